@@ -1,0 +1,90 @@
+"""The item: what a title is for, with the fields that are known about it (the context)."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Item:
+    """One product or article.
+
+    Parameters
+    ----------
+    item_id
+        Key of the item in the logs.
+    fields
+        Field name -> its values as text, in the log's order. A single-valued field has a tuple of one. Nested
+        values (struct, JSON object, list of ``[name, value]`` pairs) are flattened to one field a name.
+    current_title
+        The title in use today (the logged title with most impressions), None for an item without logs.
+    """
+
+    item_id: str
+    fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    current_title: str | None = None
+
+    def text(self) -> str:
+        """All field values joined by blanks."""
+        return " ".join(value for values in self.fields.values() for value in values)
+
+    def to_json(self) -> str:
+        """One JSON object as text; `from_json` reads it back."""
+        return json.dumps(
+            {"item_id": self.item_id, "fields": self.fields, "current_title": self.current_title}, ensure_ascii=False
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Item":
+        """Item written by `to_json`."""
+        data = json.loads(text)
+        fields = {name: tuple(values) for name, values in data["fields"].items()}
+        return cls(data["item_id"], fields, data["current_title"])
+
+
+def flatten_fields(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Fields of one row of any types as name -> values, all text; missing and empty values are left out.
+
+    A text that holds a JSON object or a JSON list of ``[name, value]`` pairs is opened like the nested type.
+    """
+    out: dict[str, list[str]] = {}
+    for name, value in row.items():
+        for key, text in _flatten(name, value):
+            out.setdefault(key, []).append(text)
+    return {name: tuple(dict.fromkeys(values)) for name, values in out.items()}
+
+
+def _flatten(name: str, value: Any) -> Iterable[tuple[str, str]]:
+    if value is None or value != value:  # NaN
+        return
+    if isinstance(value, str):
+        opened = _open_json(value)
+        if opened is None:
+            if value.strip():
+                yield name, value.strip()
+            return
+        value = opened
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(str(key), inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            if isinstance(inner, (list, tuple)) and len(inner) == 2 and isinstance(inner[0], str):
+                yield from _flatten(inner[0], inner[1])
+            else:
+                yield from _flatten(name, inner)
+    elif isinstance(value, float):
+        yield name, f"{value:.15g}"
+    else:
+        yield name, str(value)
+
+
+def _open_json(text: str) -> Any:
+    """The object or list that ``text`` spells in JSON, None where it is plain text."""
+    if text[:1] not in "{[" or text[-1:] not in "}]":
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

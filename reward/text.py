@@ -1,0 +1,53 @@
+"""Words, numbers and widths of titles, alike for languages with and without spaces.
+
+One tokenisation serves features, constraints and metrics: a run of Latin letters or digits is one word, every
+CJK character is a word of its own. No segmenter is needed for Chinese.
+"""
+
+import re
+import unicodedata
+
+_CJK = (
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
+    "\u3040-\u30ff"  # kana
+    "\uac00-\ud7af"  # hangul
+)
+_WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\d_{_CJK}]+)*", re.UNICODE)
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_CJK_CHAR = re.compile(rf"[{_CJK}]")
+_SPACE = re.compile(r"\s+")
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
+
+
+def words(text: str) -> list[str]:
+    """Words of ``text`` in order, casefolded after NFKC; a CJK character is one word."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def numbers(text: str) -> list[str]:
+    """Numbers of ``text`` in order, as written after NFKC ("1,299.00" stays one number)."""
+    return _NUMBER.findall(unicodedata.normalize("NFKC", text))
+
+
+def clean(text: str) -> str:
+    """``text`` without control, format and unassigned characters, white space folded to single blanks."""
+    spaced = _SPACE.sub(" ", text)
+    return "".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE).strip()
+
+
+def same_text_key(text: str) -> str:
+    """Key under which two titles count as the same text: cleaned, NFKC, casefolded."""
+    return clean(unicodedata.normalize("NFKC", text)).casefold()
+
+
+def is_cjk(text: str) -> bool:
+    """True where at least a third of the letters of ``text`` are Chinese, Japanese or Korean."""
+    letters = sum(c.isalpha() for c in text)
+    return letters > 0 and 3 * len(_CJK_CHAR.findall(text)) >= letters
+
+
+def display_width(text: str) -> int:
+    """Width in terminal columns: wide and full-width characters count two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
+    )
