@@ -1,0 +1,34 @@
+"""rlopt: titles that earn clicks, learned from logs.
+
+``fit-reward`` learns what a title earns, ``ppo`` trains a title policy against it, ``offline-eval`` says whether the
+policy would win before anyone sees it. The names below are loaded on first use, so ``import rlopt`` is instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reward.model import RewardModel
+    from rlopt.ope.evaluation import OffPolicyEvaluation
+    from rlopt.policy import TitlePolicy
+    from rlopt.run import Run
+
+__version__ = "0.1.0"
+__all__ = ["OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__version__"]
+
+_HOMES = {
+    "OffPolicyEvaluation": "rlopt.ope.evaluation",
+    "RewardModel": "reward.model",
+    "Run": "rlopt.run",
+    "TitlePolicy": "rlopt.policy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
