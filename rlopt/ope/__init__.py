@@ -1,0 +1,1 @@
+"""What a policy would have earned: estimators, intervals, the judge-based lift, diagnostics and the verdict."""
