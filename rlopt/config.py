@@ -1,0 +1,221 @@
+"""Settings of every stage: defaults < the run's preset < the YAML file < flags.
+
+Every field is documented once, here. An unknown key is an error with a suggestion, and all errors of a file come in
+one message.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rlopt.errors import ConfigError
+
+TITLES_MAX_TOKENS = 48
+
+
+class StageConfig(BaseModel):
+    """Base: frozen, no unknown keys, no NaN; ``section`` is its key in a YAML preset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    section: ClassVar[str]
+
+    seed: int = Field(0, ge=0, description="Seed of everything random in the stage.")
+
+
+class RewardConfig(StageConfig):
+    """``fit-reward``: reading the logs, splitting the items, the reward model and the judge."""
+
+    section: ClassVar[str] = "reward"
+
+    judge_share: float = Field(0.2, ge=0, lt=1, description="Share of items only the judge learns from.")
+    test_share: float = Field(0.2, ge=0, lt=1, description="Share of items only offline-eval sees.")
+    time_split: bool = Field(False, description="Newest items are the test items (needs timestamps).")
+    members: int = Field(5, ge=1, le=100, description="Models in the ensemble, each on a bootstrap of the items.")
+    click_weight: float = Field(1.0, ge=0, description="Worth of a click.")
+    conversion_weight: float = Field(0.0, ge=0, description="Worth of a conversion.")
+    conversion_window_hours: float | None = Field(
+        None, gt=0, description="Conversions later than this after the click do not count."
+    )
+    encoder: str | None = Field(None, description="Text encoder(s) for features; none by default.")
+    memory_limit: str = Field("2GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
+
+
+class SftConfig(StageConfig):
+    """``sft``: the supervised policy, which is also PPO's reference and the evaluation's baseline."""
+
+    section: ClassVar[str] = "sft"
+
+    model: str | None = Field(None, description="Causal LM by path or hub id, or 'smollm2'; none: the tiny one.")
+    gguf_file: str | None = Field(None, description="GGUF file within the model folder.")
+    peft: Literal["none", "lora"] = Field("none", description="What learns: all weights, or LoRA adapters.")
+    lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
+    slots: Literal["auto", "on", "off"] = Field("auto", description="Slot tokens for field values; auto: tiny model.")
+    steps: int | None = Field(None, ge=1, description="Optimiser steps; none: as many as `epochs` needs.")
+    epochs: float = Field(3.0, gt=0, description="Passes over the titles.")
+    batch_size: int = Field(64, ge=1, description="Titles a step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate.")
+    max_title_tokens: int = Field(TITLES_MAX_TOKENS, ge=4, description="Longest title, in tokens.")
+    max_prompt_tokens: int = Field(192, ge=16, description="Longest prompt, in tokens.")
+    save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+
+
+class PpoConfig(StageConfig):
+    """``ppo``: proximal policy optimisation against the reward, with a KL penalty to the SFT policy."""
+
+    section: ClassVar[str] = "ppo"
+
+    steps: int = Field(2000, ge=1, description="Updates.")
+    batch_size: int = Field(64, ge=1, description="Titles an update.")
+    learning_rate: float = Field(2e-4, gt=0, description="Learning rate at the start; it falls linearly to zero.")
+    kl_coef: float = Field(0.1, ge=0, description="Weight of the KL penalty, in reward per nat.")
+    kl_target: float | None = Field(None, gt=0, description="KL per title that the weight adapts to; none: fixed.")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount per token.")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="GAE's lambda (Schulman et al. 2016).")
+    clip: float = Field(0.2, gt=0, lt=1, description="Clip range of the probability ratio.")
+    vf_coef: float = Field(0.5, ge=0, description="Weight of the value loss.")
+    entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy bonus.")
+    epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
+    risk_aversion: float = Field(1.0, ge=0, description="Standard deviations taken off the ensemble's mean reward.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature of rollouts.")
+    save_every: int = Field(100, ge=1, description="Updates between checkpoints.")
+    report_to: tuple[str, ...] = Field((), description="Trackers beside the JSON lines: tensorboard, wandb, trackio.")
+
+
+class EvalConfig(StageConfig):
+    """``offline-eval``: the judge's comparison on test items, and the rule of the verdict."""
+
+    section: ClassVar[str] = "eval"
+
+    samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
+    draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    min_lift: float = Field(0.0, gt=-1, description="The interval must lie above this lift to launch.")
+    max_kl: float | None = Field(None, gt=0, description="More nats a title than this: not enough evidence.")
+    support_share: float = Field(0.6, ge=0, le=1, description="Share of titles near logged ones that evidence needs.")
+    min_faithfulness: float = Field(0.0, ge=0, le=1, description="Share of titles with no unsupported word needed.")
+
+
+class GenerateConfig(StageConfig):
+    """``generate``: titles for a catalogue."""
+
+    section: ClassVar[str] = "generate"
+
+    n: int = Field(1, ge=1, description="Titles an item.")
+    temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 takes the likeliest word each time.")
+    batch_size: int = Field(64, ge=1, description="Items at once.")
+
+
+class SimulateConfig(StageConfig):
+    """``simulate``: logs of a shop that does not exist, with known truth."""
+
+    section: ClassVar[str] = "simulate"
+
+    items: int = Field(2000, ge=1, description="Items in the shop.")
+    impressions: int = Field(1_000_000, ge=1, description="Impressions in the logs.")
+    locale: Literal["en", "zh"] = Field("en", description="Language of the shop.")
+    rows: Literal["impressions", "arms"] = Field("impressions", description="One row an impression, or an arm.")
+
+
+STAGES: dict[str, type[StageConfig]] = {
+    model.section: model for model in (RewardConfig, SftConfig, PpoConfig, EvalConfig, GenerateConfig, SimulateConfig)
+}
+LOG_KEYS = ("columns", "filters")
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
+
+
+def load(
+    model: type[ConfigT],
+    path: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    preset: Mapping[str, Any] | None = None,
+) -> ConfigT:
+    """Settings of one stage.
+
+    Parameters
+    ----------
+    model
+        The stage's config class.
+    path
+        YAML preset with a section a stage, or None.
+    overrides
+        Field -> value from flags; None means "not given".
+    preset
+        The sections ``fit-reward`` kept in the run (`Run.preset`).
+
+    Raises
+    ------
+    ConfigError
+        For an unreadable file, unknown keys or values out of range: everything that is wrong, in one message.
+    """
+    values: dict[str, Any] = {**((preset or {}).get(model.section) or {})}
+    if path is not None:
+        values.update(read_preset(path).get(model.section) or {})
+    values.update({name: value for name, value in (overrides or {}).items() if value is not None})
+    problems = _problems(model, values)
+    if problems:
+        where = f" in {path}" if path is not None else ""
+        raise ConfigError(f"Settings of '{model.section}'{where}: {'; '.join(problems)}.")
+    return model(**values)
+
+
+def read_preset(path: str | Path) -> dict[str, Any]:
+    """A YAML preset with every section checked.
+
+    Parameters
+    ----------
+    path
+        The file: ``columns``, ``filters`` and one section a stage (`STAGES`).
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, is no YAML, or holds an unknown section, key or value.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no config file {path}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"Config file {path} cannot be read: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    known = (*LOG_KEYS, *STAGES)
+    if not isinstance(content, dict):
+        raise ConfigError(f"Config file {path} must hold sections ({', '.join(known)}). Got {content!r:.60}.")
+    problems = [f"{key!r} is not a section{_suggest(str(key), known)}" for key in content if key not in known]
+    for section, config in STAGES.items():
+        values = content.get(section)
+        if values is not None and not isinstance(values, dict):
+            problems.append(f"{section} must hold settings as 'name: value'. Got {values!r:.60}")
+        elif values:
+            problems += [f"{section}.{problem}" for problem in _problems(config, values)]
+    if problems:
+        raise ConfigError(f"Config file {path}: {'; '.join(problems)}.")
+    return content
+
+
+def _problems(model: type[StageConfig], values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with ``values``, one phrase each."""
+    try:
+        model(**{str(key): value for key, value in values.items()})
+    except ValidationError as error:
+        return [_phrase(model, detail) for detail in error.errors()]
+    return []
+
+
+def _phrase(model: type[StageConfig], detail: Any) -> str:
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{name} is not a setting{_suggest(name, tuple(model.model_fields))}"
+    rule = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{name} must be {rule}. Got {detail['input']!r:.60}"
+
+
+def _suggest(name: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(known)})"
