@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reward.model import RewardModel
     from rlopt.ope.evaluation import OffPolicyEvaluation
-    from rlopt.policy import TitlePolicy
+    from rlopt.policy.title_policy import TitlePolicy
     from rlopt.run import Run
 
 __version__ = "0.1.0"
@@ -20,7 +20,7 @@ _HOMES = {
     "OffPolicyEvaluation": "rlopt.ope.evaluation",
     "RewardModel": "reward.model",
     "Run": "rlopt.run",
-    "TitlePolicy": "rlopt.policy",
+    "TitlePolicy": "rlopt.policy.title_policy",
 }
 
 

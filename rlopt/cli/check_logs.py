@@ -1,0 +1,32 @@
+"""``rlopt check-logs``."""
+
+from pathlib import Path
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import show
+
+
+@click.command("check-logs")
+@click.argument("logs", metavar="LOGS")
+@options.columns
+@click.option(
+    "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset whose columns and filters apply."
+)
+@options.common
+def command(logs: str, columns: str | None, config: Path | None) -> None:
+    """Examine logs: what is in them, what is wrong with them, and what they can support.
+
+    Exits with 1 when fit-reward would refuse them.
+
+    \b
+    Example:
+      rlopt check-logs logs.parquet --columns title=headline
+    """
+    from rlopt.stages.check_logs import check_logs
+
+    result = check_logs(logs, columns=columns, config=config)
+    show(result, result.to_text())
+    if result.stops:
+        click.get_current_context().exit(1)

@@ -1,0 +1,162 @@
+"""The ``rlopt`` command: finds the commands, and turns every error into one line and an exit code."""
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+
+import click
+
+from rlopt import __version__
+from rlopt.cli.options import Session
+from rlopt.errors import RloptError
+
+EXIT_INTERRUPTED = 130
+EXIT_USAGE = 2
+_COMMANDS = {
+    "fit-reward": "fit_reward",
+    "sft": "sft",
+    "ppo": "ppo",
+    "offline-eval": "offline_eval",
+    "generate": "generate",
+    "score": "score",
+    "check-logs": "check_logs",
+    "simulate": "simulate",
+    "demo": "demo",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is called or listed; the order of the help is the order of use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"rlopt.cli.{_COMMANDS[cmd_name]}").command
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rlopt")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Titles that earn clicks, learned from your logs.
+
+    \b
+    rlopt fit-reward logs.parquet    learn what a title earns
+    rlopt ppo --steps 2000           train a title policy against it
+    rlopt offline-eval               would it beat the baseline?
+
+    The three share a run directory (--run DIR, or RLOPT_RUN, else runs/default).
+    No logs at hand?  rlopt demo  simulates a shop and runs them all.
+    """
+    context.ensure_object(Session)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        The command line without the program's name.
+
+    Returns
+    -------
+    Exit code: 0 done, 1 an error the user can act on, 2 wrong usage, 130 interrupted; commands may have their own.
+    """
+    session = Session(json="--json" in arguments, verbose=bool({"-v", "--verbose"} & set(arguments)))
+    try:
+        _prepare(session)
+        with _results_only_on_stdout(session):
+            code = cli.main(list(arguments), prog_name="rlopt", standalone_mode=False, obj=session)
+        return code if isinstance(code, int) else 0
+    except click.UsageError as error:
+        if error.ctx is not None:
+            click.echo(f"{error.ctx.get_usage()}\nHelp: {error.ctx.command_path} --help", err=True)
+        return _fail(session, error.format_message(), EXIT_USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail(session, "Interrupted. The same command continues where this one stopped.", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # `rlopt ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # the one place where every error ends
+        if session.verbose:
+            traceback.print_exc()
+        return _fail(session, _one_line(error), error.exit_code if isinstance(error, RloptError) else 1)
+
+
+def _prepare(session: Session) -> None:
+    import logging
+    import warnings
+
+    from rlopt import progress, threads
+
+    threads.prepare_environment()
+    progress.set_quiet(session.json)
+    if not session.verbose:
+        warnings.simplefilter("ignore")
+        logging.getLogger().setLevel(logging.ERROR)
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+@contextlib.contextmanager
+def _results_only_on_stdout(session: Session) -> Iterator[None]:
+    """With ``--json``, send what libraries print to stderr, also what they print past Python."""
+    if not session.json:
+        yield
+        return
+    session.stdout, printed = sys.stdout, None
+    with contextlib.suppress(OSError, ValueError):  # a test's captured stdout is no file
+        if sys.stdout.fileno() == 1:
+            sys.stdout.flush()
+            printed = os.dup(1)
+            session.stdout = os.fdopen(printed, "w", encoding="utf-8", closefd=False)
+            os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        session.stdout.flush()
+        if printed is not None:
+            os.dup2(printed, 1)
+            os.close(printed)
+        session.stdout = None
+
+
+def _one_line(error: Exception) -> str:
+    from envs.errors import EnvError
+    from reward.errors import RewardError
+
+    if isinstance(error, click.ClickException):
+        return " ".join(error.format_message().split())
+    text = " ".join(str(error).split())
+    if isinstance(error, (RloptError, RewardError, EnvError)):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'}: {error.strerror}."
+    if isinstance(error, MemoryError):
+        return "Out of memory. Use smaller batches (--batch-size) or a smaller --memory-limit."
+    return f"Unexpected {type(error).__name__}: {text} This is a bug in rlopt; -v shows where."
+
+
+def _fail(session: Session, message: str, code: int) -> int:
+    click.echo(f"Error: {message}", err=True)
+    if session.json:
+        from rlopt.files import to_json
+
+        click.echo(to_json({"error": message}))
+    return code

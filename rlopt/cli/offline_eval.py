@@ -1,0 +1,39 @@
+"""``rlopt offline-eval``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import show
+
+
+@click.command("offline-eval")
+@click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
+@click.option("--draws", type=int, help="Posterior draws of the judge.  [default: 400]")
+@click.option("--min-lift", type=float, help="The whole interval must lie above it to launch.  [default: 0.0]")
+@click.option("--support-share", type=float, help="Share of titles near logged ones needed.  [default: 0.6]")
+@options.configured
+@options.in_run
+@options.common
+def command(config: Path | None, run_path: str, **flags: Any) -> None:
+    """Say what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
+
+    Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
+    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run.
+
+    \b
+    Example:
+      rlopt offline-eval --min-lift 0.02
+    """
+    from rlopt.config import EvalConfig
+
+    run = options.open_run(run_path)
+    run.require("fit-reward", "sft", "ppo")
+    settings = options.settings(EvalConfig, config, flags, run)
+
+    from rlopt.stages.evaluate import evaluate
+
+    result = evaluate(run, settings)
+    show(result, result.to_text())

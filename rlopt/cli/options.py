@@ -1,0 +1,127 @@
+"""Options that commands share, and what they turn into."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rlopt.config import StageConfig
+    from rlopt.run import Run
+
+    ConfigT = TypeVar("ConfigT", bound=StageConfig)
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_RUN = "runs/default"
+RUN_VARIABLE = "RLOPT_RUN"
+
+
+@dataclass
+class Session:
+    """What the invocation asked for in general; click's context object.
+
+    Parameters
+    ----------
+    json
+        One JSON object on stdout instead of text.
+    verbose
+        Tracebacks, and what the libraries log.
+    stdout
+        Where the JSON object goes, None for the usual stdout.
+    """
+
+    json: bool = False
+    verbose: bool = False
+    stdout: TextIO | None = None
+
+
+def common(command: Command) -> Command:
+    """``--json`` and ``-v``."""
+    for option in (
+        click.option(
+            "-v",
+            "--verbose",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember("verbose"),
+            help="Tell more; show the traceback of an error.",
+        ),
+        click.option(
+            "--json",
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_remember("json"),
+            help="One JSON object on stdout, everything else on stderr.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def in_run(command: Command) -> Command:
+    """``--run``."""
+    return click.option(
+        "--run",
+        "run_path",
+        metavar="DIR",
+        envvar=RUN_VARIABLE,
+        default=DEFAULT_RUN,
+        show_default=True,
+        show_envvar=True,
+        help="Run directory: what the commands of one chain share.",
+    )(command)
+
+
+def configured(command: Command) -> Command:
+    """``--config`` and ``--seed``."""
+    command = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random.  [default: 0]")(
+        command
+    )
+    return click.option(
+        "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset; flags win over it (see configs/)."
+    )(command)
+
+
+def columns(command: Command) -> Command:
+    """``--columns``."""
+    return click.option(
+        "--columns",
+        metavar="NAME=COLUMN,...",
+        help="Your names for rlopt's columns: title=headline,item_id=test+image (a+b joins columns into one key).",
+    )(command)
+
+
+def output(command: Command) -> Command:
+    """``-o`` for the file a command writes."""
+    return click.option(
+        "-o", "--output", "out", metavar="FILE", required=True, type=click.Path(path_type=Path), help="File to write."
+    )(command)
+
+
+def open_run(path: str, *, create: bool = False) -> "Run":
+    """The run directory of ``--run``."""
+    from rlopt.run import Run
+
+    return Run.open(path, create=create)
+
+
+def settings(
+    model: "type[ConfigT]", config: Path | None, flags: Mapping[str, Any], run: "Run | None" = None
+) -> "ConfigT":
+    """Settings of a stage: defaults < the run's preset < YAML < flags."""
+    from rlopt.config import load
+
+    return load(model, config, flags, preset=run.preset() if run is not None else None)
+
+
+def _remember(name: str) -> Callable[[click.Context, click.Parameter, bool], bool]:
+    def callback(context: click.Context, _: click.Parameter, value: bool) -> bool:
+        if value:
+            setattr(context.ensure_object(Session), name, True)
+        return value
+
+    return callback

@@ -1,0 +1,58 @@
+"""``rlopt ppo``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.sft import sft_model_options
+from rlopt.cli.show import show
+
+
+@click.command("ppo")
+@click.option("--steps", type=int, help="Updates.  [default: 2000]")
+@click.option("--batch-size", type=int, help="Titles an update.  [default: 64]")
+@click.option("--learning-rate", type=float, help="At the start; falls linearly to zero.  [default: 0.0002]")
+@click.option("--kl-coef", type=float, help="Weight of the KL penalty to the SFT policy.  [default: 0.1]")
+@click.option("--kl-target", type=float, help="KL in nats a title that the weight adapts to; by default it is fixed.")
+@click.option("--risk-aversion", type=float, help="Standard deviations taken off the mean reward.  [default: 1.0]")
+@click.option("--temperature", type=float, help="Sampling temperature.  [default: 1.0]")
+@click.option("--save-every", type=int, help="Updates between checkpoints.  [default: 100]")
+@click.option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb or trackio; repeatable.")
+@sft_model_options
+@options.configured
+@options.in_run
+@options.common
+def command(
+    config: Path | None,
+    run_path: str,
+    model: str | None,
+    gguf_file: str | None,
+    report_to: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Train the title policy by PPO against the reward, close to the supervised policy.
+
+    Trains the supervised policy first when the run has none (--model then says from what). Metrics go to
+    metrics/ppo.jsonl of the run. Interrupted, the same command continues from the last checkpoint and ends with
+    the same weights.
+
+    \b
+    Example:
+      rlopt ppo --steps 2000 --kl-coef 0.1
+    """
+    from rlopt.config import PpoConfig, SftConfig
+
+    run = options.open_run(run_path)
+    run.require("fit-reward")
+    settings = options.settings(PpoConfig, config, {**flags, "report_to": report_to or None}, run)
+    sft_flags = {"model": model, "gguf_file": gguf_file, "seed": flags["seed"]}
+    sft_settings = options.settings(SftConfig, config, sft_flags, run)
+
+    from rlopt.stages.ppo import train_ppo
+    from rlopt.stages.sft import train_sft
+
+    if model is not None or gguf_file is not None or not run.done("sft"):
+        train_sft(run, sft_settings)
+    show(train_ppo(run, settings))

@@ -1,0 +1,33 @@
+"""``rlopt score``."""
+
+from pathlib import Path
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import show
+
+
+@click.command("score")
+@click.argument("titles", metavar="TITLES")
+@options.output
+@options.columns
+@options.in_run
+@options.common
+def command(titles: str, out: Path, columns: str | None, run_path: str) -> None:
+    """Predict what titles would earn.
+
+    TITLES is a parquet or CSV file with item_id, title and the item's fields. The output has all its columns and
+    p_click, p_conversion, reward (expected value per impression) and reward_std. The run's column names apply
+    where the file lacks rlopt's.
+
+    \b
+    Example:
+      rlopt score titles.parquet -o scored.parquet
+    """
+    run = options.open_run(run_path)
+    run.require("fit-reward")
+
+    from rlopt.stages.score import score
+
+    show(score(run, titles, out, columns=columns))
