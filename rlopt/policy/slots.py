@@ -1,0 +1,144 @@
+"""Slot tokens: a value of the item inside a title is written as its field's token (delexicalisation).
+
+A model of a few million parameters does not learn in minutes to copy values from its prompt; with slots it only
+chooses *which* value to mention and *where*, and decoding copies the value exactly. The idea is old in data-to-text
+generation (Wen et al. 2015, "Semantically conditioned LSTM-based natural language generation").
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from reward.items import Item
+from reward.text import clean
+
+MAX_SLOTS = 48
+MAX_VALUES_PER_FIELD = 3
+MAX_VALUE_CHARS = 40
+_UNSAFE_IN_NAME = re.compile(r"[<>\s]+")
+_LATIN = re.compile(r"[0-9A-Za-z]")
+_SLOT = re.compile(r"<[^<>\s]{1,48}>")
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The slot tokens of a shop and how titles are written with them.
+
+    Parameters
+    ----------
+    tokens
+        (field name, index of the value within the field) -> token such as ``<brand>`` or ``<feature_2>``.
+    shown_values
+        Values frequent enough to be worth spelling out in the prompt; a rare value shows as its token alone.
+    """
+
+    tokens: Mapping[tuple[str, int], str]
+    shown_values: frozenset[str]
+
+    @classmethod
+    def learn(cls, items: Iterable[Item], min_share: float = 0.005, min_value_count: int = 8) -> "Slots":
+        """Slots for the short-valued fields that at least ``min_share`` of ``items`` have, most common first."""
+        fields: Counter[tuple[str, int]] = Counter()
+        values: Counter[str] = Counter()
+        n_items = 0
+        for item in items:
+            n_items += 1
+            for key, value in _short_values(item):
+                fields[key] += 1
+                values[value] += 1
+        common = [key for key, count in fields.most_common() if count >= min_share * n_items][:MAX_SLOTS]
+        tokens: dict[tuple[str, int], str] = {}
+        for key in sorted(common):
+            tokens[key] = _unique_token(*key, taken=set(tokens.values()))
+        shown = frozenset(value for value, count in values.items() if count >= min_value_count)
+        return cls(tokens, shown)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every slot token, sorted."""
+        return tuple(sorted(self.tokens.values()))
+
+    def values(self, item: Item) -> dict[str, str]:
+        """Slot token -> value of this item, only for the slots the item has."""
+        return {self.tokens[key]: value for key, value in _short_values(item) if key in self.tokens}
+
+    def describe(self, item: Item) -> str:
+        """The item as the tiny policy reads it: each slot it has, followed by its value where that is common."""
+        parts = []
+        for token, value in self.values(item).items():
+            parts.append(token + value if value in self.shown_values else token)
+        return "".join(parts)
+
+    def delexicalise(self, item: Item, title: str) -> str:
+        """``title`` with each value of the item replaced by its slot; longer values win, words stay whole."""
+        spans: list[tuple[int, int, str]] = []
+        longest_first = sorted(self.values(item).items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        for token, value in longest_first:
+            for match in _pattern(value).finditer(title):
+                start, end = match.span()
+                if all(end <= s or start >= e for s, e, _ in spans):
+                    spans.append((start, end, token))
+        for start, end, token in sorted(spans, reverse=True):
+            title = title[:start] + token + title[end:]
+        return title
+
+    def fill(self, item: Item, text: str) -> str:
+        """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing."""
+        values = self.values(item)
+        return clean(_SLOT.sub(lambda m: values.get(m.group(), "") if m.group() in self._known else m.group(), text))
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.tokens.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        slots = [[name, index, token] for (name, index), token in self.tokens.items()]
+        return {"slots": slots, "shown_values": sorted(self.shown_values)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Slots":
+        """Slots written by `to_dict`."""
+        tokens = {(name, int(index)): token for name, index, token in data["slots"]}
+        return cls(tokens, frozenset(data["shown_values"]))
+
+
+def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
+    """Share of the (item, title) pairs whose title holds at least one value of its item; 0 for no pairs."""
+    if not pairs:
+        return 0.0
+    return sum(_SLOT.search(slots.delexicalise(item, title)) is not None for item, title in pairs) / len(pairs)
+
+
+def _short_values(item: Item) -> Iterable[tuple[tuple[str, int], str]]:
+    for name, values in item.fields.items():
+        for index, value in enumerate(values[:MAX_VALUES_PER_FIELD]):
+            value = clean(value)
+            if 0 < len(value) <= MAX_VALUE_CHARS and not _SLOT.search(value):
+                yield (name, index), value
+
+
+def _unique_token(name: str, index: int, taken: set[str]) -> str:
+    stem = _UNSAFE_IN_NAME.sub("_", clean(name))[:32] or "field"
+    token = f"<{stem}>" if index == 0 else f"<{stem}_{index + 1}>"
+    suffix = 2
+    while token in taken:
+        token, suffix = f"<{stem}~{suffix}>", suffix + 1
+    return token
+
+
+@lru_cache(maxsize=65536)
+def _pattern(value: str) -> re.Pattern[str]:
+    """Matches ``value`` in any case; a Latin letter or digit at its edge must not touch another one.
+
+    Next to a Chinese character a Latin word ends: "Nike鞋" holds "Nike".
+    """
+    before = r"(?<![0-9A-Za-z])" if _LATIN.match(value[0]) else ""
+    after = r"(?![0-9A-Za-z])" if _LATIN.match(value[-1]) else ""
+    return re.compile(before + re.escape(value) + after, re.IGNORECASE)

@@ -1,0 +1,241 @@
+"""TitlePolicy: a causal language model that writes titles for items, and says how likely it finds a title."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from reward.items import Item
+from rlopt.errors import PolicyError
+
+from .pretrained import load_causal_lm
+from .prompt import Renderer, renderer_from_dict
+from .scoring import completion_log_probs, completion_log_softmax, left_pad, right_pad
+
+POLICY_FILE = "policy.json"
+MAX_PROMPT_TOKENS = 384
+
+
+@dataclass(frozen=True)
+class GeneratedTitle:
+    """One sampled title.
+
+    Parameters
+    ----------
+    text
+        The title as a shopper sees it (slots filled).
+    log_prob
+        Log-probability in nats of the sampled tokens, end of sentence included, at the sampling temperature.
+    finished
+        False where the length limit cut the title off.
+    token_ids
+        The sampled tokens.
+    """
+
+    text: str
+    log_prob: float
+    finished: bool
+    token_ids: tuple[int, ...]
+
+
+class TitlePolicy:
+    """A language model, its tokenizer and its renderer.
+
+    Parameters
+    ----------
+    model, tokenizer
+        Any transformers causal language model.
+    renderer
+        How items become prompts and completions become titles.
+    max_title_tokens
+        Generation stops after so many tokens.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, renderer: Renderer, max_title_tokens: int = 48
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.renderer = renderer
+        self.max_title_tokens = max_title_tokens
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | None = None) -> "TitlePolicy":
+        """Policy saved by `save`.
+
+        Raises
+        ------
+        PolicyError
+            When the folder is missing, incomplete or damaged.
+        """
+        folder = Path(folder)
+        try:
+            spec = json.loads((folder / POLICY_FILE).read_text(encoding="utf-8"))
+            renderer, max_title_tokens = renderer_from_dict(spec["renderer"]), int(spec["max_title_tokens"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PolicyError(
+                f"{folder} is not a title policy: {POLICY_FILE} is missing or damaged ({error}). Train it again."
+            ) from error
+        model, tokenizer = load_causal_lm(str(folder))
+        if device is not None:
+            model.to(device)  # type: ignore[arg-type]
+        return cls(model, tokenizer, renderer, max_title_tokens)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a plain Hugging Face folder (safetensors, tokenizer) and `POLICY_FILE` into an existing folder."""
+        folder = Path(folder)
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        spec = {"renderer": self.renderer.to_dict(), "max_title_tokens": self.max_title_tokens}
+        (folder / POLICY_FILE).write_text(json.dumps(spec, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    def prompt_ids(self, items: Sequence[Item]) -> list[list[int]]:
+        """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
+        prompts = [self.renderer.prompt(item) for item in items]
+        encoded: list[list[int]] = self.tokenizer(text=prompts)["input_ids"] if prompts else []
+        return [ids[-MAX_PROMPT_TOKENS:] for ids in encoded]
+
+    def target_ids(self, item: Item, title: str) -> list[int]:
+        """Token ids that spell ``title`` for ``item``, cut to the length limit, then end of sentence."""
+        ids: list[int] = self.tokenizer(text=self.renderer.target(item, title), add_special_tokens=False)["input_ids"]
+        return [*ids[: self.max_title_tokens - 1], self._eos_id]
+
+    def generate(
+        self,
+        items: Sequence[Item],
+        n: int = 1,
+        *,
+        temperature: float = 1.0,
+        seed: int = 0,
+        batch_size: int = 256,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[list[GeneratedTitle]]:
+        """``n`` titles an item, in the items' order. Same seed, same machine, same titles.
+
+        Parameters
+        ----------
+        temperature
+            Sampling temperature; 0 takes the most likely token each time.
+        progress
+            Called with the number of titles written after each batch.
+        """
+        prompts = self.prompt_ids(items)
+        jobs = sorted((len(prompts[i]), i, copy) for i in range(len(items)) for copy in range(n))
+        out: list[list[GeneratedTitle | None]] = [[None] * n for _ in items]
+        for number, start in enumerate(range(0, len(jobs), batch_size)):
+            batch = jobs[start : start + batch_size]
+            rows = [prompts[i] for _, i, _ in batch]
+            completions = self._sample(rows, temperature, seed + number)
+            log_probs = self._log_probs(rows, completions, temperature or 1.0)
+            for (_, i, copy), ids, log_prob in zip(batch, completions, log_probs, strict=True):
+                text = self.renderer.title(items[i], self.tokenizer.decode(ids, skip_special_tokens=True))
+                out[i][copy] = GeneratedTitle(text, float(log_prob), ids[-1] == self._eos_id, tuple(ids))
+            if progress is not None:
+                progress(len(batch))
+        return [[title for title in titles if title is not None] for titles in out]
+
+    def log_prob(self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256) -> npt.NDArray[np.float64]:
+        """Log-probability in nats of each title for its item, shape (n,)."""
+        targets = [self.target_ids(item, title) for item, title in zip(items, titles, strict=True)]
+        return self.log_prob_of_tokens(items, targets, batch_size=batch_size)
+
+    def log_prob_of_tokens(
+        self,
+        items: Sequence[Item],
+        completions: Sequence[Sequence[int]],
+        *,
+        temperature: float = 1.0,
+        batch_size: int = 256,
+    ) -> npt.NDArray[np.float64]:
+        """Log-probability in nats of each completion (token ids, end of sentence included), shape (n,)."""
+        prompts = self.prompt_ids(items)
+        out = np.zeros(len(prompts))
+        for rows in _by_length(prompts, completions, batch_size):
+            out[rows] = self._log_probs([prompts[i] for i in rows], [completions[i] for i in rows], temperature)
+        return out
+
+    def kl_to(
+        self,
+        reference: "TitlePolicy",
+        items: Sequence[Item],
+        completions: Sequence[Sequence[int]],
+        *,
+        temperature: float = 1.0,
+        batch_size: int = 128,
+    ) -> npt.NDArray[np.float64]:
+        """KL(self || reference) in nats a title along completions sampled from self, shape (n,); never negative.
+
+        The per-token divergences over the whole vocabulary are summed along the sampled path: unbiased for the KL of
+        the title distributions, with less variance than the log-ratio of the sampled tokens (Rao-Blackwellised).
+        """
+        prompts = self.prompt_ids(items)
+        out = np.zeros(len(prompts))
+        with torch.inference_mode():
+            for rows in _by_length(prompts, completions, batch_size):
+                ids, mask, width, completion_mask = self._tensors(
+                    [prompts[i] for i in rows], [completions[i] for i in rows]
+                )
+                p = completion_log_softmax(self.model, ids, mask, width, temperature)
+                q = completion_log_softmax(reference.model, ids, mask, width, temperature)
+                kl = ((p - q) * p.exp()).sum(-1).clamp(min=0.0)
+                out[rows] = (kl * completion_mask).sum(-1).cpu().numpy()
+        return out
+
+    @property
+    def _eos_id(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    def _sample(self, prompts: list[list[int]], temperature: float, seed: int) -> list[list[int]]:
+        ids, mask = left_pad(prompts, int(self.tokenizer.pad_token_id))
+        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
+        config = GenerationConfig(
+            max_new_tokens=self.max_title_tokens,
+            eos_token_id=self._eos_id,
+            pad_token_id=int(self.tokenizer.pad_token_id),
+            **sampling,
+        )
+        device = self.model.device
+        self.model.eval()
+        with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            out = self.model.generate(
+                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
+            )
+        return [self._until_eos(row) for row in out[:, ids.shape[1] :].tolist()]
+
+    def _until_eos(self, row: list[int]) -> list[int]:
+        return row[: row.index(self._eos_id) + 1] if self._eos_id in row else row
+
+    def _log_probs(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], temperature: float
+    ) -> npt.NDArray[np.float64]:
+        self.model.eval()
+        with torch.inference_mode():
+            ids, mask, width, completion_mask = self._tensors(prompts, completions)
+            log_probs = completion_log_probs(self.model, ids, mask, width, temperature)
+            total: npt.NDArray[np.float64] = (log_probs * completion_mask).sum(-1).double().cpu().numpy()
+        return total
+
+    def _tensors(
+        self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]
+    ) -> tuple[torch.Tensor, torch.Tensor, int, torch.Tensor]:
+        pad_id, device = int(self.tokenizer.pad_token_id), self.model.device
+        prompt_ids, prompt_mask = left_pad(prompts, pad_id)
+        completion_ids, completion_mask = right_pad(completions, pad_id)
+        ids = torch.cat([prompt_ids, completion_ids], dim=1).to(device)
+        mask = torch.cat([prompt_mask, completion_mask], dim=1).to(device)
+        return ids, mask, completion_ids.shape[1], completion_mask.to(device)
+
+
+def _by_length(
+    prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], batch_size: int
+) -> Iterator[list[int]]:
+    """Positions in batches of similar length, so that little is padded."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(completions[i]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,49 @@
+"""How strongly PPO is held to the SFT policy: a fixed or an adaptive KL coefficient."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class KLController(Protocol):
+    """Gives the coefficient of the KL penalty and may change it after each rollout."""
+
+    coefficient: float
+
+    def update(self, kl: float, n_titles: int) -> None:
+        """Take in the mean KL (nats a title) of ``n_titles`` fresh titles."""
+
+
+@dataclass
+class FixedKL:
+    """The same coefficient throughout."""
+
+    coefficient: float
+
+    def update(self, kl: float, n_titles: int) -> None:
+        """Nothing to adapt."""
+
+
+@dataclass
+class AdaptiveKL:
+    """Proportional controller that steers the KL to ``target`` nats a title.
+
+    Ziegler et al. 2019, section 2.2: e = clip(KL / target - 1, -0.2, 0.2); coefficient *= 1 + e * n / horizon.
+
+    Parameters
+    ----------
+    coefficient
+        Start value.
+    target
+        KL aimed at, in nats a title.
+    horizon
+        Titles over which a full error changes the coefficient by about 20 %.
+    """
+
+    coefficient: float
+    target: float
+    horizon: float = 2000.0
+
+    def update(self, kl: float, n_titles: int) -> None:
+        """One step of the controller."""
+        error = min(max(kl / self.target - 1.0, -0.2), 0.2)
+        self.coefficient *= 1.0 + error * n_titles / self.horizon
