@@ -41,7 +41,7 @@ class RewardConfig(StageConfig):
         None, gt=0, description="Conversions later than this after the click do not count."
     )
     encoder: str | None = Field(None, description="Text encoder(s) for features; none by default.")
-    memory_limit: str = Field("2GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
+    memory_limit: str = Field("1GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
 
 
 class SftConfig(StageConfig):
@@ -91,12 +91,22 @@ class EvalConfig(StageConfig):
     section: ClassVar[str] = "eval"
 
     samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature: the one the policy would serve with.")
+    max_items: int = Field(2000, ge=2, description="Test items used at most (drawn by the seed).")
+    best_of: int = Field(16, ge=0, description="Rival: best of so many SFT titles by the reward; 0 leaves it out.")
     draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    baseline: Literal["both", "logged", "sft"] = Field("both", description="What the policy must beat to launch.")
     min_lift: float = Field(0.0, gt=-1, description="The interval must lie above this lift to launch.")
+    min_items: int = Field(30, ge=2, description="Fewer test items than this: not enough evidence.")
     max_kl: float | None = Field(None, gt=0, description="More nats a title than this: not enough evidence.")
+    support_level: float = Field(0.5, ge=0, le=1, description="A title with this much support is near logged ones.")
     support_share: float = Field(0.6, ge=0, le=1, description="Share of titles near logged ones that evidence needs.")
+    max_hidden_arm_z: float = Field(2.5, gt=0, description="Judge against real arms: larger |z| is no evidence.")
+    min_overlap: float = Field(0.05, gt=0, le=1, description="Policy mass on logged titles that exact estimators need.")
+    min_overlap_items: float = Field(20, ge=2, description="Effective number of items that exact estimators need.")
     min_faithfulness: float = Field(0.0, ge=0, le=1, description="Share of titles with no unsupported word needed.")
+    max_faithfulness_loss: float = Field(0.05, ge=0, le=1, description="That share may be lower than SFT's by this.")
 
 
 class GenerateConfig(StageConfig):
@@ -123,7 +133,7 @@ class SimulateConfig(StageConfig):
 STAGES: dict[str, type[StageConfig]] = {
     model.section: model for model in (RewardConfig, SftConfig, PpoConfig, EvalConfig, GenerateConfig, SimulateConfig)
 }
-LOG_KEYS = ("columns", "filters")
+LOG_KEYS = ("columns", "exclude")
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 
@@ -169,7 +179,7 @@ def read_preset(path: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     path
-        The file: ``columns``, ``filters`` and one section a stage (`STAGES`).
+        The file: ``columns``, ``exclude`` and one section a stage (`STAGES`).
 
     Raises
     ------
@@ -188,6 +198,11 @@ def read_preset(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"Config file {path} must hold sections ({', '.join(known)}). Got {content!r:.60}.")
     problems = [f"{key!r} is not a section{_suggest(str(key), known)}" for key in content if key not in known]
+    problems += [
+        f"{key} must hold 'name: value' lines. Got {content[key]!r:.60}"
+        for key in LOG_KEYS
+        if not isinstance(content.get(key) or {}, dict)
+    ]
     for section, config in STAGES.items():
         values = content.get(section)
         if values is not None and not isinstance(values, dict):

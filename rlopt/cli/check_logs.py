@@ -12,7 +12,7 @@ from rlopt.cli.show import show
 @click.argument("logs", metavar="LOGS")
 @options.columns
 @click.option(
-    "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset whose columns and filters apply."
+    "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
 @options.common
 def command(logs: str, columns: str | None, config: Path | None) -> None:

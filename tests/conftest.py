@@ -1,0 +1,78 @@
+"""Fixtures every folder may use: real data where it is at hand, a clean command line, a small simulated shop."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets (RLOPT_SHARED_DATA, else ../shared/data beside the repository)."""
+    folder = Path(os.environ.get("RLOPT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data sets are not here: no folder {folder} (RLOPT_SHARED_DATA names another)")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_run_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RLOPT_RUN", raising=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Stdout, which must be one JSON object."""
+        value = json.loads(self.out)
+        assert isinstance(value, dict)
+        return value
+
+
+@pytest.fixture
+def rlopt(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """``rlopt("score", path, "-o", out)``: the real command line, in this process."""
+    from rlopt.cli.main import run
+
+    def call(*arguments: object) -> Outcome:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tree_hash() -> Callable[[Path], str]:
+    """Hash of all names and contents in a folder."""
+
+    def digest(folder: Path) -> str:
+        total = hashlib.sha256()
+        for path in sorted(folder.rglob("*")):
+            if path.name == ".lock":
+                continue
+            total.update(str(path.relative_to(folder)).encode())
+            total.update(path.read_bytes() if path.is_file() else b"/")
+        return total.hexdigest()
+
+    return digest

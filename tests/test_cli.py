@@ -1,0 +1,173 @@
+"""The command line: instant, one line an error, JSON alone on stdout, help that teaches."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from rlopt.cli.main import cli
+from rlopt.config import EvalConfig, GenerateConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig, StageConfig
+from tests.conftest import Outcome
+
+Rlopt = Callable[..., Outcome]
+NAMES = cli.list_commands(click.Context(cli))
+HEAVY = {
+    "accelerate", "datasets", "duckdb", "lightgbm", "matplotlib", "numpy", "pandas", "peft", "pyarrow", "pydantic",
+    "scipy", "sklearn", "torch", "transformers", "trl",
+}  # fmt: skip
+
+
+def imported(*arguments: str) -> set[str]:
+    """Top-level modules that ``python ARGUMENTS`` loads."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {line.rsplit("|", 1)[1].strip().split(".")[0] for line in done.stderr.splitlines() if "|" in line}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert imported("-m", "rlopt", "--help") & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_a_command_teaches_and_ends_with_an_example(rlopt: Rlopt, name: str) -> None:
+    outcome = rlopt(name, "--help")
+    assert outcome.code == 0
+    text = outcome.out.split("\nOptions:")[0]
+    assert re.search(rf"Example:\n\s+rlopt {name}\b", text), text
+    assert text.rstrip().splitlines()[-1].strip().startswith("rlopt ")
+    assert "--json" in outcome.out
+
+
+def test_importing_rlopt_loads_nothing_heavy() -> None:
+    assert imported("-c", "import rlopt; dir(rlopt)") & HEAVY == set()
+
+
+def test_public_names_resolve() -> None:
+    import rlopt
+
+    for name in rlopt.__all__:
+        assert getattr(rlopt, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = rlopt.Nonsense
+
+
+CONFIG_OF = {
+    "fit-reward": RewardConfig,
+    "sft": SftConfig,
+    "ppo": PpoConfig,
+    "offline-eval": EvalConfig,
+    "generate": GenerateConfig,
+    "simulate": SimulateConfig,
+}
+
+
+@pytest.mark.parametrize(("name", "config"), CONFIG_OF.items())
+def test_defaults_told_in_the_help_are_the_defaults(name: str, config: type[StageConfig]) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    told = {
+        option.name: match.group(1)
+        for option in command.params
+        if isinstance(option, click.Option) and (match := re.search(r"\[default: (.*?)\]", option.help or ""))
+    }
+    assert told
+    defaults = {field: str(config.model_fields[field].default) for field in told}
+    assert told == defaults
+
+
+def test_every_flag_of_a_stage_is_a_setting() -> None:
+    other = {"run_path", "config", "columns", "logs", "items", "out", "json", "verbose", "force"}
+    sft = set(SftConfig.model_fields)
+    for name, config in CONFIG_OF.items():
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        known = set(config.model_fields) | (sft if name == "ppo" else set())
+        flags = {param.name for param in command.params} - (other - set(config.model_fields))
+        assert flags <= known, f"{name}: {flags - known}"
+
+
+def test_wrong_usage_is_exit_code_2(rlopt: Rlopt) -> None:
+    outcome = rlopt("ppo", "--stpes", "3")
+    assert outcome.code == 2
+    assert "--steps" in outcome.err
+    assert "Error: " in outcome.err
+    assert rlopt("nonsense").code == 2
+
+
+def test_an_error_is_one_line_and_exit_code_1(rlopt: Rlopt, tmp_path: Path) -> None:
+    outcome = rlopt("offline-eval", "--run", tmp_path / "none")
+    assert outcome.code == 1
+    assert outcome.out == ""
+    assert re.fullmatch(r"Error: There is no run at .*\n", outcome.err)
+
+
+def test_an_error_in_json_mode_is_also_a_json_object(rlopt: Rlopt, tmp_path: Path) -> None:
+    outcome = rlopt("score", "x.parquet", "-o", tmp_path / "y", "--run", tmp_path / "none", "--json")
+    assert outcome.code == 1
+    assert list(outcome.json) == ["error"]
+    assert outcome.err == f"Error: {outcome.json['error']}\n"
+
+
+def test_verbose_shows_the_traceback(rlopt: Rlopt, tmp_path: Path) -> None:
+    outcome = rlopt("sft", "--run", tmp_path / "none", "-v")
+    assert "Traceback (most recent call last)" in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("Error: There is no run")
+
+
+def test_an_interruption_says_how_to_continue(rlopt: Rlopt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rlopt.cli.options.open_run", interrupt)
+    outcome = rlopt("ppo")
+    assert outcome.code == 130
+    assert outcome.err.strip() == "Error: Interrupted. The same command continues where this one stopped."
+
+
+def test_an_unforeseen_error_is_still_one_line(rlopt: Rlopt, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("x\ny")
+
+    monkeypatch.setattr("rlopt.cli.options.open_run", fail)
+    outcome = rlopt("ppo")
+    assert outcome.code == 1
+    assert re.fullmatch(r"Error: Unexpected KeyError: .* bug in rlopt; -v shows where\.\n", outcome.err)
+
+
+def test_with_json_nothing_else_reaches_stdout(tmp_path: Path) -> None:
+    script = (
+        "import ctypes, sys\n"
+        "from rlopt.cli import main, options\n"
+        "def noisy(*_, **__):\n"
+        "    print('python speaks')\n"
+        "    libc = ctypes.CDLL(None); libc.puts(b'c speaks'); libc.fflush(None)\n"
+        "    raise options.click.ClickException('stop')\n"
+        "options.open_run = noisy\n"
+        "sys.exit(main.run(['ppo', '--json']))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert json.loads(done.stdout) == {"error": "stop"}
+    assert "python speaks" in done.stderr
+    assert "c speaks" in done.stderr
+    assert done.returncode == 1
+
+
+def test_threads_can_be_set(rlopt: Rlopt, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rlopt import threads
+
+    monkeypatch.setenv("RLOPT_THREADS", "3")
+    assert threads.for_model(10) == threads.for_model(10**9) == 3
+    monkeypatch.setenv("RLOPT_THREADS", "many")
+    outcome = rlopt("ppo")
+    assert outcome.code == 1
+    assert outcome.err == "Error: RLOPT_THREADS must be a whole number of at least 1. Got 'many'.\n"
+    monkeypatch.delenv("RLOPT_THREADS")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads.for_model(1_000_000) == 1
+    assert threads.available() >= 1
