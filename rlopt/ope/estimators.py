@@ -8,153 +8,15 @@ q_hat(x, a), E_n the mean over logged rounds. Every estimate equals Open Bandit 
     ESTIMATORS["ips_clip"](max_weight=10.0).estimate(rounds)
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import weights
-from .intervals import clustered_interval
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from .base import Estimate, Estimator, predictions
+from .rounds import FloatArray, LoggedRounds
 
 __all__ = ["ESTIMATORS", "Estimate", "Estimator", "LoggedRounds"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a policy would have earned per round, with its uncertainty.
-
-    Parameters
-    ----------
-    estimator
-        Key of the estimator in `ESTIMATORS`.
-    value, low, high
-        Policy value and its two-sided interval.
-    confidence
-        Coverage of the interval.
-    std_error
-        Clustered standard error.
-    ess
-        Effective sample size of the weights as used, in rounds.
-    max_weight
-        Largest weight as used.
-    n_rounds, n_clusters, effective_clusters
-        Rounds, items, and the items' effective number G_eff.
-    scale
-        "log" or "linear": where the interval is symmetric.
-    """
-
-    estimator: str
-    value: float
-    low: float
-    high: float
-    confidence: float
-    std_error: float
-    ess: float
-    max_weight: float
-    n_rounds: float
-    n_clusters: int
-    effective_clusters: float
-    scale: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Estimator(ABC):
-    """Base of the estimators."""
-
-    key: ClassVar[str]
-    needs_q: ClassVar[bool] = False
-    needs_weights: ClassVar[bool] = True
-
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Weights as this estimator uses them, shape (n,)."""
-        return rounds.weight
-
-    @abstractmethod
-    def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """What each row contributes, shape (n,); their mean over rounds is the value."""
-
-    def influence(self, rounds: LoggedRounds, round_rewards: FloatArray, value: float) -> FloatArray:
-        """First-order effect of each round on the value, shape (n,), mean zero."""
-        return round_rewards - value
-
-    def value(self, rounds: LoggedRounds) -> float:
-        """Policy value, per round.
-
-        Raises
-        ------
-        RoundsError
-            Predictions are missing, or every weight is zero for an estimator that needs weights.
-        """
-        self._check(rounds)
-        return rounds.mean(self.round_rewards(rounds))
-
-    def scores(self, rounds: LoggedRounds) -> tuple[float, FloatArray]:
-        """The value and each cluster's influence on it, shape (n_clusters,)."""
-        self._check(rounds)
-        round_rewards = self.round_rewards(rounds)
-        value = rounds.mean(round_rewards)
-        return value, rounds.cluster_sums(self.influence(rounds, round_rewards, value)) / rounds.n_rounds
-
-    def estimate(self, rounds: LoggedRounds, confidence: float = 0.95) -> Estimate:
-        """Value with its item-clustered interval.
-
-        On the log scale where the value is positive and no reward or prediction is negative; t quantiles at the
-        effective number of clusters (see `rlopt.ope.intervals`).
-
-        Raises
-        ------
-        RoundsError
-            As `value`; also fewer than two clusters.
-        """
-        value, scores = self.scores(rounds)
-        interval = clustered_interval(value, scores, confidence=confidence, log_scale=rounds.non_negative)
-        used = self.weights(rounds)
-        return Estimate(
-            estimator=self.key,
-            value=value,
-            low=interval.low,
-            high=interval.high,
-            confidence=confidence,
-            std_error=interval.std_error,
-            ess=weights.effective_sample_size(used, rounds.counts),
-            max_weight=float(used.max()),
-            n_rounds=rounds.n_rounds,
-            n_clusters=rounds.n_clusters,
-            effective_clusters=interval.effective_clusters,
-            scale=interval.scale,
-        )
-
-    def _check(self, rounds: LoggedRounds) -> None:
-        if self.needs_q:
-            predictions(rounds)
-        if self.needs_weights and not self.weights(rounds).any():
-            raise RoundsError(
-                f"Every weight of estimator '{self.key}' is zero: the evaluation policy never picks a logged title, so "
-                "these logs say nothing about it. Use 'dm', or a judge."
-            )
-
-    def _parameter(self, name: str, low: float, high: float, *, open_low: bool = False) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-        if not number or not (low < value if open_low else low <= value) or not value <= high:
-            left, right = "(" if open_low else "[", ")" if high == np.inf else "]"
-            raise RoundsError(
-                f"{name} of estimator '{self.key}' must be in {left}{low:g}, {high:g}{right}. Got {value}."
-            )
-
-
-def predictions(rounds: LoggedRounds) -> tuple[FloatArray, FloatArray]:
-    """(q_logged, q_policy), or an error that says which is missing."""
-    if rounds.q_logged is None or rounds.q_policy is None:
-        missing = "q_logged" if rounds.q_logged is None else "q_policy"
-        raise RoundsError(f"{missing} is missing from LoggedRounds: give the predicted rewards, or use ips or snips.")
-    return rounds.q_logged, rounds.q_policy
 
 
 class _WeightedReward(Estimator):
@@ -199,7 +61,7 @@ class ClippedIPS(_WeightedReward):
         self._parameter("max_weight", 0.0, np.inf, open_low=True)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """min(w, max_weight)."""
+        """Weights cut at max_weight."""
         return weights.clip(rounds.weight, self.max_weight)
 
 
@@ -213,11 +75,11 @@ class SNIPS(Estimator):
     key = "snips"
 
     def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """W r / E_n[w], shape (n,)."""
+        """Each row's w r / E_n[w], shape (n,)."""
         return rounds.weight * rounds.reward / rounds.mean(rounds.weight)
 
     def influence(self, rounds: LoggedRounds, round_rewards: FloatArray, value: float) -> FloatArray:
-        """W (r - value) / E_n[w]: the ratio linearised, shape (n,)."""
+        """The ratio linearised: w (r - value) / E_n[w], shape (n,)."""
         return rounds.weight * (rounds.reward - value) / rounds.mean(rounds.weight)
 
 
@@ -237,7 +99,7 @@ class DirectMethod(Estimator):
         return np.ones(len(rounds))
 
     def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """v, shape (n,)."""
+        """Each row's v, shape (n,)."""
         return predictions(rounds)[1]
 
 
@@ -265,7 +127,7 @@ class ClippedDR(_CorrectedModel):
         self._parameter("max_weight", 0.0, np.inf, open_low=True)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """min(w, max_weight)."""
+        """Weights cut at max_weight."""
         return weights.clip(rounds.weight, self.max_weight)
 
 
@@ -280,7 +142,7 @@ class SelfNormalizedDR(Estimator):
     needs_q = True
 
     def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """V + w (r - q) / E_n[w], shape (n,)."""
+        """Each row's v + w (r - q) / E_n[w], shape (n,)."""
         q_logged, q_policy = predictions(rounds)
         return q_policy + rounds.weight * (rounds.reward - q_logged) / rounds.mean(rounds.weight)
 
@@ -306,7 +168,7 @@ class SwitchDR(_CorrectedModel):
         self._parameter("tau", 0.0, np.inf)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """W where w <= tau, else 0."""
+        """Weights up to tau, others 0."""
         return weights.switch(rounds.weight, self.tau)
 
 
@@ -324,7 +186,7 @@ class DRos(_CorrectedModel):
         self._parameter("lambda_", 0.0, np.inf)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Lambda w / (w^2 + lambda)."""
+        """Shrunken weights lambda w / (w^2 + lambda)."""
         return weights.optimistic_shrinkage(rounds.weight, self.lambda_)
 
 
@@ -342,7 +204,7 @@ class SubGaussianIPS(_WeightedReward):
         self._parameter("lambda_", 0.0, 1.0)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """W / (1 - lambda + lambda w)."""
+        """Bounded weights w / (1 - lambda + lambda w)."""
         return weights.subgaussian(rounds.weight, self.lambda_)
 
 
@@ -360,7 +222,7 @@ class SubGaussianDR(_CorrectedModel):
         self._parameter("lambda_", 0.0, 1.0)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """W / (1 - lambda + lambda w)."""
+        """Bounded weights w / (1 - lambda + lambda w)."""
         return weights.subgaussian(rounds.weight, self.lambda_)
 
 

@@ -126,7 +126,8 @@ class LoggedRounds:
     def cluster_sums(self, per_round: FloatArray) -> FloatArray:
         """Sum over each cluster's single rounds, shape (n_clusters,)."""
         values = per_round if self.count is None else per_round * self.count
-        return np.bincount(self.cluster_codes, weights=values, minlength=self.n_clusters)
+        sums: FloatArray = np.bincount(self.cluster_codes, weights=values, minlength=self.n_clusters).astype(np.float64)
+        return sums
 
 
 def _as_floats(name: str, value: Any) -> FloatArray:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from .rounds import FloatArray, RoundsError
+from .rounds import FloatArray, IntArray, RoundsError
 
 
 def importance_weight(policy_probability: FloatArray, propensity: FloatArray) -> FloatArray:
-    """w = pi_e(a|x) / pi_0(a|x), shape (n,).
+    """Policy probability over propensity, w = pi_e(a|x) / pi_0(a|x), shape (n,).
 
     Raises
     ------
@@ -39,17 +39,17 @@ def effective_sample_size(weight: FloatArray, count: FloatArray | None = None) -
 
 
 def clip(weight: FloatArray, max_weight: float) -> FloatArray:
-    """min(w, max_weight). Ionides (2008), truncated importance sampling."""
+    """Weights cut at max_weight. Ionides (2008), truncated importance sampling."""
     return np.minimum(weight, max_weight)
 
 
 def switch(weight: FloatArray, tau: float) -> FloatArray:
-    """w where w <= tau, else 0. Wang, Agarwal & Dudik (2017), optimal and adaptive off-policy evaluation."""
+    """Weights up to tau, others 0. Wang, Agarwal & Dudik (2017), optimal and adaptive off-policy evaluation."""
     return np.where(weight <= tau, weight, 0.0)
 
 
 def optimistic_shrinkage(weight: FloatArray, lambda_: float) -> FloatArray:
-    """lambda w / (w^2 + lambda). Su, Dimakopoulou, Krishnamurthy & Dudik (2020), equation (4)."""
+    """Shrunken weights lambda w / (w^2 + lambda). Su, Dimakopoulou, Krishnamurthy & Dudik (2020), equation (4)."""
     if lambda_ == 0:
         return np.zeros_like(weight)
     # the same fraction as lambda w / (w^2 + lambda), written so that an infinite lambda gives w and not NaN
@@ -57,7 +57,7 @@ def optimistic_shrinkage(weight: FloatArray, lambda_: float) -> FloatArray:
 
 
 def subgaussian(weight: FloatArray, lambda_: float) -> FloatArray:
-    """w / (1 - lambda + lambda w). Metelli, Russo & Restelli (2021), subgaussian importance weights (s = -1)."""
+    """Weights w / (1 - lambda + lambda w), the power mean with s = -1 of Metelli, Russo & Restelli (2021)."""
     if lambda_ == 0:
         return weight
     # 0 / 0 at lambda = 1, w = 0 is the limit of w / w for a title the policy never picks: no weight
@@ -65,7 +65,7 @@ def subgaussian(weight: FloatArray, lambda_: float) -> FloatArray:
     return np.divide(weight, denominator, out=np.zeros_like(weight), where=denominator > 0)
 
 
-def policy_over_logged(log_prob: FloatArray, item: np.ndarray) -> tuple[FloatArray, FloatArray]:  # type: ignore[type-arg]
+def policy_over_logged(log_prob: FloatArray, item: IntArray) -> tuple[FloatArray, FloatArray]:
     """Policy probabilities over each item's logged titles.
 
     Parameters

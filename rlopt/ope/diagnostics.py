@@ -1,0 +1,163 @@
+"""Is the answer to be believed? How much of the policy the logs have shown, and how far its titles are from theirs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from reward.text import same_text_key, words
+
+from .estimators import ESTIMATORS, LoggedRounds
+from .intervals import clustered_interval, effective_clusters
+from .rounds import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of the evaluation policy the logs have already shown.
+
+    Parameters
+    ----------
+    mass
+        Mean over items of the policy's probability of writing one of the item's logged titles.
+    ess, effective_items, max_weight
+        Effective sample size of the importance weights in impressions, their effective number of items, their maximum.
+    n_impressions
+        Impressions of the logged titles.
+    usable
+        True where mass and effective items reach what exact estimators need.
+    message
+        The same in one line.
+    """
+
+    mass: float
+    ess: float
+    effective_items: float
+    max_weight: float
+    n_impressions: float
+    usable: bool
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the field names."""
+        return asdict(self)
+
+
+def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_items: float) -> Overlap:
+    """Judge whether exact off-policy estimators have anything to stand on.
+
+    Parameters
+    ----------
+    rounds
+        Rounds of the test items' logged titles, weights = policy probability / propensity, clustered by item.
+    mass
+        The policy's probability of the item's logged titles together, shape (n_items,).
+    min_mass, min_items
+        Least mean mass and least effective number of items (of the items' summed weights).
+    """
+    mean_mass = float(mass.mean())
+    per_item = rounds.cluster_sums(rounds.weight)
+    ess = 0.0
+    effective = 0.0
+    if rounds.weight.any():
+        ess = float(per_item.sum() ** 2 / rounds.cluster_sums(rounds.weight**2).sum())
+        effective = effective_clusters(np.sqrt(per_item))
+    usable = mean_mass >= min_mass and effective >= min_items
+    if usable:
+        message = (
+            f"overlap: {mean_mass:.1%} of what the policy writes was shown in the logs "
+            f"(ESS {ess:,.0f} of {rounds.n_rounds:,.0f} impressions, {effective:.0f} effective items)"
+        )
+    else:
+        message = (
+            f"no overlap: {mean_mass:.2%} of what the policy writes was ever shown (at least {min_mass:.0%} needed), "
+            f"{effective:.0f} effective items (at least {min_items:.0f}); exact estimators cannot judge it"
+        )
+    return Overlap(
+        mass=mean_mass,
+        ess=ess,
+        effective_items=effective,
+        max_weight=float(rounds.weight.max()),
+        n_impressions=rounds.n_rounds,
+        usable=usable,
+        message=message,
+    )
+
+
+def model_against_weights(rounds: LoggedRounds) -> float:
+    """Z-score of the DR correction E[w (r - q)]: far from 0, direct method and doubly robust contradict each other."""
+    direct, direct_scores = ESTIMATORS["dm"]().scores(rounds)
+    robust, robust_scores = ESTIMATORS["dr"]().scores(rounds)
+    gap = clustered_interval(robust - direct, robust_scores - direct_scores, confidence=0.95, log_scale=False)
+    return (robust - direct) / gap.std_error if gap.std_error > 0 else 0.0
+
+
+def sample_ratio_p_value(impressions: FloatArray, propensity: FloatArray, item: IntArray) -> float:
+    """p-value of observed against expected traffic shares, pooled over items (chi-square).
+
+    Small where the logged propensities are not those that were used. Items whose propensities do not sum to one over
+    their logged titles are compared on the titles that were logged.
+    """
+    n_items = int(item.max()) + 1
+    expected_share = propensity / np.bincount(item, weights=propensity, minlength=n_items)[item]
+    expected = np.bincount(item, weights=impressions, minlength=n_items)[item] * expected_share
+    freedom = len(item) - len(np.unique(item))
+    if freedom == 0:
+        return 1.0
+    return float(stats.chi2.sf(((impressions - expected) ** 2 / expected).sum(), df=freedom))
+
+
+def nearest_logged(title: str, logged: Sequence[str]) -> tuple[str, float]:
+    """The logged title that shares most words with ``title``, and their Jaccard similarity in [0, 1].
+
+    1.0 only for the same text; different texts of the same words get at most 0.99.
+    """
+    best, similarity = "", 0.0
+    key, mine = same_text_key(title), set(words(title))
+    for other in logged:
+        if same_text_key(other) == key:
+            return other, 1.0
+        theirs = set(words(other))
+        union = len(mine | theirs)
+        score = min(len(mine & theirs) / union, 0.99) if union else 0.0
+        if score > similarity or not best:
+            best, similarity = other, score
+    return best, similarity
+
+
+@dataclass(frozen=True)
+class KlEstimate:
+    """KL divergence of one policy to another per title, in nats, from titles the first one wrote.
+
+    Parameters
+    ----------
+    value
+        Mean of log pi_e - log pi_ref: unbiased, may be below zero by chance.
+    std_error
+        Its item-clustered standard error.
+    k3
+        Mean of exp(-d) - 1 + d with d = log pi_e - log pi_ref: never negative, lower variance for close policies.
+        Reference: Schulman (2020), approximating KL divergence.
+    """
+
+    value: float
+    std_error: float
+    k3: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the field names."""
+        return asdict(self)
+
+
+def kl_divergence(log_prob: FloatArray, reference_log_prob: FloatArray, item: IntArray) -> KlEstimate:
+    """KL(pi_e || pi_ref) from titles sampled from pi_e at temperature 1, shape (n_titles,) each."""
+    difference = log_prob - reference_log_prob
+    scores = np.bincount(item, weights=difference - difference.mean()) / len(difference)
+    interval = clustered_interval(float(difference.mean()), scores, confidence=0.95, log_scale=False)
+    return KlEstimate(
+        value=float(difference.mean()),
+        std_error=interval.std_error,
+        k3=float(np.mean(np.expm1(-difference) + difference)),
+    )

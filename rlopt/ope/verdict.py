@@ -1,0 +1,232 @@
+"""The verdict: launch, hold, or insufficient evidence, every reason with its figure and threshold."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rlopt.config import EvalConfig
+
+from .diagnostics import KlEstimate, Overlap
+from .direct import LiftEstimate
+from .hidden_arms import HiddenArmTest
+
+Decision = Literal["launch", "hold", "insufficient-evidence"]
+Status = Literal["ok", "hold", "doubt", "note"]
+HEADLINES: dict[Decision, str] = {
+    "launch": "Launch: run the A/B test",
+    "hold": "Hold: the policy is not shown to be better",
+    "insufficient-evidence": "Insufficient evidence: these logs cannot tell",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One line of the verdict.
+
+    Parameters
+    ----------
+    topic
+        Short name, stable for programs ("lift_over_logged").
+    status
+        "ok" speaks for launching, "hold" against it, "doubt" against believing any figure, "note" neither.
+    message
+        One sentence with figure and threshold.
+    figure, threshold
+        The same as numbers, None where there is none.
+    """
+
+    topic: str
+    status: Status
+    message: str
+    figure: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do, and why; reasons that decided come first."""
+
+    decision: Decision
+    reasons: tuple[Reason, ...]
+
+    @property
+    def headline(self) -> str:
+        """The decision in words."""
+        return HEADLINES[self.decision]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "decision": self.decision,
+            "headline": self.headline,
+            "reasons": [asdict(reason) for reason in self.reasons],
+        }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The figures the verdict stands on.
+
+    Parameters
+    ----------
+    lifts
+        Name of the baseline ("logged", "sft") -> lift of the evaluation policy over it.
+    n_items
+        Test items compared.
+    support_share
+        Share of the policy's titles near logged ones.
+    hidden_arms
+        The judge on real arms; None where the test items allow no such test.
+    overlap
+        Overlap of policy and logs.
+    model_against_weights
+        z of doubly robust against direct method; None without overlap.
+    kl
+        KL of the policy to the SFT policy.
+    faithfulness, sft_faithfulness
+        Share of titles with no unsupported word; None where items have no fields to check against.
+    """
+
+    lifts: dict[str, LiftEstimate]
+    n_items: int
+    support_share: float
+    hidden_arms: HiddenArmTest | None
+    overlap: Overlap
+    model_against_weights: float | None
+    kl: KlEstimate
+    faithfulness: float | None
+    sft_faithfulness: float | None
+
+
+def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
+    """Apply the rule to the evidence.
+
+    Insufficient evidence where a "doubt" stands; else hold where a "hold" stands; else launch. The lift's interval
+    must lie above ``rule.min_lift`` against every baseline of ``rule.baseline``.
+    """
+    reasons = [
+        *_lifts(evidence, rule),
+        _items(evidence, rule),
+        _support(evidence, rule),
+        *_judge(evidence, rule),
+        *_weights(evidence, rule),
+        _kl(evidence, rule),
+        *_faithfulness(evidence, rule),
+    ]
+    statuses = {reason.status for reason in reasons}
+    decision: Decision = "insufficient-evidence" if "doubt" in statuses else "hold" if "hold" in statuses else "launch"
+    decisive: Status = {"insufficient-evidence": "doubt", "hold": "hold", "launch": "ok"}[decision]  # type: ignore[assignment]
+    return Verdict(decision, tuple(sorted(reasons, key=lambda reason: reason.status != decisive)))
+
+
+def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    names = {"logged": "the logged titles", "sft": "the SFT policy"}
+    out = []
+    for baseline, lift in evidence.lifts.items():
+        status: Status = "ok" if lift.low > rule.min_lift else "hold"
+        if rule.baseline not in ("both", baseline):
+            status = "note"
+        where = "above" if lift.low > rule.min_lift else "not above"
+        out.append(
+            Reason(
+                f"lift_over_{baseline}",
+                status,
+                f"Lift over {names.get(baseline, baseline)}: {lift.value:+.1%} "
+                f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%}); "
+                f"its lower limit is {where} {rule.min_lift:+.1%}.",
+                lift.low,
+                rule.min_lift,
+            )
+        )
+    return out
+
+
+def _items(evidence: Evidence, rule: EvalConfig) -> Reason:
+    enough = evidence.n_items >= rule.min_items
+    return Reason(
+        "test_items",
+        "ok" if enough else "doubt",
+        f"{evidence.n_items} test items that neither the reward nor PPO nor the judge has seen "
+        f"(at least {rule.min_items} needed).",
+        float(evidence.n_items),
+        float(rule.min_items),
+    )
+
+
+def _support(evidence: Evidence, rule: EvalConfig) -> Reason:
+    enough = evidence.support_share >= rule.support_share
+    return Reason(
+        "support",
+        "ok" if enough else "doubt",
+        f"{evidence.support_share:.0%} of the titles are near titles the judge knows "
+        f"(at least {rule.support_share:.0%} needed).",
+        evidence.support_share,
+        rule.support_share,
+    )
+
+
+def _judge(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    test = evidence.hidden_arms
+    if test is None:
+        message = "The judge could not be tested on real arms: fewer than ten test items have two titles and a click."
+        return [Reason("hidden_arms", "note", message)]
+    passed = abs(test.z) <= rule.max_hidden_arm_z
+    return [
+        Reason(
+            "hidden_arms",
+            "ok" if passed else "doubt",
+            f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
+            f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
+            f"(at most {rule.max_hidden_arm_z:g} in size).",
+            test.z,
+            rule.max_hidden_arm_z,
+        )
+    ]
+
+
+def _weights(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    z = evidence.model_against_weights
+    if z is None:
+        message = evidence.overlap.message
+        return [Reason("overlap", "note", message[0].upper() + message[1:] + ".", evidence.overlap.mass)]
+    passed = abs(z) <= rule.max_hidden_arm_z
+    return [
+        Reason(
+            "model_against_weights",
+            "ok" if passed else "doubt",
+            f"Doubly robust {'agrees with' if passed else 'contradicts'} the direct method: z = {z:.1f} "
+            f"(at most {rule.max_hidden_arm_z:g} in size).",
+            z,
+            rule.max_hidden_arm_z,
+        )
+    ]
+
+
+def _kl(evidence: Evidence, rule: EvalConfig) -> Reason:
+    kl = evidence.kl.value
+    if rule.max_kl is None:
+        return Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)
+    return Reason(
+        "kl",
+        "ok" if kl <= rule.max_kl else "doubt",
+        f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g}).",
+        kl,
+        rule.max_kl,
+    )
+
+
+def _faithfulness(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    share = evidence.faithfulness
+    if share is None:
+        return []
+    needed = rule.min_faithfulness
+    if evidence.sft_faithfulness is not None:
+        needed = max(needed, evidence.sft_faithfulness - rule.max_faithfulness_loss)
+    return [
+        Reason(
+            "faithfulness",
+            "ok" if share >= needed else "hold",
+            f"{share:.1%} of the titles have no word their item does not support (at least {needed:.1%} needed).",
+            share,
+            needed,
+        )
+    ]

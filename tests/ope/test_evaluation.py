@@ -1,0 +1,69 @@
+"""OffPolicyEvaluation: the table, and lifts paired by item."""
+
+import doctest
+
+import numpy as np
+import pytest
+
+import rlopt.ope.evaluation
+from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
+from rlopt.ope.evaluation import OffPolicyEvaluation
+
+
+def rounds(seed: int = 0, n_items: int = 200, factor: float = 1.0) -> LoggedRounds:
+    """Two titles an item, shown evenly; title 1 earns ``factor`` times title 0. The policy always picks title 1."""
+    rng = np.random.default_rng(seed)
+    appeal = rng.gamma(0.5, 0.1, n_items)  # items differ by orders of magnitude: what pairing must remove
+    clicks = rng.binomial(2000, np.clip(appeal[:, None] * [1.0, factor], 0, 1))
+    return LoggedRounds(
+        reward=(clicks / 2000).ravel(),
+        weight=np.tile([0.0, 2.0], n_items),
+        cluster=np.repeat(np.arange(n_items), 2),
+        count=np.full(2 * n_items, 2000.0),
+    )
+
+
+def test_documentation_example() -> None:
+    assert doctest.testmod(rlopt.ope.evaluation).failed == 0
+
+
+def test_every_possible_estimator_by_default() -> None:
+    assert set(OffPolicyEvaluation(rounds()).estimates) == {"ips", "ips_clip", "snips", "sg_ips"}
+    with_model = LoggedRounds(reward=[0.1, 0.2], weight=[1.0, 1.0], q_logged=[0.1, 0.1], q_policy=[0.2, 0.2])
+    assert set(OffPolicyEvaluation(with_model).estimates) == set(ESTIMATORS)
+    assert [row["estimator"] for row in OffPolicyEvaluation(with_model).table()] == list(ESTIMATORS)
+    assert "switch_dr" in str(OffPolicyEvaluation(with_model))
+
+
+def test_own_parameters_and_unknown_names() -> None:
+    chosen = OffPolicyEvaluation(rounds(), [ESTIMATORS["ips_clip"](max_weight=1.0)])
+    assert chosen.estimates["ips_clip"].max_weight == 1.0
+    with pytest.raises(ValueError, match=r"no estimator .ipw.\. Choose from: ips"):
+        OffPolicyEvaluation(rounds(), ["ipw"])
+    with pytest.raises(ValueError, match="q_logged is missing"):
+        OffPolicyEvaluation(rounds(), ["dr"]).table()
+
+
+def test_lift_is_paired_by_item() -> None:
+    evaluation = OffPolicyEvaluation(rounds(factor=1.2), ["ips"])
+    value, low, high = evaluation.lift("ips")
+    true_lift = 1.2 / 1.1 - 1  # the logs hold both titles
+    assert low < true_lift < high
+    estimate, base = evaluation.estimates["ips"], evaluation.logged_value
+    unpaired = np.hypot(estimate.std_error / estimate.value, base.std_error / base.value)
+    assert (high - low) / (2 * 1.96) < 0.2 * unpaired
+    assert value == pytest.approx(estimate.value / base.value - 1)
+
+
+def test_lift_covers_the_truth() -> None:
+    hits = 0
+    for seed in range(200):
+        _, low, high = OffPolicyEvaluation(rounds(seed, n_items=60, factor=1.2), ["ips"]).lift("ips")
+        hits += low <= 1.2 / 1.1 - 1 <= high
+    assert 0.9 <= hits / 200 <= 0.99
+
+
+def test_lift_over_nothing_is_refused() -> None:
+    empty = LoggedRounds(reward=[0.0, 0.0], weight=[1.0, 1.0])
+    with pytest.raises(ValueError, match="relative lift needs positive values"):
+        OffPolicyEvaluation(empty, ["ips"]).lift("ips")
