@@ -1,0 +1,191 @@
+"""What the shop sells: categories with typed attributes from ``data/{locale}.json``, and the items drawn from them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from reward.items import Item
+
+from .errors import MarketError
+from .seeds import Stream, generator
+
+LOCALES = ("en", "zh")
+
+
+@dataclass(frozen=True)
+class AttributeSpec:
+    """One attribute of a category.
+
+    Parameters
+    ----------
+    name
+        Field name of the items.
+    values
+        What it can be.
+    coverage
+        Share of the category's items that have it.
+    count
+        Most values an item has at once (features).
+    salience, conversion
+        Mean over shops of what a mention at the start of a title adds to the log-odds of a click, and to those of a
+        conversion. Each shop draws its own around it.
+    glue
+        How sellers join it with a function word, e.g. ``"for {}"``; None where they do not.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    coverage: float
+    count: int
+    salience: float
+    conversion: float
+    glue: str | None
+
+
+@dataclass(frozen=True)
+class CategorySpec:
+    """One category; ``heads`` are the bare product words every item of it answers to ("dress")."""
+
+    name: str
+    heads: tuple[str, ...]
+    types: tuple[str, ...]
+    brands: tuple[str, ...]
+    price_median: float
+    price_sigma: float
+    attributes: tuple[AttributeSpec, ...]
+
+
+@dataclass(frozen=True)
+class LocaleSpec:
+    """Everything of a shop that depends on its language.
+
+    Parameters
+    ----------
+    locale
+        "en" or "zh".
+    joint
+        What stands between two words that belong together: a blank, or nothing.
+    separators
+        What sellers put between the parts of a title, with its share.
+    sweet_width
+        Mean over shops of the display width shoppers like best, in columns.
+    price_phrase, price_decimals
+        How a price is written in a title and in the ``price`` field.
+    promo_front, promo_back
+        Promotional phrases sellers put in front, and at the end.
+    function_words
+        Words that claim nothing.
+    categories
+        What is sold.
+    """
+
+    locale: str
+    joint: str
+    separators: Mapping[str, float]
+    sweet_width: float
+    price_phrase: tuple[str, ...]
+    price_decimals: int
+    promo_front: tuple[str, ...]
+    promo_back: tuple[str, ...]
+    function_words: tuple[str, ...]
+    categories: tuple[CategorySpec, ...]
+    by_name: Mapping[str, CategorySpec] = field(repr=False)
+
+    @property
+    def promo(self) -> tuple[str, ...]:
+        """All promotional phrases."""
+        return self.promo_front + self.promo_back
+
+
+@lru_cache
+def load_locale(locale: str) -> LocaleSpec:
+    """Catalogue of ``locale``.
+
+    Raises
+    ------
+    MarketError
+        If there is no such locale.
+    """
+    if locale not in LOCALES:
+        raise MarketError(f"locale must be one of {', '.join(LOCALES)}. Got {locale!r} instead.")
+    data = json.loads(resources.files(__package__).joinpath("data", f"{locale}.json").read_text(encoding="utf-8"))
+    shared: dict[str, list[str]] = data["shared"]
+    categories = tuple(_category(row, shared) for row in data["categories"])
+    return LocaleSpec(
+        locale=data["locale"],
+        joint=data["joint"],
+        separators=data["separators"],
+        sweet_width=data["sweet_width"],
+        price_phrase=tuple(data["price_phrase"]),
+        price_decimals=data["price_decimals"],
+        promo_front=tuple(data["promo_front"]),
+        promo_back=tuple(data["promo_back"]),
+        function_words=tuple(data["function_words"]),
+        categories=categories,
+        by_name={category.name: category for category in categories},
+    )
+
+
+def _category(row: Mapping[str, Any], shared: Mapping[str, list[str]]) -> CategorySpec:
+    attributes = tuple(
+        AttributeSpec(
+            name=a["name"],
+            values=tuple(shared[a["values"][1:]] if isinstance(a["values"], str) else a["values"]),
+            coverage=a["coverage"],
+            count=a.get("count", 1),
+            salience=a["salience"],
+            conversion=a["conversion"],
+            glue=a.get("glue"),
+        )
+        for a in row["attributes"]
+    )
+    return CategorySpec(
+        name=row["name"],
+        heads=tuple(row["heads"]),
+        types=tuple(row["types"]),
+        brands=tuple(row["brands"]),
+        price_median=row["price"]["median"],
+        price_sigma=row["price"]["sigma"],
+        attributes=attributes,
+    )
+
+
+def item_id(seed: int, locale: str, index: int) -> str:
+    """Id of the ``index``-th item of a shop."""
+    return f"{locale}-{seed}-{index:06d}"
+
+
+def draw_item(spec: LocaleSpec, seed: int, index: int) -> Item:
+    """The ``index``-th item of the shop with this seed: category, brand, price, type, attributes by name."""
+    rng = generator(seed, spec.locale, Stream.ITEM, index)
+    category = spec.categories[rng.integers(len(spec.categories))]
+    fields: dict[str, tuple[str, ...]] = {
+        "category": (category.name,),
+        "brand": (_skewed(rng, category.brands),),
+        "price": (_price(rng, category, spec.price_decimals),),
+        "type": (_skewed(rng, category.types),),
+    }
+    for attribute in category.attributes:
+        if rng.random() >= attribute.coverage:
+            continue
+        count = 1 if attribute.count == 1 else int(rng.integers(1, attribute.count + 1))
+        chosen = [_skewed(rng, attribute.values) for _ in range(count)]
+        fields[attribute.name] = tuple(dict.fromkeys(chosen))
+    return Item(item_id(seed, spec.locale, index), fields)
+
+
+def _skewed(rng: np.random.Generator, values: tuple[str, ...]) -> str:
+    """One value; earlier ones in the list about three times as common as the last ones, as in real catalogues."""
+    return values[int(len(values) * rng.random() ** 1.35)]
+
+
+def _price(rng: np.random.Generator, category: CategorySpec, decimals: int) -> str:
+    price = category.price_median * float(np.exp(category.price_sigma * rng.standard_normal()))
+    if decimals == 0:
+        return str(max(9, round(price)))
+    return f"{max(3, round(price)) - 0.01:.{decimals}f}"

@@ -1,0 +1,16 @@
+"""Where on the page a title is shown, and who looks there (position-based model, Craswell et al. 2008).
+
+P(click at position k) = examination_k * P(click | examined). A market's click probability is the value at the logs'
+average position: the expectation over `POSITION_SHARE`, so that the clicks of an arm average to it.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+N_POSITIONS = 10
+_RANK = np.arange(1, N_POSITIONS + 1, dtype=np.float64)
+EXAMINATION: npt.NDArray[np.float64] = _RANK**-0.6
+POSITION_SHARE: npt.NDArray[np.float64] = _RANK**-0.35 / np.sum(_RANK**-0.35)
+POSITION_LIFT: npt.NDArray[np.float64] = EXAMINATION / float(POSITION_SHARE @ EXAMINATION)
+"""Click probability at each position relative to the average one, shape (10,); its mean over `POSITION_SHARE` is 1."""
+MAX_LIFT = float(POSITION_LIFT.max())

@@ -1,0 +1,175 @@
+"""Who clicks and who buys: the true click and conversion probabilities of a simulated shop.
+
+    p_click(item, title) = ceiling * sigmoid(base + appeal(item) + effect(item, title))       at the average position
+    p_conversion(item, title | click) = sigmoid(base + appeal'(item) + effect'(item, title))
+
+The appeal of the items carries most of the variance, as on the Upworthy archive (DESIGN section 5). The effect of a
+title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for every shop
+around the means of the catalogue, so that nothing learned on one shop is true of the next.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from reward.items import Item
+
+from .catalog import CategorySpec, LocaleSpec
+from .lexicon import Reading
+from .position import MAX_LIFT
+from .seeds import Stream, generator
+
+FloatArray = npt.NDArray[np.float64]
+
+CLICK_CEILING = 0.95 / MAX_LIFT  # keeps the click probability at the best position below one
+BASE_CTR, BASE_CVR = 0.03, 0.05
+EFFECT_RANGE = (-7.0, 3.0)
+EMPTY_TITLE = -5.0
+NO_PRODUCT = -1.2
+WRONG_CLAIM, GIBBERISH, REPEAT, SHOUTING, SYMBOL = -0.8, -0.9, -0.3, -0.12, -0.06
+PROMO_SATURATION = 2
+BEYOND_SATURATION = -0.08
+HEAD_SHARE = 0.6  # a bare product word ("dress") tells less than the type ("wrap dress")
+APPEAL_SD, CATEGORY_SD, BRAND_SD, TYPE_SD, PRICE_SLOPE = 0.65, 0.3, 0.3, 0.18, -0.12
+CONVERSION_APPEAL_SD, CONVERSION_PRICE_SLOPE = 0.35, -0.25
+CONVERSION_PROMO, CONVERSION_WRONG, CONVERSION_GIBBERISH = -0.18, -0.5, -0.3
+
+
+@dataclass(frozen=True)
+class CategoryTaste:
+    """What the shoppers of one category look for.
+
+    Parameters
+    ----------
+    salience
+        Field name -> log-odds of a click that a mention at the very start adds.
+    value_factor
+        (field, value) -> factor on that salience; values not listed count once.
+    decay_width
+        Columns after which a mention is worth 1/e of one at the start.
+    sweet_width, width_penalty
+        The width liked best, and the log-odds lost at a factor e from it (quadratic in log width, at most 4 times).
+    promo
+        Log-odds of a click that each of the first two promotional phrases adds.
+    conversion
+        Field name -> log-odds of a conversion that a mention adds.
+    category_appeal, brand_appeal, type_appeal
+        What the category, brand and product type of an item add to its own appeal.
+    """
+
+    salience: Mapping[str, float]
+    value_factor: Mapping[tuple[str, str], float]
+    decay_width: float
+    sweet_width: float
+    width_penalty: float
+    promo: float
+    conversion: Mapping[str, float]
+    category_appeal: float
+    brand_appeal: Mapping[str, float]
+    type_appeal: Mapping[str, float]
+
+
+def draw_taste(spec: LocaleSpec, seed: int) -> dict[str, CategoryTaste]:
+    """Tastes of every category of the shop with this seed, drawn around the catalogue's means."""
+    rng = generator(seed, spec.locale, Stream.TASTE)
+    sweet = spec.sweet_width * float(np.exp(0.08 * rng.standard_normal()))
+    return {category.name: _category_taste(category, sweet, rng) for category in spec.categories}
+
+
+def _category_taste(category: CategorySpec, sweet: float, rng: np.random.Generator) -> CategoryTaste:
+    means = {attribute.name: attribute.salience for attribute in category.attributes}
+    means |= {"brand": 0.1, "type": 0.18, "price": 0.0}
+    salience = {
+        name: mean * float(np.exp(0.4 * rng.standard_normal())) + 0.03 * float(rng.standard_normal())
+        for name, mean in means.items()
+    }
+    groups = {attribute.name: attribute.values for attribute in category.attributes}
+    groups |= {"brand": category.brands, "type": category.types}
+    factors = {
+        (name, value): max(0.0, 1.0 + 0.35 * float(rng.standard_normal()))
+        for name, values in groups.items()
+        for value in values
+    }
+    factors |= {("type", head): HEAD_SHARE for head in category.heads}
+    return CategoryTaste(
+        salience=salience,
+        value_factor=factors,
+        decay_width=float(rng.uniform(0.55, 0.85)) * sweet,
+        sweet_width=sweet * float(np.exp(0.06 * rng.standard_normal())),
+        width_penalty=float(rng.uniform(0.16, 0.26)),
+        promo=float(rng.uniform(0.05, 0.1)),
+        conversion={a.name: a.conversion * float(np.exp(0.4 * rng.standard_normal())) for a in category.attributes},
+        category_appeal=CATEGORY_SD * float(rng.standard_normal()),
+        brand_appeal={brand: BRAND_SD * float(rng.standard_normal()) for brand in category.brands},
+        type_appeal={kind: TYPE_SD * float(rng.standard_normal()) for kind in category.types},
+    )
+
+
+@dataclass(frozen=True)
+class Appeal:
+    """Log-odds an item brings along whatever its title: of a click, and of a conversion given a click."""
+
+    click: float
+    conversion: float
+
+
+def draw_appeal(spec: LocaleSpec, seed: int, index: int, item: Item, taste: CategoryTaste) -> Appeal:
+    """Appeal of the ``index``-th item: partly explained by category, brand, type and price, mostly its own."""
+    rng = generator(seed, spec.locale, Stream.APPEAL, index)
+    category = spec.by_name[item.fields["category"][0]]
+    log_price = float(np.log(float(item.fields["price"][0]) / category.price_median))
+    explained = taste.category_appeal + taste.brand_appeal[item.fields["brand"][0]]
+    explained += taste.type_appeal[item.fields["type"][0]] + PRICE_SLOPE * log_price
+    own, own_conversion = rng.standard_normal(2)
+    return Appeal(
+        click=explained + APPEAL_SD * float(own),
+        conversion=0.4 * explained + CONVERSION_PRICE_SLOPE * log_price + CONVERSION_APPEAL_SD * float(own_conversion),
+    )
+
+
+def click_effect(reading: Reading, taste: CategoryTaste) -> float:
+    """Log-odds of a click that a title adds, in `EFFECT_RANGE`."""
+    if reading.n_words == 0:
+        return EMPTY_TITLE
+    effect = 0.0
+    for mention in reading.mentions:
+        weight = taste.salience.get(mention.field, 0.0) * taste.value_factor.get((mention.field, mention.value), 1.0)
+        effect += weight * float(np.exp(-mention.offset / taste.decay_width))
+    effect += taste.promo * min(reading.promo, PROMO_SATURATION)
+    effect += BEYOND_SATURATION * max(reading.promo - PROMO_SATURATION, 0)
+    effect -= taste.width_penalty * min(float(np.log(max(reading.width, 1) / taste.sweet_width)) ** 2, 4.0)
+    effect += 0.0 if reading.names_product else NO_PRODUCT
+    effect += WRONG_CLAIM * reading.wrong_claims + GIBBERISH * reading.gibberish
+    effect += REPEAT * reading.repeats + SHOUTING * min(reading.shouting, 5) + SYMBOL * reading.symbols
+    return min(max(effect, EFFECT_RANGE[0]), EFFECT_RANGE[1])
+
+
+def conversion_effect(reading: Reading, taste: CategoryTaste) -> float:
+    """Log-odds of a conversion given a click that a title adds, in `EFFECT_RANGE`.
+
+    Who was drawn by promises buys less; who read size, material or capacity beforehand buys more.
+    """
+    effect = sum(taste.conversion.get(mention.field, 0.0) for mention in reading.mentions)
+    effect += CONVERSION_PROMO * reading.promo
+    effect += CONVERSION_WRONG * reading.wrong_claims + CONVERSION_GIBBERISH * reading.gibberish
+    return min(max(effect, EFFECT_RANGE[0]), EFFECT_RANGE[1])
+
+
+def click_probability(log_odds: Sequence[float] | FloatArray) -> FloatArray:
+    """``CLICK_CEILING * sigmoid(log_odds)``, shape (n,), inside (0, CLICK_CEILING)."""
+    p: FloatArray = CLICK_CEILING * expit(np.asarray(log_odds, dtype=np.float64))
+    return p
+
+
+def click_base() -> float:
+    """Log-odds at which `click_probability` is `BASE_CTR`."""
+    share = BASE_CTR / CLICK_CEILING
+    return float(np.log(share / (1 - share)))
+
+
+def conversion_base() -> float:
+    """Log-odds at which the conversion probability is `BASE_CVR`."""
+    return float(np.log(BASE_CVR / (1 - BASE_CVR)))
