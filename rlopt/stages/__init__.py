@@ -1,0 +1,1 @@
+"""One file per command's work; Python users call these functions."""

@@ -1,0 +1,44 @@
+"""Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reward.schema import KEY_SEPARATOR, ColumnMapping
+from reward.source import open_source
+from rlopt.run import Run
+
+
+def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> ColumnMapping:
+    """The preset's ``columns``, with those of ``--columns`` in front.
+
+    Raises
+    ------
+    LogError
+        When a part is not ``canonical=column`` or names an unknown canonical column.
+    """
+    from_preset = ColumnMapping.from_dict((preset or {}).get("columns") or {})
+    from_flag = ColumnMapping.parse(columns or "")
+    return ColumnMapping({**from_preset.columns, **from_flag.columns})
+
+
+def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMapping:
+    """How to read a file of titles or items that came after the logs.
+
+    The run's mapping applies to the canonical names the file lacks, as far as the file has the columns it names;
+    ``--columns`` goes before all.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read or ``columns`` is malformed.
+    """
+    stated = ColumnMapping.parse(columns or "")
+    with open_source(file) as source:
+        available = set(source.columns)
+    kept = {
+        name: column
+        for name, column in column_mapping(None, run.preset()).columns.items()
+        if name not in available and (column in available or set(column.split(KEY_SEPARATOR)) <= available)
+    }
+    return ColumnMapping({**kept, **stated.columns})
