@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ class Arms:
         """These arms only (mask or positions), with the items they need."""
         old_index = self.item_index[rows]
         kept, new_index = np.unique(old_index, return_inverse=True)
-        arrays = {
+        arrays: dict[str, Any] = {
             f.name: value[rows]
             for f in fields(self)
             if isinstance(value := getattr(self, f.name), np.ndarray) and f.name != "item_index"

@@ -1,0 +1,180 @@
+"""From rows to arms: the sums that DuckDB makes of the logs, in memory that does not grow with the rows.
+
+Sums of fractions are made of whole multiples of 1e-9, so that they do not depend on the order in which threads add.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .delay import DelayModel, bin_hours, bin_sql, fit_delay
+from .position import PositionBias, examination
+from .rows import Rows
+
+Columns = dict[str, npt.NDArray[Any]]
+_UNIT = 10**9
+
+
+def aggregate(rows: Rows, window_hours: float | None) -> Columns:
+    """Make the tables ``cells`` (arm by position) and ``arms``; return the columns of ``arms`` in order.
+
+    Arms are sorted by item_id, then title, in the order of code points. ``item_id`` and ``title`` are texts,
+    ``item`` the rank of the item, the others sums; ``inverse_propensity`` is the sum of 1 / propensity over
+    ``propensity_impressions``.
+    """
+    counted = _counted(rows, window_hours)
+    parameters = dict(rows.parameters)
+    if window_hours is not None and rows.has("conversion_delay_hours"):
+        parameters["window"] = window_hours
+    sums = {
+        "impressions": "CAST(sum(CAST(impressions AS BIGINT)) AS BIGINT)",
+        "clicks": "CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT)",
+        "conversions": f"CAST(sum(CAST({counted['conversions']} AS BIGINT)) AS BIGINT)",
+        "revenue": f"sum(CAST(round({counted['revenue']} * {_UNIT}) AS HUGEINT))",
+    }
+    if rows.has("propensity"):
+        whole = "CAST(impressions AS HUGEINT) * CAST(round(1e9 / propensity) AS HUGEINT)"
+        sums |= {
+            "propensity_impressions": "coalesce(CAST(sum(CAST(impressions AS BIGINT)) "
+            "FILTER (propensity IS NOT NULL) AS BIGINT), 0)",
+            "inverse_propensity": f"coalesce(sum({whole}), 0)",
+            "least_propensity": "min(propensity)",
+            "most_propensity": "max(propensity)",
+        }
+    if rows.has("timestamp"):
+        sums |= {"first_seen": "min(timestamp)", "last_seen": "max(timestamp)"}
+    position = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
+    names = ("item_id", "title", "impressions", "clicks", "conversions", "revenue", "conversion_delay_hours")
+    table = rows.select(*names, "propensity", "position", "timestamp", where="impressions > 0")
+    outputs = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
+    query = rows.source.query
+    query(
+        f"CREATE TEMP TABLE cells AS SELECT item_id, title, {position} AS place, {outputs} FROM {table} "
+        "GROUP BY item_id, title, place",
+        parameters,
+    )
+    again = ", ".join(f"{_again(name)} AS {name}" for name in sums)
+    query(
+        "CREATE TEMP TABLE arms AS SELECT row_number() OVER (ORDER BY item_id, title) - 1 AS arm, "
+        "dense_rank() OVER (ORDER BY item_id) - 1 AS item, * FROM "
+        f"(SELECT item_id, title, count(place) AS places, {again} FROM cells GROUP BY item_id, title)"
+    )
+    return fetch(rows, "SELECT * FROM arms ORDER BY arm")
+
+
+def position_bias(rows: Rows) -> PositionBias:
+    """Examination by position, from the table ``cells``."""
+    totals = fetch(
+        rows, "SELECT place, CAST(sum(impressions) AS BIGINT) AS n FROM cells WHERE place IS NOT NULL GROUP BY place"
+    )
+    cells = fetch(
+        rows,
+        "SELECT arm, place, cells.impressions, cells.clicks FROM cells JOIN arms USING (item_id, title) "
+        "WHERE place IS NOT NULL AND places >= 2 AND arms.clicks > 0 ORDER BY arm, place",
+    )
+    return examination(
+        cells["arm"],
+        cells["place"],
+        cells["impressions"].astype(np.float64),
+        cells["clicks"].astype(np.float64),
+        dict(zip(totals["place"].tolist(), totals["n"].tolist(), strict=True)),
+    )
+
+
+def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
+    """Impressions of each arm weighted by examination; an impression without a position weighs 1."""
+    weights = dict(zip(bias.position.tolist(), bias.theta.tolist(), strict=True))
+    _weight_table(rows, weights)
+    cells = f"SELECT item_id, title, sum(cells.impressions * coalesce(weight, {_UNIT})) AS n FROM cells "
+    cells += "LEFT JOIN weights ON place = key GROUP BY item_id, title"
+    found = fetch(
+        rows, f"SELECT CAST(n AS DOUBLE) / {_UNIT} AS n FROM ({cells}) JOIN arms USING (item_id, title) ORDER BY arm"
+    )
+    return np.asarray(found["n"], dtype=np.float64)
+
+
+def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
+    """Delay of conversions, with the end of the logs at the last impression or conversion seen."""
+    end = _log_end(rows)
+    counted = _counted(rows, window_hours)["conversions"]
+    names = ("impressions", "conversions", "conversion_delay_hours", "timestamp")
+    known = "conversions > 0 AND conversion_delay_hours IS NOT NULL AND timestamp IS NOT NULL"
+    parameters: dict[str, Any] = {**rows.parameters, "end": end}
+    if window_hours is not None:
+        parameters["window"] = window_hours
+    cells = fetch(
+        rows,
+        f"SELECT {bin_sql('conversion_delay_hours')} AS delay, {bin_sql(_age_sql())} AS age, "
+        f"CAST(sum(CAST({counted} AS BIGINT)) AS BIGINT) AS n "
+        f"FROM {rows.select(*names, where=known)} GROUP BY ALL HAVING n > 0 ORDER BY ALL",
+        parameters,
+    )
+    oldest = rows.source.query(
+        f"SELECT $end - min(timestamp) FROM {rows.select('clicks', 'timestamp', where='clicks > 0')}",
+        {**rows.parameters, "end": end},
+    ).fetchall()[0][0]
+    hours = (oldest or 0.0) / 3600
+    return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
+
+
+def matured_clicks(rows: Rows, model: DelayModel) -> npt.NDArray[np.float64]:
+    """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp."""
+    _weight_table(rows, dict(enumerate(model.seen(bin_hours()).tolist())))
+    table = rows.select("item_id", "title", "clicks", "timestamp", where="clicks > 0")
+    by_age = f"SELECT item_id, title, {bin_sql(_age_sql())} AS age, sum(CAST(clicks AS BIGINT)) AS clicks FROM {table}"
+    rows.source.query(
+        f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": _log_end(rows)}
+    )
+    weighed = f"SELECT item_id, title, sum(clicks * coalesce(weight, {_UNIT})) AS n FROM ages "
+    weighed += "LEFT JOIN weights ON age = key GROUP BY item_id, title"
+    found = fetch(
+        rows,
+        f"SELECT coalesce(CAST(n AS DOUBLE), 0) / {_UNIT} AS n FROM arms LEFT JOIN ({weighed}) USING (item_id, title) "
+        "ORDER BY arm",
+    )
+    return np.asarray(found["n"], dtype=np.float64)
+
+
+def fetch(rows: Rows, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
+    """Columns of a result as NumPy arrays; texts as objects, missing numbers as NaN."""
+    table = rows.source.table(sql, parameters)
+    return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def _counted(rows: Rows, window_hours: float | None) -> dict[str, str]:
+    """SQL of a row's conversions and revenue: missing is none, and so is what came after the attribution window."""
+    late = "conversion_delay_hours > $window" if window_hours and rows.has("conversion_delay_hours") else "false"
+    return {
+        name: f"CASE WHEN {late} THEN 0 ELSE coalesce({name}, 0) END" if rows.has(name) else "0"
+        for name in ("conversions", "revenue")
+    }
+
+
+def _again(name: str) -> str:
+    if name in ("least_propensity", "first_seen"):
+        return f"min({name})"
+    if name in ("most_propensity", "last_seen"):
+        return f"max({name})"
+    if name in ("revenue", "inverse_propensity"):
+        return f"CAST(sum({name}) AS DOUBLE) / {_UNIT}"
+    return f"CAST(sum({name}) AS BIGINT)"
+
+
+def _age_sql() -> str:
+    return "(greatest($end - timestamp, 0) / 3600)"
+
+
+def _log_end(rows: Rows) -> float:
+    names = ("conversions", "conversion_delay_hours", "timestamp")
+    last = "max(timestamp + coalesce(CASE WHEN conversions > 0 THEN conversion_delay_hours END, 0) * 3600)"
+    return float(rows.source.query(f"SELECT {last} FROM {rows.select(*names)}", rows.parameters).fetchall()[0][0])
+
+
+def _weight_table(rows: Rows, weights: Mapping[int, float]) -> None:
+    """Table ``weights`` (key, weight): weights as whole multiples of 1e-9."""
+    rows.source.query(
+        "CREATE OR REPLACE TEMP TABLE weights AS SELECT unnest($keys) AS key, unnest($weights) AS weight",
+        {"keys": list(weights), "weights": [round(w * _UNIT) for w in weights.values()]},
+    )
