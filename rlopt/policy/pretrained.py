@@ -1,10 +1,10 @@
 """Loading causal language models and tokenizers: a folder, a hub id, a GGUF file, or a packaged model."""
 
 import importlib.util
-import logging
 from pathlib import Path
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlopt.errors import PolicyError
@@ -24,7 +24,6 @@ def load_causal_lm(
     """
     if model == SMOLLM2:
         model, gguf_file = _smollm2_files()
-    _quiet_gguf()
     try:
         extra = {} if gguf_file is None else {"gguf_file": gguf_file}
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code, **extra)
@@ -53,8 +52,10 @@ def _smollm2_files() -> tuple[str, str]:
     return str(files[0].parent), files[0].name
 
 
-def _quiet_gguf() -> None:
-    logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
+def quiet_loading() -> None:
+    """Leave the terminal to rlopt: no progress bars and notices of transformers and datasets below errors."""
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
 
 
 def _first_line(error: Exception) -> str:

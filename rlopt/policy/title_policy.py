@@ -133,7 +133,7 @@ class TitlePolicy:
             completions = self._sample(rows, temperature, seed + number)
             log_probs = self._log_probs(rows, completions, temperature or 1.0)
             for (_, i, copy), ids, log_prob in zip(batch, completions, log_probs, strict=True):
-                text = self.renderer.title(items[i], self.tokenizer.decode(ids, skip_special_tokens=True))
+                text = self.renderer.title(items[i], str(self.tokenizer.decode(ids, skip_special_tokens=True)))
                 out[i][copy] = GeneratedTitle(text, float(log_prob), ids[-1] == self._eos_id, tuple(ids))
             if progress is not None:
                 progress(len(batch))
@@ -203,7 +203,7 @@ class TitlePolicy:
         self.model.eval()
         with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            out = self.model.generate(
+            out = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
                 input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
             )
         return [self._until_eos(row) for row in out[:, ids.shape[1] :].tolist()]

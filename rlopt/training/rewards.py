@@ -33,12 +33,12 @@ Scorer = Callable[[Sequence[Item], Sequence[str]], Prediction]
 
 @dataclass(frozen=True)
 class LiftScale:
-    """Puts rewards of all items on one scale: relative to the item's baseline, in standard deviations of the SFT policy.
+    """Puts rewards of all items on one scale: relative to the item's baseline, in standard deviations of SFT titles.
 
     Parameters
     ----------
     baseline
-        Expected reward of the item's own SFT titles, shape (n_items,), > 0.
+        Reward that the item earns anyway, shape (n_items,), > 0.
     spread
         Standard deviation of the relative lift over the SFT policy's titles.
     """
@@ -47,10 +47,10 @@ class LiftScale:
     spread: float
 
     @classmethod
-    def fit(cls, rewards: FloatArray) -> "LiftScale":
-        """From the rewards of several SFT titles an item, shape (n_items, n_titles)."""
-        baseline = np.maximum(rewards.mean(axis=1), 1e-12)
-        lift = rewards / baseline[:, None] - 1.0
+    def fit(cls, baseline: FloatArray, item_index: npt.NDArray[np.int64], rewards: FloatArray) -> "LiftScale":
+        """From baselines (n_items,) and the ``rewards`` (n,) of SFT titles for the items ``item_index`` (n,)."""
+        baseline = np.maximum(baseline, 1e-12)
+        lift = rewards / baseline[item_index] - 1.0
         return cls(baseline, max(float(lift.std()), 1e-6))
 
     def score(self, item_index: npt.NDArray[np.int64], reward: FloatArray) -> FloatArray:

@@ -100,9 +100,7 @@ def _in_order(rows: Dataset, settings: SftSettings) -> Dataset:
 
 def lora(rank: int) -> LoraConfig:
     """LoRA on every linear layer (Hu et al. 2021), scaled so that the rank does not change the step size."""
-    return LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
+    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def _with_lora(model: PreTrainedModel, settings: SftSettings) -> PeftModel:

@@ -6,16 +6,18 @@ rollout, because a value fitted once to 64 titles lags behind (Cobbe et al. 2021
 """
 
 import contextlib
-import copy
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from .losses import clipped_value_loss
+from .masked import masked_mean
 
 CRITIC_FILE = "critic.safetensors"
 CRITIC_OPTIMIZER_FILE = "critic_optimizer.safetensors"
@@ -26,68 +28,104 @@ class Critic(nn.Module):
 
     Parameters
     ----------
-    policy
-        The SFT policy whose trunk is copied (or shared, when frozen). A PEFT model's adapters are left out.
+    trunk
+        Transformer without a language-model head.
+    hidden_size
+        Width of its last hidden state.
     train_trunk
-        True copies the trunk and trains it; False reads a frozen trunk and trains the head alone.
+        True: the trunk is this critic's own and learns. False: it is shared with the reference policy, stays frozen
+        and out of the critic's parameters and checkpoints; only the head learns.
+    while_reading
+        Context in which a shared trunk is read (a PEFT policy switches its adapters off).
     """
 
-    def __init__(self, policy: PreTrainedModel, train_trunk: bool) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        hidden_size: int,
+        train_trunk: bool,
+        while_reading: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
         super().__init__()
-        base = policy.base_model
         self.train_trunk = train_trunk
-        # A frozen trunk is shared with the reference, hence kept out of this module's parameters and checkpoints.
-        self._trunk: list[nn.Module] = [] if train_trunk else [base]
+        self._while_reading = while_reading
+        self._shared: list[nn.Module] = [] if train_trunk else [trunk]  # in a list: not a submodule
         if train_trunk:
-            self.trunk = copy.deepcopy(base)
-        hidden = policy.config.get_text_config().hidden_size
-        self.head = nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+            self.trunk = trunk
+        last = nn.Linear(hidden_size, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.head = nn.Sequential(nn.LayerNorm(hidden_size), nn.Linear(hidden_size, hidden_size), nn.Tanh(), last)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, completion_width: int) -> Tensor:
-        """Value before each completion token, shape (B, T); ids and mask (B, P + T) as the policy sees them."""
-        trunk = self.trunk if self.train_trunk else self._trunk[0]
-        with contextlib.nullcontext() if self.train_trunk else torch.no_grad():
-            hidden = trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
-        states = hidden[:, -completion_width - 1 : -1].float()
+    def states(self, input_ids: Tensor, attention_mask: Tensor, completion_width: int) -> Tensor:
+        """Hidden state before each completion token, (B, T, H); ids and mask (B, P + T) as the policy sees them."""
+        if self.train_trunk:
+            hidden = self.trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+        else:
+            with torch.no_grad(), self._while_reading():
+                read = self._shared[0](input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+                hidden = read.last_hidden_state
+        states: Tensor = hidden[:, -completion_width - 1 : -1].float()
+        return states
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Value of each state, (B, T)."""
         values: Tensor = self.head(states).squeeze(-1)
         return values
 
-    def learn(
-        self,
-        optimizer: torch.optim.Optimizer,
-        batch: dict[str, Tensor],
-        *,
-        epochs: int,
-        minibatch: int,
-        clip_range: float | None,
-        max_grad_norm: float = 1.0,
-    ) -> float:
-        """Regress on the returns of one rollout; the last pass's mean loss is returned.
-
-        ``batch`` holds input_ids, attention_mask (B, P + T) and values, returns, mask (B, T).
-        """
-        width = batch["returns"].shape[1]
+    def learn(self, optimizer: torch.optim.Optimizer, rollout: "Rollout", passes: "Passes") -> float:
+        """Regress on the returns of one rollout; the mean loss of the last pass is returned."""
+        frozen = None if self.train_trunk else self.states(rollout.input_ids, rollout.attention_mask, rollout.width)
         loss_of_pass = 0.0
-        for _ in range(epochs):
+        for _ in range(passes.epochs):
             total = 0.0
-            for part in _parts(batch, minibatch):
-                values = self(part["input_ids"], part["attention_mask"], width)
-                losses = clipped_value_loss(values, part["values"], part["returns"], clip_range)
-                loss = (losses * part["mask"]).sum() / part["mask"].sum().clamp(min=1)
+            for start in range(0, len(rollout.mask), passes.minibatch):
+                rows = slice(start, start + passes.minibatch)
+                states = (
+                    self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
+                    if frozen is None
+                    else frozen[rows]
+                )
+                losses = clipped_value_loss(
+                    self(states), rollout.values[rows], rollout.returns[rows], passes.clip_range
+                )
+                loss = masked_mean(losses, rollout.mask[rows])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.parameters(), max_grad_norm)
+                nn.utils.clip_grad_norm_(self.parameters(), passes.max_grad_norm)
                 optimizer.step()
-                total += float(loss.detach()) * len(part["mask"])
-            loss_of_pass = total / len(batch["mask"])
+                total += float(loss.detach()) * len(rollout.mask[rows])
+            loss_of_pass = total / len(rollout.mask)
         return loss_of_pass
 
 
-def _parts(batch: dict[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
-    for start in range(0, len(batch["mask"]), size):
-        yield {name: tensor[start : start + size] for name, tensor in batch.items()}
+@dataclass(frozen=True)
+class Rollout:
+    """Titles with what the critic thought of them and what they brought.
+
+    ``input_ids`` and ``attention_mask`` are (B, P + T); ``values`` (before learning), ``returns`` and ``mask`` (B, T).
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    values: Tensor
+    returns: Tensor
+    mask: Tensor
+
+    @property
+    def width(self) -> int:
+        """T, the tokens of the longest title."""
+        return int(self.returns.shape[1])
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often and in what portions the critic goes over a rollout; ``clip_range`` None leaves values unclipped."""
+
+    epochs: int
+    minibatch: int
+    clip_range: float | None = None
+    max_grad_norm: float = 1.0
 
 
 def save_critic(critic: Critic, optimizer: torch.optim.Optimizer, folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from datasets import Dataset
 from peft import PeftModel, get_peft_model
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
@@ -80,7 +80,7 @@ def improve(
         An interrupted run goes on from the newest whole checkpoint here, and ends with the same weights as an
         uninterrupted one.
     """
-    model = policy.model
+    model: PreTrainedModel | PeftModel = policy.model
     model.config._name_or_path = str(reference_folder)
     if settings.lora_rank is not None:
         torch.manual_seed(settings.seed)  # the adapters start at random
@@ -113,7 +113,7 @@ def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) 
     return rows.select(training_order(len(items), rollouts, prompts_a_rollout, settings.seed))
 
 
-def _plain(model: torch.nn.Module) -> torch.nn.Module:
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
     """The model without trl's fused head, which it hangs on the instance as another ``forward``."""
     model.__dict__.pop("forward", None)
     return model

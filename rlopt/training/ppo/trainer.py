@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoModel
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
@@ -24,7 +25,7 @@ from rlopt.errors import PolicyError
 from rlopt.policy.scoring import completion_log_softmax
 
 from .advantages import gae, token_rewards
-from .critic import Critic, load_critic, save_critic
+from .critic import Critic, Passes, Rollout, load_critic, save_critic
 from .kl import AdaptiveKL, FixedKL, KLController
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, whiten
@@ -40,6 +41,7 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
     ``num_generations`` may be 1: PPO takes its baseline from the critic, not from a group.
     """
 
+    num_generations: int | None = field(default=1, metadata={"help": "Titles an item in a batch."})
     kl_coef: float = field(default=0.1, metadata={"help": "Coefficient of the per-token KL penalty."})
     kl_target: float | None = field(default=None, metadata={"help": "KL in nats a title to steer to; None: fixed."})
     kl_horizon: float = field(default=2000.0, metadata={"help": "Titles over which the KL controller adapts."})
@@ -54,14 +56,14 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
     value_clip: float | None = field(default=None, metadata={"help": "Clip range of the value loss; None: off."})
 
     def __post_init__(self) -> None:
-        """trl insists on two generations a prompt, which a method without groups does not need."""
+        """Let trl have the two generations a prompt it insists on; PPO has no groups and needs one."""
         generations = int(self.num_generations or 1)
         self.num_generations = max(generations, 2)
         super().__post_init__()
         self.num_generations = generations
 
 
-class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """PPO with a separate critic; see the module's docstring.
 
     Parameters are GRPOTrainer's; ``args`` is a `PPOArguments` with ``beta`` > 0, which makes trl keep the reference
@@ -75,9 +77,7 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         if self.beta == 0.0:
             raise ValueError("The beta parameter of PPOArguments must be > 0: it makes trl keep a reference model.")
-        policy = self.accelerator.unwrap_model(self.model)
-        trunk_owner = self.ref_model if self.ref_model is not None else policy.get_base_model()
-        self.critic = Critic(trunk_owner, self.args.critic_train_trunk).to(self.accelerator.device)
+        self.critic = self._build_critic().to(self.accelerator.device)
         self.critic_optimizer = torch.optim.AdamW(
             [p for p in self.critic.parameters() if p.requires_grad], lr=self.args.critic_learning_rate
         )
@@ -88,6 +88,17 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
         )
         self._skipped_in_a_row = 0
         self._scores: Tensor | None = None
+
+    def _build_critic(self) -> Critic:
+        """A critic on a trunk of its own, begun at the reference's weights, or on the reference itself."""
+        policy = self.accelerator.unwrap_model(self.model)
+        hidden_size = policy.config.get_text_config().hidden_size
+        if self.args.critic_train_trunk:
+            trunk = AutoModel.from_pretrained(policy.config._name_or_path, dtype=torch.float32)
+            return Critic(trunk, hidden_size, train_trunk=True)
+        if self.ref_model is not None:
+            return Critic(self.accelerator.unwrap_model(self.ref_model).base_model, hidden_size, train_trunk=False)
+        return Critic(policy.get_base_model().base_model, hidden_size, False, while_reading=policy.disable_adapter)
 
     # -- rollout -----------------------------------------------------------------------------------------------------
 
@@ -111,36 +122,22 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
                 batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
                     self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
                 )
-            values = self.critic(input_ids, attention_mask, width)
+            values = self.critic(self.critic.states(input_ids, attention_mask, width))
         log_ratio = (batch["old_per_token_logps"] - batch["ref_per_token_logps"]) * mask
         scores = self._scores.to(values.device) if self._scores is not None else torch.zeros_like(values[:, 0])
         rewards = token_rewards(scores, log_ratio, mask, self.kl_controller.coefficient)
         advantages, returns = gae(rewards, values, mask, self.args.gamma, self.args.gae_lambda)
         batch["advantages"] = whiten(advantages, mask) if self.args.whiten_advantages else advantages
-        self._learn_critic(input_ids, attention_mask, values, returns, mask)
+        self._learn_critic(Rollout(input_ids, attention_mask, values, returns, mask))
         self._record_rollout(batch, scores, rewards, values, returns)
         return batch
 
-    def _learn_critic(
-        self, input_ids: Tensor, attention_mask: Tensor, values: Tensor, returns: Tensor, mask: Tensor
-    ) -> None:
+    def _learn_critic(self, rollout: Rollout) -> None:
         progress = self.state.global_step / max(self.state.max_steps, 1)
         for group in self.critic_optimizer.param_groups:
             group["lr"] = self.args.critic_learning_rate * (1.0 - 0.9 * progress)
-        rollout = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "values": values,
-            "returns": returns,
-            "mask": mask,
-        }
-        loss = self.critic.learn(
-            self.critic_optimizer,
-            rollout,
-            epochs=self.args.critic_epochs,
-            minibatch=self.args.critic_minibatch,
-            clip_range=self.args.value_clip,
-        )
+        passes = Passes(self.args.critic_epochs, self.args.critic_minibatch, self.args.value_clip)
+        loss = self.critic.learn(self.critic_optimizer, rollout, passes)
         self._metrics["train"]["loss/value"].append(loss)
 
     def _record_rollout(
@@ -172,15 +169,22 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
         compute_entropy: bool = False,
         compute_aux_loss: bool = False,
         **forward: Any,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor, Any, Tensor | None]:
         """Trl's method; on a CPU only the completion goes through the language-model head.
 
         trl's fused head scores every position of prompt and completion where there is no Triton, several times the
         work for short titles.
         """
         if self.accelerator.device.type != "cpu" or compute_aux_loss or any(v is not None for v in forward.values()):
-            result: tuple[Tensor, Tensor | None, Tensor | None] = super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **forward
+            result: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **forward,
             )
             return result
         logs = completion_log_softmax(model, input_ids, attention_mask, logits_to_keep, self.temperature)
@@ -202,14 +206,13 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
         log_probs, entropies, _ = self._get_per_token_logps_and_entropies(
             model, input_ids, attention_mask, width, compute_entropy=True
         )
-        assert entropies is not None  # asked for in the call above
         loss, clipped = clipped_policy_loss(
             log_probs, inputs["old_per_token_logps"], inputs["advantages"], self.args.epsilon
         )
         loss = loss - self.entropy_coef * entropies
         share = self.current_gradient_accumulation_steps / self.args.steps_per_generation
         tokens = inputs["num_items_in_batch"] / self.accelerator.num_processes * share
-        total = (loss * mask).sum() / tokens.clamp(min=1.0)
+        total: Tensor = (loss * mask).sum() / tokens.clamp(min=1.0)
         warming_up = self.state.global_step < self.args.critic_warmup_steps
         self._record_update(log_probs, inputs["old_per_token_logps"], clipped, entropies, loss, mask)
         return total * 0.0 if warming_up else total
@@ -233,7 +236,9 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]
         model.zero_grad()
         self._skipped_in_a_row += 1
         self._metrics["train"]["skipped_steps"].append(1.0)
-        warnings.warn(f"Step {self.state.global_step + 1} had a non-finite loss or gradient and was skipped.", stacklevel=2)
+        warnings.warn(
+            f"Step {self.state.global_step + 1} had a non-finite loss or gradient and was skipped.", stacklevel=2
+        )
         if self._skipped_in_a_row >= MAX_SKIPPED_STEPS:
             raise PolicyError(
                 f"PPO stopped: {MAX_SKIPPED_STEPS} steps in a row up to step {self.state.global_step + 1} had a "

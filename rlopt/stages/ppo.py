@@ -1,0 +1,145 @@
+"""``rlopt ppo``: the title policy, improved by PPO against the reward model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reward.arms import Arms
+from reward.items import Item
+from reward.model import RewardModel
+from rlopt import threads
+from rlopt.config import PpoConfig, SftConfig
+from rlopt.policy.constraints import Constraints, Lexicon
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note, track
+from rlopt.run import Run
+from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, train_sft
+from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
+from rlopt.training.ppo.learn import PpoSettings, improve
+from rlopt.training.rewards import LiftScale, reward_functions
+
+SCALE_ITEMS = 256
+LAST_STEPS = 20
+SHOWN = {
+    "objective/predicted_lift": "lift",
+    "objective/kl": "kl",
+    "val/explained_variance": "explained",
+    "constraints/violated": "violations",
+}
+
+
+@dataclass(frozen=True)
+class PpoResult:
+    """What came of the training: means over the last updates."""
+
+    folder: Path
+    steps: int
+    predicted_lift: float | None
+    kl: float | None
+    violations: float | None
+    explained_variance: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
+    """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
+
+    Trains the SFT policy first when the run has none, and says so.
+
+    Raises
+    ------
+    StageOrderError
+        Before ``fit-reward``.
+    PolicyError
+        When the SFT policy cannot be loaded, or training breaks down.
+    """
+    config = config or PpoConfig()
+    run.require("fit-reward")
+    if not run.done("sft"):
+        note("This run has no supervised policy yet: training it first (rlopt sft).")
+        train_sft(run, SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})}))
+    quiet_loading()
+    arms = run.arms().of_items(run.splits().train)
+    with run.stage("ppo", config) as record:
+        policy, model = TitlePolicy.load(run / "sft"), RewardModel.load(run / "reward")
+        torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
+        checkpoints = run.checkpoint_dir("ppo", record.key)
+        done = step_of(newest_checkpoint(checkpoints))
+        metrics = run.metrics("ppo")
+        metrics.truncate_after(done)
+        constraints = constraints_for(policy, arms, config)
+        scale = lift_scale(policy, model, arms, config.seed)
+        rewards = reward_functions(
+            arms.items,
+            policy.renderer,
+            model.predict,
+            scale,
+            constraints,
+            config.risk_aversion,
+            int(policy.tokenizer.eos_token_id),
+        )
+        settings = _settings(config, policy, run)
+        note(f"PPO on {len(arms.items)} items, {settings.steps} updates of {settings.batch_size} titles")
+        with track("PPO", settings.steps, start=done) as bar:
+            callbacks = [JsonLines(metrics, bar, SHOWN)]
+            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks)
+        with run.replacing("ppo") as folder:
+            improved.save(folder)
+        result = _result(run, settings.steps, metrics.rows())
+        record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
+    return result
+
+
+def constraints_for(policy: TitlePolicy, arms: Arms, config: PpoConfig) -> Constraints:
+    """The rules for these items: words need support where items are described by fields, not by free text."""
+    slots = isinstance(policy.renderer, SlotRenderer)
+    lexicon = Lexicon.learn(zip(arms.arm_items, arms.title, strict=True)) if slots else None
+    return Constraints(lexicon, max_width=config.max_width)
+
+
+def lift_scale(policy: TitlePolicy, model: RewardModel, arms: Arms, seed: int) -> LiftScale:
+    """Baseline of each item: the mean predicted reward of its logged titles; spread: over fresh SFT titles."""
+    predicted = model.predict(arms.arm_items, list(arms.title)).reward
+    count = np.bincount(arms.item_index, minlength=len(arms.items))
+    baseline = np.bincount(arms.item_index, weights=predicted, minlength=len(arms.items)) / np.maximum(count, 1)
+    rng = np.random.default_rng(seed)
+    sample = np.sort(rng.permutation(len(arms.items))[:SCALE_ITEMS])
+    items: Sequence[Item] = [arms.items[i] for i in sample]
+    titles = [title.text for (title,) in policy.generate(items, 1, seed=seed)]
+    return LiftScale.fit(baseline, sample, model.predict(items, titles).reward)
+
+
+def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
+    small = policy.model.num_parameters() < threads.SMALL_MODEL
+    sft_rank = run.record("sft")["notes"].get("lora_rank")
+    rank = {"none": None, "lora": config.lora_rank, "auto": sft_rank}[config.peft]
+    micro = config.batch_size if small else min(config.batch_size, LARGE_MODEL_MICRO_BATCH)
+    shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
+    train_trunk = small if config.critic == "auto" else config.critic == "own"
+    return PpoSettings(**{**shared, "lora_rank": rank, "micro_batch_size": micro, "train_trunk": train_trunk})
+
+
+def _result(run: Run, steps: int, rows: list[dict[str, Any]]) -> PpoResult:
+    last = rows[-LAST_STEPS:]
+
+    def mean(name: str) -> float | None:
+        values = [row[name] for row in last if name in row]
+        return float(np.mean(values)) if values else None
+
+    return PpoResult(
+        run / "ppo",
+        steps,
+        mean("objective/predicted_lift"),
+        mean("objective/kl"),
+        mean("constraints/violated"),
+        mean("val/explained_variance"),
+    )

