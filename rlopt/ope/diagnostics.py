@@ -129,21 +129,23 @@ def nearest_logged(title: str, logged: Sequence[str]) -> tuple[str, float]:
 
 @dataclass(frozen=True)
 class KlEstimate:
-    """KL divergence of one policy to another per title, in nats, from titles the first one wrote.
+    """KL divergence of one policy to another per title, in nats, along titles the first one wrote.
 
     Parameters
     ----------
     value
-        Mean of log pi_e - log pi_ref: unbiased, may be below zero by chance.
+        Mean over titles of the summed per-token divergences over the whole vocabulary: unbiased, never negative.
     std_error
         Its item-clustered standard error.
+    log_ratio
+        Mean of d = log pi_e - log pi_ref: unbiased too, noisier, may be below zero by chance.
     k3
-        Mean of exp(-d) - 1 + d with d = log pi_e - log pi_ref: never negative, lower variance for close policies.
-        Reference: Schulman (2020), approximating KL divergence.
+        Mean of exp(-d) - 1 + d per title: never negative. Reference: Schulman (2020), approximating KL divergence.
     """
 
     value: float
     std_error: float
+    log_ratio: float
     k3: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,13 +153,28 @@ class KlEstimate:
         return asdict(self)
 
 
-def kl_divergence(log_prob: FloatArray, reference_log_prob: FloatArray, item: IntArray) -> KlEstimate:
-    """KL(pi_e || pi_ref) from titles sampled from pi_e at temperature 1, shape (n_titles,) each."""
+def kl_divergence(
+    path_kl: FloatArray, log_prob: FloatArray, reference_log_prob: FloatArray, item: IntArray
+) -> KlEstimate:
+    """KL(pi_e || pi_ref) from titles sampled from pi_e.
+
+    Parameters
+    ----------
+    path_kl
+        Per-token divergences summed along each title, shape (n_titles,), from ``TitlePolicy.kl_to``.
+    log_prob, reference_log_prob
+        Log-probabilities of the same tokens under both policies, shape (n_titles,).
+    item
+        Item position of each title, shape (n_titles,).
+    """
+    mean = float(path_kl.mean())
+    scores = np.bincount(item, weights=path_kl - mean) / len(path_kl)
     difference = log_prob - reference_log_prob
-    scores = np.bincount(item, weights=difference - difference.mean()) / len(difference)
-    interval = clustered_interval(float(difference.mean()), scores, confidence=0.95, log_scale=False)
+    with np.errstate(over="ignore"):  # a title the reference finds impossible: k3 is infinite, and says so
+        k3 = float(np.mean(np.expm1(-difference) + difference))
     return KlEstimate(
-        value=float(difference.mean()),
-        std_error=interval.std_error,
-        k3=float(np.mean(np.expm1(-difference) + difference)),
+        value=mean,
+        std_error=clustered_interval(mean, scores, confidence=0.95, log_scale=False).std_error,
+        log_ratio=float(difference.mean()),
+        k3=k3,
     )

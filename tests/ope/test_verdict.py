@@ -29,7 +29,7 @@ GOOD = Evidence(
     hidden_arms=hidden(-0.5),
     overlap=NO_OVERLAP,
     model_against_weights=None,
-    kl=KlEstimate(2.4, 0.1, 2.0),
+    kl=KlEstimate(2.4, 0.1, 2.4, 2.0),
     faithfulness=0.99,
     sft_faithfulness=0.99,
 )
@@ -79,7 +79,7 @@ def test_baseline_setting_chooses_what_must_be_beaten() -> None:
 
 
 def test_high_kl_alone_is_a_note() -> None:
-    verdict = decide(replace(GOOD, kl=KlEstimate(40.0, 0.1, 2.0)), RULE)
+    verdict = decide(replace(GOOD, kl=KlEstimate(40.0, 0.1, 40.0, 39.0)), RULE)
     assert verdict.decision == "launch"
     assert next(r for r in verdict.reasons if r.topic == "kl").status == "note"
 

@@ -1,0 +1,1 @@
+"""What people read: the evaluation report (HTML, JSON), figures and model cards."""

@@ -1,0 +1,186 @@
+"""What an evaluation report says, as plain data: written to report.json, rendered to report.html."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rlopt.ope.diagnostics import KlEstimate, Overlap
+from rlopt.ope.direct import LiftEstimate
+from rlopt.ope.estimators import Estimate
+from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.verdict import Verdict
+
+SCHEMA_VERSION = 1
+POLICY_NAMES = {
+    "ppo": "PPO policy",
+    "sft": "SFT policy",
+    "best_of": "Best of n SFT titles by the reward",
+    "logged": "Logged titles",
+}
+
+
+@dataclass(frozen=True)
+class PolicyFigures:
+    """One policy's titles on the test items.
+
+    Parameters
+    ----------
+    policy
+        "ppo", "sft" or "best_of".
+    n_titles, n_items
+        Titles judged, and items they are for.
+    lift_over_logged
+        By the judge.
+    reward, reward_std
+        Mean prediction of the reward model PPO optimised, and its mean ensemble spread: what the judge is a check on.
+    faithfulness
+        Share of titles with no unsupported word; None where items have no fields to check against.
+    support_share
+        Share of titles near titles the judge knows.
+    novel_share
+        Share of titles the logs never showed for their item.
+    distinct_share
+        Different titles among all, by item.
+    finished_share
+        Share of titles that ended by themselves before the length limit; None where not sampled directly.
+    """
+
+    policy: str
+    n_titles: int
+    n_items: int
+    lift_over_logged: LiftEstimate
+    reward: float
+    reward_std: float
+    faithfulness: float | None
+    support_share: float
+    novel_share: float
+    distinct_share: float
+    finished_share: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "lift_over_logged": self.lift_over_logged.to_dict()}
+
+
+@dataclass(frozen=True)
+class Example:
+    """One test item before and after.
+
+    Parameters
+    ----------
+    kind
+        "gain" or "loss".
+    item_id, context
+        The item and its fields in one line.
+    logged, sft, title
+        Most shown logged title, an SFT title, and the evaluated title.
+    nearest, similarity
+        The logged title nearest to ``title``, and their word overlap in [0, 1].
+    lift, lift_std
+        The item's lift over its logged titles by the judge.
+    reward, reward_std
+        Prediction of the reward model for ``title``.
+    unsupported
+        Words of ``title`` its item does not support.
+    """
+
+    kind: str
+    item_id: str
+    context: str
+    logged: str
+    sft: str
+    title: str
+    nearest: str
+    similarity: float
+    lift: float
+    lift_std: float
+    reward: float
+    reward_std: float
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Everything the report shows; see the fields' own classes.
+
+    Parameters
+    ----------
+    verdict
+        Decision and reasons.
+    lifts
+        Baseline ("logged", "sft") -> lift of the PPO policy over it, by the judge.
+    true_lifts
+        The same by the simulator; None on real logs.
+    policies
+        Figures of each policy.
+    kl
+        KL of the PPO policy to the SFT policy.
+    hidden_arms, overlap, model_against_weights, sample_ratio_p_value
+        Diagnostics; None where the logs allow no such test.
+    estimates
+        Exact off-policy estimates per impression; empty without overlap.
+    logged_ctr
+        Clicks per impression of the test items.
+    propensity_logged
+        False where propensities are estimated from traffic shares.
+    n_items, n_arms, n_impressions
+        Size of the test logs that were used.
+    n_test_items
+        Test items in the run, of which ``n_items`` were used.
+    examples
+        Largest predicted gains and losses.
+    config, fingerprints, versions, seconds
+        Settings of this stage; stage -> its key; package -> version; stage -> seconds.
+    """
+
+    verdict: Verdict
+    lifts: dict[str, LiftEstimate]
+    policies: tuple[PolicyFigures, ...]
+    kl: KlEstimate
+    hidden_arms: HiddenArmTest | None
+    overlap: Overlap
+    model_against_weights: float | None
+    sample_ratio_p_value: float | None
+    estimates: tuple[Estimate, ...]
+    logged_ctr: float
+    propensity_logged: bool
+    n_items: int
+    n_arms: int
+    n_impressions: float
+    n_test_items: int
+    examples: tuple[Example, ...]
+    true_lifts: dict[str, float] | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, as report.schema.json describes it."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "verdict": self.verdict.to_dict(),
+            "lifts": {name: lift.to_dict() for name, lift in self.lifts.items()},
+            "true_lifts": self.true_lifts,
+            "policies": [figures.to_dict() for figures in self.policies],
+            "kl": self.kl.to_dict(),
+            "diagnostics": {
+                "hidden_arms": self.hidden_arms.to_dict() if self.hidden_arms else None,
+                "overlap": self.overlap.to_dict(),
+                "model_against_weights": self.model_against_weights,
+                "sample_ratio_p_value": self.sample_ratio_p_value,
+            },
+            "estimates": [estimate.to_dict() for estimate in self.estimates],
+            "test": {
+                "items": self.n_items,
+                "items_in_run": self.n_test_items,
+                "arms": self.n_arms,
+                "impressions": self.n_impressions,
+                "logged_ctr": self.logged_ctr,
+                "propensity_logged": self.propensity_logged,
+            },
+            "examples": [asdict(example) for example in self.examples],
+            "config": self.config,
+            "fingerprints": self.fingerprints,
+            "versions": self.versions,
+            "seconds": self.seconds,
+        }

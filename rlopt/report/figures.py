@@ -1,0 +1,164 @@
+"""Figures as inline SVG: text stays text (any script, any zoom), nothing is loaded from outside."""
+
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+FloatArray = npt.NDArray[np.float64]
+
+INK, MUTED, GRID = "#1c2430", "#5b6675", "#dfe3e8"
+ACCENT, SECOND, TRUTH = "#1f6f8b", "#b4532a", "#6b4fa0"
+# Chinese glyphs come from the reader's own fonts; matplotlib would only write its own family's name
+_FONTS = (
+    "system-ui,-apple-system,'Segoe UI','Noto Sans','PingFang SC','Hiragino Sans GB','Microsoft YaHei',"
+    "'Noto Sans CJK SC','WenQuanYi Micro Hei',sans-serif"
+)
+_WIDTH = 4.8  # inches: 346 px, so that text keeps its size on a phone
+
+
+@dataclass(frozen=True)
+class Row:
+    """One interval of `lift_intervals`.
+
+    Parameters
+    ----------
+    label
+        What is compared with what.
+    value, low, high
+        Relative lift and its interval; 0.05 is +5 %.
+    truth
+        True lift where a simulator knows it.
+    strong
+        Drawn in the accent colour.
+    """
+
+    label: str
+    value: float
+    low: float
+    high: float
+    truth: float | None = None
+    strong: bool = False
+
+
+def lift_intervals(rows: Sequence[Row], min_lift: float) -> str:
+    """Lifts with their intervals, one line each, against the line of ``min_lift``."""
+    figure, axes = _figure(height=0.55 * len(rows) + 0.95)
+    axes.axvline(100 * min_lift, color=INK, linewidth=1.2)
+    for position, row in enumerate(reversed(rows)):
+        colour = ACCENT if row.strong else MUTED
+        axes.plot([100 * row.low, 100 * row.high], [position] * 2, color=colour, linewidth=5, solid_capstyle="round")
+        axes.plot([100 * row.value], [position], "o", color="white", markeredgecolor=colour, markeredgewidth=2)
+        if row.truth is not None:
+            axes.plot([100 * row.truth], [position], "D", color=TRUTH, markersize=6)
+        axes.annotate(
+            f"{row.label}  {100 * row.value:+.1f} %",
+            (0, position + 0.28),
+            xycoords=("axes fraction", "data"),
+            color=INK,
+            fontsize=9,
+        )
+    axes.set_ylim(-0.6, len(rows) - 0.25)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(
+        "lift in %" + ("  (diamond: the simulator's truth)" if any(r.truth is not None for r in rows) else "")
+    )
+    return _svg(figure, "lifts", "Lift of each policy with its interval")
+
+
+def learning_curve(steps: FloatArray, values: FloatArray, label: str, *, second: bool = False) -> str:
+    """One quantity over PPO's steps: every step faintly, its running mean on top."""
+    figure, axes = _figure(height=2.2)
+    colour = SECOND if second else ACCENT
+    axes.plot(thinned(steps), thinned(values), color=colour, alpha=0.3, linewidth=0.8)
+    axes.plot(thinned(steps), thinned(running_mean(values)), color=colour, linewidth=1.8)
+    axes.set_xlabel("PPO step")
+    axes.set_ylabel(label)
+    return _svg(figure, label, f"{label} over PPO's steps")
+
+
+def reward_against_kl(kl: FloatArray, reward: FloatArray) -> str:
+    """Path of the training: what was gained for how far the policy moved from SFT."""
+    figure, axes = _figure(height=2.4)
+    x, y = thinned(running_mean(kl)), thinned(running_mean(reward))
+    axes.plot(x, y, color=MUTED, linewidth=0.8)
+    axes.scatter(x, y, c=np.arange(len(x)), cmap="viridis_r", s=9, zorder=3)
+    axes.set_xlabel("KL to SFT, nats a title (darker: later)")
+    axes.set_ylabel("reward")
+    return _svg(figure, "reward-kl", "Reward against KL during PPO")
+
+
+def item_lifts(lifts: FloatArray) -> str:
+    """Histogram of the items' expected lifts: whether the gain is everywhere or somewhere."""
+    figure, axes = _figure(height=2.2)
+    percent = 100 * lifts
+    low, high = np.quantile(percent, [0.005, 0.995])
+    axes.hist(np.clip(percent, low, high), bins=40, color=ACCENT)
+    axes.axvline(0, color=INK, linewidth=1.2)
+    axes.set_xlabel("expected lift of an item over its logged titles, %")
+    axes.set_ylabel("items")
+    return _svg(figure, "item-lifts", "Distribution of expected lifts over items")
+
+
+def running_mean(values: FloatArray, window: int = 0) -> FloatArray:
+    """Mean of the last ``window`` values (0: a twentieth of all), of fewer at the start; shape as ``values``."""
+    window = window or max(1, len(values) // 20)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - window, 0)
+    mean: FloatArray = (total[end] - total[start]) / (end - start)
+    return mean
+
+
+def thinned(values: FloatArray, points: int = 250) -> FloatArray:
+    """At most ``points`` values: means of equal blocks, so that a long training does not make a large page."""
+    if len(values) <= points:
+        return values
+    return np.array([block.mean() for block in np.array_split(values, points)])
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelsize=8)
+    axes.xaxis.label.set(color=INK, fontsize=9)
+    axes.yaxis.label.set(color=INK, fontsize=9)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as one ``<svg>`` element that scales with the page."""
+    buffer = io.StringIO()
+    # a fixed salt gives the same ids, hence the same file, on every run; one salt a figure keeps them apart on a page
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's browser has it
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))  # type: ignore[no-untyped-call]
+    text = buffer.getvalue()
+    svg = text[text.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', _open_tag(description), svg, count=1)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing points at groups, and several figures share a page
+    return re.sub(r'font-family: [^;"]*', f"font-family: {_FONTS}", svg)
+
+
+def _open_tag(description: str) -> str:
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        rf'viewBox="\1" role="img" aria-label="{description}">'
+    )

@@ -1,0 +1,84 @@
+"""A report as the evaluation stage would build it, with whatever titles a test wants in it."""
+
+import numpy as np
+
+from rlopt.config import EvalConfig
+from rlopt.ope.diagnostics import KlEstimate, Overlap
+from rlopt.ope.direct import LiftEstimate
+from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
+from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.verdict import Evidence, decide
+from rlopt.report.content import EvaluationReport, Example, PolicyFigures
+
+
+def lift(value: float, low: float, high: float) -> LiftEstimate:
+    item_lift = np.random.default_rng(0).normal(value, 0.2, 200)
+    return LiftEstimate(value, low, high, 0.95, 0.99, 0.02, 0.01, 200, item_lift, np.full(200, 0.1))
+
+
+def figures(policy: str, value: float) -> PolicyFigures:
+    return PolicyFigures(
+        policy=policy,
+        n_titles=800,
+        n_items=200,
+        lift_over_logged=lift(value, value - 0.08, value + 0.08),
+        reward=0.034,
+        reward_std=0.002,
+        faithfulness=0.99,
+        support_share=0.93,
+        novel_share=0.97,
+        distinct_share=0.8,
+        finished_share=None if policy == "best_of" else 0.999,
+    )
+
+
+def sample_report(title: str = "Red cotton dress", *, simulated: bool = True, overlap: bool = True) -> EvaluationReport:
+    found = Overlap(0.2, 5e3, 80.0, 4.0, 1e5, overlap, "overlap: 20.0% of what the policy writes was shown in the logs")
+    rounds = LoggedRounds(reward=[0.1, 0.2, 0.0], weight=[1.0, 2.0, 0.5], cluster=["a", "b", "c"])
+    lifts = {"logged": lift(0.25, 0.15, 0.35), "sft": lift(0.18, 0.09, 0.28)}
+    evidence = Evidence(
+        lifts=lifts,
+        n_items=200,
+        support_share=0.93,
+        hidden_arms=HiddenArmTest(-0.4, 0.1, 0.12, 0.9, 0.1, 1.1, 190, 600),
+        overlap=found,
+        model_against_weights=-0.7 if overlap else None,
+        kl=KlEstimate(2.41, 0.05, 2.38, 30.0),
+        faithfulness=0.99,
+        sft_faithfulness=0.99,
+    )
+    examples = tuple(
+        Example(
+            kind, "item-7", "brand Acme · 颜色 红", title, title, title, title, 0.5, 0.4, 0.1, 0.04, 0.003, (title,)
+        )
+        for kind in ("gain", "loss")
+    )
+    return EvaluationReport(
+        verdict=decide(evidence, EvalConfig()),
+        lifts=lifts,
+        policies=(figures("ppo", 0.25), figures("sft", 0.06), figures("best_of", 0.2)),
+        kl=evidence.kl,
+        hidden_arms=evidence.hidden_arms,
+        overlap=found,
+        model_against_weights=evidence.model_against_weights,
+        sample_ratio_p_value=0.4,
+        estimates=tuple(ESTIMATORS[k]().estimate(rounds) for k in ("ips", "snips")) if overlap else (),
+        logged_ctr=0.031,
+        propensity_logged=True,
+        n_items=200,
+        n_arms=620,
+        n_impressions=123456.0,
+        n_test_items=250,
+        examples=examples,
+        true_lifts={"logged": 0.22, "sft": 0.17} if simulated else None,
+        config=EvalConfig().model_dump(mode="json"),
+        fingerprints={"fit-reward": "0123abcd", title: "ffff"},
+        versions={"rlopt": "0.1.0", "python": "3.11"},
+        seconds={"fit-reward": 12.3},
+    )
+
+
+METRICS = [
+    {"step": step, "objective/scores": 0.01 * step + 0.1 * np.sin(step), "objective/kl": 0.02 * step}
+    for step in range(1, 121)
+]
