@@ -124,7 +124,9 @@ class Reader:
     def __init__(self, spec: LocaleSpec) -> None:
         generic = [(text, PROMO) for text in spec.promo] + [(text, FUNCTION) for text in spec.function_words]
         self._generic = PhraseIndex.of(generic)
-        self._generic_single = frozenset(word for text, _ in generic for word in words(text) if not is_cjk(word))
+        self._generic_single = frozenset(
+            word for text, _ in generic for word in words(text) if not is_cjk(word) and not word[0].isdigit()
+        )
         values = [
             text
             for category in spec.categories

@@ -63,8 +63,7 @@ class Market:
         self.items: tuple[Item, ...] = tuple(draw_item(self._spec, seed, i) for i in range(n_items))
         self._index = {item.item_id: i for i, item in enumerate(self.items)}
         appeals = [
-            shoppers.draw_appeal(self._spec, seed, i, item, self._taste[item.fields["category"][0]])
-            for i, item in enumerate(self.items)
+            shoppers.draw_appeal(self._spec, seed, i, item, self._taste_of(i)) for i, item in enumerate(self.items)
         ]
         self._click_appeal = np.array([appeal.click for appeal in appeals])
         self._conversion_appeal = np.array([appeal.conversion for appeal in appeals])
@@ -80,9 +79,7 @@ class Market:
         MarketError
             If an item is not of this market, or the lengths differ.
         """
-        index = self._indices(items, titles)
-        effect = [self._click_effect(i, title) for i, title in zip(index, titles, strict=True)]
-        return shoppers.click_probability(self._click_base + self._click_appeal[index] + np.array(effect))
+        return self.click_and_conversion(items, titles)[0]
 
     def conversion_probability(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """Chance that a click on each title ends in a conversion, however late, shape (n,), in (0, 1).
@@ -92,10 +89,23 @@ class Market:
         MarketError
             If an item is not of this market, or the lengths differ.
         """
+        return self.click_and_conversion(items, titles)[1]
+
+    def click_and_conversion(self, items: Sequence[Item], titles: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Both probabilities at once, each (n,): every title is read a single time.
+
+        Raises
+        ------
+        MarketError
+            If an item is not of this market, or the lengths differ.
+        """
         index = self._indices(items, titles)
-        effect = [self._conversion_effect(i, title) for i, title in zip(index, titles, strict=True)]
-        p: FloatArray = expit(self._conversion_base + self._conversion_appeal[index] + np.array(effect))
-        return p
+        effects = np.zeros((2, len(index)))
+        for row, (i, title) in enumerate(zip(index, titles, strict=True)):
+            reading, taste = self._read(i, title), self._taste_of(i)
+            effects[:, row] = shoppers.click_effect(reading, taste), shoppers.conversion_effect(reading, taste)
+        p_click = shoppers.click_probability(self._click_base + self._click_appeal[index] + effects[0])
+        return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1])
 
     def true_values(
         self,
@@ -105,10 +115,8 @@ class Market:
         conversion_weight: float = 0.0,
     ) -> FloatArray:
         """Expected reward of an impression: w_click * P(click) + w_conv * P(click) * P(conversion | click), (n,)."""
-        p_click = self.click_probability(items, titles)
-        value = click_weight * p_click
-        if conversion_weight:
-            value = value + conversion_weight * p_click * self.conversion_probability(items, titles)
+        p_click, p_conversion = self.click_and_conversion(items, titles)
+        value: FloatArray = click_weight * p_click + conversion_weight * p_click * p_conversion
         return value
 
     def true_value(self, item: Item, title: str) -> float:
@@ -214,10 +222,5 @@ class Market:
             lexicon = self._lexicons[item.item_id] = ItemLexicon.of(item, self._heads(item))
         return self._reader.read(lexicon, title)
 
-    def _click_effect(self, index: int, title: str) -> float:
-        taste = self._taste[self.items[index].fields["category"][0]]
-        return shoppers.click_effect(self._read(index, title), taste)
-
-    def _conversion_effect(self, index: int, title: str) -> float:
-        taste = self._taste[self.items[index].fields["category"][0]]
-        return shoppers.conversion_effect(self._read(index, title), taste)
+    def _taste_of(self, index: int) -> shoppers.CategoryTaste:
+        return self._taste[self.items[index].fields["category"][0]]

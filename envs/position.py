@@ -14,3 +14,15 @@ POSITION_SHARE: npt.NDArray[np.float64] = _RANK**-0.35 / np.sum(_RANK**-0.35)
 POSITION_LIFT: npt.NDArray[np.float64] = EXAMINATION / float(POSITION_SHARE @ EXAMINATION)
 """Click probability at each position relative to the average one, shape (10,); its mean over `POSITION_SHARE` is 1."""
 MAX_LIFT = float(POSITION_LIFT.max())
+
+
+def arm_positions(confounding: float, n_arms: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Chance that each arm is shown at each position, shape (n_arms, 10).
+
+    ``confounding`` 0 is `POSITION_SHARE` for all. Else arms differ at random: the log-odds of the best position
+    against the worst have this standard deviation, so raw CTRs of one item's titles are no longer comparable.
+    """
+    tilt = confounding * rng.standard_normal((n_arms, 1)) * np.linspace(0.5, -0.5, N_POSITIONS)
+    weights = POSITION_SHARE * np.exp(tilt)
+    shares: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    return shares

@@ -32,8 +32,10 @@ NO_PRODUCT = -1.2
 WRONG_CLAIM, GIBBERISH, REPEAT, SHOUTING, SYMBOL = -0.8, -0.9, -0.3, -0.12, -0.06
 PROMO_SATURATION = 2
 BEYOND_SATURATION = -0.08
+CLUTTER = 0.05  # every mention asks for attention
+SHORT_SHARE = 0.4  # a title too short loses less than one too long by the same factor
 HEAD_SHARE = 0.6  # a bare product word ("dress") tells less than the type ("wrap dress")
-APPEAL_SD, CATEGORY_SD, BRAND_SD, TYPE_SD, PRICE_SLOPE = 0.65, 0.3, 0.3, 0.18, -0.12
+APPEAL_SD, CATEGORY_SD, BRAND_SD, TYPE_SD, PRICE_SLOPE = 0.68, 0.3, 0.3, 0.2, -0.12
 CONVERSION_APPEAL_SD, CONVERSION_PRICE_SLOPE = 0.35, -0.25
 CONVERSION_PROMO, CONVERSION_WRONG, CONVERSION_GIBBERISH = -0.18, -0.5, -0.3
 
@@ -51,7 +53,7 @@ class CategoryTaste:
     decay_width
         Columns after which a mention is worth 1/e of one at the start.
     sweet_width, width_penalty
-        The width liked best, and the log-odds lost at a factor e from it (quadratic in log width, at most 4 times).
+        The width liked best, and the log-odds lost at e times it (quadratic in log width, at most 4 times as much).
     promo
         Log-odds of a click that each of the first two promotional phrases adds.
     conversion
@@ -83,13 +85,15 @@ def _category_taste(category: CategorySpec, sweet: float, rng: np.random.Generat
     means = {attribute.name: attribute.salience for attribute in category.attributes}
     means |= {"brand": 0.1, "type": 0.18, "price": 0.0}
     salience = {
-        name: mean * float(np.exp(0.4 * rng.standard_normal())) + 0.03 * float(rng.standard_normal())
+        name: mean * float(np.exp(0.3 * np.clip(rng.standard_normal(), -1.5, 1.5)))
+        - CLUTTER
+        + 0.03 * float(rng.standard_normal())
         for name, mean in means.items()
     }
     groups = {attribute.name: attribute.values for attribute in category.attributes}
     groups |= {"brand": category.brands, "type": category.types}
     factors = {
-        (name, value): max(0.0, 1.0 + 0.35 * float(rng.standard_normal()))
+        (name, value): max(0.0, 1.0 + 0.3 * float(rng.standard_normal()))
         for name, values in groups.items()
         for value in values
     }
@@ -99,7 +103,7 @@ def _category_taste(category: CategorySpec, sweet: float, rng: np.random.Generat
         value_factor=factors,
         decay_width=float(rng.uniform(0.55, 0.85)) * sweet,
         sweet_width=sweet * float(np.exp(0.06 * rng.standard_normal())),
-        width_penalty=float(rng.uniform(0.16, 0.26)),
+        width_penalty=float(rng.uniform(0.4, 0.6)),
         promo=float(rng.uniform(0.05, 0.1)),
         conversion={a.name: a.conversion * float(np.exp(0.4 * rng.standard_normal())) for a in category.attributes},
         category_appeal=CATEGORY_SD * float(rng.standard_normal()),
@@ -140,7 +144,8 @@ def click_effect(reading: Reading, taste: CategoryTaste) -> float:
         effect += weight * float(np.exp(-mention.offset / taste.decay_width))
     effect += taste.promo * min(reading.promo, PROMO_SATURATION)
     effect += BEYOND_SATURATION * max(reading.promo - PROMO_SATURATION, 0)
-    effect -= taste.width_penalty * min(float(np.log(max(reading.width, 1) / taste.sweet_width)) ** 2, 4.0)
+    stretch = float(np.log(max(reading.width, 1) / taste.sweet_width))
+    effect -= taste.width_penalty * min(stretch**2, 4.0) * (1.0 if stretch > 0 else SHORT_SHARE)
     effect += 0.0 if reading.names_product else NO_PRODUCT
     effect += WRONG_CLAIM * reading.wrong_claims + GIBBERISH * reading.gibberish
     effect += REPEAT * reading.repeats + SHOUTING * min(reading.shouting, 5) + SYMBOL * reading.symbols

@@ -4,7 +4,6 @@ Written beside each other: ``OUT`` (the logs), ``STEM.items.parquet`` (item_id a
 ``STEM.market.json`` (what `Market.load` needs). Each appears under its name only when it is complete.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,14 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reward.items import Item
-
+from .arms import MarketArms, market_arms
 from .errors import SimulationError
+from .log_columns import LogColumns, items_table, log_writer
 from .market import Market
-from .position import POSITION_LIFT, POSITION_SHARE
+from .position import POSITION_LIFT, arm_positions
 from .seeds import Stream, generator
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,7 +28,6 @@ IntArray = npt.NDArray[np.int64]
 START_MS = int(np.datetime64(datetime(2026, 1, 5), "ms").astype(np.int64))
 HOUR_MS = 3_600_000
 CHUNK_ROWS = 1_000_000
-SURFACES = ("search", "feed", "category page", "mail")
 SURFACE_SHARE = (0.5, 0.25, 0.2, 0.05)
 QUICK_SHARE, QUICK_HOURS, SLOW_HOURS = 0.6, 3.0, 72.0
 """Conversion delay: 60 % exponential with mean 3 hours, 40 % exponential with mean 72 hours."""
@@ -53,43 +50,6 @@ class SimulatedLogs:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
-@dataclass(frozen=True)
-class MarketArms:
-    """Every logged (item, title) of a market with its truth; arrays of shape (n_arms,), arms of an item adjacent."""
-
-    item_index: IntArray
-    titles: list[str]
-    propensity: FloatArray
-    traffic: FloatArray
-    click: FloatArray
-    conversion: FloatArray
-
-
-def market_arms(market: Market, rng: np.random.Generator) -> MarketArms:
-    """The arms the market logs; ``traffic`` is each arm's share of all impressions (item shares are log-normal)."""
-    item_index: list[int] = []
-    titles: list[str] = []
-    propensity: list[float] = []
-    for index, item in enumerate(market.items):
-        for title, share in market.logging_policy(item):
-            item_index.append(index)
-            titles.append(title)
-            propensity.append(share)
-    index_array = np.array(item_index, dtype=np.int64)
-    share_array = np.array(propensity)
-    item_traffic = np.exp(0.5 * rng.standard_normal(len(market.items)))
-    item_traffic /= item_traffic.sum()
-    arm_items = [market.items[i] for i in item_index]
-    return MarketArms(
-        item_index=index_array,
-        titles=titles,
-        propensity=share_array,
-        traffic=item_traffic[index_array] * share_array,
-        click=market.click_probability(arm_items, titles),
-        conversion=market.conversion_probability(arm_items, titles),
-    )
-
-
 def matured_share(days: float) -> float:
     """Chance that a conversion of a click at a uniform moment of ``days`` is seen by the end of the logs."""
     hours = 24.0 * days
@@ -105,6 +65,7 @@ def simulate(
     *,
     days: float = 28.0,
     seed: int | None = None,
+    position_confounding: float = 0.0,
     progress: Callable[[int], None] | None = None,
 ) -> SimulatedLogs:
     """Let shoppers loose on the market and write what its logs hold.
@@ -126,6 +87,9 @@ def simulate(
         Length of the logs. A conversion that comes after their end is not in them.
     seed
         Of the shoppers; the market's own when None.
+    position_confounding
+        0 shows every title at the same mix of positions, so that an arm's CTR estimates `Market.click_probability`.
+        Above 0 some titles get better places than others (`position.arm_positions`), and only the debiased CTR does.
     progress
         Called with the impressions written so far.
 
@@ -141,6 +105,10 @@ def simulate(
         raise SimulationError(f"days must be above 0. Got {days} instead.")
     if rows not in ("impressions", "arms"):
         raise SimulationError(f"rows must be 'impressions' or 'arms'. Got {rows!r} instead.")
+    if position_confounding < 0:
+        raise SimulationError(f"position_confounding must be 0 or more. Got {position_confounding} instead.")
+    if out.is_dir():
+        raise SimulationError(f"cannot write {out}: it is a folder. Name a file in it with -o.")
     rng = generator(market.seed if seed is None else seed, market.locale, Stream.LOGS)
     stem = out.with_suffix("") if out.suffix == ".parquet" else out
     items_path = stem.with_name(stem.name + ".items.parquet")
@@ -149,9 +117,10 @@ def simulate(
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             logs = Path(folder) / "logs.parquet"
             arms = market_arms(market, rng)
+            places = arm_positions(position_confounding, len(arms.titles), rng)
             write = _write_impressions if rows == "impressions" else _write_arms
-            totals = write(market, arms, impressions, logs, days, rng, progress)
-            pq.write_table(_items_table(market.items), Path(folder) / "items.parquet", compression="zstd")
+            totals = write(market, arms, places, impressions, logs, days, rng, progress)
+            pq.write_table(items_table(market.items), Path(folder) / "items.parquet", compression="zstd")
             market.save(Path(folder) / "market.json")
             (Path(folder) / "items.parquet").replace(items_path)
             (Path(folder) / "market.json").replace(market_path)
@@ -164,6 +133,7 @@ def simulate(
 def _write_impressions(
     market: Market,
     arms: MarketArms,
+    places: FloatArray,
     impressions: int,
     path: Path,
     days: float,
@@ -171,8 +141,9 @@ def _write_impressions(
     progress: Callable[[int], None] | None,
 ) -> tuple[int, int, int, int]:
     """Chunks of one stretch of time each, sorted within; returns rows, impressions, clicks, conversions."""
-    columns = _ArmColumns(market, arms)
+    columns = LogColumns(market.locale, market.items, arms)
     edges = np.cumsum(arms.traffic)
+    place_edges = np.cumsum(places, axis=1)[:, :-1]
     end_ms = START_MS + int(days * 24 * HOUR_MS)
     writer: pq.ParquetWriter | None = None
     clicks = conversions = done = 0
@@ -181,13 +152,13 @@ def _write_impressions(
             n = min(CHUNK_ROWS, impressions - done)
             span = (np.array([done, done + n]) / impressions * days * 24 * HOUR_MS).astype(np.int64) + START_MS
             arm = np.minimum(np.searchsorted(edges, rng.random(n) * edges[-1], side="right"), len(edges) - 1)
-            position = _draw(POSITION_SHARE, n, rng)
+            position = (rng.random((n, 1)) >= place_edges[arm]).sum(axis=1, dtype=np.int8)
             clicked = rng.random(n) < arms.click[arm] * POSITION_LIFT[position]
             timestamp = np.sort(rng.integers(span[0], max(span[1], span[0] + 1), n))
             delay = _delays(np.flatnonzero(clicked), arms.conversion[arm[clicked]], timestamp, end_ms, rng)
             batch = columns.impressions(arm, clicked, delay, position, timestamp, _draw(SURFACE_SHARE, n, rng))
             if writer is None:
-                writer = _writer(path, batch.schema)
+                writer = log_writer(path, batch.schema)
             writer.write_table(batch, row_group_size=CHUNK_ROWS)
             clicks += int(clicked.sum())
             conversions += int((~np.isnan(delay)).sum())
@@ -203,6 +174,7 @@ def _write_impressions(
 def _write_arms(
     market: Market,
     arms: MarketArms,
+    places: FloatArray,
     impressions: int,
     path: Path,
     days: float,
@@ -211,11 +183,11 @@ def _write_arms(
 ) -> tuple[int, int, int, int]:
     """Counts drawn at once: exactly the distribution that counting simulated impressions has."""
     shown = rng.multinomial(impressions, arms.traffic / arms.traffic.sum())
-    clicks = rng.binomial(shown, arms.click)
+    clicks = rng.binomial(shown, arms.click * (places @ POSITION_LIFT))
     conversions = rng.binomial(clicks, arms.conversion * matured_share(days))
     kept = np.flatnonzero(shown)
-    table = _ArmColumns(market, arms).arms(kept, shown, clicks, conversions)
-    with _writer(path, table.schema) as writer:
+    table = LogColumns(market.locale, market.items, arms).arms(kept, shown, clicks, conversions)
+    with log_writer(path, table.schema) as writer:
         writer.write_table(table)
     if progress is not None:
         progress(impressions)
@@ -239,83 +211,3 @@ def _delays(
     seen = (rng.random(n) < probability) & (timestamp[clicked] + delay * HOUR_MS <= end_ms)
     hours[clicked[seen]] = delay[seen]
     return hours
-
-
-class _ArmColumns:
-    """Columns of the logs as dictionary arrays: each text is held once, whatever the number of rows."""
-
-    def __init__(self, market: Market, arms: MarketArms) -> None:
-        self._arms = arms
-        self._locale = pa.array([market.locale])
-        self._items = _items_table(market.items)
-        self._titles = pa.array(arms.titles)
-
-    def impressions(
-        self,
-        arm: npt.NDArray[np.intp],
-        clicked: npt.NDArray[np.bool_],
-        delay: FloatArray,
-        position: npt.NDArray[np.int8],
-        timestamp: IntArray,
-        surface: npt.NDArray[np.int8],
-    ) -> pa.Table:
-        """One chunk of impressions."""
-        middle = {
-            "click": pa.array(clicked),
-            "conversions": pa.array((~np.isnan(delay)).astype(np.int8)),
-            "propensity": pa.array(self._arms.propensity[arm]),
-            "position": pa.array(position + np.int8(1)),
-            "timestamp": pa.array(timestamp, pa.timestamp("ms")),
-            "conversion_delay_hours": pa.array(delay, from_pandas=True),
-            "surface": pa.DictionaryArray.from_arrays(pa.array(surface), pa.array(SURFACES)),
-        }
-        return self._table(arm, middle)
-
-    def arms(self, kept: npt.NDArray[np.intp], shown: IntArray, clicks: IntArray, conversions: IntArray) -> pa.Table:
-        """The kept arms with their counts."""
-        middle = {
-            "impressions": pa.array(shown[kept]),
-            "clicks": pa.array(clicks[kept]),
-            "conversions": pa.array(conversions[kept]),
-            "propensity": pa.array(self._arms.propensity[kept]),
-        }
-        return self._table(kept, middle)
-
-    def _table(self, arm: npt.NDArray[np.intp], middle: dict[str, pa.Array]) -> pa.Table:
-        item = pa.array(self._arms.item_index[arm].astype(np.int32))
-        constant = pa.array(np.zeros(len(arm), dtype=np.int8))
-        columns = {
-            "item_id": pa.DictionaryArray.from_arrays(item, self._items["item_id"].combine_chunks()),
-            "title": pa.DictionaryArray.from_arrays(pa.array(arm.astype(np.int32)), self._titles),
-            **middle,
-            "locale": pa.DictionaryArray.from_arrays(constant, self._locale),
-        }
-        for name in self._items.column_names[1:]:
-            columns[name] = pa.DictionaryArray.from_arrays(item, self._items[name].combine_chunks())
-        return pa.table(columns)
-
-
-def _items_table(items: tuple[Item, ...]) -> pa.Table:
-    """item_id, category, brand, price (as text, as in `Item.fields`), and the other fields as a JSON object."""
-    plain = ("category", "brand", "price")
-    attributes = [
-        {name: values[0] if len(values) == 1 else values for name, values in item.fields.items() if name not in plain}
-        for item in items
-    ]
-    columns = {"item_id": [item.item_id for item in items]}
-    columns |= {name: [item.fields[name][0] for item in items] for name in plain}
-    return pa.table({**columns, "attributes": [json.dumps(row, ensure_ascii=False) for row in attributes]})
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Writer that keeps every text column dictionary-encoded, however many titles there are."""
-    texts = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[*texts, "propensity"],
-        column_encoding={"timestamp": "DELTA_BINARY_PACKED"} if "timestamp" in schema.names else None,
-        dictionary_pagesize_limit=1 << 28,
-    )
