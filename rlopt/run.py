@@ -171,6 +171,13 @@ class Run:
         manifest = self.manifest
         return stage in manifest["stages"] and not self._outdated(stage, manifest)
 
+    def current(
+        self, stage: str, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str] | None = None
+    ) -> bool:
+        """True where ``stage`` is done with exactly these settings and inputs: doing it again would change nothing."""
+        key = self.stage_key(stage, _settings(config), inputs)
+        return self.done(stage) and bool(self.manifest["stages"][stage]["key"] == key)
+
     def _outdated(self, stage: str, manifest: dict[str, Any]) -> list[str]:
         """Stages that changed, or were begun anew, since ``stage`` was done on them."""
         stood_on: dict[str, str] = manifest["stages"][stage]["after"]
@@ -239,7 +246,7 @@ class Run:
         RunError
             When another process writes this run, or the disk is full or not writable.
         """
-        settings = config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
+        settings = _settings(config)
         if int(os.environ.get("RANK", "0")) > 0:  # accelerate launch: the first process keeps the books
             yield StageRecord(key=self.stage_key(name, settings, inputs))
             return
@@ -368,6 +375,10 @@ class Run:
             return {}
         preset: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return preset
+
+
+def _settings(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
+    return config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
 
 
 def _versions() -> dict[str, str]:

@@ -47,12 +47,17 @@ def command(
     run = options.open_run(run_path)
     run.require("fit-reward")
     settings = options.settings(PpoConfig, config, {**flags, "report_to": report_to or None}, run)
-    sft_flags = {"model": model, "gguf_file": gguf_file, "seed": flags["seed"]}
-    sft_settings = options.settings(SftConfig, config, sft_flags, run)
+    chosen = {"model": model, "gguf_file": gguf_file}
+    sft = options.settings(SftConfig, config, {**chosen, "seed": flags["seed"]}, run)
 
+    from rlopt.progress import note
     from rlopt.stages.ppo import train_ppo
     from rlopt.stages.sft import train_sft
 
-    if model is not None or gguf_file is not None or not run.done("sft"):
-        train_sft(run, sft_settings)
+    if not run.done("sft"):
+        note("This run has no supervised policy yet: training it first (rlopt sft).")
+        train_sft(run, sft)
+    elif any(chosen.values()) and not run.current("sft", sft):
+        note("The run's supervised policy is another model: training it anew from --model.")
+        train_sft(run, sft)
     show(train_ppo(run, settings))

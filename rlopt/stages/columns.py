@@ -34,11 +34,14 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
         When the file cannot be read or ``columns`` is malformed.
     """
     stated = ColumnMapping.parse(columns or "")
+    of_run = column_mapping(None, run.preset()).columns
+    if not of_run:
+        return stated
     with open_source(file) as source:
         available = set(source.columns)
     kept = {
         name: column
-        for name, column in column_mapping(None, run.preset()).columns.items()
+        for name, column in of_run.items()
         if name not in available and (column in available or set(column.split(KEY_SEPARATOR)) <= available)
     }
     return ColumnMapping({**kept, **stated.columns})

@@ -1,0 +1,143 @@
+"""``rlopt score``: what titles would earn, by the run's reward model."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from reward.items import Item
+from reward.logs import read_titles
+from reward.model import RewardModel
+from rlopt.errors import RunError
+from rlopt.files import atomic_path, disk_errors
+from rlopt.progress import track
+from rlopt.run import Run
+from rlopt.stages.columns import mapping_for
+
+CHUNK = 20_000
+COLUMNS = ("p_click", "p_conversion", "reward", "reward_std")
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """What `score` wrote."""
+
+    output: str
+    titles: int
+    items: int
+    mean_reward: float
+    mean_reward_std: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+
+def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:
+    """Add ``p_click``, ``p_conversion``, ``reward`` and ``reward_std`` to a file of titles.
+
+    Parameters
+    ----------
+    run
+        A run with a finished ``fit-reward``.
+    titles_file
+        Parquet or CSV with item_id, title and the item's fields; an item of the logs needs no fields.
+    out
+        ``.parquet``, or ``.csv`` for CSV. The input's rows in their order, all columns kept.
+    columns
+        The user's column names, as in ``--columns``; the run's mapping serves where the file lacks rlopt's names.
+
+    Raises
+    ------
+    StageOrderError
+        When the run has no reward model.
+    LogError, ModelError
+        When the file or the model cannot be read.
+    RunError
+        When ``out`` cannot be written.
+    """
+    run.require("fit-reward")
+    check_output(out)
+    items, titles, table = read_titles(titles_file, mapping_for(run, titles_file, columns))
+    items = with_known_fields(run, items)
+    model = RewardModel.load(run / "reward")
+    values = {name: np.empty(len(titles)) for name in COLUMNS}
+    with track("score", len(titles)) as bar:
+        for start in range(0, len(titles), CHUNK):
+            rows = slice(start, start + CHUNK)
+            predicted = model.predict(items[rows], titles[rows])
+            for name in COLUMNS:
+                values[name][rows] = getattr(predicted, name)
+            bar.update(len(titles[rows]))
+    write_table(with_columns(table, values), Path(out))
+    return ScoreResult(
+        output=str(out),
+        titles=len(titles),
+        items=len({item.item_id for item in items}),
+        mean_reward=float(values["reward"].mean()) if titles else 0.0,
+        mean_reward_std=float(values["reward_std"].mean()) if titles else 0.0,
+    )
+
+
+def check_output(out: str | Path) -> None:
+    """Refuse an output that cannot be written before the work is done for it.
+
+    Raises
+    ------
+    RunError
+        When the name ends in neither .parquet nor .csv, is a folder, or its folder does not take files.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise RunError(f"The output must end in .parquet or .csv. Got {path}.")
+    if path.is_dir():
+        raise RunError(f"The output {path} is a folder. Name a file in it.")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"0")
+
+
+def with_known_fields(run: Run, items: Sequence[Item]) -> list[Item]:
+    """Items that come without fields get those the logs had for them, and their current title."""
+    if all(item.fields for item in items):
+        return list(items)
+    known = {item.item_id: item for item in run.arms().items}
+    return [
+        item
+        if item.fields or item.item_id not in known
+        else replace(known[item.item_id], current_title=item.current_title or known[item.item_id].current_title)
+        for item in items
+    ]
+
+
+def with_columns(table: pa.Table, values: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> pa.Table:
+    """``table`` with these columns at its end; columns of the same name are replaced."""
+    table = table.drop_columns([name for name in values if name in table.column_names])
+    for name, column in values.items():
+        table = table.append_column(name, pa.array(column, from_pandas=True))
+    return table
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write ``.parquet`` or ``.csv``, whole or not at all.
+
+    Raises
+    ------
+    RunError
+        When it cannot be written, or holds nested columns that CSV cannot.
+    """
+    with atomic_path(out) as temporary:
+        if out.suffix.lower() == ".csv":
+            nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+            if nested:
+                raise RunError(f"CSV cannot hold the nested column '{nested[0]}'. Name the output {out.stem}.parquet.")
+            pa_csv.write_csv(table, temporary)
+        else:
+            pq.write_table(table, temporary, compression="zstd")

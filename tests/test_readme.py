@@ -1,0 +1,85 @@
+"""The README shows what is there: the tree, the commands, the presets."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from rlopt.cli.main import cli
+
+ROOMS = ("rlopt", "reward", "envs", "tests")
+LEFT_OUT = {"__pycache__", "runs", "build", "dist"}
+
+
+@pytest.fixture(scope="module")
+def readme(root: Path) -> str:
+    return (root / "README.md").read_text(encoding="utf-8")
+
+
+def tree(readme: str) -> list[str]:
+    """Paths of the README's tree, folders with a slash at the end."""
+    block = readme.split("## The tree")[1].split("```text\n")[1].split("```")[0]
+    parents: list[str] = []
+    out = []
+    for line in block.splitlines():
+        match = re.match(r"^( *)(\S+)(  +\S.*)?$", line)
+        assert match, f"not 'name  what it is': {line!r}"
+        assert match[3], f"{line!r} is not annotated"
+        depth = len(match[1]) // 2
+        parents = [*parents[:depth], match[2]]
+        out.append("".join(parents))
+    return out
+
+
+def shown_folders(folder: Path) -> Iterator[Path]:
+    """The folder and those below it that hold code."""
+    if any(path.suffix == ".py" for path in folder.iterdir()):
+        yield folder
+    for inner in sorted(folder.iterdir()):
+        if inner.is_dir() and inner.name not in LEFT_OUT:
+            yield from shown_folders(inner)
+
+
+def test_everything_in_the_tree_exists(readme: str, root: Path) -> None:
+    for name in tree(readme):
+        path = root / name
+        assert path.is_dir() if name.endswith("/") else path.is_file(), f"README shows {name}, which is not there"
+
+
+def test_every_room_is_in_the_tree(readme: str, root: Path) -> None:
+    shown = set(tree(readme))
+    folders = {f"{f.relative_to(root)}/" for room in ROOMS for f in shown_folders(root / room)}
+    assert folders - shown == set()
+
+
+def test_every_module_of_rlopt_itself_and_every_top_level_file_is_in_the_tree(readme: str, root: Path) -> None:
+    shown = set(tree(readme))
+    modules = {f"rlopt/{p.name}" for p in (root / "rlopt").glob("*.py") if not p.name.startswith("__")}
+    files = {p.name for p in root.iterdir() if p.is_file() and not p.name.startswith(".")}
+    assert (modules | files) - shown == set()
+
+
+def test_every_command_the_readme_shows_exists(readme: str, root: Path) -> None:
+    known = set(cli.list_commands(click.Context(cli)))
+    used = re.findall(r"^ *(?:[A-Z_]+=\S+ )?rlopt ([a-z-]+)", readme, re.MULTILINE)
+    assert used
+    assert set(used) <= known
+    targets = set(re.findall(r"^ *make ([a-z]+)", readme, re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    assert targets <= set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_option_the_readme_shows_exists(readme: str) -> None:
+    for name, rest in re.findall(r"^ *rlopt ([a-z-]+)(.*)$", readme, re.MULTILINE):
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        known = {option for param in command.params for option in param.opts}
+        used = set(re.findall(r"(?<=\s)(--?[a-z-]+)", rest.split("#")[0]))
+        assert used <= known, f"rlopt {name}: {used - known}"
+
+
+def test_every_preset_the_readme_shows_exists(readme: str, root: Path) -> None:
+    for preset in re.findall(r"configs/\S+\.yaml", readme):
+        assert (root / preset).is_file()
