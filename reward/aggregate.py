@@ -15,6 +15,7 @@ from .rows import Rows
 
 Columns = dict[str, npt.NDArray[Any]]
 _UNIT = 10**9
+_MIN_FREEDOM = 30
 
 
 def aggregate(rows: Rows, window_hours: float | None) -> Columns:
@@ -135,6 +136,27 @@ def matured_clicks(rows: Rows, model: DelayModel) -> npt.NDArray[np.float64]:
         "ORDER BY arm",
     )
     return np.asarray(found["n"], dtype=np.float64)
+
+
+def repeat_dispersion(rows: Rows) -> float | None:
+    """Variance of clicks over chance between rows that repeat one arm at one position; None where too few do.
+
+    Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
+    """
+    if not rows.has("impressions"):
+        return None
+    place = "position" if rows.has("position") else "NULL"
+    table = rows.select("item_id", "title", "impressions", "clicks", "position", where="impressions >= 2")
+    grouped = (
+        f"SELECT count(*) AS n, sum(clicks) AS c, sum(impressions) AS m, min(impressions) AS least, "
+        f"CAST(sum(CAST(round(clicks * clicks / impressions * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6 AS s "
+        f"FROM {table} GROUP BY item_id, title, {place}"
+    )
+    kept = f"SELECT n - 1 AS freedom, (s - c * c / m) / (c / m * (1 - c / m)) AS chi FROM ({grouped}) "
+    kept += "WHERE n >= 2 AND c < m AND least * c / m >= 5"
+    total = f"SELECT CAST(sum(CAST(round(chi * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6, sum(freedom) FROM ({kept})"
+    chi, freedom = rows.source.query(total, rows.parameters).fetchall()[0]
+    return float(chi / freedom) if freedom and freedom >= _MIN_FREEDOM else None
 
 
 def fetch(rows: Rows, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:

@@ -71,12 +71,21 @@ def context_sql(rows: Rows, column: str) -> str:
     return f"nullif(trim(CAST({name} AS VARCHAR)), '')"
 
 
+def _compared_sql(rows: Rows, column: str) -> str:
+    """SQL of a value that tells equal from different, cheaper than `context_sql`."""
+    kind = rows.source.columns[column]
+    if kind == "VARCHAR":
+        return f"nullif({quote(column)}, '')"
+    return quote(column) if is_nested(kind) else context_sql(rows, column)
+
+
 def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
     if not columns:
         return {}
     # Two hashes an item and column: memory does not grow with the width of the values.
-    hashes = {f"h{i}": f"CASE WHEN {v} IS NOT NULL THEN hash({v}) END" for i, v in enumerate(_values(rows, columns))}
+    values = (_compared_sql(rows, column) for column in columns)
+    hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
     table = rows.select("item_id", "impressions", where=where, extra=hashes)
     ends = ", ".join(f"min({h}) AS lo_{h}, max({h}) AS hi_{h}" for h in hashes)
     by_item = f"SELECT item_id, sum({weight}) AS n, {ends} FROM {table} GROUP BY item_id"
@@ -91,7 +100,7 @@ def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[st
         if not filled:
             dropped[column] = "no values"
         elif varying > MAX_VARYING_SHARE * several:
-            dropped[column] = f"differs within {varying / several:.0%} of the items, so it does not describe the item"
+            dropped[column] = "differs within most items, so it describes the impression"
     return dropped
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias
+from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
 from .arms import Arms
 from .catalogue import read_items, read_titles
 from .context import Context, read_context
@@ -47,6 +47,9 @@ class LogData:
         Examination by position; None where no position was logged.
     delay
         Delay of conversions; None where the logs do not tell it.
+    overdispersion
+        Variance of clicks over chance, from rows that repeat an arm (see `repeat_dispersion`); None where they are
+        too few.
     source
         What was read, for messages.
     """
@@ -58,6 +61,7 @@ class LogData:
     dropped_columns: Mapping[str, str]
     position_bias: PositionBias | None
     delay: DelayModel | None
+    overdispersion: float | None
     source: str
 
 
@@ -114,10 +118,11 @@ def read_logs(
             delay = delay_model(rows, conversion_window_hours)
         exposed = exposure(rows, bias) if bias else None
         matured = matured_clicks(rows, delay) if delay else None
+        dispersion = repeat_dispersion(rows)
         context = read_context(rows)
         found = {name: rows.location(name) for name in rows.sources}
     arms = _arms(sums, found, totals, context, exposed, matured)
-    return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, str(source))
+    return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, dispersion, str(source))
 
 
 def _arms(
