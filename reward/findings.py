@@ -51,7 +51,10 @@ def reward(logs: LogData, facts: Facts) -> Lines:
     spread = facts.title_spread
     if spread is None or totals.clicks == totals.impressions:
         return
-    found = f"{facts.items_with_choice:,} of {len(arms.items):,} items have two titles or more, which differ by {spread.relative:.0%} in CTR (standard deviation beyond chance)"
+    found = (
+        f"{facts.items_with_choice:,} of {len(arms.items):,} items have two titles or more, which differ by "
+        f"{spread.relative:.0%} in CTR (standard deviation beyond chance)"
+    )
     size = f"a title has {spread.median_clicks:,.0f} clicks in the median"
     if spread.detectable is not None:
         size += f", which shows differences of {spread.detectable:.0%} between two titles"
@@ -206,7 +209,7 @@ def titles(logs: LogData, facts: Facts) -> Lines:
             severity,
             (
                 f"{facts.shared_titles:,} title texts belong to several items; the largest group of items tied by "
-                f"shared titles holds {facts.largest_tied_share:.1%} of them and goes to one side of the split as a whole."
+                f"shared titles holds {facts.largest_tied_share:.1%} of them and goes to one side of the split whole."
             ),
         )
 

@@ -112,6 +112,10 @@ class Rows:
             return self._epoch_seconds(columns[0])
         return self._number(columns[0])
 
+    def given(self, name: str) -> str:
+        """SQL condition: the row has a value in this column, right or wrong."""
+        return " OR ".join(f"{quote(column)} IS NOT NULL" for column in self.sources[name])
+
     def raw(self, name: str) -> str:
         """SQL expression of a canonical column's value as it stands in the file, as text."""
         return self._text(self.sources[name][0])

@@ -16,6 +16,7 @@ MIN_PROPENSITY = 1e-9
 """Smallest propensity: an importance weight above a billion means nothing."""
 MAX_AMOUNT = 1e15
 _MAX_POSITION = 10**6
+_BLANKS = " \t\r\n\u3000\u00a0"
 _WHOLE = f"a whole number from 0 to {MAX_COUNT:,}"
 
 
@@ -50,17 +51,23 @@ class _Check:
 def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
     for name in ("item_id", "title"):
         if name in names:
-            yield _Check(name, f"{name} IS NULL OR trim({name}, ' \t\r\n\u3000\u00a0') = ''", "not be empty")
+            yield _Check(name, _blank(name), "not be empty")
     if "title" in names:
         must = f"have at most {MAX_TITLE_CHARACTERS:,} characters"
         yield _Check("title", f"length(title) > {MAX_TITLE_CHARACTERS}", must)
+
+
+def _blank(name: str) -> str:
+    # Trimming every title is slow: only those that begin with a blank are looked at.
+    begins = f"unicode({name}) IN ({', '.join(str(ord(c)) for c in _BLANKS)})"
+    return f"{name} IS NULL OR {name} = '' OR ({begins} AND trim({name}, '{_BLANKS}') = '')"
 
 
 def _number_checks(rows: Rows) -> Iterator[_Check]:
     for name in ("impressions", "clicks", "conversions"):
         if rows.has(name):
             # A missing conversion means none was seen; a missing click or impression means nothing and is refused.
-            missing = f"raw_{name} IS NOT NULL AND {name} IS NULL" if name == "conversions" else f"{name} IS NULL"
+            missing = f"given_{name} AND {name} IS NULL" if name == "conversions" else f"{name} IS NULL"
             wrong = f"{missing} OR isnan({name}) OR {name} < 0 OR {name} > {MAX_COUNT} OR {name} <> floor({name})"
             yield _Check(name, wrong, f"be {_WHOLE}")
     if rows.has("clicks"):
@@ -88,7 +95,7 @@ def _number_checks(rows: Rows) -> Iterator[_Check]:
     }
     for name, (wrong, must) in limits.items():
         if rows.has(name):
-            yield _Check(name, f"(raw_{name} IS NOT NULL AND {name} IS NULL) OR {wrong}", must)
+            yield _Check(name, f"(given_{name} AND {name} IS NULL) OR {wrong}", must)
 
 
 def _pair(name: str, limit: str) -> str:
@@ -127,15 +134,15 @@ _TIMES = ("first_timestamp", "last_timestamp")
 
 def _count(rows: Rows, checks: Sequence[_Check], names: Sequence[str], totals: Mapping[str, str]) -> dict[str, Any]:
     """Values of ``totals`` where no check finds a wrong row and there is a row at all."""
-    raw = {f"raw_{name}": rows.raw(name) for name in names if CANONICAL[name].kind not in ("key", "text")}
-    table = rows.select(*dict.fromkeys([*names, "impressions"]), extra={**raw, **PLACE})
+    given = {f"given_{name}": rows.given(name) for name in names}
+    table = rows.select(*dict.fromkeys([*names, "impressions"]), extra=given)
     numbers = {**totals, **{f"wrong_{i}": f"count(*) FILTER ({c.wrong})" for i, c in enumerate(checks)}}
     outputs = ", ".join(f"{sql} AS {name}" for name, sql in numbers.items())
     counted = rows.source.query(f"SELECT {outputs} FROM {table}", rows.parameters)
     found = dict(zip(numbers, counted.fetchall()[0], strict=True))
     for i, check in enumerate(checks):
         if found[f"wrong_{i}"]:
-            raise LogError(_message(rows, check, int(found[f"wrong_{i}"]), table))
+            raise LogError(_message(rows, check, int(found[f"wrong_{i}"]), names, given))
     if found["rows"] == 0:
         left = " (all of them are left out by exclude)" if rows.exclude and _any_row(rows) else ""
         raise LogError(f"{rows.source.where} has no rows{left}.")
@@ -170,15 +177,11 @@ def _any_row(rows: Rows) -> bool:
     return bool(source.query(f"SELECT 1 FROM {source.relation} LIMIT 1", source.parameters).fetchall())
 
 
-def _message(rows: Rows, check: _Check, count: int, table: str) -> str:
+def _message(rows: Rows, check: _Check, count: int, names: Sequence[str], given: Mapping[str, str]) -> str:
     name = check.column
-    if check.shown:
-        shown = check.shown
-    elif name in rows.sources and CANONICAL[name].kind not in ("key", "text"):
-        shown = f"raw_{name}"
-    else:
-        shown = f"CAST({name} AS VARCHAR)"
-    query = f"SELECT {shown}, file, row FROM {table} WHERE {check.wrong} ORDER BY file, row LIMIT 1"
+    extra = {**given, **PLACE, "raw": rows.expression(name) if CANONICAL[name].kind == "key" else rows.raw(name)}
+    table = rows.select(*dict.fromkeys([*names, "impressions"]), where=check.wrong, extra=extra)
+    query = f"SELECT {check.shown or 'raw'}, file, row FROM {table} ORDER BY file, row LIMIT 1"
     value, file, row = rows.source.query(query, rows.parameters).fetchall()[0]
     more = f" {count:,} rows are wrong." if count > 1 else ""
     column = rows.location(name)
