@@ -1,0 +1,206 @@
+"""The title effect: a within-item ridge on wording and mentions, and trees on what it leaves over."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from . import boosting, ngrams
+from .design import Design
+from .features import FeatureBlock, TitleFeatures
+from .linear import Centring, Noise, Rows, estimate_variances, solve, working
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+
+N_FOLDS = 5
+NEWTON_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Everything the members of an ensemble share: features, columns and prior variances.
+
+    Parameters
+    ----------
+    features
+        The fitted transformer.
+    design
+        Step columns of the dense features.
+    variance
+        Prior variance of each column (steps, then word buckets, then character buckets).
+    noise
+        Overdispersion and unexplained title variance.
+    """
+
+    features: TitleFeatures
+    design: Design
+    variance: Float32Array
+    noise: Noise
+
+    def matrix(self, block: FeatureBlock) -> sp.csr_matrix:
+        """All columns of the linear model, shape (n, n_columns)."""
+        return _matrix(self.features, self.design, block)
+
+    def linear_scores(self, block: FeatureBlock, coefficients: Float32Array) -> FloatArray:
+        """``matrix(block) @ coefficients`` without the matrix, shape (n, k)."""
+        width = self.design.width
+        split = width + len(self.features.word_idf)
+        steps = self.design.scores(block, coefficients[:width])
+        words = ngrams.scores(block.words, self.features.word_idf, coefficients[width:split])
+        return steps + words + ngrams.scores(block.characters, self.features.character_idf, coefficients[split:])
+
+    def table(self, block: FeatureBlock, linear: FloatArray) -> Float32Array:
+        """Feature table of the trees: dense features, category codes, linear score."""
+        codes = np.where(block.categories >= 0, block.categories, np.nan)
+        return np.column_stack([block.dense, codes, linear]).astype(np.float32)
+
+    @property
+    def table_names(self) -> tuple[str, ...]:
+        """Names of the columns of `table`."""
+        return (*self.features.names, *self.features.category_names, "wording (linear score)")
+
+    @property
+    def categorical(self) -> list[int]:
+        """Positions of the category codes in `table`."""
+        first = len(self.features.names)
+        return list(range(first, first + len(self.features.category_names)))
+
+
+def _matrix(features: TitleFeatures, design: Design, block: FeatureBlock) -> sp.csr_matrix:
+    parts = [
+        design.matrix(block),
+        ngrams.to_matrix(block.words, features.word_idf),
+        ngrams.to_matrix(block.characters, features.character_idf),
+    ]
+    return sp.hstack(parts, format="csr", dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One outcome's counts with the columns they are regressed on, made once for all members.
+
+    Parameters
+    ----------
+    basis
+        Shared columns and variances.
+    rows
+        Counts.
+    matrix
+        Columns of the linear model, shape (n, n_columns).
+    fold_score
+        Linear score of each arm from a fit without its item, shape (n,).
+    data
+        The trees' data set: dense features, codes and ``fold_score``.
+    """
+
+    basis: Basis
+    rows: Rows
+    matrix: sp.csr_matrix
+    fold_score: FloatArray
+    data: lgb.Dataset
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the ensemble.
+
+    Parameters
+    ----------
+    coefficients
+        Linear model, shape (n_columns,).
+    booster
+        Trees.
+    level
+        Average score of the train titles, which is taken off.
+    item_weight
+        Times each train item was in the member's sample, shape (n_items,).
+    """
+
+    coefficients: Float32Array
+    booster: lgb.Booster
+    level: float
+    item_weight: FloatArray
+
+
+def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: np.random.SeedSequence) -> TrainingSet:
+    """Estimate the prior variances and score every arm by a linear model fitted without its item."""
+    rng = np.random.default_rng(seed)
+    design = Design.fit(features, block)
+    matrix = _matrix(features, design, block)
+    groups = np.array(
+        [*design.groups(), *["words"] * len(features.word_idf), *["characters"] * len(features.character_idf)]
+    )
+    names = list(dict.fromkeys(groups.tolist()))
+    order = np.concatenate([np.flatnonzero(groups == name) for name in names])
+    ends = np.cumsum([int(np.sum(groups == name)) for name in names])
+    slices = {
+        name: slice(int(end) - int(np.sum(groups == name)), int(end)) for name, end in zip(names, ends, strict=True)
+    }
+    variances, noise = estimate_variances(matrix[:, order].tocsr(), slices, rows, rng=rng)
+    variance = np.array([variances[name] for name in groups], dtype=np.float32)
+    basis = Basis(features, design, variance, noise)
+    fold = rng.permutation(rows.n_items) % N_FOLDS
+    kept = (fold[rows.item][:, None] != np.arange(N_FOLDS)).astype(np.float64)
+    coefficients = fit_linear(basis, matrix, rows, kept)
+    fold_score = (matrix @ coefficients)[np.arange(len(rows.item)), fold[rows.item]].astype(np.float64)
+    data = boosting.dataset(
+        basis.table(block, fold_score), basis.table_names, basis.categorical, int(rng.integers(2**31))
+    )
+    return TrainingSet(basis, rows, matrix, fold_score, data)
+
+
+def fit_linear(basis: Basis, matrix: sp.csr_matrix, rows: Rows, sample: FloatArray) -> Float32Array:
+    """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k)."""
+    effect = np.zeros(sample.shape)
+    coefficients: Float32Array = np.zeros((matrix.shape[1], sample.shape[1]), dtype=np.float32)
+    for _ in range(NEWTON_STEPS):
+        states = [working(rows, effect[:, j]) for j in range(sample.shape[1])]
+        weights = np.column_stack([s.weight(basis.noise) for s in states]) * sample
+        response = np.column_stack([s.response for s in states])
+        coefficients = solve(matrix, Centring(rows, weights), weights, response, basis.variance)
+        effect = np.clip(matrix @ coefficients, -5.0, 5.0).astype(np.float64)
+    return coefficients
+
+
+def fit_member(training: TrainingSet, *, seed: np.random.SeedSequence, threads: int) -> Member:
+    """Fit one member on items drawn with replacement; the items left out decide the number of trees."""
+    rng = np.random.default_rng(seed)
+    rows, basis = training.rows, training.basis
+    drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
+    coefficients = fit_linear(basis, training.matrix, rows, drawn[rows.item][:, None])[:, 0]
+    booster = boosting.fit_trees(
+        training.data,
+        rows,
+        training.fold_score,
+        drawn,
+        basis.noise,
+        seed=int(rng.integers(2**31)),
+        threads=threads,
+    )
+    level = float(np.average(training.matrix @ coefficients, weights=np.maximum(rows.trials, 1e-9)))
+    return Member(coefficients, booster, level, drawn)
+
+
+def predict_members(basis: Basis, members: Sequence[Member], block: FeatureBlock, *, threads: int) -> FloatArray:
+    """Title effect by each member, shape (n, n_members), in log-odds around the level of the train titles."""
+    if not len(block):
+        return np.zeros((0, len(members)))
+    linear = basis.linear_scores(block, np.column_stack([m.coefficients for m in members]))
+    out = np.empty(linear.shape)
+    table = basis.table(block, linear[:, 0])
+    for j, member in enumerate(members):
+        table[:, -1] = linear[:, j]
+        trees = member.booster.predict(
+            table, raw_score=True, num_threads=threads, num_iteration=member.booster.best_iteration
+        )
+        out[:, j] = linear[:, j] - member.level + trees
+    return out
+
+
+ProgressCallback = Callable[[str, float], None]
+State = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]

@@ -1,0 +1,231 @@
+"""Ridge regression of clicks on title features *within items*, many weightings of the same rows at once.
+
+The model is a generalised linear mixed one: logit p_ij = a_i + x_ij' b + t_ij with a free intercept a_i for every
+item, coefficients b_g ~ N(0, v_g) by group, and what the features do not see, t_ij ~ N(0, v_t). Penalised
+quasi-likelihood (Breslow and Clayton 1993) turns it into weighted least squares on working responses, which
+conjugate gradients solve with the item intercepts projected out. Variances come from Haseman-Elston regression
+(1972): the products of residuals are regressed on the kernels of the groups, by random probes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.optimize import nnls
+
+FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+MIN_VARIANCE = 1e-7
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Counts of n arms for a within-item fit.
+
+    Parameters
+    ----------
+    successes, trials
+        Clicks and exposure (or conversions and clicks), shape (n,), ``0 <= successes <= trials``.
+    item
+        Item of each arm, 0 to n_items - 1, shape (n,).
+    n_items
+        Number of items.
+    """
+
+    successes: FloatArray
+    trials: FloatArray
+    item: IntArray
+    n_items: int
+
+    def item_sum(self, values: npt.NDArray[np.floating]) -> FloatArray:
+        """Sum over each item's arms: (n,) to (n_items,)."""
+        total: FloatArray = np.bincount(self.item, weights=values, minlength=self.n_items).astype(np.float64)
+        return total
+
+    def intercepts(self, effect: FloatArray, steps: int = 12, least: float = 0.5) -> FloatArray:
+        """Intercept of each item at which expected equal observed successes, given title effects; shape (n_items,).
+
+        Items with fewer than ``least`` successes (or failures) get the intercept of that many.
+        """
+        total = self.item_sum(self.trials)
+        hits = np.clip(self.item_sum(self.successes), least, np.maximum(total - least, least))
+        rate = np.clip(hits / np.maximum(total, 1.0), 1e-9, 1 - 1e-9)
+        mean_effect = self.item_sum(self.trials * effect) / np.maximum(total, 1e-12)
+        a = np.log(rate / (1 - rate)) - mean_effect
+        for _ in range(steps):
+            p = _sigmoid(a[self.item] + effect)
+            gap = hits - self.item_sum(self.trials * p)
+            slope = np.maximum(self.item_sum(self.trials * p * (1 - p)), 1e-9)
+            a = a + np.clip(gap / slope, -2.0, 2.0)
+        return a
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Spread of the counts beyond the features.
+
+    Parameters
+    ----------
+    overdispersion
+        Variance of the counts relative to the binomial, at least 1.
+    title_variance
+        Variance of the title effect that the features do not see, in squared log-odds.
+    """
+
+    overdispersion: float = 1.0
+    title_variance: float = 0.01
+
+
+@dataclass(frozen=True)
+class Working:
+    """Working responses and weights of the quasi-likelihood around a given title effect, shape (n,) each."""
+
+    response: FloatArray
+    information: FloatArray
+    """Fisher information of each arm's log-odds, trials * p * (1 - p)."""
+
+    def weight(self, noise: Noise) -> FloatArray:
+        """Precision of each arm's response."""
+        return self.information / (noise.overdispersion + self.information * noise.title_variance)
+
+
+def working(rows: Rows, effect: FloatArray) -> Working:
+    """Linearise around ``effect``: response = effect + (successes - expected) / information."""
+    p = _sigmoid(rows.intercepts(effect)[rows.item] + effect)
+    information = np.maximum(rows.trials * p * (1 - p), 1e-12)
+    alone = rows.item_sum(np.ones(len(effect)))[rows.item] < 2
+    has_success = rows.item_sum(rows.successes)[rows.item] > 0
+    information = np.where(alone | ~has_success, 1e-12, information)  # says nothing about titles
+    response = effect + (rows.successes - rows.trials * p) / information
+    return Working(np.where(information > 1e-9, response, effect), information)
+
+
+def _sigmoid(x: FloatArray) -> FloatArray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+class Centring:
+    """Projects item intercepts out of k weightings of the same rows at once.
+
+    Parameters
+    ----------
+    rows
+        The arms.
+    weights
+        Precision of each arm in each weighting, shape (n, k).
+    """
+
+    def __init__(self, rows: Rows, weights: FloatArray) -> None:
+        n = len(rows.item)
+        self._item = rows.item
+        self._sum = sp.csr_matrix((np.ones(n, dtype=np.float32), (rows.item, np.arange(n))), shape=(rows.n_items, n))
+        self._weights = weights.astype(np.float32)
+        self._total = np.maximum(self._sum @ self._weights, 1e-20)
+
+    def apply(self, values: npt.NDArray[np.floating]) -> Float32Array:
+        """W (values - weighted item means), shape (n, k): the symmetric operator of the normal equations."""
+        weighted = self._weights * values.astype(np.float32)
+        means = (self._sum @ weighted) / self._total
+        centred: Float32Array = weighted - self._weights * means[self._item]
+        return centred
+
+
+def solve(
+    matrix: sp.csr_matrix,
+    centring: Centring,
+    weights: FloatArray,
+    response: FloatArray,
+    variance: Float32Array,
+    *,
+    iterations: int = 60,
+    tolerance: float = 1e-3,
+) -> Float32Array:
+    """Coefficients of k within-item ridge regressions on the same rows, shape (n_columns, k).
+
+    Solves ``(X' M_k X + diag(1 / variance)) b_k = X' M_k z`` by preconditioned conjugate gradients.
+
+    Parameters
+    ----------
+    matrix
+        X, shape (n, n_columns), float32.
+    centring
+        M_k.
+    weights
+        Arm precisions, shape (n, k): the preconditioner's diagonal.
+    response
+        z, shape (n,) or (n, k).
+    variance
+        Prior variance of each coefficient, shape (n_columns,).
+    iterations, tolerance
+        Stop after so many iterations, or when every residual has shrunk by this factor.
+    """
+    k = weights.shape[1]
+    columns = matrix.T.tocsr()
+    z = np.broadcast_to(response.reshape(len(response), -1), (len(response), k))
+    right = columns @ centring.apply(z)
+    precision = (1.0 / np.maximum(variance, MIN_VARIANCE)).astype(np.float32)[:, None]
+    squared = columns.copy()
+    squared.data = squared.data**2
+    inverse = 1.0 / (squared @ weights.astype(np.float32) + precision)
+    b: Float32Array = np.zeros_like(right)
+    residual = right.copy()
+    step = inverse * residual
+    direction = step.copy()
+    rho = np.einsum("ik,ik->k", residual, step, dtype=np.float64)
+    goal = tolerance**2 * np.maximum(rho, 1e-30)
+    for _ in range(iterations):
+        image = columns @ centring.apply(matrix @ direction) + precision * direction
+        curvature = np.einsum("ik,ik->k", direction, image, dtype=np.float64)
+        alpha = np.where(curvature > 0, rho / np.maximum(curvature, 1e-30), 0.0).astype(np.float32)
+        b += alpha * direction
+        residual -= alpha * image
+        step = inverse * residual
+        new_rho = np.einsum("ik,ik->k", residual, step, dtype=np.float64)
+        if np.all(new_rho <= goal):
+            break
+        direction = step + (new_rho / np.maximum(rho, 1e-30)).astype(np.float32) * direction
+        rho = new_rho
+    return b
+
+
+def estimate_variances(
+    matrix: sp.csr_matrix, groups: Mapping[str, slice], rows: Rows, *, rng: np.random.Generator, n_probes: int = 24
+) -> tuple[dict[str, float], Noise]:
+    """Prior variance of each group of columns, overdispersion, and the title variance no column explains.
+
+    Haseman-Elston regression: with y the weighted within-item residuals at zero effect and K_g the kernels,
+    E[y' K_h y] = sum_g v_g tr(K_g K_h); the traces come from random signs (Hutchinson 1990), and the variances
+    solve the moment equations by non-negative least squares.
+    """
+    state = working(rows, np.zeros(len(rows.item)))
+    centring = Centring(rows, state.information[:, None])
+    root = np.sqrt(state.information).astype(np.float32)[:, None]
+    probes = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), size=(len(root), n_probes))
+    y = (centring.apply(state.response[:, None]) / root).astype(np.float32)
+    block = np.concatenate([y, probes], axis=1)
+    wide = Centring(rows, np.repeat(state.information[:, None], block.shape[1], axis=1))
+
+    def project(values: Float32Array) -> Float32Array:
+        return wide.apply(values / root) / root
+
+    centred = project(block)
+    images: list[Float32Array] = []
+    for columns in groups.values():
+        part = matrix[:, columns]
+        images.append(project(root * (part @ (part.T.tocsr() @ (root * centred)))))
+    images.append(project(root**2 * centred))  # title variance
+    images.append(centred)  # binomial noise
+    n = len(images)
+    moments = np.array([float(np.sum(y[:, 0] * image[:, 0])) for image in images])
+    traces = np.array([[float(np.sum(a[:, 1:] * b[:, 1:])) / n_probes for b in images] for a in images])
+    scale = np.sqrt(np.maximum(np.diag(traces), 1e-30))
+    system = (traces + traces.T) / 2 / np.outer(scale, scale)
+    # Counts vary at least binomially: that part is taken off before the rest is explained.
+    solution = nnls(system, (moments - traces[:, n - 1]) / scale)[0] / scale
+    names = list(groups)
+    variances = {name: max(float(solution[i]), MIN_VARIANCE) for i, name in enumerate(names)}
+    return variances, Noise(1.0 + float(solution[n - 1]), float(solution[n - 2]))

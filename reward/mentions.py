@@ -1,0 +1,300 @@
+"""Which of its item's values a title mentions, where, and which words nothing supports.
+
+The scan also writes the title in slots ("<brand> shoes for <gender>"), so that n-grams learn the wording and the
+order of fields and not the values themselves.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from .items import Item
+from .text import is_cjk, words
+from .vocabulary import (
+    MAX_FIELD_WORDS,
+    MAX_TITLE_CHARACTERS,
+    Vocabulary,
+    Words,
+    as_number,
+    index_claims,
+    spellings,
+    stem,
+    stems,
+)
+
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+_SLOT_CHARACTER = 0xE000  # private use: stands for a slot in the delexicalised text
+_WRONG_CHARACTER = 0xE800
+COUNTS = (
+    "count: words",
+    "count: words nothing supports",
+    "count: words never seen in titles",
+    "count: wrong claims",
+    "count: claims on a field the item lacks",
+    "count: generic words",
+    "count: repeated words",
+    "count: fields mentioned twice",
+    "share of words inside mentions",
+    "share of words found in the item's text",
+)
+
+
+@dataclass(frozen=True)
+class ItemWords:
+    """One item prepared for scanning: its values by first word, its words, its context."""
+
+    values: dict[str, tuple[tuple[Words, int], ...]]
+    text: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+    has: npt.NDArray[np.bool_]
+    categories: IntArray
+    numerics: Float32Array
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """What scanning n (item, title) pairs found; S is the number of slots.
+
+    Parameters
+    ----------
+    position, rank
+        Index of the word where a slot's first mention begins and its rank among the title's mentions (from 0);
+        NaN where the title does not mention it. Shape (n, S).
+    has
+        True where the item has the field, shape (n, S).
+    counts
+        Columns as in ``COUNTS``, shape (n, len(COUNTS)).
+    categories
+        Code of each category field's value, -1 for a missing or unknown one, shape (n, n_categories).
+    numerics
+        log(1 + |value|) with the value's sign, NaN where missing, shape (n, n_numerics).
+    slotted
+        The title's words with slot names for mentions and wrong claims.
+    text
+        The same as one text, one private-use character a slot.
+    """
+
+    position: Float32Array
+    rank: Float32Array
+    has: npt.NDArray[np.bool_]
+    counts: Float32Array
+    categories: IntArray
+    numerics: Float32Array
+    slotted: list[list[str]]
+    text: list[str]
+
+
+class MentionScanner:
+    """Scans titles against their items, keeping prepared items in a bounded cache.
+
+    Parameters
+    ----------
+    vocabulary
+        Knowledge learned from train items.
+    cache_size
+        Items kept prepared at most; the least recently used is dropped first.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, cache_size: int = 20_000) -> None:
+        self.vocabulary = vocabulary
+        self._slot_of = {name: i for i, name in enumerate(vocabulary.slots)}
+        self._codes = {name: {v: i for i, v in enumerate(values)} for name, values in vocabulary.categories.items()}
+        n = len(vocabulary.slots)
+        self._slot_name = [f"<{i}>" for i in range(n + 1)]
+        self._wrong_name = [f"<!{i}>" for i in range(n)] + ["<!>"]
+        self._cache: OrderedDict[str, tuple[Item, ItemWords]] = OrderedDict()
+        self._cache_size = cache_size
+
+    def prepare(self, item: Item) -> ItemWords:
+        """``item`` ready for scanning, from the cache where it has been prepared before."""
+        cached = self._cache.get(item.item_id)
+        if cached is not None and (cached[0] is item or cached[0].fields == item.fields):
+            self._cache.move_to_end(item.item_id)
+            return cached[1]
+        prepared = self._prepare(item)
+        self._cache[item.item_id] = (item, prepared)
+        if len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        return prepared
+
+    def _prepare(self, item: Item) -> ItemWords:
+        vocabulary = self.vocabulary
+        n = len(vocabulary.slots)
+        slot: dict[Words, int] = {}
+        for name, values in item.fields.items():
+            index = self._slot_of.get(name, n)
+            for value in values:
+                for sequence in spellings(value):
+                    slot[sequence] = min(index, slot.get(sequence, n))
+        text = stems(item.text(), MAX_FIELD_WORDS)
+        categories = [
+            self._codes[name].get(item.fields[name][0], -1) if item.fields.get(name) else -1
+            for name in vocabulary.categories
+        ]
+        numerics = []
+        for name in vocabulary.numerics:
+            number = as_number(item.fields[name][0]) if item.fields.get(name) else None
+            numerics.append(np.nan if number is None else np.sign(number) * np.log1p(abs(number)))
+        return ItemWords(
+            index_claims(slot.items()),
+            frozenset(text),
+            frozenset(pairwise(text)) if is_cjk(item.text()) else frozenset(),
+            np.array([bool(item.fields.get(name)) for name in vocabulary.slots], dtype=bool),
+            np.array(categories, dtype=np.int64),
+            np.array(numerics, dtype=np.float32),
+        )
+
+    def scan(self, items: Sequence[Item], titles: Sequence[str], min_known: int = 1) -> Mentions:
+        """Scan each title against its item.
+
+        Parameters
+        ----------
+        items, titles
+            Pairs, both of length n.
+        min_known
+            Train items whose titles must contain a word for it to count as seen: 1 for new titles, 2 for the
+            logged titles themselves, so that a word is never known only from the title it stands in.
+        """
+        n, n_slots = len(titles), len(self.vocabulary.slots)
+        position = np.full((n, n_slots), np.nan, dtype=np.float32)
+        rank = np.full((n, n_slots), np.nan, dtype=np.float32)
+        rows: list[int] = []
+        slots: list[int] = []
+        places: list[int] = []
+        ranks: list[int] = []
+        counts: list[tuple[float, ...]] = []
+        slotted: list[list[str]] = []
+        texts: list[str] = []
+        prepared = [self.prepare(item) for item in items]
+        for row, (item, title) in enumerate(zip(prepared, titles, strict=True)):
+            found, count, tokens, text = self._scan_one(item, title, min_known)
+            for order, (slot, place) in enumerate(found):
+                rows.append(row)
+                slots.append(slot)
+                places.append(place)
+                ranks.append(order)
+            counts.append(count)
+            slotted.append(tokens)
+            texts.append(text)
+        position[rows, slots] = places
+        rank[rows, slots] = ranks
+        vocabulary = self.vocabulary
+        return Mentions(
+            position,
+            rank,
+            np.array([item.has for item in prepared], dtype=bool).reshape(n, n_slots),
+            np.array(counts, dtype=np.float32).reshape(n, len(COUNTS)),
+            np.array([item.categories for item in prepared], dtype=np.int64).reshape(n, len(vocabulary.categories)),
+            np.array([item.numerics for item in prepared], dtype=np.float32).reshape(n, len(vocabulary.numerics)),
+            slotted,
+            texts,
+        )
+
+    def _scan_one(
+        self, item: ItemWords, title: str, min_known: int
+    ) -> tuple[list[tuple[int, int]], tuple[float, ...], list[str], str]:
+        vocabulary = self.vocabulary
+        generic, known, claims = vocabulary.generic, vocabulary.known, vocabulary.claims
+        n_slots = len(vocabulary.slots)
+        tokens = [stem(word) for word in words(title[:MAX_TITLE_CHARACTERS])]
+        n = len(tokens)
+        found: list[tuple[int, int]] = []
+        seen_slots: set[int] = set()
+        out: list[str] = []
+        text: list[str] = []
+        inside = supported = unsupported = unknown = wrong = absent = free = twice = 0
+        values, own, pairs = item.values, item.text, item.pairs
+        i = 0
+        while i < n:
+            word = tokens[i]
+            match = _match(values.get(word), tokens, i) if word in values else None
+            if match is not None:
+                length, slot = match
+                if slot < n_slots:
+                    if slot in seen_slots:
+                        twice += 1
+                    else:
+                        seen_slots.add(slot)
+                        found.append((slot, i))
+                out.append(self._slot_name[slot])
+                text.append(chr(_SLOT_CHARACTER + slot))
+                inside += length
+                i += length
+                continue
+            if word in own and (
+                not pairs
+                or not _is_cjk_word(word)
+                or (i + 1 < n and (word, tokens[i + 1]) in pairs)
+                or (i > 0 and (tokens[i - 1], word) in pairs)
+            ):
+                supported += 1
+            else:
+                claim = _match(claims.get(word), tokens, i) if word in claims else None
+                if claim is not None:
+                    length, slot = claim
+                    wrong += 1
+                    absent += not item.has[slot]
+                    out.append(self._wrong_name[slot])
+                    text.append(chr(_WRONG_CHARACTER + slot))
+                    unsupported += length
+                    i += length
+                    continue
+                if known.get(word, 0) < min_known:
+                    unknown += 1
+                if word in generic:
+                    free += 1
+                else:
+                    unsupported += 1
+            out.append(word)
+            text.append(word)
+            i += 1
+        some = max(n, 1)
+        repeated = _repeated(tokens)
+        count = (n, unsupported, unknown, wrong, absent, free, repeated, twice, inside / some, supported / some)
+        return found, count, out, _join(text)
+
+
+def _match(entries: tuple[tuple[Words, int], ...] | None, tokens: list[str], place: int) -> tuple[int, int] | None:
+    """Length and slot of the longest entry that stands at ``place``."""
+    for sequence, slot in entries or ():
+        length = len(sequence)
+        if length == 1 or tuple(tokens[place : place + length]) == sequence:
+            return length, slot
+    return None
+
+
+def _is_cjk_word(word: str) -> bool:
+    return len(word) == 1 and word >= "\u3040"
+
+
+def _repeated(tokens: list[str]) -> int:
+    """Words that occur again; for CJK pairs of characters, since single characters recur in sound titles."""
+    units: list[object] = []
+    before = ""
+    for word in tokens:
+        if not _is_cjk_word(word):
+            units.append(word)
+            before = ""
+            continue
+        if before:
+            units.append((before, word))
+        before = word
+    return len(units) - len(set(units))
+
+
+def _join(parts: list[str]) -> str:
+    """Words with blanks between, but none between two CJK characters."""
+    if not any(_is_cjk_word(part) for part in parts):
+        return " ".join(parts)
+    out: list[str] = []
+    for before, part in zip(["", *parts], parts, strict=False):
+        if out and not (_is_cjk_word(before) and _is_cjk_word(part)):
+            out.append(" ")
+        out.append(part)
+    return "".join(out)

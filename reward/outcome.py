@@ -1,0 +1,198 @@
+"""One outcome (a click, or a conversion given a click): item baseline, ensemble of title effects, calibration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import calibration, support
+from .baseline import Context, shrink
+from .effect import Basis, Member, TrainingSet, predict_members
+from .features import FeatureBlock
+from .items import Item
+from .linear import Rows
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OutcomePrediction:
+    """Prediction for n pairs, shape (n,) each.
+
+    Parameters
+    ----------
+    probability
+        Calibrated chance of the outcome.
+    effect, effect_std
+        Title effect in log-odds relative to the item's average logged title (for an item without logs: to the
+        average logged title of items like it), and its standard deviation.
+    logit_std
+        Standard deviation of the log-odds, item baseline included.
+    """
+
+    probability: FloatArray
+    effect: FloatArray
+    effect_std: FloatArray
+    logit_std: FloatArray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Fitted model of one outcome.
+
+    Parameters
+    ----------
+    basis, members
+        Title effect.
+    slope, spread
+        Calibration of the effect and of its standard deviation.
+    guard
+        Range of the logged titles.
+    pace
+        Log-odds lost per standard deviation outside that range.
+    context
+        Item's fields to its intercept and to the average effect of its logged titles.
+    platt
+        Calibration of what the context says of an item's average logged title.
+    context_std
+        Standard deviation of the log-odds of an item without history around its context.
+    known
+        Item id -> row of ``intercepts``: items with history.
+    intercepts
+        Shrunken intercept, its standard deviation and the average effect of the logged titles, shape (n_known, 3).
+    """
+
+    basis: Basis
+    members: tuple[Member, ...]
+    slope: float
+    spread: calibration.Spread
+    guard: support.Support
+    pace: float
+    context: Context
+    platt: calibration.Platt
+    context_std: float
+    known: Mapping[str, int]
+    intercepts: FloatArray
+
+    def raw_effect(self, block: FeatureBlock, *, threads: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Calibrated mean and standard deviation over the members, and the excess outside the logged titles, (n,)."""
+        each = predict_members(self.basis, self.members, block, threads=threads)
+        excess = self.guard.excess(block.dense)
+        mean = self.slope * each.mean(axis=1) - self.pace * excess
+        std = self.spread.apply(self.slope * each.std(axis=1, ddof=1 if each.shape[1] > 1 else 0))
+        return mean, np.hypot(std, self.pace * excess / 2), excess
+
+    def predict(self, items: Sequence[Item], block: FeatureBlock, *, threads: int) -> OutcomePrediction:
+        """Prediction for pairs whose features are ``block``."""
+        effect, effect_std, _ = self.raw_effect(block, threads=threads)
+        base, base_std, level = self._baseline(items)
+        logit = base + effect
+        return OutcomePrediction(
+            1.0 / (1.0 + np.exp(-logit)), effect - level, effect_std, np.hypot(base_std, effect_std)
+        )
+
+    def _baseline(self, items: Sequence[Item]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Intercept, its standard deviation and the level of the logged titles of each pair's item, (n,) each."""
+        rows = np.array([self.known.get(item.item_id, -1) for item in items], dtype=np.int64)
+        out = np.empty((len(items), 3))
+        out[rows >= 0] = self.intercepts[rows[rows >= 0]]
+        position: dict[int, int] = {}
+        strangers: list[Item] = []
+        where = np.flatnonzero(rows < 0).tolist()
+        for i in where:  # each item once, however many titles it has
+            if id(items[i]) not in position:
+                position[id(items[i])] = len(strangers)
+                strangers.append(items[i])
+        if strangers:
+            predicted = self.context.predict(strangers)
+            index = [position[id(items[i])] for i in where]
+            out[where, 0] = (self.platt.apply(predicted.sum(axis=1)) - predicted[:, 1])[index]
+            out[where, 1] = self.context_std
+            out[where, 2] = predicted[index, 1]
+        return out[:, 0], out[:, 1], out[:, 2]
+
+
+def finish(
+    training: TrainingSet,
+    members: Sequence[Member],
+    items: Sequence[Item],
+    block: FeatureBlock,
+    *,
+    seed: np.random.SeedSequence,
+    threads: int,
+) -> Outcome:
+    """Calibrate the members on the items each left out, and fit the item baseline around them.
+
+    Parameters
+    ----------
+    training
+        What the members were fitted on.
+    members
+        Fitted members.
+    items
+        Train items in the order of ``training.rows.item``.
+    block
+        Features of the logged titles.
+    """
+    rows, basis = training.rows, training.basis
+    each = predict_members(basis, members, block, threads=threads)
+    # A member's own linear model has seen its items; out of its sample the score is an honest one.
+    left_out = np.column_stack([m.item_weight[rows.item] == 0 for m in members])
+    count = left_out.sum(axis=1)
+    honest = np.sum(each * left_out, axis=1) / np.maximum(count, 1)
+    judged = count >= min(2, len(members))
+    slope, spread = 1.0, calibration.Spread()
+    if judged.any():
+        sub = Rows(rows.successes[judged], rows.trials[judged], rows.item[judged], rows.n_items)
+        slope = calibration.effect_slope(sub, honest[judged], basis.noise)
+        deviation = np.where(left_out, each - honest[:, None], 0.0)[judged]
+        std = slope * np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[judged] - 1, 1))
+        fewer = np.mean(1.0 / count[judged]) - 1.0 / len(members)
+        spread = calibration.fit_spread(sub, slope * honest[judged], std, float(fewer), basis.noise)
+    guard = support.Support.fit(basis.features.names, block.dense)
+    pace = support.pace(slope * each.mean(axis=1))
+    effect = slope * each.mean(axis=1) - pace * guard.excess(block.dense)
+    return _with_baseline(training, tuple(members), items, effect, slope, spread, guard, pace, seed)
+
+
+def _with_baseline(
+    training: TrainingSet,
+    members: tuple[Member, ...],
+    items: Sequence[Item],
+    effect: FloatArray,
+    slope: float,
+    spread: calibration.Spread,
+    guard: support.Support,
+    pace: float,
+    seed: np.random.SeedSequence,
+) -> Outcome:
+    rows, noise = training.rows, training.basis.noise
+    trials = rows.item_sum(rows.trials)
+    raw = rows.intercepts(effect)
+    level = rows.item_sum(rows.trials * effect) / np.maximum(trials, 1e-12)
+    p = 1.0 / (1.0 + np.exp(-raw))
+    precision = 1.0 / (1.0 / np.maximum(trials * p * (1 - p), 1e-3) + 0.3)
+    context, held_out = Context.fit(items, np.column_stack([raw, level]), precision, rng=np.random.default_rng(seed))
+    clicks = rows.item_sum(rows.successes)
+    prior, platt = held_out[:, 0], calibration.Platt()
+    for _ in range(2):  # the calibration weighs items by a correlation that depends on the calibrated rates
+        _, _, strength = shrink(rows, effect, prior, noise.overdispersion)
+        platt = calibration.fit_platt(held_out.sum(axis=1), clicks, trials, 1.0 / (1.0 + strength))
+        prior = platt.apply(held_out.sum(axis=1)) - held_out[:, 1]
+    intercept, intercept_std, strength = shrink(rows, effect, prior, noise.overdispersion)
+    rate = float(clicks.sum() / max(trials.sum(), 1e-12))
+    context_std = float(np.sqrt(1.0 / max((strength + 1.0) * rate * (1 - rate), 1e-9))) if 0 < rate < 1 else 1.0
+    return Outcome(
+        training.basis,
+        members,
+        slope,
+        spread,
+        guard,
+        pace,
+        context,
+        platt,
+        min(context_std, 2.0),
+        {item.item_id: i for i, item in enumerate(items)},
+        np.column_stack([intercept, intercept_std, level]),
+    )

@@ -1,0 +1,90 @@
+"""How far a title lies outside what was ever logged, and what that costs.
+
+Trees and step functions are constant beyond the logged titles, so an empty title, a heap of keywords or a made-up
+word would keep the effect of the last title like it. A policy would find those. Beyond the range of the logged titles
+the effect therefore falls, by one standard deviation of the logged effects per standard deviation of the feature.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+_QUANTILE = 0.002
+_MOST_PER_FEATURE = 6.0
+_LEAST_PACE = 0.1  # log-odds per standard deviation, where the logged titles hardly differ in effect
+# Feature -> (falls below the range too, smallest standard deviation).
+_GUARDED: Mapping[str, tuple[bool, float]] = {
+    "count: words": (True, 1.0),
+    "length: display width": (True, 4.0),
+    "share of words nothing supports": (False, 0.1),
+    "count: words nothing supports": (False, 1.0),
+    "count: words never seen in titles": (False, 0.5),
+    "share of character triples never seen": (False, 0.1),
+    "count: wrong claims": (False, 0.5),
+    "count: generic words": (False, 1.0),
+    "share of generic words": (False, 0.1),
+    "count: repeated words": (False, 1.0),
+    "share of repeated words": (False, 0.05),
+    "count: fields mentioned twice": (False, 0.5),
+    "fields mentioned": (True, 1.0),
+    "share of capitals": (False, 0.1),
+    "count: exclamation": (False, 0.5),
+    "count: symbol": (False, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class Support:
+    """Range of the logged titles in the guarded features.
+
+    Parameters
+    ----------
+    columns
+        Positions of the guarded features among the dense ones, shape (m,).
+    low, high
+        Range within which a title is like the logged ones, shape (m,).
+    scale
+        Standard deviation of the logged titles, shape (m,).
+    """
+
+    columns: npt.NDArray[np.int64]
+    low: FloatArray
+    high: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def fit(cls, names: Sequence[str], dense: npt.NDArray[np.float32]) -> "Support":
+        """Range of the logged titles, without the outermost 0.2 % on either side."""
+        columns = np.array([names.index(name) for name in _GUARDED], dtype=np.int64)
+        values = dense[:, columns].astype(np.float64)
+        two_sided = np.array([both for both, _ in _GUARDED.values()])
+        low = np.where(two_sided, np.quantile(values, _QUANTILE, axis=0), -np.inf)
+        high = np.quantile(values, 1 - _QUANTILE, axis=0)
+        least = np.array([smallest for _, smallest in _GUARDED.values()])
+        return cls(columns, low, high, np.maximum(values.std(axis=0), least))
+
+    def excess(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+        """Standard deviations beyond the logged range, summed over the features, shape (n,); 0 inside."""
+        values = dense[:, self.columns].astype(np.float64)
+        beyond = np.maximum(np.maximum(self.low - values, values - self.high), 0.0) / self.scale
+        total: FloatArray = np.minimum(beyond, _MOST_PER_FEATURE).sum(axis=1)
+        return total
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Arrays; `from_state` reads them back."""
+        return {"columns": self.columns, "low": self.low, "high": self.high, "scale": self.scale}
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Support":
+        """Support from what `state` gave."""
+        return cls(arrays["columns"], arrays["low"], arrays["high"], arrays["scale"])
+
+
+def pace(effect: FloatArray) -> float:
+    """Log-odds lost per standard deviation outside: the spread of the logged titles' effects."""
+    return max(float(np.std(effect)), _LEAST_PACE) if len(effect) else _LEAST_PACE
