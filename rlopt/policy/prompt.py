@@ -40,7 +40,7 @@ class SlotRenderer:
     slots: Slots
 
     def prompt(self, item: Item) -> str:
-        """Each slot the item has with its value where that is common, then the end-of-prompt token."""
+        """Each slot the item has, the kind of item spelled out, then the end-of-prompt token."""
         return self.slots.describe(item) + PROMPT_END
 
     def target(self, item: Item, title: str) -> str:

@@ -18,6 +18,9 @@ from reward.text import clean
 MAX_SLOTS = 48
 MAX_VALUES_PER_FIELD = 3
 MAX_VALUE_CHARS = 40
+MAX_SHOWN = 3
+MAX_KINDS = 60
+MIN_KIND_SHARE = 0.5
 _UNSAFE_IN_NAME = re.compile(r"[<>\s]+")
 _LATIN = re.compile(r"[0-9A-Za-z]")
 _SLOT = re.compile(r"<[^<>\s]{1,48}>")
@@ -31,30 +34,32 @@ class Slots:
     ----------
     tokens
         (field name, index of the value within the field) -> token such as ``<brand>`` or ``<feature_2>``.
-    shown_values
-        Values frequent enough to be worth spelling out in the prompt; a rare value shows as its token alone.
+    shown
+        Slots whose value the prompt spells out: those with the fewest distinct values, such as the category. Of the
+        others it only says that the item has them, which keeps prompts short.
     """
 
     tokens: Mapping[tuple[str, int], str]
-    shown_values: frozenset[str]
+    shown: frozenset[str]
 
     @classmethod
-    def learn(cls, items: Iterable[Item], min_share: float = 0.005, min_value_count: int = 8) -> "Slots":
+    def learn(cls, items: Iterable[Item], min_share: float = 0.005) -> "Slots":
         """Slots for the short-valued fields that at least ``min_share`` of ``items`` have, most common first."""
-        fields: Counter[tuple[str, int]] = Counter()
-        values: Counter[str] = Counter()
+        values: dict[tuple[str, int], Counter[str]] = {}
         n_items = 0
         for item in items:
             n_items += 1
             for key, value in _short_values(item):
-                fields[key] += 1
-                values[value] += 1
-        common = [key for key, count in fields.most_common() if count >= min_share * n_items][:MAX_SLOTS]
+                values.setdefault(key, Counter())[value] += 1
+        counts = {key: found.total() for key, found in values.items()}
+        often = [key for key, count in counts.items() if count >= min_share * n_items]
+        common = sorted(often, key=lambda key: (-counts[key], key))[:MAX_SLOTS]
         tokens: dict[tuple[str, int], str] = {}
         for key in sorted(common):
             tokens[key] = _unique_token(*key, taken=set(tokens.values()))
-        shown = frozenset(value for value, count in values.items() if count >= min_value_count)
-        return cls(tokens, shown)
+        kinds = [k for k in common if counts[k] >= MIN_KIND_SHARE * n_items and 2 <= len(values[k]) <= MAX_KINDS]
+        kinds.sort(key=lambda key: (len(values[key]), key))
+        return cls(tokens, frozenset(tokens[key] for key in kinds[:MAX_SHOWN]))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -69,10 +74,10 @@ class Slots:
         return {self.tokens[key]: value for key, value in _short_values(item) if key in self.tokens}
 
     def describe(self, item: Item) -> str:
-        """The item as the tiny policy reads it: each slot it has, followed by its value where that is common."""
+        """The item as the tiny policy reads it: each slot it has, some followed by their value."""
         parts = []
         for token, value in self.values(item).items():
-            parts.append(token + value if value in self.shown_values else token)
+            parts.append(token + value if token in self.shown else token)
         return "".join(parts)
 
     def delexicalise(self, item: Item, title: str) -> str:
@@ -100,13 +105,13 @@ class Slots:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
         slots = [[name, index, token] for (name, index), token in self.tokens.items()]
-        return {"slots": slots, "shown_values": sorted(self.shown_values)}
+        return {"slots": slots, "shown": sorted(self.shown)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Slots":
         """Slots written by `to_dict`."""
         tokens = {(name, int(index)): token for name, index, token in data["slots"]}
-        return cls(tokens, frozenset(data["shown_values"]))
+        return cls(tokens, frozenset(data["shown"]))
 
 
 def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:

@@ -46,7 +46,7 @@ def build_tokenizer(texts: Iterable[str], slots: Slots, vocab_size: int = 3000) 
 
 
 def build_model(
-    tokenizer: PreTrainedTokenizerFast, seed: int, hidden_size: int = 128, layers: int = 4, heads: int = 4
+    tokenizer: PreTrainedTokenizerFast, seed: int, hidden_size: int = 128, layers: int = 3, heads: int = 4
 ) -> LlamaForCausalLM:
     """Untrained Llama-architecture model for ``tokenizer``; same seed, same weights."""
     set_seed(seed)
