@@ -159,7 +159,8 @@ class ColumnMapping:
         for part in parts:
             if part not in available:
                 nearest = _nearest(part, available)
-                way_out = f"--columns {name}={source.replace(part, nearest)}" if nearest else _listing(available)
+                corrected = KEY_SEPARATOR.join(nearest if p == part and nearest else p for p in parts)
+                way_out = f"--columns {name}={corrected}" if nearest else _listing(available)
                 raise LogError(f"{where} has no column '{part}' (mapped to '{name}'){_did_you_mean(nearest)} {way_out}")
         return parts
 

@@ -46,17 +46,21 @@ class Source:
         Column name -> DuckDB type, in the file's order.
     files
         Parquet file to read -> the user's file it stands for.
+    partitioned
+        Whether the folders of the files are named ``column=value`` and count as columns (parquet only).
     """
 
     connection: duckdb.DuckDBPyConnection
     where: str
     columns: Mapping[str, str]
     files: Mapping[str, Path]
+    partitioned: bool
 
     @property
     def relation(self) -> str:
         """SQL of all rows with `FILE` and `ROW` columns; takes the parameter ``$files``."""
-        return f"read_parquet($files, union_by_name=true, filename='{FILE}', file_row_number=true)"
+        options = f"{_options(self.partitioned)}, filename='{FILE}', file_row_number=true"
+        return f"read_parquet($files, {options})"
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -111,8 +115,9 @@ def open_source(
         with clear_errors(where), duckdb.connect(":memory:", config=_settings(memory_limit, threads, folder)) as con:
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")
+            partitioned = not _is_csv(files[0]) and _partitioned(Path(source), files)
             parquet = {_stage(con, path, Path(folder), n): path for n, path in enumerate(files)}
-            yield Source(con, where, _columns(con, parquet), parquet)
+            yield Source(con, where, _columns(con, parquet, partitioned), parquet, partitioned)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -179,8 +184,21 @@ def _settings(memory_limit: str, threads: int | None, folder: str) -> dict[str, 
     }
 
 
-def _columns(con: duckdb.DuckDBPyConnection, files: Mapping[str, Path]) -> dict[str, str]:
-    rows = con.execute("DESCRIBE SELECT * FROM read_parquet($files, union_by_name=true)", {"files": list(files)})
+def _options(partitioned: bool) -> str:
+    return f"union_by_name=true, hive_partitioning={str(partitioned).lower()}"
+
+
+def _partitioned(folder: Path, files: list[Path]) -> bool:
+    """Whether all files lie in folders named ``column=value`` below the folder, with the same columns."""
+    if not folder.is_dir():
+        return False
+    keys = {tuple(part.split("=")[0] for part in file.relative_to(folder).parts[:-1] if "=" in part) for file in files}
+    return len(keys) == 1 and keys != {()}
+
+
+def _columns(con: duckdb.DuckDBPyConnection, files: Mapping[str, Path], partitioned: bool) -> dict[str, str]:
+    relation = f"read_parquet($files, {_options(partitioned)})"
+    rows = con.execute(f"DESCRIBE SELECT * FROM {relation}", {"files": list(files)})
     return {name: kind for name, kind, *_ in rows.fetchall()}
 
 
@@ -188,15 +206,16 @@ def _stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int
     """The parquet file to read for ``path``: itself, or a copy of a CSV file with every value as text."""
     if not _is_csv(path):
         with clear_errors(str(path)):
-            con.execute("SELECT * FROM read_parquet($file) LIMIT 0", {"file": _literal(path)})
+            con.execute(f"SELECT * FROM read_parquet($file, {_options(False)}) LIMIT 0", {"file": _literal(path)})
         return _literal(path)
     names, delimiter = _header(path)
-    target = folder / f"{number}.parquet"
+    target = folder / f"{number:06d}.parquet"
     # The order of rows is kept here so that a wrong value can be named with its row.
     con.execute("SET preserve_insertion_order = true")
     with clear_errors(str(path)):
         con.execute(
             f"COPY (SELECT * FROM read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
+            "hive_partitioning=false, "
             f"quote='\"', escape='\"', nullstr='')) TO '{target}' (FORMAT parquet)",
             {"file": _literal(path), "columns": dict.fromkeys(names, "VARCHAR"), "delimiter": delimiter},
         )
