@@ -35,13 +35,17 @@ class Reading:
     n_words
         Words (`reward.text.words`).
     width
-        Display width in columns.
+        Columns its words take, with a blank after each but the last in spaced scripts; symbols fill no space.
+    content_width
+        The same without function words, which fill a title but say nothing.
     mentions
         First mention of each of the item's values.
     names_product
         True where the product type, or a bare product word of the category, occurs.
     promo
         Promotional phrases.
+    fillers
+        Function words.
     repeats
         Mentions after the first of the same value, product word or promotional phrase.
     wrong_claims, gibberish
@@ -56,9 +60,11 @@ class Reading:
 
     n_words: int
     width: int
+    content_width: int
     mentions: tuple[Mention, ...]
     names_product: bool
     promo: int
+    fillers: int
     repeats: int
     wrong_claims: int
     gibberish: int
@@ -143,9 +149,7 @@ class Reader:
         mentions: dict[tuple[str, str], Mention] = {}
         units: dict[tuple[str, str], int] = {}
         strangers: list[tuple[int, str]] = []
-        promo = 0
-        offset = 0
-        start = 0
+        promo = fillers = filler_width = offset = start = 0
         while start < len(tokens):
             own = lexicon.phrases.match(tokens, start)
             generic = self._generic.match(tokens, start)
@@ -155,8 +159,8 @@ class Reader:
                 phrase, kind, text = found
                 length = len(phrase)
                 unit = (kind, "") if kind == HEAD else (kind, text)
-                if kind == PROMO:
-                    promo += 1
+                promo += kind == PROMO
+                fillers += kind == FUNCTION
                 if kind != FUNCTION:
                     units[unit] = units.get(unit, 0) + 1
                 if found is own and kind != CATEGORY and unit not in mentions:
@@ -166,16 +170,22 @@ class Reader:
                 units[unit] = units.get(unit, 0) + 1
             else:
                 strangers.append((start, tokens[start]))
-            offset += sum(_token_width(token) for token in tokens[start : start + length])
+            taken = sum(_token_width(token) for token in tokens[start : start + length])
+            offset += taken
+            if found is not None and found[1] == FUNCTION:
+                filler_width += taken
             start += length
         claims, gibberish, unsupported = self._judge_strangers(strangers)
         shouting, symbols = _formatting(title)
+        last_blank = int(bool(tokens) and not _is_cjk_word(tokens[-1]))
         return Reading(
             n_words=len(tokens),
-            width=display_width(title),
+            width=offset - last_blank,
+            content_width=max(0, offset - filler_width - last_blank),
             mentions=tuple(mentions.values()),
             names_product=any(kind in (HEAD, CATEGORY) for kind, _ in units),
             promo=promo,
+            fillers=fillers,
             repeats=sum(units.values()) - len(units),
             wrong_claims=claims,
             gibberish=gibberish,

@@ -163,7 +163,8 @@ class Market:
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
-            version, n_items, locale, seed = (data[key] for key in ("version", "n_items", "locale", "seed"))
+            version, n_items, seed = (int(data[key]) for key in ("version", "n_items", "seed"))
+            locale = str(data["locale"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MarketError(f"{path} is not a readable market file ({error}). Run rlopt simulate again.") from error
         if version != VERSION:

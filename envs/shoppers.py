@@ -8,6 +8,7 @@ title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]
 around the means of the catalogue, so that nothing learned on one shop is true of the next.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ EMPTY_TITLE = -5.0
 NO_PRODUCT = -1.2
 WRONG_CLAIM, GIBBERISH, REPEAT, SHOUTING, SYMBOL = -0.8, -0.9, -0.3, -0.12, -0.06
 PROMO_SATURATION = 2
+FREE_FILLERS, FILLER = 3, -0.03  # a few function words make a title read well, more of them pad it
 BEYOND_SATURATION = -0.08
 CLUTTER = 0.05  # every mention asks for attention
 SHORT_SHARE = 0.4  # a title too short loses less than one too long by the same factor
@@ -54,6 +56,7 @@ class CategoryTaste:
         Columns after which a mention is worth 1/e of one at the start.
     sweet_width, width_penalty
         The width liked best, and the log-odds lost at e times it (quadratic in log width, at most 4 times as much).
+        A title that says too little (content width) loses `SHORT_SHARE` of that.
     promo
         Log-odds of a click that each of the first two promotional phrases adds.
     conversion
@@ -77,7 +80,7 @@ class CategoryTaste:
 def draw_taste(spec: LocaleSpec, seed: int) -> dict[str, CategoryTaste]:
     """Tastes of every category of the shop with this seed, drawn around the catalogue's means."""
     rng = generator(seed, spec.locale, Stream.TASTE)
-    sweet = spec.sweet_width * float(np.exp(0.08 * rng.standard_normal()))
+    sweet = spec.sweet_width * float(np.exp(0.05 * rng.standard_normal()))
     return {category.name: _category_taste(category, sweet, rng) for category in spec.categories}
 
 
@@ -102,7 +105,7 @@ def _category_taste(category: CategorySpec, sweet: float, rng: np.random.Generat
         salience=salience,
         value_factor=factors,
         decay_width=float(rng.uniform(0.55, 0.85)) * sweet,
-        sweet_width=sweet * float(np.exp(0.06 * rng.standard_normal())),
+        sweet_width=sweet * float(np.exp(0.05 * rng.standard_normal())),
         width_penalty=float(rng.uniform(0.4, 0.6)),
         promo=float(rng.uniform(0.05, 0.1)),
         conversion={a.name: a.conversion * float(np.exp(0.4 * rng.standard_normal())) for a in category.attributes},
@@ -141,13 +144,15 @@ def click_effect(reading: Reading, taste: CategoryTaste) -> float:
     effect = 0.0
     for mention in reading.mentions:
         weight = taste.salience.get(mention.field, 0.0) * taste.value_factor.get((mention.field, mention.value), 1.0)
-        effect += weight * float(np.exp(-mention.offset / taste.decay_width))
+        effect += weight * math.exp(-mention.offset / taste.decay_width)
     effect += taste.promo * min(reading.promo, PROMO_SATURATION)
     effect += BEYOND_SATURATION * max(reading.promo - PROMO_SATURATION, 0)
-    stretch = float(np.log(max(reading.width, 1) / taste.sweet_width))
-    effect -= taste.width_penalty * min(stretch**2, 4.0) * (1.0 if stretch > 0 else SHORT_SHARE)
+    too_long = max(0.0, math.log(max(reading.width, 1) / taste.sweet_width))
+    too_short = max(0.0, math.log(taste.sweet_width / max(reading.content_width, 1)))
+    effect -= taste.width_penalty * (min(too_long**2, 4.0) + SHORT_SHARE * min(too_short**2, 4.0))
     effect += 0.0 if reading.names_product else NO_PRODUCT
     effect += WRONG_CLAIM * reading.wrong_claims + GIBBERISH * reading.gibberish
+    effect += FILLER * max(reading.fillers - FREE_FILLERS, 0)
     effect += REPEAT * reading.repeats + SHOUTING * min(reading.shouting, 5) + SYMBOL * reading.symbols
     return min(max(effect, EFFECT_RANGE[0]), EFFECT_RANGE[1])
 
