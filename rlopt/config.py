@@ -40,7 +40,6 @@ class RewardConfig(StageConfig):
     conversion_window_hours: float | None = Field(
         None, gt=0, description="Conversions later than this after the click do not count."
     )
-    encoder: str | None = Field(None, description="Text encoder(s) for features; none by default.")
     memory_limit: str = Field("1GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
 
 

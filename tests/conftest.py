@@ -62,17 +62,17 @@ def rlopt(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     return call
 
 
-@pytest.fixture(scope="session")
-def tree_hash() -> Callable[[Path], str]:
+def folder_hash(folder: Path) -> str:
     """Hash of all names and contents in a folder."""
-
-    def digest(folder: Path) -> str:
-        total = hashlib.sha256()
-        for path in sorted(folder.rglob("*")):
-            if path.name == ".lock":
-                continue
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.name != ".lock":
             total.update(str(path.relative_to(folder)).encode())
             total.update(path.read_bytes() if path.is_file() else b"/")
-        return total.hexdigest()
+    return total.hexdigest()
 
-    return digest
+
+@pytest.fixture(scope="session")
+def tree_hash() -> Callable[[Path], str]:
+    """Hash of all names and contents in a folder; equal hashes mean an untouched folder."""
+    return folder_hash

@@ -1,11 +1,14 @@
 """``rlopt demo``."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rlopt.cli import options
-from rlopt.cli.show import show
+from rlopt.cli.show import percent, show, table
+
+if TYPE_CHECKING:
+    from rlopt.stages.demo import DemoResult
 
 
 @click.command("demo")
@@ -30,4 +33,30 @@ def command(run_path: str | None, **flags: Any) -> None:
     from rlopt.stages.demo import demo
 
     result = demo(run_path, **flags)
-    show(result, result.to_text())
+    show(result, last_screen(result))
+
+
+def last_screen(result: "DemoResult") -> str:
+    """The demo's last screen."""
+    rows = [
+        (
+            f"over {name}",
+            percent(lift.estimated),
+            f"{percent(lift.low)} to {percent(lift.high)}",
+            percent(lift.true),
+            "yes" if lift.covered else "no",
+        )
+        for name, lift in (("the SFT policy", result.over_sft), ("the logged titles", result.over_logged))
+    ]
+    header = ("lift of the PPO policy", "estimated", "95 % interval", "true", "true in interval")
+    seconds = "  ".join(f"{stage} {spent:.0f}" for stage, spent in result.seconds.items())
+    return "\n".join(
+        [
+            table(header, rows, title="On test items, which no model has seen"),
+            f"Faithful titles   {result.faithfulness:.1%} (SFT policy: {result.sft_faithfulness:.1%})",
+            f"KL to SFT policy  {result.kl:.2f} nats a title",
+            f"Verdict           {result.headline}",
+            f"Seconds           {seconds}  (total {sum(result.seconds.values()):.0f})",
+            f"Report            {result.run}/eval/report.html",
+        ]
+    )

@@ -34,6 +34,7 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
     settings = options.settings(EvalConfig, config, flags, run)
 
     from rlopt.stages.evaluate import evaluate
+    from rlopt.stages.truth import truth_of
 
-    result = evaluate(run, settings)
+    result = evaluate(run, settings, truth=truth_of(run))
     show(result, result.to_text())

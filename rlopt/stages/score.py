@@ -42,6 +42,8 @@ class ScoreResult:
 def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:
     """Add ``p_click``, ``p_conversion``, ``reward`` and ``reward_std`` to a file of titles.
 
+    ``p_conversion`` is empty where the logs held no conversions.
+
     Parameters
     ----------
     run
@@ -67,13 +69,14 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     items, titles, table = read_titles(titles_file, mapping_for(run, titles_file, columns))
     items = with_known_fields(run, items)
     model = RewardModel.load(run / "reward")
-    values = {name: np.empty(len(titles)) for name in COLUMNS}
+    values = {name: np.full(len(titles), np.nan) for name in COLUMNS}
     with track("score", len(titles)) as bar:
         for start in range(0, len(titles), CHUNK):
             rows = slice(start, start + CHUNK)
             predicted = model.predict(items[rows], titles[rows])
             for name in COLUMNS:
-                values[name][rows] = getattr(predicted, name)
+                if (column := getattr(predicted, name)) is not None:  # logs without conversions predict none
+                    values[name][rows] = column
             bar.update(len(titles[rows]))
     write_table(with_columns(table, values), Path(out))
     return ScoreResult(

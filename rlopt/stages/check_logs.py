@@ -1,0 +1,74 @@
+"""``rlopt check-logs``: the log doctor."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reward.doctor import LogReport, examine
+from reward.logs import read_logs
+from rlopt.config import RewardConfig, load, read_preset
+from rlopt.stages.columns import column_mapping
+
+SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What the doctor found in the logs."""
+
+    report: LogReport
+
+    @property
+    def stops(self) -> bool:
+        """True where fit-reward refuses these logs."""
+        return bool(self.report.stops)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {**self.report.to_dict(), "usable": not self.stops}
+
+    def to_text(self) -> str:
+        """The report for a person: totals, then one finding a line (X stops fit-reward, ! warns)."""
+        report = self.report
+        conversions = "" if report.conversions is None else f", {report.conversions:,} conversions"
+        totals = [
+            f"{report.source}: {report.rows:,} rows, {report.impressions:,} impressions, {report.clicks:,} clicks"
+            f"{conversions}",
+            f"{report.items:,} items, {report.arms:,} titles ({report.arms_per_item:.1f} an item; "
+            f"{report.items_with_choice:,} items have several); CTR {report.ctr:.2%}",
+            "",
+        ]
+        findings = [f"{SIGNS[finding.severity]}{finding.message}" for finding in report.findings]
+        verdict = "fit-reward refuses these logs." if self.stops else "fit-reward takes these logs."
+        return "\n".join([*totals, *findings, "", verdict])
+
+
+def check_logs(logs: str | Path, *, columns: str | None = None, config: str | Path | None = None) -> CheckResult:
+    """Examine logs as ``fit-reward`` does first.
+
+    Parameters
+    ----------
+    logs
+        File, folder or glob of parquet or CSV.
+    columns
+        The user's column names, as in ``--columns``.
+    config
+        YAML preset whose ``columns``, ``exclude`` and ``reward`` sections apply.
+
+    Raises
+    ------
+    LogError
+        When the logs cannot be read or hold values that the schema forbids.
+    ConfigError
+        When the preset is wrong.
+    """
+    preset = read_preset(config) if config is not None else {}
+    settings = load(RewardConfig, config)
+    data = read_logs(
+        logs,
+        columns=column_mapping(columns, preset),
+        exclude=preset.get("exclude"),
+        conversion_window_hours=settings.conversion_window_hours,
+        memory_limit=settings.memory_limit,
+    )
+    return CheckResult(examine(data, judge_share=settings.judge_share, test_share=settings.test_share))
