@@ -10,8 +10,9 @@ from scipy import stats
 from reward.text import same_text_key, words
 
 from .estimators import ESTIMATORS, LoggedRounds
-from .intervals import clustered_interval, effective_clusters
+from .intervals import clustered_interval
 from .rounds import FloatArray, IntArray
+from .weights import effective_sample_size
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_item
         Least mean mass and least effective number of items (of the items' summed weights).
     """
     mean_mass = float(mass.mean())
-    per_item = rounds.cluster_sums(rounds.weight)
-    ess = 0.0
-    effective = 0.0
-    if rounds.weight.any():
-        ess = float(per_item.sum() ** 2 / rounds.cluster_sums(rounds.weight**2).sum())
-        effective = effective_clusters(np.sqrt(per_item))
+    ess = effective = 0.0
+    if (largest := float(rounds.weight.max())) > 0:
+        weight = rounds.weight / largest  # squares of tiny weights would underflow
+        per_item = rounds.cluster_sums(weight)
+        ess = effective_sample_size(weight, rounds.counts)
+        effective = effective_sample_size(per_item)
     usable = mean_mass >= min_mass and effective >= min_items
     if usable:
         message = (
@@ -79,7 +80,7 @@ def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_item
         mass=mean_mass,
         ess=ess,
         effective_items=effective,
-        max_weight=float(rounds.weight.max()),
+        max_weight=largest,
         n_impressions=rounds.n_rounds,
         usable=usable,
         message=message,

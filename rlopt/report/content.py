@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 POLICY_NAMES = {
     "ppo": "PPO policy",
     "sft": "SFT policy",
-    "best_of": "Best of n SFT titles by the reward",
+    "best_of": "Best of n from SFT",
     "logged": "Logged titles",
 }
 

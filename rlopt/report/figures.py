@@ -60,11 +60,12 @@ def lift_intervals(rows: Sequence[Row], min_lift: float) -> str:
         if row.truth is not None:
             axes.plot([100 * row.truth], [position], "D", color=TRUTH, markersize=6)
         axes.annotate(
-            f"{row.label}  {100 * row.value:+.1f} %",
+            f"{row.label}  {row.value:+.1%}",
             (0, position + 0.28),
             xycoords=("axes fraction", "data"),
             color=INK,
             fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )
     axes.set_ylim(-0.6, len(rows) - 0.25)
     axes.set_yticks([])
@@ -86,14 +87,14 @@ def learning_curve(steps: FloatArray, values: FloatArray, label: str, *, second:
     return _svg(figure, label, f"{label} over PPO's steps")
 
 
-def reward_against_kl(kl: FloatArray, reward: FloatArray) -> str:
+def reward_against_kl(kl: FloatArray, reward: FloatArray, label: str = "reward") -> str:
     """Path of the training: what was gained for how far the policy moved from SFT."""
     figure, axes = _figure(height=2.4)
     x, y = thinned(running_mean(kl)), thinned(running_mean(reward))
     axes.plot(x, y, color=MUTED, linewidth=0.8)
     axes.scatter(x, y, c=np.arange(len(x)), cmap="viridis_r", s=9, zorder=3)
     axes.set_xlabel("KL to SFT, nats a title (darker: later)")
-    axes.set_ylabel("reward")
+    axes.set_ylabel(label)
     return _svg(figure, "reward-kl", "Reward against KL during PPO")
 
 

@@ -16,6 +16,7 @@ from .content import POLICY_NAMES, EvaluationReport
 
 LONGEST_SHOWN = 280
 _STATUS_WORDS = {"ok": "speaks for it", "hold": "against", "doubt": "in doubt", "note": "for the record"}
+_LIFT_METRICS = ("objective/predicted_lift",)
 _REWARD_METRICS = ("objective/scores", "reward")
 _KL_METRICS = ("objective/kl", "kl")
 
@@ -50,13 +51,13 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
 
 
 def percent(value: float | None) -> str:
-    """``+12.3 %``."""
-    return "–" if value is None or value != value else f"{100 * value:+.1f} %"
+    """``+12.3%``."""
+    return "–" if value is None or value != value else f"{value:+.1%}"
 
 
 def share(value: float | None) -> str:
-    """``98.5 %``."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    """``98.5%``."""
+    return "–" if value is None else f"{value:.1%}"
 
 
 def shown(text: str, longest: int = LONGEST_SHOWN) -> str:
@@ -102,26 +103,21 @@ def _lift_figure(report: EvaluationReport) -> str:
 
 def _learning(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Figures of the training, with captions."""
-    reward, kl = _series(metrics, _REWARD_METRICS), _series(metrics, _KL_METRICS)
+    gain, label = _series(metrics, _LIFT_METRICS), "predicted lift"
+    if not len(gain):
+        gain, label = _series(metrics, _REWARD_METRICS), "reward"
+    kl = _series(metrics, _KL_METRICS)
     out = []
-    if len(reward) > 1:
-        out.append(
-            (
-                figures.learning_curve(reward[:, 0], reward[:, 1], "reward"),
-                "What PPO was paid with, before the penalty.",
-            )
-        )
+    if len(gain) > 1:
+        caption = "What the reward model promised, step by step."
+        out.append((figures.learning_curve(gain[:, 0], gain[:, 1], label), caption))
     if len(kl) > 1:
-        out.append(
-            (
-                figures.learning_curve(kl[:, 0], kl[:, 1], "KL, nats a title", second=True),
-                "Distance from the SFT policy.",
-            )
-        )
-    both, in_kl, in_reward = np.intersect1d(kl[:, 0], reward[:, 0], return_indices=True)
+        svg = figures.learning_curve(kl[:, 0], kl[:, 1], "KL, nats a title", second=True)
+        out.append((svg, "Distance from the SFT policy."))
+    both, in_kl, in_gain = np.intersect1d(kl[:, 0], gain[:, 0], return_indices=True)
     if len(both) > 1:
-        svg = figures.reward_against_kl(kl[in_kl, 1], reward[in_reward, 1])
-        out.append((svg, "What was gained for the distance; flat means it was spent for nothing."))
+        svg = figures.reward_against_kl(kl[in_kl, 1], gain[in_gain, 1], label)
+        out.append((svg, "What was gained for the distance; where it is flat, distance bought nothing."))
     return out
 
 

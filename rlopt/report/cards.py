@@ -1,0 +1,157 @@
+"""Model cards: the README.md of ``reward/``, ``sft/`` and ``ppo/``, as Hugging Face reads them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from reward.text import clean
+
+POLICY_LIMITS = (
+    "It was trained to earn clicks as a reward model predicts them, and it inherits that model's mistakes: have its "
+    "titles judged by `rlopt offline-eval` and by an A/B test before many people see them.",
+    "It knows the kind of items it was trained on. For others its titles may be wrong or empty.",
+    "Clicks are not sales, and attention is not truth: check claims against the item.",
+)
+REWARD_LIMITS = (
+    "It predicts clicks from titles as the logs showed them. Titles unlike any of those get cautious, uncertain "
+    "predictions, not knowledge.",
+    "It explains differences between titles of one item. Differences between items come from the item's own history.",
+    "A policy that is optimised against it must be judged by another model (`judge/`), as `rlopt offline-eval` does.",
+)
+
+
+def policy_card(
+    stage: str,
+    *,
+    base_model: str | None,
+    parameters: int,
+    n_items: int,
+    figures: Mapping[str, float | int | str | None],
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    slots: bool,
+    languages: Sequence[str] = (),
+) -> str:
+    """Card of a title policy.
+
+    Parameters
+    ----------
+    stage
+        "sft" or "ppo".
+    base_model
+        Model it was fine-tuned from; None for the embedded tiny model.
+    parameters
+        Number of weights.
+    n_items
+        Items it was trained on.
+    figures
+        What was measured, name -> value.
+    settings
+        Settings of the stage.
+    versions
+        Package -> version.
+    slots
+        True where prompts and completions are written with slot tokens.
+    languages
+        Language codes of the titles ("en", "zh").
+    """
+    method = {
+        "sft": "supervised fine-tuning on logged titles",
+        "ppo": "supervised fine-tuning, then PPO against a reward model fitted on click logs, with a KL penalty",
+    }[stage]
+    head = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["rlopt", "title-generation", stage],
+        "language": list(languages),
+        "base_model": base_model,
+    }
+    fills = (
+        "Slot tokens such as `<brand>` stand for the item's own values; `rlopt generate` and `rlopt.TitlePolicy` fill "
+        "them in, plain transformers shows them as they are."
+        if slots
+        else "It writes plain text."
+    )
+    return _card(
+        head,
+        f"Title policy ({stage.upper()})",
+        [
+            f"A causal language model of {parameters:,} parameters that writes titles for items: {method}. "
+            f"Trained on {n_items:,} items. {fills}",
+            "```python\n"
+            "from rlopt import TitlePolicy          # with rlopt: prompts and slots are taken care of\n"
+            'policy = TitlePolicy.load("path/to/this/folder")\n\n'
+            "from transformers import AutoModelForCausalLM, AutoTokenizer   # or without it\n"
+            'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n'
+            "```",
+        ],
+        figures,
+        POLICY_LIMITS,
+        settings,
+        versions,
+    )
+
+
+def reward_card(
+    *,
+    n_items: int,
+    n_arms: int,
+    n_impressions: float,
+    figures: Mapping[str, float | int | str | None],
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+) -> str:
+    """Card of a reward model; parameters as in `policy_card`."""
+    head = {"library_name": "lightgbm", "tags": ["rlopt", "reward-model", "click-through-rate"]}
+    return _card(
+        head,
+        "Title reward model",
+        [
+            "Predicts the chance of a click (and of a conversion) for an item shown with a title: an item baseline "
+            f"plus a title effect learned within items. Fitted on {n_arms:,} titles of {n_items:,} items, "
+            f"{n_impressions:,.0f} impressions.",
+            "```python\n"
+            "from rlopt import RewardModel\n"
+            'prediction = RewardModel.load("path/to/this/folder").predict(items, titles)\n'
+            "```",
+        ],
+        figures,
+        REWARD_LIMITS,
+        settings,
+        versions,
+    )
+
+
+def _card(
+    head: Mapping[str, Any],
+    title: str,
+    paragraphs: Sequence[str],
+    figures: Mapping[str, Any],
+    limits: Sequence[str],
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+) -> str:
+    front = yaml.safe_dump({k: v for k, v in head.items() if v}, sort_keys=False, allow_unicode=True)
+    parts = [f"---\n{front}---", f"# {title}", *paragraphs]
+    if figures:
+        parts += ["## Measured", _table(("", "value"), figures)]
+    parts += ["## Limits", "\n".join(f"- {limit}" for limit in limits)]
+    if settings:
+        parts += ["## Settings", _table(("setting", "value"), settings)]
+    parts += ["## Made with", ", ".join(f"{name} {version}" for name, version in versions.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(header: tuple[str, str], rows: Mapping[str, Any]) -> str:
+    lines = [f"| {header[0]} | {header[1]} |", "|---|---|"]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    """Text fit for one cell of a Markdown table: no line breaks, no markup of its own."""
+    if value is None:
+        return "–"
+    text = f"{value:.4g}" if isinstance(value, float) else clean(str(value))
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -1,0 +1,125 @@
+"""What the evaluation keeps: figures by policy, examples, and the files of ``eval/``."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reward.arms import Arms
+from reward.items import Item
+from rlopt.config import EvalConfig
+from rlopt.files import to_json
+from rlopt.ope.diagnostics import nearest_logged
+from rlopt.ope.direct import LiftEstimate
+from rlopt.report.content import EvaluationReport, Example, PolicyFigures
+from rlopt.report.html import render
+from rlopt.stages.eval_titles import Judged, novel
+
+EXAMPLES_OF_A_KIND = 6
+
+
+def policy_figures(judged: Judged, logged: Judged, lift: LiftEstimate, config: EvalConfig) -> PolicyFigures:
+    """Figures of one policy's titles."""
+    written = judged.written
+    pairs = set(zip(written.item.tolist(), written.title, strict=True))
+    return PolicyFigures(
+        policy=written.policy,
+        n_titles=len(written),
+        n_items=len(np.unique(written.item)),
+        lift_over_logged=lift,
+        reward=float(judged.reward.mean()),
+        reward_std=float(judged.reward_std.mean()),
+        faithfulness=judged.faithfulness,
+        support_share=float(np.mean(judged.support >= config.support_level)),
+        novel_share=float(novel(written, logged.written).mean()),
+        distinct_share=len(pairs) / len(written),
+        finished_share=None if written.policy == "best_of" else float(written.finished.mean()),
+    )
+
+
+def examples(items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) -> tuple[Example, ...]:
+    """The items where the policy's first title has the largest expected gains, then the largest losses."""
+    n_items = len(items)
+    first = {name: np.searchsorted(judged[name].written.item, np.arange(n_items)) for name in ("ppo", "sft")}
+    logged_factor = judged["logged"].title_draws(share=test.exposure).item_factor(n_items)
+    lifts = judged["ppo"].title_draws(rows=first["ppo"]).item_factor(n_items) / logged_factor - 1
+    mean, spread = lifts.mean(axis=0), lifts.std(axis=0)
+    order = np.argsort(mean, kind="stable")
+    gains = [("gain", int(i)) for i in order[::-1][:EXAMPLES_OF_A_KIND] if mean[i] > 0]
+    losses = [("loss", int(i)) for i in order[:EXAMPLES_OF_A_KIND] if mean[i] < 0]
+
+    def example(kind: str, i: int) -> Example:
+        arms = np.flatnonzero(test.item_index == i)
+        titles = [str(test.title[a]) for a in arms[np.argsort(-test.impressions[arms], kind="stable")]]
+        row = first["ppo"][i]
+        title = judged["ppo"].written.title[row]
+        nearest, similarity = nearest_logged(title, titles)
+        unsupported = judged["ppo"].unsupported
+        return Example(
+            kind=kind,
+            item_id=items[i].item_id,
+            context=" · ".join(f"{name}: {', '.join(values)}" for name, values in items[i].fields.items()),
+            logged=titles[0],
+            sft=judged["sft"].written.title[first["sft"][i]],
+            title=title,
+            nearest=nearest,
+            similarity=similarity,
+            lift=float(mean[i]),
+            lift_std=float(spread[i]),
+            reward=float(judged["ppo"].reward[row]),
+            reward_std=float(judged["ppo"].reward_std[row]),
+            unsupported=unsupported[row] if unsupported else (),
+        )
+
+    return tuple(example(kind, i) for kind, i in gains + losses)
+
+
+def write_outputs(
+    folder: Path,
+    report: EvaluationReport,
+    judged: Mapping[str, Judged],
+    test: Arms,
+    metrics: Sequence[Mapping[str, Any]],
+) -> None:
+    """titles.parquet, report.json and report.html in ``folder``."""
+    pq.write_table(titles_table(judged, test), folder / "titles.parquet", compression="zstd")
+    (folder / "report.json").write_text(to_json(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(render(report, metrics), encoding="utf-8")
+
+
+def titles_table(judged: Mapping[str, Judged], test: Arms) -> pa.Table:
+    """Every judged title, the logged ones included, one row each."""
+    ids = [item.item_id for item in test.items]
+    columns: dict[str, list[Any]] = {
+        "item_id": [],
+        "policy": [],
+        "title": [],
+        "log_prob": [],
+        "reward": [],
+        "reward_std": [],
+        "judge_effect": [],
+        "judge_effect_std": [],
+        "support": [],
+        "unsupported": [],
+    }
+    for name, group in judged.items():
+        written = group.written
+        columns["item_id"] += [ids[i] for i in written.item]
+        columns["policy"] += [name] * len(written)
+        columns["title"] += written.title
+        columns["log_prob"] += [None if np.isnan(p) else float(p) for p in written.log_prob]
+        columns["reward"] += group.reward.tolist()
+        columns["reward_std"] += group.reward_std.tolist()
+        columns["judge_effect"] += group.effect.tolist()
+        columns["judge_effect_std"] += group.effect_std.tolist()
+        columns["support"] += group.support.tolist()
+        columns["unsupported"] += (
+            [None] * len(written) if group.unsupported is None else [" ".join(words) for words in group.unsupported]
+        )
+    text = {"item_id", "policy", "title", "unsupported"}
+    return pa.table(
+        {name: pa.array(values, pa.string() if name in text else pa.float64()) for name, values in columns.items()}
+    )

@@ -1,0 +1,169 @@
+"""From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from reward.arms import Arms
+from reward.items import Item
+from rlopt.config import EvalConfig
+from rlopt.ope.diagnostics import KlEstimate, kl_divergence, model_against_weights, overlap, sample_ratio_p_value
+from rlopt.ope.direct import LiftEstimate, estimate_lift, item_rate_draws
+from rlopt.ope.estimators import LoggedRounds
+from rlopt.ope.evaluation import OffPolicyEvaluation
+from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.weights import importance_weight, policy_over_logged
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.report.content import EvaluationReport
+from rlopt.run import Run
+from rlopt.stages.eval_output import examples, policy_figures
+from rlopt.stages.eval_titles import Judged, Written
+
+FloatArray = npt.NDArray[np.float64]
+Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
+
+
+def make_report(
+    run: Run,
+    config: EvalConfig,
+    test: Arms,
+    n_test_items: int,
+    judged: Mapping[str, Judged],
+    ppo: TitlePolicy,
+    sft: TitlePolicy,
+    random: np.random.Generator,
+    truth: Truth | None,
+) -> EvaluationReport:
+    """From judged titles to lifts, diagnostics and the verdict."""
+    items, n_items = list(test.items), len(test.items)
+    preference, mass, log_prob = logged_preference(ppo, test)
+    hidden = hidden_arm_test(judged["logged"].draws, test.item_index, test.clicks, test.exposure, preference)
+    widening = hidden.widening if hidden else UNTESTED_WIDENING
+
+    lifts = all_lifts(test, judged, config, random, widening)
+    rounds = logged_rounds(test, judged, log_prob, n_items)
+    found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
+    evidence = Evidence(
+        lifts={"logged": lifts["ppo"], "sft": lifts["ppo over sft"]},
+        n_items=n_items,
+        support_share=float(np.mean(judged["ppo"].support >= config.support_level)),
+        hidden_arms=hidden,
+        overlap=found,
+        model_against_weights=model_against_weights(rounds) if found.usable else None,
+        kl=kl_to_sft(ppo, sft, judged["ppo"].written, items, config.temperature),
+        faithfulness=judged["ppo"].faithfulness,
+        sft_faithfulness=judged["sft"].faithfulness,
+    )
+    stages = run.manifest["stages"]
+    return EvaluationReport(
+        verdict=decide(evidence, config),
+        lifts=evidence.lifts,
+        policies=tuple(
+            policy_figures(judged[name], judged["logged"], lifts[name], config) for name in judged if name != "logged"
+        ),
+        kl=evidence.kl,
+        hidden_arms=hidden,
+        overlap=found,
+        model_against_weights=evidence.model_against_weights,
+        sample_ratio_p_value=(
+            sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
+        ),
+        estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence).estimates.values())
+        if found.usable
+        else (),
+        logged_ctr=float(test.clicks.sum() / test.impressions.sum()),
+        propensity_logged=test.propensity_logged,
+        n_items=n_items,
+        n_arms=len(test),
+        n_impressions=float(test.impressions.sum()),
+        n_test_items=n_test_items,
+        examples=examples(items, judged, test),
+        true_lifts=true_lifts(truth, items, judged, test) if truth else None,
+        config=config.model_dump(mode="json"),
+        fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
+        versions=run.record("ppo")["versions"],
+        seconds={name: stages[name]["seconds"] for name in stages if name != "offline-eval"},
+    )
+
+
+def all_lifts(
+    test: Arms, judged: Mapping[str, Judged], config: EvalConfig, random: np.random.Generator, widening: float
+) -> dict[str, LiftEstimate]:
+    """Lift over the logged titles of each policy, and "ppo over sft"."""
+    n_items = len(test.items)
+    clicks, exposure = (_item_sums(values, test.item_index, n_items) for values in (test.clicks, test.exposure))
+    item_rate = item_rate_draws(clicks, exposure, config.draws, random)
+    draws = {name: group.title_draws() for name, group in judged.items() if name != "logged"}
+    logged = judged["logged"].title_draws(share=test.exposure)
+
+    def lift(policy: str, baseline: str | None) -> LiftEstimate:
+        return estimate_lift(
+            draws[policy],
+            draws[baseline] if baseline else logged,
+            logged,
+            item_rate,
+            rng=np.random.default_rng(config.seed),
+            confidence=config.confidence,
+            widening=widening,
+        )
+
+    return {**{name: lift(name, None) for name in draws}, "ppo over sft": lift("ppo", "sft")}
+
+
+def logged_preference(policy: TitlePolicy, test: Arms) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The policy on the logged titles: its renormalised preference (n_arms,), mass (n_items,), log-probability."""
+    log_prob = policy.log_prob(test.arm_items, list(test.title))
+    preference, mass = policy_over_logged(log_prob, test.item_index)
+    return preference, mass, log_prob
+
+
+def logged_rounds(test: Arms, judged: Mapping[str, Judged], log_prob: FloatArray, n_items: int) -> LoggedRounds:
+    """Rounds of the logged titles for the exact estimators, with the judge as their model of the reward.
+
+    q_policy is the judge's mean over the policy's own titles, whether logged or not, so doubly robust speaks for the
+    whole policy: the model where nothing was logged, corrected by the clicks where something was.
+    """
+    factor = np.exp(judged["logged"].draws).mean(axis=0)
+    clicks = _item_sums(test.clicks, test.item_index, n_items)
+    appeal = clicks / _item_sums(test.exposure * factor, test.item_index, n_items)
+    written = judged["ppo"].written
+    own = np.exp(judged["ppo"].draws).mean(axis=0)
+    policy_factor = _item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
+    return LoggedRounds(
+        reward=test.clicks / test.exposure,
+        weight=importance_weight(np.minimum(np.exp(log_prob), 1.0), test.propensity),
+        q_logged=appeal[test.item_index] * factor,
+        q_policy=(appeal * policy_factor)[test.item_index],
+        cluster=test.item_index,
+        count=test.impressions,
+    )
+
+
+def kl_to_sft(
+    ppo: TitlePolicy, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float
+) -> KlEstimate:
+    """KL of the PPO policy to the SFT policy along the titles it wrote."""
+    owners = [items[i] for i in written.item]
+    path_kl = ppo.kl_to(sft, owners, written.tokens, temperature=temperature)
+    reference = sft.log_prob_of_tokens(owners, written.tokens, temperature=temperature)
+    return kl_divergence(path_kl, written.log_prob, reference, written.item)
+
+
+def true_lifts(truth: Truth, items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) -> dict[str, float]:
+    """Lifts of the PPO policy by the simulator, defined as the estimated ones are."""
+
+    def value(name: str, share: FloatArray | None = None) -> float:
+        written = judged[name].written
+        weight = np.ones(len(written)) if share is None else share
+        values = truth([items[i] for i in written.item], written.title)
+        weighted, total = (_item_sums(x, written.item, len(items)) for x in (weight * values, weight))
+        return float((weighted / total).sum())
+
+    new = value("ppo")
+    return {"logged": new / value("logged", test.exposure) - 1, "sft": new / value("sft") - 1}
+
+
+def _item_sums(values: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
+    return np.bincount(item, weights=values, minlength=n_items).astype(np.float64)

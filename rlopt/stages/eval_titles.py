@@ -1,0 +1,234 @@
+"""Titles for the test items: written by the policies in chunks that survive an interruption, then judged together."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reward.arms import Arms
+from reward.items import Item
+from reward.judge import Judge
+from reward.model import RewardModel
+from reward.text import same_text_key
+from rlopt.files import JsonlWriter
+from rlopt.ope.direct import TitleDraws
+from rlopt.policy.constraints import Lexicon
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import Bar
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+CHUNK = 64  # items a file line; what an interruption may cost
+
+
+@dataclass(frozen=True)
+class Written:
+    """Titles of one policy, arrays of shape (n,).
+
+    Parameters
+    ----------
+    policy
+        "ppo", "sft", "best_of" or "logged".
+    item
+        Position of each title's item among the test items.
+    title
+        The texts.
+    log_prob
+        In nats under the policy that wrote it; NaN where nothing sampled it.
+    finished
+        False where the length limit cut it off.
+    tokens
+        Sampled tokens, empty where nothing sampled it.
+    """
+
+    policy: str
+    item: IntArray
+    title: list[str]
+    log_prob: FloatArray
+    finished: BoolArray
+    tokens: list[tuple[int, ...]]
+
+    def __len__(self) -> int:
+        return len(self.title)
+
+    def take(self, rows: IntArray | BoolArray, policy: str) -> "Written":
+        """These titles only, under another name."""
+        positions = np.arange(len(self))[rows]
+        return Written(
+            policy,
+            self.item[positions],
+            [self.title[i] for i in positions],
+            self.log_prob[positions],
+            self.finished[positions],
+            [self.tokens[i] for i in positions],
+        )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Titles with everything that is predicted about them; arrays of shape (n,), draws (n_draws, n).
+
+    Parameters
+    ----------
+    written
+        The titles.
+    draws
+        The judge's posterior draws of their effect on log CTR.
+    effect, effect_std
+        Mean and standard deviation of the draws.
+    support
+        How near they are to titles the judge knows, in [0, 1].
+    reward, reward_std
+        Prediction of the reward model and its ensemble spread.
+    unsupported
+        Words the item does not support; None where items have no fields to check against.
+    """
+
+    written: Written
+    draws: FloatArray
+    effect: FloatArray
+    effect_std: FloatArray
+    support: FloatArray
+    reward: FloatArray
+    reward_std: FloatArray
+    unsupported: tuple[tuple[str, ...], ...] | None
+
+    @property
+    def faithfulness(self) -> float | None:
+        """Share of titles that say something, and nothing their item does not support."""
+        if self.unsupported is None:
+            return None
+        pairs = zip(self.written.title, self.unsupported, strict=True)
+        return float(np.mean([bool(title) and not words for title, words in pairs]))
+
+    def title_draws(self, share: FloatArray | None = None, rows: IntArray | None = None) -> TitleDraws:
+        """For the lift; ``share`` as in `TitleDraws`, ``rows`` for some of the titles only."""
+        if rows is None:
+            return TitleDraws(self.draws, self.written.item, share)
+        return TitleDraws(self.draws[:, rows], self.written.item[rows], share)
+
+
+def logged_titles(arms: Arms) -> Written:
+    """The titles of the logs as `Written`, in the order of ``arms``."""
+    n = len(arms)
+    return Written(
+        "logged",
+        arms.item_index,
+        [str(title) for title in arms.title],
+        np.full(n, np.nan),
+        np.ones(n, dtype=bool),
+        [()] * n,
+    )
+
+
+def write_titles(
+    name: str,
+    policy: TitlePolicy,
+    items: Sequence[Item],
+    n: int,
+    *,
+    temperature: float,
+    seed: int,
+    cache: Path,
+    bar: Bar,
+) -> Written:
+    """``n`` titles an item by one policy.
+
+    Every chunk of items has a seed of its own and is kept in ``cache`` once written, so that an interrupted
+    evaluation goes on where it was and ends with the same titles.
+    """
+    log = JsonlWriter(cache)
+    done = {row["chunk"]: row["titles"] for row in log.rows()}
+    rows: list[tuple[int, str, float, bool, tuple[int, ...]]] = []
+    for chunk, start in enumerate(range(0, len(items), CHUNK)):
+        part = items[start : start + CHUNK]
+        if chunk not in done:
+            generated = policy.generate(part, n, temperature=temperature, seed=_seed(seed, name, chunk))
+            done[chunk] = [
+                [[t.text, t.log_prob, t.finished, list(t.token_ids)] for t in titles] for titles in generated
+            ]
+            log.write({"chunk": chunk, "titles": done[chunk]})
+        bar.update(len(part) * n)
+        rows += [_row(start + i, title) for i, titles in enumerate(done[chunk]) for title in titles]
+    return Written(
+        name,
+        np.array([row[0] for row in rows], dtype=np.int64),
+        [row[1] for row in rows],
+        np.array([row[2] for row in rows], dtype=np.float64),
+        np.array([row[3] for row in rows], dtype=bool),
+        [row[4] for row in rows],
+    )
+
+
+def best_by_reward(candidates: Written, items: Sequence[Item], model: RewardModel, risk_aversion: float) -> Written:
+    """Each item's candidate with the best reward, as PPO weighs it: mean minus ``risk_aversion`` spreads."""
+    predicted = model.predict([items[i] for i in candidates.item], candidates.title)
+    value = predicted.reward - risk_aversion * predicted.reward_std
+    order = np.lexsort((-value, candidates.item))
+    first = np.r_[True, np.diff(candidates.item[order]) > 0]
+    return candidates.take(order[first], "best_of")
+
+
+def judge_titles(
+    groups: Sequence[Written],
+    items: Sequence[Item],
+    judge: Judge,
+    model: RewardModel,
+    lexicon: Lexicon | None,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> dict[str, Judged]:
+    """Predictions for the titles of all policies, from the same posterior draws."""
+    owners = [items[i] for group in groups for i in group.item]
+    titles = [title for group in groups for title in group.title]
+    draws = judge.draws(owners, titles, n_draws, rng)
+    effect, effect_std = judge.effect(owners, titles)
+    support = judge.support(owners, titles)
+    predicted = model.predict(owners, titles)
+    out: dict[str, Judged] = {}
+    start = 0
+    for group in groups:
+        part = slice(start, start + len(group))
+        start += len(group)
+        unsupported = (
+            None
+            if lexicon is None
+            else tuple(
+                lexicon.unsupported_words(item, title) for item, title in zip(owners[part], titles[part], strict=True)
+            )
+        )
+        out[group.policy] = Judged(
+            group,
+            draws[:, part],
+            effect[part],
+            effect_std[part],
+            support[part],
+            predicted.reward[part],
+            predicted.reward_std[part],
+            unsupported,
+        )
+    return out
+
+
+def novel(written: Written, logged: Written) -> BoolArray:
+    """True for titles the logs never showed for their item, shape (n,)."""
+    known = {(int(item), same_text_key(title)) for item, title in zip(logged.item, logged.title, strict=True)}
+    pairs = zip(written.item, written.title, strict=True)
+    return np.array([(int(item), same_text_key(title)) not in known for item, title in pairs], dtype=bool)
+
+
+def _row(item: int, title: Sequence[Any]) -> tuple[int, str, float, bool, tuple[int, ...]]:
+    text, log_prob, finished, tokens = title
+    return item, text, log_prob, finished, tuple(tokens)
+
+
+def _seed(seed: int, name: str, chunk: int) -> int:
+    """One seed for each policy and chunk."""
+    stream = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest())
+    return int(np.random.SeedSequence([seed, stream, chunk]).generate_state(1)[0])

@@ -1,0 +1,183 @@
+"""``rlopt offline-eval``: what the PPO policy would have earned, on items nothing was trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from reward.arms import Arms
+from reward.judge import Judge
+from reward.model import RewardModel
+from reward.splits import Splits
+from rlopt import threads
+from rlopt.config import EvalConfig
+from rlopt.errors import EvaluationError
+from rlopt.policy.constraints import Lexicon
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note, track
+from rlopt.report.content import EvaluationReport
+from rlopt.run import Run
+from rlopt.stages.eval_output import write_outputs
+from rlopt.stages.eval_report import Truth, make_report
+from rlopt.stages.eval_titles import Written, best_by_reward, judge_titles, logged_titles, write_titles
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What the evaluation found; ``report`` has everything, `to_dict` what programs ask first."""
+
+    folder: Path
+    report: EvaluationReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data: the lift over the SFT policy under plain names, that over the logged titles in a group."""
+        over_sft, over_logged = self.report.lifts["sft"], self.report.lifts["logged"]
+        truth = self.report.true_lifts or {}
+        return {
+            "verdict": self.report.verdict.decision,
+            "reasons": [reason.message for reason in self.report.verdict.reasons],
+            "estimated_lift": over_sft.value,
+            "low": over_sft.low,
+            "high": over_sft.high,
+            "over_logged": {"estimated_lift": over_logged.value, "low": over_logged.low, "high": over_logged.high},
+            "true_lift": truth.get("sft"),
+            "true_lift_over_logged": truth.get("logged"),
+            "faithfulness": self.report.policies[0].faithfulness,
+            "sft_faithfulness": self.report.policies[1].faithfulness,
+            "kl": self.report.kl.value,
+            "support_share": self.report.policies[0].support_share,
+            "overlap": self.report.overlap.message,
+            "items": self.report.n_items,
+            "report": str(self.folder / "report.html"),
+        }
+
+    def to_text(self) -> str:
+        """The verdict and its reasons, for a person."""
+        lines = [f"{self.report.verdict.headline}.", ""]
+        lines += [f"  {reason.message}" for reason in self.report.verdict.reasons]
+        return "\n".join([*lines, "", f"Report: {self.folder / 'report.html'}"])
+
+
+def evaluate(run: Run, config: EvalConfig | None = None, *, truth: Truth | None = None) -> EvaluationResult:
+    """Judge the PPO policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
+
+    Parameters
+    ----------
+    run
+        A run with reward, judge, SFT and PPO policy.
+    config
+        Settings of the stage.
+    truth
+        For simulated logs: true clicks per impression of (items, titles); adds the true lifts to the report.
+
+    Raises
+    ------
+    StageOrderError
+        Before ``fit-reward``, ``sft`` and ``ppo``, or after one of them changed.
+    EvaluationError
+        When the run has no judge or test items, splits overlap, or the test items have no clicks.
+    """
+    config = config or EvalConfig()
+    run.require("fit-reward", "sft", "ppo")
+    splits = run.splits()
+    check_splits(splits)
+    quiet_loading()
+    with run.stage("offline-eval", config) as record:
+        random = np.random.default_rng(config.seed)
+        arms = run.arms()
+        test = test_arms(arms, splits, config, random)
+        ppo, sft = TitlePolicy.load(run / "ppo"), TitlePolicy.load(run / "sft")
+        torch.set_num_threads(threads.for_model(ppo.model.num_parameters()))
+        model, judge = RewardModel.load(run / "reward"), Judge.load(run / "judge")
+
+        written = write_all(run, record.key, ppo, sft, test, model, config)
+        lexicon = learn_lexicon(ppo, arms.of_items(splits.train))
+        judged = judge_titles(written, test.items, judge, model, lexicon, config.draws, random)
+        report = make_report(run, config, test, len(splits.test), judged, ppo, sft, random, truth)
+        with run.replacing("eval") as folder:
+            write_outputs(folder, report, judged, test, run.metrics("ppo").rows())
+        record.notes.update(verdict=report.verdict.decision, lift=report.lifts["sft"].value)
+    return EvaluationResult(run / "eval", report)
+
+
+def check_splits(splits: Splits) -> None:
+    """Refuse splits that would make the answer meaningless: a side is empty, or an item is on two.
+
+    Raises
+    ------
+    EvaluationError
+        Says which side.
+    """
+    for side, items in (("judge", splits.judge), ("test", splits.test)):
+        if not items:
+            raise EvaluationError(
+                f"This run has no {side} items (fit-reward --{side}-share 0), and a policy looks good to whatever it "
+                f"was trained on. Run again: rlopt fit-reward LOGS --{side}-share 0.2"
+            )
+    sides = {"train": set(splits.train), "judge": set(splits.judge), "test": set(splits.test)}
+    for first, second in (("train", "test"), ("train", "judge"), ("judge", "test")):
+        if shared := sorted(sides[first] & sides[second]):
+            raise EvaluationError(
+                f"{len(shared)} items are both {first} and {second} items (first: {shared[0]!r:.60}), so the policy "
+                "would be judged on what it learned from. Run rlopt fit-reward again."
+            )
+
+
+def test_arms(arms: Arms, splits: Splits, config: EvalConfig, random: np.random.Generator) -> Arms:
+    """The test items' logged arms; at most ``config.max_items`` items, drawn at random."""
+    chosen: Sequence[str] = splits.test
+    if len(chosen) > config.max_items:
+        picked = np.sort(random.permutation(len(chosen))[: config.max_items])
+        chosen = [chosen[i] for i in picked]
+        note(f"Evaluating on {config.max_items} of {len(splits.test)} test items (max_items)")
+    test = arms.of_items(set(chosen))
+    shown = test.take(test.exposure > 0)
+    if shown.clicks.sum() <= 0:
+        raise EvaluationError(
+            f"The {len(chosen)} test items have no click at all, and a lift over a click rate of zero is not defined. "
+            "Give fit-reward more logs."
+        )
+    return shown
+
+
+test_arms.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test
+
+
+def write_all(
+    run: Run, key: str, ppo: TitlePolicy, sft: TitlePolicy, test: Arms, model: RewardModel, config: EvalConfig
+) -> list[Written]:
+    """Titles by PPO, SFT and best-of-n, then the logged ones."""
+    cache = run.checkpoint_dir("offline-eval", key)
+    from_sft = max(config.samples, config.best_of)
+    with track("Writing titles", len(test.items) * (config.samples + from_sft)) as bar:
+        by_ppo, by_sft = (
+            write_titles(
+                name,
+                policy,
+                test.items,
+                n,
+                temperature=config.temperature,
+                seed=config.seed,
+                cache=cache / f"{name}.jsonl",
+                bar=bar,
+            )
+            for name, policy, n in (("ppo", ppo, config.samples), ("sft", sft, from_sft))
+        )
+    number = np.tile(np.arange(from_sft), len(test.items))
+    written = [by_ppo, by_sft.take(number < config.samples, "sft")]
+    if config.best_of:
+        risk_aversion = float(run.record("ppo")["config"].get("risk_aversion", 0.0))
+        written.append(best_by_reward(by_sft.take(number < config.best_of, "sft"), test.items, model, risk_aversion))
+    return [*written, logged_titles(test)]
+
+
+def learn_lexicon(policy: TitlePolicy, train: Arms) -> Lexicon | None:
+    """Words any title may use, from the train titles; None where items are free text, which supports no word list."""
+    if not isinstance(policy.renderer, SlotRenderer):
+        return None
+    return Lexicon.learn(zip(train.arm_items, train.title, strict=True))

@@ -1,0 +1,256 @@
+"""offline-eval in a shop where everything is known: figures against closed forms, files, refusals, interruption."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from reward.arms import Arms
+from reward.splits import Splits
+from rlopt.config import EvalConfig
+from rlopt.errors import EvaluationError, StageOrderError
+from rlopt.report.html import schema
+from rlopt.run import Run
+from rlopt.stages import evaluate as stage
+from rlopt.stages.evaluate import EvaluationResult, evaluate
+from tests.stages.menu import EFFECT, LOGGED, PROPENSITY, MenuJudge, MenuPolicy, MenuReward, make_arms, make_run, truth
+
+SFT = {"plain": 0.5, "long": 0.3, "new": 0.15, "magic": 0.05}
+PPO = {"plain": 0.1, "long": 0.1, "new": 0.3, "magic": 0.5}
+CONFIG = EvalConfig(samples=4, draws=200, best_of=4, min_overlap=0.05)
+
+
+def value(policy: dict[str, float]) -> float:
+    return sum(p * float(np.exp(EFFECT[style])) for style, p in policy.items())
+
+
+LOGGED_VALUE = value(dict(zip(LOGGED, PROPENSITY, strict=True)))
+
+
+def use(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    ppo: dict[str, float] | None = None,
+    judge: MenuJudge | None = None,
+) -> dict[str, MenuPolicy]:
+    """Let the stage load these instead of trained models."""
+    policies = {"ppo": MenuPolicy(ppo or PPO), "sft": MenuPolicy(SFT)}
+    monkeypatch.setattr(stage.TitlePolicy, "load", lambda folder: policies[Path(folder).name])
+    monkeypatch.setattr(stage.Judge, "load", lambda folder: judge or MenuJudge())
+    monkeypatch.setattr(stage.RewardModel, "load", lambda folder: MenuReward())
+    return policies
+
+
+@pytest.fixture(scope="module")
+def arms() -> Arms:
+    return make_arms(360)
+
+
+@pytest.fixture
+def run(tmp_path: Path, arms: Arms) -> Run:
+    return make_run(tmp_path / "run", arms)
+
+
+@pytest.fixture
+def result(run: Run, monkeypatch: pytest.MonkeyPatch) -> EvaluationResult:
+    use(monkeypatch)
+    return evaluate(run, CONFIG, truth=truth)
+
+
+def test_lifts_find_the_truth(result: EvaluationResult) -> None:
+    over_sft, over_logged = result.report.lifts["sft"], result.report.lifts["logged"]
+    assert over_sft.low < value(PPO) / value(SFT) - 1 < over_sft.high
+    assert over_logged.low < value(PPO) / LOGGED_VALUE - 1 < over_logged.high
+    true = result.report.true_lifts
+    assert true is not None
+    assert true["sft"] == pytest.approx(
+        value(PPO) / value(SFT) - 1, abs=0.05
+    )  # of the titles drawn, not in expectation
+    assert true["logged"] == pytest.approx(value(PPO) / LOGGED_VALUE - 1, abs=0.05)
+    assert result.report.verdict.decision == "launch"
+
+
+def test_kl_overlap_and_exact_estimates_have_their_closed_forms(result: EvaluationResult) -> None:
+    report = result.report
+    assert report.kl.value == pytest.approx(sum(p * np.log(p / SFT[s]) for s, p in PPO.items()))
+    assert report.overlap.usable
+    assert report.overlap.mass == pytest.approx(0.5)  # all but "magic", which was never logged
+    estimates = {e.estimator: e for e in report.estimates}
+    # IPS sees the logged half of the policy only; DR fills the rest in from the judge
+    seen = sum(p * np.exp(EFFECT[s]) for s, p in PPO.items() if s in LOGGED) * 0.05
+    assert estimates["ips"].low < seen < estimates["ips"].high
+    assert estimates["dr"].low < value(PPO) * 0.05 < estimates["dr"].high
+    assert abs(report.model_against_weights or 0.0) < 3
+
+
+def test_result_has_what_programs_ask_for(result: EvaluationResult) -> None:
+    data = result.to_dict()
+    json.dumps(data)
+    assert data["verdict"] == "launch"
+    assert data["low"] < data["estimated_lift"] < data["high"]
+    assert data["faithfulness"] == 1.0
+    assert {"true_lift", "true_lift_over_logged", "kl", "reasons", "over_logged"} <= set(data)
+    assert "Launch" in result.to_text()
+    assert str(result.folder / "report.html") in result.to_text()
+
+
+def test_files(result: EvaluationResult, run: Run, arms: Arms) -> None:
+    assert {p.name for p in result.folder.iterdir()} == {"report.html", "report.json", "titles.parquet"}
+    report = json.loads((result.folder / "report.json").read_text(encoding="utf-8"))
+    pytest.importorskip("jsonschema").validate(report, schema())
+    assert set(report["fingerprints"]) == {"logs", "fit-reward", "sft", "ppo"}
+    assert "Launch" in (result.folder / "report.html").read_text(encoding="utf-8")
+    titles = pq.read_table(result.folder / "titles.parquet").to_pydict()
+    n_test = len(run.splits().test)
+    counts = {policy: titles["policy"].count(policy) for policy in set(titles["policy"])}
+    assert counts == {"ppo": 4 * n_test, "sft": 4 * n_test, "best_of": n_test, "logged": 3 * n_test}
+    assert set(titles["item_id"]) == set(run.splits().test)  # and no other item
+    by_reward = [t for t, p in zip(titles["title"], titles["policy"], strict=True) if p == "best_of"]
+    assert np.mean([truth([], [t])[0] for t in by_reward]) > 0.05 * value(SFT)
+    assert run.record("offline-eval")["notes"]["verdict"] == "launch"
+
+
+def test_same_seed_same_report(tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    reports = []
+    for name in ("a", "b"):
+        folder = evaluate(make_run(tmp_path / name, arms), CONFIG).folder
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        report.pop("seconds")
+        reports.append(report)
+    assert reports[0] == reports[1]
+
+
+def test_a_policy_without_overlap_gets_no_exact_estimates(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, ppo={"plain": 0.0, "long": 0.0, "new": 0.0, "magic": 1.0})
+    report = evaluate(run, CONFIG).report
+    assert report.estimates == ()
+    assert report.model_against_weights is None
+    assert report.overlap.message.startswith("no overlap")
+    assert "No overlap" in (run / "eval" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_wrong_judge_is_found_out_by_the_logs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    worse = {"plain": 0.9, "long": 0.1, "new": 0.0, "magic": 0.0}  # the wrong judge would love it
+    use(monkeypatch, ppo=worse, judge=MenuJudge(sign=-1.0))
+    verdict = evaluate(run, CONFIG).report.verdict
+    assert verdict.decision == "insufficient-evidence"
+    assert verdict.reasons[0].topic in ("hidden_arms", "model_against_weights")
+
+
+@pytest.mark.parametrize(
+    ("change", "decision"),
+    [
+        ({"ppo": SFT}, "hold"),  # no better than the baseline
+        ({"judge": MenuJudge(supported=0.2)}, "insufficient-evidence"),
+    ],
+)
+def test_verdicts(run: Run, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], decision: str) -> None:
+    use(monkeypatch, **change)
+    assert evaluate(run, CONFIG).report.verdict.decision == decision
+
+
+def test_fewer_items_on_request(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    report = evaluate(run, CONFIG.model_copy(update={"max_items": 40, "best_of": 0})).report
+    assert report.n_items == 40
+    assert report.n_test_items == 120
+    assert [p.policy for p in report.policies] == ["ppo", "sft"]
+
+
+def test_an_interrupted_evaluation_goes_on(
+    run: Run, arms: Arms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies = use(monkeypatch)
+    whole = policies["sft"].generate
+    calls = 0
+
+    def dies(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return whole(*args, **kwargs)
+
+    monkeypatch.setattr(policies["sft"], "generate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run, CONFIG)
+    assert not (run / "eval").exists()
+    written = len(policies["ppo"].calls), len(policies["sft"].calls)
+    evaluate(run, CONFIG)
+    assert len(policies["ppo"].calls) == written[0]  # nothing is written twice
+    assert len(policies["sft"].calls) == 2
+    uninterrupted = evaluate(make_run(tmp_path / "other", arms), CONFIG).folder
+    assert pq.read_table(run / "eval" / "titles.parquet").equals(pq.read_table(uninterrupted / "titles.parquet"))
+
+
+def sides(*shares: tuple[slice, slice, slice]) -> Any:
+    def split(arms: Arms) -> Splits:
+        ids = [item.item_id for item in arms.items]
+        return Splits(*(tuple(ids[part]) for part in shares[0]))
+
+    return split
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((slice(0, 300), slice(300, 360), slice(0, 0)), r"no test items \(fit-reward --test-share 0\)"),
+        ((slice(0, 300), slice(0, 0), slice(300, 360)), r"no judge items \(fit-reward --judge-share 0\)"),
+    ],
+)
+def test_runs_without_a_side_are_refused(
+    tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch, parts: tuple[slice, slice, slice], message: str
+) -> None:
+    use(monkeypatch)
+    run = make_run(tmp_path / "run", arms, sides(parts))
+    with pytest.raises(EvaluationError, match=message):
+        evaluate(run, CONFIG)
+    assert not (run / "eval").exists()
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (Splits(("a", "b"), ("c",), ("d", "b")), "1 items are both train and test items .first: 'b'"),
+        (Splits(("a", "b"), ("b",), ("d",)), "both train and judge"),
+        (Splits(("a",), ("b",), ("b",)), "both judge and test"),
+    ],
+)
+def test_shared_items_are_refused(splits: Splits, message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        stage.check_splits(splits)
+
+
+def test_refusals_keep_the_last_report(run: Run, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    evaluate(run, CONFIG)
+    before = (run / "eval" / "report.json").read_bytes()
+    monkeypatch.setattr(Run, "arms", lambda self: make_silent(arms))
+    with pytest.raises(EvaluationError, match="120 test items have no click"):
+        evaluate(run, CONFIG.model_copy(update={"samples": 2}))
+    assert (run / "eval" / "report.json").read_bytes() == before
+
+
+def make_silent(arms: Arms) -> Arms:
+    from dataclasses import replace
+
+    return replace(arms, clicks=np.zeros(len(arms)))
+
+
+def test_one_test_item_is_refused(tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    run = make_run(tmp_path / "run", arms, sides((slice(0, 200), slice(200, 359), slice(359, 360))))
+    with pytest.raises(EvaluationError, match="at least two test items"):
+        evaluate(run, CONFIG)
+
+
+def test_before_ppo_the_command_to_run_is_named(tmp_path: Path) -> None:
+    run = Run.open(tmp_path / "run", create=True)
+    with run.stage("fit-reward", {"seed": 0}):
+        pass
+    with pytest.raises(StageOrderError, match="rlopt sft"):
+        evaluate(run, CONFIG)
