@@ -86,7 +86,7 @@ class PpoConfig(StageConfig):
     critic_warmup: int = Field(10, ge=0, description="First updates, in which only the critic learns.")
     peft: Literal["auto", "none", "lora"] = Field("auto", description="What learns; auto: as in `sft`.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
-    risk_aversion: float = Field(1.0, ge=0, description="Standard deviations taken off the ensemble's mean reward.")
+    risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")
     max_width: int = Field(160, ge=8, description="Longest title in columns (a Chinese character counts two).")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of rollouts.")
     save_every: int = Field(100, ge=1, description="Updates between checkpoints.")

@@ -24,8 +24,8 @@ class Prediction(Protocol):
         """Expected value per impression, shape (n,)."""
 
     @property
-    def reward_std(self) -> FloatArray:
-        """Spread of the ensemble, shape (n,)."""
+    def effect_std(self) -> FloatArray:
+        """Uncertainty of the title's effect on the log scale, shape (n,)."""
 
 
 Scorer = Callable[[Sequence[Item], Sequence[str]], Prediction]
@@ -70,8 +70,9 @@ def reward_functions(
 ) -> list[RewardFunction]:
     """Reward functions for trl; the dataset's ``item_index`` column says which item a completion is for.
 
-    ``lift`` is the scaled predicted lift of mean - risk_aversion * std; ``constraints`` is 0 for a good title and
-    falls by one for each kind of violation.
+    ``lift`` is the scaled predicted lift, lowered by ``risk_aversion`` standard deviations of what the reward model
+    does not know about the *title* (its uncertainty about the item is the same whatever the title says);
+    ``constraints`` is 0 for a good title and falls by one for each kind of violation.
     """
 
     def lift(completions: list[str], item_index: list[int], log_metric: Any = None, **_: Any) -> list[float]:
@@ -82,8 +83,8 @@ def reward_functions(
         if log_metric is not None:
             relative = predicted.reward / scale.baseline[index] - 1.0
             log_metric("objective/predicted_lift", float(relative.mean()))
-            log_metric("objective/reward_std", float((predicted.reward_std / scale.baseline[index]).mean()))
-        cautious = predicted.reward - risk_aversion * predicted.reward_std
+            log_metric("objective/effect_std", float(predicted.effect_std.mean()))
+        cautious = predicted.reward * np.exp(-risk_aversion * predicted.effect_std)
         return [float(score) for score in scale.score(index, cautious)]
 
     def constraint(
