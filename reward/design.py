@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 MAX_EDGES = 10
+MAX_CATEGORY_EDGES = 5  # one category has fewer titles to learn a curve from
 _BY_CATEGORY = ("place of ", "length: display width", "count: words", "fields mentioned")
 _LEFT_OUT = ("length: characters", "share of words nothing supports", "share of repeated words")
 
@@ -70,8 +71,9 @@ class Design:
             terms.append(Term(j, edges, None, 1, _group(name)))
             if not name.startswith(_BY_CATEGORY):
                 continue
-            for c, values in enumerate(features.vocabulary.categories.values()):
-                terms.append(Term(j, edges, c, len(values), f"{_group(name)} by {features.category_names[c]}"))
+            for values in list(features.vocabulary.categories.values())[:1]:
+                few = _edges(block.dense[:, j], MAX_CATEGORY_EDGES)
+                terms.append(Term(j, few, 0, len(values), f"{_group(name)} by category"))
         return cls(tuple(terms))
 
     @property
@@ -141,15 +143,15 @@ def _group(name: str) -> str:
     return name.split(" of ")[0] if name.startswith(("place of ", "rank of ")) else "look"
 
 
-def _edges(values: npt.NDArray[np.float32]) -> tuple[float, ...]:
-    """At most ``MAX_EDGES`` thresholds: every distinct value where they are few, else quantiles."""
+def _edges(values: npt.NDArray[np.float32], most: int = MAX_EDGES) -> tuple[float, ...]:
+    """At most ``most`` thresholds: between all distinct values where they are few, else at quantiles."""
     finite = values[~np.isnan(values)].astype(np.float64)
     if not len(finite):
         return ()
     distinct = np.unique(finite)
-    if len(distinct) > MAX_EDGES + 1:
-        quantiles = np.quantile(finite, np.linspace(0, 1, MAX_EDGES + 2)[1:-1], method="nearest")
-        distinct = np.unique(np.concatenate([[finite.min()], quantiles, np.quantile(finite, [0.99], method="nearest")]))
+    if len(distinct) > most + 1:
+        shares = np.concatenate([np.linspace(0, 1, most + 1)[:-1], [1 - 0.5 / most, 1.0]])
+        distinct = np.unique(np.quantile(finite, shares, method="nearest"))
     # Halfway between neighbours, so that rounding never moves a value over an edge.
     middle = (distinct[1:] + distinct[:-1]) / 2
     return tuple(float(edge) for edge in middle)

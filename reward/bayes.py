@@ -1,0 +1,219 @@
+"""Bayesian within-item regression on the log link: exact Gaussian posterior, prior variances by group.
+
+    log E[clicks_ij / exposure_ij] = a_i + x_ij' b + t_ij,   a_i flat,   b_g ~ N(0, v_g I),   t_ij ~ N(0, v_t)
+
+with clicks overdispersed by phi. Counts enter by penalised quasi-likelihood (working responses); given those the
+posterior of b is Gaussian and exact, with the item intercepts integrated out. v_g are found by MacKay's (1992)
+fixed point, v_t by maximising the restricted marginal likelihood, phi by moments of the residuals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.optimize import minimize_scalar
+
+from .linear import Noise, Rows, Working
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+MIN_VARIANCE = 1e-8
+_UPDATES = (10, 3, 2)  # variance updates in each linearisation
+_LARGEST_TITLE_VARIANCE = 1.0
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Gaussian posterior of the coefficients.
+
+    Parameters
+    ----------
+    mean
+        Shape (d,).
+    root
+        R with covariance R R', shape (d, d).
+    variances
+        Prior variance of each group, in the order of ``groups`` given to `fit_posterior`.
+    noise
+        Overdispersion phi and title variance v_t.
+    """
+
+    mean: FloatArray
+    root: FloatArray
+    variances: tuple[float, ...]
+    noise: Noise
+
+
+def working_log(rows: Rows, effect: FloatArray) -> Working:
+    """Working responses on the log link around ``effect``; items without a click or with one arm weigh nothing."""
+    expected = rows.trials * np.exp(np.clip(effect, -30.0, 30.0))
+    hits = rows.item_sum(rows.successes)
+    intercept = hits / np.maximum(rows.item_sum(expected), 1e-300)
+    mean = np.maximum(expected * intercept[rows.item], 1e-12)
+    rate = np.clip(mean / np.maximum(rows.trials, 1e-12), 0.0, 0.95)
+    silent = (rows.item_sum(np.ones(len(effect)))[rows.item] < 2) | (hits[rows.item] <= 0) | (rows.trials <= 0)
+    response = np.where(silent, effect, effect + (rows.successes - mean) / mean)
+    return Working(response, np.where(silent, 1e-12, mean / (1.0 - rate)))
+
+
+def gaussian_posterior(
+    matrix: FloatArray, rows: Rows, response: FloatArray, weight: FloatArray, prior: FloatArray
+) -> tuple[FloatArray, FloatArray, float]:
+    """Posterior mean, Cholesky factor of the precision, and the restricted log marginal likelihood (up to a constant).
+
+    Parameters
+    ----------
+    matrix
+        X, shape (n, d).
+    rows
+        Item of each arm; every item has a flat intercept.
+    response, weight
+        z and its precision, shape (n,).
+    prior
+        Prior variance of each coefficient, shape (d,).
+    """
+    centred, z = _centre(matrix, rows, weight), _centre(response[:, None], rows, weight)[:, 0]
+    root = np.sqrt(weight)[:, None]
+    scaled = root * centred
+    precision = scaled.T @ scaled
+    precision[np.diag_indices_from(precision)] += 1.0 / prior
+    right = scaled.T @ (root[:, 0] * z)
+    factor: FloatArray = np.linalg.cholesky(precision).astype(np.float64)
+    mean = cho_solve((factor, True), right)
+    fit = float(np.sum(weight * z * z) - right @ mean)
+    per_item = rows.item_sum(weight)
+    log_likelihood = (
+        0.5 * float(np.sum(np.log(weight)))
+        - 0.5 * float(np.sum(np.log(per_item[per_item > 0])))
+        - float(np.sum(np.log(np.diag(factor))))
+        - 0.5 * float(np.sum(np.log(prior)))
+        - 0.5 * fit
+    )
+    return mean, factor, log_likelihood
+
+
+def fit_posterior(matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], start: Sequence[float]) -> Posterior:
+    """Posterior with empirical-Bayes variances.
+
+    Parameters
+    ----------
+    matrix
+        X, shape (n, d).
+    rows
+        Counts.
+    groups
+        Columns of each group; together all of them, each once.
+    start
+        First guess of each group's variance.
+    """
+    n, d = matrix.shape
+    effect = np.zeros(n)
+    variances = np.maximum(np.asarray(start, dtype=np.float64), MIN_VARIANCE)
+    noise = Noise(1.0, 0.01)
+    mean, factor = np.zeros(d), np.eye(d)
+    for updates in _UPDATES:
+        state = working_log(rows, effect)
+        weight = state.weight(noise)
+        variances = _update_variances(matrix, rows, state.response, weight, groups, variances, updates)
+        noise = Noise(noise.overdispersion, _title_variance(matrix, rows, state, groups, variances, noise))
+        mean, factor, _ = gaussian_posterior(
+            matrix, rows, state.response, state.weight(noise), _spread(groups, variances, d)
+        )
+        effect = np.clip(matrix @ mean, -5.0, 5.0)
+        noise = Noise(overdispersion(rows, effect, noise.title_variance), noise.title_variance)
+    root = solve_triangular(factor, np.eye(d), lower=True).T
+    return Posterior(mean, root, tuple(float(v) for v in variances), noise)
+
+
+def overdispersion(rows: Rows, effect: FloatArray, title_variance: float) -> float:
+    """Variance of the counts relative to the binomial, by moments; 1 unless the excess is clearly there.
+
+    E[(clicks - expected)^2 / expected] = phi + expected * title_variance. The slope takes up what titles explain, so
+    that only an excess among arms with few clicks counts as overdispersion.
+    """
+    state = working_log(rows, effect)
+    valid = state.information > 1e-9
+    expected = state.information[valid]
+    if valid.sum() < 50:
+        return 1.0
+    share = expected / np.maximum(rows.item_sum(np.where(valid, state.information, 0.0))[rows.item[valid]], 1e-300)
+    squared = expected * (state.response - effect)[valid] ** 2 / np.maximum(1 - share, 0.05)
+    # Variance of a squared Pearson residual: 2 (normal) + 1 / expected (Poisson) around its mean.
+    weight = 1.0 / ((1 + expected * title_variance) ** 2 * (2 + 1 / expected))
+    columns = np.column_stack([np.ones_like(expected), expected])
+    gram = (columns * weight[:, None]).T @ columns + 1e-12 * np.eye(2)
+    solution = np.linalg.solve(gram, columns.T @ (weight * squared))
+    error = float(np.sqrt(np.linalg.inv(gram)[0, 0]))
+    return float(solution[0]) if solution[0] > 1 + 2 * error else 1.0
+
+
+def _centre(values: FloatArray, rows: Rows, weight: FloatArray) -> FloatArray:
+    """Values less their item's weighted mean, shape (n, k)."""
+    total = np.maximum(rows.item_sum(weight), 1e-300)
+    order = np.argsort(rows.item, kind="stable")
+    starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
+    sums = np.add.reduceat((weight[:, None] * values)[order], starts, axis=0)
+    means = np.zeros((rows.n_items, values.shape[1]))
+    means[rows.item[order][starts]] = sums
+    out: FloatArray = values - (means / total[:, None])[rows.item]
+    return out
+
+
+def _spread(groups: Sequence[IntArray], variances: FloatArray, d: int) -> FloatArray:
+    prior = np.empty(d)
+    for columns, variance in zip(groups, variances, strict=True):
+        prior[columns] = variance
+    return prior
+
+
+def _update_variances(
+    matrix: FloatArray,
+    rows: Rows,
+    response: FloatArray,
+    weight: FloatArray,
+    groups: Sequence[IntArray],
+    variances: FloatArray,
+    updates: int,
+) -> FloatArray:
+    """MacKay's fixed point: v_g = |b_g|^2 / (well-determined coefficients of g), the Gram matrix made once."""
+    d = matrix.shape[1]
+    root = np.sqrt(weight)
+    scaled = root[:, None] * _centre(matrix, rows, weight)
+    z = root * _centre(response[:, None], rows, weight)[:, 0]
+    gram, right = scaled.T @ scaled, scaled.T @ z
+    for _ in range(updates):
+        prior = _spread(groups, variances, d)
+        # In the scaled space the prior is the identity, which keeps a vanishing group from breaking the Cholesky.
+        scale = np.sqrt(prior)
+        factor = np.linalg.cholesky(np.eye(d) + scale[:, None] * gram * scale)
+        inverse = solve_triangular(factor, np.diag(scale), lower=True)
+        posterior_variance = np.sum(inverse**2, axis=0)
+        mean = inverse.T @ (inverse @ right)
+        new = variances.copy()
+        for g, columns in enumerate(groups):
+            determined = max(len(columns) - float(np.sum(posterior_variance[columns])) / variances[g], 1e-3)
+            new[g] = max(float(np.sum(mean[columns] ** 2)) / determined, MIN_VARIANCE)
+        change = np.max(np.abs(np.log(new / variances)))
+        variances = new
+        if change < 0.02:
+            break
+    return variances
+
+
+def _title_variance(
+    matrix: FloatArray, rows: Rows, state: Working, groups: Sequence[IntArray], variances: FloatArray, noise: Noise
+) -> float:
+    """Title variance of largest restricted marginal likelihood, searched on the scale of standard deviations."""
+    prior = _spread(groups, variances, matrix.shape[1])
+
+    def loss(sd: float) -> float:
+        weight = state.weight(Noise(noise.overdispersion, sd * sd))
+        return -gaussian_posterior(matrix, rows, state.response, weight, prior)[2]
+
+    found = minimize_scalar(
+        loss, bounds=(0.0, np.sqrt(_LARGEST_TITLE_VARIANCE)), method="bounded", options={"xatol": 0.01, "maxiter": 8}
+    )
+    return float(found.x**2)
