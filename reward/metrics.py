@@ -1,0 +1,177 @@
+"""How well a model orders the titles of an item: the yardsticks of DESIGN section 5, on items it has not seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .bayes import overdispersion as moment_overdispersion
+from .linear import Rows
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ItemTallies:
+    """Sums over the pairs of titles of each item, shape (n_items,) each; items with one title hold zeros.
+
+    Parameters
+    ----------
+    right, pairs
+        Pairs with different observed rates, and those the prediction orders alike (a tie counts half).
+    right_significant, significant
+        The same for pairs whose rates differ significantly.
+    picked, mean, best
+        Observed rate of the title with the highest prediction, average rate, highest rate.
+    hit
+        1 where the picked title is the one with the highest rate.
+    """
+
+    right: FloatArray
+    pairs: FloatArray
+    right_significant: FloatArray
+    significant: FloatArray
+    picked: FloatArray
+    mean: FloatArray
+    best: FloatArray
+    hit: FloatArray
+
+
+def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> ItemTallies:
+    """Compare every two titles of each item.
+
+    Parameters
+    ----------
+    rows
+        Clicks and exposure.
+    prediction
+        Any score that orders the titles of an item, shape (n,).
+    overdispersion
+        Variance of the counts relative to the binomial: the z of a pair is divided by its square root.
+    """
+    sums = np.zeros((8, rows.n_items))
+    rates = rows.successes / np.maximum(rows.trials, 1e-12)
+    for item, arms in _arms_of_items(rows):
+        if len(arms) < 2:
+            continue
+        arms = arms[:_MAX_TITLES]
+        clicks, trials, rate, score = rows.successes[arms], rows.trials[arms], rates[arms], prediction[arms]
+        i, j = np.triu_indices(len(arms), 1)
+        difference = rate[i] - rate[j]
+        pooled = (clicks[i] + clicks[j]) / np.maximum(trials[i] + trials[j], 1e-12)
+        spread = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(trials[i], 1e-12) + 1 / np.maximum(trials[j], 1e-12)))
+        z = np.abs(difference) / np.maximum(spread * np.sqrt(overdispersion), 1e-300)
+        counted = difference != 0
+        right = np.where(score[i] == score[j], 0.5, np.sign(score[i] - score[j]) == np.sign(difference))
+        significant = counted & (z > _Z95)
+        picked = int(np.argmax(score))
+        sums[:, item] = (
+            right[counted].sum(),
+            counted.sum(),
+            right[significant].sum(),
+            significant.sum(),
+            rate[picked],
+            rate.mean(),
+            rate.max(),
+            float(rate[picked] == rate.max()),
+        )
+    return ItemTallies(*sums)
+
+
+def pair_accuracy(tallies: ItemTallies, *, significant: bool = False) -> float:
+    """Share of pairs ordered rightly; 0.5 without a pair."""
+    right = tallies.right_significant if significant else tallies.right
+    pairs = tallies.significant if significant else tallies.pairs
+    return float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
+
+
+def picked_lift(tallies: ItemTallies) -> float:
+    """Rate of the titles the model would pick relative to the average title, minus one; items weigh alike."""
+    return float(tallies.picked.sum() / tallies.mean.sum() - 1.0) if tallies.mean.sum() else 0.0
+
+
+def hit_rate(tallies: ItemTallies) -> float:
+    """Share of items whose picked title has the highest observed rate."""
+    several = tallies.pairs > 0
+    return float(tallies.hit[several].mean()) if several.any() else 0.0
+
+
+def bootstrap(statistics: FloatArray, tallies: ItemTallies, seed: int, repetitions: int = 1000) -> list[Interval]:
+    """Percentile intervals of ratios of item sums, items drawn with replacement.
+
+    Parameters
+    ----------
+    statistics
+        Pairs of per-item numerators and denominators, shape (n_statistics, 2, n_items).
+    tallies
+        Items that hold no pair are not drawn.
+    seed, repetitions
+        Of the bootstrap.
+    """
+    kept = np.flatnonzero(tallies.pairs > 0)
+    values = statistics[:, :, kept]
+    if not len(kept):
+        return [Interval(float("nan"), float("nan"), float("nan")) for _ in statistics]
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(kept), np.full(len(kept), 1.0 / len(kept)), size=repetitions).astype(np.float64)
+    sums = np.einsum("sqi,ri->sqr", values, drawn)
+    ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
+    low, high = np.quantile(ratios, [0.025, 0.975], axis=1)
+    point = values[:, 0].sum(axis=1) / np.maximum(values[:, 1].sum(axis=1), 1e-12)
+    return [Interval(float(p), float(a), float(b)) for p, a, b in zip(point, low, high, strict=True)]
+
+
+def noise_ceiling(rows: Rows, seed: int, splits: int = 5) -> float:
+    """Pair agreement of two halves of the same clicks: what no model can beat on half of the data.
+
+    Each click and each impression goes to either half by a fair coin (clicks binomial, exposure in two).
+    """
+    rng = np.random.default_rng(seed)
+    clicks = np.floor(rows.successes).astype(np.int64)
+    values = []
+    for _ in range(splits):
+        first = rng.binomial(clicks, 0.5).astype(np.float64)
+        half = np.maximum(rows.trials / 2, 1e-12)
+        second = Rows(clicks - first, half, rows.item, rows.n_items)
+        values.append(pair_accuracy(tally(second, first / half)))
+    return float(np.mean(values))
+
+
+def calibration_error(probability: FloatArray, rows: Rows, bins: int = 15) -> float:
+    """Expected calibration error: mean gap of predicted and observed rate over equal-exposure bins of the prediction.
+
+    Absolute, in probability (0.002 at a base rate of 3 % is 7 % of it).
+    """
+    order = np.argsort(probability, kind="stable")
+    weight = rows.trials[order]
+    total = weight.sum()
+    if total <= 0:
+        return 0.0
+    bin_of = np.minimum((np.cumsum(weight) - weight / 2) / total * bins, bins - 1).astype(np.int64)
+    predicted = np.bincount(bin_of, weights=weight * probability[order], minlength=bins)
+    observed = np.bincount(bin_of, weights=rows.successes[order], minlength=bins)
+    return float(np.sum(np.abs(predicted - observed)) / total)
+
+
+def overdispersion(rows: Rows, effect: FloatArray, title_variance: float) -> float:
+    """Variance of the counts relative to the binomial, at least 1; see `reward.bayes.overdispersion`."""
+    return moment_overdispersion(rows, effect, title_variance)
+
+
+def _arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:
+    order = np.argsort(rows.item, kind="stable")
+    starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
+    return [(int(rows.item[part[0]]), part) for part in np.split(order, starts[1:]) if len(part)]
