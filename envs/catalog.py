@@ -161,10 +161,11 @@ def item_id(seed: int, locale: str, index: int) -> str:
 
 
 def draw_item(spec: LocaleSpec, seed: int, index: int) -> Item:
-    """The ``index``-th item of the shop with this seed: category, brand, price, type, attributes by name."""
+    """The ``index``-th item of the shop with this seed: locale, category, brand, price, type, attributes by name."""
     rng = generator(seed, spec.locale, Stream.ITEM, index)
     category = spec.categories[rng.integers(len(spec.categories))]
     fields: dict[str, tuple[str, ...]] = {
+        "locale": (spec.locale,),
         "category": (category.name,),
         "brand": (_skewed(rng, category.brands),),
         "price": (_price(rng, category, spec.price_decimals),),

@@ -111,7 +111,8 @@ class ItemLexicon:
     @classmethod
     def of(cls, item: Item, heads: Iterable[str]) -> "ItemLexicon":
         """Lexicon of ``item``; ``heads`` are the bare product words of its category."""
-        entries = [(value, name) for name, values in item.fields.items() if name != "category" for value in values]
+        claims = [name for name in item.fields if name not in ("locale", "category")]
+        entries = [(value, name) for name in claims for value in item.fields[name]]
         entries += [(head, HEAD) for head in heads]
         entries += [(value, CATEGORY) for value in item.fields.get("category", ())]
         single = frozenset(word for text, _ in entries for word in words(text) if not is_cjk(word))

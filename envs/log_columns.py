@@ -15,7 +15,7 @@ from .arms import MarketArms
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-PLAIN_FIELDS = ("category", "brand", "price")
+PLAIN_FIELDS = ("locale", "category", "brand", "price")
 SURFACES = ("search", "feed", "category page", "mail")
 
 
@@ -24,17 +24,14 @@ class LogColumns:
 
     Parameters
     ----------
-    locale
-        Written into every row.
     items
         The shop's items, in the order ``arms.item_index`` counts them.
     arms
         The arms the rows refer to.
     """
 
-    def __init__(self, locale: str, items: tuple[Item, ...], arms: MarketArms) -> None:
+    def __init__(self, items: tuple[Item, ...], arms: MarketArms) -> None:
         self._arms = arms
-        self._locale = pa.array([locale])
         self._items = items_table(items)
         self._titles = pa.array(arms.titles)
 
@@ -71,12 +68,10 @@ class LogColumns:
 
     def _table(self, arm: npt.NDArray[np.intp], middle: dict[str, pa.Array]) -> pa.Table:
         item = pa.array(self._arms.item_index[arm].astype(np.int32))
-        constant = pa.array(np.zeros(len(arm), dtype=np.int8))
         columns = {
             "item_id": pa.DictionaryArray.from_arrays(item, self._items["item_id"].combine_chunks()),
             "title": pa.DictionaryArray.from_arrays(pa.array(arm.astype(np.int32)), self._titles),
             **middle,
-            "locale": pa.DictionaryArray.from_arrays(constant, self._locale),
         }
         for name in self._items.column_names[1:]:
             columns[name] = pa.DictionaryArray.from_arrays(item, self._items[name].combine_chunks())
@@ -84,7 +79,7 @@ class LogColumns:
 
 
 def items_table(items: tuple[Item, ...]) -> pa.Table:
-    """item_id, category, brand, price (as text, as in `Item.fields`), and the other fields as a JSON object."""
+    """item_id, locale, category, brand, price (as text, as in `Item.fields`), and the other fields as a JSON object."""
     columns = {"item_id": [item.item_id for item in items]}
     columns |= {name: [item.fields[name][0] for item in items] for name in PLAIN_FIELDS}
     return pa.table({**columns, "attributes": [attributes_json(item, PLAIN_FIELDS) for item in items]})

@@ -79,10 +79,10 @@ def simulate(
     out
         Parquet file of the logs; its folder must exist.
     rows
-        "impressions" writes one row each (item_id, title, click, conversions, propensity, position, timestamp,
-        conversion_delay_hours, surface, locale, and the context columns category, brand, price, attributes), sorted
-        by time. "arms" writes one row an arm with impressions, clicks and conversions instead; arms never shown are
-        left out.
+        "impressions" writes one row each, sorted by time: item_id, title, click, conversions, propensity, position,
+        timestamp, conversion_delay_hours, surface, and the items' context (locale, category, brand, price,
+        attributes). "arms" writes one row an arm with impressions, clicks and conversions instead; arms never shown
+        are left out.
     days
         Length of the logs. A conversion that comes after their end is not in them.
     seed
@@ -141,7 +141,7 @@ def _write_impressions(
     progress: Callable[[int], None] | None,
 ) -> tuple[int, int, int, int]:
     """Chunks of one stretch of time each, sorted within; returns rows, impressions, clicks, conversions."""
-    columns = LogColumns(market.locale, market.items, arms)
+    columns = LogColumns(market.items, arms)
     edges = np.cumsum(arms.traffic)
     place_edges = np.cumsum(places, axis=1)[:, :-1]
     end_ms = START_MS + int(days * 24 * HOUR_MS)
@@ -186,7 +186,7 @@ def _write_arms(
     clicks = rng.binomial(shown, arms.click * (places @ POSITION_LIFT))
     conversions = rng.binomial(clicks, arms.conversion * matured_share(days))
     kept = np.flatnonzero(shown)
-    table = LogColumns(market.locale, market.items, arms).arms(kept, shown, clicks, conversions)
+    table = LogColumns(market.items, arms).arms(kept, shown, clicks, conversions)
     with log_writer(path, table.schema) as writer:
         writer.write_table(table)
     if progress is not None:

@@ -15,9 +15,10 @@ from envs.market import Market
 from envs.position import MAX_LIFT, POSITION_LIFT, POSITION_SHARE, arm_positions
 from envs.simulate import SimulatedLogs, matured_share, simulate
 from reward.items import Item, flatten_fields
+from reward.logs import read_arms, read_items
 
 N = 600_000
-CONTEXT = ["category", "brand", "price", "attributes"]
+CONTEXT = ["locale", "category", "brand", "price", "attributes"]
 
 
 @pytest.fixture(scope="module", params=["en", "zh"])
@@ -119,7 +120,7 @@ def test_arm_rows_have_the_same_rates(shop: Market, tmp_path: Path) -> None:
     assert sum(row["impressions"] for row in rows) == N
     assert sum(row["clicks"] for row in rows) == out.clicks
     assert list(rows[0]) == [
-        "item_id", "title", "impressions", "clicks", "conversions", "propensity", "locale", *CONTEXT,
+        "item_id", "title", "impressions", "clicks", "conversions", "propensity", *CONTEXT,
     ]  # fmt: skip
     shown = np.array([row["impressions"] for row in rows])
     p = np.array([truth[row["item_id"], row["title"]][1] for row in rows])
@@ -161,8 +162,20 @@ def test_context_columns_are_the_fields_of_the_items(shop: Market, logs: Simulat
     fields = {item.item_id: item.fields for item in shop.items}
     for row in logged:
         assert flatten_fields({name: row[name] for name in CONTEXT}) == fields[row["item_id"]]
-        assert row["locale"] == shop.locale
     assert Market.load(logs.market).items == shop.items
+
+
+def test_the_log_reader_finds_the_shop_again(shop: Market, logs: SimulatedLogs) -> None:
+    assert read_items(logs.items) == list(shop.items)
+    arms = read_arms(logs.logs)
+    truth = arm_truth(shop)
+    assert {item.item_id: item.fields for item in arms.items} == {item.item_id: item.fields for item in shop.items}
+    keys = list(zip(arms.item_ids, arms.title, strict=True))
+    assert arms.propensity_logged
+    np.testing.assert_allclose(arms.propensity, [truth[key][0] for key in keys])
+    assert arms.clicks.sum() == logs.clicks
+    assert arms.conversions is not None
+    assert arms.conversions.sum() == logs.conversions
 
 
 def test_same_seed_same_logs_and_other_seed_other_clicks(shop: Market, tmp_path: Path) -> None:
