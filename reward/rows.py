@@ -142,7 +142,8 @@ class Rows:
         kind = CANONICAL[name].kind
         for column in self.sources[name]:
             found = self.source.columns[column]
-            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR"}
+            # A column without any value has the type "NULL".
+            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", '"NULL"'}
             number = number or (found.startswith(("DECIMAL", "ENUM")) and not is_nested(found))
             if kind in ("key", "text"):
                 fits = not is_nested(found)

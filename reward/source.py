@@ -265,6 +265,8 @@ def clear_errors(where: str) -> Iterator[None]:
             message = (
                 f"{where} does not fit: {first[:200]}. Give a larger memory_limit, or a --tmp-dir with room to spill."
             )
+        elif isinstance(error, duckdb.ParserException) and "emory" in text:
+            message = f"memory_limit must be a size such as 1GB. {first[:200]}"
         elif "No space left" in text:
             message = f"No space left in the temporary folder while reading {where}. Name another with --tmp-dir."
         else:
