@@ -1,7 +1,5 @@
 """Replay of logged arms: what the logs say a title earned, for titles that were really shown."""
 
-from typing import Literal
-
 from reward.arms import Arms
 from reward.items import Item
 
@@ -10,42 +8,39 @@ from .gym import TitleEnv
 
 
 class Replay:
-    """Observed values of the logged titles.
+    """Observed values of the logged titles. It knows nothing about others: ask a model or the simulated market.
 
     Parameters
     ----------
     arms
         Aggregated logs.
-    unknown
-        What `value` does for a title never shown for the item: "error" raises, "none" returns None. A replay knows
-        nothing about other titles; for those a model or the simulated market must answer.
     """
 
-    def __init__(self, arms: Arms, *, unknown: Literal["error", "none"] = "error") -> None:
-        if unknown not in ("error", "none"):
-            raise ReplayError(f"unknown must be 'error' or 'none'. Got {unknown!r} instead.")
-        self._unknown = unknown
+    def __init__(self, arms: Arms) -> None:
+        counts = zip(arms.item_ids, arms.title, arms.clicks, arms.exposure, strict=True)
         self._values = {
             (item_id, title): min(float(clicks / exposure), 1.0)
-            for item_id, title, clicks, exposure in zip(
-                arms.item_ids, arms.title, arms.clicks, arms.exposure, strict=True
-            )
+            for item_id, title, clicks, exposure in counts
             if exposure > 0
         }
 
-    def value(self, item: Item, title: str) -> float | None:
-        """Debiased CTR (clicks over position-weighted impressions) of ``title``, at most 1.
+    def find(self, item: Item, title: str) -> float | None:
+        """Debiased CTR of ``title`` (clicks over position-weighted impressions, at most 1), None if never shown."""
+        return self._values.get((item.item_id, title))
+
+    def value(self, item: Item, title: str) -> float:
+        """Debiased CTR of ``title``.
 
         Raises
         ------
         ReplayError
-            If the title was never shown for this item, unless ``unknown="none"`` was asked for.
+            If the title was never shown for this item.
         """
-        found = self._values.get((item.item_id, title))
-        if found is None and self._unknown == "error":
+        found = self.find(item, title)
+        if found is None:
             raise ReplayError(
-                f"title {title!r} of item {item.item_id!r} is not in these logs. "
-                "Replay answers for logged titles only; unknown='none' returns None instead."
+                f"title {title!r} of item {item.item_id!r} is not in these logs, and replay answers for logged titles "
+                "only. Replay.find returns None instead."
             )
         return found
 
@@ -62,10 +57,4 @@ class ReplayEnv(TitleEnv):
     """
 
     def __init__(self, arms: Arms, *, sampled: bool = False) -> None:
-        self._values = Replay(arms)
-        super().__init__(arms.items, self._logged_value, sampled=sampled)
-
-    def _logged_value(self, item: Item, title: str) -> float:
-        value = self._values.value(item, title)
-        assert value is not None  # noqa: S101 (a Replay that raises never returns None)
-        return value
+        super().__init__(arms.items, Replay(arms).value, sampled=sampled)
