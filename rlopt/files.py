@@ -20,6 +20,7 @@ _DISK_ERRORS = {
     errno.EROFS: "the file system is read-only; choose another place",
     errno.EACCES: "permission denied; make it writable or choose another place",
     errno.EPERM: "permission denied; make it writable or choose another place",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another place",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another place",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }

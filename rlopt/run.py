@@ -322,7 +322,7 @@ class Run:
             "after": self._stands_on(name),
             "key": self.stage_key(name, settings, inputs),
             "notes": record.notes,
-            "versions": _versions(),
+            "versions": package_versions(),
             "seconds": round(seconds, 3),
             "finished": _now(),
         }
@@ -381,7 +381,8 @@ def _settings(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     return config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a stage computes."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

@@ -79,8 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         _prepare(session)
         with _results_only_on_stdout(session):
-            code = cli.main(list(arguments), prog_name="rlopt", standalone_mode=False, obj=session)
-        return code if isinstance(code, int) else 0
+            return _invoke(arguments, session)
     except click.UsageError as error:
         if error.ctx is not None:
             click.echo(f"{error.ctx.get_usage()}\nHelp: {error.ctx.command_path} --help", err=True)
@@ -94,6 +93,16 @@ def run(arguments: Sequence[str]) -> int:
         if session.verbose:
             traceback.print_exc()
         return _fail(session, _one_line(error), error.exit_code if isinstance(error, RloptError) else 1)
+
+
+def _invoke(arguments: Sequence[str], session: Session) -> int:
+    try:
+        code = cli.main(list(arguments), prog_name="rlopt", standalone_mode=False, obj=session)
+    except click.Abort as abort:
+        if isinstance(abort.__cause__, EOFError):  # click takes it for Ctrl-D; a damaged file is more likely
+            raise abort.__cause__ from None
+        raise
+    return code if isinstance(code, int) else 0
 
 
 def _prepare(session: Session) -> None:
