@@ -1,5 +1,6 @@
 """Bad logs: each gives one clear line that names the rule, the value, the place and the way out."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,26 @@ def test_wrong_values_are_named_with_their_row(tmp_path: Path, row: str, message
     with pytest.raises(LogError, match=message) as caught:
         read_logs(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "column", ["clicks", "impressions", "conversions", "revenue", "propensity", "position", "timestamp"]
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1e300])
+def test_nan_in_float_columns_is_seen(tmp_path: Path, column: str, value: float) -> None:
+    """Statistics in parquet files leave NaN out; a check that trusts them would not see it."""
+    columns = {"item_id": ["1"] * 60, "title": ["a"] * 60, "clicks": [1.0] * 60, "impressions": [2.0] * 60}
+    columns |= {column: [1.0] * 59 + [value], "price": [5.0] * 59 + [math.nan]}
+    path = write_log(tmp_path / "log.parquet", columns)
+    with pytest.raises(LogError, match=rf"{column} .*row 60 of"):
+        read_logs(path)
+
+
+def test_nan_in_context_is_no_value(tmp_path: Path) -> None:
+    columns = {"item_id": ["1"] * 5 + ["2"], "title": ["a"] * 6, "clicks": [1] * 6}
+    path = write_log(tmp_path / "log.parquet", {**columns, "price": [math.nan] * 4 + [5.0, math.nan]})
+    assert [dict(item.fields) for item in read_items(path)] == [{"price": ("5",)}, {}]
+    assert [dict(item.fields) for item in read_logs(path).arms.items] == [{"price": ("5",)}, {}]
 
 
 def test_the_number_of_wrong_rows_and_the_users_column_are_told(tmp_path: Path) -> None:
