@@ -15,7 +15,7 @@ from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
 TreeHash = Callable[[Path], str]
-MEMBERS = 6
+MEMBERS = 4
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from rlopt.stages.simulate import simulate
 
     out = tmp_path_factory.mktemp("logs") / "logs.parquet"
-    simulate(out, SimulateConfig(items=400, impressions=3_000_000, rows="arms"))
+    simulate(out, SimulateConfig(items=200, impressions=1_000_000, rows="arms"))
     return out
 
 
@@ -51,7 +51,7 @@ def kill_when(condition: Callable[[], bool], *arguments: object) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("moment", ["findings.json", "members/click-0.npz", "members/click-3.npz"])
+@pytest.mark.parametrize("moment", ["findings.json", "members/click-0.npz", "members/click-2.npz"])
 def test_the_same_command_continues(
     moment: str, logs: Path, undisturbed: Path, rlopt: Rlopt, tmp_path: Path, tree_hash: TreeHash
 ) -> None:
