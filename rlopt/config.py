@@ -78,11 +78,11 @@ class PpoConfig(StageConfig):
     clip: float = Field(0.2, gt=0, lt=1, description="Clip range of the probability ratio.")
     entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy bonus.")
     epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
-    critic: Literal["auto", "own", "head"] = Field(
-        "auto", description="A model of its own, or a head on the frozen reference; auto: by the model's size."
+    critic: Literal["head", "own"] = Field(
+        "head", description="What the critic learns: a head on the frozen reference, or a model of its own."
     )
-    critic_learning_rate: float = Field(1e-3, gt=0, description="The critic's own learning rate.")
-    critic_epochs: int = Field(1, ge=1, description="Passes of the critic over each batch of rollouts.")
+    critic_learning_rate: float = Field(3e-3, gt=0, description="The critic's own learning rate.")
+    critic_epochs: int = Field(8, ge=1, description="Passes of the critic over each batch of rollouts.")
     critic_warmup: int = Field(10, ge=0, description="First updates, in which only the critic learns.")
     peft: Literal["auto", "none", "lora"] = Field("auto", description="What learns; auto: as in `sft`.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")

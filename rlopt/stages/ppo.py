@@ -22,7 +22,7 @@ from rlopt.run import Run
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, train_sft
 from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
 from rlopt.training.ppo.learn import PpoSettings, improve
-from rlopt.training.rewards import LiftScale, reward_functions
+from rlopt.training.rewards import LiftScale, TitleRewards
 
 SCALE_ITEMS = 256
 LAST_STEPS = 20
@@ -78,7 +78,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         metrics.truncate_after(done)
         constraints = constraints_for(policy, arms, config)
         scale = lift_scale(policy, model, arms, config.seed)
-        rewards = reward_functions(
+        rewards = TitleRewards(
             arms.items,
             policy.renderer,
             model.predict,
@@ -124,8 +124,9 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     rank = {"none": None, "lora": config.lora_rank, "auto": sft_rank}[config.peft]
     micro = config.batch_size if small else min(config.batch_size, LARGE_MODEL_MICRO_BATCH)
     shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
-    train_trunk = small if config.critic == "auto" else config.critic == "own"
-    return PpoSettings(**{**shared, "lora_rank": rank, "micro_batch_size": micro, "train_trunk": train_trunk})
+    return PpoSettings(
+        **{**shared, "lora_rank": rank, "micro_batch_size": micro, "train_trunk": config.critic == "own"}
+    )
 
 
 def _result(run: Run, steps: int, rows: list[dict[str, Any]]) -> PpoResult:

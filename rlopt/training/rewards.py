@@ -1,5 +1,6 @@
 """The scores PPO maximises: predicted lift over the item's own baseline, and constraints as separate, visible terms."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import Renderer
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+LogMetric = Callable[[str, float], None]
 RewardFunction = Callable[..., list[float]]
 MAX_SCORE = 4.0
 
@@ -47,68 +50,101 @@ class LiftScale:
     spread: float
 
     @classmethod
-    def fit(cls, baseline: FloatArray, item_index: npt.NDArray[np.int64], rewards: FloatArray) -> "LiftScale":
+    def fit(cls, baseline: FloatArray, item_index: IntArray, rewards: FloatArray) -> "LiftScale":
         """From baselines (n_items,) and the ``rewards`` (n,) of SFT titles for the items ``item_index`` (n,)."""
         baseline = np.maximum(baseline, 1e-12)
         lift = rewards / baseline[item_index] - 1.0
         return cls(baseline, max(float(lift.std()), 1e-6))
 
-    def score(self, item_index: npt.NDArray[np.int64], reward: FloatArray) -> FloatArray:
+    def score(self, item_index: IntArray, reward: FloatArray) -> FloatArray:
         """(reward / baseline - 1) / spread, held within +-`MAX_SCORE`, shape (n,)."""
         lift = reward / self.baseline[item_index] - 1.0
         return np.clip(lift / self.spread, -MAX_SCORE, MAX_SCORE)
 
 
-def reward_functions(
-    items: Sequence[Item],
-    renderer: Renderer,
-    scorer: Scorer,
-    scale: LiftScale,
-    constraints: Constraints,
-    risk_aversion: float,
-    eos_token_id: int,
-) -> list[RewardFunction]:
-    """Reward functions for trl; the dataset's ``item_index`` column says which item a completion is for.
+@dataclass(frozen=True)
+class TitleRewards:
+    """Scores of titles, in the form that trl asks for and in the form the critic does.
 
-    ``lift`` is the scaled predicted lift, lowered by ``risk_aversion`` standard deviations of what the reward model
-    does not know about the *title* (its uncertainty about the item is the same whatever the title says);
-    ``constraints`` is 0 for a good title and falls by one for each kind of violation.
+    Parameters
+    ----------
+    items
+        The dataset's ``item_index`` column points into it.
+    renderer
+        Turns completions into titles.
+    scorer
+        The reward model's ``predict``.
+    scale
+        Makes rewards of different items comparable.
+    constraints
+        Each kind of violation costs one standard deviation.
+    risk_aversion
+        Standard deviations of what the reward model does not know about the *title* that are taken off its effect
+        (what it does not know about the item is the same whatever the title says).
+    eos_token_id
+        A completion without it is unfinished, which is a violation too.
     """
 
-    def lift(completions: list[str], item_index: list[int], log_metric: Any = None, **_: Any) -> list[float]:
-        shop = [items[i] for i in item_index]
-        titles = [renderer.title(item, text) for item, text in zip(shop, completions, strict=True)]
-        predicted = scorer(shop, titles)
-        index = np.asarray(item_index)
-        if log_metric is not None:
-            relative = predicted.reward / scale.baseline[index] - 1.0
-            log_metric("objective/predicted_lift", float(relative.mean()))
-            log_metric("objective/effect_std", float(predicted.effect_std.mean()))
-        cautious = predicted.reward * np.exp(-risk_aversion * predicted.effect_std)
-        return [float(score) for score in scale.score(index, cautious)]
+    items: Sequence[Item]
+    renderer: Renderer
+    scorer: Scorer
+    scale: LiftScale
+    constraints: Constraints
+    risk_aversion: float
+    eos_token_id: int
 
-    def constraint(
+    def functions(self) -> list[RewardFunction]:
+        """``lift`` and ``constraints``, summed by the trainer and logged apart."""
+
+        def lift(**batch: Any) -> list[float]:
+            return self._lift(**batch)
+
+        def constraints(**batch: Any) -> list[float]:
+            return self._constraints(**batch)
+
+        return [lift, constraints]
+
+    def so_far(self, item_index: Sequence[int], completions: Sequence[str]) -> FloatArray:
+        """Score of unfinished titles, shape (n,): what `functions` would give for them as they stand."""
+        shop, titles = self._titles(item_index, completions)
+        kinds = [{v.kind for v in self.constraints.check(i, t)} for i, t in zip(shop, titles, strict=True)]
+        violations = np.array([len(found) for found in kinds], dtype=np.float64)
+        return self._score(np.asarray(item_index), self.scorer(shop, titles)) - violations
+
+    def _titles(self, item_index: Sequence[int], completions: Sequence[str]) -> tuple[list[Item], list[str]]:
+        shop = [self.items[i] for i in item_index]
+        return shop, [self.renderer.title(item, text) for item, text in zip(shop, completions, strict=True)]
+
+    def _score(self, item_index: IntArray, predicted: Prediction) -> FloatArray:
+        cautious = predicted.reward * np.exp(-self.risk_aversion * predicted.effect_std)
+        return self.scale.score(item_index, cautious)
+
+    def _lift(self, completions: list[str], item_index: list[int], log_metric: LogMetric, **_: Any) -> list[float]:
+        shop, titles = self._titles(item_index, completions)
+        predicted = self.scorer(shop, titles)
+        index = np.asarray(item_index)
+        log_metric("objective/predicted_lift", float((predicted.reward / self.scale.baseline[index] - 1.0).mean()))
+        log_metric("objective/effect_std", float(predicted.effect_std.mean()))
+        return [float(score) for score in self._score(index, predicted)]
+
+    def _constraints(
+        self,
         completions: list[str],
         completion_ids: list[list[int]],
         item_index: list[int],
-        log_metric: Any = None,
+        log_metric: LogMetric,
         **_: Any,
     ) -> list[float]:
+        shop, titles = self._titles(item_index, completions)
+        counts: Counter[str] = Counter()
         penalties = []
-        kinds: dict[str, int] = {}
-        for text, ids, i in zip(completions, completion_ids, item_index, strict=True):
-            violations = constraints.check(items[i], renderer.title(items[i], text))
-            names = {violation.kind for violation in violations}
-            if eos_token_id not in ids:
-                names.add("unfinished")
-            for name in names:
-                kinds[name] = kinds.get(name, 0) + 1
-            penalties.append(-float(len(names)))
-        if log_metric is not None:
-            log_metric("constraints/violated", float(np.mean([p < 0 for p in penalties])))
-            for name in sorted(kinds):
-                log_metric(f"constraints/{name}", kinds[name] / len(completions))
+        for item, title, ids in zip(shop, titles, completion_ids, strict=True):
+            kinds = {violation.kind for violation in self.constraints.check(item, title)}
+            if self.eos_token_id not in ids:
+                kinds.add("unfinished")
+            counts.update(kinds)
+            penalties.append(-float(len(kinds)))
+        log_metric("constraints/violated", float(np.mean([penalty < 0 for penalty in penalties])))
+        for kind, count in sorted(counts.items()):
+            log_metric(f"constraints/{kind}", count / len(completions))
         return penalties
-
-    constraint.__name__ = "constraints"
-    return [lift, constraint]

@@ -1,8 +1,11 @@
 """The critic: the expected score of the title that a prompt and its first tokens will become.
 
-It is a model of its own, never part of the policy: its trunk is a copy of the SFT policy's, or stays frozen, and its
-optimiser is separate, so that a large value error cannot pull the policy about. It may take several passes over each
-rollout, because a value fitted once to 64 titles lags behind (Cobbe et al. 2021, "Phasic Policy Gradient").
+It reads two things: the hidden states of a trunk (a frozen reference policy, or a copy that learns), and what the
+reward function says of the title *as written so far*. The second does most of the work: the value of a half-written
+title is close to the score of its words, and a critic that has to learn that from 64 titles an update explains
+almost nothing for hundreds of updates. Any function of the state is a valid baseline, so this changes the variance
+of the advantages and not their mean (Ng, Harada and Russell 1999, "Policy invariance under reward transformations",
+use the same quantity as a shaping potential). The critic is never part of the policy and has its own optimiser.
 """
 
 import contextlib
@@ -20,6 +23,8 @@ from .losses import clipped_value_loss
 from .masked import masked_mean
 
 CRITIC_FILE = "critic.safetensors"
+N_SIGNALS = 2
+MIX_WIDTH = 64
 CRITIC_OPTIMIZER_FILE = "critic_optimizer.safetensors"
 
 
@@ -52,10 +57,13 @@ class Critic(nn.Module):
         self._shared: list[nn.Module] = [] if train_trunk else [trunk]  # in a list: not a submodule
         if train_trunk:
             self.trunk = trunk
-        last = nn.Linear(hidden_size, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.head = nn.Sequential(nn.LayerNorm(hidden_size), nn.Linear(hidden_size, hidden_size), nn.Tanh(), last)
+        self.norm = nn.LayerNorm(hidden_size)
+        self.mix = nn.Linear(hidden_size + N_SIGNALS, MIX_WIDTH)
+        self.out = nn.Linear(MIX_WIDTH, 1)
+        self.direct = nn.Linear(N_SIGNALS, 1)
+        for layer in (self.out, self.direct):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def states(self, input_ids: Tensor, attention_mask: Tensor, completion_width: int) -> Tensor:
         """Hidden state before each completion token, (B, T, H); ids and mask (B, P + T) as the policy sees them."""
@@ -68,9 +76,11 @@ class Critic(nn.Module):
         states: Tensor = hidden[:, -completion_width - 1 : -1].float()
         return states
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Value of each state, (B, T)."""
-        values: Tensor = self.head(states).squeeze(-1)
+    def forward(self, states: Tensor, so_far: Tensor) -> Tensor:
+        """Value of each state, (B, T), from its hidden state (B, T, H) and the score so far (B, T)."""
+        signals = torch.stack([so_far, so_far * torch.arange(so_far.shape[1], device=so_far.device) / 10.0], dim=-1)
+        mixed = torch.tanh(self.mix(torch.cat([self.norm(states), signals], dim=-1)))
+        values: Tensor = (self.out(mixed) + self.direct(signals)).squeeze(-1)
         return values
 
     def learn(self, optimizer: torch.optim.Optimizer, rollout: "Rollout", passes: "Passes") -> float:
@@ -87,7 +97,7 @@ class Critic(nn.Module):
                     else frozen[rows]
                 )
                 losses = clipped_value_loss(
-                    self(states), rollout.values[rows], rollout.returns[rows], passes.clip_range
+                    self(states, rollout.so_far[rows]), rollout.values[rows], rollout.returns[rows], passes.clip_range
                 )
                 loss = masked_mean(losses, rollout.mask[rows])
                 optimizer.zero_grad(set_to_none=True)
@@ -103,11 +113,13 @@ class Critic(nn.Module):
 class Rollout:
     """Titles with what the critic thought of them and what they brought.
 
-    ``input_ids`` and ``attention_mask`` are (B, P + T); ``values`` (before learning), ``returns`` and ``mask`` (B, T).
+    ``input_ids`` and ``attention_mask`` are (B, P + T); ``so_far`` (score of the title before each token),
+    ``values`` (before learning), ``returns`` and ``mask`` are (B, T).
     """
 
     input_ids: Tensor
     attention_mask: Tensor
+    so_far: Tensor
     values: Tensor
     returns: Tensor
     mask: Tensor

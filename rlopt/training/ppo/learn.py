@@ -14,7 +14,7 @@ from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.callbacks import MarkComplete, newest_checkpoint, quiet
 from rlopt.training.order import training_order
-from rlopt.training.rewards import RewardFunction
+from rlopt.training.rewards import TitleRewards
 from rlopt.training.sft import lora
 
 from .trainer import PPOArguments, PPOTrainer
@@ -61,7 +61,7 @@ def improve(
     policy: TitlePolicy,
     reference_folder: Path,
     items: Sequence[Item],
-    rewards: Sequence[RewardFunction],
+    rewards: TitleRewards,
     settings: PpoSettings,
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
@@ -87,11 +87,12 @@ def improve(
         model = get_peft_model(model, lora(settings.lora_rank))
     trainer = PPOTrainer(
         model=model,
-        reward_funcs=list(rewards),
+        reward_funcs=rewards.functions(),
         args=_arguments(settings, policy, checkpoints),
         train_dataset=_prompts(policy, items, settings),
         processing_class=policy.tokenizer,
         callbacks=[*callbacks, MarkComplete()],
+        score_so_far=rewards.so_far,
     )
     quiet(trainer)
     resume = newest_checkpoint(checkpoints)

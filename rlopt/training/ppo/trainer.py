@@ -11,10 +11,13 @@ turns them into advantages (GAE), and the loss is PPO's clipped surrogate. It le
 import json
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AutoModel
@@ -30,6 +33,7 @@ from .kl import AdaptiveKL, FixedKL, KLController
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, whiten
 
+ScoreSoFar = Callable[[Sequence[int], Sequence[str]], npt.NDArray[np.float64]]
 STATE_FILE = "ppo_state.json"
 MAX_SKIPPED_STEPS = 5
 
@@ -67,14 +71,16 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """PPO with a separate critic; see the module's docstring.
 
     Parameters are GRPOTrainer's; ``args`` is a `PPOArguments` with ``beta`` > 0, which makes trl keep the reference
-    model. The KL penalty itself is `PPOArguments.kl_coef`, in the per-token rewards.
+    model. The KL penalty itself is `PPOArguments.kl_coef`, in the per-token rewards. ``score_so_far``, where given,
+    scores unfinished titles for the critic.
     """
 
     args: PPOArguments
     _tag_names = ("rlopt", "ppo")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, score_so_far: ScoreSoFar | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.score_so_far = score_so_far
         if self.beta == 0.0:
             raise ValueError("The beta parameter of PPOArguments must be > 0: it makes trl keep a reference model.")
         self.critic = self._build_critic().to(self.accelerator.device)
@@ -122,15 +128,31 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
                 batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
                     self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
                 )
-            values = self.critic(self.critic.states(input_ids, attention_mask, width))
+            so_far = self._scores_so_far(inputs, batch)
+            values = self.critic(self.critic.states(input_ids, attention_mask, width), so_far)
         log_ratio = (batch["old_per_token_logps"] - batch["ref_per_token_logps"]) * mask
         scores = self._scores.to(values.device) if self._scores is not None else torch.zeros_like(values[:, 0])
         rewards = token_rewards(scores, log_ratio, mask, self.kl_controller.coefficient)
         advantages, returns = gae(rewards, values, mask, self.args.gamma, self.args.gae_lambda)
         batch["advantages"] = whiten(advantages, mask) if self.args.whiten_advantages else advantages
-        self._learn_critic(Rollout(input_ids, attention_mask, values, returns, mask))
+        self._learn_critic(Rollout(input_ids, attention_mask, so_far, values, returns, mask))
         self._record_rollout(batch, scores, rewards, values, returns)
         return batch
+
+    def _scores_so_far(self, inputs: Any, batch: dict[str, Any]) -> Tensor:
+        """Score of each title before each of its tokens, (B, T): 0 before the first and in the padding."""
+        mask = batch["completion_mask"]
+        scores = torch.zeros(mask.shape)
+        if self.score_so_far is None:
+            return scores.to(mask.device)
+        ids = batch["completion_ids"].tolist()
+        places = [(row, t) for row, length in enumerate(mask.sum(-1).tolist()) for t in range(1, length)]
+        texts = self.processing_class.batch_decode([ids[row][:t] for row, t in places], skip_special_tokens=True)
+        if places:
+            found = self.score_so_far([inputs[row]["item_index"] for row, _ in places], texts)
+            rows, columns = zip(*places, strict=True)
+            scores[list(rows), list(columns)] = torch.as_tensor(found, dtype=torch.float32)
+        return scores.to(mask.device)
 
     def _learn_critic(self, rollout: Rollout) -> None:
         progress = self.state.global_step / max(self.state.max_steps, 1)
