@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -21,6 +21,8 @@ MIN_CONVERSIONS = 30
 """Fewer conversions with a known delay fit no delay model."""
 MIN_SEEN = 0.25
 """The oldest click is taken to have shown at least this share of its conversion: nothing beyond is extrapolated."""
+_PRIOR = 2.0
+"""Weight of a prior Beta(_PRIOR + 1, 1) on the share that the oldest click has shown: holds back wild extrapolation."""
 _FIRST_EDGE_HOURS = 0.01
 _STEP = 0.05
 _LAST_HOURS = 1e7
@@ -30,23 +32,35 @@ Cdf = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 def _exponential(hours: FloatArray, theta: FloatArray) -> FloatArray:
+    """Mean exp(theta_0)."""
     return np.asarray(-np.expm1(-hours / np.exp(theta[0])))
 
 
 def _weibull(hours: FloatArray, theta: FloatArray) -> FloatArray:
+    """Scale exp(theta_0), shape exp(theta_1)."""
     return np.asarray(-np.expm1(-((hours / np.exp(theta[0])) ** np.exp(theta[1]))))
 
 
 def _lognormal(hours: FloatArray, theta: FloatArray) -> FloatArray:
+    """Log hours of mean theta_0 and standard deviation exp(theta_1)."""
     with np.errstate(divide="ignore"):
         return np.asarray(ndtr((np.log(hours) - theta[0]) / np.exp(theta[1])))
 
 
-_FAMILIES: dict[str, tuple[Cdf, int]] = {
-    "exponential": (_exponential, 1),
-    "weibull": (_weibull, 2),
-    "lognormal": (_lognormal, 2),
+def _two_exponentials(hours: FloatArray, theta: FloatArray) -> FloatArray:
+    """Some buy at once, others later: a mixture with means exp(theta_0) and exp(theta_0) (1 + exp(theta_1))."""
+    soon = -np.expm1(-hours / np.exp(theta[0]))
+    late = -np.expm1(-hours / (np.exp(theta[0]) * (1 + np.exp(theta[1]))))
+    return np.asarray(expit(theta[2]) * soon + (1 - expit(theta[2])) * late)
+
+
+_FAMILIES: dict[str, tuple[Cdf, tuple[float, ...]]] = {
+    "exponential": (_exponential, (0.0,)),
+    "weibull": (_weibull, (0.0, 0.0)),
+    "lognormal": (_lognormal, (0.0, 0.0)),
+    "two exponentials": (_two_exponentials, (-1.0, 2.0, 0.0)),
 }
+"""Family -> its distribution function, and where the search starts (the first relative to the mean log delay)."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +70,9 @@ class DelayModel:
     Parameters
     ----------
     family
-        ``exponential``, ``weibull`` or ``lognormal``: the one with the smallest BIC.
+        ``exponential``, ``weibull``, ``lognormal`` or ``two exponentials``: the one with the smallest BIC.
     theta
-        Its parameters: log scale and log shape in hours, or mean and log spread of log hours.
+        Its parameters, with hours as the unit: see the family's function in this module.
     window_hours
         Conversions later than this do not count at all; None where all count.
     longest_hours
@@ -143,18 +157,19 @@ def fit_delay(
     reach = np.array([longest_hours if window_hours is None else min(longest_hours, window_hours)])
     typical = float(np.average((low + high) / 2, weights=conversions))
     best: tuple[float, str, FloatArray] | None = None
-    for family, (cdf, n_parameters) in _FAMILIES.items():
+    for family, (cdf, offsets) in _FAMILIES.items():
 
         def loss(theta: FloatArray, cdf: Cdf = cdf) -> float:
-            if np.any(np.abs(theta) > 30) or cdf(reach, theta)[0] < MIN_SEEN:
+            if np.any(np.abs(theta) > 30) or (shown := float(cdf(reach, theta)[0])) < MIN_SEEN:
                 return np.inf
             with np.errstate(over="ignore", under="ignore"):
                 chance = (cdf(high, theta) - cdf(low, theta)) / np.maximum(cdf(limit, theta), 1e-300)
-            return -float(np.sum(conversions * np.log(np.maximum(chance, 1e-300))))
+            return -float(np.sum(conversions * np.log(np.maximum(chance, 1e-300))) + _PRIOR * np.log(shown))
 
-        start = np.array([np.log(max(min(typical, reach[0]), _FIRST_EDGE_HOURS)), 0.0])[:n_parameters]
+        start = np.array(offsets)
+        start[0] += np.log(max(min(typical, reach[0]), _FIRST_EDGE_HOURS))
         found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-4, "maxiter": 600})
-        bic = 2 * float(found.fun) + n_parameters * np.log(total)
+        bic = 2 * float(found.fun) + len(start) * np.log(total)
         if np.isfinite(bic) and (best is None or bic < best[0]):
             best = (bic, family, found.x)
     if best is None:

@@ -59,6 +59,19 @@ def test_half_of_the_conversions_still_to_come(tmp_path: Path, family: str) -> N
     assert np.mean(by_arm) == pytest.approx(RATE, rel=0.05)
 
 
+def test_some_buy_at_once_and_others_days_later(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    delay = np.where(rng.random(300_000) < 0.6, 3, 72) * rng.standard_exponential(300_000)
+    logs = simulate(tmp_path, delay, 5)
+    arms = logs.arms
+    assert arms.conversions is not None
+    assert arms.matured_clicks is not None
+    assert logs.delay is not None
+    assert logs.delay.family == "two exponentials"
+    assert arms.conversions.sum() / arms.clicks.sum() < 0.93 * RATE
+    assert arms.conversions.sum() / arms.matured_clicks.sum() == pytest.approx(RATE, rel=0.02)
+
+
 def test_short_delays_need_no_correction(tmp_path: Path) -> None:
     delay = np.random.default_rng(2).exponential(0.5, 20_000)
     arms = simulate(tmp_path, delay, 2).arms
