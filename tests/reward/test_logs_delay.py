@@ -17,7 +17,7 @@ LENGTH_HOURS = 24.0 * 14
 
 def simulate(folder: Path, delay_hours: FloatArray, seed: int, **options: float) -> LogData:
     """Logs of clicks over two weeks; conversions later than the end are not in them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1])  # apart from the stream of the delays
     n = len(delay_hours)
     shown = rng.uniform(0, LENGTH_HOURS, n)
     converts = rng.random(n) < RATE
