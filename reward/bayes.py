@@ -4,7 +4,7 @@
 
 with clicks overdispersed by phi. Counts enter by penalised quasi-likelihood (working responses); given those the
 posterior of b is Gaussian and exact, with the item intercepts integrated out. v_g are found by MacKay's (1992)
-fixed point, v_t by maximising the restricted marginal likelihood, phi by moments of the residuals.
+fixed point, v_t and phi by the moments of the residuals.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_solve, solve_triangular
-from scipy.optimize import minimize_scalar
+from scipy.linalg import solve_triangular
+from scipy.optimize import brentq
 
 from .linear import Noise, Rows, Working
 
@@ -59,42 +59,6 @@ def working_log(rows: Rows, effect: FloatArray) -> Working:
     return Working(response, np.where(silent, 1e-12, mean / (1.0 - rate)))
 
 
-def gaussian_posterior(
-    matrix: FloatArray, rows: Rows, response: FloatArray, weight: FloatArray, prior: FloatArray
-) -> tuple[FloatArray, FloatArray, float]:
-    """Posterior mean, Cholesky factor of the precision, and the restricted log marginal likelihood (up to a constant).
-
-    Parameters
-    ----------
-    matrix
-        X, shape (n, d).
-    rows
-        Item of each arm; every item has a flat intercept.
-    response, weight
-        z and its precision, shape (n,).
-    prior
-        Prior variance of each coefficient, shape (d,).
-    """
-    centred, z = _centre(matrix, rows, weight), _centre(response[:, None], rows, weight)[:, 0]
-    root = np.sqrt(weight)[:, None]
-    scaled = root * centred
-    precision = scaled.T @ scaled
-    precision[np.diag_indices_from(precision)] += 1.0 / prior
-    right = scaled.T @ (root[:, 0] * z)
-    factor: FloatArray = np.linalg.cholesky(precision).astype(np.float64)
-    mean = cho_solve((factor, True), right)
-    fit = float(np.sum(weight * z * z) - right @ mean)
-    per_item = rows.item_sum(weight)
-    log_likelihood = (
-        0.5 * float(np.sum(np.log(weight)))
-        - 0.5 * float(np.sum(np.log(per_item[per_item > 0])))
-        - float(np.sum(np.log(np.diag(factor))))
-        - 0.5 * float(np.sum(np.log(prior)))
-        - 0.5 * fit
-    )
-    return mean, factor, log_likelihood
-
-
 def fit_posterior(matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], start: Sequence[float]) -> Posterior:
     """Posterior with empirical-Bayes variances.
 
@@ -107,25 +71,59 @@ def fit_posterior(matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], st
     groups
         Columns of each group; together all of them, each once.
     start
-        First guess of each group's variance.
+        First guess of each group's variance; a generous one, since a group that starts at 0 stays there.
     """
     n, d = matrix.shape
     effect = np.zeros(n)
     variances = np.maximum(np.asarray(start, dtype=np.float64), MIN_VARIANCE)
     noise = Noise(1.0, 0.01)
-    mean, factor = np.zeros(d), np.eye(d)
     for updates in _UPDATES:
         state = working_log(rows, effect)
-        weight = state.weight(noise)
-        variances = _update_variances(matrix, rows, state.response, weight, groups, variances, updates)
-        noise = Noise(noise.overdispersion, _title_variance(matrix, rows, state, groups, variances, noise))
-        mean, factor, _ = gaussian_posterior(
-            matrix, rows, state.response, state.weight(noise), _spread(groups, variances, d)
-        )
+        system = Normal.of(matrix, rows, state.response, state.weight(noise))
+        variances = _update_variances(system, groups, variances, updates)
+        mean, root = system.solve(_spread(groups, variances, d))
         effect = np.clip(matrix @ mean, -5.0, 5.0)
-        noise = Noise(overdispersion(rows, effect, noise.title_variance), noise.title_variance)
-    root = solve_triangular(factor, np.eye(d), lower=True).T
+        determined = d - float(np.sum(root**2 / _spread(groups, variances, d)[:, None]))
+        title_variance = _title_variance(rows, working_log(rows, effect), effect, noise, determined)
+        noise = Noise(overdispersion(rows, effect, title_variance), title_variance)
+    state = working_log(rows, effect)
+    system = Normal.of(matrix, rows, state.response, state.weight(noise))
+    mean, root = system.solve(_spread(groups, variances, d))
     return Posterior(mean, root, tuple(float(v) for v in variances), noise)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Normal equations of a weighted regression with free item intercepts.
+
+    Parameters
+    ----------
+    gram
+        X' M X, shape (d, d), M the weights with the item intercepts projected out.
+    right
+        X' M z, shape (d,).
+    """
+
+    gram: FloatArray
+    right: FloatArray
+
+    @classmethod
+    def of(cls, matrix: FloatArray, rows: Rows, response: FloatArray, weight: FloatArray) -> "Normal":
+        """From X (n, d), responses z (n,) and their precisions (n,)."""
+        root = np.sqrt(weight)
+        scaled = root[:, None] * _centre(matrix, rows, weight)
+        z = root * _centre(response[:, None], rows, weight)[:, 0]
+        return cls(scaled.T @ scaled, scaled.T @ z)
+
+    def solve(self, prior: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean (d,) and root R of the covariance R R' (d, d) under prior variances (d,).
+
+        In the space of ``b / sqrt(prior)`` the prior is the identity, which keeps a vanishing group harmless.
+        """
+        scale = np.sqrt(prior)
+        factor = np.linalg.cholesky(np.eye(len(prior)) + scale[:, None] * self.gram * scale)
+        root: FloatArray = solve_triangular(factor, np.diag(scale), lower=True).T
+        return root @ (root.T @ self.right), root
 
 
 def overdispersion(rows: Rows, effect: FloatArray, title_variance: float) -> float:
@@ -169,51 +167,37 @@ def _spread(groups: Sequence[IntArray], variances: FloatArray, d: int) -> FloatA
     return prior
 
 
-def _update_variances(
-    matrix: FloatArray,
-    rows: Rows,
-    response: FloatArray,
-    weight: FloatArray,
-    groups: Sequence[IntArray],
-    variances: FloatArray,
-    updates: int,
-) -> FloatArray:
-    """MacKay's fixed point: v_g = |b_g|^2 / (well-determined coefficients of g), the Gram matrix made once."""
-    d = matrix.shape[1]
-    root = np.sqrt(weight)
-    scaled = root[:, None] * _centre(matrix, rows, weight)
-    z = root * _centre(response[:, None], rows, weight)[:, 0]
-    gram, right = scaled.T @ scaled, scaled.T @ z
+def _update_variances(system: Normal, groups: Sequence[IntArray], variances: FloatArray, updates: int) -> FloatArray:
+    """MacKay's fixed point: v_g = |b_g|^2 / (well-determined coefficients of g)."""
     for _ in range(updates):
-        prior = _spread(groups, variances, d)
-        # In the scaled space the prior is the identity, which keeps a vanishing group from breaking the Cholesky.
-        scale = np.sqrt(prior)
-        factor = np.linalg.cholesky(np.eye(d) + scale[:, None] * gram * scale)
-        inverse = solve_triangular(factor, np.diag(scale), lower=True)
-        posterior_variance = np.sum(inverse**2, axis=0)
-        mean = inverse.T @ (inverse @ right)
+        mean, root = system.solve(_spread(groups, variances, len(system.right)))
+        posterior_variance = np.sum(root**2, axis=1)
         new = variances.copy()
         for g, columns in enumerate(groups):
             determined = max(len(columns) - float(np.sum(posterior_variance[columns])) / variances[g], 1e-3)
             new[g] = max(float(np.sum(mean[columns] ** 2)) / determined, MIN_VARIANCE)
         change = np.max(np.abs(np.log(new / variances)))
         variances = new
-        if change < 0.02:
+        if change < 0.05:
             break
     return variances
 
 
-def _title_variance(
-    matrix: FloatArray, rows: Rows, state: Working, groups: Sequence[IntArray], variances: FloatArray, noise: Noise
-) -> float:
-    """Title variance of largest restricted marginal likelihood, searched on the scale of standard deviations."""
-    prior = _spread(groups, variances, matrix.shape[1])
+def _title_variance(rows: Rows, state: Working, effect: FloatArray, noise: Noise, determined: float) -> float:
+    """Title variance at which the weighted squared residuals equal their degrees of freedom."""
+    valid = state.information > 1e-9
+    freedom = valid.sum() - len(np.unique(rows.item[valid])) - determined
+    if freedom <= 0:
+        return 0.0
+    residual = (state.response - effect)[:, None]
 
-    def loss(sd: float) -> float:
-        weight = state.weight(Noise(noise.overdispersion, sd * sd))
-        return -gaussian_posterior(matrix, rows, state.response, weight, prior)[2]
+    def surplus(variance: float) -> float:
+        weight = np.where(valid, state.weight(Noise(noise.overdispersion, variance)), 0.0)
+        return float(np.sum(weight * _centre(residual, rows, weight)[:, 0] ** 2)) - freedom
 
-    found = minimize_scalar(
-        loss, bounds=(0.0, np.sqrt(_LARGEST_TITLE_VARIANCE)), method="bounded", options={"xatol": 0.01, "maxiter": 8}
-    )
-    return float(found.x**2)
+    if surplus(0.0) <= 0.0:
+        return 0.0
+    if surplus(_LARGEST_TITLE_VARIANCE) >= 0.0:
+        return _LARGEST_TITLE_VARIANCE
+    found: float = brentq(surplus, 0.0, _LARGEST_TITLE_VARIANCE, xtol=1e-5)
+    return found

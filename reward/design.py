@@ -1,11 +1,12 @@
 """Columns of the linear models: step functions of the dense features, by category where the context may matter.
 
 A feature with edges e_1 < ... < e_B becomes B columns [x >= e_b]. Under a ridge prior on their coefficients the
-fitted function is a random walk over the bins: smooth, of any shape, and constant beyond the outermost edges.
+fitted function is a random walk over the bins: smooth, of any shape, and constant beyond the outermost edges. The
+mentions of a title add up: each is worth something for its field, and more the earlier it stands.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,23 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 MAX_EDGES = 10
-MAX_CATEGORY_EDGES = 5  # one category has fewer titles to learn a curve from
-_BY_CATEGORY = ("place of ", "length: display width", "count: words", "fields mentioned")
+_PLACE_EDGES = 6
+_BY_CATEGORY = ("length: display width",)
+_FAULTS = (  # what shoppers may punish much harder than any look of a title
+    "count: words nothing supports",
+    "count: words never seen in titles",
+    "count: wrong claims",
+    "count: claims on a field the item lacks",
+    "count: repeated words",
+    "count: values repeated",
+    "share of character triples never seen",
+)
 _LEFT_OUT = ("length: characters", "share of words nothing supports", "share of repeated words")
 
 
 @dataclass(frozen=True)
 class Term:
-    """Step columns of one feature.
+    """Step columns [x >= edge] of one feature.
 
     Parameters
     ----------
@@ -33,17 +43,14 @@ class Term:
         Column of `FeatureBlock.dense`.
     edges
         Rising thresholds, shape (n_edges,).
-    category
-        Column of `FeatureBlock.categories` whose every value has coefficients of its own; None for all items alike.
     n_values
-        Values of that category field (1 without).
+        Values of the category field where each has coefficients of its own, 1 where all items share them.
     group
         Name of the group of coefficients that share one prior variance.
     """
 
     feature: int
     edges: tuple[float, ...]
-    category: int | None
     n_values: int
     group: str
 
@@ -54,48 +61,92 @@ class Term:
 
 
 @dataclass(frozen=True)
+class MentionTerm:
+    """Columns that count mentions: all of them, and those that begin before each edge.
+
+    Parameters
+    ----------
+    edges
+        Rising offsets; a mention before edge b counts in column b, so early mentions add up over the edges.
+    n_slots
+        Slots with columns of their own, 1 where all count together.
+    n_values
+        As in `Term`.
+    group
+        Name of the groups: ``group`` for being mentioned, ``group + " early"`` for the edges.
+    """
+
+    edges: tuple[float, ...]
+    n_slots: int
+    n_values: int
+    group: str
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return (1 + len(self.edges)) * self.n_slots * self.n_values
+
+
+@dataclass(frozen=True)
 class Design:
-    """The terms, in column order."""
+    """The terms, in column order: steps, then mentions."""
 
     terms: tuple[Term, ...]
+    mentions: tuple[MentionTerm, ...]
 
     @classmethod
     def fit(cls, features: TitleFeatures, block: FeatureBlock) -> "Design":
         """Choose edges at quantiles of the train titles' values; constant features have no term."""
+        categories = list(features.vocabulary.categories.values())
+        n_values = len(categories[0]) if categories else 0
         terms: list[Term] = []
-        n_dense = len(features.names) - len(features.vocabulary.numerics)
-        for j, name in enumerate(features.names[:n_dense]):
-            edges = _edges(block.dense[:, j])
-            if not edges or name in _LEFT_OUT:
+        for j, name in enumerate(features.names):
+            if name in _LEFT_OUT or name.startswith(("place of ", "rank of ")) or name in features.vocabulary.numerics:
                 continue
-            terms.append(Term(j, edges, None, 1, _group(name)))
-            if not name.startswith(_BY_CATEGORY):
+            edges = _edges(block.dense[:, j], MAX_EDGES)
+            if not edges:
                 continue
-            for values in list(features.vocabulary.categories.values())[:1]:
-                few = _edges(block.dense[:, j], MAX_CATEGORY_EDGES)
-                terms.append(Term(j, few, 0, len(values), f"{_group(name)} by category"))
-        return cls(tuple(terms))
+            terms.append(Term(j, edges, 1, "fault" if name in _FAULTS else "look"))
+            if name in _BY_CATEGORY and n_values:
+                terms.append(Term(j, edges, n_values, "look by category"))
+        mentions: list[MentionTerm] = []
+        n_slots = len(features.vocabulary.slots) + 1
+        if len(block.offset):
+            edges = _edges(block.offset, _PLACE_EDGES)
+            mentions.append(MentionTerm(edges, 1, 1, "any mention"))
+            mentions.append(MentionTerm(edges, n_slots, 1, "mention"))
+            if n_values:
+                mentions.append(MentionTerm(edges, n_slots, n_values, "mention by category"))
+        return cls(tuple(terms), tuple(mentions))
 
     @property
     def width(self) -> int:
         """Number of columns of all terms."""
-        return sum(term.width for term in self.terms)
+        return sum(term.width for term in self.terms) + sum(term.width for term in self.mentions)
 
     def groups(self) -> list[str]:
         """Group of each column, length ``width``."""
-        return [term.group for term in self.terms for _ in range(term.width)]
+        names = [term.group for term in self.terms for _ in range(term.width)]
+        for mention in self.mentions:
+            slots = mention.n_slots * mention.n_values
+            names += ([mention.group] + [f"{mention.group} early"] * len(mention.edges)) * slots
+        return names
 
     def matrix(self, block: FeatureBlock) -> sp.csr_matrix:
-        """Step columns of the pairs, shape (n, width), zeros and ones."""
+        """Columns of the pairs, shape (n, width): zeros, ones and counts of mentions."""
         n = len(block)
         rows, columns, offset = [], [], 0
         for term in self.terms:
             code, value = _codes(term, block)
-            row = np.repeat(np.arange(n), code)
-            step = np.arange(len(row)) - np.repeat(np.cumsum(code) - code, code)
-            rows.append(row)
-            columns.append(offset + np.repeat(value, code) * len(term.edges) + step)
+            rows.append(np.repeat(np.arange(n), code))
+            columns.append(offset + np.repeat(value, code) * len(term.edges) + _within(code))
             offset += term.width
+        for mention in self.mentions:
+            row, first, early = _mentioned(mention, block)
+            # Columns of one slot: being mentioned, then the edges from the last to the first.
+            rows.append(np.repeat(row, 1 + early))
+            columns.append(offset + np.repeat(first, 1 + early) + _within(1 + early))
+            offset += mention.width
         row = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
         column = np.concatenate(columns) if columns else np.zeros(0, dtype=np.int64)
         ones = np.ones(len(row), dtype=np.float32)
@@ -113,37 +164,29 @@ class Design:
             code, value = _codes(term, block)
             total += table[value, code]
             offset += term.width
+        for mention in self.mentions:
+            steps = coefficients[offset : offset + mention.width].reshape(-1, 1 + len(mention.edges), k)
+            row, first, early = _mentioned(mention, block)
+            worth = np.cumsum(steps, axis=1)[first // (1 + len(mention.edges)), early]
+            for j in range(k):
+                total[:, j] += np.bincount(row, weights=worth[:, j], minlength=len(block))
+            offset += mention.width
         return total
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> dict[str, list[dict[str, Any]]]:
         """Plain JSON types; `from_json` reads it back."""
-        return [
-            {
-                "feature": t.feature,
-                "edges": list(t.edges),
-                "category": t.category,
-                "n_values": t.n_values,
-                "group": t.group,
-            }
-            for t in self.terms
-        ]
+        return {"terms": [asdict(t) for t in self.terms], "mentions": [asdict(m) for m in self.mentions]}
 
     @classmethod
-    def from_json(cls, data: Sequence[Mapping[str, Any]]) -> "Design":
+    def from_json(cls, data: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Design":
         """Design written by `to_json`."""
         return cls(
-            tuple(
-                Term(int(t["feature"]), tuple(map(float, t["edges"])), t["category"], int(t["n_values"]), t["group"])
-                for t in data
-            )
+            tuple(Term(**{**t, "edges": tuple(map(float, t["edges"]))}) for t in data["terms"]),
+            tuple(MentionTerm(**{**m, "edges": tuple(map(float, m["edges"]))}) for m in data["mentions"]),
         )
 
 
-def _group(name: str) -> str:
-    return name.split(" of ")[0] if name.startswith(("place of ", "rank of ")) else "look"
-
-
-def _edges(values: npt.NDArray[np.float32], most: int = MAX_EDGES) -> tuple[float, ...]:
+def _edges(values: npt.NDArray[np.float32], most: int) -> tuple[float, ...]:
     """At most ``most`` thresholds: between all distinct values where they are few, else at quantiles."""
     finite = values[~np.isnan(values)].astype(np.float64)
     if not len(finite):
@@ -157,12 +200,27 @@ def _edges(values: npt.NDArray[np.float32], most: int = MAX_EDGES) -> tuple[floa
     return tuple(float(edge) for edge in middle)
 
 
+def _within(count: IntArray) -> IntArray:
+    """0, 1, ... count[0] - 1, 0, 1, ... count[1] - 1, ..."""
+    return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+
+
 def _codes(term: Term, block: FeatureBlock) -> tuple[IntArray, IntArray]:
     """Number of edges each pair reaches, and its category value (0 where the term has none)."""
     x = block.dense[:, term.feature]
     code = np.searchsorted(np.asarray(term.edges), np.nan_to_num(x, nan=-np.inf), side="right")
-    if term.category is None:
+    if term.n_values == 1:
         return code, np.zeros(len(x), dtype=np.int64)
-    value = block.categories[:, term.category]
+    value = block.categories[:, 0]
     # An unknown category takes the effects common to all.
     return np.where(value >= 0, code, 0), np.maximum(value, 0)
+
+
+def _mentioned(term: MentionTerm, block: FeatureBlock) -> tuple[IntArray, IntArray, IntArray]:
+    """Title, first column and number of edges it stands before, of each mention that has columns in this term."""
+    early = len(term.edges) - np.searchsorted(np.asarray(term.edges), block.offset, side="right")
+    slot = np.zeros_like(block.slot) if term.n_slots == 1 else block.slot
+    value = np.zeros_like(slot) if term.n_values == 1 else block.categories[block.row, 0]
+    kept = value >= 0
+    first = (value * term.n_slots + slot) * (1 + len(term.edges))
+    return block.row[kept], first[kept], early[kept]

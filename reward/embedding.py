@@ -35,6 +35,9 @@ class Embedding:
         N-gram columns with a weight, shape (m,).
     directions
         Shape (m, rank); a title's coordinates have mean square one over the logged titles' within-item differences.
+    stretch
+        Factor from n-gram space to coordinates: a prior variance v of the coordinates' coefficients is one of
+        ``v * stretch ** 2`` of the n-grams'.
     references
         Unit vectors of logged titles, shape (n_references, rank).
     bandwidth
@@ -43,6 +46,7 @@ class Embedding:
 
     used: npt.NDArray[np.int64]
     directions: Float32Array
+    stretch: float
     references: Float32Array
     bandwidth: float
 
@@ -63,11 +67,12 @@ class Embedding:
         _, scale, directions = randomized_svd(centred[:, used], rank, n_iter=3, random_state=int(rng.integers(2**31)))
         sound = scale > 1e-6 * max(float(scale[0]), 1e-12)
         # All directions keep their own size: a ridge on them is a ridge on the n-grams.
-        directions = directions[sound].T * np.sqrt(len(block) / max(float(np.sum(scale**2)), 1e-12))
-        fitted = cls(used, directions.astype(np.float32), np.zeros((0, directions.shape[1]), np.float32), 1.0)
+        stretch = float(np.sqrt(len(block) / max(float(np.sum(scale**2)), 1e-12)))
+        directions = directions[sound].T * stretch
+        fitted = cls(used, directions.astype(np.float32), stretch, np.zeros((0, directions.shape[1]), np.float32), 1.0)
         coordinates = fitted.transform(features, block)
         references, bandwidth = _neighbourhood(coordinates, rows, rng)
-        return cls(used, fitted.directions, references, bandwidth), coordinates
+        return cls(used, fitted.directions, stretch, references, bandwidth), coordinates
 
     def transform(self, features: TitleFeatures, block: FeatureBlock) -> FloatArray:
         """Coordinates of each title, shape (n, rank)."""
@@ -86,6 +91,7 @@ class Embedding:
         return {
             "used": self.used,
             "directions": self.directions,
+            "stretch": np.array(self.stretch),
             "references": self.references,
             "bandwidth": np.array(self.bandwidth),
         }
@@ -93,7 +99,13 @@ class Embedding:
     @classmethod
     def from_state(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "Embedding":
         """Embedding from what `state` gave."""
-        return cls(arrays["used"], arrays["directions"], arrays["references"], float(arrays["bandwidth"]))
+        return cls(
+            arrays["used"],
+            arrays["directions"],
+            float(arrays["stretch"]),
+            arrays["references"],
+            float(arrays["bandwidth"]),
+        )
 
 
 def _grams(features: TitleFeatures, block: FeatureBlock) -> sp.csr_matrix:

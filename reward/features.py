@@ -24,7 +24,7 @@ IntArray = npt.NDArray[np.int64]
 
 N_BUCKETS = 1 << 16
 _SEEN_BUCKETS = 1 << 18
-_NEVER = 99.0  # place of a mention that the title does not make, behind every real place
+_NEVER = 200.0  # place of a mention that the title does not make, behind every real place
 _LAST_RANK = 12.0
 _DERIVED = (
     "share of words nothing supports",
@@ -47,17 +47,38 @@ class FeatureBlock:
         Readable numbers, shape (n, n_dense); NaN where a feature has no meaning for the item (a field it lacks).
     categories
         Codes of the category fields, -1 unknown, shape (n, n_categories).
+    row, slot, offset
+        The mentions, one entry each: title, slot (the last one for fields without a slot), column where it begins.
     words, characters
         N-grams of the slotted titles.
     """
 
     dense: Float32Array
     categories: IntArray
+    row: IntArray
+    slot: IntArray
+    offset: Float32Array
     words: Grams
     characters: Grams
 
     def __len__(self) -> int:
         return len(self.dense)
+
+
+def take(block: FeatureBlock, rows: IntArray) -> FeatureBlock:
+    """These titles of a block, by rising position."""
+    new = np.full(len(block), -1, dtype=np.int64)
+    new[rows] = np.arange(len(rows))
+    kept = new[block.row] >= 0
+    return FeatureBlock(
+        block.dense[rows],
+        block.categories[rows],
+        new[block.row[kept]],
+        block.slot[kept],
+        block.offset[kept],
+        block.words.take(rows),
+        block.characters.take(rows),
+    )
 
 
 class TitleFeatures:
@@ -152,7 +173,7 @@ class TitleFeatures:
             ]
         ).astype(np.float32)
         words, characters = word_grams(mentions.slotted), character_grams(mentions.text)
-        return FeatureBlock(dense, mentions.categories, words, characters)
+        return FeatureBlock(dense, mentions.categories, mentions.row, mentions.slot, mentions.offset, words, characters)
 
     def _never_seen(self, texts: list[str], min_known: int) -> Float32Array:
         """Share of each title's character triples that no (other) train item's titles hold; 1 for an empty title."""

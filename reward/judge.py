@@ -14,26 +14,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from .arms import Arms
-from .bayes import Posterior, fit_posterior
+from .bayes import Posterior
+from .columns import Columns, fit_columns
 from .design import Design
 from .embedding import Embedding
 from .errors import ModelError
-from .features import FeatureBlock, TitleFeatures
+from .features import TitleFeatures
 from .items import Item
-from .linear import Noise, Rows, estimate_variances
+from .linear import Noise, Rows
 from .model import click_rows
 from .persistence import damaged, read_state
 from .support import Support, pace
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 FORMAT = 1
 INFLATION = 1.3  # posterior standard deviations understate the error of a chosen model; measured in DESIGN's trials
-_MIN_ROWS = 3  # titles in which a column must differ from its commonest value to be kept
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,8 @@ class Judge:
 
     Parameters
     ----------
-    features, design, embedding
+    features, columns
         From pairs to columns.
-    kept
-        Columns of the design that vary on the judge's items.
     posterior
         Posterior of the coefficients: design columns, then embedding columns.
     level
@@ -55,9 +51,7 @@ class Judge:
     """
 
     features: TitleFeatures
-    design: Design
-    embedding: Embedding
-    kept: IntArray
+    columns: Columns
     posterior: Posterior
     level: float
     guard: Support
@@ -84,21 +78,12 @@ class Judge:
         titles = [str(title) for title in arms.title]
         features = TitleFeatures.fit(arms.items, titles, arms.item_index)
         block = features.transform(arms.arm_items, titles, logged=True)
-        design = Design.fit(features, block)
-        steps = design.matrix(block)
-        kept = _varying(steps)
-        embedding, embedded = Embedding.fit(features, block, rows, rng=rng)
-        matrix = np.column_stack([steps[:, kept].toarray(), embedded]).astype(np.float64)
-        names = [*np.array(design.groups())[kept].tolist(), *["wording"] * embedded.shape[1]]
-        groups = {name: np.flatnonzero([other == name for other in names]) for name in dict.fromkeys(names)}
-        start = _start(matrix, groups, rows, rng)
-        posterior = fit_posterior(matrix, rows, list(groups.values()), start)
+        columns, matrix = Columns.fit(features, Design.fit(features, block), block, rows, rng=rng)
+        posterior, _ = fit_columns(columns, matrix, rows)
         effect = matrix @ posterior.mean
         return cls(
             features,
-            design,
-            embedding,
-            kept,
+            columns,
             posterior,
             float(np.average(effect, weights=np.maximum(rows.trials, 1e-9))),
             Support.fit(features.names, block.dense),
@@ -112,7 +97,7 @@ class Judge:
         variance, and doubt outside the logged range.
         """
         block = self.features.transform(items, titles)
-        matrix = self._matrix(block)
+        matrix = self.columns.values(block)
         excess = self.pace * self.guard.excess(block.dense)
         parameters = INFLATION * np.sqrt(np.sum((matrix @ self.posterior.root) ** 2, axis=1))
         mean = matrix @ self.posterior.mean - self.level - excess
@@ -124,7 +109,7 @@ class Judge:
         Within a draw all rows share the coefficients; an (item, title) pair that occurs twice gets one value.
         """
         block = self.features.transform(items, titles)
-        matrix = self._matrix(block)
+        matrix = self.columns.values(block)
         noise = rng.standard_normal((n_draws, len(self.posterior.mean)))
         coefficients = self.posterior.mean + INFLATION * noise @ self.posterior.root.T
         pairs: dict[tuple[str, str], int] = {}
@@ -143,12 +128,7 @@ class Judge:
         wording as logged titles of different items are to each other.
         """
         block = self.features.transform(items, titles)
-        return np.exp(-self.guard.excess(block.dense)) * self.embedding.nearness(self.features, block)
-
-    def _matrix(self, block: FeatureBlock) -> FloatArray:
-        steps = self.design.matrix(block)[:, self.kept].toarray()
-        matrix: FloatArray = np.column_stack([steps, self.embedding.transform(self.features, block)]).astype(np.float64)
-        return matrix
+        return np.exp(-self.guard.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
 
     def save(self, folder: Path) -> None:
         """Write meta.json and arrays.npz into an existing folder."""
@@ -156,14 +136,14 @@ class Judge:
         meta = {
             "format": FORMAT,
             "features": feature_meta,
-            "design": self.design.to_json(),
+            "design": self.columns.design.to_json(),
             "variances": list(self.posterior.variances),
             "noise": [self.posterior.noise.overdispersion, self.posterior.noise.title_variance],
             "level": self.level,
             "pace": self.pace,
         }
-        arrays |= {"kept": self.kept, "mean": self.posterior.mean, "root": self.posterior.root}
-        arrays |= {f"embedding.{name}": value for name, value in self.embedding.state().items()}
+        arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
+        arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
         arrays |= {f"guard.{name}": value for name, value in self.guard.state().items()}
         with (folder / "arrays.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -180,11 +160,11 @@ class Judge:
         """
         meta, arrays = read_state(folder, FORMAT)
         try:
+            features = TitleFeatures.from_state(meta["features"], arrays)
+            embedding = Embedding.from_state(_part(arrays, "embedding."))
             return cls(
-                TitleFeatures.from_state(meta["features"], arrays),
-                Design.from_json(meta["design"]),
-                Embedding.from_state(_part(arrays, "embedding.")),
-                arrays["kept"],
+                features,
+                Columns(features, Design.from_json(meta["design"]), embedding, arrays["kept"]),
                 Posterior(
                     arrays["mean"],
                     arrays["root"],
@@ -209,22 +189,6 @@ def _usable(arms: Arms) -> Rows:
             f"{useful}. Raise --judge-share or log more titles per item."
         )
     return rows
-
-
-def _varying(steps: sp.csr_matrix) -> IntArray:
-    """Columns that are neither nearly always 0 nor nearly always 1."""
-    ones = np.asarray(steps.sum(axis=0)).ravel()
-    kept: IntArray = np.flatnonzero((ones >= _MIN_ROWS) & (ones <= steps.shape[0] - _MIN_ROWS))
-    return kept
-
-
-def _start(matrix: FloatArray, groups: dict[str, IntArray], rows: Rows, rng: np.random.Generator) -> list[float]:
-    """First variances, by moments."""
-    order = np.concatenate(list(groups.values()))
-    ends = np.cumsum([len(columns) for columns in groups.values()]).tolist()
-    slices = {name: slice(end - len(columns), end) for (name, columns), end in zip(groups.items(), ends, strict=True)}
-    found, _ = estimate_variances(sp.csr_matrix(matrix[:, order], dtype=np.float32), slices, rows, rng=rng)
-    return [max(found[name], 1e-5) for name in groups]
 
 
 def _part(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:

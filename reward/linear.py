@@ -3,17 +3,14 @@
 The model is a generalised linear mixed one: logit p_ij = a_i + x_ij' b + t_ij with a free intercept a_i for every
 item, coefficients b_g ~ N(0, v_g) by group, and what the features do not see, t_ij ~ N(0, v_t). Penalised
 quasi-likelihood (Breslow and Clayton 1993) turns it into weighted least squares on working responses, which
-conjugate gradients solve with the item intercepts projected out. Variances come from Haseman-Elston regression
-(1972): the products of residuals are regressed on the kernels of the groups, by random probes.
+conjugate gradients solve with the item intercepts projected out.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.optimize import nnls
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -190,42 +187,3 @@ def solve(
         direction = step + (new_rho / np.maximum(rho, 1e-30)).astype(np.float32) * direction
         rho = new_rho
     return b
-
-
-def estimate_variances(
-    matrix: sp.csr_matrix, groups: Mapping[str, slice], rows: Rows, *, rng: np.random.Generator, n_probes: int = 24
-) -> tuple[dict[str, float], Noise]:
-    """Prior variance of each group of columns, overdispersion, and the title variance no column explains.
-
-    Haseman-Elston regression: with y the weighted within-item residuals at zero effect and K_g the kernels,
-    E[y' K_h y] = sum_g v_g tr(K_g K_h); the traces come from random signs (Hutchinson 1990), and the variances
-    solve the moment equations by non-negative least squares.
-    """
-    state = working(rows, np.zeros(len(rows.item)))
-    centring = Centring(rows, state.information[:, None])
-    root = np.sqrt(state.information).astype(np.float32)[:, None]
-    probes = rng.choice(np.array([-1.0, 1.0], dtype=np.float32), size=(len(root), n_probes))
-    y = (centring.apply(state.response[:, None]) / root).astype(np.float32)
-    block = np.concatenate([y, probes], axis=1)
-    wide = Centring(rows, np.repeat(state.information[:, None], block.shape[1], axis=1))
-
-    def project(values: Float32Array) -> Float32Array:
-        return wide.apply(values / root) / root
-
-    centred = project(block)
-    images: list[Float32Array] = []
-    for columns in groups.values():
-        part = matrix[:, columns]
-        images.append(project(root * (part @ (part.T.tocsr() @ (root * centred)))))
-    images.append(project(root**2 * centred))  # title variance
-    images.append(centred)  # binomial noise
-    n = len(images)
-    moments = np.array([float(np.sum(y[:, 0] * image[:, 0])) for image in images])
-    traces = np.array([[float(np.sum(a[:, 1:] * b[:, 1:])) / n_probes for b in images] for a in images])
-    scale = np.sqrt(np.maximum(np.diag(traces), 1e-30))
-    system = (traces + traces.T) / 2 / np.outer(scale, scale)
-    # Counts vary at least binomially: that part is taken off before the rest is explained.
-    solution = nnls(system, (moments - traces[:, n - 1]) / scale)[0] / scale
-    names = list(groups)
-    variances = {name: max(float(solution[i]), MIN_VARIANCE) for i, name in enumerate(names)}
-    return variances, Noise(1.0 + float(solution[n - 1]), float(solution[n - 2]))

@@ -30,6 +30,7 @@ Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 _SLOT_CHARACTER = 0xE000  # private use: stands for a slot in the delexicalised text
+_PART_CHARACTER = 0xE400
 _WRONG_CHARACTER = 0xE800
 COUNTS = (
     "count: words",
@@ -39,7 +40,8 @@ COUNTS = (
     "count: claims on a field the item lacks",
     "count: generic words",
     "count: repeated words",
-    "count: fields mentioned twice",
+    "count: values mentioned",
+    "count: values repeated",
     "share of words inside mentions",
     "share of words found in the item's text",
 )
@@ -50,7 +52,7 @@ class ItemWords:
     """One item prepared for scanning: its values by first word, its words, its context."""
 
     values: dict[str, tuple[tuple[Words, int], ...]]
-    text: frozenset[str]
+    text: dict[str, int]  # word -> slot of the short value it is part of, -1 for a word of prose
     pairs: frozenset[tuple[str, str]]
     has: npt.NDArray[np.bool_]
     categories: IntArray
@@ -63,9 +65,12 @@ class Mentions:
 
     Parameters
     ----------
+    row, slot, offset
+        One entry for every mention: its title, its slot (S for a short field without a slot of its own) and the
+        column of the title it begins at (display width of the words before). A value repeated is one mention.
     position, rank
-        Index of the word where a slot's first mention begins and its rank among the title's mentions (from 0);
-        NaN where the title does not mention it. Shape (n, S).
+        Offset of a slot's first mention and its rank among the title's mentions (from 0); NaN where the title does
+        not mention the slot. Shape (n, S).
     has
         True where the item has the field, shape (n, S).
     counts
@@ -80,6 +85,9 @@ class Mentions:
         The same as one text, one private-use character a slot.
     """
 
+    row: IntArray
+    slot: IntArray
+    offset: Float32Array
     position: Float32Array
     rank: Float32Array
     has: npt.NDArray[np.bool_]
@@ -107,6 +115,7 @@ class MentionScanner:
         self._codes = {name: {v: i for i, v in enumerate(values)} for name, values in vocabulary.categories.items()}
         n = len(vocabulary.slots)
         self._slot_name = [f"<{i}>" for i in range(n + 1)]
+        self._part_name = [f"<~{i}>" for i in range(n)]
         self._wrong_name = [f"<!{i}>" for i in range(n)] + ["<!>"]
         self._cache: OrderedDict[str, tuple[Item, ItemWords]] = OrderedDict()
         self._cache_size = cache_size
@@ -133,6 +142,10 @@ class MentionScanner:
                 for sequence in spellings(value):
                     slot[sequence] = min(index, slot.get(sequence, n))
         text = stems(item.text(), MAX_FIELD_WORDS)
+        own = dict.fromkeys(text, -1)
+        for sequence, index in slot.items():
+            for word in sequence:
+                own[word] = max(index if index < n else -1, own.get(word, -1))
         categories = [
             self._codes[name].get(item.fields[name][0], -1) if item.fields.get(name) else -1
             for name in vocabulary.categories
@@ -143,7 +156,7 @@ class MentionScanner:
             numerics.append(np.nan if number is None else np.sign(number) * np.log1p(abs(number)))
         return ItemWords(
             index_claims(slot.items()),
-            frozenset(text),
+            own,
             frozenset(pairwise(text)) if is_cjk(item.text()) else frozenset(),
             np.array([bool(item.fields.get(name)) for name in vocabulary.slots], dtype=bool),
             np.array(categories, dtype=np.int64),
@@ -162,30 +175,30 @@ class MentionScanner:
             logged titles themselves, so that a word is never known only from the title it stands in.
         """
         n, n_slots = len(titles), len(self.vocabulary.slots)
-        position = np.full((n, n_slots), np.nan, dtype=np.float32)
-        rank = np.full((n, n_slots), np.nan, dtype=np.float32)
         rows: list[int] = []
         slots: list[int] = []
-        places: list[int] = []
-        ranks: list[int] = []
+        offsets: list[int] = []
         counts: list[tuple[float, ...]] = []
         slotted: list[list[str]] = []
         texts: list[str] = []
         prepared = [self.prepare(item) for item in items]
         for row, (item, title) in enumerate(zip(prepared, titles, strict=True)):
             found, count, tokens, text = self._scan_one(item, title, min_known)
-            for order, (slot, place) in enumerate(found):
+            for slot, offset in found:
                 rows.append(row)
                 slots.append(slot)
-                places.append(place)
-                ranks.append(order)
+                offsets.append(offset)
             counts.append(count)
             slotted.append(tokens)
             texts.append(text)
-        position[rows, slots] = places
-        rank[rows, slots] = ranks
         vocabulary = self.vocabulary
+        row_array, slot_array = np.array(rows, dtype=np.int64), np.array(slots, dtype=np.int64)
+        offset_array = np.array(offsets, dtype=np.float32)
+        position, rank = _first_mentions(row_array, slot_array, offset_array, n, n_slots)
         return Mentions(
+            row_array,
+            slot_array,
+            offset_array,
             position,
             rank,
             np.array([item.has for item in prepared], dtype=bool).reshape(n, n_slots),
@@ -201,32 +214,33 @@ class MentionScanner:
     ) -> tuple[list[tuple[int, int]], tuple[float, ...], list[str], str]:
         vocabulary = self.vocabulary
         generic, known, claims = vocabulary.generic, vocabulary.known, vocabulary.claims
-        n_slots = len(vocabulary.slots)
         tokens = [stem(word) for word in words(title[:MAX_TITLE_CHARACTERS])]
         n = len(tokens)
         found: list[tuple[int, int]] = []
-        seen_slots: set[int] = set()
+        said: set[Words] = set()
         out: list[str] = []
         text: list[str] = []
-        inside = supported = unsupported = unknown = wrong = absent = free = twice = 0
+        offset = inside = supported = unsupported = unknown = wrong = absent = free = twice = 0
         values, own, pairs = item.values, item.text, item.pairs
         i = 0
         while i < n:
             word = tokens[i]
             match = _match(values.get(word), tokens, i) if word in values else None
             if match is not None:
-                length, slot = match
-                if slot < n_slots:
-                    if slot in seen_slots:
-                        twice += 1
-                    else:
-                        seen_slots.add(slot)
-                        found.append((slot, i))
+                sequence, slot = match
+                length = len(sequence)
+                if sequence in said:
+                    twice += 1
+                else:
+                    said.add(sequence)
+                    found.append((slot, offset))
                 out.append(self._slot_name[slot])
                 text.append(chr(_SLOT_CHARACTER + slot))
                 inside += length
                 i += length
+                offset += _width(sequence)
                 continue
+            offset += 2 if _is_cjk_word(word) else len(word) + 1
             if word in own and (
                 not pairs
                 or not _is_cjk_word(word)
@@ -234,16 +248,24 @@ class MentionScanner:
                 or (i > 0 and (tokens[i - 1], word) in pairs)
             ):
                 supported += 1
+                part = own[word]
+                if part >= 0 and not _is_cjk_word(word):  # half of a value: the "dress" of a "wrap dress"
+                    out.append(self._part_name[part])
+                    text.append(chr(_PART_CHARACTER + part))
+                    i += 1
+                    continue
             else:
                 claim = _match(claims.get(word), tokens, i) if word in claims else None
                 if claim is not None:
-                    length, slot = claim
+                    sequence, slot = claim
+                    length = len(sequence)
                     wrong += 1
                     absent += not item.has[slot]
                     out.append(self._wrong_name[slot])
                     text.append(chr(_WRONG_CHARACTER + slot))
                     unsupported += length
                     i += length
+                    offset += _width(sequence[1:])
                     continue
                 if known.get(word, 0) < min_known:
                     unknown += 1
@@ -256,17 +278,38 @@ class MentionScanner:
             i += 1
         some = max(n, 1)
         repeated = _repeated(tokens)
-        count = (n, unsupported, unknown, wrong, absent, free, repeated, twice, inside / some, supported / some)
+        shares = inside / some, supported / some
+        count = (n, unsupported, unknown, wrong, absent, free, repeated, len(found), twice, *shares)
         return found, count, out, _join(text)
 
 
-def _match(entries: tuple[tuple[Words, int], ...] | None, tokens: list[str], place: int) -> tuple[int, int] | None:
-    """Length and slot of the longest entry that stands at ``place``."""
+def _match(entries: tuple[tuple[Words, int], ...] | None, tokens: list[str], place: int) -> tuple[Words, int] | None:
+    """The longest entry that stands at ``place``, and its slot."""
     for sequence, slot in entries or ():
         length = len(sequence)
         if length == 1 or tuple(tokens[place : place + length]) == sequence:
-            return length, slot
+            return sequence, slot
     return None
+
+
+def _first_mentions(
+    row: IntArray, slot: IntArray, offset: Float32Array, n: int, n_slots: int
+) -> tuple[Float32Array, Float32Array]:
+    """Offset and rank of each slot's first mention, NaN without one, shape (n, n_slots) each."""
+    position = np.full((n, n_slots + 1), np.nan, dtype=np.float32)
+    rank = np.full((n, n_slots + 1), np.nan, dtype=np.float32)
+    # Mentions come in title order, so an entry's distance to its title's first entry is its rank; written back to
+    # front, the first mention of a slot is the one that stays.
+    starts = np.searchsorted(row, np.arange(n))
+    order = np.arange(len(row)) - starts[row]
+    position[row[::-1], slot[::-1]] = offset[::-1]
+    rank[row[::-1], slot[::-1]] = order[::-1]
+    return position[:, :n_slots], rank[:, :n_slots]
+
+
+def _width(sequence: Words) -> int:
+    """Columns of these words with the blank after each Latin one."""
+    return sum(2 if _is_cjk_word(word) else len(word) + 1 for word in sequence)
 
 
 def _is_cjk_word(word: str) -> bool:

@@ -43,6 +43,13 @@ class Grams:
         """Text each n-gram belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
+    def take(self, rows: IntArray) -> "Grams":
+        """Grams of these texts only."""
+        counts = np.diff(self.starts)[rows]
+        place = np.repeat(self.starts[rows], counts) + np.arange(counts.sum())
+        place -= np.repeat(np.cumsum(counts) - counts, counts)
+        return Grams(self.hashes[place], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
 
 def _mix(value: UintArray) -> UintArray:
     value = value ^ (value >> np.uint32(15))

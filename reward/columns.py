@@ -1,0 +1,73 @@
+"""Columns of the dense Bayesian model: design columns that vary, and the wording's embedding, in groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .bayes import Posterior, fit_posterior
+from .design import Design
+from .embedding import Embedding
+from .features import FeatureBlock, TitleFeatures
+from .linear import Rows
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+WORDING = "wording"
+_MIN_ROWS = 3  # titles in which a column must differ from its commonest value to be kept
+_START = {"mention": 0.02, "any mention": 0.01, "fault": 0.03, "look": 0.003, WORDING: 0.003}
+_START_OTHER = 0.0005  # early mentions and deviations of categories
+
+
+@dataclass(frozen=True)
+class Columns:
+    """From feature blocks to the columns of the Bayesian model.
+
+    Parameters
+    ----------
+    features, design, embedding
+        The parts.
+    kept
+        Columns of the design that vary over the titles it was fitted on.
+    """
+
+    features: TitleFeatures
+    design: Design
+    embedding: Embedding
+    kept: IntArray
+
+    @classmethod
+    def fit(
+        cls, features: TitleFeatures, design: Design, block: FeatureBlock, rows: Rows, *, rng: np.random.Generator
+    ) -> tuple["Columns", FloatArray]:
+        """Columns for these titles and their values, shape (n, d)."""
+        steps = design.matrix(block)
+        varying = np.diff(steps.tocsc().indptr)
+        summed = np.asarray(steps.sum(axis=0)).ravel()
+        constant = (varying == len(block)) & (summed == len(block))
+        nearly_one = (varying > len(block) - _MIN_ROWS) & (summed == varying)
+        kept = np.flatnonzero((varying >= _MIN_ROWS) & ~constant & ~nearly_one)
+        embedding, embedded = Embedding.fit(features, block, rows, rng=rng)
+        return cls(features, design, embedding, kept), np.column_stack([steps[:, kept].toarray(), embedded]).astype(
+            np.float64
+        )
+
+    def values(self, block: FeatureBlock) -> FloatArray:
+        """Columns of new titles, shape (n, d)."""
+        steps = self.design.matrix(block)[:, self.kept].toarray()
+        out: FloatArray = np.column_stack([steps, self.embedding.transform(self.features, block)]).astype(np.float64)
+        return out
+
+    def groups(self) -> dict[str, IntArray]:
+        """Columns of each group."""
+        names = np.array(self.design.groups(), dtype=object)[self.kept].tolist()
+        names += [WORDING] * self.embedding.directions.shape[1]
+        return {name: np.flatnonzero([other == name for other in names]) for name in dict.fromkeys(names)}
+
+
+def fit_columns(columns: Columns, matrix: FloatArray, rows: Rows) -> tuple[Posterior, dict[str, float]]:
+    """Posterior of the coefficients and the prior variance of each group."""
+    groups = columns.groups()
+    posterior = fit_posterior(matrix, rows, list(groups.values()), [_START.get(name, _START_OTHER) for name in groups])
+    return posterior, dict(zip(groups, posterior.variances, strict=True))
