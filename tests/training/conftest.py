@@ -1,0 +1,24 @@
+"""A supervised toy policy, trained once for all tests here."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # toy.py lies beside the tests
+
+from toy import PAIRS, fresh_policy, saved
+
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.training.sft import SftSettings, fine_tune
+
+
+@pytest.fixture(scope="session")
+def sft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a policy that writes the toy shop's titles."""
+    torch.set_num_threads(1)
+    quiet_loading()
+    base = tmp_path_factory.mktemp("toy")
+    settings = SftSettings(60, 32, 32, 1e-2, None, 1000, 0)
+    return saved(fine_tune(fresh_policy(), PAIRS, settings, base / "checkpoints"), base / "sft")

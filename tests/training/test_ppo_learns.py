@@ -1,0 +1,113 @@
+"""PPO finds what is rewarded; checkpoints, resumption, PEFT and gradient accumulation do what they promise."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy import ITEMS, ppo_settings, toy_rewards
+from transformers import AutoModelForCausalLM, TrainerCallback
+
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.training.callbacks import newest_checkpoint
+from rlopt.training.ppo.learn import improve
+
+
+def share_of_new(policy: TitlePolicy) -> float:
+    titles = [title.text for titles in policy.generate(ITEMS, 4, seed=1) for title in titles]
+    return float(np.mean(["new" in title for title in titles]))
+
+
+def train(folder: Path, checkpoints: Path, steps: int, callbacks: tuple = (), **changes: object) -> TitlePolicy:
+    policy = TitlePolicy.load(folder)
+    settings = ppo_settings(steps, **changes)
+    return improve(policy, folder, ITEMS, toy_rewards(policy), settings, checkpoints, callbacks)
+
+
+def weights(policy: TitlePolicy) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
+
+
+class StopAt(TrainerCallback):
+    """Ends a run as a kill would: after a step, without a word."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def test_ppo_writes_what_is_rewarded(sft_folder: Path, tmp_path: Path) -> None:
+    before = share_of_new(TitlePolicy.load(sft_folder))
+    after = train(sft_folder, tmp_path, 30)
+    assert 0.3 < before < 0.9
+    assert share_of_new(after) > before + 0.1
+
+
+def test_a_heavy_kl_penalty_keeps_the_policy_at_home(sft_folder: Path, tmp_path: Path) -> None:
+    free = train(sft_folder, tmp_path / "free", 25)
+    held = train(sft_folder, tmp_path / "held", 25, kl_coef=5.0)
+    sft = TitlePolicy.load(sft_folder)
+
+    def kl(policy: TitlePolicy) -> float:
+        written = [titles[0] for titles in policy.generate(ITEMS, 1, seed=2)]
+        return float(policy.kl_to(sft, ITEMS, [title.token_ids for title in written]).mean())
+
+    assert kl(held) < 0.5 * kl(free)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_an_interrupted_run_ends_with_the_same_weights(sft_folder: Path, tmp_path: Path, stop: int) -> None:
+    whole = weights(train(sft_folder, tmp_path / "whole", 6))
+    with pytest.raises(KeyboardInterrupt):
+        train(sft_folder, tmp_path / "broken", 6, (StopAt(stop),))
+    resumed = weights(train(sft_folder, tmp_path / "broken", 6))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_several_epochs_and_generations_resume_equally(sft_folder: Path, tmp_path: Path) -> None:
+    changes = {"epochs": 2, "generations": 4, "kl_target": 1.0, "train_trunk": True}
+    whole = weights(train(sft_folder, tmp_path / "whole", 6, **changes))
+    with pytest.raises(KeyboardInterrupt):
+        train(sft_folder, tmp_path / "broken", 6, (StopAt(5),), **changes)
+    resumed = weights(train(sft_folder, tmp_path / "broken", 6, **changes))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_same_seed_same_weights_other_seed_others(sft_folder: Path, tmp_path: Path) -> None:
+    first, second = (weights(train(sft_folder, tmp_path / name, 3)) for name in ("a", "b"))
+    other = weights(train(sft_folder, tmp_path / "c", 3, seed=1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_accumulating_small_batches_gives_the_gradient_of_the_large_one(sft_folder: Path, tmp_path: Path) -> None:
+    large = weights(train(sft_folder, tmp_path / "large", 2))
+    small = weights(train(sft_folder, tmp_path / "small", 2, micro_batch_size=4))
+    for name in large:
+        torch.testing.assert_close(large[name], small[name], atol=2e-4, rtol=1e-3)
+
+
+def test_lora_is_merged_and_loads_without_rlopt(sft_folder: Path, tmp_path: Path) -> None:
+    trained = train(sft_folder, tmp_path / "checkpoints", 3, lora_rank=4, learning_rate=1e-2)
+    out = tmp_path / "ppo"
+    out.mkdir()
+    trained.save(out)
+    loaded = AutoModelForCausalLM.from_pretrained(out)
+    before = TitlePolicy.load(sft_folder).model.state_dict()
+    after = loaded.state_dict()
+    assert set(before) == set(after)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_half_written_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
+    for step, complete in ((2, True), (4, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "COMPLETE").touch()
+    found = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-2"
+    assert not (tmp_path / "checkpoint-4").exists()
