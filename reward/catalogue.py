@@ -1,5 +1,6 @@
 """Reads files without counts: a catalogue of items, and titles to score."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from .source import Source, open_source
 from .validate import check_texts
 
 
-def read_items(source: str | Path, columns: ColumnMapping | None = None) -> list[Item]:
+def read_items(source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()) -> list[Item]:
     """Items of a catalogue, in its order; any file with an item_id serves, logs too.
 
     Parameters
@@ -23,6 +24,9 @@ def read_items(source: str | Path, columns: ColumnMapping | None = None) -> list
         A parquet or CSV file, a glob or a folder.
     columns
         The user's column names; mapped columns that the file lacks are ignored unless they are item_id or title.
+    ignore
+        Columns that are no context of the item: those that the logs' reader left out (`LogData.dropped_columns`) or
+        filtered on, so that a model meets the fields it was fitted on.
 
     Returns
     -------
@@ -36,7 +40,7 @@ def read_items(source: str | Path, columns: ColumnMapping | None = None) -> list
         Where the file cannot be read, has no item_id column, no rows, or an empty item_id.
     """
     with open_source(source) as opened:
-        rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"))
+        rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore)
         check_texts(rows, "item_id")
         context = read_context(rows, weight="1", where="true")
         titles = _frequent_titles(rows) if rows.has("title") else {}
@@ -46,15 +50,17 @@ def read_items(source: str | Path, columns: ColumnMapping | None = None) -> list
     return [Item(item_id, context.fields.get(item_id, {}), titles.get(item_id)) for item_id in ids]
 
 
-def read_titles(source: str | Path, columns: ColumnMapping | None = None) -> tuple[list[Item], list[str], pa.Table]:
+def read_titles(
+    source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()
+) -> tuple[list[Item], list[str], pa.Table]:
     """Titles to score with the item each is for, row by row, and the file's own table.
 
     Parameters
     ----------
     source
         A parquet or CSV file, a glob or a folder.
-    columns
-        The user's column names, as in `read_items`.
+    columns, ignore
+        As in `read_items`.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def read_titles(source: str | Path, columns: ColumnMapping | None = None) -> tup
     known: dict[tuple[object, ...], Item] = {}
     with open_source(source) as opened:
         required = ("item_id", "title")
-        rows = Rows.of(opened, _without_counts(opened, columns), None, required, required)
+        rows = Rows.of(opened, _without_counts(opened, columns), None, required, required, ignore)
         check_texts(rows, *required)
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}

@@ -1,6 +1,6 @@
 """Rows of a log under their canonical names, with typed values: the SQL that every pass over the logs starts from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,11 +26,14 @@ class Rows:
         Canonical name -> the source columns it comes from (see `ColumnMapping.resolve`).
     exclude
         Rows to leave out, see `Exclude`.
+    ignore
+        Columns that are no context of the item although nothing else uses them.
     """
 
     source: Source
     sources: Mapping[str, tuple[str, ...]]
     exclude: Exclude
+    ignore: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -40,6 +43,7 @@ class Rows:
         exclude: Exclude | None,
         required: Sequence[str],
         used: Sequence[str] = tuple(CANONICAL),
+        ignore: Iterable[str] = (),
     ) -> "Rows":
         """Resolve the mapping, check the filter's columns and the types of the ``used`` canonical columns.
 
@@ -60,7 +64,7 @@ class Rows:
                     f"Its columns: {', '.join(source.columns)}."
                 )
             filters[column] = value
-        rows = cls(source, sources, filters)
+        rows = cls(source, sources, filters, frozenset(ignore))
         for name in sources:
             if name in used:
                 rows._check_type(name)
@@ -70,7 +74,7 @@ class Rows:
     def context_columns(self) -> list[str]:
         """Source columns that are context of the item: all that are not mapped or filtered on, surface and locale."""
         used = {c for name, columns in self.sources.items() if CANONICAL[name].kind != "context" for c in columns}
-        used |= set(self.exclude)
+        used |= self.ignore | set(self.exclude)
         return [c for c in self.source.columns if c not in used and c.strip().casefold() not in ALIASES]
 
     def has(self, *names: str) -> bool:

@@ -80,6 +80,12 @@ def test_items_of_a_catalogue_equal_the_items_of_the_logs(tmp_path: Path) -> Non
     assert [dict(item.fields) for item in read_titles(path)[0]] == [dict(item.fields) for item in logged]
 
 
+def test_columns_that_the_logs_reader_left_out_can_be_left_out_here(tmp_path: Path) -> None:
+    path = write_log(tmp_path / "t.parquet", {"item_id": ["1"], "title": ["a"], "user": ["u"], "brand": ["B"]})
+    assert read_items(path, ignore=["user", "absent"])[0].fields == {"brand": ("B",)}
+    assert read_titles(path, ignore={"user"})[0][0].fields == {"brand": ("B",)}
+
+
 def test_chinese_products_are_read(shared_data: Path) -> None:
     path = shared_data / "zh_products" / "title_attributes.parquet"
     items, titles, table = read_titles(path, mapped("item_id=title"))
