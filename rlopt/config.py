@@ -100,7 +100,7 @@ class EvalConfig(StageConfig):
 
     samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature: the one the policy would serve with.")
-    max_items: int = Field(2000, ge=2, description="Test items used at most (drawn by the seed).")
+    max_items: int = Field(500, ge=2, description="Test items used at most (drawn by the seed).")
     best_of: int = Field(16, ge=0, description="Rival: best of so many SFT titles by the reward; 0 leaves it out.")
     draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")

@@ -167,9 +167,9 @@ def write_titles(
 
 
 def best_by_reward(candidates: Written, items: Sequence[Item], model: RewardModel, risk_aversion: float) -> Written:
-    """Each item's candidate with the best reward, as PPO weighs it: mean minus ``risk_aversion`` spreads."""
+    """Each item's candidate with the best reward, lowered by ``risk_aversion`` spreads of its effect as PPO's is."""
     predicted = model.predict([items[i] for i in candidates.item], candidates.title)
-    value = predicted.reward - risk_aversion * predicted.reward_std
+    value = predicted.reward * np.exp(-risk_aversion * predicted.effect_std)
     order = np.lexsort((-value, candidates.item))
     first = np.r_[True, np.diff(candidates.item[order]) > 0]
     return candidates.take(order[first], "best_of")
