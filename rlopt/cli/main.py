@@ -118,6 +118,7 @@ def _prepare(session: Session) -> None:
         logging.getLogger().setLevel(logging.ERROR)
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")  # the stages have a bar of their own
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
