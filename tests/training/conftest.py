@@ -20,5 +20,5 @@ def sft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     quiet_loading()
     base = tmp_path_factory.mktemp("toy")
-    settings = SftSettings(60, 32, 32, 1e-2, None, 1000, 0)
+    settings = SftSettings(150, 32, 32, 1e-2, None, 1000, 0)
     return saved(fine_tune(fresh_policy(), PAIRS, settings, base / "checkpoints"), base / "sft")
