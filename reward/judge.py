@@ -150,7 +150,7 @@ class Judge:
         (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "Judge":
+    def load(cls, folder: str | Path) -> "Judge":
         """Judge written by `save`.
 
         Raises

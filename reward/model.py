@@ -221,7 +221,7 @@ class RewardModel:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> "RewardModel":
+    def load(cls, folder: str | Path) -> "RewardModel":
         """Model written by `save`.
 
         Raises

@@ -40,7 +40,7 @@ def save_model(
     (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
 
-def load_model(folder: Path) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
+def load_model(folder: str | Path) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
     """Features, outcomes and settings written by `save_model`.
 
     Raises
@@ -49,6 +49,7 @@ def load_model(folder: Path) -> tuple[TitleFeatures, dict[str, Outcome], dict[st
         If the folder holds no model, a damaged one, or one of another format.
     """
     meta, arrays = read_state(folder, FORMAT)
+    folder = Path(folder)
     try:
         features = TitleFeatures.from_state(meta["features"], arrays)
         outcomes = {name: _outcome(name, data, arrays, features, folder) for name, data in meta["outcomes"].items()}
@@ -57,7 +58,7 @@ def load_model(folder: Path) -> tuple[TitleFeatures, dict[str, Outcome], dict[st
         raise ModelError(damaged(folder, error)) from error
 
 
-def read_state(folder: Path, expected_format: int) -> tuple[dict[str, Any], Arrays]:
+def read_state(folder: str | Path, expected_format: int) -> tuple[dict[str, Any], Arrays]:
     """meta.json and arrays.npz of a model folder.
 
     Raises
@@ -65,6 +66,7 @@ def read_state(folder: Path, expected_format: int) -> tuple[dict[str, Any], Arra
     ModelError
         If either is missing, damaged, or of another format.
     """
+    folder = Path(folder)
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         with np.load(folder / "arrays.npz", allow_pickle=False) as file:
@@ -81,7 +83,7 @@ def read_state(folder: Path, expected_format: int) -> tuple[dict[str, Any], Arra
     return meta, arrays
 
 
-def damaged(folder: Path, error: Exception) -> str:
+def damaged(folder: str | Path, error: Exception) -> str:
     """Message for a model folder that cannot be read."""
     return f"the model in {folder} is damaged ({type(error).__name__}: {error}). Run rlopt fit-reward again."
 
@@ -91,6 +93,7 @@ def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
     meta = {
         "members": len(outcome.members),
         "design": outcome.basis.design.to_json(),
+        "level": outcome.basis.level,
         "noise": [outcome.basis.noise.overdispersion, outcome.basis.noise.title_variance],
         "slope": outcome.slope,
         "spread": [outcome.spread.scale, outcome.spread.rest],
@@ -100,7 +103,7 @@ def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
         "context": context_meta,
         "known": sorted(outcome.known, key=outcome.known.__getitem__),
     }
-    arrays: Arrays = {"variance": outcome.basis.variance, "intercepts": outcome.intercepts}
+    arrays: Arrays = {"coefficients": outcome.basis.coefficients, "intercepts": outcome.intercepts}
     arrays |= {f"context.{name}": value for name, value in context.items()}
     arrays |= {f"guard.{name}": value for name, value in outcome.guard.state().items()}
     return meta, arrays
@@ -108,7 +111,13 @@ def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
 
 def _outcome(name: str, meta: Mapping[str, Any], arrays: Arrays, features: TitleFeatures, folder: Path) -> Outcome:
     own = {key[len(name) + 1 :]: value for key, value in arrays.items() if key.startswith(f"{name}/")}
-    basis = Basis(features, Design.from_json(meta["design"]), own["variance"], Noise(*map(float, meta["noise"])))
+    basis = Basis(
+        features,
+        Design.from_json(meta["design"]),
+        own["coefficients"],
+        float(meta["level"]),
+        Noise(*map(float, meta["noise"])),
+    )
     return Outcome(
         basis,
         tuple(load_member(folder / f"{name}-{k}.npz") for k in range(int(meta["members"]))),
