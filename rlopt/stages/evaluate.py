@@ -1,5 +1,6 @@
 """``rlopt offline-eval``: what the PPO policy would have earned, on items nothing was trained on."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,7 @@ def evaluate(run: Run, config: EvalConfig | None = None, *, truth: Truth | None 
         with run.replacing("eval") as folder:
             write_outputs(folder, report, judged, test, run.metrics("ppo").rows())
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["sft"].value)
+    shutil.rmtree(run / "checkpoints" / "offline-eval", ignore_errors=True)
     return EvaluationResult(run / "eval", report)
 
 

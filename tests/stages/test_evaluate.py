@@ -179,10 +179,12 @@ def test_an_interrupted_evaluation_goes_on(
     with pytest.raises(KeyboardInterrupt):
         evaluate(run, CONFIG)
     assert not (run / "eval").exists()
+    assert list((run / "checkpoints" / "offline-eval").rglob("*.jsonl"))
     written = len(policies["ppo"].calls), len(policies["sft"].calls)
     evaluate(run, CONFIG)
     assert len(policies["ppo"].calls) == written[0]  # nothing is written twice
     assert len(policies["sft"].calls) == 2
+    assert not (run / "checkpoints" / "offline-eval").exists()
     uninterrupted = evaluate(make_run(tmp_path / "other", arms), CONFIG).folder
     assert pq.read_table(run / "eval" / "titles.parquet").equals(pq.read_table(uninterrupted / "titles.parquet"))
 
