@@ -76,3 +76,39 @@ def folder_hash(folder: Path) -> str:
 def tree_hash() -> Callable[[Path], str]:
     """Hash of all names and contents in a folder; equal hashes mean an untouched folder."""
     return folder_hash
+
+
+def quick_preset(folder: Path) -> Path:
+    """A preset with which the whole chain runs in seconds: it works, and learns next to nothing."""
+    path = folder / "preset.yaml"
+    path.write_text(
+        "reward: {members: 1}\n"
+        "sft: {steps: 40, batch_size: 32}\n"
+        "ppo: {steps: 3, batch_size: 16, critic_warmup: 1, save_every: 2}\n"
+        "eval: {samples: 1, best_of: 2, draws: 100}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="session", params=["en", "zh"])
+def simulated_logs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Logs of a small simulated shop, one row an arm, with items and market beside them."""
+    from rlopt.config import SimulateConfig
+    from rlopt.stages.simulate import simulate
+
+    out = tmp_path_factory.mktemp(f"shop-{request.param}") / "logs.parquet"
+    simulate(out, SimulateConfig(items=100, impressions=1_000_000, locale=request.param, rows="arms"))
+    return out
+
+
+@pytest.fixture(scope="session")
+def fitted_run(simulated_logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a finished fit-reward on `simulated_logs`; copy it before changing it."""
+    from rlopt.cli.main import run
+
+    folder = tmp_path_factory.mktemp("fitted")
+    preset = quick_preset(folder)
+    arguments = ["fit-reward", str(simulated_logs), "--run", str(folder / "run"), "--config", str(preset)]
+    assert run(arguments) == 0
+    return folder / "run"

@@ -17,9 +17,10 @@ from rlopt.stages.simulate import simulate
 from rlopt.stages.truth import market_of, true_faithfulness, truth_of
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-ITEMS = 5000
-IMPRESSIONS = 4_000_000
-PPO_STEPS = 500
+SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
+SFT: dict[str, Any] = {}
+PPO: dict[str, Any] = {"steps": 500}
+EVAL: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,13 @@ def demo(
         PPO updates.
     """
     run = Run.open(run_path, create=True) if run_path is not None else _free_run(f"demo-{locale}-{seed}")
-    logs = _simulated_logs(run, SimulateConfig(items=ITEMS, impressions=IMPRESSIONS, locale=locale, seed=seed))
+    logs = _simulated_logs(run, SimulateConfig(**SHOP, locale=locale, seed=seed))
     fit_reward(run, logs, RewardConfig(seed=seed))
-    if not run.current("sft", sft := SftConfig(seed=seed)):
+    if not run.current("sft", sft := SftConfig(**SFT, seed=seed)):
         train_sft(run, sft)
-    if not run.current("ppo", ppo := PpoConfig(seed=seed, steps=steps or PPO_STEPS)):
+    if not run.current("ppo", ppo := PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed)):
         train_ppo(run, ppo)
-    if not run.current("offline-eval", evaluation := EvalConfig(seed=seed)):
+    if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
         evaluate(run, evaluation, truth=truth_of(run))
     return _result(run)
 

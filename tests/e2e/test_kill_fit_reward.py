@@ -1,10 +1,5 @@
 """kill -9 during fit-reward: the same command continues, and ends with the model an undisturbed run ends with."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +7,7 @@ import pytest
 
 from rlopt.run import Run
 from tests.conftest import Outcome
+from tests.e2e.killing import kill_when
 
 Rlopt = Callable[..., Outcome]
 TreeHash = Callable[[Path], str]
@@ -35,20 +31,6 @@ def undisturbed(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     assert run(["fit-reward", str(logs), "--run", str(folder), "--members", str(MEMBERS)]) == 0
     return folder
-
-
-def kill_when(condition: Callable[[], bool], *arguments: object) -> None:
-    """Start the command and kill it with signal 9 as soon as ``condition`` holds."""
-    command = [sys.executable, "-m", "rlopt", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
-    deadline = time.monotonic() + 100
-    while not condition():
-        assert process.poll() is None, f"ended before it could be killed: {process.communicate()[1].decode()}"
-        assert time.monotonic() < deadline, "never came to the moment at which it should be killed"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("moment", ["findings.json", "members/click-0.npz", "members/click-2.npz"])

@@ -1,0 +1,141 @@
+"""The three commands, chained with no other flag, in English and Chinese; then score and generate, and the demo."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Outcome
+
+Rlopt = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def finished_run(fitted_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """fit-reward, ppo and offline-eval, by the real commands."""
+    from rlopt.cli.main import run
+
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    shutil.copytree(fitted_run, folder)
+    assert run(["ppo", "--run", str(folder)]) == 0
+    assert run(["offline-eval", "--run", str(folder)]) == 0
+    return folder
+
+
+def test_the_run_directory_is_laid_out_as_promised(finished_run: Path) -> None:
+    for name in (
+        "manifest.json",
+        "reward/README.md",
+        "judge/meta.json",
+        "sft/model.safetensors",
+        "ppo/model.safetensors",
+        "ppo/config.json",
+        "eval/report.html",
+        "eval/report.json",
+        "eval/titles.parquet",
+        "metrics/sft.jsonl",
+        "metrics/ppo.jsonl",
+    ):
+        assert (finished_run / name).is_file(), name
+    models = [path for part in ("reward", "judge", "sft", "ppo") for path in (finished_run / part).rglob("*")]
+    assert not [path for path in models if path.suffix in {".pkl", ".pickle", ".joblib", ".pt", ".bin"}]
+
+
+def test_the_preset_given_to_fit_reward_rules_the_later_stages(finished_run: Path) -> None:
+    from rlopt.run import Run
+
+    run = Run.open(finished_run)
+    assert run.record("sft")["config"]["steps"] == 40
+    assert run.record("ppo")["config"]["steps"] == 3
+    assert run.record("offline-eval")["config"]["draws"] == 100
+
+
+def test_offline_eval_shows_the_truth_of_simulated_logs(finished_run: Path, rlopt: Rlopt) -> None:
+    outcome = rlopt("offline-eval", "--run", finished_run, "--json")
+    assert outcome.code == 0
+    found = outcome.json
+    assert found["verdict"] in {"launch", "hold", "insufficient-evidence"}
+    assert found["low"] <= found["estimated_lift"] <= found["high"]
+    assert -1 < found["true_lift"] < 1
+    assert found["reasons"]
+
+
+def test_score_adds_its_columns_and_keeps_the_rest(finished_run: Path, rlopt: Rlopt, tmp_path: Path) -> None:
+    written = pq.read_table(finished_run / "eval" / "titles.parquet")
+    titles = tmp_path / "titles.parquet"
+    pq.write_table(written.filter(pc.field("title") != ""), titles)
+    outcome = rlopt("score", titles, "-o", tmp_path / "scored.parquet", "--run", finished_run, "--json")
+    assert outcome.code == 0
+    before, after = pq.read_table(titles), pq.read_table(tmp_path / "scored.parquet")
+    assert outcome.json["titles"] == len(before) == len(after)
+    assert after["title"].to_pylist() == before["title"].to_pylist()
+    for name in ("p_click", "p_conversion", "reward", "reward_std"):
+        assert np.isfinite(after[name].to_numpy()).all()
+    assert ((after["p_click"].to_numpy() > 0) & (after["p_click"].to_numpy() < 1)).all()
+
+
+def test_generate_writes_titles_for_the_catalogue(
+    finished_run: Path, simulated_logs: Path, rlopt: Rlopt, tmp_path: Path
+) -> None:
+    items = simulated_logs.with_name("logs.items.parquet")
+    outcome = rlopt("generate", items, "-o", tmp_path / "out.csv", "--n", 2, "--run", finished_run, "--json")
+    assert outcome.code == 0
+    assert outcome.json["titles"] == 2 * outcome.json["items"] == 200
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith('"item_id","title","log_prob"')
+
+
+def test_a_refit_makes_the_policies_outdated(
+    finished_run: Path, simulated_logs: Path, rlopt: Rlopt, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run)
+    assert rlopt("fit-reward", simulated_logs, "--run", run, "--seed", 1, "--members", 1).code == 0
+    outcome = rlopt("offline-eval", "--run", run)
+    assert outcome.code == 1
+    assert "was done before 'fit-reward' changed. Run it again: rlopt sft" in outcome.err
+
+
+def test_no_test_items_no_verdict(simulated_logs: Path, rlopt: Rlopt, tmp_path: Path) -> None:
+    from rlopt.errors import EvaluationError
+    from rlopt.run import Run
+    from rlopt.stages.evaluate import check_splits
+
+    run = tmp_path / "run"
+    shares = ("--judge-share", 0, "--test-share", 0, "--members", 1)
+    outcome = rlopt("fit-reward", simulated_logs, "--run", run, *shares)
+    assert outcome.code == 0
+    assert "No item was held out" in outcome.out
+    with pytest.raises(EvaluationError, match="judge-share 0"):
+        check_splits(Run.open(run).splits())
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_the_demo_gives_its_keys_and_continues(
+    locale: str, rlopt: Rlopt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlopt.stages import demo
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "SHOP", {"items": 120, "impressions": 200_000})
+    monkeypatch.setattr(demo, "SFT", {"steps": 20})
+    monkeypatch.setattr(demo, "EVAL", {"samples": 1, "best_of": 2, "draws": 100})
+    arguments = ("demo", "--locale", locale, "--seed", 1, "--steps", 3)
+    outcome = rlopt(*arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    found = outcome.json
+    promised = ("estimated_lift", "low", "high", "true_lift", "true_lift_over_logged", "faithfulness", "kl")
+    assert found.keys() >= {*promised, "verdict", "seconds"}
+    assert found["verdict"] in {"launch", "hold", "insufficient-evidence"}
+    assert list(found["seconds"]) == ["simulate", "fit-reward", "sft", "ppo", "offline-eval"]
+    assert 0 <= found["faithfulness"] <= 1
+    run = tmp_path / "runs" / f"demo-{locale}-1"
+    assert run.is_dir()
+
+    again = rlopt(*arguments, "--run", run)  # finished: shows the same, does nothing
+    assert again.code == 0
+    assert "Verdict" in again.out
+    assert "PPO  " not in again.err
