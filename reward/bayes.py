@@ -186,7 +186,7 @@ def _update_variances(system: Normal, groups: Sequence[IntArray], variances: Flo
 def _title_variance(rows: Rows, state: Working, effect: FloatArray, noise: Noise, determined: float) -> float:
     """Title variance at which the weighted squared residuals equal their degrees of freedom."""
     valid = state.information > 1e-9
-    freedom = valid.sum() - len(np.unique(rows.item[valid])) - determined
+    freedom = float(valid.sum()) - len(np.unique(rows.item[valid])) - determined
     if freedom <= 0:
         return 0.0
     residual = (state.response - effect)[:, None]

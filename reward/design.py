@@ -68,8 +68,10 @@ class MentionTerm:
     ----------
     edges
         Rising offsets; a mention before edge b counts in column b, so early mentions add up over the edges.
-    n_slots
-        Slots with columns of their own, 1 where all count together.
+    by
+        "any": all mentions count together; "slot", "value": each slot or frequent value has columns of its own.
+    n_kinds
+        Number of slots or values, 1 where all count together.
     n_values
         As in `Term`.
     group
@@ -77,14 +79,15 @@ class MentionTerm:
     """
 
     edges: tuple[float, ...]
-    n_slots: int
+    by: str
+    n_kinds: int
     n_values: int
     group: str
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return (1 + len(self.edges)) * self.n_slots * self.n_values
+        return (1 + len(self.edges)) * self.n_kinds * self.n_values
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,12 @@ class Design:
         n_slots = len(features.vocabulary.slots) + 1
         if len(block.offset):
             edges = _edges(block.offset, _PLACE_EDGES)
-            mentions.append(MentionTerm(edges, 1, 1, "any mention"))
-            mentions.append(MentionTerm(edges, n_slots, 1, "mention"))
+            mentions.append(MentionTerm(edges, "any", 1, 1, "any mention"))
+            mentions.append(MentionTerm(edges, "slot", n_slots, 1, "mention"))
+            if features.vocabulary.values:
+                mentions.append(MentionTerm((), "value", len(features.vocabulary.values), 1, "value"))
             if n_values:
-                mentions.append(MentionTerm(edges, n_slots, n_values, "mention by category"))
+                mentions.append(MentionTerm(edges, "slot", n_slots, n_values, "mention by category"))
         return cls(tuple(terms), tuple(mentions))
 
     @property
@@ -128,7 +133,7 @@ class Design:
         """Group of each column, length ``width``."""
         names = [term.group for term in self.terms for _ in range(term.width)]
         for mention in self.mentions:
-            slots = mention.n_slots * mention.n_values
+            slots = mention.n_kinds * mention.n_values
             names += ([mention.group] + [f"{mention.group} early"] * len(mention.edges)) * slots
         return names
 
@@ -219,8 +224,8 @@ def _codes(term: Term, block: FeatureBlock) -> tuple[IntArray, IntArray]:
 def _mentioned(term: MentionTerm, block: FeatureBlock) -> tuple[IntArray, IntArray, IntArray]:
     """Title, first column and number of edges it stands before, of each mention that has columns in this term."""
     early = len(term.edges) - np.searchsorted(np.asarray(term.edges), block.offset, side="right")
-    slot = np.zeros_like(block.slot) if term.n_slots == 1 else block.slot
-    value = np.zeros_like(slot) if term.n_values == 1 else block.categories[block.row, 0]
-    kept = value >= 0
-    first = (value * term.n_slots + slot) * (1 + len(term.edges))
+    kind = {"any": np.zeros_like(block.slot), "slot": block.slot, "value": block.value}[term.by]
+    value = np.zeros_like(kind) if term.n_values == 1 else block.categories[block.row, 0]
+    kept = (value >= 0) & (kind >= 0)
+    first = (value * term.n_kinds + kind) * (1 + len(term.edges))
     return block.row[kept], first[kept], early[kept]

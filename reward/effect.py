@@ -1,8 +1,7 @@
 """The title effect: a within-item ridge on wording and mentions, and trees on what it leaves over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -20,12 +19,12 @@ Float32Array = npt.NDArray[np.float32]
 
 N_FOLDS = 5
 NEWTON_STEPS = 2
-_PRIOR_ITEMS = 2000  # more would sharpen the prior variances no further, and cost minutes
+_PRIOR_ITEMS = 1200  # more would sharpen the prior variances no further, and cost minutes
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Everything the members of an ensemble share: features, columns and prior variances.
+    """Everything the members of an ensemble share: features, columns and the linear model of all items.
 
     Parameters
     ----------
@@ -33,20 +32,19 @@ class Basis:
         The fitted transformer.
     design
         Step columns of the dense features.
-    variance
-        Prior variance of each column (steps, then word buckets, then character buckets).
+    coefficients
+        The linear model fitted on all train items, shape (n_columns,).
+    level
+        Its average score of the train titles, which is taken off.
     noise
         Overdispersion and unexplained title variance.
     """
 
     features: TitleFeatures
     design: Design
-    variance: Float32Array
+    coefficients: Float32Array
+    level: float
     noise: Noise
-
-    def matrix(self, block: FeatureBlock) -> sp.csr_matrix:
-        """All columns of the linear model, shape (n, n_columns)."""
-        return _matrix(self.features, self.design, block)
 
     def linear_scores(self, block: FeatureBlock, coefficients: Float32Array) -> FloatArray:
         """``matrix(block) @ coefficients`` without the matrix, shape (n, k)."""
@@ -93,7 +91,9 @@ class TrainingSet:
     rows
         Counts.
     matrix
-        Columns of the linear model, shape (n, n_columns).
+        Columns of the linear model (steps, then word buckets, then character buckets), shape (n, n_columns).
+    variance
+        Prior variance of each column.
     fold_score
         Linear score of each arm from a fit without its item, shape (n,).
     data
@@ -103,6 +103,7 @@ class TrainingSet:
     basis: Basis
     rows: Rows
     matrix: sp.csr_matrix
+    variance: Float32Array
     fold_score: FloatArray
     data: lgb.Dataset
 
@@ -114,18 +115,18 @@ class Member:
     Parameters
     ----------
     coefficients
-        Linear model, shape (n_columns,).
-    booster
-        Trees.
+        Linear model of the member's sample, shape (n_columns,).
     level
-        Average score of the train titles, which is taken off.
+        Its average score of the train titles.
+    booster
+        Trees on what a linear model fitted without the item leaves over.
     item_weight
         Times each train item was in the member's sample, shape (n_items,).
     """
 
     coefficients: Float32Array
-    booster: lgb.Booster
     level: float
+    booster: lgb.Booster
     item_weight: FloatArray
 
 
@@ -135,15 +136,21 @@ def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: n
     design = Design.fit(features, block)
     matrix = _matrix(features, design, block)
     variance, noise = _prior(features, design, block, rows, rng)
-    basis = Basis(features, design, variance, noise)
     fold = rng.permutation(rows.n_items) % N_FOLDS
-    kept = (fold[rows.item][:, None] != np.arange(N_FOLDS)).astype(np.float64)
-    coefficients = fit_linear(basis, matrix, rows, kept)
-    fold_score = (matrix @ coefficients)[np.arange(len(rows.item)), fold[rows.item]].astype(np.float64)
+    # The last weighting leaves nothing out.
+    kept = (fold[rows.item][:, None] != np.arange(N_FOLDS + 1)).astype(np.float64)
+    coefficients = fit_linear(matrix, variance, noise, rows, kept)
+    scores = np.asarray(matrix @ coefficients, dtype=np.float64)
+    fold_score = scores[np.arange(len(rows.item)), fold[rows.item]]
+    basis = Basis(features, design, coefficients[:, -1].copy(), _average(scores[:, -1], rows), noise)
     data = boosting.dataset(
         basis.table(block, fold_score), basis.table_names, basis.categorical, int(rng.integers(2**31))
     )
-    return TrainingSet(basis, rows, matrix, fold_score, data)
+    return TrainingSet(basis, rows, matrix, variance, fold_score, data)
+
+
+def _average(scores: FloatArray, rows: Rows) -> float:
+    return float(np.average(scores, weights=np.maximum(rows.trials, 1e-9)))
 
 
 def _prior(
@@ -163,15 +170,17 @@ def _prior(
     return np.array([*steps, *[wording] * n_grams], dtype=np.float32), posterior.noise
 
 
-def fit_linear(basis: Basis, matrix: sp.csr_matrix, rows: Rows, sample: FloatArray) -> Float32Array:
+def fit_linear(
+    matrix: sp.csr_matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray
+) -> Float32Array:
     """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k)."""
     effect = np.zeros(sample.shape)
     coefficients: Float32Array = np.zeros((matrix.shape[1], sample.shape[1]), dtype=np.float32)
     for _ in range(NEWTON_STEPS):
         states = [working(rows, effect[:, j]) for j in range(sample.shape[1])]
-        weights = np.column_stack([s.weight(basis.noise) for s in states]) * sample
+        weights = np.column_stack([s.weight(noise) for s in states]) * sample
         response = np.column_stack([s.response for s in states])
-        coefficients = solve(matrix, Centring(rows, weights), weights, response, basis.variance)
+        coefficients = solve(matrix, Centring(rows, weights), weights, response, variance)
         effect = np.clip(matrix @ coefficients, -5.0, 5.0).astype(np.float64)
     return coefficients
 
@@ -181,7 +190,7 @@ def fit_member(training: TrainingSet, *, seed: np.random.SeedSequence, threads: 
     rng = np.random.default_rng(seed)
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
-    coefficients = fit_linear(basis, training.matrix, rows, drawn[rows.item][:, None])[:, 0]
+    coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, drawn[rows.item][:, None])[:, 0]
     booster = boosting.fit_trees(
         training.data,
         rows,
@@ -191,25 +200,35 @@ def fit_member(training: TrainingSet, *, seed: np.random.SeedSequence, threads: 
         seed=int(rng.integers(2**31)),
         threads=threads,
     )
-    level = float(np.average(training.matrix @ coefficients, weights=np.maximum(rows.trials, 1e-9)))
-    return Member(coefficients, booster, level, drawn)
+    level = _average(training.matrix @ coefficients, rows)
+    return Member(coefficients, level, booster, drawn)
 
 
-def predict_members(basis: Basis, members: Sequence[Member], block: FeatureBlock, *, threads: int) -> FloatArray:
-    """Title effect by each member, shape (n, n_members), in log-odds around the level of the train titles."""
+def predict_effect(
+    basis: Basis, members: Sequence[Member], block: FeatureBlock, *, threads: int
+) -> tuple[FloatArray, FloatArray]:
+    """Title effect in log-odds around the level of the train titles.
+
+    Returns
+    -------
+    The linear model of all items plus the members' average trees (n,); and each member's own linear model plus its
+    trees (n, n_members), whose spread tells how sure the first is.
+    """
     if not len(block):
-        return np.zeros((0, len(members)))
-    linear = basis.linear_scores(block, np.column_stack([m.coefficients for m in members]))
-    out = np.empty(linear.shape)
-    table = basis.table(block, linear[:, 0])
-    for j, member in enumerate(members):
-        table[:, -1] = linear[:, j]
-        trees = member.booster.predict(
-            table, raw_score=True, num_threads=threads, num_iteration=member.booster.best_iteration
+        return np.zeros(0), np.zeros((0, len(members)))
+    coefficients = np.column_stack([basis.coefficients, *(member.coefficients for member in members)])
+    linear = basis.linear_scores(block, coefficients)
+    trees = predict_trees(members, basis.table(block, linear[:, 0]), threads=threads)
+    levels = np.array([member.level for member in members])
+    return linear[:, 0] - basis.level + trees.mean(axis=1), linear[:, 1:] - levels + trees
+
+
+def predict_trees(members: Sequence[Member], table: Float32Array, *, threads: int) -> FloatArray:
+    """Output of each member's trees, shape (n, n_members)."""
+    out = [
+        member.booster.predict(
+            table, raw_score=True, num_threads=threads, num_iteration=max(member.booster.best_iteration, 0) or None
         )
-        out[:, j] = linear[:, j] - member.level + trees
-    return out
-
-
-ProgressCallback = Callable[[str, float], None]
-State = tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]
+        for member in members
+    ]
+    return np.column_stack(out).astype(np.float64)

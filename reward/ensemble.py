@@ -71,8 +71,8 @@ def load_member(path: Path) -> Member:
             coefficients = np.zeros(int(arrays["n_columns"]), dtype=np.float32)
             coefficients[arrays["used"]] = arrays["value"]
             booster = lgb.Booster(model_str=arrays["trees"].tobytes().decode("utf-8"))
-            return Member(coefficients, booster, float(arrays["level"]), arrays["item_weight"])
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile, lgb.basic.LightGBMError) as error:
+            return Member(coefficients, float(arrays["level"]), booster, arrays["item_weight"])
+    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile, lgb.basic.LightGBMError) as error:
         raise ModelError(
             f"{path} is not a readable model member ({error}). Delete the folder and run rlopt fit-reward again."
         ) from error
@@ -84,4 +84,5 @@ def _text(booster: lgb.Booster) -> str:
 
 def _as_saved(member: Member) -> Member:
     """The member as it would come back from disk, so that a continued fit equals an uninterrupted one."""
-    return Member(member.coefficients, lgb.Booster(model_str=_text(member.booster)), member.level, member.item_weight)
+    booster = lgb.Booster(model_str=_text(member.booster))
+    return Member(member.coefficients, member.level, booster, member.item_weight)

@@ -47,8 +47,9 @@ class FeatureBlock:
         Readable numbers, shape (n, n_dense); NaN where a feature has no meaning for the item (a field it lacks).
     categories
         Codes of the category fields, -1 unknown, shape (n, n_categories).
-    row, slot, offset
-        The mentions, one entry each: title, slot (the last one for fields without a slot), column where it begins.
+    row, slot, offset, value
+        The mentions, one entry each: title, slot (the last one for fields without a slot), column where it begins,
+        value (-1 for a rare one).
     words, characters
         N-grams of the slotted titles.
     """
@@ -58,6 +59,7 @@ class FeatureBlock:
     row: IntArray
     slot: IntArray
     offset: Float32Array
+    value: IntArray
     words: Grams
     characters: Grams
 
@@ -76,6 +78,7 @@ def take(block: FeatureBlock, rows: IntArray) -> FeatureBlock:
         new[block.row[kept]],
         block.slot[kept],
         block.offset[kept],
+        block.value[kept],
         block.words.take(rows),
         block.characters.take(rows),
     )
@@ -173,7 +176,9 @@ class TitleFeatures:
             ]
         ).astype(np.float32)
         words, characters = word_grams(mentions.slotted), character_grams(mentions.text)
-        return FeatureBlock(dense, mentions.categories, mentions.row, mentions.slot, mentions.offset, words, characters)
+        return FeatureBlock(
+            dense, mentions.categories, mentions.row, mentions.slot, mentions.offset, mentions.value, words, characters
+        )
 
     def _never_seen(self, texts: list[str], min_known: int) -> Float32Array:
         """Share of each title's character triples that no (other) train item's titles hold; 1 for an empty title."""

@@ -21,6 +21,7 @@ from .vocabulary import (
     Words,
     as_number,
     index_claims,
+    is_cjk_word,
     spellings,
     stem,
     stems,
@@ -65,9 +66,10 @@ class Mentions:
 
     Parameters
     ----------
-    row, slot, offset
-        One entry for every mention: its title, its slot (S for a short field without a slot of its own) and the
-        column of the title it begins at (display width of the words before). A value repeated is one mention.
+    row, slot, offset, value
+        One entry for every mention: its title, its slot (S for a short field without a slot of its own), the column
+        of the title it begins at (display width of the words before) and its place in ``Vocabulary.values`` (-1 for
+        a rare value). A value repeated is one mention.
     position, rank
         Offset of a slot's first mention and its rank among the title's mentions (from 0); NaN where the title does
         not mention the slot. Shape (n, S).
@@ -88,6 +90,7 @@ class Mentions:
     row: IntArray
     slot: IntArray
     offset: Float32Array
+    value: IntArray
     position: Float32Array
     rank: Float32Array
     has: npt.NDArray[np.bool_]
@@ -112,6 +115,7 @@ class MentionScanner:
     def __init__(self, vocabulary: Vocabulary, cache_size: int = 20_000) -> None:
         self.vocabulary = vocabulary
         self._slot_of = {name: i for i, name in enumerate(vocabulary.slots)}
+        self._value_of = {key: i for i, key in enumerate(vocabulary.values)}
         self._codes = {name: {v: i for i, v in enumerate(values)} for name, values in vocabulary.categories.items()}
         n = len(vocabulary.slots)
         self._slot_name = [f"<{i}>" for i in range(n + 1)]
@@ -178,16 +182,18 @@ class MentionScanner:
         rows: list[int] = []
         slots: list[int] = []
         offsets: list[int] = []
+        values: list[int] = []
         counts: list[tuple[float, ...]] = []
         slotted: list[list[str]] = []
         texts: list[str] = []
         prepared = [self.prepare(item) for item in items]
         for row, (item, title) in enumerate(zip(prepared, titles, strict=True)):
             found, count, tokens, text = self._scan_one(item, title, min_known)
-            for slot, offset in found:
+            for slot, offset, value in found:
                 rows.append(row)
                 slots.append(slot)
                 offsets.append(offset)
+                values.append(value)
             counts.append(count)
             slotted.append(tokens)
             texts.append(text)
@@ -199,6 +205,7 @@ class MentionScanner:
             row_array,
             slot_array,
             offset_array,
+            np.array(values, dtype=np.int64),
             position,
             rank,
             np.array([item.has for item in prepared], dtype=bool).reshape(n, n_slots),
@@ -211,45 +218,47 @@ class MentionScanner:
 
     def _scan_one(
         self, item: ItemWords, title: str, min_known: int
-    ) -> tuple[list[tuple[int, int]], tuple[float, ...], list[str], str]:
+    ) -> tuple[list[tuple[int, int, int]], tuple[float, ...], list[str], str]:
+        """Mentions (slot, offset, value), counts, slotted words and slotted text of one title."""
         vocabulary = self.vocabulary
         generic, known, claims = vocabulary.generic, vocabulary.known, vocabulary.claims
         tokens = [stem(word) for word in words(title[:MAX_TITLE_CHARACTERS])]
         n = len(tokens)
-        found: list[tuple[int, int]] = []
+        found: list[tuple[int, int, int]] = []
         said: set[Words] = set()
         out: list[str] = []
         text: list[str] = []
         offset = inside = supported = unsupported = unknown = wrong = absent = free = twice = 0
         values, own, pairs = item.values, item.text, item.pairs
+        loose = ""  # the CJK character before, where nothing accounts for it
         i = 0
         while i < n:
             word = tokens[i]
             match = _match(values.get(word), tokens, i) if word in values else None
             if match is not None:
                 sequence, slot = match
-                length = len(sequence)
                 if sequence in said:
                     twice += 1
                 else:
                     said.add(sequence)
-                    found.append((slot, offset))
+                    found.append((slot, offset, self._value_of.get((slot, sequence), -1)))
                 out.append(self._slot_name[slot])
                 text.append(chr(_SLOT_CHARACTER + slot))
-                inside += length
-                i += length
+                inside += len(sequence)
+                i += len(sequence)
                 offset += _width(sequence)
+                loose = ""
                 continue
-            offset += 2 if _is_cjk_word(word) else len(word) + 1
+            cjk = is_cjk_word(word)
+            offset += 2 if cjk else len(word) + 1
+            after = tokens[i + 1] if i + 1 < n else ""
             if word in own and (
-                not pairs
-                or not _is_cjk_word(word)
-                or (i + 1 < n and (word, tokens[i + 1]) in pairs)
-                or (i > 0 and (tokens[i - 1], word) in pairs)
+                not cjk or not pairs or (word, after) in pairs or (i > 0 and (tokens[i - 1], word) in pairs)
             ):
                 supported += 1
+                loose = ""
                 part = own[word]
-                if part >= 0 and not _is_cjk_word(word):  # half of a value: the "dress" of a "wrap dress"
+                if part >= 0 and not cjk:  # half of a value: the "dress" of a "wrap dress"
                     out.append(self._part_name[part])
                     text.append(chr(_PART_CHARACTER + part))
                     i += 1
@@ -258,18 +267,27 @@ class MentionScanner:
                 claim = _match(claims.get(word), tokens, i) if word in claims else None
                 if claim is not None:
                     sequence, slot = claim
-                    length = len(sequence)
                     wrong += 1
                     absent += not item.has[slot]
                     out.append(self._wrong_name[slot])
                     text.append(chr(_WRONG_CHARACTER + slot))
-                    unsupported += length
-                    i += length
+                    unsupported += len(sequence)
+                    i += len(sequence)
                     offset += _width(sequence[1:])
+                    loose = ""
                     continue
-                if known.get(word, 0) < min_known:
-                    unknown += 1
-                if word in generic:
+                if not cjk:
+                    usual, seen = word in generic, known.get(word, 0) >= min_known
+                    loose = ""
+                else:
+                    # A lone character occurs in many words; two of them side by side tell what is a word.
+                    ahead = after if is_cjk_word(after) and after not in values else ""
+                    around = [pair for pair in (loose + word if loose else "", word + ahead if ahead else "") if pair]
+                    usual = any(pair in generic for pair in around) if around else word in generic
+                    seen = any(known.get(pair, 0) >= min_known for pair in around or (word,))
+                    loose = word
+                unknown += not seen
+                if usual:
                     free += 1
                 else:
                     unsupported += 1
@@ -309,11 +327,7 @@ def _first_mentions(
 
 def _width(sequence: Words) -> int:
     """Columns of these words with the blank after each Latin one."""
-    return sum(2 if _is_cjk_word(word) else len(word) + 1 for word in sequence)
-
-
-def _is_cjk_word(word: str) -> bool:
-    return len(word) == 1 and word >= "\u3040"
+    return sum(2 if is_cjk_word(word) else len(word) + 1 for word in sequence)
 
 
 def _repeated(tokens: list[str]) -> int:
@@ -321,7 +335,7 @@ def _repeated(tokens: list[str]) -> int:
     units: list[object] = []
     before = ""
     for word in tokens:
-        if not _is_cjk_word(word):
+        if not is_cjk_word(word):
             units.append(word)
             before = ""
             continue
@@ -333,11 +347,11 @@ def _repeated(tokens: list[str]) -> int:
 
 def _join(parts: list[str]) -> str:
     """Words with blanks between, but none between two CJK characters."""
-    if not any(_is_cjk_word(part) for part in parts):
+    if not any(is_cjk_word(part) for part in parts):
         return " ".join(parts)
     out: list[str] = []
     for before, part in zip(["", *parts], parts, strict=False):
-        if out and not (_is_cjk_word(before) and _is_cjk_word(part)):
+        if out and not (is_cjk_word(before) and is_cjk_word(part)):
             out.append(" ")
         out.append(part)
     return "".join(out)

@@ -126,8 +126,10 @@ def bootstrap(statistics: FloatArray, tallies: ItemTallies, seed: int, repetitio
     if not len(kept):
         return [Interval(float("nan"), float("nan"), float("nan")) for _ in statistics]
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(kept), np.full(len(kept), 1.0 / len(kept)), size=repetitions).astype(np.float64)
-    sums = np.einsum("sqi,ri->sqr", values, drawn)
+    sums = np.empty((*values.shape[:2], repetitions))
+    for r in range(repetitions):
+        drawn = np.bincount(rng.integers(len(kept), size=len(kept)), minlength=len(kept))
+        sums[:, :, r] = values @ drawn
     ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
     low, high = np.quantile(ratios, [0.025, 0.975], axis=1)
     point = values[:, 0].sum(axis=1) / np.maximum(values[:, 1].sum(axis=1), 1e-12)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import calibration, support
 from .baseline import Context, shrink
-from .effect import Basis, Member, TrainingSet, predict_members
+from .effect import Basis, Member, TrainingSet, predict_effect, predict_trees
 from .features import FeatureBlock
 from .items import Item
 from .linear import Rows
@@ -77,9 +77,9 @@ class Outcome:
 
     def raw_effect(self, block: FeatureBlock, *, threads: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Calibrated mean and standard deviation over the members, and the excess outside the logged titles, (n,)."""
-        each = predict_members(self.basis, self.members, block, threads=threads)
+        center, each = predict_effect(self.basis, self.members, block, threads=threads)
         excess = self.guard.excess(block.dense)
-        mean = self.slope * each.mean(axis=1) - self.pace * excess
+        mean = self.slope * center - self.pace * excess
         std = self.spread.apply(self.slope * each.std(axis=1, ddof=1 if each.shape[1] > 1 else 0))
         return mean, np.hypot(std, self.pace * excess / 2), excess
 
@@ -135,25 +135,33 @@ def finish(
     block
         Features of the logged titles.
     """
-    rows, basis = training.rows, training.basis
-    each = predict_members(basis, members, block, threads=threads)
-    # A member's own linear model has seen its items; out of its sample the score is an honest one.
-    left_out = np.column_stack([m.item_weight[rows.item] == 0 for m in members])
-    count = left_out.sum(axis=1)
-    honest = np.sum(each * left_out, axis=1) / np.maximum(count, 1)
-    judged = count >= min(2, len(members))
-    slope, spread = 1.0, calibration.Spread()
-    if judged.any():
-        sub = Rows(rows.successes[judged], rows.trials[judged], rows.item[judged], rows.n_items)
-        slope = calibration.effect_slope(sub, honest[judged], basis.noise)
-        deviation = np.where(left_out, each - honest[:, None], 0.0)[judged]
-        std = slope * np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[judged] - 1, 1))
-        fewer = np.mean(1.0 / count[judged]) - 1.0 / len(members)
-        spread = calibration.fit_spread(sub, slope * honest[judged], std, float(fewer), basis.noise)
+    basis = training.basis
+    center, each = predict_effect(basis, members, block, threads=threads)
+    slope, spread = _calibrate(training, members, block, each, threads=threads)
     guard = support.Support.fit(basis.features.names, block.dense)
-    pace = support.pace(slope * each.mean(axis=1))
-    effect = slope * each.mean(axis=1) - pace * guard.excess(block.dense)
+    pace = support.pace(slope * center)
+    effect = slope * center - pace * guard.excess(block.dense)
     return _with_baseline(training, tuple(members), items, effect, slope, spread, guard, pace, seed)
+
+
+def _calibrate(
+    training: TrainingSet, members: Sequence[Member], block: FeatureBlock, each: FloatArray, *, threads: int
+) -> tuple[float, calibration.Spread]:
+    """Slope and spread of the effect on items left out: linear scores without the item, trees that never saw it."""
+    rows, noise = training.rows, training.basis.noise
+    left_out = np.column_stack([member.item_weight[rows.item] == 0 for member in members])
+    count = left_out.sum(axis=1)
+    judged = count >= min(2, len(members))
+    if not judged.any():
+        return 1.0, calibration.Spread()
+    trees = predict_trees(members, training.basis.table(block, training.fold_score), threads=threads)
+    honest = (training.fold_score + np.sum(trees * left_out, axis=1) / np.maximum(count, 1))[judged]
+    sub = Rows(rows.successes[judged], rows.trials[judged], rows.item[judged], rows.n_items)
+    slope = calibration.effect_slope(sub, honest, noise)
+    mean = np.sum(each * left_out, axis=1) / np.maximum(count, 1)
+    deviation = np.where(left_out, each - mean[:, None], 0.0)[judged]
+    std = np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[judged] - 1, 1))
+    return slope, calibration.fit_spread(sub, slope * honest, slope * std, noise)
 
 
 def _with_baseline(

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-_QUANTILE = 0.002
+_LEAST_TITLES = 5  # so many logged titles, or this share of them, must be as extreme for a value to count as logged
+_LEAST_SHARE = 0.0005
 _MOST_PER_FEATURE = 6.0
 _LEAST_PACE = 0.1  # log-odds per standard deviation, where the logged titles hardly differ in effect
 # Feature -> (falls below the range too, smallest standard deviation).
@@ -60,12 +61,14 @@ class Support:
 
     @classmethod
     def fit(cls, names: Sequence[str], dense: npt.NDArray[np.float32]) -> "Support":
-        """Range of the logged titles, without the outermost 0.2 % on either side."""
+        """Range of the logged titles, without the few outermost on either side."""
         columns = np.array([names.index(name) for name in _GUARDED], dtype=np.int64)
         values = dense[:, columns].astype(np.float64)
         two_sided = np.array([both for both, _ in _GUARDED.values()])
-        low = np.where(two_sided, np.quantile(values, _QUANTILE, axis=0), -np.inf)
-        high = np.quantile(values, 1 - _QUANTILE, axis=0)
+        ordered = np.sort(values, axis=0)
+        outermost = min(max(_LEAST_TITLES, int(_LEAST_SHARE * len(values))), len(values)) - 1
+        low = np.where(two_sided, ordered[outermost], -np.inf)
+        high = ordered[len(values) - 1 - outermost]
         least = np.array([smallest for _, smallest in _GUARDED.values()])
         return cls(columns, low, high, np.maximum(values.std(axis=0), least))
 

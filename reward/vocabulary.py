@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ MAX_VALUE_CHARACTERS = 120
 MAX_FIELD_WORDS = 3000  # words read of one item's text
 MAX_TITLE_CHARACTERS = 2000
 MAX_CATEGORIES = 40
+MAX_VALUES = 200  # values with a coefficient of their own
 _PIECES = re.compile(r"[/,;、，；|()（）\[\]【】]")
 
 Words = tuple[str, ...]
@@ -73,16 +75,19 @@ class Vocabulary:
     claims
         First word -> (word sequence, slot) of values known from train items: a title that contains one
         the item does not have makes a wrong claim.
+    values
+        (slot, word sequence) of the values that titles of most items mention.
     generic
-        Words that titles use whatever the item's fields say ("for", "new", "包邮").
+        Units that titles use whatever the item's fields say ("for", "new", "包邮").
     known
-        Word -> number of train items whose titles contain it.
+        Unit -> number of train items whose titles contain it. A unit is a word, and two neighbouring CJK characters.
     """
 
     slots: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     numerics: tuple[str, ...]
     claims: Mapping[str, tuple[tuple[Words, int], ...]]
+    values: tuple[tuple[int, Words], ...]
     generic: frozenset[str]
     known: Mapping[str, int]
 
@@ -93,6 +98,7 @@ class Vocabulary:
             "categories": {name: list(values) for name, values in self.categories.items()},
             "numerics": list(self.numerics),
             "claims": [[list(s), slot] for entries in self.claims.values() for s, slot in entries],
+            "values": [[slot, list(s)] for slot, s in self.values],
             "generic": sorted(self.generic),
             "known": dict(self.known),
         }
@@ -105,6 +111,7 @@ class Vocabulary:
             {name: tuple(values) for name, values in data["categories"].items()},
             tuple(data["numerics"]),
             index_claims((tuple(s), int(slot)) for s, slot in data["claims"]),
+            tuple((int(slot), tuple(s)) for slot, s in data["values"]),
             frozenset(data["generic"]),
             {str(word): int(count) for word, count in data["known"].items()},
         )
@@ -142,13 +149,15 @@ def learn(items: Sequence[Item], titles: Sequence[str], item_index: Sequence[int
     slot_of = {name: i for i, name in enumerate(slots)}
     known: Counter[str] = Counter()
     for lists in of_item.values():
-        known.update({word for token_list in lists for word in token_list})
+        known.update({unit for token_list in lists for unit in units(token_list)})
     generic = _generic_words(items, of_item, known)
+    claims, values = _claims(items, of_item, slot_of)
     return Vocabulary(
         slots,
         _choose_categories(items),
         _choose_numerics(items),
-        _claims(items, of_item, slot_of),
+        claims,
+        values,
         generic,
         dict(known),
     )
@@ -241,21 +250,32 @@ def as_number(text: str) -> float | None:
     return number if np.isfinite(number) else None
 
 
+def units(tokens: Sequence[str]) -> list[str]:
+    """The words, and every two CJK characters that stand side by side."""
+    pairs = [a + b for a, b in pairwise(tokens) if is_cjk_word(a) and is_cjk_word(b)]
+    return [*tokens, *pairs]
+
+
+def is_cjk_word(word: str) -> bool:
+    """True for a word of one CJK character."""
+    return len(word) == 1 and word >= "\u3040"
+
+
 def _generic_words(
     items: Sequence[Item], of_item: Mapping[int, list[list[str]]], known: Mapping[str, int]
 ) -> frozenset[str]:
-    """Words that stand in titles of at least five items, and mostly of items whose fields do not contain them."""
+    """Units that stand in titles of at least five items, and mostly of items whose fields do not contain them."""
     unsupported: Counter[str] = Counter()
     for index, lists in of_item.items():
-        own = set(stems(items[index].text(), MAX_FIELD_WORDS))
-        unsupported.update({word for title in lists for word in title} - own)
+        own = set(units(stems(items[index].text(), MAX_FIELD_WORDS)))
+        unsupported.update({unit for title in lists for unit in units(title)} - own)
     return frozenset(word for word, count in unsupported.items() if count >= 5 and count >= 0.5 * known[word])
 
 
 def _claims(
     items: Sequence[Item], of_item: Mapping[int, list[list[str]]], slot_of: Mapping[str, int]
-) -> Mapping[str, tuple[tuple[Words, int], ...]]:
-    """Values of slot fields that titles contain nearly only where the item has them."""
+) -> tuple[Mapping[str, tuple[tuple[Words, int], ...]], tuple[tuple[int, Words], ...]]:
+    """Values of slot fields that titles contain nearly only where the item has them; and those mentioned most."""
     owners: Counter[Words] = Counter()
     slot: dict[Words, int] = {}
     for item in items:
@@ -281,4 +301,7 @@ def _claims(
         for sequence in said:
             (right if contains(sequence, text) else wrong)[sequence] += 1
     kept = [s for s, count in owners.items() if count >= 2 and wrong[s] <= right[s] + 1]
-    return index_claims((s, slot[s]) for s in kept if not any(as_number(word) is not None for word in s))
+    # A number alone is a claim of nothing; with its unit ("20 l") it is one.
+    claims = index_claims((s, slot[s]) for s in kept if len(s) > 1 or as_number(s[0]) is None)
+    frequent = sorted((s for s in right if right[s] >= 10), key=lambda s: (-right[s], s))[:MAX_VALUES]
+    return claims, tuple((slot[s], s) for s in frequent)
