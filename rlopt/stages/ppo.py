@@ -1,5 +1,6 @@
 """``rlopt ppo``: the title policy, improved by PPO against the reward model."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
             improved.save(folder)
         result = _result(run, settings.steps, metrics.rows())
         record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
+    shutil.rmtree(run / "checkpoints" / "ppo", ignore_errors=True)
     return result
 
 

@@ -1,5 +1,6 @@
 """``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
             trained.save(folder)
         losses = [row["loss"] for row in metrics.rows() if "loss" in row]
         record.notes.update(parameters=policy.model.num_parameters(), lora_rank=settings.lora_rank)
+    shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
     return SftResult(
         run / "sft",
         trained.model.num_parameters(),
