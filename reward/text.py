@@ -48,6 +48,4 @@ def is_cjk(text: str) -> bool:
 
 def display_width(text: str) -> int:
     """Width in terminal columns: wide and full-width characters count two, combining marks none."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
