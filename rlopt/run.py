@@ -5,16 +5,12 @@ finds either the old result or the new one. Layout: DESIGN section 4, with ``dat
 the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
 """
 
-import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,31 +26,26 @@ from rlopt.files import (
     needs_recovery,
     recover_folders,
     replacing_folders,
-    to_json,
 )
 from rlopt.lock import locked
+from rlopt.manifest import Manifest, package_versions
 
 if TYPE_CHECKING:
     from reward.arms import Arms
     from reward.splits import Splits
 
-__all__ = ["JsonlWriter", "Run", "StageRecord", "atomic_path", "atomic_write", "fingerprint"]
+__all__ = [
+    "DATA",
+    "JsonlWriter",
+    "Run",
+    "StageRecord",
+    "atomic_path",
+    "atomic_write",
+    "fingerprint",
+    "package_versions",
+]
 
-FORMAT = 1
 DATA = "data"
-_PACKAGES = ("rlopt", "duckdb", "lightgbm", "numpy", "peft", "scikit-learn", "torch", "transformers", "trl")
-_COMMANDS = {
-    "fit-reward": "rlopt fit-reward LOGS",
-    "sft": "rlopt sft",
-    "ppo": "rlopt ppo",
-    "offline-eval": "rlopt offline-eval",
-}
-_NEEDS = {
-    "fit-reward": (),
-    "sft": ("fit-reward",),
-    "ppo": ("fit-reward", "sft"),
-    "offline-eval": ("fit-reward", "sft", "ppo"),
-}
 
 
 @dataclass
@@ -84,6 +75,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._manifest = Manifest(path)
         self._active: list[str] = []
 
     def __truediv__(self, name: str) -> Path:
@@ -111,13 +103,8 @@ class Run:
             When the directory is something else, or its manifest is damaged or of another format.
         """
         run = cls(Path(path))
-        if run._manifest_path.exists():
-            manifest = run.manifest
-            if manifest["format"] != FORMAT:
-                raise RunError(
-                    f"{run._manifest_path} has format {manifest['format']}, and this rlopt reads format {FORMAT}. "
-                    "Use the rlopt version that wrote it, or another run directory with --run."
-                )
+        if run._manifest.path.exists():
+            run._manifest.read()
             if needs_recovery(run.path):
                 with locked(run.path, "recovery"), disk_errors(run.path):
                     recover_folders(run.path)
@@ -133,10 +120,6 @@ class Run:
         return run
 
     @property
-    def _manifest_path(self) -> Path:
-        return self.path / "manifest.json"
-
-    @property
     def manifest(self) -> dict[str, Any]:
         """The manifest as it stands on disk; an empty one where nothing was written yet.
 
@@ -145,52 +128,19 @@ class Run:
         RunError
             When the file cannot be read as a manifest.
         """
-        if not self._manifest_path.exists():
-            return {"format": FORMAT, "created": _now(), "stages": {}, "unfinished": {}}
-        try:
-            manifest = json.loads(self._manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(
-                f"{self._manifest_path} cannot be read ({_first_line(error)}). Restore it from a copy, "
-                "or use another run directory with --run."
-            ) from error
-        if not isinstance(manifest, dict) or not all(
-            isinstance(manifest.get(k), dict) for k in ("stages", "unfinished")
-        ):
-            raise RunError(
-                f"{self._manifest_path} is not a manifest of rlopt (no 'stages'). Restore it from a copy, "
-                "or use another run directory with --run."
-            )
-        return manifest
-
-    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        atomic_write(self._manifest_path, to_json(manifest, indent=2) + "\n")
+        return self._manifest.read()
 
     def done(self, stage: str) -> bool:
         """True where ``stage`` is finished and stands on the present results of the stages it needs."""
-        manifest = self.manifest
-        return stage in manifest["stages"] and not self._outdated(stage, manifest)
+        return self._manifest.done(stage)
 
     def current(
         self, stage: str, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> bool:
         """True where ``stage`` is done with exactly these settings and inputs: doing it again would change nothing."""
-        key = self.stage_key(stage, _settings(config), inputs)
-        return self.done(stage) and bool(self.manifest["stages"][stage]["key"] == key)
-
-    def _outdated(self, stage: str, manifest: dict[str, Any]) -> list[str]:
-        """Stages that changed, or were begun anew, since ``stage`` was done on them."""
-        stood_on: dict[str, str] = manifest["stages"][stage]["after"]
-        return [
-            need
-            for need in _NEEDS.get(stage, ())
-            if need in stood_on
-            and (
-                need not in manifest["stages"]
-                or manifest["stages"][need]["key"] != stood_on[need]
-                or self._outdated(need, manifest)
-            )
-        ]
+        return self.done(stage) and bool(
+            self.manifest["stages"][stage]["key"] == self._manifest.key(stage, _settings(config), dict(inputs or {}))
+        )
 
     def require(self, *stages: str) -> None:
         """Check that these stages are done.
@@ -201,18 +151,7 @@ class Run:
             When one is missing, was interrupted, or was done before a stage it stands on changed. The message says
             what to run.
         """
-        manifest = self.manifest
-        for stage in stages:
-            command = f"{_COMMANDS.get(stage, f'rlopt {stage}')} --run {self.path}"
-            if stage in manifest["stages"]:
-                if changed := self._outdated(stage, manifest):
-                    raise StageOrderError(
-                        f"'{stage}' of run {self.path} was done before '{changed[0]}' changed. Run it again: {command}"
-                    )
-            elif stage in manifest["unfinished"]:
-                raise StageOrderError(f"'{stage}' of run {self.path} was interrupted. Continue it with: {command}")
-            else:
-                raise StageOrderError(f"Run {self.path} has no '{stage}' yet. Run first: {command}")
+        self._manifest.require(*stages)
 
     def record(self, stage: str) -> dict[str, Any]:
         """The manifest's record of a finished stage.
@@ -222,8 +161,7 @@ class Run:
         StageOrderError
             When it is not done.
         """
-        self.require(stage)
-        record: dict[str, Any] = self.manifest["stages"][stage]
+        record: dict[str, Any] = self._manifest.require(stage)["stages"][stage]
         return record
 
     @contextmanager
@@ -246,24 +184,17 @@ class Run:
         RunError
             When another process writes this run, or the disk is full or not writable.
         """
-        settings = _settings(config)
+        settings, given = _settings(config), dict(inputs or {})
         if int(os.environ.get("RANK", "0")) > 0:  # accelerate launch: the first process keeps the books
-            yield StageRecord(key=self.stage_key(name, settings, inputs))
+            yield StageRecord(self._manifest.key(name, settings, given))
             return
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, f"rlopt {name}"), disk_errors(self.path):
-            if needs_recovery(self.path) or any(self.path.glob(".tmp-*")):
-                recover_folders(self.path)
-            manifest = self.manifest
-            before = self._manifest_path.read_bytes() if self._manifest_path.exists() else None
-            earlier = manifest["unfinished"].get(name)
-            record = StageRecord(
-                key=self.stage_key(name, settings, inputs), interrupted=earlier["config"] if earlier else None
-            )
-            spent = earlier["seconds"] if earlier and earlier["key"] == record.key else 0.0
-            unfinished = {"config": settings, "key": record.key, "seconds": spent, "started": _now()}
-            self._write_manifest({**manifest, "unfinished": {**manifest["unfinished"], name: unfinished}})
+            recover_folders(self.path)
+            before = self._manifest.path.read_bytes() if self._manifest.path.exists() else None
+            record = StageRecord(self._manifest.key(name, settings, given))
+            record.interrupted, spent = self._manifest.begin(name, settings, record.key)
             began = time.monotonic()
             self._active.append(name)
             try:
@@ -272,61 +203,23 @@ class Run:
                 refused = isinstance(error, (RloptError, ValueError)) and not (self / "checkpoints" / name).exists()
                 with suppress(RunError):  # the error under way is the one to tell
                     if refused:
-                        self._restore_manifest(before)
+                        self._restore(before)
                     else:
-                        self._keep_seconds(name, spent + time.monotonic() - began)
+                        self._manifest.pause(name, spent + time.monotonic() - began)
                 raise
             finally:
                 self._active.pop()
-            self._mark_done(name, settings, inputs, record, spent + time.monotonic() - began)
+            self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
 
-    def stage_key(self, name: str, settings: Mapping[str, Any], inputs: Mapping[str, str] | None = None) -> str:
-        """Hash of a stage's settings, inputs and the stages it stands on; equal keys mean equal results."""
-        basis = {"config": settings, "inputs": dict(inputs or {}), "after": self._stands_on(name)}
-        return hashlib.blake2b(to_json(basis).encode(), digest_size=16).hexdigest()
-
-    def _stands_on(self, name: str) -> dict[str, str]:
-        done = self.manifest["stages"]
-        return {need: done[need]["key"] for need in _NEEDS.get(name, ()) if need in done}
-
-    def _restore_manifest(self, before: bytes | None) -> None:
+    def _restore(self, before: bytes | None) -> None:
         """Leave no trace of a stage that refused its input before it had done anything."""
         if before is not None:
-            atomic_write(self._manifest_path, before)
+            atomic_write(self._manifest.path, before)
             return
-        self._manifest_path.unlink(missing_ok=True)
+        self._manifest.path.unlink(missing_ok=True)
         (self / ".lock").unlink(missing_ok=True)
         with suppress(OSError):  # not empty: then it was not ours alone
             self.path.rmdir()
-
-    def _keep_seconds(self, name: str, seconds: float) -> None:
-        manifest = self.manifest
-        if name in manifest["unfinished"]:
-            manifest["unfinished"][name]["seconds"] = round(seconds, 3)
-            self._write_manifest(manifest)
-
-    def _mark_done(
-        self,
-        name: str,
-        settings: Mapping[str, Any],
-        inputs: Mapping[str, str] | None,
-        record: StageRecord,
-        seconds: float,
-    ) -> None:
-        manifest = self.manifest
-        manifest["unfinished"].pop(name, None)
-        manifest["stages"][name] = {
-            "config": settings,
-            "seed": settings.get("seed"),
-            "inputs": dict(inputs or {}),
-            "after": self._stands_on(name),
-            "key": self.stage_key(name, settings, inputs),
-            "notes": record.notes,
-            "versions": package_versions(),
-            "seconds": round(seconds, 3),
-            "finished": _now(),
-        }
-        self._write_manifest(manifest)
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
@@ -342,9 +235,8 @@ class Run:
 
     def _withdraw(self) -> None:
         """Call the stage under way not done: were the process killed between two moves, nobody takes a mixture."""
-        manifest = self.manifest
-        if self._active and manifest["stages"].pop(self._active[-1], None) is not None:
-            self._write_manifest(manifest)
+        if self._active:
+            self._manifest.withdraw(self._active[-1])
 
     def metrics(self, name: str) -> JsonlWriter:
         """Writer of ``metrics/<name>.jsonl``."""
@@ -379,22 +271,3 @@ class Run:
 
 def _settings(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
     return config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a stage computes."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

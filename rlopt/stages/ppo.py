@@ -19,14 +19,14 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
-from rlopt.run import Run
-from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, train_sft
+from rlopt.report.cards import policy_card
+from rlopt.run import Run, package_versions
+from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
 from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
 from rlopt.training.ppo.learn import PpoSettings, improve
 from rlopt.training.rewards import LiftScale, TitleRewards
 
 SCALE_ITEMS = 256
-LAST_STEPS = 20
 SHOWN = {
     "objective/predicted_lift": "lift",
     "objective/kl": "kl",
@@ -93,9 +93,20 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         with track("PPO", settings.steps, start=done) as bar:
             callbacks = [JsonLines(metrics, bar, SHOWN)]
             improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks)
+        result = _result(run, settings.steps, metrics.rows())
         with run.replacing("ppo") as folder:
             improved.save(folder)
-        result = _result(run, settings.steps, metrics.rows())
+            card = policy_card(
+                "ppo",
+                base_model=run.record("sft")["config"].get("model"),
+                parameters=improved.model.num_parameters(),
+                n_items=len(arms.items),
+                figures={k: v for k, v in result.to_dict().items() if k != "folder"},
+                settings=config.model_dump(mode="json"),
+                versions=package_versions(),
+                slots=isinstance(improved.renderer, SlotRenderer),
+            )
+            (folder / "README.md").write_text(card, encoding="utf-8")
         record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
     shutil.rmtree(run / "checkpoints" / "ppo", ignore_errors=True)
     return result

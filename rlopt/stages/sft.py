@@ -20,13 +20,15 @@ from rlopt.policy.slots import Slots, slot_coverage
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
-from rlopt.run import Run
+from rlopt.report.cards import policy_card
+from rlopt.run import Run, package_versions
 from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
 from rlopt.training.sft import SftSettings, fine_tune
 
 MIN_SLOT_COVERAGE = 0.2
 MAX_TITLES_AN_ITEM = 8
 LARGE_MODEL_MICRO_BATCH = 8
+LAST_STEPS = 20
 
 Pairs = list[tuple[Item, str]]
 
@@ -72,9 +74,21 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
         note(f"SFT on {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
         with track("SFT", settings.steps, start=done) as bar:
             trained = fine_tune(policy, pairs, settings, checkpoints, [JsonLines(metrics, bar, {"loss": "loss"})])
+        losses = [row["loss"] for row in metrics.rows() if "loss" in row]
+        loss = float(np.mean(losses[-LAST_STEPS:])) if losses else None
         with run.replacing("sft") as folder:
             trained.save(folder)
-        losses = [row["loss"] for row in metrics.rows() if "loss" in row]
+            card = policy_card(
+                "sft",
+                base_model=config.model,
+                parameters=trained.model.num_parameters(),
+                n_items=len({item.item_id for item, _ in pairs}),
+                figures={"titles": len(pairs), f"loss, last {LAST_STEPS} steps": loss},
+                settings=config.model_dump(mode="json"),
+                versions=package_versions(),
+                slots=isinstance(trained.renderer, SlotRenderer),
+            )
+            (folder / "README.md").write_text(card, encoding="utf-8")
         record.notes.update(parameters=policy.model.num_parameters(), lora_rank=settings.lora_rank)
     shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
     return SftResult(
@@ -83,7 +97,7 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
         len(pairs),
         len({item.item_id for item, _ in pairs}),
         settings.steps,
-        float(np.mean(losses[-20:])) if losses else None,
+        loss,
     )
 
 

@@ -85,17 +85,14 @@ class Critic(nn.Module):
 
     def learn(self, optimizer: torch.optim.Optimizer, rollout: "Rollout", passes: "Passes") -> float:
         """Regress on the returns of one rollout; the mean loss of the last pass is returned."""
-        frozen = None if self.train_trunk else self.states(rollout.input_ids, rollout.attention_mask, rollout.width)
         loss_of_pass = 0.0
         for _ in range(passes.epochs):
             total = 0.0
             for start in range(0, len(rollout.mask), passes.minibatch):
                 rows = slice(start, start + passes.minibatch)
-                states = (
-                    self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
-                    if frozen is None
-                    else frozen[rows]
-                )
+                states = rollout.states[rows]  # a frozen trunk's states do not change
+                if self.train_trunk:
+                    states = self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
                 losses = clipped_value_loss(
                     self(states, rollout.so_far[rows]), rollout.values[rows], rollout.returns[rows], passes.clip_range
                 )
@@ -113,12 +110,13 @@ class Critic(nn.Module):
 class Rollout:
     """Titles with what the critic thought of them and what they brought.
 
-    ``input_ids`` and ``attention_mask`` are (B, P + T); ``so_far`` (score of the title before each token),
-    ``values`` (before learning), ``returns`` and ``mask`` are (B, T).
+    ``input_ids`` and ``attention_mask`` are (B, P + T), ``states`` (B, T, H); ``so_far`` (score of the title before
+    each token), ``values`` (before learning), ``returns`` and ``mask`` are (B, T).
     """
 
     input_ids: Tensor
     attention_mask: Tensor
+    states: Tensor
     so_far: Tensor
     values: Tensor
     returns: Tensor

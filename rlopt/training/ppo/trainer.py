@@ -129,13 +129,14 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
                     self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
                 )
             so_far = self._scores_so_far(inputs, batch)
-            values = self.critic(self.critic.states(input_ids, attention_mask, width), so_far)
+            states = self.critic.states(input_ids, attention_mask, width)
+            values = self.critic(states, so_far)
         log_ratio = (batch["old_per_token_logps"] - batch["ref_per_token_logps"]) * mask
         scores = self._scores.to(values.device) if self._scores is not None else torch.zeros_like(values[:, 0])
         rewards = token_rewards(scores, log_ratio, mask, self.kl_controller.coefficient)
         advantages, returns = gae(rewards, values, mask, self.args.gamma, self.args.gae_lambda)
         batch["advantages"] = whiten(advantages, mask) if self.args.whiten_advantages else advantages
-        self._learn_critic(Rollout(input_ids, attention_mask, so_far, values, returns, mask))
+        self._learn_critic(Rollout(input_ids, attention_mask, states, so_far, values, returns, mask))
         self._record_rollout(batch, scores, rewards, values, returns)
         return batch
 
