@@ -1,0 +1,197 @@
+"""The manifest of a run: which stages are done, with which settings and inputs, and on which results they stand."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rlopt.errors import RunError, StageOrderError
+from rlopt.files import atomic_write, to_json
+
+FORMAT = 1
+_PACKAGES = ("rlopt", "duckdb", "lightgbm", "numpy", "peft", "scikit-learn", "torch", "transformers", "trl")
+_COMMANDS = {
+    "fit-reward": "rlopt fit-reward LOGS",
+    "sft": "rlopt sft",
+    "ppo": "rlopt ppo",
+    "offline-eval": "rlopt offline-eval",
+}
+_NEEDS = {
+    "fit-reward": (),
+    "sft": ("fit-reward",),
+    "ppo": ("fit-reward", "sft"),
+    "offline-eval": ("fit-reward", "sft", "ppo"),
+}
+Content = dict[str, Any]
+
+
+class Manifest:
+    """``manifest.json`` of a run directory; every change is read, changed and written whole.
+
+    ``stages`` holds a record for each finished stage, ``unfinished`` one for each stage that was begun.
+
+    Parameters
+    ----------
+    folder
+        The run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "manifest.json"
+
+    def read(self) -> Content:
+        """The manifest as it stands on disk; an empty one where nothing was written yet.
+
+        Raises
+        ------
+        RunError
+            When the file cannot be read as a manifest, or is of another format.
+        """
+        if not self.path.exists():
+            return {"format": FORMAT, "created": now(), "stages": {}, "unfinished": {}}
+        way_out = "Restore it from a copy, or use another run directory with --run."
+        try:
+            content = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise RunError(f"{self.path} cannot be read ({reason}). {way_out}") from error
+        if not isinstance(content, dict) or not all(
+            isinstance(content.get(key), dict) for key in ("stages", "unfinished")
+        ):
+            raise RunError(f"{self.path} is not a manifest of rlopt (no 'stages'). {way_out}")
+        if content.get("format") != FORMAT:
+            raise RunError(
+                f"{self.path} has format {content.get('format')}, and this rlopt reads format {FORMAT}. "
+                "Use the rlopt version that wrote it, or another run directory with --run."
+            )
+        return content
+
+    def write(self, content: Content) -> None:
+        """Replace the file."""
+        atomic_write(self.path, to_json(content, indent=2) + "\n")
+
+    def done(self, stage: str) -> bool:
+        """True where ``stage`` is finished and stands on the present results of the stages it needs."""
+        content = self.read()
+        return stage in content["stages"] and not _outdated(stage, content)
+
+    def require(self, *stages: str) -> Content:
+        """Check that these stages are done; returns the manifest.
+
+        Raises
+        ------
+        StageOrderError
+            When one is missing, was interrupted, or was done before a stage it stands on changed. The message says
+            what to run.
+        """
+        content = self.read()
+        for stage in stages:
+            command = f"{_COMMANDS.get(stage, f'rlopt {stage}')} --run {self.folder}"
+            if stage in content["stages"]:
+                if changed := _outdated(stage, content):
+                    raise StageOrderError(
+                        f"'{stage}' of run {self.folder} was done before '{changed[0]}' changed. "
+                        f"Run it again: {command}"
+                    )
+            elif stage in content["unfinished"]:
+                raise StageOrderError(f"'{stage}' of run {self.folder} was interrupted. Continue it with: {command}")
+            else:
+                raise StageOrderError(f"Run {self.folder} has no '{stage}' yet. Run first: {command}")
+        return content
+
+    def key(self, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+        """Hash of a stage's settings, inputs and the stages it stands on; equal keys mean equal results."""
+        basis = {"config": settings, "inputs": inputs, "after": self._stands_on(stage)}
+        return hashlib.blake2b(to_json(basis).encode(), digest_size=16).hexdigest()
+
+    def begin(self, stage: str, settings: Mapping[str, Any], key: str) -> tuple[Content | None, float]:
+        """Note that ``stage`` begins.
+
+        Returns
+        -------
+        The settings of an earlier attempt that was not finished (None without one), and the seconds spent on it if
+        it was the same.
+        """
+        content = self.read()
+        earlier = content["unfinished"].get(stage)
+        spent: float = earlier["seconds"] if earlier and earlier["key"] == key else 0.0
+        content["unfinished"][stage] = {"config": settings, "key": key, "seconds": spent, "started": now()}
+        self.write(content)
+        return (earlier["config"] if earlier else None), spent
+
+    def pause(self, stage: str, seconds: float) -> None:
+        """Note how long an interrupted stage took."""
+        content = self.read()
+        if stage in content["unfinished"]:
+            content["unfinished"][stage]["seconds"] = round(seconds, 3)
+            self.write(content)
+
+    def withdraw(self, stage: str) -> None:
+        """Call a finished stage not done."""
+        content = self.read()
+        if content["stages"].pop(stage, None) is not None:
+            self.write(content)
+
+    def finish(
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        notes: Mapping[str, Any],
+        seconds: float,
+    ) -> None:
+        """Note that ``stage`` is done."""
+        content = self.read()
+        content["unfinished"].pop(stage, None)
+        content["stages"][stage] = {
+            "config": settings,
+            "seed": settings.get("seed"),
+            "inputs": inputs,
+            "after": self._stands_on(stage),
+            "key": self.key(stage, settings, inputs),
+            "notes": notes,
+            "versions": package_versions(),
+            "seconds": round(seconds, 3),
+            "finished": now(),
+        }
+        self.write(content)
+
+    def _stands_on(self, stage: str) -> dict[str, str]:
+        done = self.read()["stages"]
+        return {need: done[need]["key"] for need in _NEEDS.get(stage, ()) if need in done}
+
+
+def _outdated(stage: str, content: Content) -> list[str]:
+    """Stages that changed, or were begun anew, since ``stage`` was done on them."""
+    stood_on: dict[str, str] = content["stages"][stage]["after"]
+    return [
+        need
+        for need in _NEEDS.get(stage, ())
+        if need in stood_on
+        and (
+            need not in content["stages"]
+            or content["stages"][need]["key"] != stood_on[need]
+            or _outdated(need, content)
+        )
+    ]
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a stage computes."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
