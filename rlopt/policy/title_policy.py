@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -192,7 +193,10 @@ class TitlePolicy:
 
     def _sample(self, prompts: list[list[int]], temperature: float, seed: int) -> list[list[int]]:
         ids, mask = left_pad(prompts, int(self.tokenizer.pad_token_id))
-        sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}
+        # Said in full: what is left out here transformers takes from the generation config saved with the model.
+        sampling: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         config = GenerationConfig(
             max_new_tokens=self.max_title_tokens,
             eos_token_id=self._eos_id,

@@ -33,7 +33,7 @@ class Bandit(TitleRewards):
 
         return [pay]
 
-    def so_far(self, item_index, completions):  # noqa: ANN001, ANN201
+    def so_far(self, item_index, completions):
         return np.zeros(len(completions))
 
 
@@ -51,7 +51,7 @@ class Average(TrainerCallback):
         self.policy, self.start = policy, start
         self.seen: list[np.ndarray] = []
 
-    def on_step_end(self, args, state, control, **_):  # noqa: ANN001, ANN201
+    def on_step_end(self, args, state, control, **_):
         if state.global_step > self.start:
             self.seen.append(distribution(self.policy))
 
@@ -78,7 +78,7 @@ def test_ppo_converges_to_the_kl_regularised_optimum(tmp_path: Path) -> None:
     assert total_variation < 0.05
 
 
-def _plain_advantages(make):  # noqa: ANN001, ANN202
+def _plain_advantages(make):
     """Whitening rescales the advantages and with them the weight of reward against KL only in the step size."""
 
     def arguments(*args: object) -> object:

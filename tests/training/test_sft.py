@@ -17,7 +17,7 @@ class StopAt(TrainerCallback):
     def __init__(self, step: int) -> None:
         self.step = step
 
-    def on_step_end(self, args, state, control, **_):  # noqa: ANN001, ANN201  transformers' own signature
+    def on_step_end(self, args, state, control, **_):
         if state.global_step == self.step:
             raise KeyboardInterrupt
 

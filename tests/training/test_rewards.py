@@ -1,0 +1,72 @@
+"""The scores PPO maximises: scale, caution, constraints, and what the critic is told of unfinished titles."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from toy import ITEMS, Predicted, fresh_policy
+
+from reward.items import Item
+from rlopt.policy.constraints import Constraints
+from rlopt.training.rewards import MAX_SCORE, LiftScale, TitleRewards
+
+EOS = 1
+
+
+def longer_is_better(items: Sequence[Item], titles: Sequence[str]) -> Predicted:
+    return Predicted(np.array([0.01 * len(t.split()) for t in titles]), np.array([0.1 * ("odd" in t) for t in titles]))
+
+
+def rewards(risk_aversion: float = 0.0) -> TitleRewards:
+    scale = LiftScale(np.full(len(ITEMS), 0.02), 0.5)
+    renderer = fresh_policy().renderer
+    return TitleRewards(ITEMS, renderer, longer_is_better, scale, Constraints(), risk_aversion, EOS)
+
+
+def call(reward: TitleRewards, completions: list[str], ids: list[list[int]] | None = None) -> dict[str, list[float]]:
+    logged: dict[str, float] = {}
+    batch = {
+        "completions": completions,
+        "completion_ids": ids or [[5, EOS]] * len(completions),
+        "item_index": list(range(len(completions))),
+        "log_metric": logged.__setitem__,
+    }
+    return {function.__name__: function(**batch) for function in reward.functions()}
+
+
+def test_scale_is_relative_to_the_item_and_to_the_spread_of_sft_titles() -> None:
+    scale = LiftScale.fit(np.array([0.01, 0.10]), np.array([0, 0, 1, 1]), np.array([0.008, 0.012, 0.08, 0.12]))
+    assert scale.spread == pytest.approx(0.2)
+    np.testing.assert_allclose(scale.score(np.array([0, 1]), np.array([0.012, 0.12])), [1.0, 1.0])
+
+
+def test_scores_are_bounded() -> None:
+    scale = LiftScale(np.array([0.01]), 0.1)
+    assert scale.score(np.array([0, 0]), np.array([1.0, 0.0])).tolist() == [MAX_SCORE, -MAX_SCORE]
+
+
+def test_lift_of_a_title() -> None:
+    assert call(rewards(), ["a b", "a b c", "a"])["lift"] == pytest.approx([0.0, 1.0, -1.0])
+
+
+def test_slots_are_filled_before_scoring() -> None:
+    assert call(rewards(), ["<color> <type> new"])["lift"] == pytest.approx([1.0])
+
+
+def test_caution_costs_what_is_not_known_about_the_title() -> None:
+    (bold,), (cautious,) = (call(rewards(r), ["a b odd"])["lift"] for r in (0.0, 1.0))
+    assert cautious == pytest.approx((1.5 * np.exp(-0.1) - 1) / 0.5)
+    assert bold > cautious
+
+
+def test_each_kind_of_violation_costs_one() -> None:
+    got = call(rewards(), ["", "a b", "ab ab ab"], [[EOS], [5], [5, EOS]])["constraints"]
+    assert got == [-1.0, -1.0, -1.0]
+
+
+def test_so_far_is_what_the_functions_say_of_a_finished_title() -> None:
+    reward = rewards(1.0)
+    completions = ["a b odd", "ab ab ab", ""]
+    finished = call(reward, completions)
+    total = np.add(finished["lift"], finished["constraints"])
+    np.testing.assert_allclose(reward.so_far([0, 1, 2], completions), total)
