@@ -59,7 +59,9 @@ def working_log(rows: Rows, effect: FloatArray) -> Working:
     return Working(response, np.where(silent, 1e-12, mean / (1.0 - rate)))
 
 
-def fit_posterior(matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], start: Sequence[float]) -> Posterior:
+def fit_posterior(
+    matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
+) -> Posterior:
     """Posterior with empirical-Bayes variances.
 
     Parameters
@@ -72,6 +74,8 @@ def fit_posterior(matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], st
         Columns of each group; together all of them, each once.
     start
         First guess of each group's variance; a generous one, since a group that starts at 0 stays there.
+    widening
+        Factor on the prior variances of the final posterior.
     """
     n, d = matrix.shape
     effect = np.zeros(n)
@@ -88,7 +92,7 @@ def fit_posterior(matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], st
         noise = Noise(overdispersion(rows, effect, title_variance), title_variance)
     state = working_log(rows, effect)
     system = Normal.of(matrix, rows, state.response, state.weight(noise))
-    mean, root = system.solve(_spread(groups, variances, d))
+    mean, root = system.solve(widening * _spread(groups, variances, d))
     return Posterior(mean, root, tuple(float(v) for v in variances), noise)
 
 
@@ -129,19 +133,27 @@ class Normal:
 def overdispersion(rows: Rows, effect: FloatArray, title_variance: float) -> float:
     """Variance of the counts relative to the binomial, by moments; 1 unless the excess is clearly there.
 
-    E[(clicks - expected)^2 / expected] = phi + expected * title_variance. The slope takes up what titles explain, so
-    that only an excess among arms with few clicks counts as overdispersion.
+    With m_j the expected clicks of an arm and s_j its share of the item's, the residual within the item has
+
+        E[m_j r_j^2] = phi (1 - s_j) + v_t m_j (1 - 2 s_j + sum_k s_k^2),
+
+    a regression on two known columns. The second takes up what titles explain, so that only an excess among arms
+    with few clicks counts as overdispersion.
     """
     state = working_log(rows, effect)
     valid = state.information > 1e-9
-    expected = state.information[valid]
     if valid.sum() < 50:
         return 1.0
-    share = expected / np.maximum(rows.item_sum(np.where(valid, state.information, 0.0))[rows.item[valid]], 1e-300)
-    squared = expected * (state.response - effect)[valid] ** 2 / np.maximum(1 - share, 0.05)
-    # Variance of a squared Pearson residual: 2 (normal) + 1 / expected (Poisson) around its mean.
-    weight = 1.0 / ((1 + expected * title_variance) ** 2 * (2 + 1 / expected))
-    columns = np.column_stack([np.ones_like(expected), expected])
+    information = np.where(valid, state.information, 0.0)
+    share = information / np.maximum(rows.item_sum(information)[rows.item], 1e-300)
+    squares = rows.item_sum(share**2)[rows.item]
+    residual = state.response - effect
+    residual = residual - rows.item_sum(share * residual)[rows.item]
+    expected, squared = information[valid], (information * residual**2)[valid]
+    columns = np.column_stack([1 - share, information * (1 - 2 * share + squares)])[valid]
+    # Variance of a squared Pearson residual: 2 (normal) + 1 / expected (Poisson), times its mean squared.
+    mean = np.maximum(columns @ np.array([1.0, title_variance]), 0.05)
+    weight = 1.0 / (mean**2 * (2 + 1 / expected))
     gram = (columns * weight[:, None]).T @ columns + 1e-12 * np.eye(2)
     solution = np.linalg.solve(gram, columns.T @ (weight * squared))
     error = float(np.sqrt(np.linalg.inv(gram)[0, 0]))

@@ -1,7 +1,7 @@
 """Character classes and widths as lookup tables, so that counting them over many titles is one NumPy pass."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -63,12 +63,22 @@ def _class_of(character: str) -> str:
     return "symbol" if category[0] in "SP" else "other"
 
 
+def _class_code(character: str) -> int:
+    return _CODE[_class_of(character)]
+
+
 @cache
-def _tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Class code and display width of every character of the basic plane; one more entry stands for all above."""
-    classes = np.fromiter((_CODE[_class_of(chr(c))] for c in range(_BMP)), dtype=np.uint8, count=_BMP)
-    widths = np.fromiter((display_width(chr(c)) for c in range(_BMP)), dtype=np.uint8, count=_BMP)
-    return np.append(classes, np.uint8(_CODE["symbol"])), np.append(widths, np.uint8(2))
+def _table(function: Callable[[str], int]) -> npt.NDArray[np.uint8]:
+    """Value of ``function`` for every character of the basic plane."""
+    return np.fromiter((function(chr(c)) for c in range(_BMP)), dtype=np.uint8, count=_BMP)
+
+
+def _look_up(function: Callable[[str], int], codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """``function`` of each character; the rare ones above the basic plane one by one."""
+    out = _table(function)[np.minimum(codes, _BMP - 1)]
+    for code in np.unique(codes[codes >= _BMP]).tolist():
+        out[codes == code] = function(chr(code))
+    return out
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,11 @@ class Characters:
 
     def classes(self) -> npt.NDArray[np.uint8]:
         """Class code (position in ``CLASSES``) of each character."""
-        return _tables()[0][np.minimum(self.codes, _BMP)]
+        return _look_up(_class_code, self.codes)
 
     def widths(self) -> npt.NDArray[np.uint8]:
         """Display width of each character in terminal columns."""
-        return _tables()[1][np.minimum(self.codes, _BMP)]
+        return _look_up(display_width, self.codes)
 
     def text_index(self) -> npt.NDArray[np.int64]:
         """Text each character belongs to (its closing blank too)."""

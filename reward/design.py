@@ -5,7 +5,7 @@ fitted function is a random walk over the bins: smooth, of any shape, and consta
 mentions of a title add up: each is worth something for its field, and more the earlier it stands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -92,16 +92,28 @@ class MentionTerm:
 
 @dataclass(frozen=True)
 class Design:
-    """The terms, in column order: steps, then mentions."""
+    """The terms, in column order: steps, then mentions.
+
+    Parameters
+    ----------
+    terms, mentions
+        The terms.
+    category
+        Column of `FeatureBlock.categories` that the terms with several ``n_values`` go by.
+    """
 
     terms: tuple[Term, ...]
     mentions: tuple[MentionTerm, ...]
+    category: int
 
     @classmethod
-    def fit(cls, features: TitleFeatures, block: FeatureBlock) -> "Design":
-        """Choose edges at quantiles of the train titles' values; constant features have no term."""
-        categories = list(features.vocabulary.categories.values())
-        n_values = len(categories[0]) if categories else 0
+    def fit(cls, features: TitleFeatures, block: FeatureBlock, category: int | None = None) -> "Design":
+        """Choose edges at quantiles of the train titles' values; constant features have no term.
+
+        ``category`` is the category field whose every value gets effects of its own, None for no such field.
+        """
+        values = list(features.vocabulary.categories.values())
+        n_values = 0 if category is None else len(values[category])
         terms: list[Term] = []
         for j, name in enumerate(features.names):
             if name in _LEFT_OUT or name.startswith(("place of ", "rank of ")) or name in features.vocabulary.numerics:
@@ -122,7 +134,7 @@ class Design:
                 mentions.append(MentionTerm((), "value", len(features.vocabulary.values), 1, "value"))
             if n_values:
                 mentions.append(MentionTerm(edges, "slot", n_slots, n_values, "mention by category"))
-        return cls(tuple(terms), tuple(mentions))
+        return cls(tuple(terms), tuple(mentions), category or 0)
 
     @property
     def width(self) -> int:
@@ -142,12 +154,12 @@ class Design:
         n = len(block)
         rows, columns, offset = [], [], 0
         for term in self.terms:
-            code, value = _codes(term, block)
+            code, value = self._codes(term, block)
             rows.append(np.repeat(np.arange(n), code))
             columns.append(offset + np.repeat(value, code) * len(term.edges) + _within(code))
             offset += term.width
         for mention in self.mentions:
-            row, first, early = _mentioned(mention, block)
+            row, first, early = self._mentioned(mention, block)
             # Columns of one slot: being mentioned, then the edges from the last to the first.
             rows.append(np.repeat(row, 1 + early))
             columns.append(offset + np.repeat(first, 1 + early) + _within(1 + early))
@@ -166,29 +178,53 @@ class Design:
             steps = coefficients[offset : offset + term.width].reshape(term.n_values, len(term.edges), k)
             table = np.zeros((term.n_values, len(term.edges) + 1, k))
             np.cumsum(steps, axis=1, out=table[:, 1:])
-            code, value = _codes(term, block)
+            code, value = self._codes(term, block)
             total += table[value, code]
             offset += term.width
         for mention in self.mentions:
             steps = coefficients[offset : offset + mention.width].reshape(-1, 1 + len(mention.edges), k)
-            row, first, early = _mentioned(mention, block)
+            row, first, early = self._mentioned(mention, block)
             worth = np.cumsum(steps, axis=1)[first // (1 + len(mention.edges)), early]
             for j in range(k):
                 total[:, j] += np.bincount(row, weights=worth[:, j], minlength=len(block))
             offset += mention.width
         return total
 
-    def to_json(self) -> dict[str, list[dict[str, Any]]]:
+    def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `from_json` reads it back."""
-        return {"terms": [asdict(t) for t in self.terms], "mentions": [asdict(m) for m in self.mentions]}
+        return {
+            "terms": [asdict(t) for t in self.terms],
+            "mentions": [asdict(m) for m in self.mentions],
+            "category": self.category,
+        }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Design":
+    def from_json(cls, data: Mapping[str, Any]) -> "Design":
         """Design written by `to_json`."""
         return cls(
             tuple(Term(**{**t, "edges": tuple(map(float, t["edges"]))}) for t in data["terms"]),
             tuple(MentionTerm(**{**m, "edges": tuple(map(float, m["edges"]))}) for m in data["mentions"]),
+            int(data["category"]),
         )
+
+    def _codes(self, term: Term, block: FeatureBlock) -> tuple[IntArray, IntArray]:
+        """Number of edges each pair reaches, and its category value (0 where the term has none)."""
+        x = block.dense[:, term.feature]
+        code = np.searchsorted(np.asarray(term.edges), np.nan_to_num(x, nan=-np.inf), side="right")
+        if term.n_values == 1:
+            return code, np.zeros(len(x), dtype=np.int64)
+        value = block.categories[:, self.category]
+        # An unknown category takes the effects common to all.
+        return np.where(value >= 0, code, 0), np.maximum(value, 0)
+
+    def _mentioned(self, term: MentionTerm, block: FeatureBlock) -> tuple[IntArray, IntArray, IntArray]:
+        """Title, first column and number of edges it stands before, of each mention that has columns in this term."""
+        early = len(term.edges) - np.searchsorted(np.asarray(term.edges), block.offset, side="right")
+        kind = {"any": np.zeros_like(block.slot), "slot": block.slot, "value": block.value}[term.by]
+        value = np.zeros_like(kind) if term.n_values == 1 else block.categories[block.row, self.category]
+        kept = (value >= 0) & (kind >= 0)
+        first = (value * term.n_kinds + kind) * (1 + len(term.edges))
+        return block.row[kept], first[kept], early[kept]
 
 
 def _edges(values: npt.NDArray[np.float32], most: int) -> tuple[float, ...]:
@@ -208,24 +244,3 @@ def _edges(values: npt.NDArray[np.float32], most: int) -> tuple[float, ...]:
 def _within(count: IntArray) -> IntArray:
     """0, 1, ... count[0] - 1, 0, 1, ... count[1] - 1, ..."""
     return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-
-
-def _codes(term: Term, block: FeatureBlock) -> tuple[IntArray, IntArray]:
-    """Number of edges each pair reaches, and its category value (0 where the term has none)."""
-    x = block.dense[:, term.feature]
-    code = np.searchsorted(np.asarray(term.edges), np.nan_to_num(x, nan=-np.inf), side="right")
-    if term.n_values == 1:
-        return code, np.zeros(len(x), dtype=np.int64)
-    value = block.categories[:, 0]
-    # An unknown category takes the effects common to all.
-    return np.where(value >= 0, code, 0), np.maximum(value, 0)
-
-
-def _mentioned(term: MentionTerm, block: FeatureBlock) -> tuple[IntArray, IntArray, IntArray]:
-    """Title, first column and number of edges it stands before, of each mention that has columns in this term."""
-    early = len(term.edges) - np.searchsorted(np.asarray(term.edges), block.offset, side="right")
-    kind = {"any": np.zeros_like(block.slot), "slot": block.slot, "value": block.value}[term.by]
-    value = np.zeros_like(kind) if term.n_values == 1 else block.categories[block.row, 0]
-    kept = (value >= 0) & (kind >= 0)
-    first = (value * term.n_kinds + kind) * (1 + len(term.edges))
-    return block.row[kept], first[kept], early[kept]

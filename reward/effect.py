@@ -9,7 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from . import boosting, ngrams
-from .columns import WORDING, Columns, fit_columns
+from .columns import WORDING, Columns, fit_columns, fit_design
 from .design import Design
 from .features import FeatureBlock, TitleFeatures, take
 from .linear import MIN_VARIANCE, Centring, Noise, Rows, solve, working
@@ -133,7 +133,7 @@ class Member:
 def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: np.random.SeedSequence) -> TrainingSet:
     """Estimate the prior variances and score every arm by a linear model fitted without its item."""
     rng = np.random.default_rng(seed)
-    design = Design.fit(features, block)
+    design = fit_design(features, block, rows)
     matrix = _matrix(features, design, block)
     variance, noise = _prior(features, design, block, rows, rng)
     fold = rng.permutation(rows.n_items) % N_FOLDS

@@ -91,6 +91,7 @@ def word_grams(texts: Sequence[Sequence[str]], orders: tuple[int, ...] = (1, 2))
         rolled = _rolled(units, order, order)
         first = starts if order == 1 else starts - 1
         room = np.maximum(ends - first - order + (1 if order == 1 else 2), 0)
+        room[lengths == 0] = 0
         place = np.repeat(first, room) + np.arange(room.sum()) - np.repeat(np.cumsum(room) - room, room)
         parts.append((rolled[place], np.repeat(np.arange(n), room)))
     return _collect(parts, n)

@@ -180,7 +180,7 @@ def _choose_slots(items: Sequence[Item], of_item: Mapping[int, list[list[str]]])
     return tuple(sorted(names, key=lambda name: (-mentioned[name], -present[name], name))[:MAX_SLOTS])
 
 
-def _choose_categories(items: Sequence[Item], limit: int = 3) -> dict[str, tuple[str, ...]]:
+def _choose_categories(items: Sequence[Item], limit: int = 6) -> dict[str, tuple[str, ...]]:
     """Fields with one value an item and few values in all, fewest values first."""
     values: dict[str, Counter[str]] = defaultdict(Counter)
     multiple: Counter[str] = Counter()

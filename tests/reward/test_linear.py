@@ -1,0 +1,167 @@
+"""Within-item regression: against dense algebra with item dummies, Gaussian conditioning, and simulated truth."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from reward import bayes, boosting, linear
+from reward.columns import fit_design
+from reward.design import Design
+from reward.features import TitleFeatures
+from reward.linear import Noise, Rows
+from reward.model import click_rows
+
+from .shop import make_shop
+
+
+def simulated(n_items: int = 300, titles: int = 4, d: int = 6, seed: int = 0, mean: float = 60.0) -> tuple:
+    """Counts with a known linear effect: rows, X, b."""
+    rng = np.random.default_rng(seed)
+    item = np.repeat(np.arange(n_items), titles)
+    matrix = rng.standard_normal((n_items * titles, d))
+    b = np.zeros(d)
+    b[: d // 2] = 0.2 * rng.standard_normal(d // 2)
+    trials = rng.integers(int(10 * mean), int(60 * mean), len(item)).astype(float)
+    rate = 0.03 * np.exp(0.5 * rng.standard_normal(n_items)[item] + matrix @ b)
+    clicks = np.minimum(rng.poisson(trials * rate), trials)
+    return Rows(clicks.astype(float), trials, item, n_items), matrix, b
+
+
+def test_intercepts_make_expected_equal_observed() -> None:
+    rows, matrix, b = simulated()
+    effect = matrix @ b
+    a = rows.intercepts(effect)
+    p = 1 / (1 + np.exp(-(a[rows.item] + effect)))
+    np.testing.assert_allclose(rows.item_sum(rows.trials * p), rows.item_sum(rows.successes), rtol=1e-6)
+
+
+def test_solve_equals_ridge_with_free_item_dummies() -> None:
+    rows, matrix, _ = simulated(n_items=12)
+    rng = np.random.default_rng(1)
+    weights = rng.uniform(0.5, 2.0, (len(rows.item), 2))
+    weights[rows.item == 3, 1] = 0.0  # a fold left out
+    z = rng.standard_normal(len(rows.item))
+    variance = rng.uniform(0.1, 1.0, matrix.shape[1]).astype(np.float32)
+    found = linear.solve(
+        sp.csr_matrix(matrix, dtype=np.float32),
+        linear.Centring(rows, weights),
+        weights,
+        z,
+        variance,
+        tolerance=1e-6,
+    )
+    dummies = (rows.item[:, None] == np.arange(12)).astype(float)
+    whole = np.column_stack([matrix, dummies])
+    for k in range(2):
+        precision = np.concatenate([1 / variance, np.full(12, 1e-9)])
+        gram = (whole * weights[:, [k]]).T @ whole + np.diag(precision)
+        expected = np.linalg.solve(gram, whole.T @ (weights[:, k] * z))[: matrix.shape[1]]
+        np.testing.assert_allclose(found[:, k], expected, atol=2e-4)
+
+
+def test_posterior_equals_gaussian_conditioning() -> None:
+    """The normal equations give what conditioning the joint Gaussian of (b, z) on z gives, intercepts nearly flat."""
+    rows, matrix, _ = simulated(n_items=8, d=5)
+    rng = np.random.default_rng(2)
+    weight = rng.uniform(0.5, 3.0, len(rows.item))
+    z = rng.standard_normal(len(rows.item))
+    prior = np.array([0.5, 0.1, 1.0, 0.3, 1e-8])
+    mean, root = bayes.Normal.of(matrix, rows, z, weight).solve(prior)
+    dummies = (rows.item[:, None] == np.arange(8)).astype(float)
+    covariance_z = matrix * prior @ matrix.T + 1e6 * dummies @ dummies.T + np.diag(1 / weight)
+    gain = (prior[:, None] * matrix.T) @ np.linalg.inv(covariance_z)
+    np.testing.assert_allclose(mean, gain @ z, atol=1e-5)
+    np.testing.assert_allclose(root @ root.T, np.diag(prior) - gain @ matrix * prior, atol=1e-5)
+
+
+def test_variances_of_groups_are_recovered_and_a_group_without_effect_vanishes() -> None:
+    rng = np.random.default_rng(3)
+    item = np.repeat(np.arange(800), 5)
+    matrix = rng.standard_normal((4000, 60))
+    b = np.concatenate([0.15 * rng.standard_normal(30), np.zeros(30)])
+    trials = np.full(4000, 3000.0)
+    rate = 0.03 * np.exp(0.5 * rng.standard_normal(800)[item] + matrix @ b + 0.1 * rng.standard_normal(4000))
+    rows = Rows(rng.poisson(trials * rate).astype(float), trials, item, 800)
+    posterior = bayes.fit_posterior(matrix, rows, [np.arange(30), np.arange(30, 60)], [0.01, 0.01])
+    assert posterior.variances[0] == pytest.approx(np.mean(b[:30] ** 2), rel=0.2)
+    assert posterior.variances[1] < 0.02 * posterior.variances[0]
+    assert posterior.noise.title_variance == pytest.approx(0.01, rel=0.3)
+    assert posterior.noise.overdispersion == pytest.approx(1.0, abs=0.15)
+    np.testing.assert_allclose(posterior.mean[:30], b[:30], atol=0.05)
+
+
+def test_intervals_of_contrasts_cover_the_truth() -> None:
+    """95 % intervals of new titles' differences in 60 worlds whose coefficients come from the prior."""
+    hits = []
+    for seed in range(60):
+        rng = np.random.default_rng(100 + seed)
+        item = np.repeat(np.arange(120), 4)
+        matrix = rng.standard_normal((480, 20))
+        b = 0.15 * rng.standard_normal(20)
+        title = 0.1 * rng.standard_normal(480)
+        trials = rng.integers(500, 4000, 480).astype(float)
+        clicks = rng.poisson(trials * 0.03 * np.exp(0.4 * rng.standard_normal(120)[item] + matrix @ b + title))
+        rows = Rows(np.minimum(clicks, trials).astype(float), trials, item, 120)
+        posterior = bayes.fit_posterior(matrix, rows, [np.arange(20)], [0.02])
+        contrast = rng.standard_normal((25, 20))
+        std = np.linalg.norm(contrast @ posterior.root, axis=1)
+        hits.append(np.abs(contrast @ (posterior.mean - b)) <= 1.96 * std)
+    # 1,500 intervals, correlated within a world
+    assert 0.92 <= np.mean(hits) <= 0.98
+
+
+def test_items_that_say_nothing_have_no_weight() -> None:
+    rows = Rows(np.array([3.0, 0.0, 0.0, 5.0]), np.full(4, 100.0), np.array([0, 1, 1, 2]), 3)
+    for state in (linear.working(rows, np.zeros(4)), bayes.working_log(rows, np.zeros(4))):
+        assert state.information.max() < 1e-9  # one title, no click, one title
+        assert np.isfinite(state.response).all()
+
+
+def test_choice_likelihood_is_the_multinomial() -> None:
+    rows = Rows(np.array([2.0, 1.0, 4.0]), np.array([10.0, 30.0, 20.0]), np.array([0, 0, 1]), 2)
+    effect = np.array([0.7, 0.0, 1.0])
+    share = 10 * np.exp(0.7) / (10 * np.exp(0.7) + 30)
+    expected = (2 * np.log(share) + np.log(1 - share)) / 7
+    assert boosting.choice_log_likelihood(rows, effect, np.ones(3, bool)) == pytest.approx(expected)
+
+
+def test_trees_learn_titles_and_cannot_learn_items() -> None:
+    """A feature that sets items' rates apart is useless to the loss; one that sets titles apart is found."""
+    rng = np.random.default_rng(5)
+    n_items = 400
+    item = np.repeat(np.arange(n_items), 5)
+    appeal = rng.standard_normal(n_items)
+    number = rng.integers(0, 2, len(item)).astype(np.float32)
+    table = np.column_stack([appeal[item], number]).astype(np.float32)
+    trials = np.full(len(item), 3000.0)
+    p = 1 / (1 + np.exp(-(-3.5 + appeal[item] + 0.5 * number)))
+    rows = Rows(rng.binomial(3000, p).astype(float), trials, item, n_items)
+    drawn = np.bincount(rng.integers(n_items, size=n_items), minlength=n_items).astype(float)
+    data = boosting.dataset(table, ["appeal", "number"], [], 0)
+    booster = boosting.fit_trees(data, rows, np.zeros(len(item)), drawn, Noise(), seed=0, threads=1)
+    grid = np.array([[a, x] for a in (-1.5, 0.0, 1.5) for x in (0, 1)], dtype=np.float32)
+    effect = booster.predict(grid, num_iteration=booster.best_iteration).reshape(3, 2)
+    np.testing.assert_allclose(effect[:, 1] - effect[:, 0], 0.5, atol=0.1)
+    assert np.ptp(effect[:, 0]) < 0.1  # the items' rates differ by a factor of twenty
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_design_scores_equal_its_matrix_and_survive_json(locale: str) -> None:
+    arms = make_shop(locale, n_items=80).arms
+    features = TitleFeatures.fit(arms.items, list(arms.title), arms.item_index)
+    block = features.transform(arms.arm_items, list(arms.title))
+    design = Design.fit(features, block, category=1)
+    coefficients = np.random.default_rng(0).standard_normal((design.width, 3))
+    expected = design.matrix(block) @ coefficients
+    np.testing.assert_allclose(design.scores(block, coefficients), expected, atol=1e-5)
+    again = Design.from_json(design.to_json())
+    np.testing.assert_allclose(again.scores(block, coefficients), expected, atol=1e-5)
+    assert len(design.groups()) == design.width
+
+
+def test_effects_go_by_the_field_that_matters() -> None:
+    arms = make_shop("en", n_items=240, impressions=8000).arms
+    features = TitleFeatures.fit(arms.items, list(arms.title), arms.item_index)
+    block = features.transform(arms.arm_items, list(arms.title))
+    design = fit_design(features, block, click_rows(arms))
+    assert features.category_names[design.category] == "category"
