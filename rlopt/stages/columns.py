@@ -1,12 +1,13 @@
 """Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from reward.schema import KEY_SEPARATOR, ColumnMapping
 from reward.source import open_source
-from rlopt.run import Run
+from rlopt.run import DATA, Run
 
 
 def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> ColumnMapping:
@@ -45,3 +46,9 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
         if name not in available and (column in available or set(column.split(KEY_SEPARATOR)) <= available)
     }
     return ColumnMapping({**kept, **stated.columns})
+
+
+def ignored_columns(run: Run) -> set[str]:
+    """Columns that ``fit-reward`` did not take for context of the item, so that later files bring none of them."""
+    report = json.loads((run / DATA / "findings.json").read_text(encoding="utf-8"))
+    return {*report["dropped_columns"], *(run.preset().get("exclude") or {})}

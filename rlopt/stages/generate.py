@@ -18,7 +18,7 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.progress import track
 from rlopt.run import Run
-from rlopt.stages.columns import mapping_for
+from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.score import check_output, with_known_fields, write_table
 
 ITEMS_AT_ONCE = 2048
@@ -76,7 +76,8 @@ def generate(
     run.require("fit-reward", "sft", "ppo")
     check_output(out)
     quiet_loading()
-    items = with_known_fields(run, read_items(items_file, mapping_for(run, items_file, columns)))
+    mapping = mapping_for(run, items_file, columns)
+    items = with_known_fields(run, read_items(items_file, mapping, ignored_columns(run)))
     policy, model = TitlePolicy.load(run / "ppo"), RewardModel.load(run / "reward")
     torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
     tables = []

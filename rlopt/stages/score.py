@@ -18,7 +18,7 @@ from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
 from rlopt.run import Run
-from rlopt.stages.columns import mapping_for
+from rlopt.stages.columns import ignored_columns, mapping_for
 
 CHUNK = 20_000
 COLUMNS = ("p_click", "p_conversion", "reward", "reward_std")
@@ -66,7 +66,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     """
     run.require("fit-reward")
     check_output(out)
-    items, titles, table = read_titles(titles_file, mapping_for(run, titles_file, columns))
+    items, titles, table = read_titles(titles_file, mapping_for(run, titles_file, columns), ignored_columns(run))
     items = with_known_fields(run, items)
     model = RewardModel.load(run / "reward")
     values = {name: np.full(len(titles), np.nan) for name in COLUMNS}
