@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 @click.option(
     "--locale", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the shop."
 )
-@click.option(
-    "--run", "run_path", metavar="DIR", envvar=options.RUN_VARIABLE, help="Run directory.  [default: runs/demo-...]"
-)
+@click.option("--run", "run_path", metavar="DIR", help="Run directory of its own.  [default: runs/demo-LOCALE-SEED]")
 @click.option("--steps", type=click.IntRange(min=1), help="PPO updates.")
 @options.common
 def command(run_path: str | None, **flags: Any) -> None:

@@ -104,8 +104,15 @@ def demo(
         Language of the shop.
     steps
         PPO updates.
+
+    Raises
+    ------
+    RunError
+        When ``run_path`` is a run on other logs: a demo never overwrites one.
     """
     run = Run.open(run_path, create=True) if run_path is not None else _free_run(f"demo-{locale}-{seed}")
+    if run.done("fit-reward") and not run.done("simulate"):
+        raise RunError(f"Run {run.path} is no demo but a run on other logs. Name another one with --run.")
     logs = _simulated_logs(run, SimulateConfig(**SHOP, locale=locale, seed=seed))
     fit_reward(run, logs, RewardConfig(seed=seed))
     if not run.current("sft", sft := SftConfig(**SFT, seed=seed)):

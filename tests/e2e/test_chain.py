@@ -1,7 +1,8 @@
 """The three commands, chained with no other flag, in English and Chinese; then score and generate, and the demo."""
 
 import shutil
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,18 @@ import pytest
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_network() -> Iterator[None]:
+    """The defaults never reach for the network, not even for the file list of a hub."""
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"the chain tried to connect to {address}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +110,16 @@ def test_a_refit_makes_the_policies_outdated(
     outcome = rlopt("offline-eval", "--run", run)
     assert outcome.code == 1
     assert "was done before 'fit-reward' changed. Run it again: rlopt sft" in outcome.err
+
+
+def test_the_demo_never_overwrites_a_run_on_real_logs(
+    fitted_run: Path, rlopt: Rlopt, tree_hash: Callable[[Path], str]
+) -> None:
+    before = tree_hash(fitted_run)
+    outcome = rlopt("demo", "--run", fitted_run)
+    assert outcome.code == 1
+    assert "is no demo but a run on other logs" in outcome.err
+    assert tree_hash(fitted_run) == before
 
 
 def test_no_test_items_no_verdict(simulated_logs: Path, rlopt: Rlopt, tmp_path: Path) -> None:
