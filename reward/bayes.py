@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
-from scipy.optimize import brentq
 
 from .linear import Noise, Rows, Working
 
@@ -23,6 +22,7 @@ IntArray = npt.NDArray[np.int64]
 MIN_VARIANCE = 1e-8
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation
 _LARGEST_TITLE_VARIANCE = 1.0
+_CLEAR = 3.0  # standard errors of overdispersion above 1
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def fit_posterior(
         mean, root = system.solve(_spread(groups, variances, d))
         effect = np.clip(matrix @ mean, -5.0, 5.0)
         determined = d - float(np.sum(root**2 / _spread(groups, variances, d)[:, None]))
-        title_variance = _title_variance(rows, working_log(rows, effect), effect, noise, determined)
-        noise = Noise(overdispersion(rows, effect, title_variance), title_variance)
+        noise = dispersion(rows, effect, determined)
     state = working_log(rows, effect)
     system = Normal.of(matrix, rows, state.response, state.weight(noise))
     mean, root = system.solve(widening * _spread(groups, variances, d))
@@ -130,34 +129,50 @@ class Normal:
         return root @ (root.T @ self.right), root
 
 
-def overdispersion(rows: Rows, effect: FloatArray, title_variance: float) -> float:
-    """Variance of the counts relative to the binomial, by moments; 1 unless the excess is clearly there.
+def dispersion(rows: Rows, effect: FloatArray, determined: float = 0.0) -> Noise:
+    """Overdispersion phi and title variance v_t by moments; phi is 1 unless the excess is clearly there.
 
     With m_j the expected clicks of an arm and s_j its share of the item's, the residual within the item has
 
         E[m_j r_j^2] = phi (1 - s_j) + v_t m_j (1 - 2 s_j + sum_k s_k^2),
 
-    a regression on two known columns. The second takes up what titles explain, so that only an excess among arms
-    with few clicks counts as overdispersion.
+    a weighted regression on two known columns. Where arms have about equally many clicks the two are hard to tell
+    apart; the doubt goes to the titles, whose variance widens intervals.
+
+    Parameters
+    ----------
+    rows, effect
+        Counts and fitted title effects, shape (n,).
+    determined
+        Coefficients that the effects took from these very counts.
     """
     state = working_log(rows, effect)
     valid = state.information > 1e-9
-    if valid.sum() < 50:
-        return 1.0
+    freedom = float(valid.sum()) - len(np.unique(rows.item[valid]))
+    if freedom - determined < 30:
+        return Noise(1.0, 0.0)
     information = np.where(valid, state.information, 0.0)
     share = information / np.maximum(rows.item_sum(information)[rows.item], 1e-300)
     squares = rows.item_sum(share**2)[rows.item]
     residual = state.response - effect
     residual = residual - rows.item_sum(share * residual)[rows.item]
-    expected, squared = information[valid], (information * residual**2)[valid]
+    expected, squared = information[valid], (information * residual**2)[valid] * freedom / (freedom - determined)
     columns = np.column_stack([1 - share, information * (1 - 2 * share + squares)])[valid]
-    # Variance of a squared Pearson residual: 2 (normal) + 1 / expected (Poisson), times its mean squared.
-    mean = np.maximum(columns @ np.array([1.0, title_variance]), 0.05)
-    weight = 1.0 / (mean**2 * (2 + 1 / expected))
-    gram = (columns * weight[:, None]).T @ columns + 1e-12 * np.eye(2)
-    solution = np.linalg.solve(gram, columns.T @ (weight * squared))
-    error = float(np.sqrt(np.linalg.inv(gram)[0, 0]))
-    return float(solution[0]) if solution[0] > 1 + 2 * error else 1.0
+    noise = Noise(1.0, 0.01)
+    for _ in range(4):
+        # Variance of a squared Pearson residual: 2 (normal) + 1 / expected (Poisson), times its mean squared.
+        mean = np.maximum(columns @ np.array([noise.overdispersion, noise.title_variance]), 0.05)
+        weight = 1.0 / (mean**2 * (2 + 1 / expected))
+        gram = (columns * weight[:, None]).T @ columns + 1e-12 * np.eye(2)
+        right = columns.T @ (weight * squared)
+        phi, variance = np.linalg.solve(gram, right).tolist()
+        if variance < 0:  # all of the excess is in the counts
+            phi, variance = float(right[0] / gram[0, 0]), 0.0
+        error = float(np.sqrt(np.linalg.inv(gram)[0, 0]))
+        if phi < 1 + _CLEAR * error:
+            phi, variance = 1.0, float((right[1] - gram[0, 1]) / gram[1, 1])
+        noise = Noise(max(phi, 1.0), float(np.clip(variance, 0.0, _LARGEST_TITLE_VARIANCE)))
+    return noise
 
 
 def _centre(values: FloatArray, rows: Rows, weight: FloatArray) -> FloatArray:
@@ -193,23 +208,3 @@ def _update_variances(system: Normal, groups: Sequence[IntArray], variances: Flo
         if change < 0.05:
             break
     return variances
-
-
-def _title_variance(rows: Rows, state: Working, effect: FloatArray, noise: Noise, determined: float) -> float:
-    """Title variance at which the weighted squared residuals equal their degrees of freedom."""
-    valid = state.information > 1e-9
-    freedom = float(valid.sum()) - len(np.unique(rows.item[valid])) - determined
-    if freedom <= 0:
-        return 0.0
-    residual = (state.response - effect)[:, None]
-
-    def surplus(variance: float) -> float:
-        weight = np.where(valid, state.weight(Noise(noise.overdispersion, variance)), 0.0)
-        return float(np.sum(weight * _centre(residual, rows, weight)[:, 0] ** 2)) - freedom
-
-    if surplus(0.0) <= 0.0:
-        return 0.0
-    if surplus(_LARGEST_TITLE_VARIANCE) >= 0.0:
-        return _LARGEST_TITLE_VARIANCE
-    found: float = brentq(surplus, 0.0, _LARGEST_TITLE_VARIANCE, xtol=1e-5)
-    return found

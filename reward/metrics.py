@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .bayes import overdispersion as moment_overdispersion
+from .bayes import dispersion
 from .linear import Rows
 
 FloatArray = npt.NDArray[np.float64]
@@ -168,9 +168,9 @@ def calibration_error(probability: FloatArray, rows: Rows, bins: int = 15) -> fl
     return float(np.sum(np.abs(predicted - observed)) / total)
 
 
-def overdispersion(rows: Rows, effect: FloatArray, title_variance: float) -> float:
-    """Variance of the counts relative to the binomial, at least 1; see `reward.bayes.overdispersion`."""
-    return moment_overdispersion(rows, effect, title_variance)
+def overdispersion(rows: Rows, effect: FloatArray) -> float:
+    """Variance of the counts relative to the binomial, at least 1, given title effects (n,); see `bayes.dispersion`."""
+    return dispersion(rows, effect).overdispersion
 
 
 def _arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:

@@ -47,7 +47,7 @@ class RewardPrediction:
     reward_std
         Standard deviation of ``reward``: title effect and item baseline together.
     effect
-        Title effect on the log-odds of a click, relative to the item's average logged title.
+        Title effect on the log-odds of a click; 0 is the item's average rate over its logged titles.
     effect_std
         Standard deviation of ``effect``: what is not known about the *title*. A policy that must not exploit the
         model is held back by this one; the baseline's part of ``reward_std`` is the same for every title of an item.

@@ -25,8 +25,8 @@ class OutcomePrediction:
     probability
         Calibrated chance of the outcome.
     effect, effect_std
-        Title effect in log-odds relative to the item's average logged title (for an item without logs: to the
-        average logged title of items like it), and its standard deviation.
+        Title effect in log-odds and its standard deviation. 0 is the item's average rate over its logged titles (for
+        an item without logs: that of items like it).
     logit_std
         Standard deviation of the log-odds, item baseline included.
     """
@@ -52,7 +52,7 @@ class Outcome:
     pace
         Log-odds lost per standard deviation outside that range.
     context
-        Item's fields to its intercept and to the average effect of its logged titles.
+        Item's fields to its intercept and to its level: the log-odds of its average rate less the intercept.
     platt
         Calibration of what the context says of an item's average logged title.
     context_std
@@ -60,7 +60,7 @@ class Outcome:
     known
         Item id -> row of ``intercepts``: items with history.
     intercepts
-        Shrunken intercept, its standard deviation and the average effect of the logged titles, shape (n_known, 3).
+        Shrunken intercept, its standard deviation and the level, shape (n_known, 3).
     """
 
     basis: Basis
@@ -178,8 +178,10 @@ def _with_baseline(
     rows, noise = training.rows, training.basis.noise
     trials = rows.item_sum(rows.trials)
     raw = rows.intercepts(effect)
-    level = rows.item_sum(rows.trials * effect) / np.maximum(trials, 1e-12)
-    p = 1.0 / (1.0 + np.exp(-raw))
+    # Log-odds between an item's average rate and its intercept: a mean of rates, since log-odds average lower.
+    average = rows.item_sum(rows.trials / (1.0 + np.exp(-(raw[rows.item] + effect)))) / np.maximum(trials, 1e-12)
+    p = np.clip(average, 1e-9, 1 - 1e-9)
+    level = np.log(p / (1 - p)) - raw
     precision = 1.0 / (1.0 / np.maximum(trials * p * (1 - p), 1e-3) + 0.3)
     context, held_out = Context.fit(items, np.column_stack([raw, level]), precision, rng=np.random.default_rng(seed))
     clicks = rows.item_sum(rows.successes)

@@ -92,5 +92,5 @@ def test_overdispersion_is_recovered_beside_title_variance(phi: float) -> None:
     mean = 0.03 * trials * np.exp(effect)
     clicks = rng.poisson(mean) if phi == 1.0 else rng.negative_binomial(mean / (phi - 1), 1 / phi)
     rows = Rows(np.minimum(clicks, trials), trials, item, 1500)
-    found = metrics.overdispersion(rows, np.zeros(6000), 0.03)
+    found = metrics.overdispersion(rows, np.zeros(6000))
     assert found == pytest.approx(phi, rel=0.15)
