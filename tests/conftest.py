@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["HF_HUB_OFFLINE"] = "1"  # tests use no network, and do not wait for one; read when the hub's client loads
 
 
 @pytest.fixture(scope="session")
