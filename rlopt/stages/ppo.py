@@ -22,7 +22,8 @@ from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import Run, package_versions
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
-from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
+from rlopt.training.callbacks import JsonLines
+from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.ppo.learn import PpoSettings, improve
 from rlopt.training.rewards import LiftScale, TitleRewards
 

@@ -22,7 +22,8 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import Run, package_versions
-from rlopt.training.callbacks import JsonLines, newest_checkpoint, step_of
+from rlopt.training.callbacks import JsonLines
+from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.sft import SftSettings, fine_tune
 
 MIN_SLOT_COVERAGE = 0.2

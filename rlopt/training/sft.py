@@ -1,6 +1,5 @@
 """Supervised fine-tuning through trl's SFTTrainer: the model learns to write the titles that people wrote."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from trl import SFTTrainer
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
 
-from .callbacks import MarkComplete, newest_checkpoint, quiet
+from .callbacks import quiet
+from .checkpoints import MarkComplete, train
 from .order import training_order
 
 
@@ -72,13 +72,7 @@ def fine_tune(
         callbacks=[*callbacks, MarkComplete()],
     )
     quiet(trainer)
-    resume = newest_checkpoint(checkpoints)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    merged = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
-    return TitlePolicy(merged, policy.tokenizer, policy.renderer, policy.max_title_tokens)
+    return TitlePolicy(train(trainer, checkpoints), policy.tokenizer, policy.renderer, policy.max_title_tokens)
 
 
 def tokenised(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Dataset:

@@ -9,7 +9,7 @@ from toy import ITEMS, ppo_settings, toy_rewards
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.callbacks import newest_checkpoint
+from rlopt.training.checkpoints import newest_checkpoint
 from rlopt.training.ppo.learn import improve
 
 

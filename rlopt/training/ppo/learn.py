@@ -1,6 +1,5 @@
 """One PPO run: settings in, improved policy out. What trl's trainer needs is put together here."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.callbacks import MarkComplete, newest_checkpoint, quiet
+from rlopt.training.callbacks import quiet
+from rlopt.training.checkpoints import MarkComplete, train
 from rlopt.training.order import training_order
 from rlopt.training.rewards import TitleRewards
 from rlopt.training.sft import lora
@@ -95,13 +95,7 @@ def improve(
         score_so_far=rewards.so_far,
     )
     quiet(trainer)
-    resume = newest_checkpoint(checkpoints)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    merged = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
-    return TitlePolicy(_plain(merged), policy.tokenizer, policy.renderer, policy.max_title_tokens)
+    return TitlePolicy(train(trainer, checkpoints), policy.tokenizer, policy.renderer, policy.max_title_tokens)
 
 
 def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) -> Dataset:
@@ -112,12 +106,6 @@ def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) 
     rollouts = -(-settings.steps // settings.epochs)
     prompts_a_rollout = settings.batch_size // settings.generations
     return rows.select(training_order(len(items), rollouts, prompts_a_rollout, settings.seed))
-
-
-def _plain(model: PreTrainedModel) -> PreTrainedModel:
-    """The model without trl's fused head, which it hangs on the instance as another ``forward``."""
-    model.__dict__.pop("forward", None)
-    return model
 
 
 def _arguments(settings: PpoSettings, policy: TitlePolicy, checkpoints: Path) -> PPOArguments:
