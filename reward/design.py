@@ -29,8 +29,15 @@ _FAULTS = (  # what shoppers may punish much harder than any look of a title
     "count: repeated words",
     "count: values repeated",
     "share of character triples never seen",
+    "count: word pairs never seen",
+    "count: unusual mentions",
 )
-_LEFT_OUT = ("length: characters", "share of words nothing supports", "share of repeated words")
+_LEFT_OUT = (
+    "length: characters",
+    "share of words nothing supports",
+    "share of repeated words",
+    "share of word pairs never seen",
+)
 
 
 @dataclass(frozen=True)

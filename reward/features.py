@@ -16,7 +16,7 @@ from .errors import ModelError
 from .items import Item
 from .mentions import COUNTS, Mentions, MentionScanner
 from .ngrams import Grams, character_grams, item_frequency, word_grams
-from .vocabulary import Vocabulary, learn
+from .vocabulary import Vocabulary, learn, refine
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -29,6 +29,8 @@ _LAST_RANK = 12.0
 _DERIVED = (
     "share of words nothing supports",
     "share of character triples never seen",
+    "share of word pairs never seen",
+    "count: word pairs never seen",
     "fields mentioned",
     "share of the item's fields mentioned",
     "place of the first mention",
@@ -93,8 +95,10 @@ class TitleFeatures:
         What the train items taught about words and fields.
     word_idf, character_idf
         Inverse item frequency of each n-gram bucket, 0 for buckets of fewer than two train items.
-    triple_items
-        Train items whose titles contain a character triple of each bucket, capped at 255.
+    triple_items, pair_items
+        Train items whose titles contain a character triple, or a pair of slotted words, of each bucket (at most 255).
+    scanner
+        A scanner of this vocabulary whose prepared items may be used again.
     """
 
     def __init__(
@@ -103,12 +107,15 @@ class TitleFeatures:
         word_idf: Float32Array,
         character_idf: Float32Array,
         triple_items: npt.NDArray[np.uint8],
+        pair_items: npt.NDArray[np.uint8],
+        scanner: MentionScanner | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.word_idf = word_idf
         self.character_idf = character_idf
         self.triple_items = triple_items
-        self._scanner = MentionScanner(vocabulary)
+        self.pair_items = pair_items
+        self._scanner = scanner or MentionScanner(vocabulary)
         slots = vocabulary.slots
         self.names: tuple[str, ...] = (
             *lexical.NAMES,
@@ -140,14 +147,20 @@ class TitleFeatures:
             raise ModelError("features cannot be fitted on 0 titles: the logs hold no arm. Check the log's filters.")
         index = np.asarray(item_index, dtype=np.int64)
         vocabulary = learn(items, titles, index.tolist())
-        mentions = MentionScanner(vocabulary).scan([items[i] for i in index], titles, min_known=2)
+        scanner = MentionScanner(vocabulary)
+        mentions = scanner.scan([items[i] for i in index], titles, min_known=2)
+        mentioned: list[set[int]] = [set() for _ in titles]
+        for row, slot in zip(mentions.row.tolist(), mentions.slot.tolist(), strict=True):
+            mentioned[row].add(slot)
+        vocabulary = refine(vocabulary, mentions.slotted, mentioned, index.tolist())
         idf = []
         for grams in (word_grams(mentions.slotted), character_grams(mentions.text)):
             frequency = item_frequency(grams, index, N_BUCKETS)
             value = np.log((1.0 + len(items)) / (1.0 + frequency)) + 1.0
             idf.append(np.where(frequency >= 2, value, 0.0).astype(np.float32))
         triples = item_frequency(character_grams(mentions.text, (3,)), index, _SEEN_BUCKETS)
-        return cls(vocabulary, idf[0], idf[1], np.minimum(triples, 255).astype(np.uint8))
+        pairs = item_frequency(word_grams(mentions.slotted, (2,)), index, _SEEN_BUCKETS)
+        return cls(vocabulary, idf[0], idf[1], _capped(triples), _capped(pairs), scanner.refined(vocabulary))
 
     def transform(self, items: Sequence[Item], titles: Sequence[str], *, logged: bool = False) -> FeatureBlock:
         """Features of n pairs.
@@ -164,12 +177,13 @@ class TitleFeatures:
             raise ModelError(f"items and titles must have the same length. Got {len(items)} and {len(titles)}.")
         min_known = 2 if logged else 1
         mentions = self._scanner.scan(items, titles, min_known)
-        never_seen = self._never_seen(mentions.text, min_known)
+        triples, _ = _never_seen(character_grams(mentions.text, (3,)), self.triple_items, min_known)
+        pairs, n_pairs = _never_seen(word_grams(mentions.slotted, (2,)), self.pair_items, min_known)
         dense = np.column_stack(
             [
                 lexical.lexical_features(titles),
                 mentions.counts,
-                _derived(mentions, never_seen),
+                _derived(mentions, triples, pairs, n_pairs),
                 np.where(mentions.has | ~np.isnan(mentions.position), _or(mentions.position, _NEVER), np.nan),
                 np.where(mentions.has | ~np.isnan(mentions.rank), _or(mentions.rank, _LAST_RANK), np.nan),
                 mentions.numerics,
@@ -180,20 +194,13 @@ class TitleFeatures:
             dense, mentions.categories, mentions.row, mentions.slot, mentions.offset, mentions.value, words, characters
         )
 
-    def _never_seen(self, texts: list[str], min_known: int) -> Float32Array:
-        """Share of each title's character triples that no (other) train item's titles hold; 1 for an empty title."""
-        triples = character_grams(texts, (3,))
-        unseen = self.triple_items[triples.hashes % np.uint32(_SEEN_BUCKETS)] < min_known
-        count = np.diff(triples.starts)
-        total = np.bincount(triples.text_index(), weights=unseen, minlength=len(texts))
-        return np.where(count > 0, total / np.maximum(count, 1), 1.0).astype(np.float32)
-
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "word_idf": self.word_idf,
             "character_idf": self.character_idf,
             "triple_items": self.triple_items,
+            "pair_items": self.pair_items,
         }
         return {"vocabulary": self.vocabulary.to_json()}, arrays
 
@@ -205,14 +212,27 @@ class TitleFeatures:
             arrays["word_idf"],
             arrays["character_idf"],
             arrays["triple_items"],
+            arrays["pair_items"],
         )
+
+
+def _capped(counts: IntArray) -> npt.NDArray[np.uint8]:
+    return np.minimum(counts, 255).astype(np.uint8)
+
+
+def _never_seen(grams: Grams, items: npt.NDArray[np.uint8], min_known: int) -> tuple[Float32Array, Float32Array]:
+    """Share and number of each title's n-grams that no (other) train item's titles hold; all for an empty title."""
+    unseen = items[grams.hashes % np.uint32(len(items))] < min_known
+    count = np.diff(grams.starts)
+    total = np.bincount(grams.text_index(), weights=unseen, minlength=len(grams)).astype(np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), 1.0).astype(np.float32), total
 
 
 def _or(values: Float32Array, default: float) -> Float32Array:
     return np.where(np.isnan(values), np.float32(default), values)
 
 
-def _derived(mentions: Mentions, never_seen: Float32Array) -> Float32Array:
+def _derived(mentions: Mentions, triples: Float32Array, pairs: Float32Array, n_pairs: Float32Array) -> Float32Array:
     """Columns as in ``_DERIVED``."""
     count = {name: mentions.counts[:, i] for i, name in enumerate(COUNTS)}
     words = np.maximum(count["count: words"], 1.0)
@@ -222,7 +242,9 @@ def _derived(mentions: Mentions, never_seen: Float32Array) -> Float32Array:
     first = np.min(_or(mentions.position, _NEVER), axis=1, initial=_NEVER)
     columns = [
         np.where(empty, 1.0, count["count: words nothing supports"] / words),
-        never_seen,
+        triples,
+        pairs,
+        n_pairs,
         mentioned,
         mentioned / np.maximum(mentions.has.sum(axis=1), 1),
         first,

@@ -30,6 +30,7 @@ from .vocabulary import (
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+CACHE_SIZE = 20_000
 _SLOT_CHARACTER = 0xE000  # private use: stands for a slot in the delexicalised text
 _PART_CHARACTER = 0xE400
 _WRONG_CHARACTER = 0xE800
@@ -43,6 +44,7 @@ COUNTS = (
     "count: repeated words",
     "count: values mentioned",
     "count: values repeated",
+    "count: unusual mentions",
     "share of words inside mentions",
     "share of words found in the item's text",
 )
@@ -112,7 +114,7 @@ class MentionScanner:
         Items kept prepared at most; the least recently used is dropped first.
     """
 
-    def __init__(self, vocabulary: Vocabulary, cache_size: int = 20_000) -> None:
+    def __init__(self, vocabulary: Vocabulary, cache_size: int = CACHE_SIZE) -> None:
         self.vocabulary = vocabulary
         self._slot_of = {name: i for i, name in enumerate(vocabulary.slots)}
         self._value_of = {key: i for i, key in enumerate(vocabulary.values)}
@@ -123,6 +125,12 @@ class MentionScanner:
         self._wrong_name = [f"<!{i}>" for i in range(n)] + ["<!>"]
         self._cache: OrderedDict[str, tuple[Item, ItemWords]] = OrderedDict()
         self._cache_size = cache_size
+
+    def refined(self, vocabulary: Vocabulary) -> "MentionScanner":
+        """Scanner with a refined vocabulary of the same slots, categories and claims; takes the cache over."""
+        other = MentionScanner(vocabulary, self._cache_size)
+        other._cache = self._cache
+        return other
 
     def prepare(self, item: Item) -> ItemWords:
         """``item`` ready for scanning, from the cache where it has been prepared before."""
@@ -297,7 +305,8 @@ class MentionScanner:
         some = max(n, 1)
         repeated = _repeated(tokens)
         shares = inside / some, supported / some
-        count = (n, unsupported, unknown, wrong, absent, free, repeated, len(found), twice, *shares)
+        unusual = sum(slot in vocabulary.unusual_slots for slot, _, _ in found)
+        count = (n, unsupported, unknown, wrong, absent, free, repeated, len(found), twice, unusual, *shares)
         return found, count, out, _join(text)
 
 

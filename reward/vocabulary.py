@@ -6,7 +6,7 @@ Everything is counted by item, never by arm, so an item with many titles has no 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -81,6 +81,8 @@ class Vocabulary:
         Units that titles use whatever the item's fields say ("for", "new", "包邮").
     known
         Unit -> number of train items whose titles contain it. A unit is a word, and two neighbouring CJK characters.
+    unusual_slots
+        Slots (the last one for fields without a slot) that hardly any logged title mentions.
     """
 
     slots: tuple[str, ...]
@@ -90,6 +92,7 @@ class Vocabulary:
     values: tuple[tuple[int, Words], ...]
     generic: frozenset[str]
     known: Mapping[str, int]
+    unusual_slots: frozenset[int]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `from_json` reads it back."""
@@ -101,6 +104,7 @@ class Vocabulary:
             "values": [[slot, list(s)] for slot, s in self.values],
             "generic": sorted(self.generic),
             "known": dict(self.known),
+            "unusual_slots": sorted(self.unusual_slots),
         }
 
     @classmethod
@@ -114,6 +118,7 @@ class Vocabulary:
             tuple((int(slot), tuple(s)) for slot, s in data["values"]),
             frozenset(data["generic"]),
             {str(word): int(count) for word, count in data["known"].items()},
+            frozenset(map(int, data["unusual_slots"])),
         )
 
 
@@ -160,7 +165,52 @@ def learn(items: Sequence[Item], titles: Sequence[str], item_index: Sequence[int
         values,
         generic,
         dict(known),
+        frozenset(),
     )
+
+
+def refine(
+    vocabulary: Vocabulary, slotted: Sequence[Sequence[str]], mentioned: Sequence[set[int]], item_index: Sequence[int]
+) -> Vocabulary:
+    """The vocabulary corrected by what a first scan of the logged titles found.
+
+    Parameters
+    ----------
+    vocabulary
+        As `learn` gave it.
+    slotted, mentioned
+        Slotted words and mentioned slots of each logged title.
+    item_index
+        Item of each title.
+
+    Notes
+    -----
+    A CJK character counts as a word only where titles use it alone, between mentions: any other is a piece of one.
+    """
+    alone: Counter[str] = Counter()
+    slots: Counter[int] = Counter()
+    of_item: dict[int, tuple[set[str], set[int]]] = defaultdict(lambda: (set(), set()))
+    for tokens, found, index in zip(slotted, mentioned, item_index, strict=True):
+        of_item[int(index)][0].update(alone_characters(tokens))
+        of_item[int(index)][1].update(found)
+    for characters, found in of_item.values():
+        alone.update(characters)
+        slots.update(found)
+    enough = max(5.0, 0.005 * len(of_item))
+    generic = {unit for unit in vocabulary.generic if not is_cjk_word(unit) or alone[unit] >= enough}
+    known = {unit: alone[unit] if is_cjk_word(unit) else count for unit, count in vocabulary.known.items()}
+    unusual = frozenset(slot for slot in range(len(vocabulary.slots) + 1) if slots[slot] < enough)
+    return replace(vocabulary, generic=frozenset(generic), known=known, unusual_slots=unusual)
+
+
+def alone_characters(tokens: Sequence[str]) -> list[str]:
+    """CJK characters that stand beside no other."""
+    around = ["", *tokens, ""]
+    return [
+        word
+        for before, word, after in zip(around, tokens, around[2:], strict=False)
+        if is_cjk_word(word) and not is_cjk_word(before) and not is_cjk_word(after)
+    ]
 
 
 def _choose_slots(items: Sequence[Item], of_item: Mapping[int, list[list[str]]]) -> tuple[str, ...]:
