@@ -41,7 +41,13 @@ def rlopt(*arguments: object) -> str:
 def main() -> None:
     """Write logs, run the chain, compare with the truth."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("titles", type=Path, help="parquet with title, category, subcategory, attributes")
+    parser.add_argument(
+        "titles",
+        type=Path,
+        nargs="?",
+        default=Path("../shared/data/zh_products/title_attributes.parquet"),
+        help="parquet with title, category, subcategory, attributes (default: %(default)s)",
+    )
     parser.add_argument("--run", type=Path, default=Path("runs/zh-products"), help="run directory")
     parser.add_argument("--steps", type=int, default=400, help="PPO updates")
     arguments = parser.parse_args()
