@@ -275,6 +275,10 @@ def clear_errors(where: str) -> Iterator[None]:
         else:
             message = f"Cannot read {where}: {first[:300].rstrip('. ')}."
         raise LogError(message) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _not_utf8(where: str) -> str:

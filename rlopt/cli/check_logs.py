@@ -10,12 +10,13 @@ from rlopt.cli.show import show
 
 @click.command("check-logs")
 @click.argument("logs", metavar="LOGS")
+@options.tmp_dir
 @options.columns
 @click.option(
     "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
 @options.common
-def command(logs: str, columns: str | None, config: Path | None) -> None:
+def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None) -> None:
     """Examine logs: what is in them, what is wrong with them, and what they can support.
 
     Exits with 1 when fit-reward would refuse them.
@@ -26,7 +27,7 @@ def command(logs: str, columns: str | None, config: Path | None) -> None:
     """
     from rlopt.stages.check_logs import check_logs
 
-    result = check_logs(logs, columns=columns, config=config)
+    result = check_logs(logs, columns=columns, config=config, tmp_dir=tmp_dir)
     show(result, result.to_text())
     if result.stops:
         click.get_current_context().exit(1)

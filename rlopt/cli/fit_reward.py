@@ -19,11 +19,14 @@ from rlopt.cli.show import show
 @click.option("--conversion-weight", type=float, help="Worth of a conversion.  [default: 0.0]")
 @click.option("--memory-limit", metavar="SIZE", help="Memory of the log engine, such as 2GB.  [default: 1GB]")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
+@options.tmp_dir
 @options.columns
 @options.configured
 @options.in_run
 @options.common
-def command(logs: str, force: bool, columns: str | None, config: Path | None, run_path: str, **flags: Any) -> None:
+def command(
+    logs: str, force: bool, tmp_dir: str | None, columns: str | None, config: Path | None, run_path: str, **flags: Any
+) -> None:
     """Learn from logged clicks what a title earns.
 
     LOGS is a parquet or CSV file, a folder or a glob of them, with one row per impression or per title:
@@ -46,5 +49,5 @@ def command(logs: str, force: bool, columns: str | None, config: Path | None, ru
 
     from rlopt.stages.fit_reward import fit_reward
 
-    result = fit_reward(run, logs, settings, columns=columns, preset=preset, force=force)
+    result = fit_reward(run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, force=force)
     show(result, result.to_text())

@@ -95,6 +95,13 @@ def columns(command: Command) -> Command:
     )(command)
 
 
+def tmp_dir(command: Command) -> Command:
+    """``--tmp-dir``."""
+    return click.option(
+        "--tmp-dir", metavar="DIR", help="Where the log engine spills.  [default: the system's temporary folder]"
+    )(command)
+
+
 def output(command: Command) -> Command:
     """``-o`` for the file a command writes."""
     return click.option(

@@ -43,7 +43,9 @@ class CheckResult:
         return "\n".join([*totals, *findings, "", verdict])
 
 
-def check_logs(logs: str | Path, *, columns: str | None = None, config: str | Path | None = None) -> CheckResult:
+def check_logs(
+    logs: str | Path, *, columns: str | None = None, config: str | Path | None = None, tmp_dir: str | Path | None = None
+) -> CheckResult:
     """Examine logs as ``fit-reward`` does first.
 
     Parameters
@@ -54,6 +56,8 @@ def check_logs(logs: str | Path, *, columns: str | None = None, config: str | Pa
         The user's column names, as in ``--columns``.
     config
         YAML preset whose ``columns``, ``exclude`` and ``reward`` sections apply.
+    tmp_dir
+        Where the log engine spills; the system's temporary folder by default.
 
     Raises
     ------
@@ -70,5 +74,6 @@ def check_logs(logs: str | Path, *, columns: str | None = None, config: str | Pa
         exclude=preset.get("exclude"),
         conversion_window_hours=settings.conversion_window_hours,
         memory_limit=settings.memory_limit,
+        tmp_dir=tmp_dir,
     )
     return CheckResult(examine(data, judge_share=settings.judge_share, test_share=settings.test_share))

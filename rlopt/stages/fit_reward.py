@@ -39,6 +39,7 @@ def fit_reward(
     *,
     columns: str | None = None,
     preset: Mapping[str, Any] | None = None,
+    tmp_dir: str | Path | None = None,
     force: bool = False,
 ) -> "FitRewardResult":
     """Learn from logs what a title earns; writes ``data/``, ``reward/`` and ``judge/`` of the run.
@@ -56,6 +57,8 @@ def fit_reward(
     preset
         Content of a YAML preset: its ``columns`` and ``exclude`` apply here, its other sections are kept in the
         run for the stages to come.
+    tmp_dir
+        Where the log engine spills; the system's temporary folder by default.
     force
         Fit again although settings and logs are those of the last time.
 
@@ -70,7 +73,10 @@ def fit_reward(
     """
     config = config or RewardConfig()
     kept = {**(preset or {}), "columns": column_mapping(columns, preset).to_dict()}
-    settings = {**config.model_dump(mode="json"), **{name: kept.get(name) or {} for name in ("columns", "exclude")}}
+    settings = {
+        **config.model_dump(mode="json", exclude={"memory_limit"}),
+        **{name: kept.get(name) or {} for name in ("columns", "exclude")},
+    }
     inputs = {"logs": _fingerprint_logs(logs)}
     if not force and run.current("fit-reward", settings, inputs):
         note("Same logs and settings as the last time: nothing to do (--force fits again).")
@@ -78,7 +84,7 @@ def fit_reward(
         return FitRewardResult.of(run)
     with run.stage("fit-reward", settings, inputs) as record:
         checkpoints = run.checkpoint_dir("fit-reward", record.key)
-        arms, report = _aggregate(logs, config, kept, checkpoints)
+        arms, report = _aggregate(logs, config, kept, tmp_dir, checkpoints)
         splits = split_items(
             arms,
             judge_share=config.judge_share,
@@ -175,7 +181,7 @@ def _fingerprint_logs(logs: str | Path) -> str:
 
 
 def _aggregate(
-    logs: str | Path, config: RewardConfig, kept: Mapping[str, Any], checkpoints: Path
+    logs: str | Path, config: RewardConfig, kept: Mapping[str, Any], tmp_dir: str | Path | None, checkpoints: Path
 ) -> tuple[Arms, dict[str, Any]]:
     """Arms of the logs and what the doctor says of them; an interrupted stage finds both where it left them."""
     if (checkpoints / FINDINGS).exists():  # written last
@@ -187,6 +193,7 @@ def _aggregate(
         exclude=kept.get("exclude"),
         conversion_window_hours=config.conversion_window_hours,
         memory_limit=config.memory_limit,
+        tmp_dir=tmp_dir,
     )
     report = examine(data, judge_share=config.judge_share, test_share=config.test_share)
     for finding in report.findings:
