@@ -72,7 +72,9 @@ class PpoConfig(StageConfig):
     generations: int = Field(1, ge=1, description="Titles an item in a batch.")
     learning_rate: float = Field(2e-4, gt=0, description="Learning rate at the start; it falls linearly to zero.")
     kl_coef: float = Field(0.1, ge=0, description="Weight of the KL penalty, in standard deviations per nat.")
-    kl_target: float | None = Field(None, gt=0, description="KL per title that the weight adapts to; none: fixed.")
+    kl_target: float | None = Field(
+        3.5, gt=0, description="KL in nats a title above which the weight grows; none: the weight is fixed."
+    )
     gamma: float = Field(1.0, gt=0, le=1, description="Discount per token.")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="GAE's lambda (Schulman et al. 2016).")
     clip: float = Field(0.2, gt=0, lt=1, description="Clip range of the probability ratio.")

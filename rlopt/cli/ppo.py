@@ -15,7 +15,7 @@ from rlopt.cli.show import show
 @click.option("--batch-size", type=int, help="Titles an update.  [default: 64]")
 @click.option("--learning-rate", type=float, help="At the start; falls linearly to zero.  [default: 0.0002]")
 @click.option("--kl-coef", type=float, help="Weight of the KL penalty to the SFT policy.  [default: 0.1]")
-@click.option("--kl-target", type=float, help="KL in nats a title that the weight adapts to; by default it is fixed.")
+@click.option("--kl-target", type=float, help="KL in nats a title above which that weight grows.  [default: 3.5]")
 @click.option("--risk-aversion", type=float, help="Standard deviations taken off the mean reward.  [default: 1.0]")
 @click.option("--temperature", type=float, help="Sampling temperature.  [default: 1.0]")
 @click.option("--save-every", type=int, help="Updates between checkpoints.  [default: 100]")

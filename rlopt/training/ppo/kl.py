@@ -25,25 +25,31 @@ class FixedKL:
 
 @dataclass
 class AdaptiveKL:
-    """Proportional controller that steers the KL to ``target`` nats a title.
+    """Proportional controller that keeps the KL from rising past ``target`` nats a title.
 
-    Ziegler et al. 2019, section 2.2: e = clip(KL / target - 1, -0.2, 0.2); coefficient *= 1 + e * n / horizon.
+    Ziegler et al. 2019, section 2.2: e = clip(KL / target - 1, -0.2, 0.2); coefficient *= 1 + e * n / horizon. Unlike
+    theirs it never goes below the coefficient it starts with: a policy that is still near the reference is not
+    driven away from it.
 
     Parameters
     ----------
     coefficient
-        Start value.
+        Start value and floor.
     target
-        KL aimed at, in nats a title.
+        KL not to be exceeded, in nats a title.
     horizon
         Titles over which a full error changes the coefficient by about 20 %.
     """
 
     coefficient: float
     target: float
-    horizon: float = 2000.0
+    horizon: float = 640.0
+
+    def __post_init__(self) -> None:
+        """Remember the floor; a resumed run sets `coefficient` afterwards."""
+        self._floor = self.coefficient
 
     def update(self, kl: float, n_titles: int) -> None:
         """One step of the controller."""
         error = min(max(kl / self.target - 1.0, -0.2), 0.2)
-        self.coefficient *= 1.0 + error * n_titles / self.horizon
+        self.coefficient = max(self._floor, self.coefficient * (1.0 + error * n_titles / self.horizon))

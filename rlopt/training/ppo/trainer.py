@@ -47,8 +47,8 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
 
     num_generations: int | None = field(default=1, metadata={"help": "Titles an item in a batch."})
     kl_coef: float = field(default=0.1, metadata={"help": "Coefficient of the per-token KL penalty."})
-    kl_target: float | None = field(default=None, metadata={"help": "KL in nats a title to steer to; None: fixed."})
-    kl_horizon: float = field(default=2000.0, metadata={"help": "Titles over which the KL controller adapts."})
+    kl_target: float | None = field(default=None, metadata={"help": "KL in nats a title not to exceed; None: fixed."})
+    kl_horizon: float = field(default=640.0, metadata={"help": "Titles over which the KL controller adapts."})
     gamma: float = field(default=1.0, metadata={"help": "Discount per token."})
     gae_lambda: float = field(default=0.95, metadata={"help": "Trace decay of GAE."})
     whiten_advantages: bool = field(default=True, metadata={"help": "Scale advantages to mean 0, variance 1."})
