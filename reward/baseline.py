@@ -14,10 +14,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
+from .fields import as_number
 from .items import Item
 from .linear import Rows
 from .ngrams import item_frequency, to_matrix, word_grams
-from .vocabulary import MAX_FIELD_WORDS, as_number, stems
+from .phrases import MAX_FIELD_WORDS, stems
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]

@@ -4,33 +4,21 @@ The scan also writes the title in slots ("<brand> shoes for <gender>"), so that 
 order of fields and not the values themselves.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from .items import Item
-from .text import is_cjk, words
-from .vocabulary import (
-    MAX_FIELD_WORDS,
-    MAX_TITLE_CHARACTERS,
-    Vocabulary,
-    Words,
-    as_number,
-    index_claims,
-    is_cjk_word,
-    spellings,
-    stem,
-    stems,
-)
+from .itemwords import CACHE_SIZE, ItemWords, PreparedItems
+from .phrases import MAX_TITLE_CHARACTERS, Words, is_cjk_word, joined, match, repeated, stem, width
+from .text import words
+from .vocabulary import Vocabulary
 
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-CACHE_SIZE = 20_000
 _SLOT_CHARACTER = 0xE000  # private use: stands for a slot in the delexicalised text
 _PART_CHARACTER = 0xE400
 _WRONG_CHARACTER = 0xE800
@@ -48,18 +36,6 @@ COUNTS = (
     "share of words inside mentions",
     "share of words found in the item's text",
 )
-
-
-@dataclass(frozen=True)
-class ItemWords:
-    """One item prepared for scanning: its values by first word, its words, its context."""
-
-    values: dict[str, tuple[tuple[Words, int], ...]]
-    text: dict[str, int]  # word -> slot of the short value it is part of, -1 for a word of prose
-    pairs: frozenset[tuple[str, str]]
-    has: npt.NDArray[np.bool_]
-    categories: IntArray
-    numerics: Float32Array
 
 
 @dataclass(frozen=True)
@@ -116,64 +92,18 @@ class MentionScanner:
 
     def __init__(self, vocabulary: Vocabulary, cache_size: int = CACHE_SIZE) -> None:
         self.vocabulary = vocabulary
-        self._slot_of = {name: i for i, name in enumerate(vocabulary.slots)}
         self._value_of = {key: i for i, key in enumerate(vocabulary.values)}
-        self._codes = {name: {v: i for i, v in enumerate(values)} for name, values in vocabulary.categories.items()}
         n = len(vocabulary.slots)
         self._slot_name = [f"<{i}>" for i in range(n + 1)]
         self._part_name = [f"<~{i}>" for i in range(n)]
         self._wrong_name = [f"<!{i}>" for i in range(n)] + ["<!>"]
-        self._cache: OrderedDict[str, tuple[Item, ItemWords]] = OrderedDict()
-        self._cache_size = cache_size
+        self._items = PreparedItems(vocabulary.slots, vocabulary.categories, vocabulary.numerics, cache_size)
 
     def refined(self, vocabulary: Vocabulary) -> "MentionScanner":
         """Scanner with a refined vocabulary of the same slots, categories and claims; takes the cache over."""
-        other = MentionScanner(vocabulary, self._cache_size)
-        other._cache = self._cache
+        other = MentionScanner(vocabulary)
+        other._items = self._items
         return other
-
-    def prepare(self, item: Item) -> ItemWords:
-        """``item`` ready for scanning, from the cache where it has been prepared before."""
-        cached = self._cache.get(item.item_id)
-        if cached is not None and (cached[0] is item or cached[0].fields == item.fields):
-            self._cache.move_to_end(item.item_id)
-            return cached[1]
-        prepared = self._prepare(item)
-        self._cache[item.item_id] = (item, prepared)
-        if len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
-        return prepared
-
-    def _prepare(self, item: Item) -> ItemWords:
-        vocabulary = self.vocabulary
-        n = len(vocabulary.slots)
-        slot: dict[Words, int] = {}
-        for name, values in item.fields.items():
-            index = self._slot_of.get(name, n)
-            for value in values:
-                for sequence in spellings(value):
-                    slot[sequence] = min(index, slot.get(sequence, n))
-        text = stems(item.text(), MAX_FIELD_WORDS)
-        own = dict.fromkeys(text, -1)
-        for sequence, index in slot.items():
-            for word in sequence:
-                own[word] = max(index if index < n else -1, own.get(word, -1))
-        categories = [
-            self._codes[name].get(item.fields[name][0], -1) if item.fields.get(name) else -1
-            for name in vocabulary.categories
-        ]
-        numerics = []
-        for name in vocabulary.numerics:
-            number = as_number(item.fields[name][0]) if item.fields.get(name) else None
-            numerics.append(np.nan if number is None else np.sign(number) * np.log1p(abs(number)))
-        return ItemWords(
-            index_claims(slot.items()),
-            own,
-            frozenset(pairwise(text)) if is_cjk(item.text()) else frozenset(),
-            np.array([bool(item.fields.get(name)) for name in vocabulary.slots], dtype=bool),
-            np.array(categories, dtype=np.int64),
-            np.array(numerics, dtype=np.float32),
-        )
 
     def scan(self, items: Sequence[Item], titles: Sequence[str], min_known: int = 1) -> Mentions:
         """Scan each title against its item.
@@ -194,7 +124,7 @@ class MentionScanner:
         counts: list[tuple[float, ...]] = []
         slotted: list[list[str]] = []
         texts: list[str] = []
-        prepared = [self.prepare(item) for item in items]
+        prepared = [self._items.get(item) for item in items]
         for row, (item, title) in enumerate(zip(prepared, titles, strict=True)):
             found, count, tokens, text = self._scan_one(item, title, min_known)
             for slot, offset, value in found:
@@ -232,6 +162,7 @@ class MentionScanner:
         generic, known, claims = vocabulary.generic, vocabulary.known, vocabulary.claims
         tokens = [stem(word) for word in words(title[:MAX_TITLE_CHARACTERS])]
         n = len(tokens)
+        plain = title.isascii()
         found: list[tuple[int, int, int]] = []
         said: set[Words] = set()
         out: list[str] = []
@@ -242,9 +173,9 @@ class MentionScanner:
         i = 0
         while i < n:
             word = tokens[i]
-            match = _match(values.get(word), tokens, i) if word in values else None
-            if match is not None:
-                sequence, slot = match
+            own_value = match(values.get(word), tokens, i) if word in values else None
+            if own_value is not None:
+                sequence, slot = own_value
                 if sequence in said:
                     twice += 1
                 else:
@@ -254,10 +185,10 @@ class MentionScanner:
                 text.append(chr(_SLOT_CHARACTER + slot))
                 inside += len(sequence)
                 i += len(sequence)
-                offset += _width(sequence)
+                offset += width(sequence)
                 loose = ""
                 continue
-            cjk = is_cjk_word(word)
+            cjk = not plain and is_cjk_word(word)
             offset += 2 if cjk else len(word) + 1
             after = tokens[i + 1] if i + 1 < n else ""
             if word in own and (
@@ -272,7 +203,7 @@ class MentionScanner:
                     i += 1
                     continue
             else:
-                claim = _match(claims.get(word), tokens, i) if word in claims else None
+                claim = match(claims.get(word), tokens, i) if word in claims else None
                 if claim is not None:
                     sequence, slot = claim
                     wrong += 1
@@ -281,7 +212,7 @@ class MentionScanner:
                     text.append(chr(_WRONG_CHARACTER + slot))
                     unsupported += len(sequence)
                     i += len(sequence)
-                    offset += _width(sequence[1:])
+                    offset += width(sequence[1:])
                     loose = ""
                     continue
                 if not cjk:
@@ -303,20 +234,11 @@ class MentionScanner:
             text.append(word)
             i += 1
         some = max(n, 1)
-        repeated = _repeated(tokens)
+        again = n - len(set(tokens)) if plain else repeated(tokens)
         shares = inside / some, supported / some
         unusual = sum(slot in vocabulary.unusual_slots for slot, _, _ in found)
-        count = (n, unsupported, unknown, wrong, absent, free, repeated, len(found), twice, unusual, *shares)
-        return found, count, out, _join(text)
-
-
-def _match(entries: tuple[tuple[Words, int], ...] | None, tokens: list[str], place: int) -> tuple[Words, int] | None:
-    """The longest entry that stands at ``place``, and its slot."""
-    for sequence, slot in entries or ():
-        length = len(sequence)
-        if length == 1 or tuple(tokens[place : place + length]) == sequence:
-            return sequence, slot
-    return None
+        count = (n, unsupported, unknown, wrong, absent, free, again, len(found), twice, unusual, *shares)
+        return found, count, out, joined(text)
 
 
 def _first_mentions(
@@ -332,35 +254,3 @@ def _first_mentions(
     position[row[::-1], slot[::-1]] = offset[::-1]
     rank[row[::-1], slot[::-1]] = order[::-1]
     return position[:, :n_slots], rank[:, :n_slots]
-
-
-def _width(sequence: Words) -> int:
-    """Columns of these words with the blank after each Latin one."""
-    return sum(2 if is_cjk_word(word) else len(word) + 1 for word in sequence)
-
-
-def _repeated(tokens: list[str]) -> int:
-    """Words that occur again; for CJK pairs of characters, since single characters recur in sound titles."""
-    units: list[object] = []
-    before = ""
-    for word in tokens:
-        if not is_cjk_word(word):
-            units.append(word)
-            before = ""
-            continue
-        if before:
-            units.append((before, word))
-        before = word
-    return len(units) - len(set(units))
-
-
-def _join(parts: list[str]) -> str:
-    """Words with blanks between, but none between two CJK characters."""
-    if not any(is_cjk_word(part) for part in parts):
-        return " ".join(parts)
-    out: list[str] = []
-    for before, part in zip(["", *parts], parts, strict=False):
-        if out and not (is_cjk_word(before) and is_cjk_word(part)):
-            out.append(" ")
-        out.append(part)
-    return "".join(out)

@@ -165,7 +165,7 @@ def test_item_cache_is_bounded_and_notices_new_fields() -> None:
     features, arms = fitted("en")
     scanner = mentions.MentionScanner(features.vocabulary, cache_size=10)
     scanner.scan(arms.arm_items, list(arms.title))
-    assert len(scanner._cache) == 10
+    assert len(scanner._items) == 10
     before = scanner.scan([Item("same", {"color": ("red",)})], ["red"])
     after = scanner.scan([Item("same", {"color": ("green",)})], ["red"])
     assert len(before.row) == 1
