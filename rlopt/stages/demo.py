@@ -19,7 +19,7 @@ from rlopt.stages.truth import market_of, true_faithfulness, truth_of
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
 SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
 SFT: dict[str, Any] = {}
-PPO: dict[str, Any] = {"steps": 500}
+PPO: dict[str, Any] = {"steps": 400}
 EVAL: dict[str, Any] = {}
 
 
