@@ -1,5 +1,6 @@
 """kill -9 during fit-reward: the same command continues, and ends with the model an undisturbed run ends with."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from rlopt.run import Run
 from tests.conftest import Outcome
-from tests.e2e.killing import kill_when
+from tests.e2e.killing import kill_when, signal_when
 
 Rlopt = Callable[..., Outcome]
 TreeHash = Callable[[Path], str]
@@ -76,3 +77,13 @@ def test_a_finished_stage_is_not_done_twice(logs: Path, undisturbed: Path, rlopt
     assert outcome.code == 0
     assert "nothing to do" in outcome.err
     assert tree_hash(undisturbed) == before
+
+
+@pytest.mark.parametrize("moment", ["manifest.json", "checkpoints/fit-reward/*/members/click-0.npz"])
+def test_ctrl_c_says_how_to_continue(moment: str, logs: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ("fit-reward", logs, "--run", run, "--members", MEMBERS)
+    code, errors = signal_when(signal.SIGINT, lambda: any(run.glob(moment)), *arguments)
+    assert code == 130
+    assert errors.strip().splitlines()[-1] == ("Error: Interrupted. The same command continues where this one stopped.")
+    assert "Traceback" not in errors
