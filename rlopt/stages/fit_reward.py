@@ -96,7 +96,7 @@ def fit_reward(
         model = _fit_model(arms.of_items(splits.train), config, checkpoints)
         judge = _fit_judge(arms.of_items(splits.judge), config) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed)
-        _save(run, Fitted(arms, splits, model, judge, report, evidence), settings, kept, market_of(logs))
+        _save(run, Fitted(arms, splits, model, judge, report, evidence), settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
     shutil.rmtree(run / "checkpoints" / "fit-reward", ignore_errors=True)
     return FitRewardResult.of(run)
@@ -258,7 +258,7 @@ def _save(
         atomic_write(run / MARKET, market)
 
 
-def market_of(logs: str | Path) -> bytes | None:
+def market_beside(logs: str | Path) -> bytes | None:
     """The simulator's file beside simulated logs, so that later stages can show the truth; None for real logs."""
     path = Path(logs)
     stem = path.with_suffix("") if path.suffix == ".parquet" else path
