@@ -14,6 +14,7 @@ from reward.text import clean
 from rlopt import threads
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
+from rlopt.files import replacing_folders
 from rlopt.policy.pretrained import load_causal_lm, quiet_loading
 from rlopt.policy.prompt import SlotRenderer, TextRenderer
 from rlopt.policy.slots import Slots, slot_coverage
@@ -119,11 +120,11 @@ def training_pairs(arms: Arms) -> Pairs:
 def _starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
     """The policy before training; an interrupted run finds the one it began with."""
     start = checkpoints / "start"
-    if (start / "policy.json").exists():
+    if start.exists():
         return TitlePolicy.load(start)
     policy = _tiny(config, pairs) if config.model is None else _pretrained(config)
-    start.mkdir(parents=True, exist_ok=True)
-    policy.save(start)
+    with replacing_folders(checkpoints, ["start"]) as fresh:  # whole or not there: a kill in between harms nothing
+        policy.save(fresh["start"])
     return policy
 
 
