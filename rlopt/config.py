@@ -52,6 +52,7 @@ class SftConfig(StageConfig):
     gguf_file: str | None = Field(None, description="GGUF file within the model folder.")
     instruction: str = Field("Write a title for this item.", description="First line of a pretrained model's prompt.")
     fields: tuple[str, ...] = Field((), description="Fields shown to a pretrained model, in this order; none: all.")
+    max_field_chars: int = Field(400, ge=1, description="Longer fields are cut in a pretrained model's prompt.")
     peft: Literal["none", "lora"] = Field("none", description="What learns: all weights, or LoRA adapters.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
     steps: int | None = Field(None, ge=1, description="Optimiser steps; none: as many as `epochs` needs.")

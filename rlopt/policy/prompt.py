@@ -66,16 +66,19 @@ class TextRenderer:
         First line of the prompt.
     fields
         The fields to show, in this order; empty shows all of them.
+    max_field_chars
+        Longer fields are cut.
     """
 
     instruction: str = DEFAULT_INSTRUCTION
     fields: tuple[str, ...] = ()
+    max_field_chars: int = MAX_FIELD_CHARS
 
     def prompt(self, item: Item) -> str:
-        """Instruction, one line a field (values cut to `MAX_FIELD_CHARS` characters), ``Title:``."""
+        """Instruction, one line a field (cut to ``max_field_chars``), ``Title:``."""
         names = self.fields or tuple(item.fields)
         lines = [
-            f"{clean(name)}: {clean(', '.join(item.fields[name]))[:MAX_FIELD_CHARS]}"
+            f"{clean(name)}: {clean(', '.join(item.fields[name]))[: self.max_field_chars]}"
             for name in names
             if name in item.fields
         ]
@@ -91,7 +94,12 @@ class TextRenderer:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
-        return {"kind": "text", "instruction": self.instruction, "fields": list(self.fields)}
+        return {
+            "kind": "text",
+            "instruction": self.instruction,
+            "fields": list(self.fields),
+            "max_field_chars": self.max_field_chars,
+        }
 
 
 def renderer_from_dict(data: Mapping[str, Any]) -> Renderer:
@@ -105,5 +113,5 @@ def renderer_from_dict(data: Mapping[str, Any]) -> Renderer:
     if data["kind"] == "slots":
         return SlotRenderer(Slots.from_dict(data))
     if data["kind"] == "text":
-        return TextRenderer(data["instruction"], tuple(data["fields"]))
+        return TextRenderer(data["instruction"], tuple(data["fields"]), int(data["max_field_chars"]))
     raise ValueError(f"renderer kind must be 'slots' or 'text'. Got {data['kind']!r}.")

@@ -147,7 +147,7 @@ def _tiny(config: SftConfig, pairs: Pairs) -> TitlePolicy:
 
 def _pretrained(config: SftConfig) -> TitlePolicy:
     model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
-    renderer = TextRenderer(config.instruction, config.fields)
+    renderer = TextRenderer(config.instruction, config.fields, config.max_field_chars)
     return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
 
 
