@@ -171,49 +171,26 @@ def _prior(
 
 
 def fit_linear(
-    matrix: sp.csr_matrix,
-    variance: Float32Array,
-    noise: Noise,
-    rows: Rows,
-    sample: FloatArray,
-    prior_mean: Float32Array | None = None,
+    matrix: sp.csr_matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray
 ) -> Float32Array:
-    """Coefficients of k ridge fits, shape (n_columns, k).
-
-    Parameters
-    ----------
-    matrix, variance, noise, rows
-        Columns, prior variances, noise and counts.
-    sample
-        Weight of every arm in each fit, shape (n, k).
-    prior_mean
-        What the coefficients shrink to where the clicks say nothing, shape (n_columns, k); 0 where None.
-    """
-    mean = np.zeros((matrix.shape[1], sample.shape[1]), dtype=np.float32) if prior_mean is None else prior_mean
-    from_prior = np.asarray(matrix @ mean, dtype=np.float64)
+    """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k)."""
     effect = np.zeros(sample.shape)
-    coefficients = mean
+    coefficients: Float32Array = np.zeros((matrix.shape[1], sample.shape[1]), dtype=np.float32)
     for _ in range(NEWTON_STEPS):
         states = [working(rows, effect[:, j]) for j in range(sample.shape[1])]
         weights = np.column_stack([s.weight(noise) for s in states]) * sample
-        response = np.column_stack([s.response for s in states]) - from_prior
-        coefficients = mean + solve(matrix, Centring(rows, weights), weights, response, variance)
+        response = np.column_stack([s.response for s in states])
+        coefficients = solve(matrix, Centring(rows, weights), weights, response, variance)
         effect = np.clip(matrix @ coefficients, -5.0, 5.0).astype(np.float64)
     return coefficients
 
 
 def fit_member(training: TrainingSet, *, seed: np.random.SeedSequence, threads: int) -> Member:
-    """Fit one member on items drawn with replacement; the items left out decide the number of trees.
-
-    The bootstrap alone would make all members sure, at 0, of what no title ever tried. Each therefore shrinks towards
-    a draw from the prior (randomised priors: Osband, Aslanides and Cassirer 2018), on which the clicks must agree.
-    """
+    """Fit one member on items drawn with replacement; the items left out decide the number of trees."""
     rng = np.random.default_rng(seed)
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
-    prior = (np.sqrt(training.variance) * rng.standard_normal(len(training.variance))).astype(np.float32)
-    sample = drawn[rows.item][:, None]
-    coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, sample, prior[:, None])[:, 0]
+    coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, drawn[rows.item][:, None])[:, 0]
     booster = boosting.fit_trees(
         training.data,
         rows,

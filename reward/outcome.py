@@ -80,8 +80,7 @@ class Outcome:
         center, each = predict_effect(self.basis, self.members, block, threads=threads)
         excess = self.guard.excess(block.dense)
         mean = self.slope * center - self.pace * excess
-        # Not scaled by the slope: shrinking a doubtful effect does not make it surer.
-        std = self.spread.apply(each.std(axis=1, ddof=1 if each.shape[1] > 1 else 0))
+        std = self.spread.apply(self.slope * each.std(axis=1, ddof=1 if each.shape[1] > 1 else 0))
         return mean, np.hypot(std, self.pace * excess / 2), excess
 
     def predict(self, items: Sequence[Item], block: FeatureBlock, *, threads: int) -> OutcomePrediction:
@@ -162,7 +161,7 @@ def _calibrate(
     mean = np.sum(each * left_out, axis=1) / np.maximum(count, 1)
     deviation = np.where(left_out, each - mean[:, None], 0.0)[judged]
     std = np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[judged] - 1, 1))
-    return slope, calibration.fit_spread(sub, slope * honest, std, noise)
+    return slope, calibration.fit_spread(sub, slope * honest, slope * std, noise)
 
 
 def _with_baseline(
