@@ -8,9 +8,11 @@ import torch
 from toy import ITEMS, ppo_settings, toy_rewards
 from transformers import AutoModelForCausalLM, TrainerCallback
 
+from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.checkpoints import newest_checkpoint
 from rlopt.training.ppo.learn import improve
+from rlopt.training.ppo.trainer import PPOTrainer
 
 
 def share_of_new(policy: TitlePolicy) -> float:
@@ -111,3 +113,26 @@ def test_a_half_written_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
     assert found is not None
     assert found.name == "checkpoint-2"
     assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_a_step_without_a_finite_gradient_is_skipped_and_said(
+    sft_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    losses = iter([float("nan"), 1.0, float("nan")])
+    compute = PPOTrainer._compute_loss
+    monkeypatch.setattr(PPOTrainer, "_compute_loss", lambda *a: compute(*a) * next(losses))
+    trained = train(sft_folder, tmp_path, 3, critic_warmup=0)
+    assert all(torch.isfinite(tensor).all() for tensor in weights(trained).values())
+    said = capfd.readouterr().err
+    assert "Step 1: non-finite" in said
+    assert "Step 3: non-finite" in said
+    assert "Step 2" not in said
+
+
+def test_several_such_steps_in_a_row_end_the_training(
+    sft_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = PPOTrainer._compute_loss
+    monkeypatch.setattr(PPOTrainer, "_compute_loss", lambda *a: compute(*a) * float("nan"))
+    with pytest.raises(PolicyError, match="5 steps in a row"):
+        train(sft_folder, tmp_path, 20)

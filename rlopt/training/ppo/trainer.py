@@ -10,7 +10,6 @@ turns them into advantages (GAE), and the loss is PPO's clipped surrogate. It le
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from rlopt.errors import PolicyError
 from rlopt.policy.scoring import completion_log_softmax
+from rlopt.progress import note
 
 from .advantages import gae, token_rewards
 from .critic import Critic, Passes, Rollout, load_critic, save_critic
@@ -259,9 +259,7 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         model.zero_grad()
         self._skipped_in_a_row += 1
         self._metrics["train"]["skipped_steps"].append(1.0)
-        warnings.warn(
-            f"Step {self.state.global_step + 1} had a non-finite loss or gradient and was skipped.", stacklevel=2
-        )
+        note(f"Step {self.state.global_step + 1}: non-finite loss or gradient, skipped.")
         if self._skipped_in_a_row >= MAX_SKIPPED_STEPS:
             raise PolicyError(
                 f"PPO stopped: {MAX_SKIPPED_STEPS} steps in a row up to step {self.state.global_step + 1} had a "
