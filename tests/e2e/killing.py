@@ -17,7 +17,15 @@ def kill_when(condition: Callable[[], bool], *arguments: object) -> None:
 def signal_when(number: signal.Signals, condition: Callable[[], bool], *arguments: object) -> tuple[int, str]:
     """Start the command and send it a signal as soon as ``condition`` holds; its exit code and stderr."""
     command = [sys.executable, "-m", "rlopt", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ,
+        # A shell starts its background jobs with Ctrl-C ignored, and so would be whatever these tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 100
     while not condition():
         assert process.poll() is None, f"ended before the signal could be sent: {process.communicate()[1]}"
