@@ -116,7 +116,10 @@ class EvalConfig(StageConfig):
     max_hidden_arm_z: float = Field(2.5, gt=0, description="Judge against real arms: larger |z| is no evidence.")
     min_overlap: float = Field(0.05, gt=0, le=1, description="Policy mass on logged titles that exact estimators need.")
     min_overlap_items: float = Field(20, ge=2, description="Effective number of items that exact estimators need.")
-    min_faithfulness: float = Field(0.0, ge=0, le=1, description="Share of titles with no unsupported word needed.")
+    min_faithfulness: float = Field(0.5, ge=0, le=1, description="Share of titles with no unsupported word needed.")
+    max_interval_factor: float = Field(
+        3.0, gt=1, description="An interval whose ends differ by more than this factor is no evidence."
+    )
     max_faithfulness_loss: float = Field(0.05, ge=0, le=1, description="That share may be lower than SFT's by this.")
 
 

@@ -105,6 +105,7 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
     """
     reasons = [
         *_lifts(evidence, rule),
+        *_widths(evidence, rule),
         _items(evidence, rule),
         _support(evidence, rule),
         *_judge(evidence, rule),
@@ -137,6 +138,20 @@ def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
                 rule.min_lift,
             )
         )
+    return out
+
+
+def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    """A judge that is asked about titles unlike any it knows answers with an interval that may hold anything."""
+    out = []
+    for baseline, lift in evidence.lifts.items():
+        factor = (1.0 + lift.high) / max(1.0 + lift.low, 1e-9)
+        if factor > rule.max_interval_factor and rule.baseline in ("both", baseline):
+            message = (
+                f"The interval of the lift over {baseline} spans a factor of {factor:.1f} "
+                f"(at most {rule.max_interval_factor:g})."
+            )
+            out.append(Reason(f"interval_over_{baseline}", "doubt", message, factor, rule.max_interval_factor))
     return out
 
 

@@ -59,6 +59,15 @@ def test_good_evidence_launches() -> None:
         (replace(GOOD, n_items=29), {}, "insufficient-evidence", "test_items"),
         (replace(GOOD, model_against_weights=-4.0), {}, "insufficient-evidence", "model_against_weights"),
         (GOOD, {"max_kl": 2.0}, "insufficient-evidence", "kl"),
+        # gibberish in a shop whose SFT policy writes gibberish too: no loss against SFT, and yet no launch
+        (replace(GOOD, faithfulness=0.02, sft_faithfulness=0.003), {}, "hold", "faithfulness"),
+        # the judge asked about titles unlike any it knows
+        (
+            replace(GOOD, lifts=GOOD.lifts | {"logged": lift(1.6, 0.38, 114.0)}),
+            {},
+            "insufficient-evidence",
+            "interval_over_logged",
+        ),
         # doubt wins over hold: a figure nobody should believe is no reason to hold either
         (replace(GOOD, support_share=0.1, faithfulness=0.5), {}, "insufficient-evidence", "support"),
     ],
