@@ -140,7 +140,8 @@ def test_long_titles_are_cut_with_their_length_named() -> None:
 
 
 def test_report_json_follows_its_schema() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     jsonschema.Draft202012Validator.check_schema(schema())
     for report in (sample_report(), sample_report(simulated=False, overlap=False)):
         jsonschema.validate(json.loads(to_json(report.to_dict())), schema())
