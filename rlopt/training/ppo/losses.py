@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .masked import masked_mean, masked_var
+from .masked import masked_var
 
 
 def clipped_policy_loss(
@@ -55,8 +55,3 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
     """1 - Var(returns - values) / Var(returns) over the mask; 1 is perfect, 0 no better than a constant."""
     var = masked_var(returns, mask)
     return float("nan") if var <= 0 else float(1.0 - masked_var(returns - values, mask) / var)
-
-
-def value_bias(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """Mean of values - returns over the mask."""
-    return float(masked_mean(values - returns, mask))
