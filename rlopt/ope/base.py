@@ -1,12 +1,11 @@
 """What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
 
-from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .intervals import clustered_interval
+from .intervals import clustered_interval, empirical_bernstein_bound
 from .rounds import FloatArray, LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
@@ -54,24 +53,25 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Estimator(ABC):
-    """Base of the estimators."""
+class Estimator:
+    """E_n[v] + E_n[w~ (r - q)] / N, the form every estimator here has.
+
+    Estimators differ by their weights w~ (`weights`), by whether they use the model of the reward (``needs_q``; else
+    q = v = 0) and by their normaliser N (``self_normalized``: E_n[w~]; else 1).
+    """
 
     key: ClassVar[str]
     needs_q: ClassVar[bool] = False
     needs_weights: ClassVar[bool] = True
+    self_normalized: ClassVar[bool] = False
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights as this estimator uses them, shape (n,)."""
         return rounds.weight
 
-    @abstractmethod
     def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
         """What each row contributes, shape (n,); their mean over rounds is the value."""
-
-    def influence(self, rounds: LoggedRounds, round_rewards: FloatArray, value: float) -> FloatArray:
-        """First-order effect of each round on the value, shape (n,), mean zero."""
-        return round_rewards - value
+        return self._contributions(rounds, self.weights(rounds))
 
     def value(self, rounds: LoggedRounds) -> float:
         """Policy value, per round.
@@ -81,15 +81,11 @@ class Estimator(ABC):
         RoundsError
             Predictions are missing, or every weight is zero for an estimator that needs weights.
         """
-        self._check(rounds)
-        return rounds.mean(self.round_rewards(rounds))
+        return rounds.mean(self._contributions(rounds, self._checked_weights(rounds)))
 
     def scores(self, rounds: LoggedRounds) -> tuple[float, FloatArray]:
-        """The value and each cluster's influence on it, shape (n_clusters,)."""
-        self._check(rounds)
-        round_rewards = self.round_rewards(rounds)
-        value = rounds.mean(round_rewards)
-        return value, rounds.cluster_sums(self.influence(rounds, round_rewards, value)) / rounds.n_rounds
+        """The value and each cluster's first-order influence on it, shape (n_clusters,), summing to zero."""
+        return self._scores(rounds, self._checked_weights(rounds))
 
     def estimate(self, rounds: LoggedRounds, confidence: float = 0.95) -> Estimate:
         """Value with its item-clustered interval.
@@ -102,9 +98,9 @@ class Estimator(ABC):
         RoundsError
             As `value`; also fewer than two clusters.
         """
-        value, scores = self.scores(rounds)
+        used = self._checked_weights(rounds)
+        value, scores = self._scores(rounds, used)
         interval = clustered_interval(value, scores, confidence=confidence, log_scale=rounds.non_negative)
-        used = self.weights(rounds)
         return Estimate(
             estimator=self.key,
             value=value,
@@ -112,7 +108,7 @@ class Estimator(ABC):
             high=interval.high,
             confidence=confidence,
             std_error=interval.std_error,
-            ess=effective_sample_size(used, rounds.counts),
+            ess=effective_sample_size(used, rounds.count),
             max_weight=float(used.max()),
             n_rounds=rounds.n_rounds,
             n_clusters=rounds.n_clusters,
@@ -120,16 +116,67 @@ class Estimator(ABC):
             scale=interval.scale,
         )
 
-    def _check(self, rounds: LoggedRounds) -> None:
+    def lower_bound(self, rounds: LoggedRounds, confidence: float = 0.95, max_reward: float = 1.0) -> float:
+        """One-sided lower bound on the value that holds at any sample size: the conservative choice.
+
+        Empirical Bernstein over items, `empirical_bernstein_bound`; needs rewards (and predictions) within
+        [0, max_reward], no asymptotics. Clip the weights: the bound pays for the largest one.
+
+        Raises
+        ------
+        RoundsError
+            As `estimate`; also for a self-normalised estimator, which is no mean of independent items, and for
+            rewards or predictions outside [0, max_reward].
+        """
+        if self.self_normalized:
+            raise RoundsError(
+                f"Estimator '{self.key}' is a ratio, which has no empirical-Bernstein bound. Use ips_clip or dr_clip."
+            )
+        arrays = (rounds.reward, rounds.q_logged, rounds.q_policy) if self.needs_q else (rounds.reward,)
+        if any(a is not None and (a.min() < 0 or a.max() > max_reward) for a in arrays):
+            raise RoundsError(f"A lower bound needs rewards and predictions within [0, {max_reward:g}].")
+        used = self._checked_weights(rounds)
+        sums = rounds.cluster_sums(self._contributions(rounds, used))
+        largest = float(used.max()) * max_reward
+        low, high = (-largest, max_reward + largest) if self.needs_q else (0.0, largest)
+        scale = rounds.n_clusters / rounds.n_rounds
+        width = float(rounds.cluster_sizes.max()) * (high - low) * scale
+        return empirical_bernstein_bound(sums * scale, width, confidence)
+
+    def _scores(self, rounds: LoggedRounds, used: FloatArray) -> tuple[float, FloatArray]:
+        contributions = self._contributions(rounds, used)
+        value = rounds.mean(contributions)
+        if self.self_normalized:  # the ratio linearised: its normaliser moves with every round
+            mean_v = rounds.mean(predictions(rounds)[1]) if self.needs_q else 0.0
+            contributions = contributions - (value - mean_v) * used / rounds.mean(used)
+            value_of_scores = mean_v
+        else:
+            value_of_scores = value
+        sums = rounds.cluster_sums(contributions) - value_of_scores * rounds.cluster_sizes
+        return value, sums / rounds.n_rounds
+
+    def _contributions(self, rounds: LoggedRounds, used: FloatArray) -> FloatArray:
+        scale = rounds.mean(used) if self.self_normalized else 1.0
+        if not self.needs_q:
+            return used * rounds.reward if scale == 1.0 else used * rounds.reward / scale
+        q_logged, q_policy = predictions(rounds)
+        correction = used * (rounds.reward - q_logged)
+        return q_policy + (correction if scale == 1.0 else correction / scale)
+
+    def _checked_weights(self, rounds: LoggedRounds) -> FloatArray:
         if self.needs_q:
             predictions(rounds)
-        if self.needs_weights and not self.weights(rounds).any():
+        used = self.weights(rounds)
+        if self.needs_weights and not used.any():
             raise RoundsError(
                 f"Every weight of estimator '{self.key}' is zero: the evaluation policy never picks a logged title, so "
                 "these logs say nothing about it. Use 'dm', or a judge."
             )
+        return used
 
-    def _parameter(self, name: str, low: float, high: float, *, open_low: bool = False) -> None:
+    def _parameter(self, low: float, high: float, *, open_low: bool = False) -> None:
+        """Check the one parameter a tunable estimator has."""
+        name = fields(self)[0].name
         value = getattr(self, name)
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not number or not (low < value if open_low else low <= value) or not value <= high:

@@ -19,26 +19,42 @@ from .rounds import FloatArray, LoggedRounds
 __all__ = ["ESTIMATORS", "Estimate", "Estimator", "LoggedRounds"]
 
 
-class _WeightedReward(Estimator):
-    """E_n[w r] with this estimator's weights."""
-
-    def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        return self.weights(rounds) * rounds.reward
-
-
-class _CorrectedModel(Estimator):
-    """E_n[v + w (r - q)] with this estimator's weights."""
+class _Doubly(Estimator):
+    """With the model of the reward; without overlap it falls back on the model, by design."""
 
     needs_q = True
-    needs_weights = False  # without overlap it falls back on the model, by design
-
-    def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        q_logged, q_policy = predictions(rounds)
-        return q_policy + self.weights(rounds) * (rounds.reward - q_logged)
+    needs_weights = False
 
 
 @dataclass(frozen=True)
-class IPS(_WeightedReward):
+class _Clipped(Estimator):
+    """min(w, max_weight). Ionides (2008), truncated importance sampling."""
+
+    max_weight: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._parameter(0.0, np.inf, open_low=True)
+
+    def weights(self, rounds: LoggedRounds) -> FloatArray:
+        """Weights cut at max_weight."""
+        return weights.clip(rounds.weight, self.max_weight)
+
+
+@dataclass(frozen=True)
+class _SubGaussian(Estimator):
+    """w / (1 - lambda + lambda w). Metelli, Russo & Restelli (2021), subgaussian importance sampling."""
+
+    lambda_: float = 0.1
+
+    def __post_init__(self) -> None:
+        self._parameter(0.0, 1.0)
+
+    def weights(self, rounds: LoggedRounds) -> FloatArray:
+        """Bounded weights w / (1 - lambda + lambda w)."""
+        return weights.subgaussian(rounds.weight, self.lambda_)
+
+
+class IPS(Estimator):
     """Inverse propensity score: E_n[w r]. Unbiased where pi_0 covers pi_e; variance grows with w.
 
     Reference: Horvitz & Thompson (1952); Strehl, Langford, Li & Kakade (2010).
@@ -47,25 +63,15 @@ class IPS(_WeightedReward):
     key = "ips"
 
 
-@dataclass(frozen=True)
-class ClippedIPS(_WeightedReward):
+class ClippedIPS(_Clipped):
     """IPS with bounded weights: E_n[min(w, max_weight) r]. Biased towards zero, lower variance.
 
     Reference: Ionides (2008); Bottou et al. (2013).
     """
 
     key = "ips_clip"
-    max_weight: float = 10.0
-
-    def __post_init__(self) -> None:
-        self._parameter("max_weight", 0.0, np.inf, open_low=True)
-
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Weights cut at max_weight."""
-        return weights.clip(rounds.weight, self.max_weight)
 
 
-@dataclass(frozen=True)
 class SNIPS(Estimator):
     """Self-normalised IPS: E_n[w r] / E_n[w]. Unmoved by a constant added to every reward.
 
@@ -73,38 +79,26 @@ class SNIPS(Estimator):
     """
 
     key = "snips"
-
-    def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """Each row's w r / E_n[w], shape (n,)."""
-        return rounds.weight * rounds.reward / rounds.mean(rounds.weight)
-
-    def influence(self, rounds: LoggedRounds, round_rewards: FloatArray, value: float) -> FloatArray:
-        """The ratio linearised: w (r - value) / E_n[w], shape (n,)."""
-        return rounds.weight * (rounds.reward - value) / rounds.mean(rounds.weight)
+    self_normalized = True
 
 
-@dataclass(frozen=True)
-class DirectMethod(Estimator):
+class DirectMethod(_Doubly):
     """Direct method: E_n[v]. No variance from weights; as biased as q_hat. Its interval leaves q_hat's error out.
 
     Reference: Beygelzimer & Langford (2009), the offset tree.
     """
 
     key = "dm"
-    needs_q = True
-    needs_weights = False
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """One each: the direct method weights no round."""
         return np.ones(len(rounds))
 
-    def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """Each row's v, shape (n,)."""
+    def _contributions(self, rounds: LoggedRounds, used: FloatArray) -> FloatArray:
         return predictions(rounds)[1]
 
 
-@dataclass(frozen=True)
-class DR(_CorrectedModel):
+class DR(_Doubly):
     """Doubly robust: E_n[v + w (r - q)]. Unbiased if either the propensities or q_hat are right.
 
     Reference: Dudik, Erhan, Langford & Li (2014), doubly robust policy evaluation and optimization.
@@ -113,25 +107,15 @@ class DR(_CorrectedModel):
     key = "dr"
 
 
-@dataclass(frozen=True)
-class ClippedDR(_CorrectedModel):
+class ClippedDR(_Clipped, _Doubly):
     """DR with bounded weights: E_n[v + min(w, max_weight) (r - q)].
 
     Reference: Su, Dimakopoulou, Krishnamurthy & Dudik (2020), pessimistic shrinkage.
     """
 
     key = "dr_clip"
-    max_weight: float = 10.0
-
-    def __post_init__(self) -> None:
-        self._parameter("max_weight", 0.0, np.inf, open_low=True)
-
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Weights cut at max_weight."""
-        return weights.clip(rounds.weight, self.max_weight)
 
 
-@dataclass(frozen=True)
 class SelfNormalizedDR(Estimator):
     """Self-normalised DR: E_n[v] + E_n[w (r - q)] / E_n[w].
 
@@ -140,22 +124,11 @@ class SelfNormalizedDR(Estimator):
 
     key = "sndr"
     needs_q = True
-
-    def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """Each row's v + w (r - q) / E_n[w], shape (n,)."""
-        q_logged, q_policy = predictions(rounds)
-        return q_policy + rounds.weight * (rounds.reward - q_logged) / rounds.mean(rounds.weight)
-
-    def influence(self, rounds: LoggedRounds, round_rewards: FloatArray, value: float) -> FloatArray:
-        """Both means linearised, shape (n,)."""
-        q_logged, q_policy = predictions(rounds)
-        mean_v, mean_w = rounds.mean(q_policy), rounds.mean(rounds.weight)
-        correction = value - mean_v
-        return q_policy - mean_v + rounds.weight * (rounds.reward - q_logged - correction) / mean_w
+    self_normalized = True
 
 
 @dataclass(frozen=True)
-class SwitchDR(_CorrectedModel):
+class SwitchDR(_Doubly):
     """SWITCH-DR: E_n[v + 1{w <= tau} w (r - q)]. Trusts the model where the weight is too large.
 
     Reference: Wang, Agarwal & Dudik (2017), optimal and adaptive off-policy evaluation in contextual bandits.
@@ -165,7 +138,7 @@ class SwitchDR(_CorrectedModel):
     tau: float = 10.0
 
     def __post_init__(self) -> None:
-        self._parameter("tau", 0.0, np.inf)
+        self._parameter(0.0, np.inf)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights up to tau, others 0."""
@@ -173,7 +146,7 @@ class SwitchDR(_CorrectedModel):
 
 
 @dataclass(frozen=True)
-class DRos(_CorrectedModel):
+class DRos(_Doubly):
     """DR with optimistic shrinkage: E_n[v + lambda w / (w^2 + lambda) (r - q)]; lambda 0 is dm, infinite is dr.
 
     Reference: Su, Dimakopoulou, Krishnamurthy & Dudik (2020), doubly robust off-policy evaluation with shrinkage.
@@ -183,47 +156,44 @@ class DRos(_CorrectedModel):
     lambda_: float = 100.0
 
     def __post_init__(self) -> None:
-        self._parameter("lambda_", 0.0, np.inf)
+        self._parameter(0.0, np.inf)
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Shrunken weights lambda w / (w^2 + lambda)."""
         return weights.optimistic_shrinkage(rounds.weight, self.lambda_)
 
 
-@dataclass(frozen=True)
-class SubGaussianIPS(_WeightedReward):
+class SubGaussianIPS(_SubGaussian):
     """Sub-Gaussian IPS: E_n[w / (1 - lambda + lambda w) r].
 
     Reference: Metelli, Russo & Restelli (2021), subgaussian and differentiable importance sampling.
     """
 
     key = "sg_ips"
-    lambda_: float = 0.1
-
-    def __post_init__(self) -> None:
-        self._parameter("lambda_", 0.0, 1.0)
-
-    def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Bounded weights w / (1 - lambda + lambda w)."""
-        return weights.subgaussian(rounds.weight, self.lambda_)
 
 
-@dataclass(frozen=True)
-class SubGaussianDR(_CorrectedModel):
+class SubGaussianDR(_SubGaussian, _Doubly):
     """Sub-Gaussian DR: E_n[v + w / (1 - lambda + lambda w) (r - q)].
 
     Reference: Metelli, Russo & Restelli (2021), subgaussian and differentiable importance sampling.
     """
 
     key = "sg_dr"
-    lambda_: float = 0.1
 
-    def __post_init__(self) -> None:
-        self._parameter("lambda_", 0.0, 1.0)
+
+class MarginalizedIPS(Estimator):
+    """Marginalised IPS: E_n[w(x, e) r] with w(x, e) = pi_e(e|x) / pi_0(e|x) of the logged title's embedding e.
+
+    Unbiased where a title acts on the reward through e alone; its weights are smaller than those of single titles, and
+    defined for titles nobody has shown. Rounds without ``marginal_weight`` embed a title as itself: then it is IPS.
+    Reference: Saito & Joachims (2022), off-policy evaluation for large action spaces via embeddings.
+    """
+
+    key = "mips"
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
-        """Bounded weights w / (1 - lambda + lambda w)."""
-        return weights.subgaussian(rounds.weight, self.lambda_)
+        """Weights of the embeddings, see `rlopt.ope.weights.marginal_weight`."""
+        return rounds.weight if rounds.marginal_weight is None else rounds.marginal_weight
 
 
 ESTIMATORS: dict[str, type[Estimator]] = {
@@ -240,5 +210,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
         DRos,
         SubGaussianIPS,
         SubGaussianDR,
+        MarginalizedIPS,
     )
 }

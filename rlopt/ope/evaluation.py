@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from .estimators import ESTIMATORS, Estimate, Estimator
 from .intervals import clustered_interval
 from .rounds import LoggedRounds, RoundsError
+from .tuning import TUNABLE, tuned
 
 
 class OffPolicyEvaluation:
@@ -18,7 +21,8 @@ class OffPolicyEvaluation:
         The logged rounds.
     estimators
         Keys of `ESTIMATORS` or estimator objects (for other parameters than the defaults). None: every one the rounds
-        allow; those that would need predictions the rounds lack are left out.
+        allow, with parameters chosen by the data (`rlopt.ope.tuning.tuned`); those that would need predictions or
+        marginal weights the rounds lack are left out.
     confidence
         Coverage of the intervals.
 
@@ -46,7 +50,10 @@ class OffPolicyEvaluation:
         self.confidence = confidence
         if estimators is None:
             modelled = rounds.q_logged is not None and rounds.q_policy is not None
-            self.estimators = [e() for e in ESTIMATORS.values() if modelled or not e.needs_q]
+            usable = [key for key, e in ESTIMATORS.items() if modelled or not e.needs_q]
+            if rounds.marginal_weight is None:
+                usable.remove("mips")
+            self.estimators = [tuned(key, rounds) if key in TUNABLE else ESTIMATORS[key]() for key in usable]
         else:
             self.estimators = [_estimator(e) for e in estimators]
 
@@ -60,7 +67,7 @@ class OffPolicyEvaluation:
         """What the logging policy earned per round: the mean reward with its item-clustered interval."""
         logged = LoggedRounds(
             reward=self.rounds.reward,
-            weight=self.rounds.counts * 0 + 1,
+            weight=np.ones(len(self.rounds)),
             cluster=self.rounds.cluster,
             count=self.rounds.count,
         )

@@ -41,6 +41,8 @@ class LoggedRounds:
         Item of each row (numbers or text): rounds of one item are not independent. None: every row is its own.
     count
         Rounds each row stands for, > 0. None: one each. Needs ``cluster``.
+    marginal_weight
+        pi_e(e|x) / pi_0(e|x) of the embedding e of the logged title, >= 0, for mips; None: a title embeds itself.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class LoggedRounds:
     q_policy: FloatArray | None = None
     cluster: npt.NDArray[Any] | Sequence[Any] | None = None
     count: FloatArray | None = None
+    marginal_weight: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -70,6 +73,8 @@ class LoggedRounds:
                     f"{f.name} must have one value per round, shape ({n},) like reward. Got {len(value)} values."
                 )
         _refuse(self.weight < 0, "weight", self.weight, ">= 0")
+        if self.marginal_weight is not None:
+            _refuse(self.marginal_weight < 0, "marginal_weight", self.marginal_weight, ">= 0")
         if self.count is not None:
             _refuse(self.count <= 0, "count", self.count, "> 0")
             if self.cluster is None:
@@ -110,6 +115,18 @@ class LoggedRounds:
     def n_clusters(self) -> int:
         """Number of clusters."""
         return int(self.cluster_codes.max()) + 1
+
+    @cached_property
+    def cluster_sizes(self) -> FloatArray:
+        """Single rounds of each cluster, shape (n_clusters,)."""
+        sizes: FloatArray = np.bincount(self.cluster_codes, weights=self.count, minlength=self.n_clusters).astype(float)
+        return sizes
+
+    def take(self, rows: npt.NDArray[np.bool_]) -> "LoggedRounds":
+        """These rows only, shape (n,) True or False."""
+        arrays = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        arrays["cluster"] = self.cluster_codes
+        return LoggedRounds(**{name: values[rows] for name, values in arrays.items()})
 
     @cached_property
     def non_negative(self) -> bool:

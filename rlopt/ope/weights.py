@@ -28,14 +28,34 @@ def importance_weight(policy_probability: FloatArray, propensity: FloatArray) ->
     return policy_probability / propensity
 
 
+def marginal_weight(policy_probability: FloatArray, propensity: FloatArray, cell: IntArray) -> FloatArray:
+    """Weights of embeddings, pi_e(e|x) / pi_0(e|x), shape (n,), from those of single titles.
+
+    Reference: Saito & Joachims (2022), off-policy evaluation for large action spaces via embeddings, equation (5).
+
+    Parameters
+    ----------
+    policy_probability, propensity
+        pi_e(a|x) and pi_0(a|x) of distinct titles a of the contexts x, shape (n,): one row a title and context.
+    cell
+        Code of each row's (context, embedding) pair, shape (n,), integers from 0.
+    """
+    importance_weight(policy_probability, propensity)  # for its checks
+    wanted, shown = (np.bincount(cell, weights=p) for p in (policy_probability, propensity))
+    weight: FloatArray = wanted[cell] / shown[cell]
+    return weight
+
+
 def effective_sample_size(weight: FloatArray, count: FloatArray | None = None) -> float:
     """Kish's effective sample size (sum w)^2 / sum w^2; 0 where every weight is zero.
 
     Reference: Kish (1965), *Survey Sampling*, section 11.7; Owen (2013), *Monte Carlo theory*, section 9.3.
     """
-    count = np.ones_like(weight) if count is None else count
-    square = float((weight * weight) @ count)
-    return float(weight @ count) ** 2 / square if square > 0 else 0.0
+    if count is None:
+        total, square = float(weight.sum()), float(weight @ weight)
+    else:
+        total, square = float(weight @ count), float((weight * weight) @ count)
+    return total**2 / square if square > 0 else 0.0
 
 
 def clip(weight: FloatArray, max_weight: float) -> FloatArray:

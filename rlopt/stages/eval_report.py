@@ -8,6 +8,7 @@ import numpy.typing as npt
 from reward.arms import Arms
 from reward.items import Item
 from rlopt.config import EvalConfig
+from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.diagnostics import KlEstimate, kl_divergence, model_against_weights, overlap, sample_ratio_p_value
 from rlopt.ope.direct import LiftEstimate, estimate_lift, item_rate_draws
 from rlopt.ope.estimators import LoggedRounds
@@ -43,7 +44,7 @@ def make_report(
     widening = hidden.widening if hidden else UNTESTED_WIDENING
 
     lifts = all_lifts(test, judged, config, random, widening)
-    rounds = logged_rounds(test, judged, log_prob, n_items)
+    rounds = logged_rounds(test, judged, log_prob, config.seed)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
     evidence = Evidence(
         lifts={"logged": lifts["ppo"], "sft": lifts["ppo over sft"]},
@@ -119,25 +120,34 @@ def logged_preference(policy: TitlePolicy, test: Arms) -> tuple[FloatArray, Floa
     return preference, mass, log_prob
 
 
-def logged_rounds(test: Arms, judged: Mapping[str, Judged], log_prob: FloatArray, n_items: int) -> LoggedRounds:
+def logged_rounds(test: Arms, judged: Mapping[str, Judged], log_prob: FloatArray, seed: int) -> LoggedRounds:
     """Rounds of the logged titles for the exact estimators, with the judge as their model of the reward.
 
     q_policy is the judge's mean over the policy's own titles, whether logged or not, so doubly robust speaks for the
-    whole policy: the model where nothing was logged, corrected by the clicks where something was.
+    whole policy: the model where nothing was logged, corrected by the clicks where something was. An item's appeal is
+    cross-fitted: from other impressions than those it then corrects, drawn to the mean by one click.
     """
+    n_items = len(test.items)
     factor = np.exp(judged["logged"].draws).mean(axis=0)
-    clicks = _item_sums(test.clicks, test.item_index, n_items)
-    appeal = clicks / _item_sums(test.exposure * factor, test.item_index, n_items)
     written = judged["ppo"].written
     own = np.exp(judged["ppo"].draws).mean(axis=0)
     policy_factor = _item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
-    return LoggedRounds(
-        reward=test.clicks / test.exposure,
+    click_rate = test.clicks.sum() / (test.exposure @ factor)
+
+    def fit_predict(clicks: FloatArray, impressions: FloatArray) -> tuple[FloatArray, FloatArray]:
+        exposure = test.exposure * impressions / test.impressions
+        expected = _item_sums(exposure * factor, test.item_index, n_items)
+        appeal = (_item_sums(clicks, test.item_index, n_items) + 1.0) / (expected + 1.0 / click_rate)
+        return appeal[test.item_index] * factor, (appeal * policy_factor)[test.item_index]
+
+    return cross_fitted_rounds(
+        test.clicks,
+        test.impressions,
+        fit_predict,
+        rng=np.random.default_rng(seed),
+        unit=test.impressions / test.exposure,
         weight=importance_weight(np.minimum(np.exp(log_prob), 1.0), test.propensity),
-        q_logged=appeal[test.item_index] * factor,
-        q_policy=(appeal * policy_factor)[test.item_index],
         cluster=test.item_index,
-        count=test.impressions,
     )
 
 

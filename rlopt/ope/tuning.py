@@ -1,0 +1,134 @@
+"""Parameters of estimators chosen by the data: SLOPE, on other items than those they are then used on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from .estimators import ESTIMATORS, Estimator
+from .intervals import effective_clusters
+from .rounds import FloatArray, LoggedRounds, RoundsError
+
+TUNABLE = {
+    "ips_clip": "max_weight",
+    "dr_clip": "max_weight",
+    "switch_dr": "tau",
+    "dros": "lambda_",
+    "sg_ips": "lambda_",
+    "sg_dr": "lambda_",
+}
+_QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
+_SUBGAUSSIAN = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+def candidates(key: str, rounds: LoggedRounds) -> list[Estimator]:
+    """Estimators of one key from the least biased to the least variable, parameters at quantiles of the weights."""
+    name = TUNABLE[key]
+    if key.startswith("sg_"):
+        return [ESTIMATORS[key](**{name: value}) for value in _SUBGAUSSIAN]
+    positive = rounds.weight[rounds.weight > 0]
+    if not len(positive):
+        return [ESTIMATORS[key]()]
+    limits = np.unique(np.quantile(positive, _QUANTILES))[::-1]
+    if key == "dros":  # shrinks a weight of sqrt(lambda) by half; the first is all but dr
+        return [ESTIMATORS[key](**{name: float(value)}) for value in (1e6 * limits[0] ** 2, *limits**2)]
+    return [ESTIMATORS[key](**{name: float(value)}) for value in limits]
+
+
+def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: float = 0.95) -> Estimator:
+    """The last of estimators, ordered by falling variance, whose bias does not show.
+
+    It goes on as long as every later estimate lies within c_i + (sqrt 6 - 1) c_j of each earlier one j, with c the half
+    widths of their intervals: the error is then within a constant factor of the best candidate's. Intervals are by
+    item. Reference: Su, Srinath & Krishnamurthy (2020), adaptive estimator selection for off-policy evaluation; Tucker
+    & Lee (2021), improved estimator selection for off-policy evaluation (the tighter factor).
+
+    Parameters
+    ----------
+    estimators
+        From the least biased (most variable) to the most biased.
+    rounds
+        What they are compared on.
+    confidence
+        Of the intervals.
+    """
+    values: list[float] = []
+    widths: list[float] = []
+    chosen = 0
+    for i, estimator in enumerate(estimators):
+        value, scores = estimator.scores(rounds)
+        n = len(scores)
+        std_error = float(np.sqrt(n / (n - 1) * (scores @ scores)))
+        width = float(stats.t.ppf(0.5 + confidence / 2, df=effective_clusters(scores))) * std_error
+        values.append(value)
+        widths.append(min(width, widths[-1]) if widths else width)  # variance falls along the order; keep it so
+        if any(abs(value - values[j]) > widths[i] + (np.sqrt(6) - 1) * widths[j] for j in range(i)):
+            break
+        chosen = i
+    return estimators[chosen]
+
+
+@dataclass(frozen=True)
+class Tuned(Estimator):
+    """An estimator whose parameter SLOPE chose, for each half of the items on the other half.
+
+    A parameter chosen on the very rounds it is used on would follow their noise, and the interval would not know.
+
+    Parameters
+    ----------
+    of
+        Key in `TUNABLE`.
+    rounds
+        The rounds that are evaluated; weights are for these only.
+    seed
+        Of the draw of the halves.
+    """
+
+    of: str
+    rounds: LoggedRounds
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        base = ESTIMATORS[self.of]
+        for name in ("key", "needs_q", "needs_weights", "self_normalized"):
+            object.__setattr__(self, name, getattr(base, name))
+
+    @cached_property
+    def halves(self) -> tuple[npt.NDArray[np.bool_], Estimator, Estimator]:
+        """True for rows of the first half, shape (n,), and the estimator used on it and on the second half."""
+        order = np.random.default_rng(self.seed).permutation(self.rounds.n_clusters)
+        first = (order < self.rounds.n_clusters // 2)[self.rounds.cluster_codes]
+        on_first, on_second = (
+            slope(candidates(self.of, part), part) for part in (self.rounds.take(~first), self.rounds.take(first))
+        )
+        return first, on_first, on_second
+
+    @property
+    def parameters(self) -> tuple[float, float]:
+        """The parameter used on each half."""
+        _, *estimators = self.halves
+        first, second = (float(getattr(e, TUNABLE[self.of])) for e in estimators)
+        return first, second
+
+    def weights(self, rounds: LoggedRounds) -> FloatArray:
+        """Weights as the halves' estimators use them."""
+        if rounds is not self.rounds:
+            raise RoundsError(f"Estimator '{self.of}' was tuned for other rounds. Tune it again: tuned(key, rounds).")
+        first, on_first, on_second = self.halves
+        return np.where(first, on_first.weights(rounds), on_second.weights(rounds))
+
+
+def tuned(key: str, rounds: LoggedRounds, seed: int = 0) -> Estimator:
+    """The estimator ``key`` with a parameter fit for ``rounds``; with its default one below four items.
+
+    Raises
+    ------
+    RoundsError
+        The estimator has no parameter.
+    """
+    if key not in TUNABLE:
+        raise RoundsError(f"Estimator '{key}' has no parameter to tune. Choose from: {', '.join(TUNABLE)}.")
+    return Tuned(key, rounds, seed) if rounds.n_clusters >= 4 and rounds.weight.any() else ESTIMATORS[key]()
