@@ -10,6 +10,7 @@ from typing import Any
 
 from .fields import MAX_SLOTS, as_number, choose_categories, choose_numerics, choose_slots
 from .items import Item
+from .lexicon import mostly_unsupported
 from .phrases import (
     MAX_FIELD_WORDS,
     Phrases,
@@ -24,6 +25,7 @@ from .phrases import (
 )
 
 MAX_VALUES = 200  # values with a coefficient of their own
+MIN_GENERIC_ITEMS = 5
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def learn(items: Sequence[Item], titles: Sequence[str], item_index: Sequence[int
     known: Counter[str] = Counter()
     for lists in of_item.values():
         known.update({unit for token_list in lists for unit in units(token_list)})
-    generic = _generic_words(items, of_item, known)
+    generic = _generic_words(items, of_item)
     claims, values = _claims(items, of_item, slot_of)
     return Vocabulary(
         slots,
@@ -155,15 +157,15 @@ def refine(
     return replace(vocabulary, generic=frozenset(generic), known=known, unusual_slots=unusual)
 
 
-def _generic_words(
-    items: Sequence[Item], of_item: Mapping[int, list[list[str]]], known: Mapping[str, int]
-) -> frozenset[str]:
+def _generic_words(items: Sequence[Item], of_item: Mapping[int, list[list[str]]]) -> frozenset[str]:
     """Units that stand in titles of at least five items, and mostly of items whose fields do not contain them."""
-    unsupported: Counter[str] = Counter()
-    for index, lists in of_item.items():
-        own = set(units(stems(items[index].text(), MAX_FIELD_WORDS)))
-        unsupported.update({unit for title in lists for unit in units(title)} - own)
-    return frozenset(word for word, count in unsupported.items() if count >= 5 and count >= 0.5 * known[word])
+    return mostly_unsupported(
+        (
+            ({unit for title in lists for unit in units(title)}, units(stems(items[index].text(), MAX_FIELD_WORDS)))
+            for index, lists in of_item.items()
+        ),
+        MIN_GENERIC_ITEMS,
+    )
 
 
 def _claims(

@@ -1,70 +1,21 @@
-"""What a title must not do: one definition for the PPO reward, generation and the reports."""
+"""What a title must not do: one definition for decoding, the PPO reward, generation and the reports."""
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 
 from reward.items import Item
-from reward.text import clean, display_width, numbers, words
+from reward.lexicon import Lexicon
+from reward.phraselist import PhraseList, fold
+from reward.text import clean, display_width, words
 
-MIN_ITEMS_FOR_GENERIC = 3
-SUPPORTED_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class Lexicon:
-    """Words a shop's titles may use for any item.
-
-    A word of the logged titles is generic when it stands in titles of several items and mostly *not* because the
-    item says it ("new", "with", "包邮"). A word that titles mostly use when the item states it ("red", "cotton") is a
-    claim: it needs the item's support.
-    """
-
-    generic: frozenset[str]
-
-    @classmethod
-    def learn(cls, pairs: Iterable[tuple[Item, str]]) -> "Lexicon":
-        """From logged (item, title) pairs of the training items."""
-        items_with: Counter[str] = Counter()
-        items_supporting: Counter[str] = Counter()
-        seen: set[tuple[str, str]] = set()
-        for item, title in pairs:
-            own = item_words(item)
-            for word in set(words(title)):
-                if (word, item.item_id) in seen:
-                    continue
-                seen.add((word, item.item_id))
-                items_with[word] += 1
-                items_supporting[word] += word in own
-        return cls(
-            frozenset(
-                word
-                for word, count in items_with.items()
-                if count >= MIN_ITEMS_FOR_GENERIC and items_supporting[word] < SUPPORTED_SHARE * count
-            )
-        )
-
-    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """Words of ``title`` that are neither generic nor the item's own; numbers must be the item's."""
-        own = item_words(item)
-        own_numbers = set(numbers(item.text()))
-        found = []
-        for word in words(title):
-            if word in own or word in own_numbers:
-                continue
-            if word[0].isdigit() or word not in self.generic:
-                found.append(word)
-        return tuple(found)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` reads it back."""
-        return {"generic": sorted(self.generic)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Lexicon":
-        """Lexicon written by `to_dict`."""
-        return cls(frozenset(data["generic"]))
+SHOUT_LETTERS = 4
+MAX_SYMBOL_SHARE = 0.25
+FREE_SYMBOLS = 6
+_DOUBLED = frozenset("!?！？。,，|~*★☆◆")
 
 
 @dataclass(frozen=True)
@@ -82,40 +33,100 @@ class Constraints:
     Parameters
     ----------
     lexicon
-        Decides which words need the item's support; None switches that rule off (items described in free text).
+        Decides which numbers, units, brands, values and words need the item's support; None switches that rule off
+        (items described in free text).
     max_width
         Longest title in display columns (a Chinese character counts two).
+    max_chars, max_words
+        Longest title in characters and in words (a Chinese character is a word); None: any.
     max_repeats
         How often one word of two letters or more may occur.
     banned
-        Words, casefolded, that no title may hold.
+        Phrases that no title may hold (`PhraseList` says how they are compared).
+    required
+        Phrases that every title must hold.
+    superlatives
+        Phrases that advertising law forbids or wants proved, allowed where the item itself states them.
+    formatting
+        Whether capitals (more than half of the words shouted) and punctuation (doubled marks, symbols beyond a
+        quarter of the characters) are violations.
     """
 
     lexicon: Lexicon | None = None
     max_width: int = 160
+    max_chars: int | None = None
+    max_words: int | None = None
     max_repeats: int = 2
-    banned: frozenset[str] = frozenset()
+    banned: PhraseList = field(default_factory=PhraseList)
+    required: tuple[str, ...] = ()
+    superlatives: PhraseList = field(default_factory=PhraseList)
+    formatting: bool = False
 
     def check(self, item: Item, title: str) -> list[Violation]:
         """Every rule ``title`` breaks; empty for a good title."""
         if not clean(title):
             return [Violation("empty", "the title is empty")]
-        found = []
-        if (width := display_width(title)) > self.max_width:
-            found.append(Violation("too_long", f"{width} columns wide, at most {self.max_width}"))
-        if repeated := self._repeated(title):
+        tokens = words(title)
+        found = [*self._length(title, tokens)]
+        if repeated := self._repeated(tokens):
             found.append(Violation("repeated", " ".join(repeated)))
-        if banned := sorted(self.banned.intersection(words(title))):
-            found.append(Violation("banned", " ".join(banned)))
-        if self.lexicon is not None and (unsupported := self.lexicon.unsupported_words(item, title)):
-            found.append(Violation("unsupported", " ".join(unsupported)))
+        if banned := self.banned.found(title):
+            found.append(Violation("banned", ", ".join(banned)))
+        if missing := [phrase for phrase, one in self._required if not one.found(title)]:
+            found.append(Violation("required", ", ".join(missing)))
+        if superlatives := self._superlatives(item, title):
+            found.append(Violation("superlative", ", ".join(superlatives)))
+        if self.formatting:
+            found += _formatting(item, title)
+        if self.lexicon is not None and (claims := self.lexicon.unsupported(item, title)):
+            found.append(Violation("unsupported", ", ".join(f"{claim.kind} {claim.text}" for claim in claims)))
         return found
 
-    def _repeated(self, title: str) -> list[str]:
-        counts = Counter(word for word in words(title) if len(word) > 1)
+    def _length(self, title: str, tokens: list[str]) -> Iterable[Violation]:
+        if (width := display_width(title)) > self.max_width:
+            yield Violation("too_long", f"{width} columns wide, at most {self.max_width}")
+        if self.max_chars is not None and len(title) > self.max_chars:
+            yield Violation("too_long", f"{len(title)} characters, at most {self.max_chars}")
+        if self.max_words is not None and len(tokens) > self.max_words:
+            yield Violation("too_long", f"{len(tokens)} words, at most {self.max_words}")
+
+    def _repeated(self, tokens: list[str]) -> list[str]:
+        counts = Counter(word for word in tokens if len(word) > 1)
         return sorted(word for word, count in counts.items() if count > self.max_repeats)
 
+    def _superlatives(self, item: Item, title: str) -> list[str]:
+        found = self.superlatives.found(title)
+        if not found:
+            return found
+        own = fold(item.text())
+        return [phrase for phrase in found if fold(phrase) not in own]
 
-def item_words(item: Item) -> frozenset[str]:
-    """The words of the item's fields, names of the fields left out."""
-    return frozenset(words(item.text()))
+    @cached_property
+    def _required(self) -> tuple[tuple[str, PhraseList], ...]:
+        return tuple((phrase, PhraseList((phrase,))) for phrase in self.required)
+
+
+def kinds(violations: Iterable[Violation]) -> list[str]:
+    """The broken rules' kinds, each once, sorted."""
+    return sorted({violation.kind for violation in violations})
+
+
+def duplicate_key(title: str) -> tuple[str, ...]:
+    """Key under which two titles are near-duplicates: the same words, in whatever order, case and punctuation."""
+    return tuple(sorted(words(title)))
+
+
+def _formatting(item: Item, title: str) -> Iterable[Violation]:
+    text = unicodedata.normalize("NFKC", title)
+    pieces = [piece for piece in text.split() if any(map(str.isalpha, piece)) and piece.isascii()]
+    shouted = [piece for piece in pieces if piece.isupper() and sum(map(str.isalpha, piece)) >= SHOUT_LETTERS]
+    if shouted and 2 * len(shouted) > len(pieces):
+        own = item.text()
+        if alien := [piece for piece in shouted if piece not in own]:
+            yield Violation("capitals", " ".join(alien))
+    doubled = [a for a, b in pairwise(title) if a == b and a in _DOUBLED]
+    symbols = sum(not (c.isalnum() or c.isspace() or unicodedata.combining(c)) for c in title)
+    if doubled:
+        yield Violation("punctuation", f"doubled {doubled[0]}")
+    elif symbols > FREE_SYMBOLS and symbols > MAX_SYMBOL_SHARE * len(title):
+        yield Violation("punctuation", f"{symbols} symbols in {len(title)} characters")

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from reward.arms import Arms
 from reward.items import Item
 from reward.judge import Judge
+from reward.lexicon import Lexicon
 from reward.model import RewardModel
 from reward.text import same_text_key
 from rlopt.files import JsonlWriter
 from rlopt.ope.direct import TitleDraws
-from rlopt.policy.constraints import Lexicon
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import Bar
 

@@ -11,12 +11,12 @@ import torch
 
 from reward.arms import Arms
 from reward.judge import Judge
+from reward.lexicon import Lexicon
 from reward.model import RewardModel
 from reward.splits import Splits
 from rlopt import threads
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError
-from rlopt.policy.constraints import Lexicon
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy

@@ -11,10 +11,11 @@ import torch
 
 from reward.arms import Arms
 from reward.items import Item
+from reward.lexicon import Lexicon
 from reward.model import RewardModel
 from rlopt import threads
 from rlopt.config import PpoConfig, SftConfig
-from rlopt.policy.constraints import Constraints, Lexicon
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
