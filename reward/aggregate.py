@@ -32,9 +32,11 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
     sums = {
         "impressions": "CAST(sum(CAST(impressions AS BIGINT)) AS BIGINT)",
         "clicks": "CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT)",
-        "conversions": f"CAST(sum(CAST({counted['conversions']} AS BIGINT)) AS BIGINT)",
-        "revenue": f"sum(CAST(round({counted['revenue']} * {_UNIT}) AS HUGEINT))",
     }
+    if rows.has("conversions"):
+        sums["conversions"] = f"CAST(sum(CAST({counted['conversions']} AS BIGINT)) AS BIGINT)"
+    if rows.has("revenue"):
+        sums["revenue"] = f"sum(CAST(round({counted['revenue']} * {_UNIT}) AS HUGEINT))"
     if rows.has("propensity"):
         whole = "CAST(impressions AS HUGEINT) * CAST(round(1e9 / propensity) AS HUGEINT)"
         sums |= {

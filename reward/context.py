@@ -56,9 +56,12 @@ def read_context(rows: Rows, weight: str = "impressions", where: str = "impressi
     return Context(fields, tuple(columns), dropped)
 
 
-def context_sql(rows: Rows, column: str) -> str:
-    """SQL of a context column's value as it goes to `flatten_fields`: numbers as they are, nested types as JSON."""
-    name, kind = quote(column), rows.source.columns[column]
+def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
+    """SQL of a context column's value as it goes to `flatten_fields`: numbers as they are, nested types as JSON.
+
+    ``name`` is what the query calls the column where that is not its own name.
+    """
+    name, kind = name or quote(column), rows.source.columns[column]
     if is_nested(kind):
         return f"CAST(to_json({name}) AS VARCHAR)"
     if kind == "FLOAT":
@@ -105,19 +108,25 @@ def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[st
 
 
 def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
-    values = {f"c{i}": value for i, value in enumerate(_values(rows, columns))}
-    names = dict(zip(values, (_field_name(rows, column) for column in columns), strict=True))
+    keys = [f"c{i}" for i in range(len(columns))]
+    names = dict(zip(keys, (_field_name(rows, column) for column in columns), strict=True))
     # The distinct combinations are few, and grouping keys spill to disk where the states of aggregates would not.
-    table = rows.select("item_id", "impressions", where=where, extra=values)
+    # Texts are grouped as they stand and cleaned afterwards: trimming every row is slow.
+    raw = {key: _grouped_sql(rows, column) for key, column in zip(keys, columns, strict=True)}
+    table = rows.select("item_id", "impressions", where=where, extra=raw)
+    cleaned = ", ".join(
+        f"{context_sql(rows, column, key) if raw[key] == quote(column) else key} AS {key}"
+        for key, column in zip(keys, columns, strict=True)
+    )
     query = rows.source.query
     query(
-        f"CREATE TEMP TABLE context AS SELECT item_id, {', '.join(values)}, sum({weight}) AS n FROM {table} "
-        f"GROUP BY item_id, {', '.join(values)}",
+        f"CREATE TEMP TABLE context AS SELECT item_id, {cleaned}, sum(n) AS n FROM (SELECT item_id, "
+        f"{', '.join(keys)}, sum({weight}) AS n FROM {table} GROUP BY ALL) GROUP BY ALL",
         rows.parameters,
     )
     query("CREATE TEMP TABLE several AS SELECT item_id FROM context GROUP BY item_id HAVING count(*) > 1")
     out: dict[str, dict[str, tuple[str, ...]]] = {}
-    single = query(f"SELECT item_id, {', '.join(values)} FROM context ANTI JOIN several USING (item_id)")
+    single = query(f"SELECT item_id, {', '.join(keys)} FROM context ANTI JOIN several USING (item_id)")
     while batch := single.fetchmany(_FETCH):
         for item_id, *row in batch:
             out[item_id] = flatten_fields(dict(zip(names.values(), row, strict=True)))
@@ -138,8 +147,9 @@ def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str
     return out
 
 
-def _values(rows: Rows, columns: list[str]) -> list[str]:
-    return [context_sql(rows, column) for column in columns]
+def _grouped_sql(rows: Rows, column: str) -> str:
+    """SQL of the value that rows are grouped by: a text as it stands, anything else as `context_sql`."""
+    return quote(column) if rows.source.columns[column] == "VARCHAR" else context_sql(rows, column)
 
 
 def _field_name(rows: Rows, column: str) -> str:

