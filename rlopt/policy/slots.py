@@ -115,10 +115,18 @@ class Slots:
 
 
 def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
-    """Share of the (item, title) pairs whose title holds at least one value of its item; 0 for no pairs."""
+    """Mean share of a title's letters and digits that its item's values spell; 0 for no pairs.
+
+    The rest are free words. About 0.9 in shops whose titles list attributes, 0.1 in marketplaces whose sellers write
+    freely.
+    """
     if not pairs:
         return 0.0
-    return sum(_SLOT.search(slots.delexicalise(item, title)) is not None for item, title in pairs) / len(pairs)
+    shares = []
+    for item, title in pairs:
+        free = _SLOT.sub("", slots.delexicalise(item, clean(title)))
+        shares.append(1.0 - sum(map(str.isalnum, free)) / max(1, sum(map(str.isalnum, title))))
+    return sum(shares) / len(shares)
 
 
 def _short_values(item: Item) -> Iterable[tuple[tuple[str, int], str]]:

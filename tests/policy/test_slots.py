@@ -93,9 +93,10 @@ def test_the_prompt_spells_out_the_kind_of_item_only() -> None:
     assert Slots.learn(items).describe(items[0]) == "<category>lamp<sku>"
 
 
-def test_coverage_counts_titles_with_a_value() -> None:
+def test_coverage_is_the_share_of_the_text_that_values_spell() -> None:
     slots, item = shop({"color": ("red",)})
-    assert slot_coverage(slots, [(item, "red dress"), (item, "dress")]) == 0.5
+    assert slot_coverage(slots, [(item, "red 123456789")]) == 0.25
+    assert slot_coverage(slots, [(item, "RED!"), (item, "dress")]) == 0.5
     assert slot_coverage(slots, []) == 0.0
 
 
