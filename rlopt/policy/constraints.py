@@ -82,6 +82,17 @@ class Constraints:
             found.append(Violation("unsupported", ", ".join(f"{claim.kind} {claim.text}" for claim in claims)))
         return found
 
+    def broken_for_good(self, item: Item, beginning: str) -> str | None:
+        """Kind of the rule that every title with this ``beginning`` breaks; None while there is hope."""
+        tokens = words(beginning)
+        if any(self._length(beginning, tokens)):
+            return "too_long"
+        if self.banned.found(beginning):
+            return "banned"
+        if self._superlatives(item, beginning):
+            return "superlative"
+        return "repeated" if self._repeated(tokens) else None
+
     def _length(self, title: str, tokens: list[str]) -> Iterable[Violation]:
         if (width := display_width(title)) > self.max_width:
             yield Violation("too_long", f"{width} columns wide, at most {self.max_width}")

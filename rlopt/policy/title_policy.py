@@ -4,16 +4,18 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from reward.items import Item
 from rlopt.errors import PolicyError
 
+from .constraints import Constraints
+from .decoding import Completion, sample
+from .guard import Guard, GuardedBeams
 from .pretrained import load_causal_lm
 from .prompt import Renderer, renderer_from_dict
 from .scoring import completion_log_probs, completion_log_softmax, left_pad, right_pad
@@ -31,17 +33,21 @@ class GeneratedTitle:
     text
         The title as a shopper sees it (slots filled).
     log_prob
-        Log-probability in nats of the sampled tokens, end of sentence included, at the sampling temperature.
+        Log-probability in nats of the sampled tokens, end of sentence included, at the sampling temperature and before
+        ``top_p`` and constraints.
     finished
         False where the length limit cut the title off.
     token_ids
         The sampled tokens.
+    stopped_by
+        Kinds of the rules that kept it from being written otherwise.
     """
 
     text: str
     log_prob: float
     finished: bool
     token_ids: tuple[int, ...]
+    stopped_by: tuple[str, ...] = ()
 
 
 class TitlePolicy:
@@ -112,6 +118,9 @@ class TitlePolicy:
         n: int = 1,
         *,
         temperature: float = 1.0,
+        top_p: float = 1.0,
+        beams: int = 1,
+        constraints: Constraints | None = None,
         seed: int = 0,
         batch_size: int = 256,
         progress: Callable[[int], None] | None = None,
@@ -122,20 +131,35 @@ class TitlePolicy:
         ----------
         temperature
             Sampling temperature; 0 takes the most likely token each time.
+        top_p
+            Sample from the smallest set of tokens that holds this probability.
+        beams
+            More than one: the ``n`` best of so many beams instead of samples.
+        constraints
+            Rules that already hold while a title is written, as far as they can (`rlopt.policy.guard`).
         progress
             Called with the number of titles written after each batch.
+
+        Raises
+        ------
+        PolicyError
+            When more titles an item are asked for than there are beams.
         """
+        if 1 < beams < n:
+            raise PolicyError(f"Beam search with {beams} beams gives at most {beams} titles an item. Got n={n}.")
+        if beams > 1:
+            return self._beam_titles(items, n, beams, constraints, batch_size, progress)
         prompts = self.prompt_ids(items)
         jobs = sorted((len(prompts[i]), i, copy) for i in range(len(items)) for copy in range(n))
         out: list[list[GeneratedTitle | None]] = [[None] * n for _ in items]
         for number, start in enumerate(range(0, len(jobs), batch_size)):
             batch = jobs[start : start + batch_size]
             rows = [prompts[i] for _, i, _ in batch]
-            completions = self._sample(rows, temperature, seed + number)
-            log_probs = self._log_probs(rows, completions, temperature or 1.0)
-            for (_, i, copy), ids, log_prob in zip(batch, completions, log_probs, strict=True):
-                text = self.renderer.title(items[i], str(self.tokenizer.decode(ids, skip_special_tokens=True)))
-                out[i][copy] = GeneratedTitle(text, float(log_prob), ids[-1] == self._eos_id, tuple(ids))
+            owners = [items[i] for _, i, _ in batch]
+            guard = Guard(constraints, owners, self.renderer, self.tokenizer) if constraints is not None else None
+            completions = self._sample(rows, temperature, top_p, seed + number, guard)
+            for (_, i, copy), completion in zip(batch, completions, strict=True):
+                out[i][copy] = self._title(items[i], completion)
             if progress is not None:
                 progress(len(batch))
         return [[title for title in titles if title is not None] for titles in out]
@@ -191,26 +215,72 @@ class TitlePolicy:
     def _eos_id(self) -> int:
         return int(self.tokenizer.eos_token_id)
 
-    def _sample(self, prompts: list[list[int]], temperature: float, seed: int) -> list[list[int]]:
-        ids, mask = left_pad(prompts, int(self.tokenizer.pad_token_id))
+    def _title(self, item: Item, completion: Completion) -> GeneratedTitle:
+        ids = completion.ids
+        text = self.renderer.title(item, str(self.tokenizer.decode(ids, skip_special_tokens=True)))
+        log_prob = float(sum(completion.log_probs))
+        return GeneratedTitle(text, log_prob, ids[-1] == self._eos_id, tuple(ids), tuple(completion.stopped_by))
+
+    def _sample(
+        self, prompts: list[list[int]], temperature: float, top_p: float, seed: int, guard: Guard | None
+    ) -> list[Completion]:
+        return sample(
+            self.model,
+            prompts,
+            max_new_tokens=self.max_title_tokens,
+            eos_id=self._eos_id,
+            pad_id=int(self.tokenizer.pad_token_id),
+            seed=seed,
+            temperature=temperature,
+            top_p=top_p,
+            rules=guard,
+        )
+
+    def _beam_titles(
+        self,
+        items: Sequence[Item],
+        n: int,
+        beams: int,
+        constraints: Constraints | None,
+        batch_size: int,
+        progress: Callable[[int], None] | None,
+    ) -> list[list[GeneratedTitle]]:
+        """The ``n`` best beams of each item, by transformers' beam search."""
+        prompts = self.prompt_ids(items)
+        out: list[list[GeneratedTitle]] = [[] for _ in items]
         # Said in full: what is left out here transformers takes from the generation config saved with the model.
-        sampling: dict[str, Any] = {"do_sample": False}
-        if temperature > 0:
-            sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
         config = GenerationConfig(
             max_new_tokens=self.max_title_tokens,
             eos_token_id=self._eos_id,
             pad_token_id=int(self.tokenizer.pad_token_id),
-            **sampling,
+            do_sample=False,
+            num_beams=beams,
+            num_return_sequences=n,
+            early_stopping=True,
         )
-        device = self.model.device
         self.model.eval()
-        with torch.inference_mode(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            out = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
-                input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=config
-            )
-        return [self._until_eos(row) for row in out[:, ids.shape[1] :].tolist()]
+        for rows in _by_length(prompts, [[]] * len(prompts), max(1, batch_size // beams)):
+            ids, mask = left_pad([prompts[i] for i in rows], int(self.tokenizer.pad_token_id))
+            owners = [items[i] for i in rows]
+            processors = LogitsProcessorList()
+            if constraints is not None:
+                guard = Guard(constraints, owners, self.renderer, self.tokenizer)
+                processors.append(GuardedBeams(guard, ids.shape[1], beams, self._eos_id))
+            with torch.inference_mode():
+                found = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
+                    input_ids=ids.to(self.model.device),
+                    attention_mask=mask.to(self.model.device),
+                    generation_config=config,
+                    logits_processor=processors,
+                )
+            written = [self._until_eos(row) for row in found[:, ids.shape[1] :].tolist()]
+            log_probs = self._log_probs([prompts[i] for i in rows for _ in range(n)], written, 1.0)
+            for k, (row, log_prob) in enumerate(zip(written, log_probs, strict=True)):
+                i = rows[k // n]
+                out[i].append(self._title(items[i], Completion(row, [float(log_prob)])))
+            if progress is not None:
+                progress(len(rows) * n)
+        return out
 
     def _until_eos(self, row: list[int]) -> list[int]:
         return row[: row.index(self._eos_id) + 1] if self._eos_id in row else row

@@ -1,0 +1,108 @@
+"""Decoding: the likeliest title is transformers' own, shrinking batches change nothing, and rules hold while writing."""
+
+import numpy as np
+import pytest
+import torch
+
+from reward.items import Item
+from reward.phraselist import PhraseList
+from reward.text import display_width, words
+from rlopt.errors import PolicyError
+from rlopt.policy.constraints import Constraints
+from rlopt.policy.decoding import sample
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.scoring import left_pad
+from rlopt.policy.slots import Slots
+from rlopt.policy.tiny import build_model, build_tokenizer
+from rlopt.policy.title_policy import TitlePolicy
+
+ITEMS = [
+    Item(str(i), {"color": (("red", "blue", "深蓝色")[i % 3],), "type": ("dress",), "brand": ("Acme",) * (i % 2)})
+    for i in range(24)
+]
+TITLES = [f"{item.fields['color'][0]} dress wonderful cheap love 包邮 best" for item in ITEMS]
+
+
+@pytest.fixture(scope="module")
+def policy() -> TitlePolicy:
+    torch.set_num_threads(1)
+    quiet_loading()
+    renderer = SlotRenderer(Slots.learn(ITEMS))
+    texts = [renderer.target(i, t) for i, t in zip(ITEMS, TITLES, strict=True)] + [renderer.prompt(i) for i in ITEMS]
+    tokenizer = build_tokenizer(texts, renderer.slots)
+    return TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 12)
+
+
+def test_greedy_titles_are_those_of_transformers(policy: TitlePolicy) -> None:
+    prompts = policy.prompt_ids(ITEMS)
+    eos, pad = int(policy.tokenizer.eos_token_id), int(policy.tokenizer.pad_token_id)
+    got = sample(policy.model, prompts, max_new_tokens=12, eos_id=eos, pad_id=pad, seed=0, temperature=0.0)
+    ids, mask = left_pad(prompts, pad)
+    with torch.no_grad():
+        reference = policy.model.generate(
+            input_ids=ids, attention_mask=mask, do_sample=False, max_new_tokens=12, eos_token_id=eos, pad_token_id=pad
+        )
+    for one, row in zip(got, reference[:, ids.shape[1] :].tolist(), strict=True):
+        assert one.ids == row[: row.index(eos) + 1] if eos in row else row
+
+
+def test_nothing_outside_the_nucleus_is_drawn(policy: TitlePolicy) -> None:
+    prompt = policy.prompt_ids(ITEMS[:1])
+    with torch.no_grad():
+        p = policy.model(torch.tensor(prompt)).logits[0, -1].softmax(-1).numpy()
+    order = np.argsort(-p)
+    nucleus = set(order[: int(np.searchsorted(np.cumsum(p[order]), 0.3)) + 1].tolist())
+    (titles,) = policy.generate(ITEMS[:1], 400, top_p=0.3, seed=0)
+    assert {title.token_ids[0] for title in titles} == nucleus
+
+
+RULES = Constraints(
+    max_width=18,
+    banned=PhraseList(("cheap", "(.*)+", "包邮", "acme")),
+    superlatives=PhraseList(("best",)),
+    max_repeats=1,
+)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_rules_hold_while_a_title_is_written(policy: TitlePolicy, beams: int) -> None:
+    free = [t for titles in policy.generate(ITEMS, 4, seed=1, beams=beams) for t in titles]
+    held = [t for titles in policy.generate(ITEMS, 4, seed=1, beams=beams, constraints=RULES) for t in titles]
+    owners = [item for item in ITEMS for _ in range(4)]
+    assert any(RULES.check(item, title.text) for item, title in zip(owners, free, strict=True))
+    for item, title in zip(owners, held, strict=True):
+        assert RULES.check(item, title.text) == [] or not title.finished, title.text
+        assert display_width(title.text) <= 18
+        assert title.text
+
+
+def test_a_title_that_is_long_enough_ends_with_a_whole_word(policy: TitlePolicy) -> None:
+    rules = Constraints(max_chars=9)
+    free = {word for title in TITLES for word in words(title)} | {"acme"}
+    held = [t for titles in policy.generate(ITEMS, 8, seed=2, constraints=rules) for t in titles]
+    cut = [t for t in held if "too_long" in t.stopped_by]
+    assert cut
+    assert all(len(title.text) <= 9 for title in held)
+    latin = [words(title.text)[-1] for title in cut if title.text.isascii() and " " in title.text]
+    assert latin
+    assert sum(word in free for word in latin) >= 0.5 * len(latin)  # an untrained model also writes scraps of words
+
+
+def test_the_log_prob_of_a_held_title_is_the_policys_own(policy: TitlePolicy) -> None:
+    held = [t for titles in policy.generate(ITEMS, 4, seed=3, constraints=RULES, temperature=0.7) for t in titles]
+    owners = [item for item in ITEMS for _ in range(4)]
+    again = policy.log_prob_of_tokens(owners, [title.token_ids for title in held], temperature=0.7)
+    np.testing.assert_allclose([title.log_prob for title in held], again, atol=1e-4)
+    assert any(title.stopped_by for title in held)
+
+
+def test_the_best_beam_is_at_least_as_likely_as_the_greedy_title(policy: TitlePolicy) -> None:
+    beam = [titles[0].log_prob / len(titles[0].token_ids) for titles in policy.generate(ITEMS, 1, beams=6)]
+    greedy = [titles[0].log_prob / len(titles[0].token_ids) for titles in policy.generate(ITEMS, 1, temperature=0.0)]
+    assert np.mean(beam) >= np.mean(greedy) - 1e-6
+
+
+def test_more_titles_than_beams_are_refused(policy: TitlePolicy) -> None:
+    with pytest.raises(PolicyError, match="at most 2 titles an item"):
+        policy.generate(ITEMS, 3, beams=2)
