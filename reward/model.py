@@ -20,6 +20,7 @@ from .effect import TrainingSet, prepare
 from .ensemble import fit_members
 from .errors import ModelError
 from .features import FeatureBlock, TitleFeatures
+from .item_context import Totals
 from .items import Item
 from .linear import Rows
 from .outcome import Outcome, OutcomePrediction, finish
@@ -150,7 +151,15 @@ class RewardModel:
                 checkpoint_dir=checkpoint_dir,
                 progress=progress,
             )
-            fitted[name] = finish(training, members, arms.items, block, seed=third, threads=threads)
+            fitted[name] = finish(
+                training,
+                members,
+                arms.items,
+                block,
+                seed=third,
+                threads=threads,
+                before=None if name == "click" else item_totals(click_rows(arms)),
+            )
         if checkpoint_dir is not None:
             shutil.rmtree(checkpoint_dir, ignore_errors=True)
         return cls(features, fitted["click"], fitted.get("conversion"), click_weight, conversion_weight, threads)
@@ -251,6 +260,11 @@ def conversion_rows(arms: Arms) -> Rows | None:
         return None
     clicks = arms.clicks if arms.matured_clicks is None else arms.matured_clicks
     return Rows(arms.conversions, np.maximum(clicks, arms.conversions), arms.item_index, len(arms.items))
+
+
+def item_totals(rows: Rows) -> Totals:
+    """Counts of the items."""
+    return Totals(rows.item_sum(rows.successes), rows.item_sum(rows.trials))
 
 
 def _check(arms: Arms, n_members: int, click_weight: float, conversion_weight: float) -> None:

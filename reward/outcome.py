@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import calibration, support
-from .baseline import Context, shrink
+from .baseline import shrink
 from .effect import Basis, Member, TrainingSet, predict_effect, predict_trees
 from .features import FeatureBlock
+from .item_context import Context, Totals
 from .items import Item
 from .linear import Rows
 
@@ -52,7 +53,7 @@ class Outcome:
     pace
         Log-odds lost per standard deviation outside that range.
     context
-        Item's fields to its intercept and to its level: the log-odds of its average rate less the intercept.
+        Item's fields to the log-odds of its average rate, and to its level: those less the intercept.
     platt
         Calibration of what the context says of an item's average logged title.
     context_std
@@ -107,7 +108,7 @@ class Outcome:
         if strangers:
             predicted = self.context.predict(strangers)
             index = [position[id(items[i])] for i in where]
-            out[where, 0] = (self.platt.apply(predicted.sum(axis=1)) - predicted[:, 1])[index]
+            out[where, 0] = (self.platt.apply(predicted[:, 0]) - predicted[:, 1])[index]
             out[where, 1] = self.context_std
             out[where, 2] = predicted[index, 1]
         return out[:, 0], out[:, 1], out[:, 2]
@@ -121,6 +122,7 @@ def finish(
     *,
     seed: np.random.SeedSequence,
     threads: int,
+    before: Totals | None = None,
 ) -> Outcome:
     """Calibrate the members on the items each left out, and fit the item baseline around them.
 
@@ -134,6 +136,8 @@ def finish(
         Train items in the order of ``training.rows.item``.
     block
         Features of the logged titles.
+    before
+        Counts of the items in the outcome that this one follows on: clicks, for conversions.
     """
     basis = training.basis
     center, each = predict_effect(basis, members, block, threads=threads)
@@ -141,7 +145,7 @@ def finish(
     guard = support.Support.fit(basis.features.names, block.dense)
     pace = support.pace(slope * center)
     effect = slope * center - pace * guard.excess(block.dense)
-    return _with_baseline(training, tuple(members), items, effect, slope, spread, guard, pace, seed)
+    return _with_baseline(training, tuple(members), items, effect, slope, spread, guard, pace, before, seed)
 
 
 def _calibrate(
@@ -173,23 +177,21 @@ def _with_baseline(
     spread: calibration.Spread,
     guard: support.Support,
     pace: float,
+    before: Totals | None,
     seed: np.random.SeedSequence,
 ) -> Outcome:
     rows, noise = training.rows, training.basis.noise
-    trials = rows.item_sum(rows.trials)
-    raw = rows.intercepts(effect)
-    # Log-odds between an item's average rate and its intercept: a mean of rates, since log-odds average lower.
-    average = rows.item_sum(rows.trials / (1.0 + np.exp(-(raw[rows.item] + effect)))) / np.maximum(trials, 1e-12)
-    p = np.clip(average, 1e-9, 1 - 1e-9)
-    level = np.log(p / (1 - p)) - raw
-    precision = 1.0 / (1.0 / np.maximum(trials * p * (1 - p), 1e-3) + 0.3)
-    context, held_out = Context.fit(items, np.column_stack([raw, level]), precision, rng=np.random.default_rng(seed))
-    clicks = rows.item_sum(rows.successes)
-    prior, platt = held_out[:, 0], calibration.Platt()
+    trials, clicks = rows.item_sum(rows.trials), rows.item_sum(rows.successes)
+    level = _level(rows, effect, noise.overdispersion)
+    worth = 1.0 / noise.overdispersion
+    context, held_out = Context.fit(
+        items, Totals(worth * clicks, worth * trials), level, rng=np.random.default_rng(seed), before=before
+    )
+    prior, platt = held_out[:, 0] - held_out[:, 1], calibration.Platt()
     for _ in range(2):  # the calibration weighs items by a correlation that depends on the calibrated rates
         _, _, strength = shrink(rows, effect, prior, noise.overdispersion)
-        platt = calibration.fit_platt(held_out.sum(axis=1), clicks, trials, 1.0 / (1.0 + strength))
-        prior = platt.apply(held_out.sum(axis=1)) - held_out[:, 1]
+        platt = calibration.fit_platt(held_out[:, 0], clicks, trials, 1.0 / (1.0 + strength))
+        prior = platt.apply(held_out[:, 0]) - held_out[:, 1]
     intercept, intercept_std, strength = shrink(rows, effect, prior, noise.overdispersion)
     rate = float(clicks.sum() / max(trials.sum(), 1e-12))
     context_std = float(np.sqrt(1.0 / max((strength + 1.0) * rate * (1 - rate), 1e-9))) if 0 < rate < 1 else 1.0
@@ -206,3 +208,20 @@ def _with_baseline(
         {item.item_id: i for i, item in enumerate(items)},
         np.column_stack([intercept, intercept_std, level]),
     )
+
+
+def _level(rows: Rows, effect: FloatArray, overdispersion: float) -> FloatArray:
+    """Log-odds between each item's average rate and its intercept, shape (n_items,).
+
+    A mean of rates, since log-odds average lower; around the item's shrunken intercept, since items with next to no
+    trials have none of their own.
+    """
+    weight = np.maximum(rows.trials, 1e-9)
+    total = rows.item_sum(weight)
+    rate = np.clip(rows.successes.sum() / max(float(rows.trials.sum()), 1e-12), 1e-9, 1 - 1e-9)
+    prior = np.log(rate / (1 - rate)) - rows.item_sum(weight * effect) / total
+    intercept, _, _ = shrink(rows, effect, prior, overdispersion)
+    average = rows.item_sum(weight / (1.0 + np.exp(-(intercept[rows.item] + effect)))) / total
+    p = np.clip(average, 1e-9, 1 - 1e-9)
+    level: FloatArray = np.log(p / (1 - p)) - intercept
+    return level

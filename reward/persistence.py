@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .baseline import Context
 from .calibration import Platt, Spread
 from .design import Design
 from .effect import Basis
 from .ensemble import load_member, save_member
 from .errors import ModelError
 from .features import TitleFeatures
+from .item_context import Context
 from .linear import Noise
 from .outcome import Outcome
 from .support import Support
 
-FORMAT = 1
+FORMAT = 2
 Arrays = dict[str, npt.NDArray[Any]]
 
 

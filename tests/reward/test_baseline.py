@@ -1,10 +1,9 @@
-"""Item baseline: closed forms of the beta-binomial, and a context that predicts items without history."""
+"""Item baseline: closed forms of the beta-binomial."""
 
 import numpy as np
 import pytest
 
-from reward.baseline import Context, beta_strength, shrink
-from reward.items import Item
+from reward.baseline import beta_strength, shrink
 from reward.linear import Rows
 
 
@@ -44,38 +43,3 @@ def test_overdispersed_clicks_count_for_less() -> None:
     usual = shrink(rows, np.zeros(3), prior, 1.0)[0]
     doubted = shrink(rows, np.zeros(3), prior, 3.0)[0]
     assert np.all(np.abs(doubted - prior) < np.abs(usual - prior))
-
-
-@pytest.mark.parametrize("brands", [("Norda", "Velt"), ("诺达", "维尔特")])
-def test_context_predicts_unseen_items(brands: tuple[str, str]) -> None:
-    rng = np.random.default_rng(3)
-    choice = rng.integers(0, 2, 400)
-    price = rng.uniform(10, 1000, 400)
-    items = [
-        Item(f"i{k}", {"brand": (brands[c],), "price": (f"{x:.2f}",)})
-        for k, (c, x) in enumerate(zip(choice, price, strict=True))
-    ]
-    truth = -3 + 0.8 * choice - 0.3 * np.log1p(price)
-    targets = (truth + 0.2 * rng.standard_normal(400))[:, None]
-    context, held_out = Context.fit(items[:300], targets[:300], np.ones(300), rng=rng)
-    found = context.predict(items[300:])[:, 0]
-    assert np.corrcoef(found, truth[300:])[0, 1] > 0.95
-    assert np.corrcoef(held_out[:, 0], truth[:300])[0, 1] > 0.9
-    again = Context.from_state(*context.state())
-    np.testing.assert_array_equal(again.predict(items[300:])[:, 0], found)
-
-
-def test_fields_that_tell_nothing_give_the_average() -> None:
-    rng = np.random.default_rng(4)
-    items = [Item(f"i{k}", {"code": (f"{rng.integers(10**9)}",)}) for k in range(200)]
-    targets = rng.standard_normal((200, 1))
-    context, _ = Context.fit(items, targets, np.ones(200), rng=rng)
-    predicted = context.predict([Item("new", {}), Item("other", {"code": ("7",)})])
-    np.testing.assert_allclose(predicted, targets.mean(), atol=0.35)
-
-
-def test_a_handful_of_items_get_the_overall_rate() -> None:
-    items = [Item(f"i{k}", {"brand": ("a",)}) for k in range(5)]
-    targets = np.arange(5.0)[:, None]
-    context, held_out = Context.fit(items, targets, np.array([1.0, 1, 1, 1, 6]), rng=np.random.default_rng(0))
-    assert context.predict(items).tolist() == held_out.tolist() == [[3.0]] * 5
