@@ -1,4 +1,4 @@
-"""Decoding: the likeliest title is transformers' own, shrinking batches change nothing, and rules hold while writing."""
+"""Decoding: the likeliest title is transformers' own, shrinking batches change nothing, rules hold while writing."""
 
 import numpy as np
 import pytest
