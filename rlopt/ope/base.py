@@ -87,6 +87,10 @@ class Estimator:
         """The value and each cluster's first-order influence on it, shape (n_clusters,), summing to zero."""
         return self._scores(rounds, self._checked_weights(rounds))
 
+    def interval_source(self, rounds: LoggedRounds) -> "Estimator":
+        """The estimator whose interval this one's value is given; itself, but for one that chose its own bias."""
+        return self
+
     def estimate(self, rounds: LoggedRounds, confidence: float = 0.95) -> Estimate:
         """Value with its item-clustered interval.
 
@@ -99,13 +103,16 @@ class Estimator:
             As `value`; also fewer than two clusters.
         """
         used = self._checked_weights(rounds)
-        value, scores = self._scores(rounds, used)
+        source = self.interval_source(rounds)
+        value, scores = source.scores(rounds) if source is not self else self._scores(rounds, used)
         interval = clustered_interval(value, scores, confidence=confidence, log_scale=rounds.non_negative)
+        if source is not self:
+            value = rounds.mean(self._contributions(rounds, used))
         return Estimate(
             estimator=self.key,
             value=value,
-            low=interval.low,
-            high=interval.high,
+            low=min(interval.low, value),
+            high=max(interval.high, value),
             confidence=confidence,
             std_error=interval.std_error,
             ess=effective_sample_size(used, rounds.count),

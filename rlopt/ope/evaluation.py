@@ -21,10 +21,11 @@ class OffPolicyEvaluation:
         The logged rounds.
     estimators
         Keys of `ESTIMATORS` or estimator objects (for other parameters than the defaults). None: every one the rounds
-        allow, with parameters chosen by the data (`rlopt.ope.tuning.tuned`); those that would need predictions or
-        marginal weights the rounds lack are left out.
+        allow; those that would need predictions or marginal weights the rounds lack are left out.
     confidence
         Coverage of the intervals.
+    tune
+        Let the data choose the parameters of estimators named by key, see `rlopt.ope.tuning.tuned`.
 
     Examples
     --------
@@ -45,6 +46,8 @@ class OffPolicyEvaluation:
         rounds: LoggedRounds,
         estimators: Sequence[str | Estimator] | None = None,
         confidence: float = 0.95,
+        *,
+        tune: bool = False,
     ) -> None:
         self.rounds = rounds
         self.confidence = confidence
@@ -53,9 +56,10 @@ class OffPolicyEvaluation:
             usable = [key for key, e in ESTIMATORS.items() if modelled or not e.needs_q]
             if rounds.marginal_weight is None:
                 usable.remove("mips")
-            self.estimators = [tuned(key, rounds) if key in TUNABLE else ESTIMATORS[key]() for key in usable]
-        else:
-            self.estimators = [_estimator(e) for e in estimators]
+            estimators = usable
+        self.estimators = [
+            tuned(e, rounds) if tune and isinstance(e, str) and e in TUNABLE else _estimator(e) for e in estimators
+        ]
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
@@ -85,7 +89,7 @@ class OffPolicyEvaluation:
             A value is not positive: a ratio to it says nothing.
         """
         estimator = next(e for e in self.estimators if e.key == key)
-        value, scores = estimator.scores(self.rounds)
+        value, scores = estimator.interval_source(self.rounds).scores(self.rounds)
         base = self.rounds.mean(self.rounds.reward)
         if base <= 0 or value <= 0:
             raise RoundsError(
@@ -95,8 +99,8 @@ class OffPolicyEvaluation:
         base_scores = self.rounds.cluster_sums(self.rounds.reward - base) / self.rounds.n_rounds
         ratio_scores = scores / value - base_scores / base
         interval = clustered_interval(1.0, ratio_scores, confidence=self.confidence, log_scale=True)
-        ratio = value / base
-        return ratio - 1, ratio * interval.low - 1, ratio * interval.high - 1
+        lift, ratio = estimator.value(self.rounds) / base - 1, value / base
+        return lift, min(lift, ratio * interval.low - 1), max(lift, ratio * interval.high - 1)
 
     def table(self) -> list[dict[str, Any]]:
         """One row per estimator, plain values."""

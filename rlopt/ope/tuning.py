@@ -42,9 +42,10 @@ def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: flo
     """The last of estimators, ordered by falling variance, whose bias does not show.
 
     It goes on as long as every later estimate lies within c_i + (sqrt 6 - 1) c_j of each earlier one j, with c the half
-    widths of their intervals: the error is then within a constant factor of the best candidate's. Intervals are by
-    item. Reference: Su, Srinath & Krishnamurthy (2020), adaptive estimator selection for off-policy evaluation; Tucker
-    & Lee (2021), improved estimator selection for off-policy evaluation (the tighter factor).
+    widths of their intervals: the error is then within a constant factor of the best candidate's. The widths are by
+    item, less what all candidates share: how well the drawn items do under the logging policy. Reference: Su, Srinath
+    & Krishnamurthy (2020), adaptive estimator selection for off-policy evaluation; Tucker & Lee (2021), improved
+    estimator selection for off-policy evaluation (the tighter factor).
 
     Parameters
     ----------
@@ -58,8 +59,11 @@ def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: flo
     values: list[float] = []
     widths: list[float] = []
     chosen = 0
+    base = rounds.mean(rounds.reward)
+    base_scores = (rounds.cluster_sums(rounds.reward) - base * rounds.cluster_sizes) / rounds.n_rounds
     for i, estimator in enumerate(estimators):
         value, scores = estimator.scores(rounds)
+        scores = scores - base_scores * (value / base) if base > 0 else scores
         n = len(scores)
         std_error = float(np.sqrt(n / (n - 1) * (scores @ scores)))
         width = float(stats.t.ppf(0.5 + confidence / 2, df=effective_clusters(scores))) * std_error
@@ -75,7 +79,9 @@ def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: flo
 class Tuned(Estimator):
     """An estimator whose parameter SLOPE chose, for each half of the items on the other half.
 
-    A parameter chosen on the very rounds it is used on would follow their noise, and the interval would not know.
+    A parameter chosen on the very rounds it is used on would follow their noise. SLOPE accepts a bias of the size of
+    the error, so the value is steadier, but its interval is that of the least biased candidate: an interval that were
+    narrower for the choice would not cover what it claims.
 
     Parameters
     ----------
@@ -112,6 +118,10 @@ class Tuned(Estimator):
         _, *estimators = self.halves
         first, second = (float(getattr(e, TUNABLE[self.of])) for e in estimators)
         return first, second
+
+    def interval_source(self, rounds: LoggedRounds) -> Estimator:
+        """The least biased candidate."""
+        return candidates(self.of, rounds)[0]
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights as the halves' estimators use them."""

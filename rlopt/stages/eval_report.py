@@ -71,7 +71,7 @@ def make_report(
         sample_ratio_p_value=(
             sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
         ),
-        estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence).estimates.values())
+        estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
         if found.usable
         else (),
         logged_ctr=float(test.clicks.sum() / test.impressions.sum()),
