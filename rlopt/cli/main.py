@@ -20,6 +20,8 @@ _COMMANDS = {
     "sft": "sft",
     "ppo": "ppo",
     "offline-eval": "offline_eval",
+    "ab-plan": "ab_plan",
+    "ab-analyze": "ab_analyze",
     "generate": "generate",
     "score": "score",
     "check-logs": "check_logs",

@@ -1,0 +1,80 @@
+"""``rlopt ab-analyze``."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import percent, show, table
+
+if TYPE_CHECKING:
+    from rlopt.stages.ab_analyze import Analysis
+
+RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
+DECISIONS = {
+    "better": "the new titles are better",
+    "worse": "the new titles are worse: stop",
+    "undecided": "undecided: go on, or end as planned",
+    "invalid": "invalid: the split is not the intended one, so that no comparison holds; find out why",
+}
+
+
+@click.command("ab-analyze")
+@click.argument("results", metavar="RESULTS")
+@click.option(
+    "--metric", type=click.Choice(["clicks", "conversions"]), default="clicks", show_default=True,
+    help="What is counted per impression.",
+)  # fmt: skip
+@click.option(
+    "--baseline", type=click.Choice(["logged", "sft"]), default="logged", show_default=True,
+    help="What the control showed.",
+)  # fmt: skip
+@click.option("--control", default="control", show_default=True, help="Name of the control in the column arm.")
+@click.option("--split", type=RATE, default=0.5, show_default=True, help="Intended share of the new titles.")
+@click.option(
+    "--planned-lift", type=float, help="Lift the test was planned for.  [default: the predicted one, else 0.05]"
+)
+@click.option("--confidence", type=RATE, default=0.95, show_default=True, help="Of the intervals.")
+@click.option("--final", is_flag=True, help="The planned end, looked at once: the fixed-horizon interval decides.")
+@options.in_run
+@options.common
+def command(results: str, run_path: str, **settings: Any) -> None:
+    """Analyse an A/B test, at any time, and compare it with what offline-eval had said.
+
+    RESULTS is a parquet or CSV file with arm (control and one other), item_id, impressions, clicks, and optional
+    conversions and date. Prediction and outcome are kept in the run (metrics/calibration.jsonl) for later reports.
+
+    \b
+    Example:
+      rlopt ab-analyze results.csv --split 0.2
+    """
+    run = options.open_run(run_path)
+    run.require("fit-reward")
+
+    from rlopt.stages.ab_analyze import analyze_test
+
+    analysis = analyze_test(run, results, **settings)
+    show(analysis, analysis_text(analysis))
+
+
+def analysis_text(analysis: "Analysis") -> str:
+    """The analysis for a person."""
+    found, prediction = analysis.outcome, analysis.prediction
+    entries = [
+        ("fixed horizon (one look, at the end)", found.lift, found.low, found.high),
+        ("always valid (any number of looks)", found.lift, found.always_low, found.always_high),
+    ]
+    if prediction:
+        entries.append(("offline-eval had said", prediction["lift"], prediction["low"], prediction["high"]))
+    rows = [(name, percent(lift), f"{percent(low)} to {percent(high)}") for name, lift, low, high in entries]
+    lines = [
+        table((f"lift in {analysis.metric}", "", f"{found.confidence:.0%} interval"), rows),
+        f"Control    {found.events_control:,.0f} of {found.impressions_control:,.0f} ({found.rate_control:.4%})",
+        f"Treatment  {found.events_treated:,.0f} of {found.impressions_treated:,.0f} ({found.rate_treated:.4%})",
+        f"Items      {found.n_items:,} ({found.effective_items:.0f} effective)",
+        f"Split      p = {found.sample_ratio_p_value:.3g} against the intended one (below 0.001 is a mismatch)",
+        f"Decision   {DECISIONS[found.decision]} ({found.decided_by} interval)",
+    ]
+    if analysis.agrees is not None:
+        lines.append(f"Offline    {'agrees with' if analysis.agrees else 'contradicts'} the test; kept in the run")
+    return "\n".join(lines)

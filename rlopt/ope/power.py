@@ -1,0 +1,119 @@
+"""Power and size of an A/B test of titles: two proportions, overdispersed counts, items that respond differently."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from .rounds import RoundsError
+
+LARGEST = 1e15  # impressions; a test that needs more is never done
+
+
+@dataclass(frozen=True)
+class TestDesign:
+    """What an A/B test looks like before it starts.
+
+    Without overdispersion and spread it is the z-test of two proportions, pooled variance under the null and unpooled
+    under the alternative. Reference: Fleiss, Levin & Paik (2003), *Statistical methods for rates and proportions*,
+    section 4.2; Kohavi, Tang & Xu (2020), *Trustworthy online controlled experiments*, chapter 17.
+
+    Parameters
+    ----------
+    base_rate
+        Events (clicks, conversions) per impression of the control.
+    treated_share
+        Share of the impressions that see the treatment.
+    alpha
+        Chance of a false discovery without any effect.
+    two_sided
+        Whether a worse treatment counts as a discovery too.
+    overdispersion
+        Variance of the counts over the binomial's.
+    lift_spread
+        Standard deviation of the lift between items: what the items drawn add to the error, however long the test runs.
+    effective_items
+        Kish's effective number of items by their traffic.
+
+    Raises
+    ------
+    RoundsError
+        A parameter is out of range.
+    """
+
+    __test__ = False  # pytest would take it for a test
+
+    base_rate: float
+    treated_share: float = 0.5
+    alpha: float = 0.05
+    two_sided: bool = True
+    overdispersion: float = 1.0
+    lift_spread: float = 0.0
+    effective_items: float = np.inf
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("base_rate", 0, 1),
+            ("treated_share", 0, 1),
+            ("alpha", 0, 1),
+            ("overdispersion", 0, np.inf),
+            ("effective_items", 0, np.inf),
+        ):
+            value = getattr(self, name)
+            if not low < value <= high or (high == 1 and value == 1):
+                raise RoundsError(f"{name} of an A/B test must be in ({low}, {high}). Got {value:g}.")
+        if not self.lift_spread >= 0:
+            raise RoundsError(f"lift_spread of an A/B test must not be negative. Got {self.lift_spread:g}.")
+
+    def power(self, lift: float, impressions: float) -> float:
+        """Chance that a test of so many impressions (both arms) finds a true ``lift``."""
+        z, (null, alternative), difference = self._critical, self._std_errors(lift, impressions), self._difference(lift)
+        upper = float(stats.norm.sf((z * null - difference) / alternative))
+        return upper + float(stats.norm.cdf((-z * null - difference) / alternative)) if self.two_sided else upper
+
+    def impressions(self, lift: float, power: float = 0.8) -> float:
+        """Impressions of both arms together at which a true ``lift`` is found with this power; infinite if never.
+
+        Of a two-sided test the tail on the effect's side counts, as usual.
+
+        Raises
+        ------
+        RoundsError
+            ``power`` is not between alpha and one, or a one-sided test is asked for a lift of zero or less.
+        """
+        if not self.alpha < power < 1:
+            raise RoundsError(f"power must be between alpha ({self.alpha:g}) and 1. Got {power:g}.")
+        if lift == 0 or (lift < 0 and not self.two_sided):
+            raise RoundsError(f"No test finds a lift of {lift:+.1%}. Give one to look for.")
+        difference, reach = abs(self._difference(lift)), float(stats.norm.ppf(power))
+
+        def surplus(log_n: float) -> float:
+            null, alternative = self._std_errors(lift, float(np.exp(log_n)))
+            return difference - self._critical * null - reach * alternative
+
+        if surplus(np.log(LARGEST)) < 0:
+            return np.inf
+        if surplus(0.0) > 0:
+            return 1.0
+        return float(np.exp(optimize.brentq(surplus, 0.0, np.log(LARGEST), xtol=1e-12)))
+
+    @property
+    def _critical(self) -> float:
+        """As `rlopt.ope.abtest.analyze` takes it: t at G_eff, a third of the items where scores are normal."""
+        freedom = max(self.effective_items / 3, 1.0)
+        return float(stats.t.isf(self.alpha / 2 if self.two_sided else self.alpha, df=freedom))
+
+    def _difference(self, lift: float) -> float:
+        if not 0 <= self.base_rate * (1 + lift) <= 1:
+            raise RoundsError(f"A lift of {lift:+.1%} takes a rate of {self.base_rate:.3g} out of [0, 1].")
+        return self.base_rate * lift
+
+    def _std_errors(self, lift: float, impressions: float) -> tuple[float, float]:
+        """Standard errors of the difference of rates under the null and under the alternative."""
+        treated, control = impressions * self.treated_share, impressions * (1 - self.treated_share)
+        base, new = self.base_rate, self.base_rate * (1 + lift)
+        pooled = (new * treated + base * control) / impressions
+        null = pooled * (1 - pooled) * (1 / treated + 1 / control)
+        alternative = new * (1 - new) / treated + base * (1 - base) / control
+        items = (base * self.lift_spread) ** 2 / self.effective_items
+        return tuple(float(np.sqrt(self.overdispersion * v + items)) for v in (null, alternative))  # type: ignore[return-value]

@@ -1,0 +1,129 @@
+"""``rlopt ab-analyze``: what an A/B test showed, and whether the offline estimate had been right."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlopt.files import fingerprint
+from rlopt.ope.abtest import TestOutcome, analyze
+from rlopt.progress import note
+from rlopt.run import Run
+from rlopt.stages.ab_plan import evaluation_of
+from rlopt.stages.ab_results import read_results
+
+PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
+HISTORY = "calibration"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Outcome of the test beside the prediction.
+
+    Parameters
+    ----------
+    outcome
+        What the test showed.
+    metric
+        "clicks" or "conversions".
+    planned_lift
+        What the confidence sequence was shaped for.
+    prediction
+        What offline-eval had said; None where the run has no evaluation, or it was about clicks and this is not.
+    last_date
+        Last day of the results, None without dates.
+    """
+
+    outcome: TestOutcome
+    metric: str
+    planned_lift: float
+    prediction: dict[str, Any] | None
+    last_date: str | None
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the predicted and the observed interval meet; None without a prediction."""
+        if self.prediction is None:
+            return None
+        return bool(self.prediction["low"] <= self.outcome.high and self.outcome.low <= self.prediction["high"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "metric": self.metric,
+            "planned_lift": self.planned_lift,
+            "last_date": self.last_date,
+            "outcome": self.outcome.to_dict(),
+            "prediction": self.prediction,
+            "agrees": self.agrees,
+        }
+
+
+def analyze_test(
+    run: Run,
+    results: str | Path,
+    *,
+    metric: str = "clicks",
+    baseline: str = "logged",
+    control: str = "control",
+    split: float = 0.5,
+    planned_lift: float | None = None,
+    confidence: float = 0.95,
+    final: bool = False,
+) -> Analysis:
+    """Analyse the results of an A/B test and note prediction and outcome in the run's calibration history.
+
+    Parameters
+    ----------
+    run
+        The run whose policy was tested.
+    results
+        File of results, see `read_results`.
+    metric
+        "clicks" or "conversions".
+    baseline
+        "logged" or "sft": what the control showed, so which predicted lift to compare with.
+    control
+        Name of the control arm.
+    split
+        Intended share of impressions in the treatment.
+    planned_lift
+        Lift the test was planned for; None: the predicted one, else 5 %.
+    confidence
+        Of the intervals.
+    final
+        The planned end, looked at once.
+
+    Raises
+    ------
+    LogError, EvaluationError
+        The results cannot be read or say nothing.
+    """
+    run.require("fit-reward")
+    report = evaluation_of(run)
+    predicted = None if report is None or metric != "clicks" else report["lifts"][baseline]
+    if planned_lift is None:
+        planned_lift = predicted["value"] if predicted and abs(predicted["value"]) > 0.005 else PLANNED_LIFT
+    read = read_results(results, metric=metric, control=control)
+    outcome = analyze(read.counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
+    prediction = None
+    if report is not None and predicted is not None:
+        prediction = {
+            "lift": predicted["value"],
+            "low": predicted["low"],
+            "high": predicted["high"],
+            "baseline": baseline,
+            "verdict": report["verdict"]["decision"],
+        }
+    analysis = Analysis(outcome, metric, planned_lift, prediction, read.last_date)
+    remember(run, analysis, Path(results))
+    return analysis
+
+
+def remember(run: Run, analysis: Analysis, results: Path) -> None:
+    """Append prediction and outcome to the calibration history; the same results against the same prediction once."""
+    history = run.metrics(HISTORY)
+    row = {"results": fingerprint(results) if results.is_file() else str(results), **analysis.to_dict()}
+    if row in history.rows():
+        note("These results are in the calibration history already")
+    else:
+        history.write(row)

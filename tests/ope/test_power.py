@@ -1,0 +1,79 @@
+"""Power and size of tests: statsmodels' figures, and what simulated tests find."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlopt.ope.power import TestDesign
+
+REFERENCE = json.loads((Path(__file__).parent / "reference" / "statsmodels_power.json").read_text())["rows"]
+
+
+def design(row: dict[str, float]) -> TestDesign:
+    return TestDesign(
+        row["base_rate"], 1 / (1 + row["ratio"]), row["alpha"], two_sided=row["alternative"] == "two-sided"
+    )
+
+
+@pytest.mark.parametrize("row", REFERENCE, ids=map(str, range(len(REFERENCE))))
+def test_equals_statsmodels(row: dict[str, float]) -> None:
+    if row["alternative"] == "smaller":
+        with pytest.raises(ValueError, match=r"No test finds a lift of -10\.0%"):
+            design(row).impressions(row["lift"])
+        return
+    total = row["nobs1_for_80_percent"] * (1 + row["ratio"])
+    assert design(row).impressions(row["lift"]) == pytest.approx(total, rel=1e-6)
+    impressions = 40_000 * (1 + row["ratio"])
+    assert design(row).power(row["lift"], impressions) == pytest.approx(row["power_at_40000"], abs=1e-6)
+
+
+def test_overdispersion_multiplies_the_sample() -> None:
+    plain = TestDesign(0.03)
+    assert replace(plain, overdispersion=1.7).impressions(0.05) == pytest.approx(1.7 * plain.impressions(0.05))
+
+
+def test_items_that_respond_differently_bound_what_any_traffic_can_show() -> None:
+    few = TestDesign(0.03, lift_spread=0.2, effective_items=30)
+    assert few.impressions(0.05) == np.inf  # 0.2 / sqrt(30) = 3.7 % error that no impression removes
+    many = replace(few, effective_items=3000)
+    assert TestDesign(0.03).impressions(0.05) < many.impressions(0.05) < np.inf
+    assert many.power(0.05, many.impressions(0.05)) == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_simulated_tests_find_it_as_often_as_planned(share: float) -> None:
+    rng = np.random.default_rng(3)
+    plan = TestDesign(0.05, treated_share=share)
+    n = plan.impressions(0.1)
+    sizes = np.array([n * (1 - share), n * share])
+    control, treated = (rng.binomial(int(m), p, 4000) / int(m) for m, p in zip(sizes, (0.05, 0.055), strict=True))
+    pooled = control * (1 - share) + treated * share
+    z = (treated - control) / np.sqrt(pooled * (1 - pooled) * (1 / sizes).sum())
+    assert np.mean(z > 1.959964) == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base_rate": 0.0}, r"base_rate of an A/B test must be in \(0, 1\). Got 0"),
+        ({"treated_share": 1.0}, "treated_share of an A/B test"),
+        ({"alpha": 5.0}, "alpha of an A/B test"),
+        ({"lift_spread": -1.0}, "lift_spread of an A/B test must not be negative"),
+        ({"overdispersion": float("nan")}, "overdispersion of an A/B test"),
+    ],
+)
+def test_bad_designs_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TestDesign(**({"base_rate": 0.1} | change))
+
+
+def test_bad_questions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"No test finds a lift of \+0.0%"):
+        TestDesign(0.1).impressions(0.0)
+    with pytest.raises(ValueError, match="power must be between alpha"):
+        TestDesign(0.1).impressions(0.1, power=0.01)
+    with pytest.raises(ValueError, match=r"takes a rate of 0.5 out of \[0, 1\]"):
+        TestDesign(0.5).impressions(1.5)

@@ -1,0 +1,146 @@
+"""ab-plan and ab-analyze through the real command line, on a run whose every figure is known."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rlopt.ope.power import TestDesign
+from rlopt.run import DATA, Run
+from tests.conftest import Outcome
+from tests.stages.menu import make_arms, make_run
+
+Rlopt = Callable[..., Outcome]
+LIFTS = {"logged": {"value": 0.1, "low": 0.04, "high": 0.16}, "sft": {"value": 0.2, "low": -0.01, "high": 0.3}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Stages done; an evaluation that predicted `LIFTS`, overdispersion 1.5."""
+    run = make_run(tmp_path / "run", make_arms(60))
+    (run / DATA / "findings.json").write_text(json.dumps({"overdispersion": 1.5}))
+    with run.stage("offline-eval", {"seed": 0}), run.replacing("eval") as folder:
+        report = {"lifts": LIFTS, "verdict": {"decision": "launch"}, "diagnostics": {"item_lift_spread": 0.05}}
+        (folder / "report.json").write_text(json.dumps(report))
+    return run
+
+
+def write_results(path: Path, *, lift: float = 0.1, days: int = 1, seed: int = 0, **changes: Any) -> Path:
+    """Results of a test on 60 items, 2,000 impressions each in either arm and day."""
+    rng = np.random.default_rng(seed)
+    n = 120 * days
+    arm = np.tile(["control", "new"], n // 2)
+    columns: dict[str, Any] = {
+        "arm": arm.tolist(),
+        "item_id": [f"i{i % 60:04d}" for i in np.arange(n) // 2],
+        "impressions": [2000] * n,
+        "clicks": rng.binomial(2000, np.where(arm == "new", 0.05 * (1 + lift), 0.05)).tolist(),
+        "date": [f"2026-03-{1 + i // 120:02d}" for i in range(n)],
+    }
+    columns.update(changes)
+    pq.write_table(pa.table({k: v for k, v in columns.items() if v is not None}), path)
+    return path
+
+
+def test_plan_for_the_predicted_lift_and_its_lower_limit(rlopt: Rlopt, run: Run) -> None:
+    plan = rlopt("ab-plan", "--run", run.path, "--split", "0.2", "--traffic", "10000", "--json").json
+    predicted, lower = plan["lifts"]
+    arms = run.arms()
+    design = TestDesign(
+        float(arms.clicks.sum() / arms.impressions.sum()), 0.2, overdispersion=1.5, lift_spread=0.05, effective_items=60
+    )
+    assert plan["effective_items"] == pytest.approx(60)
+    assert (predicted["lift"], lower["lift"]) == (0.1, 0.04)
+    total = design.impressions(0.1)
+    assert predicted["impressions_treatment"] == np.ceil(total * 0.2)
+    assert predicted["impressions_control"] == np.ceil(total * 0.8)
+    assert predicted["days"] == pytest.approx(
+        {"100%": total / 1e4, "50%": total / 5e3, "25%": total / 2.5e3, "10%": total / 1e3}
+    )
+    assert lower["impressions_treatment"] > 3 * predicted["impressions_treatment"]
+    over_sft = rlopt("ab-plan", "--run", run.path, "--baseline", "sft", "--json").json["lifts"]
+    assert over_sft[0]["days"] == {}  # no timestamps, no --traffic
+    assert over_sft[1]["impressions_control"] is None
+    assert "no" in over_sft[1]["reason"]
+
+
+def test_plan_for_a_given_lift_needs_no_evaluation(rlopt: Rlopt, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "bare", make_arms(60))
+    outcome = rlopt("ab-plan", "--run", run.path)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "has no evaluation to take a lift from. Run rlopt offline-eval, or name one: --lift" in outcome.err
+    text = rlopt("ab-plan", "--run", run.path, "--lift", "0.05", "--one-sided").out
+    assert "one-sided" in text
+    assert "not known from these logs" in text
+    one, two = (
+        rlopt("ab-plan", "--run", run.path, "--lift", "0.05", "--json", *flags).json["lifts"][0]["impressions_control"]
+        for flags in (["--one-sided"], [])
+    )
+    assert one < two
+    assert "hold no conversions" in rlopt("ab-plan", "--run", run.path, "--lift", "0.1", "--metric", "conversions").err
+    assert rlopt("ab-plan", "--run", run.path, "--lift", "40").code == 1
+
+
+def test_analysis_beside_the_prediction_is_kept_once(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results.parquet")
+    found = rlopt("ab-analyze", results, "--run", run.path, "--final", "--json").json
+    outcome = found["outcome"]
+    assert outcome["low"] <= 0.1 <= outcome["high"]
+    assert outcome["always_low"] < outcome["low"] < outcome["high"] < outcome["always_high"]
+    assert outcome["decision"] == "better"
+    assert found["prediction"] == {"lift": 0.1, "low": 0.04, "high": 0.16, "baseline": "logged", "verdict": "launch"}
+    assert found["agrees"] is True
+    assert found["last_date"] == "2026-03-01"
+    text = rlopt("ab-analyze", results, "--run", run.path, "--final").out
+    assert "new titles are better" in text
+    assert "agrees with the test" in text
+    assert len(run.metrics("calibration").rows()) == 1  # the same results twice are one line
+    rlopt("ab-analyze", write_results(tmp_path / "later.parquet", days=2), "--run", run.path)
+    history = run.metrics("calibration").rows()
+    assert [row["last_date"] for row in history] == ["2026-03-01", "2026-03-02"]
+    assert history[1]["outcome"]["impressions_control"] == 240_000
+
+
+def test_csv_and_conversions(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    lines = ["arm,item,impressions,clicks,conversions"]
+    lines += [f"{arm},i{i},1000,60,{20 + 5 * (arm == 'b') + i % 3}" for i in range(20) for arm in ("a", "b")]
+    (tmp_path / "r.csv").write_text("\n".join(lines))
+    found = rlopt(
+        "ab-analyze", tmp_path / "r.csv", "--run", run.path, "--control", "a", "--metric", "conversions", "--json"
+    ).json
+    assert found["outcome"]["lift"] == pytest.approx(5 * 20 / sum(20 + i % 3 for i in range(20)))
+    assert found["prediction"] is None  # offline-eval speaks of clicks
+    assert found["planned_lift"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"arm": None}, [], r"has no column 'arm'. Results need arm, item_id, impressions and clicks"),
+        ({"arm": ["a", "b"] * 60}, [], r"'control' \(--control\) and one other. Got 2: 'a', 'b'"),
+        ({"arm": ["control", "x", "y"] * 40}, [], "Got 3: 'control', 'x', 'y'"),
+        ({"clicks": [-1] * 120}, [], r"clicks must be whole numbers, 0 or more. Got '-1' in row 1"),
+        ({"clicks": ["many"] * 120}, [], "Got 'many' in row 1"),
+        ({"clicks": [3000] * 120}, [], "clicks must not exceed impressions. Got 3000 of 2000 in row 1"),
+        ({"clicks": [0] * 120}, [], "The control has 0 clicks or conversions"),
+        ({"item_id": ["one"] * 120}, [], "at least two items"),
+        ({"item_id": [None] * 120}, [], "item_id must not be empty"),
+        ({}, ["--metric", "conversions"], "has no column 'conversions'"),
+        ({}, ["--planned-lift", "0"], "planned lift must be above -1 and not 0"),
+    ],
+)
+def test_bad_results_are_one_line(
+    rlopt: Rlopt, run: Run, tmp_path: Path, changes: dict[str, Any], options: list[str], message: str
+) -> None:
+    results = write_results(tmp_path / "results.parquet", **changes)
+    outcome = rlopt("ab-analyze", results, "--run", run.path, *options)
+    assert outcome.code == 1
+    assert outcome.err.count("\n") == 1
+    assert re.search(message, outcome.err), outcome.err
+    assert not run.metrics("calibration").rows()
