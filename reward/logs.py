@@ -1,6 +1,6 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,7 @@ def read_logs(
     *,
     columns: ColumnMapping | None = None,
     exclude: Exclude | None = None,
+    ignore: Iterable[str] = (),
     conversion_window_hours: float | None = None,
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
@@ -90,6 +91,8 @@ def read_logs(
         The user's column names, where they differ from the schema (`reward.schema.CANONICAL`).
     exclude
         Column -> value or list of values: rows that hold one of them are left out. None matches missing values.
+    ignore
+        Columns that are no context of the item although nothing else uses them.
     conversion_window_hours
         Attribution window: conversions that came later do not count. None counts all.
     memory_limit, threads, tmp_dir
@@ -109,7 +112,7 @@ def read_logs(
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"))
+        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
         totals = check_rows(rows)
         sums = aggregate(rows, conversion_window_hours)
         bias = position_bias(rows) if totals.position_impressions else None

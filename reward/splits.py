@@ -98,6 +98,27 @@ def split_items(
     size = np.bincount(group, minlength=int(group.max(initial=-1)) + 1)
     wanted = {"judge": _wanted(judge_share, len(group)), "test": _wanted(test_share, len(group))}
     _check_room(arms, group, size, wanted)
+    side = assign_groups(arms, wanted, seed=seed, time_split=time_split)
+    _check_sides(arms, group, size, side, wanted)
+    ids = np.array([item.item_id for item in arms.items], dtype=object)
+    train, judge, test = (tuple(sorted(ids[side == number])) for number in range(3))
+    return Splits(train, judge, test)
+
+
+def assign_groups(arms: Arms, wanted: dict[str, int], *, seed: int, time_split: bool) -> IntArray:
+    """Side of each item: 0 train, 1 judge, 2 test; items tied by shared titles get the same one, shape (n_items,).
+
+    Parameters
+    ----------
+    arms
+        Arms of the items.
+    wanted
+        Number of items that judge and test should get at most.
+    seed, time_split
+        As in `split_items`.
+    """
+    group = title_groups(arms)
+    size = np.bincount(group, minlength=int(group.max(initial=-1)) + 1)
     order = np.random.default_rng(seed).permutation(len(size))
     side = np.zeros(len(size), dtype=np.int64)
     if time_split:
@@ -106,10 +127,7 @@ def split_items(
     else:
         _take(side, 2, wanted["test"], order, size)
     _take(side, 1, wanted["judge"], order, size)
-    _check_sides(arms, group, size, side, wanted)
-    ids = np.array([item.item_id for item in arms.items], dtype=object)
-    train, judge, test = (tuple(sorted(ids[side[group] == number])) for number in range(3))
-    return Splits(train, judge, test)
+    return side[group]
 
 
 def title_groups(arms: Arms) -> IntArray:
@@ -150,7 +168,7 @@ def _check_room(arms: Arms, group: IntArray, size: IntArray, wanted: dict[str, i
 
 def _check_sides(arms: Arms, group: IntArray, size: IntArray, side: IntArray, wanted: dict[str, int]) -> None:
     for number, name in ((1, "judge"), (2, "test")):
-        if 2 * int(size[side == number].sum()) < wanted[name]:
+        if 2 * int(np.count_nonzero(side == number)) < wanted[name]:
             raise SplitError(_tied(arms, group, size))
     if not np.any(side == 0):
         raise SplitError(_tied(arms, group, size))

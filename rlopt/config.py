@@ -40,6 +40,9 @@ class RewardConfig(StageConfig):
     conversion_window_hours: float | None = Field(
         None, gt=0, description="Conversions later than this after the click do not count."
     )
+    half_life_days: float | None = Field(
+        None, gt=0, description="Evidence this old counts half as much (needs timestamps); none: all counts alike."
+    )
     memory_limit: str = Field("1GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
 
 

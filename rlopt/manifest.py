@@ -131,6 +131,12 @@ class Manifest:
             content["unfinished"][stage]["seconds"] = round(seconds, 3)
             self.write(content)
 
+    def abandon(self, stage: str) -> None:
+        """Forget that ``stage`` was begun: what it had done before stands."""
+        content = self.read()
+        if content["unfinished"].pop(stage, None) is not None:
+            self.write(content)
+
     def withdraw(self, stage: str) -> None:
         """Call a finished stage not done."""
         content = self.read()

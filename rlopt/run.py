@@ -60,11 +60,14 @@ class StageRecord:
         The settings of an earlier attempt that was not finished, None where there is none.
     notes
         Whatever the stage wants to keep (small, JSON): ``record.notes["kl"] = 2.1``.
+    unchanged
+        Set by a stage that decided to leave everything as it was: the manifest keeps its earlier record.
     """
 
     key: str
     interrupted: dict[str, Any] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    unchanged: bool = False
 
 
 class Run:
@@ -209,7 +212,10 @@ class Run:
                 raise
             finally:
                 self._active.pop()
-            self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
+            if record.unchanged:
+                self._manifest.abandon(name)
+            else:
+                self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
 
     def _restore(self, before: bytes | None) -> None:
         """Leave no trace of a stage that refused its input before it had done anything."""

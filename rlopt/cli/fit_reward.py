@@ -17,6 +17,8 @@ from rlopt.cli.show import show
 @click.option("--members", type=int, help="Models in the ensemble.  [default: 5]")
 @click.option("--click-weight", type=float, help="Worth of a click.  [default: 1.0]")
 @click.option("--conversion-weight", type=float, help="Worth of a conversion.  [default: 0.0]")
+@click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
+@click.option("--half-life-days", type=float, help="Evidence this old counts half as much, so that old logs fade.")
 @click.option("--memory-limit", metavar="SIZE", help="Memory of the log engine, such as 2GB.  [default: 1GB]")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
@@ -25,7 +27,14 @@ from rlopt.cli.show import show
 @options.in_run
 @options.common
 def command(
-    logs: str, force: bool, tmp_dir: str | None, columns: str | None, config: Path | None, run_path: str, **flags: Any
+    logs: str,
+    update: bool,
+    force: bool,
+    tmp_dir: str | None,
+    columns: str | None,
+    config: Path | None,
+    run_path: str,
+    **flags: Any,
 ) -> None:
     """Learn from logged clicks what a title earns.
 
@@ -37,10 +46,19 @@ def command(
     Items are split once: train (this model and PPO), judge (a second model that only offline-eval asks) and
     test. Interrupted, the same command continues; finished and unchanged, it returns at once.
 
+    --update refits on the arms of the run and those of new logs. Items keep their side; the new model is kept
+    unless it is clearly worse than the old one on held-out items of the newest log. LOGS must hold new rows only:
+    what was learned before is recognised and refused. Conversions that came after the end of their own log are
+    allowed for by their delay; to count them, fit anew from all logs.
+
     \b
     Example:
       rlopt fit-reward logs.parquet --columns title=headline,item_id=article
+      rlopt fit-reward this-week.parquet --update --half-life-days 60
     """
+    if update:
+        _update(logs, force, tmp_dir, columns, config, run_path, flags)
+        return
     from rlopt.config import RewardConfig, read_preset
 
     run = options.open_run(run_path, create=True)
@@ -50,4 +68,22 @@ def command(
     from rlopt.stages.fit_reward import fit_reward
 
     result = fit_reward(run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, force=force)
+    show(result, result.to_text())
+
+
+def _update(
+    logs: str,
+    force: bool,
+    tmp_dir: str | None,
+    columns: str | None,
+    config: Path | None,
+    run_path: str,
+    flags: dict[str, Any],
+) -> None:
+    from rlopt.config import RewardConfig, load
+    from rlopt.stages.update_reward import run_settings, update_reward
+
+    run = options.open_run(run_path)
+    settings = load(RewardConfig, config, flags, preset={"reward": run_settings(run)})
+    result = update_reward(run, logs, settings, columns=columns, tmp_dir=tmp_dir, force=force)
     show(result, result.to_text())

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,28 @@ from reward.judge import Judge
 from reward.logs import read_logs
 from reward.model import RewardModel
 from reward.schema import ColumnMapping
-from reward.source import find_files
 from reward.splits import Splits, split_items
 from reward.store import load_arms, save_arms
+from reward.update import faded, merge_arms
 from rlopt import threads
 from rlopt.config import RewardConfig
-from rlopt.files import atomic_write, disk_errors, fingerprint, to_json
+from rlopt.errors import RunError
+from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note, track
 from rlopt.report.cards import reward_card
 from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.columns import column_mapping
 from rlopt.stages.reward_evidence import card_figures, evidence_lines, measure
+from rlopt.stages.reward_history import (
+    HISTORY,
+    PENDING,
+    Entry,
+    entry,
+    history_text,
+    log_fingerprints,
+    read_history,
+    save_parts,
+)
 from rlopt.stages.truth import MARKET
 
 FINDINGS = "findings.json"
@@ -77,14 +88,18 @@ def fit_reward(
         **config.model_dump(mode="json", exclude={"memory_limit"}),
         **{name: kept.get(name) or {} for name in ("columns", "exclude")},
     }
-    inputs = {"logs": _fingerprint_logs(logs)}
+    files = log_fingerprints(logs)
+    inputs = {"logs": logs_fingerprint(files)}
     if not force and run.current("fit-reward", settings, inputs):
         note("Same logs and settings as the last time: nothing to do (--force fits again).")
         atomic_write(run / DATA / "preset.json", to_json(kept, indent=2))
         return FitRewardResult.of(run)
+    if not force:
+        _check_updates(run)
     with run.stage("fit-reward", settings, inputs) as record:
         checkpoints = run.checkpoint_dir("fit-reward", record.key)
-        arms, report = _aggregate(logs, config, kept, tmp_dir, checkpoints)
+        arms, report = aggregate(logs, config, kept, tmp_dir, checkpoints)
+        _check_report(logs, report)
         splits = split_items(
             arms,
             judge_share=config.judge_share,
@@ -92,13 +107,17 @@ def fit_reward(
             seed=config.seed,
             time_split=config.time_split,
         )
-        _keep(arms, report, checkpoints)
-        model = _fit_model(arms.of_items(splits.train), config, checkpoints)
-        judge = _fit_judge(arms.of_items(splits.judge), config) if splits.judge else None
+        keep(arms, report, checkpoints)
+        effective = effective_arms([arms], config.half_life_days)
+        model = fit_model(effective.of_items(splits.train), config, checkpoints)
+        judge = fit_judge(effective.of_items(splits.judge), config) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed)
-        _save(run, Fitted(arms, splits, model, judge, report, evidence), settings, kept, market_beside(logs))
+        history = (entry("fit", logs, list(files.values()), arms),)
+        fitted = Fitted(arms, splits, model, judge, report, evidence, (arms,), history)
+        save(run, fitted, settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
-    shutil.rmtree(run / "checkpoints" / "fit-reward", ignore_errors=True)
+    for leftover in (run / "checkpoints" / "fit-reward", run / PENDING):
+        shutil.rmtree(leftover, ignore_errors=True)
     return FitRewardResult.of(run)
 
 
@@ -162,7 +181,7 @@ class FitRewardResult:
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that the stage made, before it is saved."""
+    """All that the stage made, before it is saved; ``parts`` are the arms of each log, ``arms`` their sums."""
 
     arms: Arms
     splits: Splits
@@ -170,18 +189,42 @@ class Fitted:
     judge: Judge | None
     report: dict[str, Any]
     evidence: dict[str, Any]
+    parts: tuple[Arms, ...]
+    history: tuple[Entry, ...]
 
 
-def _fingerprint_logs(logs: str | Path) -> str:
-    """Hash over the names and contents of all log files."""
+def logs_fingerprint(files: Mapping[Path, str]) -> str:
+    """Hash over the names and contents of all log files, from `reward_history.log_fingerprints`."""
     digest = hashlib.blake2b(digest_size=16)
-    for path in find_files(logs):
-        digest.update(f"{path.name} {fingerprint(path)}\n".encode())
+    for path, content in files.items():
+        digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
 
 
-def _aggregate(
-    logs: str | Path, config: RewardConfig, kept: Mapping[str, Any], tmp_dir: str | Path | None, checkpoints: Path
+def _check_updates(run: Run) -> None:
+    """Refuse to fit anew what ``--update`` has learned more from.
+
+    Raises
+    ------
+    RunError
+        Where the run holds updates; ``--force`` fits anew all the same.
+    """
+    updates = [line["logs"] for line in read_history(run / "reward") if line["event"] == "update"]
+    if updates:
+        raise RunError(
+            f"Run {run.path} has learned from {len(updates)} more logs since its fit (last: {updates[-1]}), which a "
+            "fit from these logs alone would forget. Add --update to learn from them too, or choose a new --run, or "
+            "--force."
+        )
+
+
+def aggregate(
+    logs: str | Path,
+    config: RewardConfig,
+    kept: Mapping[str, Any],
+    tmp_dir: str | Path | None,
+    checkpoints: Path,
+    ignore: Iterable[str] = (),
 ) -> tuple[Arms, dict[str, Any]]:
     """Arms of the logs and what the doctor says of them; an interrupted stage finds both where it left them."""
     if (checkpoints / FINDINGS).exists():  # written last
@@ -191,21 +234,41 @@ def _aggregate(
         logs,
         columns=ColumnMapping.from_dict(kept["columns"]),
         exclude=kept.get("exclude"),
+        ignore=ignore,
         conversion_window_hours=config.conversion_window_hours,
         memory_limit=config.memory_limit,
+        threads=threads.available(),
         tmp_dir=tmp_dir,
     )
     report = examine(data, judge_share=config.judge_share, test_share=config.test_share)
     for finding in report.findings:
         if finding.severity == "warning":
             note(f"Warning: {finding.message}")
-    if report.stops:
-        more = f" (and {len(report.stops) - 1} more: rlopt check-logs)" if len(report.stops) > 1 else ""
-        raise LogError(f"{logs} cannot teach a reward. {report.stops[0].message}{more}")
     return data.arms, report.to_dict()
 
 
-def _keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
+def _check_report(logs: str | Path, report: Mapping[str, Any]) -> None:
+    stops = [finding["message"] for finding in report["findings"] if finding["severity"] == "stop"]
+    if stops:
+        more = f" (and {len(stops) - 1} more: rlopt check-logs)" if len(stops) > 1 else ""
+        raise LogError(f"{logs} cannot teach a reward. {stops[0]}{more}")
+
+
+def effective_arms(parts: Sequence[Arms], half_life_days: float | None) -> Arms:
+    """The arms of all logs in one table, their counts faded by age where a half life is set.
+
+    Raises
+    ------
+    LogError
+        Where a half life is set and a log has no times.
+    """
+    if half_life_days is None:
+        return merge_arms(parts)
+    end = max((float(part.last_seen.max()) for part in parts if part.last_seen is not None), default=0.0)
+    return merge_arms([faded(part, half_life_days, end) for part in parts])
+
+
+def keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
     """Keep what an interrupted stage need not do again; only after nothing can be refused any more."""
     if not (checkpoints / FINDINGS).exists():
         with disk_errors(checkpoints):
@@ -213,7 +276,8 @@ def _keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
         atomic_write(checkpoints / FINDINGS, to_json(report))
 
 
-def _fit_model(arms: Arms, config: RewardConfig, checkpoints: Path) -> RewardModel:
+def fit_model(arms: Arms, config: RewardConfig, checkpoints: Path) -> RewardModel:
+    """The reward model of train arms; an interrupted stage finds the members it has."""
     outcomes = 2 if arms.conversions is not None and arms.conversions.any() else 1
     with track("reward model", outcomes * config.members) as bar, disk_errors(checkpoints):
 
@@ -232,23 +296,26 @@ def _fit_model(arms: Arms, config: RewardConfig, checkpoints: Path) -> RewardMod
         )
 
 
-def _fit_judge(arms: Arms, config: RewardConfig) -> Judge:
+def fit_judge(arms: Arms, config: RewardConfig) -> Judge:
+    """The judge, from the arms of its own items."""
     note(f"Fitting the judge on {len(arms.items)} items of its own")
     return Judge.fit(arms, seed=config.seed)
 
 
-def _save(
+def save(
     run: Run, fitted: Fitted, settings: Mapping[str, Any], preset: Mapping[str, Any], market: bytes | None
 ) -> None:
     """Write ``data/``, ``reward/`` and ``judge/``; they change together."""
     with run.replacing_all(DATA, "reward", "judge") as folders:
         data = folders[DATA]
         save_arms(fitted.arms, data)
+        save_parts(fitted.parts, data)
         (data / "splits.json").write_text(fitted.splits.to_json(), encoding="utf-8")
         (data / "preset.json").write_text(to_json(preset, indent=2), encoding="utf-8")
         (data / FINDINGS).write_text(to_json(fitted.report, indent=2), encoding="utf-8")
         fitted.model.save(folders["reward"])
         (folders["reward"] / EVIDENCE).write_text(to_json(fitted.evidence, indent=2), encoding="utf-8")
+        (folders["reward"] / HISTORY).write_text(history_text(fitted.history), encoding="utf-8")
         (folders["reward"] / "README.md").write_text(_card(fitted, settings), encoding="utf-8")
         if fitted.judge is not None:
             fitted.judge.save(folders["judge"])

@@ -1,0 +1,64 @@
+"""Which reward model an update keeps, why, and how that is said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reward.arms import Arms
+from reward.contest import Contest, contest
+from reward.metrics import Interval
+from reward.model import RewardModel
+from reward.splits import Splits
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which model is kept, and why."""
+
+    kept: str
+    why: str
+    contest: Contest | None
+
+    def figures(self) -> dict[str, Any]:
+        """Of the comparison, as plain data."""
+        return self.contest.to_dict() if self.contest else {}
+
+
+def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:
+    """Both models on held-out items in the newest log."""
+    held_out = {*splits.judge, *splits.test}
+    ends = [float(part.last_seen.max()) for part in parts if part.last_seen is not None and len(part)]
+    newest = parts[ends.index(max(ends))] if len(ends) == len(parts) else parts[-1]
+    found = contest(old, new, newest.of_items(held_out), seed)
+    if found is None:
+        return Decision("new", "the newest log has no held-out item with two titles to compare the models on", None)
+    accuracy, gain = found.pair_accuracy, found.log_likelihood
+    figures = (
+        f"pair accuracy {_percent(accuracy)} points, log-likelihood {gain.value:+.4f} "
+        f"[{gain.low:+.4f}, {gain.high:+.4f}] a click"
+    )
+    if found.new_is_worse:
+        return Decision(
+            "old", f"the new one is worse beyond chance on {found.items:,} held-out items ({figures})", found
+        )
+    better = accuracy.low > 0 or gain.low > 0
+    word = "better beyond chance" if better else "not worse beyond chance, and stands on more and newer clicks"
+    return Decision("new", f"it is {word} on {found.items:,} held-out items ({figures})", found)
+
+
+def _percent(interval: Interval) -> str:
+    return f"{100 * interval.value:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+
+
+def figure_lines(figures: Mapping[str, Any]) -> list[str]:
+    """The comparison in words, for a person."""
+    names = {"pair_accuracy": ("pair accuracy", ".1%"), "picked_lift": ("CTR of the picked title", "+.1%")}
+    names |= {"log_likelihood": ("log-likelihood a click", ".4f")}
+    lines = [f"On {figures['items']:,} held-out items of the newest log ({figures['impressions']:,} impressions):"]
+    for name, (label, form) in names.items():
+        gap = figures[name]
+        lines.append(
+            f"  {label}: old {figures['old'][name]:{form}}, new {figures['new'][name]:{form}}, difference "
+            f"{gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
+        )
+    return lines
