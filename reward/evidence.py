@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from . import metrics
+from . import metrics, reliability
 from .arms import Arms
 from .model import RewardModel, click_rows, conversion_rows
 
@@ -28,10 +28,16 @@ class Evidence:
         CTR of the title the model would pick, relative to the item's average title, minus one.
     best_lift
         The same for the title with the highest observed rate: what hindsight would gain, noise included.
-    hit_rate
-        Share of items whose picked title has the highest observed rate.
+    hit_rate, hit_chance
+        Share of items whose picked title has the highest observed rate, and what a blind pick would have.
     calibration_error
         Expected calibration error of P(click), absolute.
+    reliability
+        Predicted and observed rate by bins of the prediction.
+    normalised_entropy
+        Log loss of P(click) relative to always predicting the base rate; None without a click.
+    interval_coverage
+        Share of the arms whose clicks lie in the 90 % interval of their prediction, click noise included.
     base_rate
         Clicks per impression of the held-out arms.
     overdispersion
@@ -49,8 +55,12 @@ class Evidence:
     noise_ceiling: float
     picked_lift: metrics.Interval
     best_lift: float
-    hit_rate: float
+    hit_rate: metrics.Interval
+    hit_chance: float
     calibration_error: float
+    reliability: tuple[reliability.Bin, ...]
+    normalised_entropy: float | None
+    interval_coverage: float | None
     base_rate: float
     overdispersion: float
     conversion_calibration_error: float | None
@@ -69,7 +79,10 @@ def evidence(model: RewardModel, arms: Arms, seed: int) -> Evidence | None:
     None where no item has two titles of different rates, so that nothing can be said.
     """
     rows = click_rows(arms)
-    predicted = model.predict(arms.arm_items, [str(title) for title in arms.title])
+    titles = [str(title) for title in arms.title]
+    predicted = model.predict(arms.arm_items, titles)
+    click = model.click.predict(arms.arm_items, model.block(arms.arm_items, titles), threads=model.threads)
+    p = predicted.p_click
     phi = model.click.basis.noise.overdispersion
     tallies = metrics.tally(rows, predicted.effect, phi)
     if not tallies.pairs.sum():
@@ -79,9 +92,10 @@ def evidence(model: RewardModel, arms: Arms, seed: int) -> Evidence | None:
             [tallies.right, tallies.pairs],
             [tallies.right_significant, tallies.significant],
             [tallies.picked, tallies.mean],
+            [tallies.hit, (tallies.pairs > 0).astype(np.float64)],
         ]
     )
-    accuracy, significant, ratio = metrics.bootstrap(ratios, tallies, seed)
+    accuracy, significant, ratio, hit = metrics.bootstrap(ratios, tallies, seed)
     conversions = conversion_rows(arms) if predicted.p_conversion is not None else None
     return Evidence(
         items=int(np.sum(tallies.pairs > 0)),
@@ -93,12 +107,16 @@ def evidence(model: RewardModel, arms: Arms, seed: int) -> Evidence | None:
         noise_ceiling=metrics.noise_ceiling(rows, seed),
         picked_lift=metrics.Interval(ratio.value - 1, ratio.low - 1, ratio.high - 1),
         best_lift=float(tallies.best.sum() / tallies.mean.sum() - 1) if tallies.mean.sum() else 0.0,
-        hit_rate=metrics.hit_rate(tallies),
-        calibration_error=metrics.calibration_error(predicted.p_click, rows),
+        hit_rate=hit,
+        hit_chance=float(tallies.chance[tallies.pairs > 0].mean()),
+        calibration_error=reliability.calibration_error(p, rows),
+        reliability=reliability.reliability(p, rows, seed),
+        normalised_entropy=reliability.normalised_entropy(p, rows),
+        interval_coverage=reliability.interval_coverage(p, p * (1 - p) * click.logit_std, rows, phi, seed),
         base_rate=float(rows.successes.sum() / max(rows.trials.sum(), 1e-12)),
         overdispersion=phi,
         conversion_calibration_error=(
-            metrics.calibration_error(predicted.p_conversion, conversions)
+            reliability.calibration_error(predicted.p_conversion, conversions)
             if predicted.p_conversion is not None and conversions is not None
             else None
         ),

@@ -36,8 +36,8 @@ class ItemTallies:
         The same for pairs whose rates differ significantly.
     picked, mean, best
         Observed rate of the title with the highest prediction, average rate, highest rate.
-    hit
-        1 where the picked title is the one with the highest rate.
+    hit, chance
+        1 where the picked title is the one with the highest rate, and the chance of that for a title picked blindly.
     """
 
     right: FloatArray
@@ -48,6 +48,7 @@ class ItemTallies:
     mean: FloatArray
     best: FloatArray
     hit: FloatArray
+    chance: FloatArray
 
 
 def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> ItemTallies:
@@ -62,7 +63,7 @@ def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> It
     overdispersion
         Variance of the counts relative to the binomial: the z of a pair is divided by its square root.
     """
-    sums = np.zeros((8, rows.n_items))
+    sums = np.zeros((9, rows.n_items))
     rates = rows.successes / np.maximum(rows.trials, 1e-12)
     for item, arms in _arms_of_items(rows):
         if len(arms) < 2:
@@ -87,6 +88,7 @@ def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> It
             rate.mean(),
             rate.max(),
             float(rate[picked] == rate.max()),
+            float(np.mean(rate == rate.max())),
         )
     return ItemTallies(*sums)
 
@@ -103,12 +105,6 @@ def picked_lift(tallies: ItemTallies) -> float:
     return float(tallies.picked.sum() / tallies.mean.sum() - 1.0) if tallies.mean.sum() else 0.0
 
 
-def hit_rate(tallies: ItemTallies) -> float:
-    """Share of items whose picked title has the highest observed rate."""
-    several = tallies.pairs > 0
-    return float(tallies.hit[several].mean()) if several.any() else 0.0
-
-
 def bootstrap(statistics: FloatArray, tallies: ItemTallies, seed: int, repetitions: int = 1000) -> list[Interval]:
     """Percentile intervals of ratios of item sums, items drawn with replacement.
 
@@ -121,18 +117,30 @@ def bootstrap(statistics: FloatArray, tallies: ItemTallies, seed: int, repetitio
     seed, repetitions
         Of the bootstrap.
     """
-    kept = np.flatnonzero(tallies.pairs > 0)
-    values = statistics[:, :, kept]
-    if not len(kept):
-        return [Interval(float("nan"), float("nan"), float("nan")) for _ in statistics]
+    return ratio_intervals(statistics[:, :, tallies.pairs > 0], seed, repetitions)
+
+
+def ratio_intervals(sums_by_item: FloatArray, seed: int, repetitions: int = 1000) -> list[Interval]:
+    """Percentile intervals of ratios of sums over items, items drawn with replacement; NaN without an item.
+
+    Parameters
+    ----------
+    sums_by_item
+        Numerators and denominators, shape (n_statistics, 2, n_items).
+    seed, repetitions
+        Of the bootstrap.
+    """
+    n = sums_by_item.shape[2]
+    if not n:
+        return [Interval(float("nan"), float("nan"), float("nan")) for _ in sums_by_item]
     rng = np.random.default_rng(seed)
-    sums = np.empty((*values.shape[:2], repetitions))
+    sums = np.empty((*sums_by_item.shape[:2], repetitions))
     for r in range(repetitions):
-        drawn = np.bincount(rng.integers(len(kept), size=len(kept)), minlength=len(kept))
-        sums[:, :, r] = values @ drawn
+        drawn = np.bincount(rng.integers(n, size=n), minlength=n)
+        sums[:, :, r] = sums_by_item @ drawn
     ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
     low, high = np.quantile(ratios, [0.025, 0.975], axis=1)
-    point = values[:, 0].sum(axis=1) / np.maximum(values[:, 1].sum(axis=1), 1e-12)
+    point = sums_by_item[:, 0].sum(axis=1) / np.maximum(sums_by_item[:, 1].sum(axis=1), 1e-12)
     return [Interval(float(p), float(a), float(b)) for p, a, b in zip(point, low, high, strict=True)]
 
 
@@ -150,22 +158,6 @@ def noise_ceiling(rows: Rows, seed: int, splits: int = 5) -> float:
         second = Rows(clicks - first, half, rows.item, rows.n_items)
         values.append(pair_accuracy(tally(second, first / half)))
     return float(np.mean(values))
-
-
-def calibration_error(probability: FloatArray, rows: Rows, bins: int = 15) -> float:
-    """Expected calibration error: mean gap of predicted and observed rate over equal-exposure bins of the prediction.
-
-    Absolute, in probability (0.002 at a base rate of 3 % is 7 % of it).
-    """
-    order = np.argsort(probability, kind="stable")
-    weight = rows.trials[order]
-    total = weight.sum()
-    if total <= 0:
-        return 0.0
-    bin_of = np.minimum((np.cumsum(weight) - weight / 2) / total * bins, bins - 1).astype(np.int64)
-    predicted = np.bincount(bin_of, weights=weight * probability[order], minlength=bins)
-    observed = np.bincount(bin_of, weights=rows.successes[order], minlength=bins)
-    return float(np.sum(np.abs(predicted - observed)) / total)
 
 
 def overdispersion(rows: Rows, effect: FloatArray) -> float:

@@ -75,11 +75,15 @@ class Support:
         least = np.array([smallest for _, smallest in _GUARDED.values()])
         return cls(columns, low, high, np.maximum(values.std(axis=0), least))
 
-    def excess(self, dense: npt.NDArray[np.float32]) -> FloatArray:
-        """Standard deviations beyond the logged range, summed over the features, shape (n,); 0 inside."""
+    def each(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+        """Standard deviations beyond the logged range in each guarded feature, shape (n, m); 0 inside."""
         values = dense[:, self.columns].astype(np.float64)
         beyond = np.maximum(np.maximum(self.low - values, values - self.high), 0.0) / self.scale
-        total: FloatArray = np.minimum(beyond, _MOST_PER_FEATURE).sum(axis=1)
+        return np.minimum(beyond, _MOST_PER_FEATURE)
+
+    def excess(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+        """Standard deviations beyond the logged range, summed over the features, shape (n,); 0 inside."""
+        total: FloatArray = self.each(dense).sum(axis=1)
         return total
 
     def state(self) -> dict[str, npt.NDArray[Any]]:

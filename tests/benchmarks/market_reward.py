@@ -31,8 +31,9 @@ from envs.simulate import HOUR_MS, START_MS, simulate
 from reward.arms import Arms
 from reward.linear import Rows
 from reward.logs import LogData, read_logs
-from reward.metrics import calibration_error, tally
+from reward.metrics import tally
 from reward.model import RewardModel
+from reward.reliability import calibration_error
 from reward.splits import split_items
 
 FloatArray = npt.NDArray[np.float64]

@@ -19,7 +19,7 @@ def test_pairs_are_counted_within_items_only() -> None:
     assert metrics.pair_accuracy(tallies) == pytest.approx(2.5 / 4)
     assert tallies.picked.tolist() == [0.2, 0.05, 0.0]
     assert metrics.picked_lift(tallies) == pytest.approx((0.2 + 0.05) / (0.2 + 0.06) - 1)
-    assert metrics.hit_rate(tallies) == 0.0
+    assert tallies.hit.sum() == 0.0
 
 
 def test_significance_is_the_two_proportion_z_deflated() -> None:
@@ -67,20 +67,11 @@ def test_bootstrap_covers_the_mean_of_items() -> None:
         right = rng.binomial(6, 0.7, 80).astype(float)
         pairs = np.full(80, 6.0)
         zero = np.zeros(80)
-        tallies = metrics.ItemTallies(right, pairs, zero, zero, zero, zero, zero, zero)
+        tallies = metrics.ItemTallies(right, pairs, zero, zero, zero, zero, zero, zero, zero)
         (interval,) = metrics.bootstrap(np.array([[right, pairs]]), tallies, seed=repetition, repetitions=300)
         covered += interval.low <= 0.7 <= interval.high
         assert interval.value == pytest.approx(right.sum() / pairs.sum())
     assert 0.89 <= covered / 200 <= 0.99
-
-
-def test_calibration_error_is_the_shift() -> None:
-    rng = np.random.default_rng(3)
-    p = rng.uniform(0.01, 0.05, 4000)
-    trials = np.full(4000, 1e6)
-    rows = Rows(p * trials, trials, np.arange(4000), 4000)
-    assert metrics.calibration_error(p, rows) == pytest.approx(0.0, abs=1e-9)
-    assert metrics.calibration_error(p + 0.01, rows) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("phi", [1.0, 1.7, 3.0])

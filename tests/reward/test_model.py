@@ -231,6 +231,13 @@ def test_evidence_on_held_out_items_tells_the_truth(shop_model: tuple[Shop, Rewa
     assert found.overdispersion == pytest.approx(1.0, abs=0.3)
     assert found.base_rate == pytest.approx(float(np.average(shop.p_click[rows], weights=arms.exposure)), rel=0.05)
     assert found.calibration_error < 0.3 * found.base_rate
+    assert found.hit_chance < found.hit_rate.low < found.hit_rate.value
+    assert found.hit_chance == pytest.approx(0.2, abs=0.02)  # five titles an item, and few ties
+    assert found.normalised_entropy is not None
+    assert 0.9 < found.normalised_entropy < 1.0
+    assert found.interval_coverage is not None
+    assert 0.75 <= found.interval_coverage <= 0.99
+    assert len(found.reliability) == 10
     assert found.to_dict()["pair_accuracy"]["value"] == found.pair_accuracy.value
     one_title = arms.take(np.unique(arms.item_index, return_index=True)[1])
     assert evidence(model, one_title, seed=0) is None
