@@ -38,7 +38,7 @@ def candidates(key: str, rounds: LoggedRounds) -> list[Estimator]:
     return [ESTIMATORS[key](**{name: float(value)}) for value in limits]
 
 
-def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: float = 0.95) -> Estimator:
+def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: float = 0.38) -> Estimator:
     """The last of estimators, ordered by falling variance, whose bias does not show.
 
     It goes on as long as every later estimate lies within c_i + (sqrt 6 - 1) c_j of each earlier one j, with c the half
@@ -54,7 +54,8 @@ def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: flo
     rounds
         What they are compared on.
     confidence
-        Of the intervals.
+        Of the intervals; the default takes half a standard error. With 0.95 a bias of several standard errors passes,
+        which replayed logs with much traffic punish (tests/benchmarks/overlap_coverage.py).
     """
     values: list[float] = []
     widths: list[float] = []

@@ -136,7 +136,7 @@ def main() -> int:
     print(f"{len(archive.traffic):,} items, {len(archive.rate):,} arms, {options.repetitions} repetitions a cell")
     print(
         f"{'policy':<8} {'impressions':>11} {'estimator':<14} {'CTR':>6} {'lift':>6} {'rows':>6} {'G_eff':>7}"
-        f" {'bias of CTR':>12}"
+        f" {'bias':>8} {'RMSE':>7}  (of the lift)"
     )
     outside = 0
     share = archive.traffic / archive.traffic.sum()
@@ -147,7 +147,7 @@ def main() -> int:
         for n in SIZES:
             rng = np.random.default_rng([options.seed, n, name == "softmax"])
             hits = np.zeros((len(KEYS), 3))
-            sums = np.zeros((len(KEYS), 2))
+            sums = np.zeros((len(KEYS), 3))
             for _ in range(options.repetitions):
                 rounds = replay(archive, wanted, n, rng)
                 for k, key in enumerate(KEYS):
@@ -155,7 +155,7 @@ def main() -> int:
                     chosen = tuned(plain, rounds) if " " in key else plain
                     evaluation = OffPolicyEvaluation(rounds, [chosen])
                     estimate = evaluation.estimates[plain]
-                    _, low, high = evaluation.lift(plain)
+                    found, low, high = evaluation.lift(plain)
                     contributions = evaluation.estimators[0].round_rewards(rounds)
                     error = np.sqrt(
                         rounds.mean((contributions - estimate.value) ** 2) / rounds.n_rounds
@@ -165,14 +165,14 @@ def main() -> int:
                         low <= value / base - 1 <= high,
                         abs(estimate.value - value) <= error,
                     )
-                    sums[k] += (estimate.value / value - 1, estimate.effective_clusters)
+                    sums[k] += (found - value / base + 1, (found - value / base + 1) ** 2, estimate.effective_clusters)
             for k, key in enumerate(KEYS):
                 ctr, lift, rows = hits[k] / options.repetitions
-                bias, g_eff = sums[k] / options.repetitions
+                bias, square, g_eff = sums[k] / options.repetitions
                 bad = sum(not LOW <= c <= HIGH for c in (ctr, lift))
                 outside += bad
                 print(
-                    f"{name:<8} {n:>11,} {key:<14} {ctr:>6.3f} {lift:>6.3f} {rows:>6.3f} {g_eff:>7.0f} {bias:>+12.2%}"
+                    f"{name:<8} {n:>11,} {key:<14} {ctr:>6.3f} {lift:>6.3f} {rows:>6.3f} {g_eff:>7.0f} {bias:>+8.2%} {np.sqrt(square):>7.2%}"
                     f"{'  outside' if bad else ''}",
                     flush=True,
                 )
