@@ -124,6 +124,12 @@ class EvalConfig(StageConfig):
         3.0, gt=1, description="An interval whose ends differ by more than this factor is no evidence."
     )
     max_faithfulness_loss: float = Field(0.05, ge=0, le=1, description="That share may be lower than SFT's by this.")
+    max_text_kl: float = Field(2.0, gt=0, description="New titles as many nats from logged ones as this: no evidence.")
+    max_conversion_loss: float = Field(0.05, ge=0, description="Conversions per impression may fall by this share.")
+    max_revenue_loss: float = Field(0.05, ge=0, description="Revenue per impression may fall by this share.")
+    by: tuple[str, ...] = Field((), description="Item fields whose values make the segments of the report.")
+    lang: Literal["en", "zh"] = Field("en", description="Language of report.html.")
+    max_violations: float = Field(0.05, ge=0, le=1, description="Share of titles that may break a rule.")
 
 
 class GenerateConfig(StageConfig):

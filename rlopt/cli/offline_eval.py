@@ -8,16 +8,25 @@ import click
 from rlopt.cli import options
 from rlopt.cli.show import show
 
+EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
+
 
 @click.command("offline-eval")
 @click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
 @click.option("--draws", type=int, help="Posterior draws of the judge.  [default: 400]")
 @click.option("--min-lift", type=float, help="The whole interval must lie above it to launch.  [default: 0.0]")
 @click.option("--support-share", type=float, help="Share of titles near logged ones needed.  [default: 0.6]")
+@click.option("--by", multiple=True, metavar="FIELD", help="Lift by this item field too; numbers in bands. Repeatable.")
+@click.option("--lang", type=click.Choice(["en", "zh"]), help="Language of report.html.  [default: en]")
+@click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
+@click.option(
+    "--trained-on", metavar="FILE",
+    help="For a policy from elsewhere: item_id of every item it learned from; refused where they are judged here.",
+)  # fmt: skip
 @options.configured
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, **flags: Any) -> None:
+def command(config: Path | None, run_path: str, gate: bool, trained_on: str | None, **flags: Any) -> None:
     """Say what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
 
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
@@ -25,16 +34,18 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
 
     \b
     Example:
-      rlopt offline-eval --min-lift 0.02
+      rlopt offline-eval --min-lift 0.02 --by category --gate
     """
     from rlopt.config import EvalConfig
 
     run = options.open_run(run_path)
     run.require("fit-reward", "sft", "ppo")
-    settings = options.settings(EvalConfig, config, flags, run)
+    settings = options.settings(EvalConfig, config, flags | {"by": flags["by"] or None}, run)
 
     from rlopt.stages.evaluate import evaluate
     from rlopt.stages.truth import truth_of
 
-    result = evaluate(run, settings, truth=truth_of(run))
+    result = evaluate(run, settings, truth=truth_of(run), trained_on=trained_on)
     show(result, result.to_text())
+    if gate:
+        click.get_current_context().exit(EXIT_CODES[result.report.verdict.decision])

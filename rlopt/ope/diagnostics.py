@@ -31,6 +31,8 @@ class Overlap:
         True where mass and effective items reach what exact estimators need.
     message
         The same in one line.
+    heaviest_share
+        Share of the total weight that the heaviest hundredth of the impressions carries.
     """
 
     mass: float
@@ -40,6 +42,7 @@ class Overlap:
     n_impressions: float
     usable: bool
     message: str
+    heaviest_share: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the field names."""
@@ -84,7 +87,19 @@ def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_item
         n_impressions=rounds.n_rounds,
         usable=usable,
         message=message,
+        heaviest_share=heaviest_share(rounds.weight, rounds.counts),
     )
+
+
+def heaviest_share(weight: FloatArray, count: FloatArray, part: float = 0.01) -> float:
+    """Share of the total weight on the heaviest ``part`` of the rounds; ``part`` where all weigh the same."""
+    order = np.argsort(-weight, kind="stable")
+    shown = np.cumsum(count[order])
+    carried = np.cumsum((weight * count)[order])
+    total = float(carried[-1])
+    if total <= 0:
+        return 0.0
+    return float(np.interp(part * shown[-1], np.concatenate([[0.0], shown]), np.concatenate([[0.0], carried]))) / total
 
 
 def model_against_weights(rounds: LoggedRounds) -> float:
@@ -108,6 +123,58 @@ def sample_ratio_p_value(impressions: FloatArray, propensity: FloatArray, item: 
     if freedom == 0:
         return 1.0
     return float(stats.chi2.sf(((impressions - expected) ** 2 / expected).sum(), df=freedom))
+
+
+@dataclass(frozen=True)
+class PropensityCalibration:
+    """Logged propensities against observed traffic shares.
+
+    Parameters
+    ----------
+    slope, slope_std_error
+        Within items, observed shares regressed on propensities: 1 where they are the chances that were used.
+    error
+        Mean absolute gap between the two over tenths of the impressions, by propensity; chance alone gives some.
+    """
+
+    slope: float
+    slope_std_error: float
+    error: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the field names."""
+        return asdict(self)
+
+
+def propensity_calibration(
+    impressions: FloatArray, propensity: FloatArray, item: IntArray, bins: int = 10
+) -> PropensityCalibration | None:
+    """Whether propensities are right on average at every level; None where no item's titles differ in theirs.
+
+    Parameters
+    ----------
+    impressions, propensity
+        Of the logged arms, shape (n_arms,).
+    item
+        Item position of each arm.
+    bins
+        Groups of arms by propensity, with as many impressions each.
+    """
+    total, arms, wanted = (np.bincount(item, weights=w) for w in (impressions, None, propensity))
+    expected = propensity / wanted[item]
+    share = impressions / total[item]
+    x, y = expected - 1 / arms[item], share - 1 / arms[item]
+    square = float(total[item] @ (x * x))
+    if square <= 1e-12 * total.sum():
+        return None
+    slope = float(total[item] @ (x * y)) / square
+    scores = np.bincount(item, weights=total[item] * x * (y - slope * x)) / square
+    order = np.argsort(expected, kind="stable")
+    due = (total[item] * expected)[order]
+    group = np.minimum(bins * (np.cumsum(due) - due / 2) / due.sum(), bins - 1).astype(np.int64)
+    gap = np.bincount(group, weights=(impressions[order] - due))
+    error = clustered_interval(slope, scores, confidence=0.95, log_scale=False).std_error if len(total) > 1 else np.inf
+    return PropensityCalibration(slope, float(error), float(np.abs(gap).sum() / total.sum()))
 
 
 def nearest_logged(title: str, logged: Sequence[str]) -> tuple[str, float]:

@@ -1,13 +1,15 @@
 """The verdict: launch, hold, or insufficient evidence, every reason with its figure and threshold."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rlopt.config import EvalConfig
 
 from .diagnostics import KlEstimate, Overlap
 from .direct import LiftEstimate
+from .guardrails import Guardrails
 from .hidden_arms import HiddenArmTest
+from .text_shift import TextShift
 
 Decision = Literal["launch", "hold", "insufficient-evidence"]
 Status = Literal["ok", "hold", "doubt", "note"]
@@ -84,6 +86,10 @@ class Evidence:
         KL of the policy to the SFT policy.
     faithfulness, sft_faithfulness
         Share of titles with no unsupported word; None where items have no fields to check against.
+    text_shift
+        Divergence of the policy's titles from the logged ones; None with too few items to tell.
+    guardrails
+        What a launch must not cost.
     """
 
     lifts: dict[str, LiftEstimate]
@@ -95,6 +101,8 @@ class Evidence:
     kl: KlEstimate
     faithfulness: float | None
     sft_faithfulness: float | None
+    text_shift: TextShift | None = None
+    guardrails: Guardrails = field(default_factory=Guardrails)
 
 
 def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
@@ -111,7 +119,9 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
         *_judge(evidence, rule),
         *_weights(evidence, rule),
         _kl(evidence, rule),
+        *_text_shift(evidence, rule),
         *_faithfulness(evidence, rule),
+        *_guardrails(evidence.guardrails, rule),
     ]
     statuses = {reason.status for reason in reasons}
     decision: Decision = "insufficient-evidence" if "doubt" in statuses else "hold" if "hold" in statuses else "launch"
@@ -245,3 +255,43 @@ def _faithfulness(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
             needed,
         )
     ]
+
+
+def _text_shift(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    shift = evidence.text_shift
+    if shift is None:
+        return []
+    near = shift.kl < rule.max_text_kl
+    return [
+        Reason(
+            "text_shift",
+            "ok" if near else "doubt",
+            f"A classifier finds new and logged titles {shift.kl:.2f} nats apart "
+            f"(less than {rule.max_text_kl:g} needed).",
+            shift.kl,
+            rule.max_text_kl,
+        )
+    ]
+
+
+def _guardrails(guardrails: Guardrails, rule: EvalConfig) -> list[Reason]:
+    out = []
+    limits = (
+        ("conversions", guardrails.conversions, rule.max_conversion_loss),
+        ("revenue", guardrails.revenue, rule.max_revenue_loss),
+    )
+    for name, lift, loss in limits:
+        if lift is not None:
+            message = (
+                f"{name.capitalize()} per impression against the logged titles: {lift.value:+.1%} "
+                f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%}); "
+                f"its lower limit must be above {-loss:+.1%}."
+            )
+            out.append(Reason(name, "ok" if lift.low > -loss else "hold", message, lift.low, -loss))
+    share = guardrails.violation_share
+    which = ", ".join(f"{kind} {part:.1%}" for kind, part in list(guardrails.violations.items())[:3])
+    message = (
+        f"{share:.1%} of the titles break a rule{f' ({which})' if which else ''} (at most {rule.max_violations:.1%})."
+    )
+    status: Status = "ok" if share <= rule.max_violations else "hold"
+    return [*out, Reason("violations", status, message, share, rule.max_violations)]

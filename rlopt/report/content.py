@@ -1,12 +1,18 @@
 """What an evaluation report says, as plain data: written to report.json, rendered to report.html."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlopt.ope.diagnostics import KlEstimate, Overlap
+import numpy as np
+
+from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
 from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.estimators import Estimate
+from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.segments import Segment
+from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Verdict
 
 SCHEMA_VERSION = 1
@@ -116,6 +122,14 @@ class EvaluationReport:
         KL of the PPO policy to the SFT policy.
     hidden_arms, overlap, model_against_weights, sample_ratio_p_value
         Diagnostics; None where the logs allow no such test.
+    propensity_calibration, text_shift
+        More of them.
+    guardrails
+        What a launch must not cost.
+    segments
+        Lift by segment, the worst first; empty where none were asked for.
+    history
+        Earlier A/B tests of this run: prediction beside outcome, oldest first.
     estimates
         Exact off-policy estimates per impression; empty without overlap.
     logged_ctr
@@ -149,10 +163,21 @@ class EvaluationReport:
     n_test_items: int
     examples: tuple[Example, ...]
     true_lifts: dict[str, float] | None = None
+    propensity_calibration: PropensityCalibration | None = None
+    text_shift: TextShift | None = None
+    guardrails: Guardrails = field(default_factory=Guardrails)
+    segments: tuple[Segment, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def item_lift_spread(self) -> float:
+        """Standard deviation between items of their lift over the logged titles, posterior uncertainty included."""
+        lift = self.lifts["logged"]
+        return float(np.sqrt(lift.item_lift.var() + (lift.item_std**2).mean()))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, as report.schema.json describes it."""
@@ -168,7 +193,13 @@ class EvaluationReport:
                 "overlap": self.overlap.to_dict(),
                 "model_against_weights": self.model_against_weights,
                 "sample_ratio_p_value": self.sample_ratio_p_value,
+                "propensity_calibration": _plain(self.propensity_calibration),
+                "text_shift": _plain(self.text_shift),
+                "item_lift_spread": self.item_lift_spread,
             },
+            "guardrails": self.guardrails.to_dict(),
+            "segments": [segment.to_dict() for segment in self.segments],
+            "history": [dict(row) for row in self.history],
             "estimates": [estimate.to_dict() for estimate in self.estimates],
             "test": {
                 "items": self.n_items,
@@ -184,3 +215,7 @@ class EvaluationReport:
             "versions": self.versions,
             "seconds": self.seconds,
         }
+
+
+def _plain(part: PropensityCalibration | TextShift | None) -> dict[str, Any] | None:
+    return None if part is None else part.to_dict()

@@ -9,16 +9,24 @@ from reward.arms import Arms
 from reward.items import Item
 from rlopt.config import EvalConfig
 from rlopt.ope.crossfit import cross_fitted_rounds
-from rlopt.ope.diagnostics import KlEstimate, kl_divergence, model_against_weights, overlap, sample_ratio_p_value
-from rlopt.ope.direct import LiftEstimate, estimate_lift, item_rate_draws
+from rlopt.ope.diagnostics import (
+    KlEstimate,
+    kl_divergence,
+    model_against_weights,
+    overlap,
+    propensity_calibration,
+    sample_ratio_p_value,
+)
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Evidence, decide
 from rlopt.ope.weights import importance_weight, policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
 from rlopt.run import Run
+from rlopt.stages.eval_lifts import Lifting, item_sums
 from rlopt.stages.eval_output import examples, policy_figures
 from rlopt.stages.eval_titles import Judged, Written
 
@@ -41,9 +49,9 @@ def make_report(
     items, n_items = list(test.items), len(test.items)
     preference, mass, log_prob = logged_preference(ppo, test)
     hidden = hidden_arm_test(judged["logged"].draws, test.item_index, test.clicks, test.exposure, preference)
-    widening = hidden.widening if hidden else UNTESTED_WIDENING
+    lifting = Lifting.of(test, judged, config, random, hidden.widening if hidden else UNTESTED_WIDENING)
 
-    lifts = all_lifts(test, judged, config, random, widening)
+    lifts = lifting.all_lifts()
     rounds = logged_rounds(test, judged, log_prob, config.seed)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
     evidence = Evidence(
@@ -56,6 +64,8 @@ def make_report(
         kl=kl_to_sft(ppo, sft, judged["ppo"].written, items, config.temperature),
         faithfulness=judged["ppo"].faithfulness,
         sft_faithfulness=judged["sft"].faithfulness,
+        text_shift=shift_of(judged, test, config.seed),
+        guardrails=lifting.guardrails(),
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
@@ -71,6 +81,15 @@ def make_report(
         sample_ratio_p_value=(
             sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
         ),
+        propensity_calibration=(
+            propensity_calibration(test.impressions, test.propensity, test.item_index)
+            if test.propensity_logged
+            else None
+        ),
+        text_shift=evidence.text_shift,
+        guardrails=evidence.guardrails,
+        segments=lifting.segments(),
+        history=tuple(run.metrics("calibration").rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
         if found.usable
         else (),
@@ -87,30 +106,6 @@ def make_report(
         versions=run.record("ppo")["versions"],
         seconds={name: stages[name]["seconds"] for name in stages if name != "offline-eval"},
     )
-
-
-def all_lifts(
-    test: Arms, judged: Mapping[str, Judged], config: EvalConfig, random: np.random.Generator, widening: float
-) -> dict[str, LiftEstimate]:
-    """Lift over the logged titles of each policy, and "ppo over sft"."""
-    n_items = len(test.items)
-    clicks, exposure = (_item_sums(values, test.item_index, n_items) for values in (test.clicks, test.exposure))
-    item_rate = item_rate_draws(clicks, exposure, config.draws, random)
-    draws = {name: group.title_draws() for name, group in judged.items() if name != "logged"}
-    logged = judged["logged"].title_draws(share=test.exposure)
-
-    def lift(policy: str, baseline: str | None) -> LiftEstimate:
-        return estimate_lift(
-            draws[policy],
-            draws[baseline] if baseline else logged,
-            logged,
-            item_rate,
-            rng=np.random.default_rng(config.seed),
-            confidence=config.confidence,
-            widening=widening,
-        )
-
-    return {**{name: lift(name, None) for name in draws}, "ppo over sft": lift("ppo", "sft")}
 
 
 def logged_preference(policy: TitlePolicy, test: Arms) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -131,13 +126,13 @@ def logged_rounds(test: Arms, judged: Mapping[str, Judged], log_prob: FloatArray
     factor = np.exp(judged["logged"].draws).mean(axis=0)
     written = judged["ppo"].written
     own = np.exp(judged["ppo"].draws).mean(axis=0)
-    policy_factor = _item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
+    policy_factor = item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
     click_rate = test.clicks.sum() / (test.exposure @ factor)
 
     def fit_predict(clicks: FloatArray, impressions: FloatArray) -> tuple[FloatArray, FloatArray]:
         exposure = test.exposure * impressions / test.impressions
-        expected = _item_sums(exposure * factor, test.item_index, n_items)
-        appeal = (_item_sums(clicks, test.item_index, n_items) + 1.0) / (expected + 1.0 / click_rate)
+        expected = item_sums(exposure * factor, test.item_index, n_items)
+        appeal = (item_sums(clicks, test.item_index, n_items) + 1.0) / (expected + 1.0 / click_rate)
         return appeal[test.item_index] * factor, (appeal * policy_factor)[test.item_index]
 
     return cross_fitted_rounds(
@@ -149,6 +144,12 @@ def logged_rounds(test: Arms, judged: Mapping[str, Judged], log_prob: FloatArray
         weight=importance_weight(np.minimum(np.exp(log_prob), 1.0), test.propensity),
         cluster=test.item_index,
     )
+
+
+def shift_of(judged: Mapping[str, Judged], test: Arms, seed: int) -> TextShift | None:
+    """How far the policy's titles are from the logged ones, as texts."""
+    new = judged["ppo"].written
+    return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
 def kl_to_sft(
@@ -168,12 +169,8 @@ def true_lifts(truth: Truth, items: Sequence[Item], judged: Mapping[str, Judged]
         written = judged[name].written
         weight = np.ones(len(written)) if share is None else share
         values = truth([items[i] for i in written.item], written.title)
-        weighted, total = (_item_sums(x, written.item, len(items)) for x in (weight * values, weight))
+        weighted, total = (item_sums(x, written.item, len(items)) for x in (weight * values, weight))
         return float((weighted / total).sum())
 
     new = value("ppo")
     return {"logged": new / value("logged", test.exposure) - 1, "sft": new / value("sft") - 1}
-
-
-def _item_sums(values: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
-    return np.bincount(item, weights=values, minlength=n_items).astype(np.float64)

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from reward.arms import Arms
 from reward.items import Item
 from reward.judge import Judge
-from reward.lexicon import Lexicon
 from reward.model import RewardModel
 from reward.text import same_text_key
 from rlopt.files import JsonlWriter
 from rlopt.ope.direct import TitleDraws
+from rlopt.policy.constraints import Constraints, kinds
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import Bar
 
@@ -88,6 +88,10 @@ class Judged:
         Prediction of the reward model and its ensemble spread.
     unsupported
         Words the item does not support; None where items have no fields to check against.
+    violations
+        Rules each title breaks.
+    p_conversion
+        P(conversion | click) by the reward model; None where the logs hold no conversions.
     """
 
     written: Written
@@ -98,6 +102,8 @@ class Judged:
     reward: FloatArray
     reward_std: FloatArray
     unsupported: tuple[tuple[str, ...], ...] | None
+    violations: tuple[tuple[str, ...], ...] = ()
+    p_conversion: FloatArray | None = None
 
     @property
     def faithfulness(self) -> float | None:
@@ -180,7 +186,7 @@ def judge_titles(
     items: Sequence[Item],
     judge: Judge,
     model: RewardModel,
-    lexicon: Lexicon | None,
+    constraints: Constraints,
     n_draws: int,
     rng: np.random.Generator,
 ) -> dict[str, Judged]:
@@ -196,13 +202,9 @@ def judge_titles(
     for group in groups:
         part = slice(start, start + len(group))
         start += len(group)
-        unsupported = (
-            None
-            if lexicon is None
-            else tuple(
-                lexicon.unsupported_words(item, title) for item, title in zip(owners[part], titles[part], strict=True)
-            )
-        )
+        pairs = list(zip(owners[part], titles[part], strict=True))
+        lexicon = constraints.lexicon
+        unsupported = None if lexicon is None else tuple(lexicon.unsupported_words(*pair) for pair in pairs)
         out[group.policy] = Judged(
             group,
             draws[:, part],
@@ -212,6 +214,8 @@ def judge_titles(
             predicted.reward[part],
             predicted.reward_std[part],
             unsupported,
+            tuple(tuple(kinds(constraints.check(*pair))) for pair in pairs),
+            None if predicted.p_conversion is None else predicted.p_conversion[part],
         )
     return out
 

@@ -11,21 +11,22 @@ import torch
 
 from reward.arms import Arms
 from reward.judge import Judge
-from reward.lexicon import Lexicon
 from reward.model import RewardModel
 from reward.splits import Splits
 from rlopt import threads
-from rlopt.config import EvalConfig
+from rlopt.config import EvalConfig, PpoConfig
 from rlopt.errors import EvaluationError
+from rlopt.files import fingerprint
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.content import EvaluationReport
 from rlopt.run import Run
 from rlopt.stages.eval_output import write_outputs
 from rlopt.stages.eval_report import Truth, make_report
+from rlopt.stages.eval_splits import check_splits, check_trained_on
 from rlopt.stages.eval_titles import Written, best_by_reward, judge_titles, logged_titles, write_titles
+from rlopt.stages.rules import constraints_for
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class EvaluationResult:
             "support_share": self.report.policies[0].support_share,
             "overlap": self.report.overlap.message,
             "items": self.report.n_items,
+            "segments": [segment.to_dict() for segment in self.report.segments],
             "report": str(self.folder / "report.html"),
         }
 
@@ -61,10 +63,23 @@ class EvaluationResult:
         """The verdict and its reasons, for a person."""
         lines = [f"{self.report.verdict.headline}.", ""]
         lines += [f"  {reason.message}" for reason in self.report.verdict.reasons]
+        if self.report.segments:
+            lines += ["", "By segment, the worst first (intervals that hold together; q: false discovery rate):"]
+            lines += [
+                f"  {s.lift:+7.1%}  {s.low:+7.1%} to {s.high:+7.1%}  q {s.q_value:.3f}  {s.column}: {s.value:.60} "
+                f"({s.n_items} items)"
+                for s in self.report.segments
+            ]
         return "\n".join([*lines, "", f"Report: {self.folder / 'report.html'}"])
 
 
-def evaluate(run: Run, config: EvalConfig | None = None, *, truth: Truth | None = None) -> EvaluationResult:
+def evaluate(
+    run: Run,
+    config: EvalConfig | None = None,
+    *,
+    truth: Truth | None = None,
+    trained_on: str | Path | None = None,
+) -> EvaluationResult:
     """Judge the PPO policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
 
     Parameters
@@ -75,6 +90,8 @@ def evaluate(run: Run, config: EvalConfig | None = None, *, truth: Truth | None 
         Settings of the stage.
     truth
         For simulated logs: true clicks per impression of (items, titles); adds the true lifts to the report.
+    trained_on
+        For a policy that was not trained by this run: file with the item_id of every item it learned from.
 
     Raises
     ------
@@ -87,8 +104,12 @@ def evaluate(run: Run, config: EvalConfig | None = None, *, truth: Truth | None 
     run.require("fit-reward", "sft", "ppo")
     splits = run.splits()
     check_splits(splits)
+    inputs = {}
+    if trained_on is not None:
+        check_trained_on(run, trained_on, splits)
+        inputs["trained-on"] = fingerprint(Path(trained_on))
     quiet_loading()
-    with run.stage("offline-eval", config) as record:
+    with run.stage("offline-eval", config, inputs) as record:
         random = np.random.default_rng(config.seed)
         arms = run.arms()
         test = test_arms(arms, splits, config, random)
@@ -97,37 +118,15 @@ def evaluate(run: Run, config: EvalConfig | None = None, *, truth: Truth | None 
         model, judge = RewardModel.load(run / "reward"), Judge.load(run / "judge")
 
         written = write_all(run, record.key, ppo, sft, test, model, config)
-        lexicon = learn_lexicon(ppo, arms.of_items(splits.train))
-        judged = judge_titles(written, test.items, judge, model, lexicon, config.draws, random)
+        max_width = run.record("ppo")["config"].get("max_width", PpoConfig().max_width)
+        rules = constraints_for(ppo, arms.of_items(splits.train), max_width)
+        judged = judge_titles(written, test.items, judge, model, rules, config.draws, random)
         report = make_report(run, config, test, len(splits.test), judged, ppo, sft, random, truth)
         with run.replacing("eval") as folder:
             write_outputs(folder, report, judged, test, run.metrics("ppo").rows())
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["sft"].value)
     shutil.rmtree(run / "checkpoints" / "offline-eval", ignore_errors=True)
     return EvaluationResult(run / "eval", report)
-
-
-def check_splits(splits: Splits) -> None:
-    """Refuse splits that would make the answer meaningless: a side is empty, or an item is on two.
-
-    Raises
-    ------
-    EvaluationError
-        Says which side.
-    """
-    for side, items in (("judge", splits.judge), ("test", splits.test)):
-        if not items:
-            raise EvaluationError(
-                f"This run has no {side} items (fit-reward --{side}-share 0), and a policy looks good to whatever it "
-                f"was trained on. Run again: rlopt fit-reward LOGS --{side}-share 0.2"
-            )
-    sides = {"train": set(splits.train), "judge": set(splits.judge), "test": set(splits.test)}
-    for first, second in (("train", "test"), ("train", "judge"), ("judge", "test")):
-        if shared := sorted(sides[first] & sides[second]):
-            raise EvaluationError(
-                f"{len(shared)} items are both {first} and {second} items (first: {shared[0]!r:.60}), so the policy "
-                "would be judged on what it learned from. Run rlopt fit-reward again."
-            )
 
 
 def test_arms(arms: Arms, splits: Splits, config: EvalConfig, random: np.random.Generator) -> Arms:
@@ -176,10 +175,3 @@ def write_all(
         risk_aversion = float(run.record("ppo")["config"].get("risk_aversion", 0.0))
         written.append(best_by_reward(by_sft.take(number < config.best_of, "sft"), test.items, model, risk_aversion))
     return [*written, logged_titles(test)]
-
-
-def learn_lexicon(policy: TitlePolicy, train: Arms) -> Lexicon | None:
-    """Words any title may use, from the train titles; None where items are free text, which supports no word list."""
-    if not isinstance(policy.renderer, SlotRenderer):
-        return None
-    return Lexicon.learn(zip(train.arm_items, train.title, strict=True))

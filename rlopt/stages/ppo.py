@@ -11,17 +11,16 @@ import torch
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.lexicon import Lexicon
 from reward.model import RewardModel
 from rlopt import threads
 from rlopt.config import PpoConfig, SftConfig
-from rlopt.policy.constraints import Constraints
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import Run, package_versions
+from rlopt.stages.rules import constraints_for
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
@@ -79,7 +78,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         done = step_of(newest_checkpoint(checkpoints))
         metrics = run.metrics("ppo")
         metrics.truncate_after(done)
-        constraints = constraints_for(policy, arms, config)
+        constraints = constraints_for(policy, arms, config.max_width)
         scale = lift_scale(policy, model, arms, config.seed)
         rewards = TitleRewards(
             arms.items,
@@ -112,13 +111,6 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
     shutil.rmtree(run / "checkpoints" / "ppo", ignore_errors=True)
     return result
-
-
-def constraints_for(policy: TitlePolicy, arms: Arms, config: PpoConfig) -> Constraints:
-    """The rules for these items: words need support where items are described by fields, not by free text."""
-    slots = isinstance(policy.renderer, SlotRenderer)
-    lexicon = Lexicon.learn(zip(arms.arm_items, arms.title, strict=True)) if slots else None
-    return Constraints(lexicon, max_width=config.max_width)
 
 
 def lift_scale(policy: TitlePolicy, model: RewardModel, arms: Arms, seed: int) -> LiftScale:

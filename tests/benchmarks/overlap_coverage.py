@@ -172,7 +172,8 @@ def main() -> int:
                 bad = sum(not LOW <= c <= HIGH for c in (ctr, lift))
                 outside += bad
                 print(
-                    f"{name:<8} {n:>11,} {key:<14} {ctr:>6.3f} {lift:>6.3f} {rows:>6.3f} {g_eff:>7.0f} {bias:>+8.2%} {np.sqrt(square):>7.2%}"
+                    f"{name:<8} {n:>11,} {key:<14} {ctr:>6.3f} {lift:>6.3f} {rows:>6.3f} {g_eff:>7.0f}"
+                    f" {bias:>+8.2%} {np.sqrt(square):>7.2%}"
                     f"{'  outside' if bad else ''}",
                     flush=True,
                 )

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from rlopt.ope.diagnostics import (
+    heaviest_share,
     kl_divergence,
     model_against_weights,
     nearest_logged,
     overlap,
+    propensity_calibration,
     sample_ratio_p_value,
 )
 from rlopt.ope.estimators import LoggedRounds
@@ -152,3 +154,27 @@ def test_kl_of_known_distributions() -> None:
     assert estimate.k3 == pytest.approx(truth, abs=0.03)
     same = kl_divergence(np.zeros(20_000), np.log(p[title]), np.log(p[title]), item)
     assert (same.value, same.log_ratio, same.k3) == (0.0, 0.0, 0.0)
+
+
+def test_share_of_the_heaviest_weights() -> None:
+    assert heaviest_share(np.full(200, 2.0), np.ones(200)) == pytest.approx(0.01)
+    assert heaviest_share(np.array([1.0, 99.0]), np.array([99.0, 1.0])) == pytest.approx(0.5)
+    assert heaviest_share(np.array([1.0, 98.0]), np.array([98.0, 2.0])) == pytest.approx(98 / 294)  # half of an arm
+    assert heaviest_share(np.zeros(3), np.ones(3)) == 0.0
+
+
+def test_propensity_calibration() -> None:
+    rng = np.random.default_rng(0)
+    item = np.repeat(np.arange(400), 3)
+    used = rng.dirichlet([2.0, 2.0, 2.0], 400)
+    shown = np.stack([rng.multinomial(1000, p) for p in used]).ravel().astype(float)
+    right = propensity_calibration(shown, used.ravel(), item)
+    assert right is not None
+    assert right.slope == pytest.approx(1.0, abs=4 * right.slope_std_error)
+    assert right.error < 0.01
+    flatter = 0.5 * used + 0.5 / 3  # what was used is twice as far from even as what was logged
+    wrong = propensity_calibration(shown, flatter.ravel(), item)
+    assert wrong is not None
+    assert wrong.slope == pytest.approx(2.0, abs=4 * wrong.slope_std_error)
+    assert wrong.error > 0.05
+    assert propensity_calibration(shown, np.full(1200, 1 / 3), item) is None

@@ -8,7 +8,9 @@ import pytest
 from rlopt.config import EvalConfig
 from rlopt.ope.diagnostics import KlEstimate, Overlap
 from rlopt.ope.direct import LiftEstimate
+from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Evidence, decide
 
 NO_OVERLAP = Overlap(0.0, 0.0, 0.0, 0.0, 1e5, False, "no overlap: exact estimators cannot judge it")
@@ -59,6 +61,15 @@ def test_good_evidence_launches() -> None:
         (replace(GOOD, n_items=29), {}, "insufficient-evidence", "test_items"),
         (replace(GOOD, model_against_weights=-4.0), {}, "insufficient-evidence", "model_against_weights"),
         (GOOD, {"max_kl": 2.0}, "insufficient-evidence", "kl"),
+        (replace(GOOD, text_shift=TextShift(2.0, 0.1, 0.9)), {}, "insufficient-evidence", "text_shift"),
+        (replace(GOOD, guardrails=Guardrails(conversions=lift(0.1, -0.06, 0.2))), {}, "hold", "conversions"),
+        (
+            replace(GOOD, guardrails=Guardrails(revenue=lift(0.1, -0.01, 0.2))),
+            {"max_revenue_loss": 0},
+            "hold",
+            "revenue",
+        ),
+        (replace(GOOD, guardrails=Guardrails(None, None, {"banned": 0.06}, 0.06)), {}, "hold", "violations"),
         # gibberish in a shop whose SFT policy writes gibberish too: no loss against SFT, and yet no launch
         (replace(GOOD, faithfulness=0.02, sft_faithfulness=0.003), {}, "hold", "faithfulness"),
         # the judge asked about titles unlike any it knows

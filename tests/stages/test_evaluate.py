@@ -21,7 +21,8 @@ from tests.stages.menu import EFFECT, LOGGED, PROPENSITY, MenuJudge, MenuPolicy,
 
 SFT = {"plain": 0.5, "long": 0.3, "new": 0.15, "magic": 0.05}
 PPO = {"plain": 0.1, "long": 0.1, "new": 0.3, "magic": 0.5}
-CONFIG = EvalConfig(samples=4, draws=200, best_of=4, min_overlap=0.05)
+# half of what PPO writes here was never logged in any form: told apart at once, and judged rightly all the same
+CONFIG = EvalConfig(samples=4, draws=200, best_of=4, min_overlap=0.05, max_text_kl=50.0)
 
 
 def value(policy: dict[str, float]) -> float:
@@ -257,3 +258,74 @@ def test_before_ppo_the_command_to_run_is_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(StageOrderError, match="rlopt sft"):
         evaluate(run, CONFIG)
+
+
+def test_titles_unlike_any_logged_are_insufficient_evidence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    report = evaluate(run, CONFIG.model_copy(update={"max_text_kl": 2.0})).report
+    assert report.text_shift is not None
+    assert report.text_shift.kl > 2.0
+    assert report.verdict.decision == "insufficient-evidence"
+    assert report.verdict.reasons[0].topic == "text_shift"
+
+
+def test_segments_are_told_everywhere(tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    run = make_run(tmp_path / "run", arms, sides((slice(0, 120), slice(120, 240), slice(240, 360))))
+    result = evaluate(run, CONFIG.model_copy(update={"by": ("colour",), "best_of": 0}))
+    assert {(s.column, s.value) for s in result.report.segments} == {("colour", c) for c in ("red", "blue", "红色")}
+    for segment in result.report.segments:
+        assert segment.low < value(PPO) / LOGGED_VALUE - 1 < segment.high
+    assert [s["value"] for s in result.to_dict()["segments"]] == [s.value for s in result.report.segments]
+    assert "colour: 红色 (40 items)" in result.to_text()
+    with pytest.raises(EvaluationError, match=r"no item field 'color' to segment by .--by.. Did you mean 'colour'"):
+        evaluate(run, CONFIG.model_copy(update={"by": ("color",)}))
+
+
+def test_a_policy_trained_on_judged_items_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    splits = run.splits()
+    file = tmp_path / "trained.csv"
+    for ids, side in (([splits.train[0], splits.test[3]], "test"), ([splits.judge[0]], "judge")):
+        file.write_text("item_id\n" + "\n".join(ids) + "\n")
+        with pytest.raises(EvaluationError, match=f"1 of the items in .*trained.csv are {side} items of this run"):
+            evaluate(run, CONFIG, trained_on=file)
+    file.write_text("item_id\n" + "\n".join(splits.train) + "\n")
+    evaluate(run, CONFIG.model_copy(update={"best_of": 0}), trained_on=file)
+    assert "trained-on" in run.record("offline-eval")["inputs"]
+
+
+@pytest.mark.parametrize(("decision", "code"), [("launch", 0), ("hold", 3), ("insufficient-evidence", 4)])
+def test_the_gate_is_an_exit_code(
+    decision: str, code: int, run: Run, rlopt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, ppo=SFT if decision == "hold" else PPO)
+    preset = tmp_path / "preset.yaml"
+    limit = 0.1 if decision == "insufficient-evidence" else 50
+    preset.write_text(f"eval: {{samples: 2, draws: 100, best_of: 0, max_text_kl: {limit}}}\n")
+    outcome = rlopt("offline-eval", "--run", run.path, "--config", preset, "--gate", "--json")
+    assert outcome.json["verdict"] == decision
+    assert outcome.code == code
+    assert rlopt("offline-eval", "--run", run.path, "--config", preset).code == 0
+
+
+def test_guardrails_veto(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Titles that win clicks and lose most of the sales, by a reward model that knows it."""
+
+    class Selling(MenuReward):
+        def predict(self, items: Any, titles: Any) -> Any:
+            predicted = super().predict(items, titles)
+            predicted.p_conversion = np.array([0.02 if t.split()[0] == "shirt" else 0.2 for t in titles])
+            return predicted
+
+    use(monkeypatch)
+    monkeypatch.setattr(stage.RewardModel, "load", lambda folder: Selling())
+    report = evaluate(run, CONFIG).report
+    assert report.guardrails.conversions is not None
+    sold = sum(p * np.exp(EFFECT[s]) * (0.1 if s == "magic" else 1.0) for s, p in PPO.items())
+    assert report.guardrails.conversions.low < sold / LOGGED_VALUE - 1 < report.guardrails.conversions.high
+    assert report.guardrails.revenue is None  # the logs hold none
+    assert report.verdict.decision == "hold"
+    assert report.verdict.reasons[0].topic == "conversions"
+    relaxed = evaluate(run, CONFIG.model_copy(update={"max_conversion_loss": 0.9})).report
+    assert relaxed.verdict.decision == "launch"

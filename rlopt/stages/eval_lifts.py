@@ -1,0 +1,137 @@
+"""Lifts by the judge: over the baselines, by segment, and of what comes after the click."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+
+from reward.arms import Arms
+from rlopt.config import EvalConfig
+from rlopt.errors import EvaluationError
+from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
+from rlopt.ope.guardrails import Guardrails, outcome_lift, violation_shares
+from rlopt.ope.segments import Segment, group_items, segment_lifts
+from rlopt.stages.eval_titles import Judged
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """What every lift of one evaluation shares.
+
+    Parameters
+    ----------
+    test
+        Logged arms of the test items.
+    judged
+        Policy -> its titles, judged.
+    config
+        Settings of the stage.
+    item_rate
+        Draws of the items' logged CTR, shape (n_draws, n_items).
+    widening
+        kappa of the hidden-arm test.
+    """
+
+    test: Arms
+    judged: Mapping[str, Judged]
+    config: EvalConfig
+    item_rate: FloatArray
+    widening: float
+
+    @classmethod
+    def of(
+        cls, test: Arms, judged: Mapping[str, Judged], config: EvalConfig, random: np.random.Generator, widening: float
+    ) -> "Lifting":
+        """With the items' click rates drawn."""
+        clicks, exposure = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure))
+        return cls(test, judged, config, item_rate_draws(clicks, exposure, config.draws, random), widening)
+
+    @property
+    def logged(self) -> TitleDraws:
+        """The logged titles, as often as they were shown."""
+        return self.judged["logged"].title_draws(share=self.test.exposure)
+
+    def all_lifts(self) -> dict[str, LiftEstimate]:
+        """Lift over the logged titles of each policy, and "ppo over sft"."""
+        draws = {name: group.title_draws() for name, group in self.judged.items() if name != "logged"}
+        logged = self.logged
+
+        def lift(policy: str, baseline: str | None) -> LiftEstimate:
+            return estimate_lift(
+                draws[policy],
+                draws[baseline] if baseline else logged,
+                logged,
+                self.item_rate,
+                rng=np.random.default_rng(self.config.seed),
+                confidence=self.config.confidence,
+                widening=self.widening,
+            )
+
+        return {**{name: lift(name, None) for name in draws}, "ppo over sft": lift("ppo", "sft")}
+
+    def segments(self) -> tuple[Segment, ...]:
+        """Lift of the PPO policy over the logged titles in the segments of every field of ``config.by``.
+
+        Raises
+        ------
+        EvaluationError
+            No test item has such a field.
+        """
+        fields = {name for item in self.test.items for name in item.fields}
+        groups: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
+        for column in self.config.by:
+            if column not in fields:
+                near = get_close_matches(column, fields, n=1)
+                hint = (
+                    f"Did you mean '{near[0]}'?" if near else f"Items have: {', '.join(sorted(fields)[:12]) or 'none'}."
+                )
+                raise EvaluationError(f"There is no item field '{column}' to segment by (--by). {hint}")
+            groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.test.items])
+        return segment_lifts(
+            self.judged["ppo"].title_draws(),
+            self.logged,
+            self.item_rate,
+            groups,
+            rng=np.random.default_rng(self.config.seed),
+            confidence=self.config.confidence,
+            widening=self.widening,
+        )
+
+    def guardrails(self) -> Guardrails:
+        """Conversions and revenue against the logged titles, where the logs have them, and broken rules."""
+        violations, share = violation_shares(list(self.judged["ppo"].violations))
+        return Guardrails(self._outcome(None), self._revenue(), violations, share)
+
+    def _revenue(self) -> LiftEstimate | None:
+        test = self.test
+        if test.revenue is None or test.conversions is None or not test.conversions.sum() or not test.revenue.sum() > 0:
+            return None
+        n_items = len(test.items)
+        revenue, conversions = (item_sums(v, test.item_index, n_items) for v in (test.revenue, test.conversions))
+        mean = float(revenue.sum() / conversions.sum())
+        return self._outcome(np.maximum(revenue + mean, 0.0) / (conversions + 1.0))  # drawn to the mean by one sale
+
+    def _outcome(self, item_worth: FloatArray | None) -> LiftEstimate | None:
+        new, logged = self.judged["ppo"], self.judged["logged"]
+        if new.p_conversion is None or logged.p_conversion is None:
+            return None
+        return outcome_lift(
+            new.title_draws(),
+            self.logged,
+            np.maximum(new.p_conversion, 1e-12),
+            np.maximum(logged.p_conversion, 1e-12),
+            self.item_rate,
+            item_worth,
+            rng=np.random.default_rng(self.config.seed),
+            confidence=self.config.confidence,
+            widening=self.widening,
+        )
+
+
+def item_sums(values: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
+    """Sums over each item's arms or titles, shape (n_items,)."""
+    return np.bincount(item, weights=values, minlength=n_items).astype(np.float64)

@@ -1,0 +1,62 @@
+"""Nobody is judged on what it learned from: the refusals that stand before every evaluation."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from reward.catalogue import read_items
+from reward.splits import Splits
+from rlopt.errors import EvaluationError
+from rlopt.run import Run
+from rlopt.stages.columns import mapping_for
+
+
+def check_splits(splits: Splits) -> None:
+    """Refuse splits that would make the answer meaningless: a side is empty, or an item is on two.
+
+    Raises
+    ------
+    EvaluationError
+        Says which side.
+    """
+    for side, items in (("judge", splits.judge), ("test", splits.test)):
+        if not items:
+            raise EvaluationError(
+                f"This run has no {side} items (fit-reward --{side}-share 0), and a policy looks good to whatever it "
+                f"was trained on. Run again: rlopt fit-reward LOGS --{side}-share 0.2"
+            )
+    sides = {"train": set(splits.train), "judge": set(splits.judge), "test": set(splits.test)}
+    for first, second in (("train", "test"), ("train", "judge"), ("judge", "test")):
+        if shared := sorted(sides[first] & sides[second]):
+            raise EvaluationError(
+                f"{len(shared)} items are both {first} and {second} items (first: {shared[0]!r:.60}), so the policy "
+                "would be judged on what it learned from. Run rlopt fit-reward again."
+            )
+
+
+def check_trained_on(run: Run, file: str | Path, splits: Splits) -> None:
+    """Refuse a policy from elsewhere that was trained on the judge's or the test items.
+
+    Parameters
+    ----------
+    run
+        The run; its column names apply where the file lacks rlopt's.
+    file
+        Parquet or CSV with the item_id of every item the policy learned from.
+    splits
+        The run's splits.
+
+    Raises
+    ------
+    LogError
+        The file cannot be read or has no item_id.
+    EvaluationError
+        It shares items with the judge or the test side.
+    """
+    trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, None))}
+    for side, items in (("test", splits.test), ("judge", splits.judge)):
+        if shared := sorted(set(trained) & set(items)):
+            raise EvaluationError(
+                f"{len(shared)} of the items in {file} are {side} items of this run (first: {shared[0]!r:.60}): a "
+                f"policy trained on them looks good here whatever it does. Train it on the run's train items only "
+                f"({run / 'data' / 'splits.json'})."
+            )

@@ -1,0 +1,24 @@
+"""The rules a run's titles are checked against, in training and in evaluation alike."""
+
+from reward.arms import Arms
+from reward.lexicon import Lexicon
+from rlopt.policy.constraints import Constraints
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.title_policy import TitlePolicy
+
+
+def constraints_for(policy: TitlePolicy, arms: Arms, max_width: int) -> Constraints:
+    """The rules for these items: words need support where items are described by fields, not by free text.
+
+    Parameters
+    ----------
+    policy
+        Who writes the titles; its renderer tells fields from free text.
+    arms
+        Train arms, whose titles say which words any title may use.
+    max_width
+        Longest title in display columns.
+    """
+    slots = isinstance(policy.renderer, SlotRenderer)
+    lexicon = Lexicon.learn(zip(arms.arm_items, arms.title, strict=True)) if slots else None
+    return Constraints(lexicon, max_width=max_width)
