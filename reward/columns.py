@@ -9,7 +9,7 @@ from .bayes import Posterior, fit_posterior
 from .design import Design
 from .embedding import Embedding
 from .features import FeatureBlock, TitleFeatures
-from .linear import Centring, Noise, Rows, solve, working
+from .linear import Centring, Matrix, Noise, Rows, solve, working
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -17,6 +17,7 @@ IntArray = npt.NDArray[np.int64]
 WORDING = "wording"
 _MIN_ROWS = 3  # titles in which a column must differ from its commonest value to be kept
 _START = {"mention": 0.02, "any mention": 0.01, "fault": 0.03, "look": 0.003, WORDING: 0.003}
+_START_MEANING = 0.02
 _START_OTHER = 0.0005  # early mentions and deviations of categories
 
 
@@ -49,20 +50,21 @@ class Columns:
         nearly_one = (varying > len(block) - _MIN_ROWS) & (summed == varying)
         kept = np.flatnonzero((varying >= _MIN_ROWS) & ~constant & ~nearly_one)
         embedding, embedded = Embedding.fit(features, block, rows, rng=rng)
-        return cls(features, design, embedding, kept), np.column_stack([steps[:, kept].toarray(), embedded]).astype(
-            np.float64
-        )
+        values = [steps[:, kept].toarray(), embedded, block.meaning]
+        return cls(features, design, embedding, kept), np.column_stack(values).astype(np.float64)
 
     def values(self, block: FeatureBlock) -> FloatArray:
         """Columns of new titles, shape (n, d)."""
         steps = self.design.matrix(block)[:, self.kept].toarray()
-        out: FloatArray = np.column_stack([steps, self.embedding.transform(self.features, block)]).astype(np.float64)
+        embedded = self.embedding.transform(self.features, block)
+        out: FloatArray = np.column_stack([steps, embedded, block.meaning]).astype(np.float64)
         return out
 
     def groups(self) -> dict[str, IntArray]:
         """Columns of each group."""
         names = np.array(self.design.groups(), dtype=object)[self.kept].tolist()
         names += [WORDING] * self.embedding.directions.shape[1]
+        names += self.features.meaning.groups if self.features.meaning is not None else []
         return {name: np.flatnonzero([other == name for other in names]) for name in dict.fromkeys(names)}
 
 
@@ -80,7 +82,7 @@ def fit_design(features: TitleFeatures, block: FeatureBlock, rows: Rows) -> Desi
     weight = state.weight(Noise())[:, None]
     centring = Centring(rows, weight)
     variance = np.array([_START.get(name, _START_OTHER) for name in plain.groups()], dtype=np.float32)
-    columns = plain.matrix(block)
+    columns = Matrix(plain.matrix(block), np.zeros((len(block), 0), dtype=np.float32))
     coefficients = solve(columns, centring, weight, state.response, variance)
     residual = centring.apply(state.response[:, None] - columns @ coefficients)
     scores = []
@@ -101,6 +103,6 @@ def fit_columns(
 ) -> tuple[Posterior, dict[str, float]]:
     """Posterior of the coefficients and the prior variance of each group; see `reward.bayes.fit_posterior`."""
     groups = columns.groups()
-    start = [_START.get(name, _START_OTHER) for name in groups]
+    start = [_START_MEANING if name.startswith("meaning: ") else _START.get(name, _START_OTHER) for name in groups]
     posterior = fit_posterior(matrix, rows, list(groups.values()), start, widening=widening)
     return posterior, dict(zip(groups, posterior.variances, strict=True))

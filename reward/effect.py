@@ -12,7 +12,7 @@ from . import boosting, ngrams
 from .columns import WORDING, Columns, fit_columns, fit_design
 from .design import Design
 from .features import FeatureBlock, TitleFeatures, take
-from .linear import MIN_VARIANCE, Centring, Noise, Rows, solve, working
+from .linear import MIN_VARIANCE, Centring, Matrix, Noise, Rows, solve, working
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -50,9 +50,11 @@ class Basis:
         """``matrix(block) @ coefficients`` without the matrix, shape (n, k)."""
         width = self.design.width
         split = width + len(self.features.word_idf)
-        steps = self.design.scores(block, coefficients[:width])
-        words = ngrams.scores(block.words, self.features.word_idf, coefficients[width:split])
-        return steps + words + ngrams.scores(block.characters, self.features.character_idf, coefficients[split:])
+        last = split + len(self.features.character_idf)
+        total = self.design.scores(block, coefficients[:width])
+        total += ngrams.scores(block.words, self.features.word_idf, coefficients[width:split])
+        total += ngrams.scores(block.characters, self.features.character_idf, coefficients[split:last])
+        return total + block.meaning @ coefficients[last:]
 
     def table(self, block: FeatureBlock, linear: FloatArray) -> Float32Array:
         """Feature table of the trees: dense features, category codes, linear score."""
@@ -71,13 +73,13 @@ class Basis:
         return list(range(first, first + len(self.features.category_names)))
 
 
-def _matrix(features: TitleFeatures, design: Design, block: FeatureBlock) -> sp.csr_matrix:
+def _matrix(features: TitleFeatures, design: Design, block: FeatureBlock) -> Matrix:
     parts = [
         design.matrix(block),
         ngrams.to_matrix(block.words, features.word_idf),
         ngrams.to_matrix(block.characters, features.character_idf),
     ]
-    return sp.hstack(parts, format="csr", dtype=np.float32)
+    return Matrix(sp.hstack(parts, format="csr", dtype=np.float32), block.meaning)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class TrainingSet:
     rows
         Counts.
     matrix
-        Columns of the linear model (steps, then word buckets, then character buckets), shape (n, n_columns).
+        Columns of the linear model (steps, word buckets, character buckets, meaning), shape (n, n_columns).
     variance
         Prior variance of each column.
     fold_score
@@ -102,7 +104,7 @@ class TrainingSet:
 
     basis: Basis
     rows: Rows
-    matrix: sp.csr_matrix
+    matrix: Matrix
     variance: Float32Array
     fold_score: FloatArray
     data: lgb.Dataset
@@ -167,12 +169,11 @@ def _prior(
     steps = [variances.get(name, MIN_VARIANCE) for name in design.groups()]
     wording = variances[WORDING] * columns.embedding.stretch**2
     n_grams = len(features.word_idf) + len(features.character_idf)
-    return np.array([*steps, *[wording] * n_grams], dtype=np.float32), posterior.noise
+    meaning = [variances[name] for name in (features.meaning.groups if features.meaning is not None else ())]
+    return np.array([*steps, *[wording] * n_grams, *meaning], dtype=np.float32), posterior.noise
 
 
-def fit_linear(
-    matrix: sp.csr_matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray
-) -> Float32Array:
+def fit_linear(matrix: Matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray) -> Float32Array:
     """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k)."""
     effect = np.zeros(sample.shape)
     coefficients: Float32Array = np.zeros((matrix.shape[1], sample.shape[1]), dtype=np.float32)
@@ -200,7 +201,7 @@ def fit_member(training: TrainingSet, *, seed: np.random.SeedSequence, threads: 
         seed=int(rng.integers(2**31)),
         threads=threads,
     )
-    level = _average(training.matrix @ coefficients, rows)
+    level = _average(np.asarray(training.matrix @ coefficients, dtype=np.float64), rows)
     return Member(coefficients, level, booster, drawn)
 
 

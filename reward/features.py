@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import lexical
+from .encoder import Encoder
 from .errors import ModelError
 from .items import Item
+from .meaning import Meaning
 from .mentions import COUNTS, Mentions, MentionScanner
 from .ngrams import Grams, character_grams, item_frequency, word_grams
 from .vocabulary import Vocabulary, learn, refine
@@ -54,6 +56,8 @@ class FeatureBlock:
         value (-1 for a rare one).
     words, characters
         N-grams of the slotted titles.
+    meaning
+        Coordinates of the titles under the encoder, shape (n, n_meaning); without one, no column.
     """
 
     dense: Float32Array
@@ -64,6 +68,7 @@ class FeatureBlock:
     value: IntArray
     words: Grams
     characters: Grams
+    meaning: Float32Array
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -83,6 +88,7 @@ def take(block: FeatureBlock, rows: IntArray) -> FeatureBlock:
         block.value[kept],
         block.words.take(rows),
         block.characters.take(rows),
+        block.meaning[rows],
     )
 
 
@@ -97,6 +103,8 @@ class TitleFeatures:
         Inverse item frequency of each n-gram bucket, 0 for buckets of fewer than two train items.
     triple_items, pair_items
         Train items whose titles contain a character triple, or a pair of slotted words, of each bucket (at most 255).
+    meaning
+        What an encoder says of titles, None without one.
     scanner
         A scanner of this vocabulary whose prepared items may be used again.
     """
@@ -108,6 +116,7 @@ class TitleFeatures:
         character_idf: Float32Array,
         triple_items: npt.NDArray[np.uint8],
         pair_items: npt.NDArray[np.uint8],
+        meaning: Meaning | None = None,
         scanner: MentionScanner | None = None,
     ) -> None:
         self.vocabulary = vocabulary
@@ -115,6 +124,7 @@ class TitleFeatures:
         self.character_idf = character_idf
         self.triple_items = triple_items
         self.pair_items = pair_items
+        self.meaning = meaning
         self._scanner = scanner or MentionScanner(vocabulary)
         slots = vocabulary.slots
         self.names: tuple[str, ...] = (
@@ -128,7 +138,14 @@ class TitleFeatures:
         self.category_names: tuple[str, ...] = tuple(vocabulary.categories)
 
     @classmethod
-    def fit(cls, items: Sequence[Item], titles: Sequence[str], item_index: Sequence[int] | IntArray) -> "TitleFeatures":
+    def fit(
+        cls,
+        items: Sequence[Item],
+        titles: Sequence[str],
+        item_index: Sequence[int] | IntArray,
+        *,
+        encoder: Encoder | None = None,
+    ) -> "TitleFeatures":
         """Learn the vocabulary and the n-gram frequencies from train items.
 
         Parameters
@@ -137,6 +154,8 @@ class TitleFeatures:
             Train items, each once.
         titles, item_index
             Logged titles and the position in ``items`` of the item each belongs to.
+        encoder
+            Knows what words mean; None: the wording alone.
 
         Raises
         ------
@@ -160,7 +179,8 @@ class TitleFeatures:
             idf.append(np.where(frequency >= 2, value, 0.0).astype(np.float32))
         triples = item_frequency(character_grams(mentions.text, (3,)), index, _SEEN_BUCKETS)
         pairs = item_frequency(word_grams(mentions.slotted, (2,)), index, _SEEN_BUCKETS)
-        return cls(vocabulary, idf[0], idf[1], _capped(triples), _capped(pairs), scanner.refined(vocabulary))
+        meaning = None if encoder is None else Meaning.fit(encoder, titles, index)
+        return cls(vocabulary, idf[0], idf[1], _capped(triples), _capped(pairs), meaning, scanner.refined(vocabulary))
 
     def transform(self, items: Sequence[Item], titles: Sequence[str], *, logged: bool = False) -> FeatureBlock:
         """Features of n pairs.
@@ -189,9 +209,16 @@ class TitleFeatures:
                 mentions.numerics,
             ]
         ).astype(np.float32)
-        words, characters = word_grams(mentions.slotted), character_grams(mentions.text)
         return FeatureBlock(
-            dense, mentions.categories, mentions.row, mentions.slot, mentions.offset, mentions.value, words, characters
+            dense,
+            mentions.categories,
+            mentions.row,
+            mentions.slot,
+            mentions.offset,
+            mentions.value,
+            word_grams(mentions.slotted),
+            character_grams(mentions.text),
+            self.meaning.transform(titles) if self.meaning is not None else np.zeros((len(titles), 0), np.float32),
         )
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -202,17 +229,25 @@ class TitleFeatures:
             "triple_items": self.triple_items,
             "pair_items": self.pair_items,
         }
-        return {"vocabulary": self.vocabulary.to_json()}, arrays
+        meta: dict[str, Any] = {"vocabulary": self.vocabulary.to_json()}
+        if self.meaning is not None:
+            meta["meaning"], own = self.meaning.state()
+            arrays |= {f"meaning.{name}": value for name, value in own.items()}
+        return meta, arrays
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> "TitleFeatures":
-        """Transformer from what `state` gave."""
+    def from_state(
+        cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], encoder: Encoder | None = None
+    ) -> "TitleFeatures":
+        """Transformer from what `state` gave, with the encoder it was fitted with."""
+        own = {name.removeprefix("meaning."): value for name, value in arrays.items() if name.startswith("meaning.")}
         return cls(
             Vocabulary.from_json(meta["vocabulary"]),
             arrays["word_idf"],
             arrays["character_idf"],
             arrays["triple_items"],
             arrays["pair_items"],
+            None if encoder is None else Meaning.from_state(own, encoder),
         )
 
 

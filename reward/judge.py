@@ -20,12 +20,13 @@ from .bayes import Posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
+from .encoder import Encoder
 from .errors import ModelError
 from .features import TitleFeatures
 from .items import Item
 from .linear import Noise, Rows
 from .model import click_rows
-from .persistence import damaged, read_state
+from .persistence import damaged, load_features, read_state
 from .support import Support, pace
 
 FloatArray = npt.NDArray[np.float64]
@@ -62,7 +63,7 @@ class Judge:
     pace: float
 
     @classmethod
-    def fit(cls, arms: Arms, *, seed: int) -> "Judge":
+    def fit(cls, arms: Arms, *, seed: int, encoder: Encoder | None = None) -> "Judge":
         """Fit on the arms of the judge's own items.
 
         Parameters
@@ -71,6 +72,8 @@ class Judge:
             Arms of items that are used neither for the reward model nor for PPO.
         seed
             Same seed and arms: same judge.
+        encoder
+            Its columns join the linear model's, each kind with a prior variance of its own; None: none.
 
         Raises
         ------
@@ -80,7 +83,7 @@ class Judge:
         rows = _usable(arms)
         rng = np.random.default_rng(seed)
         titles = [str(title) for title in arms.title]
-        features = TitleFeatures.fit(arms.items, titles, arms.item_index)
+        features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
         block = features.transform(arms.arm_items, titles, logged=True)
         columns, matrix = Columns.fit(features, fit_design(features, block, rows), block, rows, rng=rng)
         posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
@@ -154,17 +157,22 @@ class Judge:
         (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Judge":
+    def load(cls, folder: str | Path, *, encodings: Path | None = None) -> "Judge":
         """Judge written by `save`.
+
+        Parameters
+        ----------
+        folder, encodings
+            As for `RewardModel.load`.
 
         Raises
         ------
         ModelError
-            If the folder holds no judge, or a damaged one.
+            If the folder holds no judge, or a damaged one, or its encoder is not installed or another by now.
         """
         meta, arrays = read_state(folder, FORMAT)
         try:
-            features = TitleFeatures.from_state(meta["features"], arrays)
+            features = load_features(folder, meta["features"], arrays, encodings)
             embedding = Embedding.from_state(_part(arrays, "embedding."))
             return cls(
                 features,
@@ -179,6 +187,8 @@ class Judge:
                 Support.from_state(_part(arrays, "guard.")),
                 float(meta["pace"]),
             )
+        except ModelError:  # one line of its own
+            raise
         except (KeyError, ValueError, TypeError, IndexError) as error:
             raise ModelError(damaged(folder, error)) from error
 

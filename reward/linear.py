@@ -7,6 +7,7 @@ conjugate gradients solve with the item intercepts projected out.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +106,45 @@ def _sigmoid(x: FloatArray) -> FloatArray:
     return 1.0 / (1.0 + np.exp(-x))
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """Sparse and dense columns side by side.
+
+    Parameters
+    ----------
+    sparse, dense
+        The columns, shapes (n, n_sparse) and (n, n_dense), float32.
+    """
+
+    sparse: sp.csr_matrix
+    dense: Float32Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.sparse.shape[0], self.sparse.shape[1] + self.dense.shape[1]
+
+    def __matmul__(self, coefficients: npt.NDArray[np.floating]) -> Float32Array:
+        """Scores, shape (n,) or (n, k)."""
+        split = self.sparse.shape[1]
+        scores: Float32Array = self.sparse @ coefficients[:split]
+        return scores + self.dense @ coefficients[split:] if self.dense.shape[1] else scores
+
+    def transposed(self, values: Float32Array) -> Float32Array:
+        """``matrix.T @ values``: (n, k) to (n_columns, k)."""
+        return np.concatenate([self._sparse_columns @ values, self.dense.T @ values])
+
+    def squared(self, weights: Float32Array) -> Float32Array:
+        """Weighted sum of squares of each column: (n, k) to (n_columns, k)."""
+        squares = self._sparse_columns.copy()
+        squares.data = squares.data**2
+        return np.concatenate([squares @ weights, (self.dense**2).T @ weights])
+
+    @cached_property
+    def _sparse_columns(self) -> sp.csr_matrix:
+        return self.sparse.T.tocsr()
+
+
 class Centring:
     """Projects item intercepts out of k weightings of the same rows at once.
 
@@ -132,7 +172,7 @@ class Centring:
 
 
 def solve(
-    matrix: sp.csr_matrix,
+    matrix: Matrix,
     centring: Centring,
     weights: FloatArray,
     response: FloatArray,
@@ -148,7 +188,7 @@ def solve(
     Parameters
     ----------
     matrix
-        X, shape (n, n_columns), float32.
+        X, shape (n, n_columns).
     centring
         M_k.
     weights
@@ -161,13 +201,10 @@ def solve(
         Stop after so many iterations, or when every residual has shrunk by this factor.
     """
     k = weights.shape[1]
-    columns = matrix.T.tocsr()
     z = np.broadcast_to(response.reshape(len(response), -1), (len(response), k))
-    right = columns @ centring.apply(z)
+    right = matrix.transposed(centring.apply(z))
     precision = (1.0 / np.maximum(variance, MIN_VARIANCE)).astype(np.float32)[:, None]
-    squared = columns.copy()
-    squared.data = squared.data**2
-    inverse = 1.0 / (squared @ weights.astype(np.float32) + precision)
+    inverse = 1.0 / (matrix.squared(weights.astype(np.float32)) + precision)
     b: Float32Array = np.zeros_like(right)
     residual = right.copy()
     step = inverse * residual
@@ -175,7 +212,7 @@ def solve(
     rho = np.einsum("ik,ik->k", residual, step, dtype=np.float64)
     goal = tolerance**2 * np.maximum(rho, 1e-30)
     for _ in range(iterations):
-        image = columns @ centring.apply(matrix @ direction) + precision * direction
+        image = matrix.transposed(centring.apply(matrix @ direction)) + precision * direction
         curvature = np.einsum("ik,ik->k", direction, image, dtype=np.float64)
         alpha = np.where(curvature > 0, rho / np.maximum(curvature, 1e-30), 0.0).astype(np.float32)
         b += alpha * direction

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from .arms import Arms
 from .effect import TrainingSet, prepare
+from .encoder import Encoder
 from .ensemble import fit_members
 from .errors import ModelError
 from .features import FeatureBlock, TitleFeatures
@@ -95,6 +96,7 @@ class RewardModel:
         click_weight: float = 1.0,
         conversion_weight: float = 0.0,
         threads: int = 2,
+        encoder: Encoder | None = None,
         checkpoint_dir: Path | None = None,
         progress: Progress | None = None,
     ) -> "RewardModel":
@@ -112,6 +114,8 @@ class RewardModel:
             Value of a click and of a conversion.
         threads
             Threads of LightGBM.
+        encoder
+            Knows what the titles' words mean (`reward.encoder.open_encoder`); None: the wording alone.
         checkpoint_dir
             Where members are kept while fitting; the same call continues an interrupted fit. Emptied by a fit of
             other data, removed at the end.
@@ -127,10 +131,10 @@ class RewardModel:
         root = np.random.SeedSequence(seed)
         click_seed, conversion_seed = root.spawn(2)
         if checkpoint_dir is not None:
-            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, threads))
+            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, threads, encoder))
         _report(progress, "features", 0.0)
         titles = [str(title) for title in arms.title]
-        features = TitleFeatures.fit(arms.items, titles, arms.item_index)
+        features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
         block = features.transform(arms.arm_items, titles, logged=True)
         _report(progress, "features", 1.0)
         fitted: dict[str, Outcome] = {}
@@ -230,15 +234,22 @@ class RewardModel:
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> "RewardModel":
+    def load(cls, folder: str | Path, *, encodings: Path | None = None) -> "RewardModel":
         """Model written by `save`.
+
+        Parameters
+        ----------
+        folder
+            Where it was saved. The encoder ``policy`` is looked for beside it.
+        encodings
+            File that keeps what its encoder says of titles between processes.
 
         Raises
         ------
         ModelError
-            If the folder holds no such model, or a damaged one.
+            If the folder holds no such model, or a damaged one, or its encoder is not installed or another by now.
         """
-        features, outcomes, settings = load_model(folder)
+        features, outcomes, settings = load_model(folder, encodings)
         return cls(
             features,
             outcomes["click"],
@@ -290,9 +301,9 @@ def _check(arms: Arms, n_members: int, click_weight: float, conversion_weight: f
         )
 
 
-def _fingerprint(arms: Arms, seed: int, n_members: int, threads: int) -> str:
+def _fingerprint(arms: Arms, seed: int, n_members: int, threads: int, encoder: Encoder | None) -> str:
     """Key of everything the members depend on."""
-    digest = hashlib.sha256(f"{seed} {n_members} {threads}".encode())
+    digest = hashlib.sha256(f"{seed} {n_members} {threads} {encoder and encoder.fingerprint}".encode())
     for array in (arms.item_index, arms.clicks, arms.exposure, arms.conversions, arms.matured_clicks):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     for text in (*(str(title) for title in arms.title), *(item.to_json() for item in arms.items)):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .calibration import Platt, Spread
 from .design import Design
 from .effect import Basis
+from .encoder import open_encoder
 from .ensemble import load_member, save_member
 from .errors import ModelError
 from .features import TitleFeatures
@@ -21,6 +22,7 @@ from .outcome import Outcome
 from .support import Support
 
 FORMAT = 2
+POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -40,22 +42,50 @@ def save_model(
     (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
 
 
-def load_model(folder: str | Path) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
+def load_model(
+    folder: str | Path, encodings: Path | None = None
+) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
     """Features, outcomes and settings written by `save_model`.
 
     Raises
     ------
     ModelError
-        If the folder holds no model, a damaged one, or one of another format.
+        If the folder holds no model, a damaged one, or one of another format, or its encoder is gone or another.
     """
     meta, arrays = read_state(folder, FORMAT)
     folder = Path(folder)
     try:
-        features = TitleFeatures.from_state(meta["features"], arrays)
+        features = load_features(folder, meta["features"], arrays, encodings)
         outcomes = {name: _outcome(name, data, arrays, features, folder) for name, data in meta["outcomes"].items()}
         return features, outcomes, meta["settings"]
+    except ModelError:  # one line of its own
+        raise
     except (KeyError, ValueError, TypeError, IndexError) as error:
         raise ModelError(damaged(folder, error)) from error
+
+
+def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, encodings: Path | None) -> TitleFeatures:
+    """Transformer of a model folder, with the encoder it was fitted with.
+
+    Parameters
+    ----------
+    folder
+        The model's; the copy of the run's own language model lies beside it.
+    meta, arrays
+        What `TitleFeatures.state` gave.
+    encodings
+        File that keeps encodings between processes.
+    """
+    wanted = meta.get("meaning")
+    if wanted is None:
+        return TitleFeatures.from_state(meta, arrays)
+    encoder = open_encoder(
+        str(wanted["encoder"]),
+        policy=Path(folder).parent / POLICY_ENCODER,
+        cache=encodings,
+        fingerprint=str(wanted["fingerprint"]),
+    )
+    return TitleFeatures.from_state(meta, arrays, encoder)
 
 
 def read_state(folder: str | Path, expected_format: int) -> tuple[dict[str, Any], Arrays]:

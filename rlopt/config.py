@@ -35,6 +35,9 @@ class RewardConfig(StageConfig):
     test_share: float = Field(0.2, ge=0, lt=1, description="Share of items only offline-eval sees.")
     time_split: bool = Field(False, description="Newest items are the test items (needs timestamps).")
     members: int = Field(5, ge=1, le=100, description="Models in the ensemble, each on a bootstrap of the items.")
+    encoder: str | None = Field(
+        None, description="Who knows what words mean: minilm, smollm2, policy, a path or hub id; joined by '+'."
+    )
     click_weight: float = Field(1.0, ge=0, description="Worth of a click.")
     conversion_weight: float = Field(0.0, ge=0, description="Worth of a conversion.")
     conversion_window_hours: float | None = Field(

@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 DATA = "data"
+ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be deleted at any time
 
 
 @dataclass

@@ -15,6 +15,7 @@ from rlopt.cli.show import show
 @click.option("--test-share", type=float, help="Share of items only offline-eval sees.  [default: 0.2]")
 @click.option("--time-split", is_flag=True, default=None, help="Take the newest items as test items.")
 @click.option("--members", type=int, help="Models in the ensemble.  [default: 5]")
+@click.option("--encoder", metavar="NAME", help="minilm, smollm2, policy, a path or hub id; several joined by '+'.")
 @click.option("--click-weight", type=float, help="Worth of a click.  [default: 1.0]")
 @click.option("--conversion-weight", type=float, help="Worth of a conversion.  [default: 0.0]")
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")

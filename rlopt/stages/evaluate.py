@@ -21,7 +21,7 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.content import EvaluationReport
-from rlopt.run import Run
+from rlopt.run import ENCODINGS, Run
 from rlopt.stages.eval_output import write_outputs
 from rlopt.stages.eval_report import Truth, make_report
 from rlopt.stages.eval_splits import check_splits, check_trained_on
@@ -115,7 +115,8 @@ def evaluate(
         test = test_arms(arms, splits, config, random)
         ppo, sft = TitlePolicy.load(run / "ppo"), TitlePolicy.load(run / "sft")
         torch.set_num_threads(threads.for_model(ppo.model.num_parameters()))
-        model, judge = RewardModel.load(run / "reward"), Judge.load(run / "judge")
+        model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
+        judge = Judge.load(run / "judge", encodings=run / ENCODINGS)
 
         written = write_all(run, record.key, ppo, sft, test, model, config)
         max_width = run.record("ppo")["config"].get("max_width", PpoConfig().max_width)

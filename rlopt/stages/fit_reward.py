@@ -10,10 +10,12 @@ from typing import Any
 
 from reward.arms import Arms
 from reward.doctor import examine
+from reward.encoder import Encoder
 from reward.errors import LogError
 from reward.judge import Judge
 from reward.logs import read_logs
 from reward.model import RewardModel
+from reward.persistence import POLICY_ENCODER
 from reward.schema import ColumnMapping
 from reward.splits import Splits, split_items
 from reward.store import load_arms, save_arms
@@ -26,6 +28,7 @@ from rlopt.progress import note, track
 from rlopt.report.cards import reward_card
 from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.columns import column_mapping
+from rlopt.stages.encoder import keep_policy, reads_with_policy, run_encoder
 from rlopt.stages.reward_evidence import card_figures, evidence_lines, measure
 from rlopt.stages.reward_history import (
     HISTORY,
@@ -98,6 +101,7 @@ def fit_reward(
         _check_updates(run)
     with run.stage("fit-reward", settings, inputs) as record:
         checkpoints = run.checkpoint_dir("fit-reward", record.key)
+        encoder = run_encoder(run, config)
         arms, report = aggregate(logs, config, kept, tmp_dir, checkpoints)
         _check_report(logs, report)
         splits = split_items(
@@ -109,8 +113,8 @@ def fit_reward(
         )
         keep(arms, report, checkpoints)
         effective = effective_arms([arms], config.half_life_days)
-        model = fit_model(effective.of_items(splits.train), config, checkpoints)
-        judge = fit_judge(effective.of_items(splits.judge), config) if splits.judge else None
+        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints)
+        judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed)
         history = (entry("fit", logs, list(files.values()), arms),)
         fitted = Fitted(arms, splits, model, judge, report, evidence, (arms,), history)
@@ -276,7 +280,7 @@ def keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
         atomic_write(checkpoints / FINDINGS, to_json(report))
 
 
-def fit_model(arms: Arms, config: RewardConfig, checkpoints: Path) -> RewardModel:
+def fit_model(arms: Arms, config: RewardConfig, encoder: Encoder | None, checkpoints: Path) -> RewardModel:
     """The reward model of train arms; an interrupted stage finds the members it has."""
     outcomes = 2 if arms.conversions is not None and arms.conversions.any() else 1
     with track("reward model", outcomes * config.members) as bar, disk_errors(checkpoints):
@@ -291,22 +295,26 @@ def fit_model(arms: Arms, config: RewardConfig, checkpoints: Path) -> RewardMode
             click_weight=config.click_weight,
             conversion_weight=config.conversion_weight,
             threads=threads.available(),
+            encoder=encoder,
             checkpoint_dir=checkpoints / "members",
             progress=show,
         )
 
 
-def fit_judge(arms: Arms, config: RewardConfig) -> Judge:
+def fit_judge(arms: Arms, config: RewardConfig, encoder: Encoder | None) -> Judge:
     """The judge, from the arms of its own items."""
     note(f"Fitting the judge on {len(arms.items)} items of its own")
-    return Judge.fit(arms, seed=config.seed)
+    return Judge.fit(arms, seed=config.seed, encoder=encoder)
 
 
 def save(
     run: Run, fitted: Fitted, settings: Mapping[str, Any], preset: Mapping[str, Any], market: bytes | None
 ) -> None:
-    """Write ``data/``, ``reward/`` and ``judge/``; they change together."""
-    with run.replacing_all(DATA, "reward", "judge") as folders:
+    """Write ``data/``, ``reward/``, ``judge/`` and the encoder ``policy``; they change together."""
+    encoder = [POLICY_ENCODER] if reads_with_policy(settings.get("encoder")) else []
+    with run.replacing_all(DATA, "reward", "judge", *encoder) as folders:
+        if encoder:
+            keep_policy(run, folders[POLICY_ENCODER])
         data = folders[DATA]
         save_arms(fitted.arms, data)
         save_parts(fitted.parts, data)

@@ -17,7 +17,7 @@ from reward.model import RewardModel
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
-from rlopt.run import Run
+from rlopt.run import ENCODINGS, Run
 from rlopt.stages.columns import ignored_columns, mapping_for
 
 CHUNK = 20_000
@@ -68,7 +68,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     check_output(out)
     items, titles, table = read_titles(titles_file, mapping_for(run, titles_file, columns), ignored_columns(run))
     items = with_known_fields(run, items)
-    model = RewardModel.load(run / "reward")
+    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
     values = {name: np.full(len(titles), np.nan) for name in COLUMNS}
     with track("score", len(titles)) as bar:
         for start in range(0, len(titles), CHUNK):

@@ -11,13 +11,14 @@ from typing import Any
 from reward.arms import Arms
 from reward.errors import LogError
 from reward.model import RewardModel
+from reward.persistence import POLICY_ENCODER
 from reward.splits import Splits
 from reward.store import load_arms, save_arms
 from reward.update import merge_arms, overlap
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json
-from rlopt.run import DATA, Run
+from rlopt.run import DATA, ENCODINGS, Run
 from rlopt.stages.fit_reward import FINDINGS
 from rlopt.stages.reward_history import (
     HISTORY,
@@ -75,7 +76,7 @@ class Base:
             return
         with disk_errors(checkpoints):
             shutil.rmtree(target, ignore_errors=True)
-            for name in (DATA, "reward"):
+            for name in (DATA, "reward", *([POLICY_ENCODER] if (run / POLICY_ENCODER).is_dir() else [])):
                 shutil.copytree(run / name, target / name)
         record = {"config": self.settings, "inputs": self.inputs, "logs": str(logs)}
         atomic_write(target / _RECORD, to_json(record))
@@ -102,9 +103,9 @@ class Base:
         """Columns that the run does not take for context."""
         return set(self.report()["dropped_columns"])
 
-    def model(self) -> RewardModel:
+    def model(self, run: Run) -> RewardModel:
         """The present model."""
-        return RewardModel.load(self.folder / "reward")
+        return RewardModel.load(self.folder / "reward", encodings=run / ENCODINGS)
 
     def history(self) -> list[Entry]:
         """Lines so far."""

@@ -18,6 +18,7 @@ from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.columns import column_mapping
+from rlopt.stages.encoder import run_encoder
 from rlopt.stages.fit_reward import (
     Fitted,
     aggregate,
@@ -90,15 +91,16 @@ def update_reward(
         _say_differences(base, report)
         keep(new, report, checkpoints)
         arms, effective = merge_arms(parts), effective_arms(parts, config.half_life_days)
-        model = fit_model(effective.of_items(splits.train), config, checkpoints)
-        decision = compare(base.model(), model, parts, splits, config.seed)
+        encoder = run_encoder(run, config)
+        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints)
+        decision = compare(base.model(run), model, parts, splits, config.seed)
         outcome = {"kept": decision.kept, "why": decision.why, "figures": decision.figures()}
         line = entry("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, **outcome)
         if decision.kept == "old":
             set_aside(run, new, digest, [*base.history(), line])
             record.unchanged = True
         else:
-            judge = fit_judge(effective.of_items(splits.judge), config) if splits.judge else None
+            judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
             evidence = measure(model, arms, splits, config.seed)
             merged = _merged_report(base.report(), report, arms)
             fitted = Fitted(arms, splits, model, judge, merged, evidence, tuple(parts), (*_learned(base), line))

@@ -35,7 +35,8 @@ def test_intercepts_make_expected_equal_observed() -> None:
     np.testing.assert_allclose(rows.item_sum(rows.trials * p), rows.item_sum(rows.successes), rtol=1e-6)
 
 
-def test_solve_equals_ridge_with_free_item_dummies() -> None:
+@pytest.mark.parametrize("n_sparse", [3, 0, 1])
+def test_solve_equals_ridge_with_free_item_dummies(n_sparse: int) -> None:
     rows, matrix, _ = simulated(n_items=12)
     rng = np.random.default_rng(1)
     weights = rng.uniform(0.5, 2.0, (len(rows.item), 2))
@@ -43,7 +44,7 @@ def test_solve_equals_ridge_with_free_item_dummies() -> None:
     z = rng.standard_normal(len(rows.item))
     variance = rng.uniform(0.1, 1.0, matrix.shape[1]).astype(np.float32)
     found = linear.solve(
-        sp.csr_matrix(matrix, dtype=np.float32),
+        linear.Matrix(sp.csr_matrix(matrix[:, :n_sparse], dtype=np.float32), matrix[:, n_sparse:].astype(np.float32)),
         linear.Centring(rows, weights),
         weights,
         z,
