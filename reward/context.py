@@ -50,7 +50,7 @@ def read_context(rows: Rows, weight: str = "impressions", where: str = "impressi
     """
     dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
     candidates = [c for c in rows.context_columns if c not in dropped]
-    dropped |= _varying(rows, candidates, weight, where)
+    dropped |= varying(rows, candidates, weight, where)
     columns = [c for c in candidates if c not in dropped]
     fields = _fields(rows, columns, weight, where) if columns else {}
     return Context(fields, tuple(columns), dropped)
@@ -82,7 +82,7 @@ def _compared_sql(rows: Rows, column: str) -> str:
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 
 
-def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+def varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
     if not columns:
         return {}
@@ -109,7 +109,7 @@ def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[st
 
 def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
     keys = [f"c{i}" for i in range(len(columns))]
-    names = dict(zip(keys, (_field_name(rows, column) for column in columns), strict=True))
+    names = dict(zip(keys, (field_name(rows, column) for column in columns), strict=True))
     # The distinct combinations are few, and grouping keys spill to disk where the states of aggregates would not.
     # Texts are grouped as they stand and cleaned afterwards: trimming every row is slow.
     raw = {key: _grouped_sql(rows, column) for key, column in zip(keys, columns, strict=True)}
@@ -152,6 +152,6 @@ def _grouped_sql(rows: Rows, column: str) -> str:
     return quote(column) if rows.source.columns[column] == "VARCHAR" else context_sql(rows, column)
 
 
-def _field_name(rows: Rows, column: str) -> str:
+def field_name(rows: Rows, column: str) -> str:
     """The canonical name of surface and locale, the column's own name otherwise."""
     return next((name for name, sources in rows.sources.items() if sources == (column,)), column)

@@ -72,10 +72,15 @@ class PhraseList:
         return cls(tuple(phrases), tuple(exceptions))
 
     @classmethod
+    def collect(cls, entries: Iterable[str]) -> "PhraseList":
+        """From phrases and names of files: ``@words.txt`` stands for the lines of that file (see `read`)."""
+        lists = [cls.read(e[1:]) if e.startswith("@") and len(e) > 1 else cls.of([e]) for e in entries]
+        return cls(tuple(p for one in lists for p in one.phrases), tuple(e for one in lists for e in one.exceptions))
+
+    @classmethod
     def superlatives(cls) -> "PhraseList":
         """The shipped lists of superlatives that advertising law forbids or wants proved, English and Chinese."""
-        lists = [cls.read(path) for path in sorted(_DATA.glob("superlatives_*.txt"))]
-        return cls(tuple(p for one in lists for p in one.phrases), tuple(e for one in lists for e in one.exceptions))
+        return cls.collect(f"@{path}" for path in sorted(_DATA.glob("superlatives_*.txt")))
 
     def __bool__(self) -> bool:
         return bool(self.phrases)

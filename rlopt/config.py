@@ -96,7 +96,6 @@ class PpoConfig(StageConfig):
     peft: Literal["auto", "none", "lora"] = Field("auto", description="What learns; auto: as in `sft`.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
     risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")
-    max_width: int = Field(160, ge=8, description="Longest title in columns (a Chinese character counts two).")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of rollouts.")
     save_every: int = Field(100, ge=1, description="Updates between checkpoints.")
     report_to: tuple[str, ...] = Field((), description="Trackers beside the JSON lines: tensorboard, wandb, trackio.")
@@ -135,14 +134,41 @@ class EvalConfig(StageConfig):
     max_violations: float = Field(0.05, ge=0, le=1, description="Share of titles that may break a rule.")
 
 
-class GenerateConfig(StageConfig):
-    """``generate``: titles for a catalogue."""
+class RulesConfig(StageConfig):
+    """``constraints``: what no title may do, in PPO's reward, in generation and in the reports."""
+
+    section: ClassVar[str] = "constraints"
+
+    max_width: int = Field(160, ge=8, description="Longest title in columns (a Chinese character counts two).")
+    max_chars: int | None = Field(None, ge=4, description="Longest title in characters.")
+    max_words: int | None = Field(None, ge=1, description="Longest title in words (a Chinese character is a word).")
+    max_repeats: int = Field(2, ge=1, description="How often one word may occur.")
+    banned: tuple[str, ...] = Field((), description="Phrases no title may hold; @FILE reads one a line.")
+    required: tuple[str, ...] = Field((), description="Phrases every title must hold.")
+    superlatives: tuple[str, ...] | None = Field(
+        None, description="Phrases of advertising law, @FILE reads one a line; none: the lists that come with rlopt."
+    )
+    formatting: bool = Field(True, description="Shouting and strings of symbols are violations.")
+    support: bool = Field(True, description="What the item's fields do not say is a violation (items with fields).")
+
+
+class GenerateConfig(RulesConfig):
+    """``generate``: titles for a catalogue, under the rules of ``constraints``."""
 
     section: ClassVar[str] = "generate"
 
-    n: int = Field(1, ge=1, description="Titles an item.")
+    n: int = Field(1, ge=1, le=1000, description="Titles an item.")
+    best_of: int = Field(1, ge=1, le=1000, description="Titles written an item, of which the best by reward are kept.")
     temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 takes the likeliest word each time.")
-    batch_size: int = Field(64, ge=1, description="Items at once.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Sample from the smallest set of words with this probability.")
+    beams: int = Field(1, ge=1, le=64, description="Beam search with so many beams instead of sampling.")
+    batch_size: int = Field(256, ge=1, description="Titles at once.")
+    shard_items: int = Field(1000, ge=1, description="Items a shard: what an interruption may cost.")
+    risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")
+    confidence: float = Field(
+        0.8, ge=0.5, lt=1, description="Chance of being better at which a title replaces the item's current one."
+    )
+    keep_current: bool = Field(True, description="Keep a current title that no new one beats (with one title an item).")
 
 
 class SimulateConfig(StageConfig):
@@ -157,7 +183,8 @@ class SimulateConfig(StageConfig):
 
 
 STAGES: dict[str, type[StageConfig]] = {
-    model.section: model for model in (RewardConfig, SftConfig, PpoConfig, EvalConfig, GenerateConfig, SimulateConfig)
+    model.section: model
+    for model in (RewardConfig, SftConfig, PpoConfig, EvalConfig, RulesConfig, GenerateConfig, SimulateConfig)
 }
 LOG_KEYS = ("columns", "exclude")
 ConfigT = TypeVar("ConfigT", bound=StageConfig)
@@ -188,15 +215,21 @@ def load(
     ConfigError
         For an unreadable file, unknown keys or values out of range: everything that is wrong, in one message.
     """
-    values: dict[str, Any] = {**((preset or {}).get(model.section) or {})}
-    if path is not None:
-        values.update(read_preset(path).get(model.section) or {})
+    values: dict[str, Any] = {}
+    for sections in (preset or {}, read_preset(path) if path is not None else {}):
+        for section in _sections(model):
+            values.update(sections.get(section) or {})
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     problems = _problems(model, values)
     if problems:
         where = f" in {path}" if path is not None else ""
         raise ConfigError(f"Settings of '{model.section}'{where}: {'; '.join(problems)}.")
     return model(**values)
+
+
+def _sections(model: type[StageConfig]) -> list[str]:
+    """The model's section, after those of the models it extends (``generate`` goes before ``constraints``)."""
+    return [vars(base)["section"] for base in reversed(model.__mro__) if "section" in vars(base)]
 
 
 def read_preset(path: str | Path) -> dict[str, Any]:

@@ -13,8 +13,23 @@ from rlopt.cli.show import show
 @click.argument("items", metavar="ITEMS")
 @options.output
 @click.option("--n", type=int, help="Titles an item.  [default: 1]")
+@click.option("--best-of", type=int, help="Titles written an item; the best by reward are kept.  [default: 1]")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 takes the likeliest word.  [default: 1.0]")
-@click.option("--batch-size", type=int, help="Items at once.  [default: 64]")
+@click.option("--top-p", type=float, help="Sample from the likeliest words with this probability.  [default: 1.0]")
+@click.option("--beams", type=int, help="Beam search instead of sampling.  [default: 1]")
+@click.option("--max-width", type=int, help="Longest title in columns; a Chinese character is two.  [default: 160]")
+@click.option("--max-chars", type=int, help="Longest title in characters.")
+@click.option("--banned", multiple=True, metavar="PHRASE", help="No title holds it; @FILE: one a line. Repeatable.")
+@click.option("--required", multiple=True, metavar="PHRASE", help="Every title holds it. Repeatable.")
+@click.option(
+    "--superlatives",
+    multiple=True,
+    metavar="PHRASE",
+    help="Phrases of advertising law in place of rlopt's own lists; @FILE: one a line. Repeatable.",
+)
+@click.option("--confidence", type=float, help="Chance of being better that replaces a current title.  [default: 0.8]")
+@click.option("--keep-current/--replace-all", default=None, help="Keep current titles that no new one beats.")
+@click.option("--batch-size", type=int, help="Titles at once.  [default: 256]")
 @options.columns
 @options.configured
 @options.in_run
@@ -23,7 +38,8 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     """Write titles for the items of a catalogue.
 
     ITEMS is a parquet or CSV file with item_id and the item's fields. The output has one row a title, with its
-    log_prob and its predicted reward.
+    log_prob, its predicted reward, and why a current title was kept. Rules come from the section "constraints" of the
+    preset and from flags. Interrupted, the same command goes on where it was.
 
     \b
     Example:
@@ -33,7 +49,8 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
 
     run = options.open_run(run_path)
     run.require("fit-reward", "sft", "ppo")
-    settings = options.settings(GenerateConfig, config, flags, run)
+    given = {name: value or None if isinstance(value, tuple) else value for name, value in flags.items()}
+    settings = options.settings(GenerateConfig, config, given, run)
 
     from rlopt.stages.generate import generate
 

@@ -11,6 +11,7 @@ from reward.items import Item
 from reward.lexicon import Lexicon
 from reward.phraselist import PhraseList, fold
 from reward.text import clean, display_width, words
+from rlopt.config import RulesConfig
 
 SHOUT_LETTERS = 4
 MAX_SYMBOL_SHARE = 0.25
@@ -61,6 +62,28 @@ class Constraints:
     required: tuple[str, ...] = ()
     superlatives: PhraseList = field(default_factory=PhraseList)
     formatting: bool = False
+
+    @classmethod
+    def of(cls, config: RulesConfig, lexicon: Lexicon | None = None) -> "Constraints":
+        """The rules as configured; ``lexicon`` for items that are described by fields.
+
+        Raises
+        ------
+        PhraseListError
+            When a word list cannot be read.
+        """
+        law = PhraseList.superlatives() if config.superlatives is None else PhraseList.collect(config.superlatives)
+        return cls(
+            lexicon if config.support else None,
+            config.max_width,
+            config.max_chars,
+            config.max_words,
+            config.max_repeats,
+            PhraseList.collect(config.banned),
+            config.required,
+            law,
+            config.formatting,
+        )
 
     def check(self, item: Item, title: str) -> list[Violation]:
         """Every rule ``title`` breaks; empty for a good title."""

@@ -14,7 +14,7 @@ from reward.judge import Judge
 from reward.model import RewardModel
 from reward.splits import Splits
 from rlopt import threads
-from rlopt.config import EvalConfig, PpoConfig
+from rlopt.config import EvalConfig, RulesConfig, load
 from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint
 from rlopt.policy.pretrained import quiet_loading
@@ -119,8 +119,7 @@ def evaluate(
         judge = Judge.load(run / "judge", encodings=run / ENCODINGS)
 
         written = write_all(run, record.key, ppo, sft, test, model, config)
-        max_width = run.record("ppo")["config"].get("max_width", PpoConfig().max_width)
-        rules = constraints_for(ppo, arms.of_items(splits.train), max_width)
+        rules = constraints_for(ppo, arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
         judged = judge_titles(written, test.items, judge, model, rules, config.draws, random)
         report = make_report(run, config, test, len(splits.test), judged, ppo, sft, random, truth)
         with run.replacing("eval") as folder:

@@ -13,7 +13,7 @@ from reward.arms import Arms
 from reward.items import Item
 from reward.model import RewardModel
 from rlopt import threads
-from rlopt.config import PpoConfig, SftConfig
+from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
@@ -78,7 +78,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         done = step_of(newest_checkpoint(checkpoints))
         metrics = run.metrics("ppo")
         metrics.truncate_after(done)
-        constraints = constraints_for(policy, arms, config.max_width)
+        constraints = constraints_for(policy, arms, load(RulesConfig, preset=run.preset()))
         scale = lift_scale(policy, model, arms, config.seed)
         rewards = TitleRewards(
             arms.items,

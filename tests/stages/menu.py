@@ -137,7 +137,11 @@ class MenuReward:
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> SimpleNamespace:
         value = truth(items, titles)
         return SimpleNamespace(
-            reward=value, reward_std=0.1 * value, effect_std=np.full(len(value), 0.1), p_conversion=None
+            reward=value,
+            reward_std=0.1 * value,
+            effect=np.log(value / APPEAL),
+            effect_std=np.full(len(value), 0.1),
+            p_conversion=None,
         )
 
 

@@ -1,0 +1,106 @@
+"""A long output written shard by shard beside its place: a killed command goes on, readers see all or none."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from rlopt.errors import RunError
+from rlopt.files import atomic_path, atomic_write, disk_errors
+from rlopt.lock import locked
+
+KEY_FILE = "key"
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The folder ``.NAME.parts`` beside the output ``NAME``.
+
+    Parameters
+    ----------
+    out
+        Where the whole goes.
+    folder
+        Where the shards wait.
+    """
+
+    out: Path
+    folder: Path
+
+    def done(self) -> int:
+        """Shards written so far: all before the first gap."""
+        number = 0
+        while self._path(number).exists():
+            number += 1
+        return number
+
+    def write(self, number: int, table: pa.Table) -> None:
+        """Keep one shard, whole or not at all."""
+        with atomic_path(self._path(number)) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+
+    def read(self, number: int, columns: list[str] | None = None) -> pa.Table:
+        """A shard written before.
+
+        Raises
+        ------
+        RunError
+            When it is damaged.
+        """
+        try:
+            return pq.read_table(self._path(number), columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise RunError(
+                f"{self._path(number)} is damaged. Remove the folder {self.folder} and start again."
+            ) from error
+
+    def finish(self, metadata: Mapping[str, str]) -> None:
+        """Put the shards together at the output's place, one at a time in memory, and remove them."""
+        count = self.done()
+        schema = self.read(0).schema
+        with atomic_path(self.out) as temporary:
+            if self.out.suffix.lower() == ".csv":
+                with pa_csv.CSVWriter(temporary, schema) as csv:
+                    for number in range(count):
+                        csv.write_table(self.read(number))
+            else:
+                schema = schema.with_metadata({**metadata})
+                with pq.ParquetWriter(temporary, schema, compression="zstd") as parquet:
+                    for number in range(count):
+                        parquet.write_table(self.read(number).replace_schema_metadata({**metadata}))
+        shutil.rmtree(self.folder)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.parquet"
+
+
+@contextmanager
+def open_shards(out: Path, key: str) -> Iterator[Shards]:
+    """The shards of the output ``out``, locked; those of other inputs or settings (another ``key``) are removed.
+
+    Raises
+    ------
+    RunError
+        When another process writes the same output, or the place cannot be written.
+    """
+    folder = out.with_name(f".{out.name}.parts")
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, f"the command that writes {out.name}"):
+            mark = folder / KEY_FILE
+            if not mark.exists() or mark.read_text(encoding="utf-8") != key:
+                for old in folder.glob("*.parquet"):
+                    old.unlink()
+                atomic_write(mark, key)
+            yield Shards(out, folder)
+
+
+def fingerprint_metadata(values: Mapping[str, Any]) -> dict[str, str]:
+    """Parquet metadata ``rlopt.NAME`` of plain values."""
+    return {f"rlopt.{name}": str(value) for name, value in values.items()}

@@ -1,0 +1,224 @@
+"""Which of the written titles an item gets: sound ones, the best by reward, the current one where none beats it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from scipy.stats import norm
+
+from reward.items import Item
+from reward.model import RewardModel
+from rlopt.config import GenerateConfig
+from rlopt.policy.constraints import Constraints, Violation, duplicate_key
+from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
+
+ROUNDS = 6  # attempts at a sound title before the item goes without
+NOT_BETTER = "no title is predicted better with confidence"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One title of one item; ``title`` is None where no sound one was found.
+
+    Parameters
+    ----------
+    log_prob
+        In nats under the policy, None where it did not write the title.
+    reward, reward_std
+        Prediction of the reward model, None without a title.
+    kept
+        True where it is the item's current title.
+    reason
+        Why the current title was kept, or why there is none.
+    report
+        The constraint report: what broke a rule ("kind: detail"), of a kept current title or of the refused ones.
+    """
+
+    item: Item
+    title: str | None
+    log_prob: float | None = None
+    finished: bool = True
+    reward: float | None = None
+    reward_std: float | None = None
+    kept: bool = False
+    reason: str | None = None
+    report: tuple[str, ...] = ()
+
+
+@dataclass
+class Shop:
+    """What is remembered from one item to the next: titles in use, and how often each rule stopped one.
+
+    Parameters
+    ----------
+    titles
+        Hashes of the near-duplicate keys of all titles given out; eight bytes a title.
+    stopped
+        Rule -> titles that it stopped, while they were written (``decoding ...``) or after.
+    """
+
+    titles: set[int] = field(default_factory=set)
+    stopped: Counter[str] = field(default_factory=Counter)
+
+    def take(self, title: str) -> bool:
+        """Give out ``title``; False where a near-duplicate was given out before."""
+        key = title_hash(title)
+        if key in self.titles:
+            return False
+        self.titles.add(key)
+        return True
+
+
+@dataclass
+class _Candidates:
+    """Sound titles of one item, and why the others are not."""
+
+    sound: list[GeneratedTitle] = field(default_factory=list)
+    keys: set[int] = field(default_factory=set)
+    refused: dict[str, None] = field(default_factory=dict)
+
+
+def title_hash(title: str) -> int:
+    """64-bit hash of `duplicate_key`."""
+    text = "\0".join(duplicate_key(title)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+
+
+def choose_titles(
+    items: Sequence[Item],
+    policy: TitlePolicy,
+    model: RewardModel,
+    rules: Constraints,
+    config: GenerateConfig,
+    shop: Shop,
+    seed: int,
+) -> list[list[Choice]]:
+    """``config.n`` choices an item, best first; ``shop`` remembers them."""
+    found = _sound_titles(items, policy, rules, config, shop, seed)
+    owners = [item for item, one in zip(items, found, strict=True) for _ in one.sound]
+    written = [title for one in found for title in one.sound]
+    current = [(item, item.current_title) for item in items if config.n == 1 and _has_current(item, config)]
+    texts = [title.text for title in written] + [title for _, title in current if title]
+    predicted = model.predict([*owners, *(item for item, _ in current)], texts)
+    value = predicted.reward * np.exp(-config.risk_aversion * predicted.effect_std)
+    out: list[list[Choice]] = []
+    start, now = 0, len(written)
+    for item, one in zip(items, found, strict=True):
+        rows = np.arange(start, start + len(one.sound))
+        start += len(one.sound)
+        best = [int(row) for row in rows[np.argsort(-value[rows], kind="stable")]]
+        choices = [
+            Choice(
+                item,
+                written[row].text,
+                written[row].log_prob,
+                written[row].finished,
+                float(predicted.reward[row]),
+                float(predicted.reward_std[row]),
+            )
+            for row in best
+        ]
+        refused = tuple(one.refused)
+        if config.n == 1 and _has_current(item, config):
+            if not best or not _better(predicted.effect, predicted.effect_std, best[0], now, config.confidence):
+                choices = [_current(item, predicted.reward[now], predicted.reward_std[now], rules, bool(best), refused)]
+            now += 1
+        out.append(_given_out(choices, item, config.n, shop, refused))
+    return out
+
+
+def _sound_titles(
+    items: Sequence[Item],
+    policy: TitlePolicy,
+    rules: Constraints,
+    config: GenerateConfig,
+    shop: Shop,
+    seed: int,
+) -> list[_Candidates]:
+    """Different titles that break no rule; items that lack some are tried again."""
+    found = [_Candidates() for _ in items]
+    wanted = max(config.n, config.best_of)
+    for attempt in range(ROUNDS):
+        short = [i for i, one in enumerate(found) if len(one.sound) < (wanted if attempt == 0 else config.n)]
+        if not short:
+            break
+        likeliest = attempt == 0  # the likeliest title again would break the same rule again
+        written = policy.generate(
+            [items[i] for i in short],
+            wanted if likeliest else max(2, config.n),
+            temperature=config.temperature if likeliest else config.temperature or 1.0,
+            top_p=config.top_p,
+            beams=max(config.beams, wanted) if likeliest and config.beams > 1 else 1,
+            constraints=rules,
+            seed=seed + 1_000_003 * attempt,
+            batch_size=config.batch_size,
+        )
+        for i, titles in zip(short, written, strict=True):
+            for title in titles:
+                _sort_in(found[i], items[i], title, rules, shop)
+    return found
+
+
+def _sort_in(one: _Candidates, item: Item, title: GeneratedTitle, rules: Constraints, shop: Shop) -> None:
+    shop.stopped.update(f"decoding: {kind}" for kind in title.stopped_by)
+    violations = rules.check(item, title.text)
+    if not title.finished:
+        violations = [*violations, Violation("unfinished", "cut off by the length limit")]
+    key = title_hash(title.text)
+    if key in one.keys:
+        return  # the same title again is no news
+    if not violations and key in shop.titles:
+        violations = [Violation("near_duplicate", "another item has the same words")]
+    if violations:
+        shop.stopped.update({violation.kind for violation in violations})
+        one.refused.update(dict.fromkeys(described(violations)))
+        return
+    one.keys.add(key)
+    one.sound.append(title)
+
+
+def described(violations: Sequence[Violation]) -> list[str]:
+    """``kind: detail`` of each."""
+    return [f"{violation.kind}: {violation.detail}" for violation in violations]
+
+
+def _has_current(item: Item, config: GenerateConfig) -> bool:
+    return config.keep_current and bool(item.current_title)
+
+
+def _better(
+    effect: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    std: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    new: int,
+    old: int,
+    confidence: float,
+) -> bool:
+    """Whether the new title is better with this chance, the two effects taken as independent and normal."""
+    spread = float(np.hypot(std[new], std[old]))
+    return float(effect[new] - effect[old]) > spread * float(norm.ppf(confidence))
+
+
+def _current(
+    item: Item, reward: float, reward_std: float, rules: Constraints, candidates: bool, refused: tuple[str, ...]
+) -> Choice:
+    title = str(item.current_title)
+    report = described(rules.check(item, title))
+    reason = NOT_BETTER if candidates else f"no new title keeps the rules ({'; '.join(refused[:3])})"
+    return Choice(item, title, None, True, float(reward), float(reward_std), True, reason, tuple(report))
+
+
+def _given_out(choices: list[Choice], item: Item, n: int, shop: Shop, refused: tuple[str, ...]) -> list[Choice]:
+    """The first ``n`` choices that no other item of the shop has; what is missing is said to be missing."""
+    given: list[Choice] = []
+    for choice in choices:
+        if len(given) == n:
+            break
+        if shop.take(str(choice.title)) or choice.kept:
+            given.append(choice)
+        else:
+            shop.stopped["near_duplicate"] += 1
+            refused = (*refused, "near_duplicate: another item has the same words")
+    missing = Choice(item, None, reason="no further title keeps the rules", report=refused[:5])
+    return given + [replace(missing)] * (n - len(given))

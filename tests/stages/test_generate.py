@@ -1,0 +1,179 @@
+"""generate: whole catalogues in shards, sound titles only, and the current title where none is better."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+
+from reward.items import Item
+from rlopt.config import GenerateConfig
+from rlopt.policy.title_policy import GeneratedTitle
+from rlopt.run import DATA, Run
+from rlopt.stages import generate as stage
+from rlopt.stages.generate import GenerateResult, generate
+from rlopt.stages.title_choice import NOT_BETTER
+from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
+
+N_ITEMS = 50
+
+
+class Writer(MenuPolicy):
+    """`MenuPolicy` with generate's further arguments; stops with an error at its ``fail_at``-th call."""
+
+    fail_at = -1
+
+    def generate(  # type: ignore[override]
+        self, items: Sequence[Item], n: int = 1, *, temperature: float = 1.0, seed: int = 0, **_: Any
+    ) -> list[list[GeneratedTitle]]:
+        if len(self.calls) == self.fail_at:
+            raise KeyboardInterrupt
+        return super().generate(items, n, temperature=temperature, seed=seed)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    made = make_run(tmp_path / "run", make_arms(60))
+    (made / DATA / "findings.json").write_text('{"dropped_columns": {}}', encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    arms = make_arms(N_ITEMS)
+    rows = {
+        "item_id": [item.item_id for item in arms.items],
+        "colour": [item.fields["colour"][0] for item in arms.items],
+        "kind": [list(item.fields["kind"]) for item in arms.items],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "items.parquet")
+    return tmp_path / "items.parquet"
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def use(policy: Writer) -> None:
+        monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_: policy)
+        monkeypatch.setattr(stage.RewardModel, "load", lambda *_: MenuReward())
+
+    return use
+
+
+ALL_NEW = {"plain": 0.0, "long": 0.0, "new": 1.0, "magic": 0.0}
+MIXED = {"plain": 0.3, "long": 0.3, "new": 0.4, "magic": 0.0}
+
+
+def settings(**values: Any) -> GenerateConfig:
+    return GenerateConfig(**{"shard_items": 7, "keep_current": False, **values})
+
+
+def test_one_row_a_title_in_the_items_order_with_what_it_can_be_traced_to(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any
+) -> None:
+    serve(Writer(MIXED))
+    result = generate(run, catalogue, tmp_path / "out.parquet", settings(n=2))
+    table = pq.read_table(tmp_path / "out.parquet")
+    expected = [item.item_id for item in make_arms(N_ITEMS).items for _ in range(2)]
+    assert table["item_id"].to_pylist() == expected
+    assert (result.titles, result.items, result.without_title) == (2 * N_ITEMS, N_ITEMS, 0)
+    assert len(set(table["title"].to_pylist())) == 2 * N_ITEMS
+    assert all(0 < reward < 1 for reward in table["reward"].to_pylist())
+    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert json.loads(metadata["rlopt.config"])["n"] == 2
+    assert {"rlopt.run", "rlopt.policy_fingerprint", "rlopt.reward_fingerprint", "rlopt.seed"} <= set(metadata)
+    assert len(set(table["item_version"].to_pylist())) == N_ITEMS
+
+
+@pytest.mark.parametrize("fail_at", [0, 1, 4])
+def test_an_interrupted_call_is_continued_and_loses_and_doubles_nothing(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any, fail_at: int
+) -> None:
+    serve(Writer(MIXED))
+    generate(run, catalogue, tmp_path / "whole.parquet", settings())
+    broken = Writer(MIXED)
+    broken.fail_at = fail_at
+    serve(broken)
+    with pytest.raises(KeyboardInterrupt):
+        generate(run, catalogue, tmp_path / "out.parquet", settings())
+    assert not (tmp_path / "out.parquet").exists()
+    serve(Writer(MIXED))
+    generate(run, catalogue, tmp_path / "out.parquet", settings())
+    assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
+    assert not list(tmp_path.glob(".*.parts"))
+
+
+def test_shards_of_other_settings_are_not_used(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    broken = Writer(MIXED)
+    broken.fail_at = 3
+    serve(broken)
+    with pytest.raises(KeyboardInterrupt):
+        generate(run, catalogue, tmp_path / "out.parquet", settings(seed=1))
+    fresh = Writer(ALL_NEW)
+    serve(fresh)
+    generate(run, catalogue, tmp_path / "out.parquet", settings(seed=2))
+    assert sum(fresh.calls) == N_ITEMS
+    assert all(t.startswith("new") for t in pq.read_table(tmp_path / "out.parquet")["title"].to_pylist())
+
+
+def with_titles(catalogue: Path, style: str) -> None:
+    titles = [title_of(item, style) for item in make_arms(N_ITEMS).items]
+    pq.write_table(pq.read_table(catalogue).append_column("title", pa.array(titles)), catalogue)
+
+
+@pytest.mark.parametrize(("current", "kept"), [("plain", False), ("new", True)])
+def test_a_current_title_stays_unless_a_new_one_is_better_with_confidence(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any, current: str, kept: bool
+) -> None:
+    with_titles(catalogue, current)
+    serve(Writer({"plain": 0.0, "long": 1.0, "new": 0.0, "magic": 0.0} if kept else ALL_NEW))
+    result = generate(run, catalogue, tmp_path / "out.parquet", settings(keep_current=True))
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert result.kept_current == (N_ITEMS if kept else 0)
+    for row in rows:
+        assert (row["title"] == row["current_title"]) is kept
+        assert row["reason"] == (NOT_BETTER if kept else None)
+
+
+def test_best_of_takes_the_title_of_the_best_reward(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    serve(Writer(MIXED))
+    generate(run, catalogue, tmp_path / "out.parquet", settings(best_of=24))
+    assert all(title.startswith("new") for title in pq.read_table(tmp_path / "out.parquet")["title"].to_pylist())
+
+
+def test_what_breaks_a_rule_is_not_given_out_and_counted(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    serve(Writer(MIXED))
+    result = generate(run, catalogue, tmp_path / "out.parquet", settings(banned=("long",)))
+    titles = pq.read_table(tmp_path / "out.parquet")["title"].to_pylist()
+    assert not any("long" in title for title in titles)
+    assert result.stopped["banned"] > 0
+    serve(Writer(ALL_NEW))
+    nothing = generate(run, catalogue, tmp_path / "none.parquet", settings(banned=("new",)))
+    table = pq.read_table(tmp_path / "none.parquet")
+    assert (nothing.without_title, table["title"].null_count, len(table)) == (N_ITEMS, N_ITEMS, N_ITEMS)
+    assert all("banned: new" in report for report in table["report"].to_pylist())
+
+
+def test_no_two_items_of_a_shop_get_the_same_words(run: Run, tmp_path: Path, serve: Any) -> None:
+    twins = {"item_id": ["a", "b", "c"], "colour": ["red"] * 3, "kind": [["shirt", "i0001"]] * 3}
+    pq.write_table(pa.table(twins), tmp_path / "items.parquet")
+
+    class Same(Writer):
+        def generate(self, items: Sequence[Item], n: int = 1, **_: Any) -> list[list[GeneratedTitle]]:  # type: ignore[override]
+            return [[GeneratedTitle("new red shirt i0001", -1.0, True, (1,))] * n for _ in items]
+
+    serve(Same(MIXED))
+    result = generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", settings(support=False))
+    assert pq.read_table(tmp_path / "out.parquet")["title"].to_pylist() == ["new red shirt i0001", None, None]
+    assert result.stopped["near_duplicate"] > 0
+
+
+def test_csv_in_and_out(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    table = pq.read_table(catalogue).drop_columns(["kind"])
+    pa_csv.write_csv(table, tmp_path / "items.csv")
+    serve(Writer(ALL_NEW))
+    result: GenerateResult = generate(run, tmp_path / "items.csv", tmp_path / "out.csv", settings(support=False))
+    assert pa_csv.read_csv(tmp_path / "out.csv").num_rows == result.titles == N_ITEMS
