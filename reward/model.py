@@ -53,6 +53,8 @@ class RewardPrediction:
     effect_std
         Standard deviation of ``effect``: what is not known about the *title*. A policy that must not exploit the
         model is held back by this one; the baseline's part of ``reward_std`` is the same for every title of an item.
+    support
+        How far the title is like the logged ones: 1 inside their range, falling outside.
     """
 
     p_click: FloatArray
@@ -61,6 +63,7 @@ class RewardPrediction:
     reward_std: FloatArray
     effect: FloatArray
     effect_std: FloatArray
+    support: FloatArray
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class RewardModel:
         encoder: Encoder | None = None,
         checkpoint_dir: Path | None = None,
         progress: Progress | None = None,
+        watch: Callable[[str, TrainingSet], None] | None = None,
     ) -> "RewardModel":
         """Fit on the arms of train items.
 
@@ -121,6 +125,9 @@ class RewardModel:
             other data, removed at the end.
         progress
             Called with a step's name and the share done.
+        watch
+            Called with each outcome's name and what its members are about to be fitted on: for measurements that
+            would have to prepare the same again.
 
         Raises
         ------
@@ -146,6 +153,8 @@ class RewardModel:
                 continue
             first, second, third = seed_sequence.spawn(3)
             training: TrainingSet = prepare(features, block, rows, seed=first)
+            if watch is not None:
+                watch(name, training)
             members = fit_members(
                 training,
                 n_members,
@@ -187,10 +196,8 @@ class RewardModel:
             self._predict(items[i : i + _CHUNK], titles[i : i + _CHUNK]) for i in range(0, max(len(titles), 1), _CHUNK)
         ]
         joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        p_click, p_conversion, reward, reward_std, effect, effect_std = joined
-        return RewardPrediction(
-            p_click, p_conversion if self.conversion is not None else None, reward, reward_std, effect, effect_std
-        )
+        p_click, p_conversion, *others = joined
+        return RewardPrediction(p_click, p_conversion if self.conversion is not None else None, *others)
 
     def _predict(self, items: Sequence[Item], titles: Sequence[str]) -> tuple[FloatArray, ...]:
         block = self.features.transform(items, titles)
@@ -199,10 +206,10 @@ class RewardModel:
         p = click.probability
         if self.conversion is None:
             reward, reward_std = self.click_weight * p, self.click_weight * p * (1 - p) * click.logit_std
-            return p, np.zeros_like(p), reward, reward_std, click.effect, click.effect_std
+            return p, np.zeros_like(p), reward, reward_std, click.effect, click.effect_std, click.support
         conversion = self.conversion.predict(items, block, threads=threads)
         reward, reward_std = self._value(click, conversion)
-        return p, conversion.probability, reward, reward_std, click.effect, click.effect_std
+        return p, conversion.probability, reward, reward_std, click.effect, click.effect_std, click.support
 
     def _value(self, click: OutcomePrediction, conversion: OutcomePrediction) -> tuple[FloatArray, FloatArray]:
         """Expected value and its standard deviation by the delta method, the two outcomes taken as independent."""
@@ -214,7 +221,7 @@ class RewardModel:
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """How far each title is like the logged ones, in [0, 1]: 1 inside their range, falling outside; shape (n,)."""
-        return np.exp(-self.click.guard.excess(self.block(items, titles).dense))
+        return self.click.guard.support(self.block(items, titles).dense)
 
     def block(self, items: Sequence[Item], titles: Sequence[str]) -> FeatureBlock:
         """Features of n pairs."""

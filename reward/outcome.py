@@ -30,12 +30,15 @@ class OutcomePrediction:
         an item without logs: that of items like it).
     logit_std
         Standard deviation of the log-odds, item baseline included.
+    support
+        How far the title is like the logged ones, in [0, 1].
     """
 
     probability: FloatArray
     effect: FloatArray
     effect_std: FloatArray
     logit_std: FloatArray
+    support: FloatArray
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,11 @@ class Outcome:
 
     def predict(self, items: Sequence[Item], block: FeatureBlock, *, threads: int) -> OutcomePrediction:
         """Prediction for pairs whose features are ``block``."""
-        effect, effect_std, _ = self.raw_effect(block, threads=threads)
+        effect, effect_std, excess = self.raw_effect(block, threads=threads)
         base, base_std, level = self._baseline(items)
         logit = base + effect
         return OutcomePrediction(
-            1.0 / (1.0 + np.exp(-logit)), effect - level, effect_std, np.hypot(base_std, effect_std)
+            1.0 / (1.0 + np.exp(-logit)), effect - level, effect_std, np.hypot(base_std, effect_std), np.exp(-excess)
         )
 
     def _baseline(self, items: Sequence[Item]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -86,6 +86,11 @@ class Support:
         total: FloatArray = self.each(dense).sum(axis=1)
         return total
 
+    def support(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+        """1 inside the logged range, falling outside, shape (n,)."""
+        out: FloatArray = np.exp(-self.excess(dense))
+        return out
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays; `from_state` reads them back."""
         return {"columns": self.columns, "low": self.low, "high": self.high, "scale": self.scale}

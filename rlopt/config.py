@@ -46,6 +46,7 @@ class RewardConfig(StageConfig):
     half_life_days: float | None = Field(
         None, gt=0, description="Evidence this old counts half as much (needs timestamps); none: all counts alike."
     )
+    learning_curve: bool = Field(True, description="Measure what fewer items would have taught.")
     memory_limit: str = Field("1GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
 
 

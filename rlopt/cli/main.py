@@ -24,6 +24,7 @@ _COMMANDS = {
     "ab-analyze": "ab_analyze",
     "generate": "generate",
     "score": "score",
+    "explain": "explain",
     "check-logs": "check_logs",
     "simulate": "simulate",
     "demo": "demo",

@@ -101,23 +101,57 @@ def reward_card(
     figures: Mapping[str, float | int | str | None],
     settings: Mapping[str, Any],
     versions: Mapping[str, str],
+    split: Mapping[str, int] | None = None,
+    conversions: bool = False,
+    warnings: Sequence[str] = (),
+    effects: Mapping[str, str] | None = None,
+    note: str = "",
+    images: Mapping[str, str] | None = None,
 ) -> str:
-    """Card of a reward model; parameters as in `policy_card`."""
+    """Card of a reward model; parameters not listed are those of `policy_card`.
+
+    Parameters
+    ----------
+    n_arms, n_impressions
+        Titles it was fitted on, and how often they were shown.
+    split
+        Side -> items.
+    conversions
+        Whether it predicts conversions too.
+    warnings
+        What the log doctor warns of.
+    effects, note
+        Property of a title -> its effect in words, and whether these may be taken for causes.
+    images
+        Caption -> file beside the card.
+    """
     head = {"library_name": "lightgbm", "tags": ["rlopt", "reward-model", "click-through-rate"]}
+    what = "a click and of a conversion given a click" if conversions else "a click"
+    sides = ", ".join(f"{side} {count:,}" for side, count in (split or {}).items())
+    paragraphs = [
+        f"Predicts the chance of {what} for an item shown with a title: an item baseline "
+        f"plus a title effect learned within items. Fitted on {n_arms:,} titles of {n_items:,} items, "
+        f"{n_impressions:,.0f} impressions."
+        + (f" Items were split before anything was learned ({sides}); no title sits on two sides." if sides else ""),
+        "```python\n"
+        "from rlopt import RewardModel\n"
+        'prediction = RewardModel.load("path/to/this/folder").predict(items, titles)\n'
+        "```",
+    ]
+    if effects:
+        paragraphs += [
+            "## What goes with clicks",
+            f"Change of the click rate with its 95 % interval over the ensemble, other listed properties being equal. "
+            f"{note}",
+            _table(("property", "effect"), effects),
+        ]
+    paragraphs += [f"![{_cell(caption)}]({name})" for caption, name in (images or {}).items()]
     return _card(
         head,
         "Title reward model",
-        [
-            "Predicts the chance of a click (and of a conversion) for an item shown with a title: an item baseline "
-            f"plus a title effect learned within items. Fitted on {n_arms:,} titles of {n_items:,} items, "
-            f"{n_impressions:,.0f} impressions.",
-            "```python\n"
-            "from rlopt import RewardModel\n"
-            'prediction = RewardModel.load("path/to/this/folder").predict(items, titles)\n'
-            "```",
-        ],
+        paragraphs,
         figures,
-        REWARD_LIMITS,
+        (*REWARD_LIMITS, *(_cell(warning) for warning in warnings)),
         settings,
         versions,
     )

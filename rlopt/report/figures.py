@@ -110,6 +110,71 @@ def item_lifts(lifts: FloatArray) -> str:
     return _svg(figure, "item-lifts", "Distribution of expected lifts over items")
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One effect of `effect_bars`: relative change and its interval, which may be missing."""
+
+    label: str
+    change: float
+    low: float | None
+    high: float | None
+
+
+def effect_bars(bars: Sequence[Bar]) -> str:
+    """Readable effects of a reward model with their intervals, the first on top."""
+    figure, axes = _figure(height=0.42 * len(bars) + 0.7)
+    axes.axvline(0, color=INK, linewidth=1.2)
+    for position, bar in enumerate(reversed(bars)):
+        colour = ACCENT if bar.change > 0 else SECOND
+        if bar.low is not None and bar.high is not None:
+            axes.plot([100 * bar.low, 100 * bar.high], [position] * 2, color=colour, linewidth=4, alpha=0.5)
+        axes.plot([100 * bar.change], [position], "o", color=colour, markersize=5)
+        axes.annotate(
+            f"{bar.label}  {bar.change:+.0%}",
+            (0, position + 0.22),
+            xycoords=("axes fraction", "data"),
+            color=INK,
+            fontsize=8,
+            parse_math=False,
+        )
+    axes.set_ylim(-0.6, len(bars) - 0.2)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("change of the click rate, %")
+    return _svg(figure, "effects", "Readable effects on clicks with their intervals")
+
+
+def reliability_curve(predicted: FloatArray, observed: FloatArray) -> str:
+    """Observed against predicted rate; ``observed`` holds value, low, high, shape (n_bins, 3)."""
+    figure, axes = _figure(height=3.0)
+    top = 100 * float(max(predicted.max(), observed.max()))
+    axes.plot([0, top], [0, top], color=MUTED, linewidth=1)
+    _with_intervals(axes, 100 * predicted, 100 * observed)
+    axes.set_xlabel("predicted clicks per 100 impressions")
+    axes.set_ylabel("observed")
+    return _svg(figure, "reliability", "Observed against predicted click rate")
+
+
+def items_curve(items: FloatArray, accuracy: FloatArray, ceiling: float) -> str:
+    """Pair accuracy by the number of train items; ``accuracy`` holds value, low, high, shape (n, 3)."""
+    figure, axes = _figure(height=2.4)
+    axes.axhline(100 * ceiling, color=MUTED, linewidth=1, linestyle="--")
+    axes.plot(items, 100 * accuracy[:, 0], color=ACCENT, linewidth=1)
+    _with_intervals(axes, items, 100 * accuracy)
+    axes.set_xscale("log")
+    axes.set_xticks(items, [f"{n:,.0f}" for n in items])
+    axes.minorticks_off()
+    axes.set_xlabel("items learned from  (dashed: two halves of the clicks)")
+    axes.set_ylabel("pairs in order, %")
+    return _svg(figure, "items", "Pair accuracy by the number of items")
+
+
+def _with_intervals(axes: Axes, x: FloatArray, values: FloatArray) -> None:
+    """Points with their intervals; ``values`` holds value, low, high, shape (n, 3)."""
+    axes.vlines(x, values[:, 1], values[:, 2], color=ACCENT, linewidth=3, alpha=0.5)
+    axes.plot(x, values[:, 0], "o", color=ACCENT, markersize=5)
+
+
 def running_mean(values: FloatArray, window: int = 0) -> FloatArray:
     """Mean of the last ``window`` values (0: a twentieth of all), of fewer at the start; shape as ``values``."""
     window = window or max(1, len(values) // 20)

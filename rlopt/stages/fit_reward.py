@@ -13,6 +13,7 @@ from reward.doctor import examine
 from reward.encoder import Encoder
 from reward.errors import LogError
 from reward.judge import Judge
+from reward.learning_curve import LearningCurve
 from reward.logs import read_logs
 from reward.model import RewardModel
 from reward.persistence import POLICY_ENCODER
@@ -25,11 +26,11 @@ from rlopt.config import RewardConfig
 from rlopt.errors import RunError
 from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note, track
-from rlopt.report.cards import reward_card
-from rlopt.run import DATA, Run, package_versions
+from rlopt.run import DATA, Run
 from rlopt.stages.columns import column_mapping
 from rlopt.stages.encoder import keep_policy, reads_with_policy, run_encoder
-from rlopt.stages.reward_evidence import card_figures, evidence_lines, measure
+from rlopt.stages.reward_card import write_card
+from rlopt.stages.reward_evidence import evidence_lines, measure
 from rlopt.stages.reward_history import (
     HISTORY,
     PENDING,
@@ -113,9 +114,10 @@ def fit_reward(
         )
         keep(arms, report, checkpoints)
         effective = effective_arms([arms], config.half_life_days)
-        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints)
+        curve = LearningCurve(config.seed) if config.learning_curve else None
+        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints, curve)
         judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
-        evidence = measure(model, arms, splits, config.seed)
+        evidence = measure(model, arms, splits, config.seed, curve)
         history = (entry("fit", logs, list(files.values()), arms),)
         fitted = Fitted(arms, splits, model, judge, report, evidence, (arms,), history)
         save(run, fitted, settings, kept, market_beside(logs))
@@ -280,7 +282,9 @@ def keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
         atomic_write(checkpoints / FINDINGS, to_json(report))
 
 
-def fit_model(arms: Arms, config: RewardConfig, encoder: Encoder | None, checkpoints: Path) -> RewardModel:
+def fit_model(
+    arms: Arms, config: RewardConfig, encoder: Encoder | None, checkpoints: Path, curve: LearningCurve | None = None
+) -> RewardModel:
     """The reward model of train arms; an interrupted stage finds the members it has."""
     outcomes = 2 if arms.conversions is not None and arms.conversions.any() else 1
     with track("reward model", outcomes * config.members) as bar, disk_errors(checkpoints):
@@ -298,6 +302,7 @@ def fit_model(arms: Arms, config: RewardConfig, encoder: Encoder | None, checkpo
             encoder=encoder,
             checkpoint_dir=checkpoints / "members",
             progress=show,
+            watch=curve.watch if curve is not None else None,
         )
 
 
@@ -324,7 +329,15 @@ def save(
         fitted.model.save(folders["reward"])
         (folders["reward"] / EVIDENCE).write_text(to_json(fitted.evidence, indent=2), encoding="utf-8")
         (folders["reward"] / HISTORY).write_text(history_text(fitted.history), encoding="utf-8")
-        (folders["reward"] / "README.md").write_text(_card(fitted, settings), encoding="utf-8")
+        write_card(
+            folders["reward"],
+            fitted.model,
+            fitted.arms,
+            fitted.splits,
+            fitted.evidence,
+            settings,
+            [finding["message"] for finding in fitted.report["findings"] if finding["severity"] == "warning"],
+        )
         if fitted.judge is not None:
             fitted.judge.save(folders["judge"])
     if market is None:
@@ -339,15 +352,3 @@ def market_beside(logs: str | Path) -> bytes | None:
     stem = path.with_suffix("") if path.suffix == ".parquet" else path
     market = stem.with_name(f"{stem.name}.{MARKET}")
     return market.read_bytes() if market.is_file() else None
-
-
-def _card(fitted: Fitted, settings: Mapping[str, Any]) -> str:
-    train = fitted.arms.of_items(fitted.splits.train)
-    return reward_card(
-        n_items=len(train.items),
-        n_arms=len(train),
-        n_impressions=float(train.impressions.sum()),
-        figures=card_figures(fitted.evidence),
-        settings=settings,
-        versions=package_versions(),
-    )

@@ -1,30 +1,84 @@
 """How good the reward is on items it has not seen: what ``fit-reward`` prints, saves and puts on the model card."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reward.arms import Arms
+from reward.contributions import contributions, gain_shares, sizes
+from reward.diagnosis import sample_ratio
+from reward.effects import readable_effects
 from reward.evidence import evidence
+from reward.learning_curve import LearningCurve
 from reward.metrics import Interval
 from reward.model import RewardModel
 from reward.splits import Splits
+from rlopt.threads import available
 
 Evidence = dict[str, Any]
 
+_SHAP_TITLES = 1500  # titles whose contributions are averaged
+_PRINTED = 8  # effects on the screen; the card has all
+RANDOMISED = "Titles were logged with propensities that the traffic agrees with, so these differences are causes."
+ASSOCIATIONS = (
+    "These are associations: titles were not shown at random (no logged propensities, or traffic that disagrees with "
+    "them), so what goes with more clicks need not earn them."
+)
 
-def measure(model: RewardModel, arms: Arms, splits: Splits, seed: int) -> Evidence:
-    """`reward.evidence.evidence` on the judge's and the test items, as JSON data; empty where it can say nothing.
+
+def measure(model: RewardModel, arms: Arms, splits: Splits, seed: int, curve: LearningCurve | None = None) -> Evidence:
+    """The evidence on the judge's and the test items, as JSON data; empty where it can say nothing.
 
     Nothing is chosen by these figures, so that offline-eval may still be asked about the same items.
+
+    Parameters
+    ----------
+    model
+        The reward, fitted on the train items.
+    arms, splits
+        The logs.
+    seed
+        Of the bootstraps.
+    curve
+        The learning curve that watched the fit.
     """
-    found = evidence(model, arms.of_items({*splits.judge, *splits.test}), seed)
-    return {} if found is None else found.to_dict()
+    held_out = arms.of_items({*splits.judge, *splits.test})
+    found = evidence(model, held_out, seed)
+    if found is None:
+        return {}
+    effects = readable_effects(model.click, held_out, found.base_rate, threads=available())
+    some = held_out.take(np.argsort(held_out.item_index, kind="stable")[:_SHAP_TITLES])
+    block = model.block(some.arm_items, [str(title) for title in some.title])
+    parts = contributions(model.click, block, threads=available())
+    shap, gain = sizes(parts, some.item_index), gain_shares(model.click)
+    return {
+        **found.to_dict(),
+        "randomised": bool(arms.propensity_logged and not sample_ratio(arms).mismatched),
+        "effects": [asdict(effect) for effect in effects.effects],
+        "effects_explained": effects.explained,
+        "topics": {
+            topic: {"contribution_std": shap.get(topic, 0.0), "gain_share": gain.get(topic, 0.0)}
+            for topic in sorted({*shap, *gain}, key=lambda topic: -shap.get(topic, 0.0))
+        },
+        "learning_curve": [asdict(point) for point in curve.points(model, held_out)] if curve is not None else [],
+    }
+
+
+def read_evidence(path: Path) -> Evidence:
+    """The evidence a fit saved; empty where there is none."""
+    found: Evidence = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 def evidence_lines(figures: Evidence) -> list[str]:
     """The evidence in words, for a person."""
     if not figures:
         return ["No item was held out, so nothing is known of how good this reward is (--judge-share, --test-share)."]
-    lift, every = (Interval(**figures[name]) for name in ("picked_lift", "pair_accuracy"))
+    lift, every, hit = (Interval(**figures[name]) for name in ("picked_lift", "pair_accuracy", "hit_rate"))
     lines = [
         f"On {figures['items']:,} items it has not seen:",
         f"  of two titles of an item it finds the better one in {every.value:.1%} of {figures['pairs']:,} pairs "
@@ -39,18 +93,41 @@ def evidence_lines(figures: Evidence) -> list[str]:
     lines += [
         f"  CTR of the title it would pick: {lift.value:+.1%} over the average title "
         f"[{lift.low:+.1%}, {lift.high:+.1%}]",
-        f"  calibration error of P(click): {figures['calibration_error']:.2%} (absolute)",
+        f"  its pick is the item's best title in {hit.value:.1%} [{hit.low:.1%}, {hit.high:.1%}]; "
+        f"a blind pick in {figures['hit_chance']:.1%}",
+        f"  calibration error of P(click): {figures['calibration_error']:.2%} (absolute, at {figures['base_rate']:.2%}"
+        f" on average){_entropy(figures)}",
     ]
-    return lines
+    if figures["interval_coverage"] is not None:
+        lines.append(f"  its 90 % intervals hold the clicks of {figures['interval_coverage']:.1%} of the titles")
+    if figures["learning_curve"]:
+        steps = ", ".join(f"{p['items']:,}: {p['pair_accuracy']['value']:.1%}" for p in figures["learning_curve"])
+        lines.append(f"  pairs by the items learned from (linear part): {steps}")
+    return lines + _effect_lines(figures)
 
 
-def card_figures(figures: Evidence) -> dict[str, str | float | int | None]:
-    """The evidence as rows of the model card."""
-    out: dict[str, str | float | int | None] = {}
-    for name, value in figures.items():
-        label = name.replace("_", " ")
-        if isinstance(value, dict):
-            out[label] = f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-        else:
-            out[label] = value
-    return out
+def _entropy(figures: Evidence) -> str:
+    entropy = figures["normalised_entropy"]
+    return "" if entropy is None else f"; normalised entropy {entropy:.3f}"
+
+
+def _effect_lines(figures: Evidence) -> list[str]:
+    effects = figures["effects"][:_PRINTED]
+    if not effects:
+        return []
+    width = max(len(effect["property"]) for effect in effects)
+    rows = [f"  {effect['property']:<{width}}  {change_text(effect)}" for effect in effects]
+    return ["What goes with clicks, other things being equal:", *rows, f"  {effects_note(figures)}"]
+
+
+def change_text(effect: Mapping[str, Any]) -> str:
+    """``+6 % [+3, +9]``."""
+    interval = "" if effect["low"] is None else f" [{100 * effect['low']:+.0f}, {100 * effect['high']:+.0f}]"
+    return f"{100 * effect['change']:+.0f} %{interval}"
+
+
+def effects_note(figures: Evidence) -> str:
+    """Whether the effects may be taken for causes."""
+    if not figures:
+        return ""
+    return RANDOMISED if figures["randomised"] else ASSOCIATIONS

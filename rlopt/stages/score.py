@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from reward.explain import SUPPORTED
 from reward.items import Item
 from reward.logs import read_titles
 from reward.model import RewardModel
@@ -21,7 +22,7 @@ from rlopt.run import ENCODINGS, Run
 from rlopt.stages.columns import ignored_columns, mapping_for
 
 CHUNK = 20_000
-COLUMNS = ("p_click", "p_conversion", "reward", "reward_std")
+COLUMNS = ("p_click", "p_conversion", "reward", "reward_std", "support")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ScoreResult:
     items: int
     mean_reward: float
     mean_reward_std: float
+    out_of_distribution: int
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -40,9 +42,10 @@ class ScoreResult:
 
 
 def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:
-    """Add ``p_click``, ``p_conversion``, ``reward`` and ``reward_std`` to a file of titles.
+    """Add ``p_click``, ``p_conversion``, ``reward``, ``reward_std`` and ``support`` to a file of titles.
 
-    ``p_conversion`` is empty where the logs held no conversions.
+    ``p_conversion`` is empty where the logs held no conversions. ``support`` is 1 where a title is like the logged
+    ones and falls outside of them; below 0.5 it is unlike anything logged (`reward.explain.SUPPORTED`).
 
     Parameters
     ----------
@@ -85,6 +88,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
         items=len({item.item_id for item in items}),
         mean_reward=float(values["reward"].mean()) if titles else 0.0,
         mean_reward_std=float(values["reward_std"].mean()) if titles else 0.0,
+        out_of_distribution=int(np.sum(values["support"] < SUPPORTED)),
     )
 
 

@@ -30,7 +30,7 @@ class Scripted:
 
     def predict(self, items: object, titles: object) -> RewardPrediction:
         zero = np.zeros_like(self.effect)
-        return RewardPrediction(zero, None, zero, zero, self.effect, zero)
+        return RewardPrediction(zero, None, zero, zero, self.effect, zero, zero)
 
 
 def shop(seed: int, n_items: int = 150) -> tuple[module.Arms, np.ndarray]:
