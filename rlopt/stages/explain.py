@@ -12,7 +12,7 @@ from reward.explain import SUPPORTED, Explanation, Logged, Outside, Part, explai
 from reward.items import Item
 from reward.model import RewardModel
 from rlopt.errors import RunError
-from rlopt.run import Run
+from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fit_reward import EVIDENCE
 from rlopt.stages.reward_evidence import effects_note, read_evidence
 
@@ -79,7 +79,8 @@ def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
     run.require("fit-reward")
     arms = run.arms()
     item, logged = _item_of(arms, item_id)
-    found = explain(RewardModel.load(run / "reward"), item, title, logged)
+    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
+    found = explain(model, item, title, logged)
     return ExplainResult(found, effects_note(read_evidence(run / "reward" / EVIDENCE)))
 
 

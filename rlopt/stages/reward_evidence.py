@@ -23,7 +23,10 @@ Evidence = dict[str, Any]
 
 _SHAP_TITLES = 1500  # titles whose contributions are averaged
 _PRINTED = 8  # effects on the screen; the card has all
-RANDOMISED = "Titles were logged with propensities that the traffic agrees with, so these differences are causes."
+RANDOMISED = (
+    "Titles were shown by logged propensities that the traffic agrees with, so differences between titles are causes; "
+    "which of their properties is the cause is inferred from titles that differ in it."
+)
 ASSOCIATIONS = (
     "These are associations: titles were not shown at random (no logged propensities, or traffic that disagrees with "
     "them), so what goes with more clicks need not earn them."

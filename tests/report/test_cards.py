@@ -57,3 +57,26 @@ def test_reward_card() -> None:
     assert "400 titles of 100 items, 1,000,000 impressions" in card
     assert "| pair accuracy | 0.612 |" in card
     assert front_matter(card)["library_name"] == "lightgbm"
+
+
+def test_reward_card_tells_splits_effects_warnings_and_shows_figures() -> None:
+    card = reward_card(
+        n_items=3,
+        n_arms=9,
+        n_impressions=100,
+        figures={},
+        settings={},
+        versions={},
+        split={"train": 3, "judge": 1, "test": 1},
+        conversions=True,
+        warnings=["Propensities | were <b>estimated</b>"],
+        effects={"names the 颜色": "+6 % [+3, +9]"},
+        note="These are associations.",
+        images={"Effects": "effects.svg"},
+    )
+    assert "train 3, judge 1, test 1" in card
+    assert "conversion given a click" in card
+    assert "| names the 颜色 | +6 % [+3, +9] |" in card
+    assert "These are associations." in card
+    assert "![Effects](effects.svg)" in card
+    assert "<b>" not in card
