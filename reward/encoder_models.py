@@ -129,8 +129,8 @@ def load_network(name: str, folder: Path | None = None) -> Network:
         source, extra = str(file.parent), {"gguf_file": file.name}
     elif folder is not None and not (folder / "config.json").is_file():
         raise ModelError(
-            f"the encoder {name!r} is the run's own language model, and there is none at {folder}. Train it first "
-            "(rlopt sft), or take another encoder, such as minilm."
+            f"the encoder {name!r} is the run's own language model: none at {folder}. Train one (rlopt sft) "
+            "and run rlopt fit-reward again, or take another encoder, such as minilm."
         )
     try:
         with _quietly():

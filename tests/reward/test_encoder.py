@@ -15,9 +15,9 @@ from reward.errors import ModelError
 from reward.judge import Judge
 from reward.meaning import Meaning
 from reward.model import RewardModel
+from tests.tiny_encoders import save_language_model, save_sentence_encoder
 
 from .shop import make_shop
-from .tiny_encoders import save_language_model, save_sentence_encoder
 
 HOSTILE = [
     "",
@@ -155,7 +155,7 @@ def test_refusals_are_one_clear_line(tmp_path: Path, sentences: Path, monkeypatc
             open_encoder(spec)
     with pytest.raises(ModelError, match="no encoder can be loaded from"):
         open_encoder(str(tmp_path / "nothing"))
-    with pytest.raises(ModelError, match="Train it first"):
+    with pytest.raises(ModelError, match="Train one"):
         open_encoder("policy", policy=tmp_path / "sft")
     with pytest.raises(ModelError, match="not the one this model was fitted with"):
         open_encoder(str(sentences), fingerprint="another")
