@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 MAX_ROUNDS = 250
 PATIENCE = 25
+MIN_TITLES = 10  # in a leaf
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class TreeSettings:
             "learning_rate": self.learning_rate,
             "lambda_l2": self.l2,
             "min_sum_hessian_in_leaf": self.min_information,
-            "min_data_in_leaf": 10,
+            "min_data_in_leaf": MIN_TITLES,
             "feature_fraction": self.columns,
             "max_cat_to_onehot": 8,
             "cat_smooth": 20.0,
@@ -97,6 +98,8 @@ def fit_trees(
     noise
         Overdispersion and title variance, which limit the weight of an arm with many clicks.
     """
+    if not _can_split(data):
+        return _no_trees(data.num_feature())
     weight = item_weight[rows.item]
     held_out = weight == 0
 
@@ -134,6 +137,21 @@ def dataset(table: npt.NDArray[np.float32], names: Sequence[str], categorical: S
         label=np.zeros(len(table)),
         feature_name=plain,
         categorical_feature=[plain[i] for i in categorical],
-        params={"data_random_seed": seed, "verbosity": -1, "max_bin": 127},
+        params={"data_random_seed": seed, "verbosity": -1, "max_bin": 127, "min_data_in_leaf": MIN_TITLES},
         free_raw_data=False,
     )
+
+
+def _can_split(data: lgb.Dataset) -> bool:
+    """Whether any feature can be split at all; LightGBM stops with an error where none can (a handful of titles)."""
+    data.construct()
+    return any(data.feature_num_bin(j) > 1 for j in range(data.num_feature()))
+
+
+def _no_trees(n_features: int) -> lgb.Booster:
+    """A booster that predicts 0 for every row."""
+    rows = np.random.default_rng(0).standard_normal((4 * MIN_TITLES, n_features))
+    data = lgb.Dataset(rows, label=np.zeros(len(rows)), feature_name=[f"f{i}" for i in range(n_features)])
+    booster = lgb.train({"objective": "regression", "num_threads": 1, "verbosity": -1}, data, num_boost_round=1)
+    booster.best_iteration = 1
+    return booster

@@ -73,7 +73,9 @@ def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> It
         i, j = np.triu_indices(len(arms), 1)
         difference = rate[i] - rate[j]
         pooled = (clicks[i] + clicks[j]) / np.maximum(trials[i] + trials[j], 1e-12)
-        spread = np.sqrt(pooled * (1 - pooled) * (1 / np.maximum(trials[i], 1e-12) + 1 / np.maximum(trials[j], 1e-12)))
+        spread = np.sqrt(
+            np.maximum(pooled * (1 - pooled), 0) * (1 / np.maximum(trials[i], 1e-12) + 1 / np.maximum(trials[j], 1e-12))
+        )
         z = np.abs(difference) / np.maximum(spread * np.sqrt(overdispersion), 1e-300)
         counted = difference != 0
         right = np.where(score[i] == score[j], 0.5, np.sign(score[i] - score[j]) == np.sign(difference))
