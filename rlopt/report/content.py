@@ -16,12 +16,6 @@ from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Verdict
 
 SCHEMA_VERSION = 1
-POLICY_NAMES = {
-    "ppo": "PPO policy",
-    "sft": "SFT policy",
-    "best_of": "Best of n from SFT",
-    "logged": "Logged titles",
-}
 
 
 @dataclass(frozen=True)
@@ -87,6 +81,8 @@ class Example:
         Prediction of the reward model for ``title``.
     unsupported
         Words of ``title`` its item does not support.
+    violations
+        Other rules it breaks.
     """
 
     kind: str
@@ -102,6 +98,7 @@ class Example:
     reward: float
     reward_std: float
     unsupported: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

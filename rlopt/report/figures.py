@@ -49,7 +49,7 @@ class Row:
     strong: bool = False
 
 
-def lift_intervals(rows: Sequence[Row], min_lift: float) -> str:
+def lift_intervals(rows: Sequence[Row], min_lift: float, axis: str, description: str) -> str:
     """Lifts with their intervals, one line each, against the line of ``min_lift``."""
     figure, axes = _figure(height=0.55 * len(rows) + 0.95)
     axes.axvline(100 * min_lift, color=INK, linewidth=1.2)
@@ -70,44 +70,44 @@ def lift_intervals(rows: Sequence[Row], min_lift: float) -> str:
     axes.set_ylim(-0.6, len(rows) - 0.25)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(
-        "lift in %" + ("  (diamond: the simulator's truth)" if any(r.truth is not None for r in rows) else "")
-    )
-    return _svg(figure, "lifts", "Lift of each policy with its interval")
+    axes.set_xlabel(axis)
+    return _svg(figure, "lifts", description)
 
 
-def learning_curve(steps: FloatArray, values: FloatArray, label: str, *, second: bool = False) -> str:
+def learning_curve(
+    steps: FloatArray, values: FloatArray, axis: str, label: str, *, name: str, second: bool = False
+) -> str:
     """One quantity over PPO's steps: every step faintly, its running mean on top."""
     figure, axes = _figure(height=2.2)
     colour = SECOND if second else ACCENT
     axes.plot(thinned(steps), thinned(values), color=colour, alpha=0.3, linewidth=0.8)
     axes.plot(thinned(steps), thinned(running_mean(values)), color=colour, linewidth=1.8)
-    axes.set_xlabel("PPO step")
+    axes.set_xlabel(axis)
     axes.set_ylabel(label)
-    return _svg(figure, label, f"{label} over PPO's steps")
+    return _svg(figure, name, label)
 
 
-def reward_against_kl(kl: FloatArray, reward: FloatArray, label: str = "reward") -> str:
+def reward_against_kl(kl: FloatArray, reward: FloatArray, axis: str, label: str, description: str) -> str:
     """Path of the training: what was gained for how far the policy moved from SFT."""
     figure, axes = _figure(height=2.4)
     x, y = thinned(running_mean(kl)), thinned(running_mean(reward))
     axes.plot(x, y, color=MUTED, linewidth=0.8)
     axes.scatter(x, y, c=np.arange(len(x)), cmap="viridis_r", s=9, zorder=3)
-    axes.set_xlabel("KL to SFT, nats a title (darker: later)")
+    axes.set_xlabel(axis)
     axes.set_ylabel(label)
-    return _svg(figure, "reward-kl", "Reward against KL during PPO")
+    return _svg(figure, "reward-kl", description)
 
 
-def item_lifts(lifts: FloatArray) -> str:
+def item_lifts(lifts: FloatArray, axis: str, label: str, description: str) -> str:
     """Histogram of the items' expected lifts: whether the gain is everywhere or somewhere."""
     figure, axes = _figure(height=2.2)
     percent = 100 * lifts
     low, high = np.quantile(percent, [0.005, 0.995])
     axes.hist(np.clip(percent, low, high), bins=40, color=ACCENT)
     axes.axvline(0, color=INK, linewidth=1.2)
-    axes.set_xlabel("expected lift of an item over its logged titles, %")
-    axes.set_ylabel("items")
-    return _svg(figure, "item-lifts", "Distribution of expected lifts over items")
+    axes.set_xlabel(axis)
+    axes.set_ylabel(label)
+    return _svg(figure, "item-lifts", description)
 
 
 @dataclass(frozen=True)

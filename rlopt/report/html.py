@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -12,17 +13,17 @@ from markupsafe import Markup
 from reward.text import clean
 
 from . import figures
-from .content import POLICY_NAMES, EvaluationReport
+from .content import EvaluationReport
+from .language import Words, words_of
 
 LONGEST_SHOWN = 280
-_STATUS_WORDS = {"ok": "speaks for it", "hold": "against", "doubt": "in doubt", "note": "for the record"}
 _LIFT_METRICS = ("objective/predicted_lift",)
 _REWARD_METRICS = ("objective/scores", "reward")
 _KL_METRICS = ("objective/kl", "kl")
 
 
 def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> str:
-    """The report as an HTML page.
+    """The report as an HTML page in the language of its settings.
 
     Parameters
     ----------
@@ -32,19 +33,34 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
         Rows of ``metrics/ppo.jsonl``; without any the learning curves are left out.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "share": share, "shown": shown}
+    environment.filters |= {"percent": percent, "share": share, "count": count}
+    words = words_of(report.config.get("lang", "en"))
+    environment.filters["shown"] = partial(shown, words=words)
     main_name = "sft" if report.config.get("baseline") == "sft" else "logged"
+    main = report.lifts[main_name]
+    truths = [
+        words("truth_part", lift=percent(value), baseline=words(f"baselines.{name}"))
+        for name, value in (report.true_lifts or {}).items()
+    ]
     page = environment.from_string(_resource("report.html.jinja")).render(
         report=report,
-        main=report.lifts[main_name],
-        main_name="the SFT policy" if main_name == "sft" else "the logged titles",
-        names=POLICY_NAMES,
-        status_words=_STATUS_WORDS,
+        t=words,
+        main=main,
+        main_name=main_name,
+        confidence=f"{main.confidence:.0%}",
+        truths=words("list_comma").join(truths),
         css=Markup(_resource("report.css")),  # noqa: S704  our own file
         figures={
-            "lifts": _safe(_lift_figure(report)),
-            "item_lifts": _safe(figures.item_lifts(report.lifts["logged"].item_lift)),
-            "learning": [(_safe(svg), caption) for svg, caption in _learning(metrics)],
+            "lifts": _safe(_lift_figure(report, words)),
+            "item_lifts": _safe(
+                figures.item_lifts(
+                    report.lifts["logged"].item_lift,
+                    words("figures.item_axis"),
+                    words("items"),
+                    words("figures.item_figure"),
+                )
+            ),
+            "learning": [(_safe(svg), caption) for svg, caption in _learning(metrics, words)],
         },
     )
     return page + "\n"
@@ -60,10 +76,15 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def shown(text: str, longest: int = LONGEST_SHOWN) -> str:
+def count(value: float) -> str:
+    """``12,345``."""
+    return f"{value:,.0f}"
+
+
+def shown(text: str, longest: int = LONGEST_SHOWN, *, words: Words | None = None) -> str:
     """A title fit to be read: no control characters (they could reorder the line), cut where it has no end."""
     text = clean(text)
-    return text if len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
+    return text if len(text) <= longest else text[:longest] + (words or words_of("en"))("cut", count=count(len(text)))
 
 
 def schema() -> dict[str, Any]:
@@ -80,44 +101,44 @@ def _safe(svg: str) -> Markup:
     return Markup(svg)  # noqa: S704  drawn by us; matplotlib escapes the texts in it
 
 
-def _lift_figure(report: EvaluationReport) -> str:
+def _lift_figure(report: EvaluationReport, words: Words) -> str:
     truth = report.true_lifts or {}
+
+    def label(policy: str, baseline: str) -> str:
+        names = words(f"policies.{policy}"), words(f"baselines.{baseline}")
+        return words("figures.over", policy=names[0], baseline=names[1])
+
     rows = [
-        figures.Row(
-            "PPO over logged titles" if name == "logged" else "PPO over SFT",
-            lift.value,
-            lift.low,
-            lift.high,
-            truth.get(name),
-            strong=True,
-        )
+        figures.Row(label("ppo", name), lift.value, lift.low, lift.high, truth.get(name), strong=True)
         for name, lift in report.lifts.items()
     ]
     for row in report.policies:
         if row.policy != "ppo":
             lift = row.lift_over_logged
-            label = "SFT over logged titles" if row.policy == "sft" else "Best-of-n from SFT over logged titles"
-            rows.append(figures.Row(label, lift.value, lift.low, lift.high))
-    return figures.lift_intervals(rows, float(report.config.get("min_lift", 0.0)))
+            rows.append(figures.Row(label(row.policy, "logged"), lift.value, lift.low, lift.high))
+    axis = words("figures.lift_axis") + (words("figures.truth_mark") if truth else "")
+    return figures.lift_intervals(rows, float(report.config.get("min_lift", 0.0)), axis, words("figures.lifts"))
 
 
-def _learning(metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _learning(metrics: Sequence[Mapping[str, Any]], words: Words) -> list[tuple[str, str]]:
     """Figures of the training, with captions."""
-    gain, label = _series(metrics, _LIFT_METRICS), "predicted lift"
+    step = words("figures.step")
+    gain, label = _series(metrics, _LIFT_METRICS), words("figures.predicted_lift")
     if not len(gain):
-        gain, label = _series(metrics, _REWARD_METRICS), "reward"
-    kl = _series(metrics, _KL_METRICS)
+        gain, label = _series(metrics, _REWARD_METRICS), words("figures.reward")
+    kl, kl_label = _series(metrics, _KL_METRICS), words("figures.kl")
     out = []
     if len(gain) > 1:
-        caption = "What the reward model promised, step by step."
-        out.append((figures.learning_curve(gain[:, 0], gain[:, 1], label), caption))
+        svg = figures.learning_curve(gain[:, 0], gain[:, 1], step, label, name="gain")
+        out.append((svg, words("learning_gain")))
     if len(kl) > 1:
-        svg = figures.learning_curve(kl[:, 0], kl[:, 1], "KL, nats a title", second=True)
-        out.append((svg, "Distance from the SFT policy."))
+        svg = figures.learning_curve(kl[:, 0], kl[:, 1], step, kl_label, name="kl", second=True)
+        out.append((svg, words("learning_kl")))
     both, in_kl, in_gain = np.intersect1d(kl[:, 0], gain[:, 0], return_indices=True)
     if len(both) > 1:
-        svg = figures.reward_against_kl(kl[in_kl, 1], gain[in_gain, 1], label)
-        out.append((svg, "What was gained for the distance; where it is flat, distance bought nothing."))
+        axes = words("figures.kl_axis"), label
+        svg = figures.reward_against_kl(kl[in_kl, 1], gain[in_gain, 1], *axes, words("figures.reward_kl"))
+        out.append((svg, words("learning_both")))
     return out
 
 

@@ -72,6 +72,7 @@ def examples(items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) ->
             reward=float(judged["ppo"].reward[row]),
             reward_std=float(judged["ppo"].reward_std[row]),
             unsupported=unsupported[row] if unsupported else (),
+            violations=tuple(kind for kind in judged["ppo"].violations[row] if kind != "unsupported"),
         )
 
     return tuple(example(kind, i) for kind, i in gains + losses)

@@ -3,12 +3,23 @@
 import numpy as np
 
 from rlopt.config import EvalConfig
-from rlopt.ope.diagnostics import KlEstimate, Overlap
+from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
 from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
+from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.segments import Segment
+from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Evidence, decide
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
+
+HISTORY = {
+    "metric": "clicks",
+    "last_date": "2026-03-14",
+    "prediction": {"lift": 0.2, "low": 0.1, "high": 0.3},
+    "outcome": {"lift": 0.15, "low": 0.05, "high": 0.26, "decision": "better"},
+    "agrees": True,
+}
 
 
 def lift(value: float, low: float, high: float) -> LiftEstimate:
@@ -32,7 +43,9 @@ def figures(policy: str, value: float) -> PolicyFigures:
     )
 
 
-def sample_report(title: str = "Red cotton dress", *, simulated: bool = True, overlap: bool = True) -> EvaluationReport:
+def sample_report(
+    title: str = "Red cotton dress", *, simulated: bool = True, overlap: bool = True, lang: str = "en"
+) -> EvaluationReport:
     found = Overlap(0.2, 5e3, 80.0, 4.0, 1e5, overlap, "overlap: 20.0% of what the policy writes was shown in the logs")
     rounds = LoggedRounds(reward=[0.1, 0.2, 0.0], weight=[1.0, 2.0, 0.5], cluster=["a", "b", "c"])
     lifts = {"logged": lift(0.25, 0.15, 0.35), "sft": lift(0.18, 0.09, 0.28)}
@@ -46,10 +59,31 @@ def sample_report(title: str = "Red cotton dress", *, simulated: bool = True, ov
         kl=KlEstimate(2.41, 0.05, 2.38, 30.0),
         faithfulness=0.99,
         sft_faithfulness=0.99,
+        text_shift=TextShift(1.2, 0.1, 0.87) if simulated else None,
+        guardrails=Guardrails(lift(0.1, 0.02, 0.2), lift(0.08, -0.02, 0.2), {"repeated": 0.01}, 0.01)
+        if simulated
+        else Guardrails(),
+    )
+    segments = tuple(
+        Segment("brand", value, 40, center, center - 0.1, center + 0.1, 0.01, 0.02)
+        for value, center in (("Acme", -0.2), (title, 0.05), ("红", 0.3))
     )
     examples = tuple(
         Example(
-            kind, "item-7", "brand Acme · 颜色 红", title, title, title, title, 0.5, 0.4, 0.1, 0.04, 0.003, (title,)
+            kind,
+            "item-7",
+            "brand Acme · 颜色 红",
+            title,
+            title,
+            title,
+            title,
+            0.5,
+            0.4,
+            0.1,
+            0.04,
+            0.003,
+            (title,),
+            ("repeated",),
         )
         for kind in ("gain", "loss")
     )
@@ -71,7 +105,12 @@ def sample_report(title: str = "Red cotton dress", *, simulated: bool = True, ov
         n_test_items=250,
         examples=examples,
         true_lifts={"logged": 0.22, "sft": 0.17} if simulated else None,
-        config=EvalConfig().model_dump(mode="json"),
+        propensity_calibration=PropensityCalibration(0.98, 0.02, 0.004),
+        text_shift=evidence.text_shift,
+        guardrails=evidence.guardrails,
+        segments=segments if simulated else (),
+        history=(HISTORY,) if simulated else (),
+        config=EvalConfig(lang=lang).model_dump(mode="json"),
         fingerprints={"fit-reward": "0123abcd", title: "ffff"},
         versions={"rlopt": "0.1.0", "python": "3.11"},
         seconds={"fit-reward": 12.3},

@@ -2,15 +2,20 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from rlopt.config import EvalConfig
 from rlopt.files import to_json
+from rlopt.ope.verdict import Evidence, decide
 from rlopt.report.html import render, schema, shown
-from tests.report.sample import METRICS, sample_report
+from rlopt.report.language import words_of
+from tests.report.sample import METRICS, lift, sample_report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -112,7 +117,7 @@ def test_figures_are_whole_svg_with_real_text() -> None:
         here = {e.attrib["id"] for e in root.iter() if "id" in e.attrib}
         assert not here.intersection(ids)  # one page: an id must point into its own figure
         ids += here
-    assert "PPO over logged titles" in figures[0]
+    assert "PPO policy over the logged titles" in figures[0]
 
 
 def test_without_training_overlap_or_truth_those_parts_are_left_out() -> None:
@@ -149,3 +154,64 @@ def test_report_json_follows_its_schema() -> None:
     broken["verdict"]["decision"] = "maybe"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, schema())
+
+
+def test_segments_and_history_are_told() -> None:
+    text = " ".join(" ".join(Page(render(sample_report("Brand X"), METRICS)).text).split())
+    assert text.index("brand: Acme") < text.index("brand: Brand X") < text.index("brand: 红")
+    assert "-30.0% … -10.0%" in text
+    assert "2026-03-14 +20.0% (+10.0% … +30.0%) +15.0% (+5.0% … +26.0%) better yes" in text
+    bare = " ".join(Page(render(sample_report(simulated=False), METRICS)).text)
+    assert "Where" not in bare
+    assert "Earlier A/B tests" not in bare
+
+
+def test_both_languages_have_the_same_sentences() -> None:
+    def shape(entries: Any) -> Any:
+        if isinstance(entries, dict):
+            return {key: shape(value) for key, value in entries.items()}
+        if isinstance(entries, list):
+            return [shape(value) for value in entries]
+        return sorted(re.findall(r"{(\w+)}", str(entries)))
+
+    en, zh = (dict(words_of(language).entries) for language in ("en", "zh"))
+    zh.pop("reasons")  # in English the verdict's own messages
+    zh.pop("headlines")
+    assert shape(en) == shape(zh)
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_the_chinese_report_is_chinese(simulated: bool) -> None:
+    report = sample_report("新款纯棉红色连衣裙", simulated=simulated, overlap=simulated, lang="zh")
+    html = render(report, METRICS)
+    page = Page(html)
+    assert '<html lang="zh-CN">' in html
+    chunks = page.text[: page.text.index("指纹")]
+    assert any("上线：进行 A/B 测试" in chunk for chunk in chunks)
+    words = {word for chunk in chunks if "{" not in chunk for word in re.findall(r"[A-Za-z]{4,}", chunk)}
+    # what is data, or keeps its name in any language
+    assert words <= {"Acme", "brand", "item", "repeated", "rlopt", "snips", "SNIPS"}
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_reason_has_a_sentence(lang: str) -> None:
+    whole = sample_report(lang=lang)
+    missing = Evidence(
+            lifts={"logged": lift(1.6, 0.38, 114.0), "sft": lift(0.1, 0.0, 0.2)}, n_items=3, support_share=0.1,
+            hidden_arms=None, overlap=whole.overlap, model_against_weights=None, kl=whole.kl, faithfulness=0.1,
+            sft_faithfulness=None,
+    )  # fmt: skip
+    for verdict in (whole.verdict, decide(missing, EvalConfig(max_kl=1.0))):
+        for reason in verdict.reasons:
+            sentence = words_of(lang).reason(reason, replace(whole, lifts=missing.lifts))
+            assert sentence
+            assert "{" not in sentence
+            assert (sentence == reason.message) == (lang == "en")
+            if reason.figure is not None and lang == "zh":
+                assert re.search(r"\d", sentence)
+
+
+def test_hostile_titles_are_inert_in_chinese_too() -> None:
+    for title in HOSTILE:
+        page = Page(render(sample_report(title, lang="zh"), METRICS))
+        assert set(page.tags) == own_tags()

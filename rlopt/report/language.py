@@ -1,0 +1,84 @@
+"""The report's words, one dictionary a language (``lang/*.yaml``)."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from rlopt.ope.verdict import Reason
+
+from .content import EvaluationReport
+
+PERCENTAGES = {"lift", "support", "overlap", "faithfulness", "conversions", "revenue", "violations"}
+COUNTS = {"test_items"}
+
+
+@dataclass(frozen=True)
+class Words:
+    """Sentences of one language.
+
+    Parameters
+    ----------
+    entries
+        Key -> sentence with ``{places}``, or a group of them.
+    """
+
+    entries: dict[str, Any]
+
+    def __call__(self, key: str, **values: Any) -> str:
+        """The sentence ``key`` ("figures.step" within a group) with its places filled."""
+        found: Any = self.entries
+        for part in key.split("."):
+            found = found[part]
+        return str(found).format(**values)
+
+    def list_of(self, key: str) -> list[str]:
+        """The paragraphs of ``key``."""
+        return [str(text) for text in self.entries[key]]
+
+    def headline(self, report: EvaluationReport) -> str:
+        """The decision in words."""
+        headlines: dict[str, str] = self.entries.get("headlines", {})
+        return headlines.get(report.verdict.decision, report.verdict.headline)
+
+    def reason(self, reason: Reason, report: EvaluationReport) -> str:
+        """One reason as a sentence: its own message, or this language's for its topic."""
+        sentences: dict[str, str] | None = self.entries.get("reasons")
+        if sentences is None:
+            return reason.message
+        kind, _, baseline = reason.topic.partition("_over_")
+        key = f"{kind}_none" if f"{kind}_none" in sentences and reason.figure is None else kind
+        return sentences[key].format(**self._values(kind, baseline, reason, report))
+
+    def _values(self, kind: str, baseline: str, reason: Reason, report: EvaluationReport) -> dict[str, str]:
+        form = "{:.1%}" if kind in PERCENTAGES else "{:.0f}" if kind in COUNTS else "{:.2f}"
+        values = {
+            name: self("reasons.none") if figure is None else form.format(figure)
+            for name, figure in (("figure", reason.figure), ("threshold", reason.threshold))
+        }
+        lift = {
+            "lift": report.lifts.get(baseline),
+            "conversions": report.guardrails.conversions,
+            "revenue": report.guardrails.revenue,
+        }.get(kind)
+        if lift is not None:
+            values |= {name: f"{getattr(lift, field):+.1%}" for name, field in _LIFT_FIELDS.items()}
+            values |= {"confidence": f"{lift.confidence:.0%}", "threshold": f"{reason.threshold or 0.0:+.1%}"}
+        if baseline:
+            values["baseline"] = self(f"baselines.{baseline}")
+        if kind == "hidden_arms" and report.hidden_arms is not None:
+            values["predicted"] = f"{report.hidden_arms.predicted_lift:+.1%}"
+            values["observed"] = f"{report.hidden_arms.observed_lift:+.1%}"
+        return values
+
+
+_LIFT_FIELDS = {"lift": "value", "low": "low", "high": "high"}
+
+
+@cache
+def words_of(language: str) -> Words:
+    """The words of "en" or "zh"."""
+    text = (resources.files("rlopt.report") / "lang" / f"{language}.yaml").read_text(encoding="utf-8")
+    return Words(yaml.safe_load(text))
