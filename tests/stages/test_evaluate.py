@@ -41,8 +41,8 @@ def use(
     """Let the stage load these instead of trained models."""
     policies = {"ppo": MenuPolicy(ppo or PPO), "sft": MenuPolicy(SFT)}
     monkeypatch.setattr(stage.TitlePolicy, "load", lambda folder: policies[Path(folder).name])
-    monkeypatch.setattr(stage.Judge, "load", lambda folder: judge or MenuJudge())
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder: MenuReward())
+    monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: judge or MenuJudge())
+    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
     return policies
 
 
@@ -319,7 +319,7 @@ def test_guardrails_veto(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             return predicted
 
     use(monkeypatch)
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder: Selling())
+    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: Selling())
     report = evaluate(run, CONFIG).report
     assert report.guardrails.conversions is not None
     sold = sum(p * np.exp(EFFECT[s]) * (0.1 if s == "magic" else 1.0) for s, p in PPO.items())
