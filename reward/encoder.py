@@ -54,9 +54,17 @@ class Encoder:
         The loaded networks, in that order.
     cache
         File that keeps encodings between processes; None: memory only.
+    progress
+        Called with the number of texts encoded and their total, where some must be.
     """
 
-    def __init__(self, spec: str, networks: Sequence["Network"], cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        spec: str,
+        networks: Sequence["Network"],
+        cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         self.spec = spec
         self._networks = tuple(networks)
         self.fingerprint = "+".join(network.fingerprint for network in networks)
@@ -64,6 +72,7 @@ class Encoder:
             Part(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
         )
         self._memory: dict[str, Half] = {}
+        self._progress = progress
         self._cache = None if cache is None else EncodingCache(cache, self.fingerprint)
 
     @property
@@ -71,17 +80,10 @@ class Encoder:
         """Number of columns of an encoding."""
         return sum(part.width for part in self.parts)
 
-    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> Float32Array:
+    def encode(self, texts: Sequence[str]) -> Float32Array:
         """Vectors of the texts, shape (n, width); each distinct text is encoded once.
 
         Values are rounded to half precision, so that a vector is the same whether it comes from the cache or not.
-
-        Parameters
-        ----------
-        texts
-            Any texts.
-        progress
-            Called with the number of texts encoded and their total, where some must be.
         """
         known = self._recall(dict.fromkeys(texts))
         missing = [text for text in dict.fromkeys(texts) if text not in known]
@@ -93,8 +95,8 @@ class Encoder:
             known |= fresh
             if self._cache is not None:
                 self._cache.put(fresh.items())
-            if progress is not None:
-                progress(start + len(part), len(missing))
+            if self._progress is not None:
+                self._progress(start + len(part), len(missing))
         self._remember(known)
         out = np.empty((len(texts), self.width), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -119,7 +121,12 @@ def _half(vectors: Float32Array) -> Half:
 
 
 def open_encoder(
-    spec: str, *, policy: Path | None = None, cache: Path | None = None, fingerprint: str | None = None
+    spec: str,
+    *,
+    policy: Path | None = None,
+    cache: Path | None = None,
+    fingerprint: str | None = None,
+    progress: Progress | None = None,
 ) -> Encoder:
     """Load the encoders of ``spec``.
 
@@ -133,6 +140,8 @@ def open_encoder(
         File that keeps encodings between processes.
     fingerprint
         Fingerprint that the encoder must have: that of the one a model was fitted with.
+    progress
+        As for `Encoder`.
 
     Raises
     ------
@@ -146,7 +155,8 @@ def open_encoder(
         raise ModelError(
             f"--encoder takes one name, or different ones joined by '+', such as minilm+smollm2. Got {spec!r}."
         )
-    encoder = Encoder(spec, [load_network(name, policy if name == POLICY else None) for name in names], cache)
+    networks = [load_network(name, policy if name == POLICY else None) for name in names]
+    encoder = Encoder(spec, networks, cache, progress)
     if fingerprint is not None and encoder.fingerprint != fingerprint:
         raise ModelError(
             f"the encoder {spec!r} is not the one this model was fitted with (its weights differ). Put that one back, "

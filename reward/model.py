@@ -268,7 +268,12 @@ class RewardModel:
 
 
 def click_rows(arms: Arms) -> Rows:
-    """Clicks and position-corrected exposure of every arm."""
+    """Clicks and position-corrected exposure of every arm.
+
+    Arms are not weighted by inverse propensities. A title's rate within its item is unbiased whatever its traffic, as
+    long as the logging policy chose by item and title alone; weights would only add variance where titles were shown
+    least (``tests/benchmarks/reward_signal.py`` measures what they cost).
+    """
     return Rows(arms.clicks, np.maximum(arms.exposure, arms.clicks), arms.item_index, len(arms.items))
 
 

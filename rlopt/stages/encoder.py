@@ -8,6 +8,8 @@ from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import ENCODINGS, Run
 
+_WORTH_TELLING = 2_000  # fewer take seconds
+
 
 def run_encoder(run: Run, config: RewardConfig) -> Encoder | None:
     """The encoder that the settings ask for, with the run's cache; None where they ask for none.
@@ -20,7 +22,12 @@ def run_encoder(run: Run, config: RewardConfig) -> Encoder | None:
     if config.encoder is None:
         return None
     note(f"Loading the encoder {config.encoder}")
-    return open_encoder(config.encoder, policy=run / "sft", cache=run / ENCODINGS)
+    return open_encoder(config.encoder, policy=run / "sft", cache=run / ENCODINGS, progress=_tell)
+
+
+def _tell(done: int, total: int) -> None:
+    if total > _WORTH_TELLING:
+        note(f"Encoded {done:,} of {total:,} titles")
 
 
 def reads_with_policy(encoder: str | None) -> bool:
