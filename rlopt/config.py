@@ -172,6 +172,15 @@ class GenerateConfig(RulesConfig):
     keep_current: bool = Field(True, description="Keep a current title that no new one beats (with one title an item).")
 
 
+class TextConfig(StageConfig):
+    """``evaluate-text``: titles against references and their items."""
+
+    section: ClassVar[str] = "text"
+
+    references: str | None = Field(None, description="Column with the reference of each title; none: there are none.")
+    draws: int = Field(1000, ge=100, description="Bootstrap draws of the items.")
+
+
 class SimulateConfig(StageConfig):
     """``simulate``: logs of a shop that does not exist, with known truth."""
 
@@ -185,7 +194,16 @@ class SimulateConfig(StageConfig):
 
 STAGES: dict[str, type[StageConfig]] = {
     model.section: model
-    for model in (RewardConfig, SftConfig, PpoConfig, EvalConfig, RulesConfig, GenerateConfig, SimulateConfig)
+    for model in (
+        RewardConfig,
+        SftConfig,
+        PpoConfig,
+        EvalConfig,
+        RulesConfig,
+        GenerateConfig,
+        TextConfig,
+        SimulateConfig,
+    )
 }
 LOG_KEYS = ("columns", "exclude")
 ConfigT = TypeVar("ConfigT", bound=StageConfig)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "generate": "generate",
     "score": "score",
     "explain": "explain",
+    "evaluate-text": "evaluate_text",
     "check-logs": "check_logs",
     "simulate": "simulate",
     "demo": "demo",

@@ -1,0 +1,48 @@
+"""``rlopt evaluate-text``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import show, table
+
+
+@click.command("evaluate-text")
+@click.argument("titles", metavar="TITLES")
+@click.option("--references", metavar="COLUMN", help="Column of TITLES with the title that each is compared with.")
+@click.option("--run", "run_path", metavar="DIR", help="A run: its reward model predicts CTR and CVR beside.")
+@options.columns
+@options.configured
+@options.common
+def command(titles: str, columns: str | None, config: Path | None, run_path: str | None, **flags: Any) -> None:
+    """Compare titles with references and with what their items say.
+
+    TITLES is a parquet or CSV file with item_id, title, the item's fields and a column of references. Two baselines
+    stand beside them: all attributes joined by blanks, and the most similar other item's reference.
+
+    \b
+    Example:
+      rlopt evaluate-text titles.parquet --references human_title
+    """
+    from rlopt.config import TextConfig
+
+    run = options.open_run(run_path) if run_path is not None else None
+    if run is not None:
+        run.require("fit-reward")
+    settings = options.settings(TextConfig, config, flags, run)
+
+    from rlopt.stages.evaluate_text import evaluate_text
+
+    result = evaluate_text(titles, settings, run=run, columns=columns)
+    names = list(result.table)
+    rows = [[metric, *(_cell(result.table[name][metric]) for name in names)] for metric in result.table["titles"]]
+    show(result, table(["metric", *names], rows, title=f"{result.titles:,} titles of {result.items:,} items"))
+
+
+def _cell(estimate: Any) -> str:
+    if estimate.value != estimate.value:
+        return "-"
+    interval = "" if estimate.low != estimate.low else f" ({estimate.low:.3f} to {estimate.high:.3f})"
+    return f"{estimate.value:.3f}{interval}"

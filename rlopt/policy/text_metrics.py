@@ -1,0 +1,130 @@
+"""How near written titles are to references, alike for languages with and without spaces.
+
+BLEU and chrF are sacrebleu's (Post 2018), ROUGE is rouge-score's (Lin 2004) on rlopt's own words, because its tokeniser
+drops Chinese altogether.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rouge_score import rouge_scorer
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from reward.items import Item
+from reward.lexicon import Lexicon
+from reward.text import is_cjk, same_text_key, words
+
+FloatArray = npt.NDArray[np.float64]
+ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over titles with its 95 % bootstrap interval over items."""
+
+    value: float
+    low: float
+    high: float
+
+
+class _Words:
+    """rouge-score's tokeniser interface over `reward.text.words`."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return words(text)
+
+
+def against_references(titles: Sequence[str], references: Sequence[str]) -> dict[str, FloatArray]:
+    """ROUGE-1, -2, -L (F measures), chrF and exact match of each title against its reference, shape (n,), in [0, 1]."""
+    scorer = rouge_scorer.RougeScorer(list(ROUGE.values()), tokenizer=_Words())
+    chrf = CHRF()
+    out = {name: np.zeros(len(titles)) for name in (*ROUGE, "chrf", "exact")}
+    for row, (title, reference) in enumerate(zip(titles, references, strict=True)):
+        found = scorer.score(reference, title)
+        for name, key in ROUGE.items():
+            out[name][row] = found[key].fmeasure
+        out["chrf"][row] = chrf.sentence_score(title, [reference]).score / 100
+        out["exact"][row] = float(same_text_key(title) == same_text_key(reference))
+    return out
+
+
+def bleu_counts(titles: Sequence[str], references: Sequence[str]) -> FloatArray:
+    """What BLEU sums over titles, shape (n, 10): matches and totals of 1- to 4-grams, then both lengths.
+
+    Where the references are Chinese all is cut into characters (sacrebleu's "zh"), else by its standard tokeniser.
+    """
+    chinese = is_cjk("".join(references[:1000]))
+    metric = BLEU(tokenize="zh" if chinese else "13a", effective_order=True)
+    out = np.zeros((len(titles), 10))
+    for row, (title, reference) in enumerate(zip(titles, references, strict=True)):
+        score = metric.sentence_score(title, [reference])
+        out[row] = [*score.counts, *score.totals, score.sys_len, score.ref_len]
+    return out
+
+
+def bleu(counts: FloatArray) -> float:
+    """Corpus BLEU in [0, 1] of the titles whose `bleu_counts` sum to ``counts``, shape (10,)."""
+    whole = [round(float(value)) for value in counts]
+    score = BLEU.compute_bleu(whole[:4], whole[4:8], whole[8], whole[9], smooth_method="exp")
+    return float(score.score) / 100
+
+
+def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) -> dict[str, FloatArray]:
+    """What each title says of its item, shape (n,).
+
+    Returns
+    -------
+    dict
+        ``coverage``: share of the item's short values that the title states. ``precision``: share of the title's
+        statements (values, numbers, words that need support) that the item supports. ``length``: words.
+    """
+    out = {name: np.zeros(len(titles)) for name in ("coverage", "precision", "length")}
+    for row, (item, title) in enumerate(zip(items, titles, strict=True)):
+        tokens = f" {' '.join(words(title))} "
+        values = {tuple(words(v)) for vs in item.fields.values() for v in vs if len(v) <= 60} - {()}
+        said = sum(f" {' '.join(value)} " in tokens for value in values)
+        wrong = len(lexicon.unsupported(item, title))
+        out["coverage"][row] = said / len(values) if values else np.nan
+        out["precision"][row] = said / (said + wrong) if said + wrong else np.nan
+        out["length"][row] = len(words(title))
+    return out
+
+
+def distinct(titles: Sequence[str], n: int) -> float:
+    """Share of different n-grams among all n-grams of words of all titles (Li et al. 2016); 0 without any."""
+    grams: Counter[tuple[str, ...]] = Counter()
+    for title in titles:
+        tokens = words(title)
+        grams.update(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+    total = grams.total()
+    return len(grams) / total if total else 0.0
+
+
+def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: FloatArray) -> Estimate:
+    """Mean of ``values`` (n,), NaN left out, with the interval of resampling items.
+
+    Parameters
+    ----------
+    cluster
+        Item of each value, in 0 .. n_items - 1, shape (n,).
+    weights
+        How often each draw takes each item, shape (n_draws, n_items); see `item_draws`.
+    """
+    known = np.isfinite(values)
+    total = np.bincount(cluster[known], values[known], minlength=weights.shape[1])
+    count = np.bincount(cluster[known], minlength=weights.shape[1])
+    if not count.any():
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    drawn = (weights @ total) / np.maximum(weights @ count, 1e-12)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(float(total.sum() / count.sum()), float(low), float(high))
+
+
+def item_draws(n_items: int, n_draws: int, seed: int) -> FloatArray:
+    """Multiplicities of items in bootstrap draws, shape (n_draws, n_items)."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_draws).astype(np.float64)

@@ -1,0 +1,172 @@
+"""``rlopt evaluate-text``: titles against references and their items, beside two baselines that need no model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from reward.catalogue import read_titles
+from reward.items import Item
+from reward.lexicon import Lexicon
+from reward.model import RewardModel
+from reward.text import words
+from rlopt.config import TextConfig
+from rlopt.errors import RunError
+from rlopt.policy.text_metrics import (
+    Estimate,
+    about_items,
+    against_references,
+    bleu,
+    bleu_counts,
+    bootstrap_mean,
+    distinct,
+    item_draws,
+)
+from rlopt.run import Run
+from rlopt.stages.columns import column_mapping, ignored_columns, mapping_for
+from rlopt.stages.score import with_known_fields
+
+IntArray = npt.NDArray[np.int64]
+BLOCK = 512  # items whose neighbours are searched at once
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """Metrics of the titles and of the baselines.
+
+    Parameters
+    ----------
+    titles, items
+        What was read.
+    table
+        Name ("titles", "attributes", "neighbour") -> metric -> value, low and high (95 % bootstrap over items).
+    """
+
+    titles: int
+    items: int
+    table: dict[str, dict[str, Estimate]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+
+def evaluate_text(
+    titles_file: str | Path,
+    config: TextConfig | None = None,
+    *,
+    run: Run | None = None,
+    columns: str | None = None,
+) -> TextResult:
+    """BLEU, chrF, ROUGE, exact match, attribute coverage and precision, distinct-n and length of titles.
+
+    Parameters
+    ----------
+    titles_file
+        Parquet or CSV with item_id, title, the item's fields and, in the column ``config.references``, a reference.
+    run
+        With a reward model: predicted CTR and CVR too, and its train titles say which words need support.
+    columns
+        The user's column names, as in ``--columns``.
+
+    Raises
+    ------
+    LogError, RunError
+        When the file cannot be read, or has no such column of references.
+    """
+    config = config or TextConfig()
+    mapping = mapping_for(run, titles_file, columns) if run is not None else column_mapping(columns, None)
+    named = [config.references] if config.references else []
+    ignored = {*named, *(ignored_columns(run) if run is not None else ())}
+    items, titles, table = read_titles(titles_file, mapping, ignored)
+    if run is not None:
+        items = with_known_fields(run, items)
+    references = _references(table, config.references, titles_file)
+    kept = [i for i, text in enumerate(references or titles) if text]
+    items, titles = [items[i] for i in kept], [titles[i] for i in kept]
+    references = [references[i] for i in kept] if references is not None else None
+    lexicon = _lexicon(run, items, references or titles)
+    index = _item_index(items)
+    draws = item_draws(int(index.max()) + 1 if len(index) else 0, config.draws, config.seed)
+    model = RewardModel.load(run / "reward") if run is not None else None
+    rivals = {"titles": titles, "attributes": [attributes_title(item) for item in items]}
+    if references is not None:
+        rivals["neighbour"] = neighbour_titles(items, references)
+    found = {name: _metrics(items, texts, references, lexicon, model, index, draws) for name, texts in rivals.items()}
+    return TextResult(len(titles), len(set(index.tolist())), found)
+
+
+def attributes_title(item: Item) -> str:
+    """The baseline that writes all short values of the item one after the other."""
+    return " ".join(value for values in item.fields.values() for value in values if len(value) <= 60)
+
+
+def neighbour_titles(items: Sequence[Item], titles: Sequence[str]) -> list[str]:
+    """For each item the title of the most similar other item (cosine of TF-IDF over the words of the fields)."""
+    if not items:
+        return []
+    vectors = TfidfVectorizer(analyzer=words).fit_transform([item.text() or item.item_id for item in items])
+    owner = _item_index(items)
+    out = []
+    for start in range(0, len(items), BLOCK):
+        similar = (vectors[start : start + BLOCK] @ vectors.T).toarray()
+        similar[owner[start : start + BLOCK, None] == owner[None, :]] = -1.0
+        out += [titles[int(best)] for best in similar.argmax(axis=1)]
+    return out
+
+
+def _metrics(
+    items: Sequence[Item],
+    titles: Sequence[str],
+    references: Sequence[str] | None,
+    lexicon: Lexicon,
+    model: RewardModel | None,
+    index: IntArray,
+    draws: npt.NDArray[np.float64],
+) -> dict[str, Estimate]:
+    columns = about_items(items, titles, lexicon)
+    if references is not None:
+        columns = {**against_references(titles, references), **columns}
+    if model is not None:
+        predicted = model.predict(items, titles)
+        columns["p_click"] = predicted.p_click
+        if predicted.p_conversion is not None:
+            columns["p_conversion"] = predicted.p_conversion
+    out = {name: bootstrap_mean(values, index, draws) for name, values in columns.items()}
+    if references is not None:
+        counts = bleu_counts(titles, references)
+        by_item = np.stack([np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T], axis=1)
+        low, high = np.quantile([bleu(row) for row in draws @ by_item], [0.025, 0.975])
+        out = {"bleu": Estimate(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
+    for n in (1, 2):
+        value = distinct(titles, n)
+        out[f"distinct_{n}"] = Estimate(value, float("nan"), float("nan"))  # of the whole set: no mean of items
+    return out
+
+
+def _references(table: pa.Table, column: str | None, where: str | Path) -> list[str] | None:
+    if column is None:
+        return None
+    if column not in table.column_names:
+        raise RunError(
+            f"{where} has no column '{column}' with references. Its columns: {', '.join(table.column_names)}."
+        )
+    return ["" if value is None else str(value).strip() for value in table[column].to_pylist()]
+
+
+def _lexicon(run: Run | None, items: Sequence[Item], titles: Sequence[str]) -> Lexicon:
+    """Words any title may use: from the run's train titles, else from the references (or the titles themselves)."""
+    if run is None:
+        return Lexicon.learn(zip(items, titles, strict=True))
+    train = run.arms().of_items(run.splits().train)
+    return Lexicon.learn(zip(train.arm_items, [str(title) for title in train.title], strict=True))
+
+
+def _item_index(items: Sequence[Item]) -> IntArray:
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(item.item_id, len(numbers)) for item in items], dtype=np.int64)
