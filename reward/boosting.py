@@ -7,6 +7,7 @@ the item a click fell on, so nothing about the item itself can leak into the tit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import lightgbm as lgb
 import numpy as np
@@ -71,62 +72,129 @@ def choice_log_likelihood(rows: Rows, effect: FloatArray, mask: npt.NDArray[np.b
     return float(np.sum(clicks * np.log(np.maximum(share[mask], 1e-300))) / max(clicks.sum(), 1e-12))
 
 
-def fit_trees(
-    data: lgb.Dataset,
-    rows: Rows,
-    offset: FloatArray,
-    item_weight: FloatArray,
-    noise: Noise,
-    *,
-    seed: int,
-    threads: int,
-    settings: TreeSettings | None = None,
-) -> lgb.Booster:
-    """Trees on top of ``offset``, stopped early on the items of weight zero.
+class TreeFitter(Protocol):
+    """Who trains the trees: `fit_trees` in this process, or `reward.dask_trees.DaskTrees` on a cluster."""
+
+    name: str
+
+    def __call__(
+        self,
+        data: lgb.Dataset,
+        rows: Rows,
+        offset: FloatArray,
+        item_weight: FloatArray,
+        noise: Noise,
+        *,
+        seed: int,
+        threads: int,
+    ) -> lgb.Booster:
+        """Trees on top of ``offset``, stopped early on the items of weight zero; see `LocalTrees`."""
+
+
+@dataclass(frozen=True)
+class ItemLoss:
+    """The loss of this module, for arms of whole items.
 
     Parameters
     ----------
-    data
-        Features of the arms, shape (n, n_features).
     rows
         Counts of the arms.
     offset
-        Title effect the trees start from (the out-of-fold linear score), shape (n,).
-    item_weight
-        Times each item was drawn into this member's bootstrap sample, shape (n_items,); items with 0 decide when
-        to stop.
+        Title effect the trees start from, shape (n,).
+    weight
+        Weight of each arm, that of its item, shape (n,).
     noise
         Overdispersion and title variance, which limit the weight of an arm with many clicks.
     """
-    if not _can_split(data):
-        return _no_trees(data.num_feature())
-    weight = item_weight[rows.item]
-    held_out = weight == 0
 
-    def objective(prediction: FloatArray, _: lgb.Dataset) -> tuple[FloatArray, FloatArray]:
-        effect = offset + prediction
-        p = 1.0 / (1.0 + np.exp(-(rows.intercepts(effect, steps=4)[rows.item] + effect)))
-        information = rows.trials * p * (1 - p)
-        scale = weight / (noise.overdispersion + information * noise.title_variance)
-        return scale * (rows.trials * p - rows.successes), np.maximum(scale * information, 1e-9)
+    rows: Rows
+    offset: FloatArray
+    weight: FloatArray
+    noise: Noise
 
-    parameters = (settings or TreeSettings()).parameters(seed, threads) | {"objective": objective}
-    history: list[float] = [choice_log_likelihood(rows, offset, held_out)]
+    def gradients(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """First and second derivative at the trees' output, shape (n,) each."""
+        effect = self.offset + prediction
+        p = 1.0 / (1.0 + np.exp(-(self.rows.intercepts(effect, steps=4)[self.rows.item] + effect)))
+        information = self.rows.trials * p * (1 - p)
+        scale = self.weight / (self.noise.overdispersion + information * self.noise.title_variance)
+        return scale * (self.rows.trials * p - self.rows.successes), np.maximum(scale * information, 1e-9)
 
-    def stop_early(env: lgb.callback.CallbackEnv) -> None:
-        best = int(np.argmax(history))
-        if len(history) - 1 - best >= PATIENCE:
-            raise lgb.callback.EarlyStopException(best, [])
 
-    def watch(prediction: FloatArray, _: lgb.Dataset) -> tuple[str, float, bool]:
-        history.append(choice_log_likelihood(rows, offset + prediction, held_out))
-        return "choice", history[-1], True
+class LocalTrees:
+    """LightGBM in this process."""
 
-    booster = lgb.train(
-        parameters, data, num_boost_round=MAX_ROUNDS, valid_sets=[data], feval=watch, callbacks=[stop_early]
-    )
-    booster.best_iteration = max(int(np.argmax(history)), 1)
-    return booster
+    name = "local"
+
+    def __init__(self, settings: TreeSettings | None = None) -> None:
+        self.settings = settings or TreeSettings()
+
+    def __call__(
+        self,
+        data: lgb.Dataset,
+        rows: Rows,
+        offset: FloatArray,
+        item_weight: FloatArray,
+        noise: Noise,
+        *,
+        seed: int,
+        threads: int,
+    ) -> lgb.Booster:
+        """Trees on top of ``offset``, stopped early on the items of weight zero.
+
+        Parameters
+        ----------
+        data
+            Features of the arms, shape (n, n_features).
+        rows
+            Counts of the arms.
+        offset
+            Title effect the trees start from (the out-of-fold linear score), shape (n,).
+        item_weight
+            Times each item was drawn into this member's bootstrap sample, shape (n_items,); items with 0 decide when
+            to stop.
+        noise
+            Overdispersion and title variance.
+        seed, threads
+            Of LightGBM.
+        """
+        if not can_split(data):
+            return no_trees(data.num_feature())
+        weight = item_weight[rows.item]
+        held_out = weight == 0
+        loss = ItemLoss(rows, offset, weight, noise)
+        history: list[float] = [choice_log_likelihood(rows, offset, held_out)]
+
+        def objective(prediction: FloatArray, _: lgb.Dataset) -> tuple[FloatArray, FloatArray]:
+            return loss.gradients(prediction)
+
+        def stop_early(env: lgb.callback.CallbackEnv) -> None:
+            if stopped(history):
+                raise lgb.callback.EarlyStopException(int(np.argmax(history)), [])
+
+        def watch(prediction: FloatArray, _: lgb.Dataset) -> tuple[str, float, bool]:
+            history.append(choice_log_likelihood(rows, offset + prediction, held_out))
+            return "choice", history[-1], True
+
+        booster = lgb.train(
+            self.settings.parameters(seed, threads) | {"objective": objective},
+            data,
+            num_boost_round=MAX_ROUNDS,
+            valid_sets=[data],
+            feval=watch,
+            callbacks=[stop_early],
+        )
+        booster.best_iteration = max(int(np.argmax(history)), 1)
+        return booster
+
+
+fit_trees = LocalTrees()
+"""The default `TreeFitter`."""
+
+
+def stopped(history: Sequence[float]) -> bool:
+    """Whether the held-out items have not gained for `PATIENCE` rounds; ``history[0]`` is before the first."""
+    return len(history) - 1 - int(np.argmax(history)) >= PATIENCE
 
 
 def dataset(table: npt.NDArray[np.float32], names: Sequence[str], categorical: Sequence[int], seed: int) -> lgb.Dataset:
@@ -142,13 +210,13 @@ def dataset(table: npt.NDArray[np.float32], names: Sequence[str], categorical: S
     )
 
 
-def _can_split(data: lgb.Dataset) -> bool:
+def can_split(data: lgb.Dataset) -> bool:
     """Whether any feature can be split at all; LightGBM stops with an error where none can (a handful of titles)."""
     data.construct()
     return any(data.feature_num_bin(j) > 1 for j in range(data.num_feature()))
 
 
-def _no_trees(n_features: int) -> lgb.Booster:
+def no_trees(n_features: int) -> lgb.Booster:
     """A booster that predicts 0 for every row."""
     rows = np.random.default_rng(0).standard_normal((4 * MIN_TITLES, n_features))
     data = lgb.Dataset(rows, label=np.zeros(len(rows)), feature_name=[f"f{i}" for i in range(n_features)])

@@ -186,13 +186,19 @@ def fit_linear(matrix: Matrix, variance: Float32Array, noise: Noise, rows: Rows,
     return coefficients
 
 
-def fit_member(training: TrainingSet, *, seed: np.random.SeedSequence, threads: int) -> Member:
+def fit_member(
+    training: TrainingSet,
+    *,
+    seed: np.random.SeedSequence,
+    threads: int,
+    trees: boosting.TreeFitter = boosting.fit_trees,
+) -> Member:
     """Fit one member on items drawn with replacement; the items left out decide the number of trees."""
     rng = np.random.default_rng(seed)
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
     coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, drawn[rows.item][:, None])[:, 0]
-    booster = boosting.fit_trees(
+    booster = trees(
         training.data,
         rows,
         training.fold_score,

@@ -7,6 +7,7 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
+from .boosting import TreeFitter, fit_trees
 from .effect import Member, TrainingSet, fit_member
 from .errors import ModelError
 
@@ -22,6 +23,7 @@ def fit_members(
     threads: int,
     checkpoint_dir: Path | None,
     progress: Progress | None,
+    trees: TreeFitter = fit_trees,
 ) -> tuple[Member, ...]:
     """Fit the members, taking those over that an interrupted fit of the same data left in ``checkpoint_dir``."""
     seeds = seed.spawn(n_members)
@@ -31,7 +33,7 @@ def fit_members(
         if path is not None and path.exists():
             member = load_member(path)
         else:
-            member = _as_saved(fit_member(training, seed=member_seed, threads=threads))
+            member = _as_saved(fit_member(training, seed=member_seed, threads=threads, trees=trees))
             if path is not None:
                 save_member(member, path)
         members.append(member)

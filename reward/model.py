@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arms import Arms
+from .boosting import TreeFitter, fit_trees
 from .effect import TrainingSet, prepare
 from .encoder import Encoder
 from .ensemble import fit_members
@@ -103,6 +104,7 @@ class RewardModel:
         checkpoint_dir: Path | None = None,
         progress: Progress | None = None,
         watch: Callable[[str, TrainingSet], None] | None = None,
+        trees: TreeFitter = fit_trees,
     ) -> "RewardModel":
         """Fit on the arms of train items.
 
@@ -128,6 +130,8 @@ class RewardModel:
         watch
             Called with each outcome's name and what its members are about to be fitted on: for measurements that
             would have to prepare the same again.
+        trees
+            Who trains the trees.
 
         Raises
         ------
@@ -138,7 +142,7 @@ class RewardModel:
         root = np.random.SeedSequence(seed)
         click_seed, conversion_seed = root.spawn(2)
         if checkpoint_dir is not None:
-            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, threads, encoder))
+            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, f"{threads} {trees.name}", encoder))
         _report(progress, "features", 0.0)
         titles = [str(title) for title in arms.title]
         features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
@@ -163,6 +167,7 @@ class RewardModel:
                 threads=threads,
                 checkpoint_dir=checkpoint_dir,
                 progress=progress,
+                trees=trees,
             )
             fitted[name] = finish(
                 training,
@@ -313,9 +318,9 @@ def _check(arms: Arms, n_members: int, click_weight: float, conversion_weight: f
         )
 
 
-def _fingerprint(arms: Arms, seed: int, n_members: int, threads: int, encoder: Encoder | None) -> str:
+def _fingerprint(arms: Arms, seed: int, n_members: int, engine: str, encoder: Encoder | None) -> str:
     """Key of everything the members depend on."""
-    digest = hashlib.sha256(f"{seed} {n_members} {threads} {encoder and encoder.fingerprint}".encode())
+    digest = hashlib.sha256(f"{seed} {n_members} {engine} {encoder and encoder.fingerprint}".encode())
     for array in (arms.item_index, arms.clicks, arms.exposure, arms.conversions, arms.matured_clicks):
         digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     for text in (*(str(title) for title in arms.title), *(item.to_json() for item in arms.items)):

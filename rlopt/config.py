@@ -43,6 +43,7 @@ class RewardConfig(StageConfig):
     conversion_window_hours: float | None = Field(
         None, gt=0, description="Conversions later than this after the click do not count."
     )
+    engine: Literal["local", "dask"] = Field("local", description="Who trains the trees: this process, or a cluster.")
     half_life_days: float | None = Field(
         None, gt=0, description="Evidence this old counts half as much (needs timestamps); none: all counts alike."
     )

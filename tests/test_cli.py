@@ -84,7 +84,7 @@ def test_defaults_told_in_the_help_are_the_defaults(name: str, config: type[Stag
 
 def test_every_flag_of_a_stage_is_a_setting() -> None:
     other = {"run_path", "config", "columns", "logs", "items", "out", "json", "verbose", "force", "update", "tmp_dir"}
-    other |= {"gate", "trained_on"}
+    other |= {"gate", "trained_on", "scheduler"}
     sft = set(SftConfig.model_fields)
     for name, config in CONFIG_OF.items():
         command = cli.get_command(click.Context(cli), name)

@@ -20,6 +20,8 @@ from rlopt.cli.show import show
 @click.option("--conversion-weight", type=float, help="Worth of a conversion.  [default: 0.0]")
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @click.option("--half-life-days", type=float, help="Evidence this old counts half as much, so that old logs fade.")
+@click.option("--engine", type=click.Choice(["local", "dask"]), help="Who trains the trees.  [default: local]")
+@click.option("--scheduler", metavar="ADDRESS", help="Dask cluster for --engine dask; none: two local processes.")
 @click.option("--memory-limit", metavar="SIZE", help="Memory of the log engine, such as 2GB.  [default: 1GB]")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
@@ -32,6 +34,7 @@ def command(
     update: bool,
     force: bool,
     tmp_dir: str | None,
+    scheduler: str | None,
     columns: str | None,
     config: Path | None,
     run_path: str,
@@ -52,13 +55,17 @@ def command(
     what was learned before is recognised and refused. Conversions that came after the end of their own log are
     allowed for by their delay; to count them, fit anew from all logs.
 
+    --engine dask trains LightGBM's trees on a Dask cluster (extra [dask]) by LightGBM's own Dask estimators.
+    Reading and adding up the logs stays with DuckDB on this machine, out of core; so do the features, the linear
+    part and the judge, which are as large as the number of titles, not of impressions.
+
     \b
     Example:
       rlopt fit-reward logs.parquet --columns title=headline,item_id=article
       rlopt fit-reward this-week.parquet --update --half-life-days 60
     """
     if update:
-        _update(logs, force, tmp_dir, columns, config, run_path, flags)
+        _update(logs, config, run_path, flags, force=force, columns=columns, tmp_dir=tmp_dir, scheduler=scheduler)
         return
     from rlopt.config import RewardConfig, read_preset
 
@@ -68,23 +75,17 @@ def command(
 
     from rlopt.stages.fit_reward import fit_reward
 
-    result = fit_reward(run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, force=force)
+    result = fit_reward(
+        run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, scheduler=scheduler, force=force
+    )
     show(result, result.to_text())
 
 
-def _update(
-    logs: str,
-    force: bool,
-    tmp_dir: str | None,
-    columns: str | None,
-    config: Path | None,
-    run_path: str,
-    flags: dict[str, Any],
-) -> None:
+def _update(logs: str, config: Path | None, run_path: str, flags: dict[str, Any], **more: Any) -> None:
     from rlopt.config import RewardConfig, load
     from rlopt.stages.update_reward import run_settings, update_reward
 
     run = options.open_run(run_path)
     settings = load(RewardConfig, config, flags, preset={"reward": run_settings(run)})
-    result = update_reward(run, logs, settings, columns=columns, tmp_dir=tmp_dir, force=force)
+    result = update_reward(run, logs, settings, **more)
     show(result, result.to_text())

@@ -41,6 +41,7 @@ from rlopt.stages.reward_history import (
     read_history,
     save_parts,
 )
+from rlopt.stages.tree_engine import check_engine, tree_engine
 from rlopt.stages.truth import MARKET
 
 FINDINGS = "findings.json"
@@ -55,6 +56,7 @@ def fit_reward(
     columns: str | None = None,
     preset: Mapping[str, Any] | None = None,
     tmp_dir: str | Path | None = None,
+    scheduler: str | None = None,
     force: bool = False,
 ) -> "FitRewardResult":
     """Learn from logs what a title earns; writes ``data/``, ``reward/`` and ``judge/`` of the run.
@@ -74,6 +76,8 @@ def fit_reward(
         run for the stages to come.
     tmp_dir
         Where the log engine spills; the system's temporary folder by default.
+    scheduler
+        Address of the Dask cluster that trains the trees with ``engine`` "dask"; None starts one on this machine.
     force
         Fit again although settings and logs are those of the last time.
 
@@ -87,6 +91,7 @@ def fit_reward(
         When the run cannot be written.
     """
     config = config or RewardConfig()
+    check_engine(config, scheduler)
     kept = {**(preset or {}), "columns": column_mapping(columns, preset).to_dict()}
     settings = {
         **config.model_dump(mode="json", exclude={"memory_limit"}),
@@ -115,7 +120,7 @@ def fit_reward(
         keep(arms, report, checkpoints)
         effective = effective_arms([arms], config.half_life_days)
         curve = LearningCurve(config.seed) if config.learning_curve else None
-        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints, curve)
+        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints, curve, scheduler)
         judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed, curve)
         history = (entry("fit", logs, list(files.values()), arms),)
@@ -283,11 +288,20 @@ def keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
 
 
 def fit_model(
-    arms: Arms, config: RewardConfig, encoder: Encoder | None, checkpoints: Path, curve: LearningCurve | None = None
+    arms: Arms,
+    config: RewardConfig,
+    encoder: Encoder | None,
+    checkpoints: Path,
+    curve: LearningCurve | None = None,
+    scheduler: str | None = None,
 ) -> RewardModel:
     """The reward model of train arms; an interrupted stage finds the members it has."""
     outcomes = 2 if arms.conversions is not None and arms.conversions.any() else 1
-    with track("reward model", outcomes * config.members) as bar, disk_errors(checkpoints):
+    with (
+        tree_engine(config, scheduler) as trees,
+        track("reward model", outcomes * config.members) as bar,
+        disk_errors(checkpoints),
+    ):
 
         def show(step: str, _: float) -> None:
             bar.update("model" in step, step=step)
@@ -303,6 +317,7 @@ def fit_model(
             checkpoint_dir=checkpoints / "members",
             progress=show,
             watch=curve.watch if curve is not None else None,
+            trees=trees,
         )
 
 

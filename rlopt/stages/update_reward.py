@@ -31,6 +31,7 @@ from rlopt.stages.fit_reward import (
 )
 from rlopt.stages.reward_evidence import measure
 from rlopt.stages.reward_history import PENDING, Entry, entry, log_fingerprints
+from rlopt.stages.tree_engine import check_engine
 from rlopt.stages.update_base import Base, check_rows, check_settings, pending, seen, set_aside
 from rlopt.stages.update_decision import compare, figure_lines
 
@@ -42,6 +43,7 @@ def update_reward(
     *,
     columns: str | None = None,
     tmp_dir: str | Path | None = None,
+    scheduler: str | None = None,
     force: bool = False,
 ) -> "UpdateResult":
     """Refit on the arms of the run and those of ``logs``, and keep the new model unless it is clearly worse.
@@ -63,6 +65,8 @@ def update_reward(
         Column names of this file, where they differ from the run's.
     tmp_dir
         Where the log engine spills.
+    scheduler
+        As in `fit_reward`.
     force
         Take in a log that begins before the earlier ones end, or one whose update was not kept before.
 
@@ -75,6 +79,7 @@ def update_reward(
     """
     base = Base.of(run)
     config = config or base.config
+    check_engine(config, scheduler)
     check_settings(config, base.config)
     files = log_fingerprints(logs)
     digest = logs_fingerprint(files)
@@ -92,7 +97,7 @@ def update_reward(
         keep(new, report, checkpoints)
         arms, effective = merge_arms(parts), effective_arms(parts, config.half_life_days)
         encoder = run_encoder(run, config)
-        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints)
+        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints, scheduler=scheduler)
         decision = compare(base.model(run), model, parts, splits, config.seed)
         outcome = {"kept": decision.kept, "why": decision.why, "figures": decision.figures()}
         line = entry("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, **outcome)
