@@ -136,10 +136,10 @@ def test_a_worse_model_is_not_kept_and_its_arms_wait(
     """A fit gone wrong (its effects turned around) loses against the old model."""
     fit = stage.fit_model
 
-    def wrong(*arguments: object) -> RewardModel:
+    def wrong(*arguments: object, **named: object) -> RewardModel:
         from dataclasses import replace
 
-        model = fit(*arguments)  # type: ignore[arg-type]
+        model = fit(*arguments, **named)  # type: ignore[arg-type]
         return replace(model, click=replace(model.click, slope=-model.click.slope))
 
     monkeypatch.setattr(stage, "fit_model", wrong)
