@@ -82,7 +82,7 @@ def readable_effects(
     most
         Effects listed at most.
     """
-    rows = _some_items(arms)
+    rows = some_items(arms)
     index = arms.item_index[rows]
     titles = [str(title) for title in arms.title[rows]]
     items = [arms.items[i] for i in index]
@@ -99,9 +99,9 @@ def readable_effects(
         found.append(
             Effect(
                 name,
-                _relative(value, base_rate),
-                None if reach is None else _relative(value - reach, base_rate),
-                None if reach is None else _relative(value + reach, base_rate),
+                relative_change(value, base_rate),
+                None if reach is None else relative_change(value - reach, base_rate),
+                None if reach is None else relative_change(value + reach, base_rate),
                 float(has[name].mean()),
                 abs(value) * float(np.sqrt(np.mean(columns[:, k] ** 2))),
             )
@@ -198,7 +198,7 @@ def _words(features: TitleFeatures, items: Sequence[Item], titles: Sequence[str]
     return {f"says '{word}'": np.array([word in words for words in used], dtype=bool) for word in common}
 
 
-def _some_items(arms: Arms) -> IntArray:
+def some_items(arms: Arms) -> IntArray:
     """Arms of the first items, so many as hold at most `MAX_TITLES` titles."""
     order = np.argsort(arms.item_index, kind="stable")
     if len(order) <= MAX_TITLES:
@@ -216,7 +216,7 @@ def _within(values: FloatArray, index: IntArray) -> FloatArray:
     return out
 
 
-def _relative(log_odds: float, rate: float) -> float:
+def relative_change(log_odds: float, rate: float) -> float:
     """Relative change of a probability whose log-odds move by ``log_odds``."""
     rate = min(max(rate, 1e-9), 1 - 1e-9)
     odds = rate / (1 - rate) * float(np.exp(np.clip(log_odds, -30, 30)))

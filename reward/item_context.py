@@ -218,10 +218,15 @@ class _Counts:
         return cls(clicks, trials, float(np.log(rate / (1 - rate))), spread)
 
     def weight(self, logit: FloatArray) -> FloatArray:
-        """Precision of each item's working response."""
-        p = 1.0 / (1.0 + np.exp(-logit))
+        """Weight of each item's working response.
+
+        The spread is counted at the overall rate, so that an item's weight in the estimating equation does not depend
+        on its own prediction: the predicted successes then add up to the observed ones.
+        """
+        p, overall = 1.0 / (1.0 + np.exp(-logit)), 1.0 / (1.0 + np.exp(-self.overall))
         information = np.maximum(self.trials * p * (1 - p), 1e-9)
-        return information / (1.0 + self.spread * information)
+        weight: FloatArray = information / (1.0 + self.spread * self.trials * overall * (1 - overall))
+        return weight
 
     def regress(self, matrix: sp.csr_matrix, rows: BoolArray, *, alpha: float, steps: int) -> Ridge:
         """Ridge of log-odds on the fields of these items, after so many steps from the overall rate."""

@@ -29,6 +29,7 @@ from envs.market import Market
 from envs.position import POSITION_LIFT
 from envs.simulate import HOUR_MS, START_MS, simulate
 from reward.arms import Arms
+from reward.effects import properties, readable_effects, relative_change, some_items, surrogate
 from reward.linear import Rows
 from reward.logs import LogData, read_logs
 from reward.metrics import tally
@@ -92,6 +93,7 @@ def measure(locale: str, seed: int, n_items: int, impressions: int, members: int
         "shop": f"{locale}-{seed}",
         **of_clicks(model, market, held),
         **of_conversions(model, market, held),
+        **of_effects(model, market, held),
         "position": position_error(logs),
         "to_come": to_come,
         "seconds": {
@@ -139,6 +141,21 @@ def of_conversions(model: RewardModel, market: Market, held: Arms) -> dict[str, 
     }
 
 
+def of_effects(model: RewardModel, market: Market, held: Arms) -> dict[str, float]:
+    """Readable effects against the same regression on the true log-odds: share of intervals that hold the truth."""
+    base = float(held.clicks.sum() / held.exposure.sum())
+    found = readable_effects(model.click, held, base, threads=1, most=100)
+    rows = some_items(held)
+    items, titles = [held.items[i] for i in held.item_index[rows]], [str(title) for title in held.title[rows]]
+    p = market.click_probability(items, titles)
+    has = properties(model.features, model.block(items, titles), items, titles)
+    names, coefficients, _, _ = surrogate(has, np.log(p / (1 - p))[:, None], held.item_index[rows])
+    truth = dict(zip(names, (relative_change(float(c), base) for c in coefficients[:, 0]), strict=True))
+    inside = [e.low <= truth[e.property] <= e.high for e in found.effects if e.low is not None and e.high is not None]
+    clear = [np.sign(e.change) == np.sign(truth[e.property]) for e in found.effects if e.low > 0 or e.high < 0]  # type: ignore[operator]
+    return {"effects": len(inside), "effects_covered": float(np.mean(inside)), "effects_sign": float(np.mean(clear))}
+
+
 def position_error(logs: LogData) -> float:
     """Largest relative error of the estimated examination of a position."""
     bias = logs.position_bias
@@ -160,14 +177,18 @@ def line(result: dict[str, Any]) -> str:
         f"{r['shop']:5} {r['correlation']:10.3f} {100 * r['true_pairs']:6.1f} {100 * r['calibration']:8.3f} "
         f"{100 * r['level']:+7.1f} {100 * r['coverage']:8.1f} {100 * r['position']:9.1f} "
         f"{100 * r['conversion']:+6.1f} {100 * r['conversion_unweighted']:+10.1f} {100 * r['naive']:+7.1f} "
-        f"{100 * r['to_come']:7.1f} {sum(r['seconds'].values()):8.0f}"
+        f"{100 * r['to_come']:7.1f} {100 * r['effects_covered']:7.1f} {100 * r['effects_sign']:5.1f} "
+        f"{sum(r['seconds'].values()):8.0f}"
     )
 
 
 def run(shops: Sequence[str], n_items: int, impressions: int, members: int, keep: Path | None) -> None:
     """Measure the shops, print the table as it grows."""
     print(f"{n_items:,} items, {impressions:,} impressions a shop; held-out items; all but the correlation in %")
-    print("shop  correlation pairs  ECE(abs) level  coverage position  CVR   CVR,equal   naive  to come  seconds")
+    print(
+        "shop  correlation pairs  ECE(abs) level  coverage position  CVR   CVR,equal   naive  to come effects  sign "
+        " seconds"
+    )
     results = []
     for shop in shops:
         locale, seed = shop.split("-")
