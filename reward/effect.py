@@ -1,4 +1,8 @@
-"""The title effect: a within-item ridge on wording and mentions, and trees on what it leaves over."""
+"""The title effect: a within-item ridge on wording, mentions and meaning, and trees on what it leaves over.
+
+Other losses for the trees (cross-entropy from the item's baseline, centred logits, LambdaRank) order held-out titles
+worse on real headlines and in simulated shops: ``tests/benchmarks/reward_signal.py``.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Half = npt.NDArray[np.float16]
 
+_MOST_BYTES = 1 << 28  # a file that has grown to this takes no more: policies in training write titles without end
 _AT_ONCE = 500  # keys a question; SQLite takes 999 parameters everywhere
 
 
@@ -46,7 +47,9 @@ class EncodingCache:
         return found
 
     def put(self, vectors: Iterable[tuple[str, Half]]) -> None:
-        """Keep these vectors."""
+        """Keep these vectors, unless the file has grown large."""
+        if self._path.is_file() and self._path.stat().st_size > _MOST_BYTES:
+            return
         rows = [(self._encoder, _key(text), vector.astype("<f2").tobytes()) for text, vector in vectors]
         with contextlib.suppress(sqlite3.Error, OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from reward.encoder import POLICY, Encoder, open_encoder
+from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import ENCODINGS, Run
@@ -22,6 +23,9 @@ def run_encoder(run: Run, config: RewardConfig) -> Encoder | None:
     if config.encoder is None:
         return None
     note(f"Loading the encoder {config.encoder}")
+    import torch  # seconds, and only needed here
+
+    torch.set_num_threads(threads.available())
     return open_encoder(config.encoder, policy=run / "sft", cache=run / ENCODINGS, progress=_tell)
 
 

@@ -24,7 +24,7 @@ from rlopt.files import fingerprint, to_json
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
-from rlopt.run import Run, package_versions
+from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.score import check_output
@@ -110,7 +110,8 @@ def generate(
     began, written, totals, shop = time.monotonic(), 0, _Totals(), Shop()
     with open_catalogue(items_file, mapping, ignored_columns(run), MEMORY_LIMIT) as catalogue:
         quiet_loading()
-        policy, model = TitlePolicy.load(run / "ppo"), RewardModel.load(run / "reward")
+        policy = TitlePolicy.load(run / "ppo")
+        model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         known = {item.item_id: item for item in run.arms().items}
         rules = constraints_for(policy, run.arms().of_items(run.splits().train), config)

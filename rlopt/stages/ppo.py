@@ -19,7 +19,7 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
-from rlopt.run import Run, package_versions
+from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
 from rlopt.training.callbacks import JsonLines
@@ -72,7 +72,8 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     quiet_loading()
     arms = run.arms().of_items(run.splits().train)
     with run.stage("ppo", config) as record:
-        policy, model = TitlePolicy.load(run / "sft"), RewardModel.load(run / "reward")
+        policy = TitlePolicy.load(run / "sft")
+        model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         checkpoints = run.checkpoint_dir("ppo", record.key)
         done = step_of(newest_checkpoint(checkpoints))

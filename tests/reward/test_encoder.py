@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from reward import encoder_models, packaged
+from reward import encoder_cache, encoder_models, packaged
 from reward.encoder import Encoder, open_encoder
 from reward.errors import ModelError
 from reward.judge import Judge
@@ -132,6 +132,17 @@ def test_a_broken_cache_costs_time_only(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     assert Encoder("counting", [Counting()], folder).encode(["ab"]).shape == (1, 3)  # type: ignore[list-item]
+
+
+def test_the_cache_stops_growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "encodings.sqlite"
+    encoder = Encoder("counting", [Counting()], file)  # type: ignore[list-item]
+    encoder.encode(["first"])
+    monkeypatch.setattr(encoder_cache, "_MOST_BYTES", file.stat().st_size - 1)
+    encoder.encode(["second"])
+    network = Counting()
+    Encoder("counting", [network], file).encode(["first", "second"])  # type: ignore[list-item]
+    assert network.asked == ["second"]
 
 
 def test_meaning_keeps_the_differences_within_items() -> None:
