@@ -65,7 +65,7 @@ class SftConfig(StageConfig):
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
     steps: int | None = Field(None, ge=1, description="Optimiser steps; none: as many as `epochs` needs.")
     epochs: float = Field(2.0, gt=0, description="Passes over the titles.")
-    batch_size: int = Field(64, ge=1, description="Titles a step.")
+    batch_size: int = Field(32, ge=1, description="Titles a step.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate (a pretrained model wants 1e-4 or so).")
     max_title_tokens: int = Field(TITLES_MAX_TOKENS, ge=4, description="Longest title, in tokens.")
     save_every: int = Field(100, ge=1, description="Steps between checkpoints.")

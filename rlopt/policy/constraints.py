@@ -49,8 +49,8 @@ class Constraints:
     superlatives
         Phrases that advertising law forbids or wants proved, allowed where the item itself states them.
     formatting
-        Whether capitals (more than half of the words shouted) and punctuation (doubled marks, symbols beyond a
-        quarter of the characters) are violations.
+        Whether capitals (more than half of the Latin letters, not counting what the item itself shouts) and
+        punctuation (doubled marks, symbols beyond a quarter of the characters) are violations.
     """
 
     lexicon: Lexicon | None = None
@@ -153,8 +153,9 @@ def duplicate_key(title: str) -> tuple[str, ...]:
 def _formatting(item: Item, title: str) -> Iterable[Violation]:
     text = unicodedata.normalize("NFKC", title)
     pieces = [piece for piece in text.split() if any(map(str.isalpha, piece)) and piece.isascii()]
-    shouted = [piece for piece in pieces if piece.isupper() and sum(map(str.isalpha, piece)) >= SHOUT_LETTERS]
-    if shouted and 2 * len(shouted) > len(pieces):
+    shouted = [piece for piece in pieces if piece.isupper()]
+    loud = 2 * sum(map(_letters, shouted)) > sum(map(_letters, pieces))
+    if loud and any(_letters(piece) >= SHOUT_LETTERS for piece in shouted):
         own = item.text()
         if alien := [piece for piece in shouted if piece not in own]:
             yield Violation("capitals", " ".join(alien))
@@ -164,3 +165,7 @@ def _formatting(item: Item, title: str) -> Iterable[Violation]:
         yield Violation("punctuation", f"doubled {doubled[0]}")
     elif symbols > FREE_SYMBOLS and symbols > MAX_SYMBOL_SHARE * len(title):
         yield Violation("punctuation", f"{symbols} symbols in {len(title)} characters")
+
+
+def _letters(piece: str) -> int:
+    return sum(map(str.isalpha, piece))

@@ -93,6 +93,10 @@ class Slots:
             title = title[:start] + token + title[end:]
         return title
 
+    def mentioned(self, item: Item, title: str) -> list[str]:
+        """The slots that ``title`` mentions, in its order, as often as it does."""
+        return [found for found in _SLOT.findall(self.delexicalise(item, title)) if found in self._known]
+
     def fill(self, item: Item, text: str) -> str:
         """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing."""
         values = self.values(item)

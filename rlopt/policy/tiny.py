@@ -14,7 +14,7 @@ from .slots import Slots
 PAD, EOS, UNK = "<|pad|>", "<|end|>", "<|unknown|>"
 
 
-def build_tokenizer(texts: Iterable[str], slots: Slots, vocab_size: int = 3000) -> PreTrainedTokenizerFast:
+def build_tokenizer(texts: Iterable[str], slots: Slots, vocab_size: int = 1000) -> PreTrainedTokenizerFast:
     """BPE tokenizer with one token a slot, trained on ``texts`` (delexicalised titles and prompts).
 
     Slots are ordinary added tokens, not special ones, so that decoding with ``skip_special_tokens=True`` keeps them.

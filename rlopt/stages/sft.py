@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from reward.arms import Arms
-from reward.items import Item
 from reward.text import clean
 from rlopt import threads
 from rlopt.config import SftConfig
@@ -18,6 +17,7 @@ from rlopt.files import replacing_folders
 from rlopt.policy.pretrained import load_causal_lm, quiet_loading
 from rlopt.policy.prompt import SlotRenderer, TextRenderer
 from rlopt.policy.slots import Slots, slot_coverage
+from rlopt.policy.targets import Pairs, sound_pairs
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
@@ -32,8 +32,6 @@ COVERAGE_TITLES = 2000
 MAX_TITLES_AN_ITEM = 8
 LARGE_MODEL_MICRO_BATCH = 8
 LAST_STEPS = 20
-
-Pairs = list[tuple[Item, str]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,8 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
     with run.stage("sft", config) as record:
         checkpoints = run.checkpoint_dir("sft", record.key)
         policy = _starting_policy(config, pairs, checkpoints)
+        if isinstance(policy.renderer, SlotRenderer):
+            pairs = sound_pairs(policy.renderer.slots, pairs)
         settings = _settings(config, policy, len(pairs))
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         metrics = run.metrics("sft")
