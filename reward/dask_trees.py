@@ -13,8 +13,10 @@ are added in another order. The trees are equally good, not equal.
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
@@ -73,7 +75,7 @@ def dask_trees(scheduler: str | None = None) -> Iterator["DaskTrees"]:
             )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
             client.wait_for_workers(LOCAL_WORKERS)
-            client.run(_quiet)
+            client.run(_hush)
         else:
             try:
                 client = stack.enter_context(Client(scheduler, timeout=_CONNECT_SECONDS))
@@ -158,7 +160,7 @@ class DaskTrees:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that workers use their own number of threads
-                _quiet()
+                lgb.register_logger(logging.getLogger("lightgbm"))  # else it prints to stdout that it looks for ports
                 estimator.fit(X, label, feature_name=data.feature_name, categorical_feature=data.categorical_feature)
         except (OSError, RuntimeError, TimeoutError, lgb.basic.LightGBMError) as error:
             raise ModelError(
@@ -213,11 +215,10 @@ class PartitionLoss:
         return self._part.gradients(prediction)
 
 
-def _quiet() -> None:
-    """Let LightGBM's words about ports and connections go to its logger and not to stdout."""
-    logger = logging.getLogger("lightgbm")
-    logger.setLevel(logging.ERROR)
-    lgb.register_logger(logger)
+def _hush() -> None:
+    """In a worker process of our own: LightGBM prints ports and connections to stdout before it reads ``verbosity``."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
 
 
 def part_of(loss: ItemLoss, index: IntArray) -> ItemLoss:
