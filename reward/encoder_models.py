@@ -121,7 +121,8 @@ def load_network(name: str, folder: Path | None = None) -> Network:
     ModelError
         When nothing can be loaded from there, in one line.
     """
-    source, extra = str(folder or name), {}
+    source = str(folder or name)
+    extra: dict[str, Any] = {}
     if name == packaged.MINILM:
         source = str(packaged.minilm_folder())
     elif name == packaged.SMOLLM2:
@@ -137,7 +138,8 @@ def load_network(name: str, folder: Path | None = None) -> Network:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **extra)
             causal = bool(extra) or _is_causal(source)
             loader = AutoModelForCausalLM if causal else AutoModel
-            model = loader.from_pretrained(source, dtype=torch.float32, trust_remote_code=False, **extra)
+            safe = extra or {"use_safetensors": True}  # never a pickle
+            model = loader.from_pretrained(source, dtype=torch.float32, trust_remote_code=False, **safe)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         reason = (str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__) + "."
         raise ModelError(

@@ -170,6 +170,11 @@ def test_refusals_are_one_clear_line(tmp_path: Path, sentences: Path, monkeypatc
         open_encoder("policy", policy=tmp_path / "sft")
     with pytest.raises(ModelError, match="not the one this model was fitted with"):
         open_encoder(str(sentences), fingerprint="another")
+    pickled = save_sentence_encoder(tmp_path / "pickled")
+    torch.save(AutoModel.from_pretrained(pickled).state_dict(), pickled / "pytorch_model.bin")
+    (pickled / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no encoder can be loaded from"):
+        open_encoder(str(pickled))
     monkeypatch.setattr(packaged, "_package_folder", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install 'rlopt\[encoder\]'") as caught:
         open_encoder("minilm")
