@@ -7,7 +7,7 @@ one message.
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -34,6 +34,9 @@ class RewardConfig(StageConfig):
     judge_share: float = Field(0.2, ge=0, lt=1, description="Share of items only the judge learns from.")
     test_share: float = Field(0.2, ge=0, lt=1, description="Share of items only offline-eval sees.")
     time_split: bool = Field(False, description="Newest items are the test items (needs timestamps).")
+    monitor_share: float = Field(
+        0.1, ge=0, le=0.5, description="Share of train items for the monitor, which PPO watches but never optimises."
+    )
     members: int = Field(5, ge=1, le=100, description="Models in the ensemble, each on a bootstrap of the items.")
     encoder: str | None = Field(
         None, description="Who knows what words mean: minilm, smollm2, policy, a path or hub id; joined by '+'."
@@ -61,7 +64,7 @@ class SftConfig(StageConfig):
     instruction: str = Field("Write a title for this item.", description="First line of a pretrained model's prompt.")
     fields: tuple[str, ...] = Field((), description="Fields shown to a pretrained model, in this order; none: all.")
     max_field_chars: int = Field(400, ge=1, description="Longer fields are cut in a pretrained model's prompt.")
-    peft: Literal["none", "lora"] = Field("none", description="What learns: all weights, or LoRA adapters.")
+    peft: Literal["none", "lora", "adalora"] = Field("none", description="What learns: all weights, or adapters.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
     steps: int | None = Field(None, ge=1, description="Optimiser steps; none: as many as `epochs` needs.")
     epochs: float = Field(2.0, gt=0, description="Passes over the titles.")
@@ -76,9 +79,12 @@ class PpoConfig(StageConfig):
 
     section: ClassVar[str] = "ppo"
 
+    algorithm: Literal["ppo", "grpo", "rloo"] = Field("ppo", description="PPO, or a rival without a critic.")
     steps: int = Field(2000, ge=1, description="Updates.")
     batch_size: int = Field(64, ge=1, description="Titles an update.")
-    generations: int = Field(1, ge=1, description="Titles an item in a batch.")
+    generations: int | None = Field(
+        None, ge=1, description="Titles an item in a batch; none: 1 for PPO, 8 for GRPO and RLOO."
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Learning rate at the start; it falls linearly to zero.")
     kl_coef: float = Field(0.1, ge=0, description="Weight of the KL penalty, in standard deviations per nat.")
     kl_target: float | None = Field(
@@ -87,6 +93,8 @@ class PpoConfig(StageConfig):
     gamma: float = Field(1.0, gt=0, le=1, description="Discount per token.")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="GAE's lambda (Schulman et al. 2016).")
     clip: float = Field(0.2, gt=0, lt=1, description="Clip range of the probability ratio.")
+    value_clip: float | None = Field(None, gt=0, description="Clip range of the critic's values; none: not clipped.")
+    whiten: bool = Field(True, description="Advantages are scaled to mean 0 and variance 1 over each batch.")
     entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy bonus.")
     epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
     critic: Literal["head", "own"] = Field(
@@ -94,9 +102,23 @@ class PpoConfig(StageConfig):
     )
     critic_learning_rate: float = Field(3e-3, gt=0, description="The critic's own learning rate.")
     critic_epochs: int = Field(8, ge=1, description="Passes of the critic over each batch of rollouts.")
-    critic_warmup: int = Field(10, ge=0, description="First updates, in which only the critic learns.")
-    peft: Literal["auto", "none", "lora"] = Field("auto", description="What learns; auto: as in `sft`.")
+    critic_warmup: int = Field(
+        10, ge=0, description="First updates, in which only the critic learns; at most a twentieth of all."
+    )
+    monitor: bool = Field(
+        True, description="Watch a reward model fitted on other items; past its peak, stop and go back there."
+    )
+    monitor_every: int = Field(5, ge=1, description="Updates between two looks of the monitor.")
+    peft: Literal["auto", "none", "lora", "adalora"] = Field("auto", description="What learns; auto: as in `sft`.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
+    peft_config: dict[str, Any] | None = Field(
+        None, description="Any other adapters, by peft's own names: peft_type (LOHA, OFT ...) and its settings."
+    )
+    bf16: bool | None = Field(None, description="Compute in bfloat16; none: on a GPU that can.")
+    gradient_checkpointing: bool | None = Field(
+        None, description="Less memory for more time; none: large models on a GPU."
+    )
+    vllm: Literal["off", "colocate", "server"] = Field("off", description="Who writes the rollouts (needs vllm).")
     risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of rollouts.")
     save_every: int = Field(100, ge=1, description="Updates between checkpoints.")
@@ -154,6 +176,23 @@ class RulesConfig(StageConfig):
     support: bool = Field(True, description="What the item's fields do not say is a violation (items with fields).")
 
 
+class CompareConfig(StageConfig):
+    """``compare``: the run's policies and best-of-n side by side on test items."""
+
+    section: ClassVar[str] = "compare"
+
+    samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
+    policies: tuple[Literal["ppo", "grpo", "rloo"], ...] = Field((), description="Which ones; none: all the run has.")
+    best_of: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (4, 16, 64), description="Best of so many SFT titles by the reward."
+    )
+    risk_aversion: float = Field(1.0, ge=0, description="Spreads taken off the reward that best-of-n goes by.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    max_items: int = Field(200, ge=2, description="Test items used at most (drawn by the seed).")
+    draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+
+
 class GenerateConfig(RulesConfig):
     """``generate``: titles for a catalogue, under the rules of ``constraints``."""
 
@@ -200,6 +239,7 @@ STAGES: dict[str, type[StageConfig]] = {
         SftConfig,
         PpoConfig,
         EvalConfig,
+        CompareConfig,
         RulesConfig,
         GenerateConfig,
         TextConfig,

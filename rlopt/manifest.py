@@ -18,13 +18,19 @@ _COMMANDS = {
     "fit-reward": "rlopt fit-reward LOGS",
     "sft": "rlopt sft",
     "ppo": "rlopt ppo",
+    "grpo": "rlopt ppo --algorithm grpo",
+    "rloo": "rlopt ppo --algorithm rloo",
     "offline-eval": "rlopt offline-eval",
+    "compare": "rlopt compare",
 }
 _NEEDS = {
     "fit-reward": (),
     "sft": ("fit-reward",),
     "ppo": ("fit-reward", "sft"),
+    "grpo": ("fit-reward", "sft"),
+    "rloo": ("fit-reward", "sft"),
     "offline-eval": ("fit-reward", "sft", "ppo"),
+    "compare": ("fit-reward", "sft"),
 }
 Content = dict[str, Any]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rlopt import processes
+
 SECONDS_BETWEEN_LINES = 30.0
 _quiet = False
 
@@ -17,8 +19,8 @@ def set_quiet(quiet: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """True where `set_quiet` holds and stderr is no terminal."""
-    return _quiet and not sys.stderr.isatty()
+    """True where `set_quiet` holds and stderr is no terminal, and in all processes but the first."""
+    return not processes.is_first() or (_quiet and not sys.stderr.isatty())
 
 
 def note(message: str) -> None:
@@ -50,7 +52,7 @@ def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
     start
         Steps done before (a resumed run).
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and processes.is_first():
         with _terminal_bar(label, total, start) as bar:
             yield bar
     else:

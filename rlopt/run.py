@@ -6,7 +6,6 @@ the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from rlopt import processes
 from rlopt.errors import RloptError, RunError, StageOrderError
 from rlopt.files import (
     JsonlWriter,
@@ -189,7 +189,7 @@ class Run:
             When another process writes this run, or the disk is full or not writable.
         """
         settings, given = _settings(config), dict(inputs or {})
-        if int(os.environ.get("RANK", "0")) > 0:  # accelerate launch: the first process keeps the books
+        if not processes.is_first():  # accelerate launch: the first process keeps the books
             yield StageRecord(self._manifest.key(name, settings, given))
             return
         with disk_errors(self.path):

@@ -20,6 +20,7 @@ _COMMANDS = {
     "sft": "sft",
     "ppo": "ppo",
     "offline-eval": "offline_eval",
+    "compare": "compare",
     "ab-plan": "ab_plan",
     "ab-analyze": "ab_analyze",
     "generate": "generate",

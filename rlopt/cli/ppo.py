@@ -11,11 +11,34 @@ from rlopt.cli.show import show
 
 
 @click.command("ppo")
+@click.option(
+    "--algorithm",
+    type=click.Choice(["ppo", "grpo", "rloo"]),
+    help="PPO, or a rival on the same reward; each writes the folder of its name.  [default: ppo]",
+)
 @click.option("--steps", type=int, help="Updates.  [default: 2000]")
 @click.option("--batch-size", type=int, help="Titles an update.  [default: 64]")
+@click.option("--generations", type=int, help="Titles an item in a batch; by default 1, for GRPO and RLOO 8.")
 @click.option("--learning-rate", type=float, help="At the start; falls linearly to zero.  [default: 0.0002]")
 @click.option("--kl-coef", type=float, help="Weight of the KL penalty to the SFT policy.  [default: 0.1]")
 @click.option("--kl-target", type=float, help="KL in nats a title above which that weight grows.  [default: 3.5]")
+@click.option(
+    "--peft",
+    type=click.Choice(["auto", "none", "lora", "adalora"]),
+    help="What learns: all weights or adapters; auto: as in sft.  [default: auto]",
+)
+@click.option(
+    "--monitor/--no-monitor", default=None, help="Stop past the peak of the monitor, and go back to it; on by default."
+)
+@click.option("--bf16/--no-bf16", default=None, help="Compute in bfloat16; by default on a GPU that can.")
+@click.option(
+    "--gradient-checkpointing/--no-gradient-checkpointing",
+    default=None,
+    help="Less memory for more time; by default for large models on a GPU.",
+)
+@click.option(
+    "--vllm", type=click.Choice(["off", "colocate", "server"]), help="vLLM writes the rollouts.  [default: off]"
+)
 @click.option("--risk-aversion", type=float, help="Standard deviations taken off the mean reward.  [default: 1.0]")
 @click.option("--temperature", type=float, help="Sampling temperature.  [default: 1.0]")
 @click.option("--save-every", type=int, help="Updates between checkpoints.  [default: 100]")
@@ -35,8 +58,8 @@ def command(
     """Train the title policy by PPO against the reward, close to the supervised policy.
 
     Trains the supervised policy first when the run has none (--model then says from what). Metrics go to
-    metrics/ppo.jsonl of the run. Interrupted, the same command continues from the last checkpoint and ends with
-    the same weights.
+    metrics/ppo.jsonl of the run, gains against KL to metrics/ppo.svg. Interrupted, the same command continues from
+    the last checkpoint and ends with the same weights. `accelerate launch -m rlopt ppo` shares it between processes.
 
     \b
     Example:

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import click
 
+from rlopt import processes
 from rlopt.cli.options import Session
 from rlopt.files import to_json
 
@@ -26,6 +27,8 @@ def show(result: Result, text: str | None = None) -> None:
     text
         How a person reads it; by default its values as aligned lines.
     """
+    if not processes.is_first():
+        return
     session = click.get_current_context().ensure_object(Session)
     if session.json:
         click.echo(to_json(result.to_dict()), file=session.stdout)

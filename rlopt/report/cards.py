@@ -38,7 +38,7 @@ def policy_card(
     Parameters
     ----------
     stage
-        "sft" or "ppo".
+        "sft", "ppo", "grpo" or "rloo".
     base_model
         Model it was fine-tuned from; None for the embedded tiny model.
     parameters
@@ -59,6 +59,8 @@ def policy_card(
     method = {
         "sft": "supervised fine-tuning on logged titles",
         "ppo": "supervised fine-tuning, then PPO against a reward model fitted on click logs, with a KL penalty",
+        "grpo": "supervised fine-tuning, then GRPO against a reward model fitted on click logs, with a KL penalty",
+        "rloo": "supervised fine-tuning, then RLOO against a reward model fitted on click logs, with a KL penalty",
     }[stage]
     head = {
         "library_name": "transformers",

@@ -3,8 +3,9 @@
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -96,6 +97,66 @@ def reward_against_kl(kl: FloatArray, reward: FloatArray, axis: str, label: str,
     axes.set_xlabel(axis)
     axes.set_ylabel(label)
     return _svg(figure, "reward-kl", description)
+
+
+def gains_against_kl(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What the optimised reward and the monitor say was gained, against how far the policy has moved; "" without rows.
+
+    The first always rises; where the second turns down, titles please the reward model and nobody else.
+
+    Parameters
+    ----------
+    rows
+        Metrics a step: "objective/kl", "objective/predicted_lift", and "monitor/lift" where there was a look.
+    """
+    curves = {
+        "reward model": ("objective/predicted_lift", ACCENT),
+        "monitor, on items of its own": ("monitor/lift", SECOND),
+    }
+    figure, axes = _figure(height=2.6)
+    for label, (name, colour) in curves.items():
+        seen = [(row["objective/kl"], 100 * row[name]) for row in rows if name in row and "objective/kl" in row]
+        if seen:
+            kl, lift = np.array(seen, dtype=np.float64).T
+            window = max(1, len(seen) // 10)
+            axes.plot(running_mean(kl, window), running_mean(lift, window), color=colour, linewidth=1.6, label=label)
+    if not axes.lines:
+        return ""
+    axes.set_xlabel("KL to SFT, nats a title")
+    axes.set_ylabel("predicted lift, %")
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure, "gains-kl", "Predicted lift of reward model and monitor against KL")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One policy of `lift_against_kl`: lifts over SFT by the judge and by the simulator, None where unknown."""
+
+    label: str
+    kl: float
+    lift: float | None
+    truth: float | None = None
+
+
+def lift_against_kl(points: Sequence[Point]) -> str:
+    """What each policy gains for how far it moves from SFT: circles by the judge, diamonds by the simulator."""
+    figure, axes = _figure(height=3.0)
+    axes.axhline(0, color=INK, linewidth=1.0)
+    for point in points:
+        known = [value for value in (point.lift, point.truth) if value is not None]
+        if not known:
+            continue
+        if point.lift is not None:
+            axes.plot([point.kl], [100 * point.lift], "o", color=ACCENT)
+        if point.truth is not None:
+            axes.plot([point.kl], [100 * point.truth], "D", color=TRUTH, markersize=5)
+        axes.annotate(
+            point.label, (point.kl, 100 * max(known)), (4, 5), textcoords="offset points", color=INK, fontsize=8
+        )
+    axes.margins(x=0.15, y=0.15)
+    axes.set_xlabel("KL to SFT, nats a title")
+    axes.set_ylabel("lift over SFT, %")
+    return _svg(figure, "lift-kl", "Lift over SFT against KL for each policy")
 
 
 def item_lifts(lifts: FloatArray, axis: str, label: str, description: str) -> str:

@@ -29,6 +29,7 @@ from rlopt.progress import note, track
 from rlopt.run import DATA, Run
 from rlopt.stages.columns import column_mapping
 from rlopt.stages.encoder import keep_policy, reads_with_policy, run_encoder
+from rlopt.stages.monitor import MONITOR, fit_monitor
 from rlopt.stages.reward_card import write_card
 from rlopt.stages.reward_evidence import evidence_lines, measure
 from rlopt.stages.reward_history import (
@@ -59,7 +60,7 @@ def fit_reward(
     scheduler: str | None = None,
     force: bool = False,
 ) -> "FitRewardResult":
-    """Learn from logs what a title earns; writes ``data/``, ``reward/`` and ``judge/`` of the run.
+    """Learn from logs what a title earns; writes ``data/``, ``reward/``, ``monitor/`` and ``judge/`` of the run.
 
     Parameters
     ----------
@@ -120,11 +121,12 @@ def fit_reward(
         keep(arms, report, checkpoints)
         effective = effective_arms([arms], config.half_life_days)
         curve = LearningCurve(config.seed) if config.learning_curve else None
-        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints, curve, scheduler)
+        monitor, rest = fit_monitor(effective.of_items(splits.train), config)
+        model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
         judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed, curve)
         history = (entry("fit", logs, list(files.values()), arms),)
-        fitted = Fitted(arms, splits, model, judge, report, evidence, (arms,), history)
+        fitted = Fitted(arms, splits, model, monitor, judge, report, evidence, (arms,), history)
         save(run, fitted, settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
     for leftover in (run / "checkpoints" / "fit-reward", run / PENDING):
@@ -197,6 +199,7 @@ class Fitted:
     arms: Arms
     splits: Splits
     model: RewardModel
+    monitor: RewardModel | None
     judge: Judge | None
     report: dict[str, Any]
     evidence: dict[str, Any]
@@ -330,9 +333,9 @@ def fit_judge(arms: Arms, config: RewardConfig, encoder: Encoder | None) -> Judg
 def save(
     run: Run, fitted: Fitted, settings: Mapping[str, Any], preset: Mapping[str, Any], market: bytes | None
 ) -> None:
-    """Write ``data/``, ``reward/``, ``judge/`` and the encoder ``policy``; they change together."""
+    """Write ``data/``, ``reward/``, ``monitor/``, ``judge/`` and the encoder ``policy``; they change together."""
     encoder = [POLICY_ENCODER] if reads_with_policy(settings.get("encoder")) else []
-    with run.replacing_all(DATA, "reward", "judge", *encoder) as folders:
+    with run.replacing_all(DATA, "reward", MONITOR, "judge", *encoder) as folders:
         if encoder:
             keep_policy(run, folders[POLICY_ENCODER])
         data = folders[DATA]
@@ -353,6 +356,8 @@ def save(
             settings,
             [finding["message"] for finding in fitted.report["findings"] if finding["severity"] == "warning"],
         )
+        if fitted.monitor is not None:
+            fitted.monitor.save(folders[MONITOR])
         if fitted.judge is not None:
             fitted.judge.save(folders["judge"])
     if market is None:

@@ -1,4 +1,4 @@
-"""``rlopt ppo``: the title policy, improved by PPO against the reward model."""
+"""``rlopt ppo``: the title policy, improved by PPO, or by a rival of it, against the reward model."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,27 +7,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from reward.arms import Arms
 from reward.items import Item
 from reward.model import RewardModel
-from rlopt import threads
+from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
+from rlopt.files import atomic_write
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
+from rlopt.report.figures import gains_against_kl
 from rlopt.run import ENCODINGS, Run, package_versions
+from rlopt.stages.monitor import load_monitor
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
+from rlopt.training.adapters import adapter_config
+from rlopt.training.arguments import has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
+from rlopt.training.peak import PeakGuard
 from rlopt.training.ppo.learn import PpoSettings, improve
-from rlopt.training.rewards import LiftScale, TitleRewards
+from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
 
-SCALE_ITEMS = 256
+SCALE_ITEMS, SCALE_ITEMS_LARGE = 256, 64
+GENERATE_BATCH = 64
+GROUP = 8  # titles an item for GRPO and RLOO
+WARMUP_SHARE = 20
 SHOWN = {
     "objective/predicted_lift": "lift",
     "objective/kl": "kl",
@@ -38,11 +48,12 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class PpoResult:
-    """What came of the training: means over the last updates."""
+    """What came of the training: the step of the policy that was kept, and means over the updates before it."""
 
     folder: Path
     steps: int
     predicted_lift: float | None
+    monitor_lift: float | None
     kl: float | None
     violations: float | None
     explained_variance: float | None
@@ -55,14 +66,16 @@ class PpoResult:
 def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
-    Trains the SFT policy first when the run has none, and says so.
+    With ``config.algorithm`` "grpo" or "rloo" a rival of PPO does, and writes the folder of its name. Trains the SFT
+    policy first when the run has none, and says so. Under ``accelerate launch`` the processes share each batch, and
+    the first of them writes.
 
     Raises
     ------
     StageOrderError
         Before ``fit-reward``.
     PolicyError
-        When the SFT policy cannot be loaded, or training breaks down.
+        When the SFT policy cannot be loaded, something asked for is not installed, or training breaks down.
     """
     config = config or PpoConfig()
     run.require("fit-reward")
@@ -70,84 +83,122 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         note("This run has no supervised policy yet: training it first (rlopt sft).")
         train_sft(run, SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})}))
     quiet_loading()
+    name = config.algorithm
     arms = run.arms().of_items(run.splits().train)
-    with run.stage("ppo", config) as record:
+    with run.stage(name, config) as record:
         policy = TitlePolicy.load(run / "sft")
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
-        checkpoints = run.checkpoint_dir("ppo", record.key)
-        done = step_of(newest_checkpoint(checkpoints))
-        metrics = run.metrics("ppo")
-        metrics.truncate_after(done)
-        constraints = constraints_for(policy, arms, load(RulesConfig, preset=run.preset()))
-        scale = lift_scale(policy, model, arms, config.seed)
-        rewards = TitleRewards(
-            arms.items,
-            policy.renderer,
-            model.predict,
-            scale,
-            constraints,
-            config.risk_aversion,
-            int(policy.tokenizer.eos_token_id),
-        )
         settings = _settings(config, policy, run)
-        note(f"PPO on {len(arms.items)} items, {settings.steps} updates of {settings.batch_size} titles")
-        with track("PPO", settings.steps, start=done) as bar:
+        checkpoints = run.checkpoint_dir(name, record.key)
+        done = step_of(newest_checkpoint(checkpoints))
+        metrics = run.metrics(name)
+        if processes.is_first():
+            metrics.truncate_after(done)
+        rewards = _rewards(run, policy, model, arms, config)
+        guard = None
+        if rewards.monitor is not None:
+            guard = PeakGuard(settings.steps, config.monitor_every, settings.batch_size, metrics.rows())
+        note(f"{name.upper()} on {len(arms.items)} items, {settings.steps} updates of {settings.batch_size} titles")
+        with track(name.upper(), settings.steps, start=done) as bar:
             callbacks = [JsonLines(metrics, bar, SHOWN)]
-            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks)
-        result = _result(run, settings.steps, metrics.rows())
-        with run.replacing("ppo") as folder:
-            improved.save(folder)
-            card = policy_card(
-                "ppo",
-                base_model=run.record("sft")["config"].get("model"),
-                parameters=improved.model.num_parameters(),
-                n_items=len(arms.items),
-                figures={k: v for k, v in result.to_dict().items() if k != "folder"},
-                settings=config.model_dump(mode="json"),
-                versions=package_versions(),
-                slots=isinstance(improved.renderer, SlotRenderer),
-            )
-            (folder / "README.md").write_text(card, encoding="utf-8")
-        record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
-    shutil.rmtree(run / "checkpoints" / "ppo", ignore_errors=True)
+            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, guard)
+        result = _result(run / name, guard.kept_step if guard else settings.steps, metrics.rows())
+        if processes.is_first():
+            _save(run, config, improved, result, metrics.rows(), len(arms.items))
+            record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
+    if processes.is_first():
+        shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
     return result
 
 
+def _rewards(run: Run, policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoConfig) -> TitleRewards:
+    """What is optimised, and the monitor that only watches."""
+    watched = load_monitor(run) if config.monitor else None
+    return TitleRewards(
+        arms.items,
+        policy.renderer,
+        model.predict,
+        lift_scale(policy, model, arms, config.seed),
+        constraints_for(policy, arms, load(RulesConfig, preset=run.preset())),
+        config.risk_aversion,
+        int(policy.tokenizer.eos_token_id),
+        Monitor(watched.predict, item_baseline(watched, arms), config.monitor_every) if watched else None,
+    )
+
+
+def _save(
+    run: Run, config: PpoConfig, policy: TitlePolicy, result: "PpoResult", rows: list[dict[str, Any]], n_items: int
+) -> None:
+    """The policy's folder with its card, and the figure of what was gained for how far it moved."""
+    with run.replacing(config.algorithm) as folder:
+        policy.save(folder)
+        card = policy_card(
+            config.algorithm,
+            base_model=run.record("sft")["config"].get("model"),
+            parameters=policy.model.num_parameters(),
+            n_items=n_items,
+            figures={k: v for k, v in result.to_dict().items() if k != "folder"},
+            settings=config.model_dump(mode="json"),
+            versions=package_versions(),
+            slots=isinstance(policy.renderer, SlotRenderer),
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    if figure := gains_against_kl(rows):
+        atomic_write(run / "metrics" / f"{config.algorithm}.svg", figure)
+
+
 def lift_scale(policy: TitlePolicy, model: RewardModel, arms: Arms, seed: int) -> LiftScale:
-    """Baseline of each item: the mean predicted reward of its logged titles; spread: over fresh SFT titles."""
+    """Baseline of each item: `item_baseline`; spread: over fresh SFT titles, fewer of a model that is slow to write."""
+    n_titles = SCALE_ITEMS if policy.model.num_parameters() < threads.SMALL_MODEL else SCALE_ITEMS_LARGE
+    rng = np.random.default_rng(seed)
+    sample = np.sort(rng.permutation(len(arms.items))[:n_titles])
+    items: Sequence[Item] = [arms.items[i] for i in sample]
+    titles = [title.text for (title,) in policy.generate(items, 1, seed=seed, batch_size=GENERATE_BATCH)]
+    return LiftScale.fit(item_baseline(model, arms), sample, model.predict(items, titles).reward)
+
+
+def item_baseline(model: RewardModel, arms: Arms) -> npt.NDArray[np.float64]:
+    """Mean predicted reward of each item's logged titles, shape (n_items,), > 0."""
     predicted = model.predict(arms.arm_items, list(arms.title)).reward
     count = np.bincount(arms.item_index, minlength=len(arms.items))
-    baseline = np.bincount(arms.item_index, weights=predicted, minlength=len(arms.items)) / np.maximum(count, 1)
-    rng = np.random.default_rng(seed)
-    sample = np.sort(rng.permutation(len(arms.items))[:SCALE_ITEMS])
-    items: Sequence[Item] = [arms.items[i] for i in sample]
-    titles = [title.text for (title,) in policy.generate(items, 1, seed=seed)]
-    return LiftScale.fit(baseline, sample, model.predict(items, titles).reward)
+    total = np.bincount(arms.item_index, weights=predicted, minlength=len(arms.items))
+    return np.maximum(total / np.maximum(count, 1), 1e-12)
 
 
 def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     small = policy.model.num_parameters() < threads.SMALL_MODEL
-    sft_rank = run.record("sft")["notes"].get("lora_rank")
-    rank = {"none": None, "lora": config.lora_rank, "auto": sft_rank}[config.peft]
-    micro = config.batch_size if small else min(config.batch_size, LARGE_MODEL_MICRO_BATCH)
+    sft = run.record("sft")["config"]
+    kind, rank = (sft["peft"], sft["lora_rank"]) if config.peft == "auto" else (config.peft, config.lora_rank)
     shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
-    return PpoSettings(
-        **{**shared, "lora_rank": rank, "micro_batch_size": micro, "train_trunk": config.critic == "own"}
-    )
+    own: dict[str, Any] = {
+        "generations": config.generations or (1 if config.algorithm == "ppo" else GROUP),
+        "critic_warmup": min(config.critic_warmup, config.steps // WARMUP_SHARE),
+        "adapters": adapter_config(kind, rank, config.steps, config.peft_config),
+        "micro_batch_size": config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
+        "train_trunk": config.critic == "own",
+        "bf16": has_bf16() if config.bf16 is None else config.bf16,
+        "gradient_checkpointing": (
+            torch.cuda.is_available() and not small
+            if config.gradient_checkpointing is None
+            else config.gradient_checkpointing
+        ),
+    }
+    return PpoSettings(**{**shared, **own})
 
 
-def _result(run: Run, steps: int, rows: list[dict[str, Any]]) -> PpoResult:
-    last = rows[-LAST_STEPS:]
+def _result(folder: Path, kept_step: int, rows: list[dict[str, Any]]) -> PpoResult:
+    last = [row for row in rows if row["step"] <= kept_step][-LAST_STEPS:]
 
     def mean(name: str) -> float | None:
         values = [row[name] for row in last if name in row]
         return float(np.mean(values)) if values else None
 
     return PpoResult(
-        run / "ppo",
-        steps,
+        folder,
+        kept_step,
         mean("objective/predicted_lift"),
+        mean("monitor/lift"),
         mean("objective/kl"),
         mean("constraints/violated"),
         mean("val/explained_variance"),

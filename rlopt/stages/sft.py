@@ -10,7 +10,7 @@ import torch
 
 from reward.arms import Arms
 from reward.text import clean
-from rlopt import threads
+from rlopt import processes, threads
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import replacing_folders
@@ -23,9 +23,11 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import Run, package_versions
+from rlopt.training.adapters import adapter_config
+from rlopt.training.arguments import TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
-from rlopt.training.sft import SftSettings, fine_tune
+from rlopt.training.sft import fine_tune
 
 MIN_SLOT_COVERAGE = 0.25
 COVERAGE_TITLES = 2000
@@ -73,27 +75,19 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         metrics = run.metrics("sft")
         done = step_of(newest_checkpoint(checkpoints))
-        metrics.truncate_after(done)
+        if processes.is_first():
+            metrics.truncate_after(done)
         note(f"SFT on {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
         with track("SFT", settings.steps, start=done) as bar:
             trained = fine_tune(policy, pairs, settings, checkpoints, [JsonLines(metrics, bar, {"loss": "loss"})])
         losses = [row["loss"] for row in metrics.rows() if "loss" in row]
         loss = float(np.mean(losses[-LAST_STEPS:])) if losses else None
-        with run.replacing("sft") as folder:
-            trained.save(folder)
-            card = policy_card(
-                "sft",
-                base_model=config.model,
-                parameters=trained.model.num_parameters(),
-                n_items=len({item.item_id for item, _ in pairs}),
-                figures={"titles": len(pairs), f"loss, last {LAST_STEPS} steps": loss},
-                settings=config.model_dump(mode="json"),
-                versions=package_versions(),
-                slots=isinstance(trained.renderer, SlotRenderer),
-            )
-            (folder / "README.md").write_text(card, encoding="utf-8")
-        record.notes.update(parameters=policy.model.num_parameters(), lora_rank=settings.lora_rank)
-    shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
+        if processes.is_first():
+            _save(run, config, trained, pairs, loss)
+        record.notes.update(parameters=trained.model.num_parameters())
+    if processes.is_first():
+        shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
+    processes.wait()  # the folder is whole before another process reads it
     return SftResult(
         run / "sft",
         trained.model.num_parameters(),
@@ -102,6 +96,23 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
         settings.steps,
         loss,
     )
+
+
+def _save(run: Run, config: SftConfig, trained: TitlePolicy, pairs: Pairs, loss: float | None) -> None:
+    """The policy's folder with its card."""
+    with run.replacing("sft") as folder:
+        trained.save(folder)
+        card = policy_card(
+            "sft",
+            base_model=config.model,
+            parameters=trained.model.num_parameters(),
+            n_items=len({item.item_id for item, _ in pairs}),
+            figures={"titles": len(pairs), f"loss, last {LAST_STEPS} steps": loss},
+            settings=config.model_dump(mode="json"),
+            versions=package_versions(),
+            slots=isinstance(trained.renderer, SlotRenderer),
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def training_pairs(arms: Arms) -> Pairs:
@@ -124,6 +135,8 @@ def _starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> Titl
     if start.exists():
         return TitlePolicy.load(start)
     policy = _tiny(config, pairs) if config.model is None else _pretrained(config)
+    if not processes.is_first():
+        return policy
     with replacing_folders(checkpoints, ["start"]) as fresh:  # whole or not there: a kill in between harms nothing
         policy.save(fresh["start"])
     return policy
@@ -152,14 +165,17 @@ def _pretrained(config: SftConfig) -> TitlePolicy:
     return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
 
 
-def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> SftSettings:
+def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> TrainSettings:
     small = policy.model.num_parameters() < threads.SMALL_MODEL
-    return SftSettings(
-        steps=config.steps or max(1, round(config.epochs * n_titles / config.batch_size)),
+    steps = config.steps or max(1, round(config.epochs * n_titles / config.batch_size))
+    return TrainSettings(
+        steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else min(config.batch_size, LARGE_MODEL_MICRO_BATCH),
+        micro_batch_size=config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
         learning_rate=config.learning_rate,
-        lora_rank=config.lora_rank if config.peft == "lora" else None,
+        adapters=adapter_config(config.peft, config.lora_rank, steps),
         save_every=config.save_every,
         seed=config.seed,
+        bf16=has_bf16(),
+        gradient_checkpointing=torch.cuda.is_available() and not small,
     )

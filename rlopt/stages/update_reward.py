@@ -29,6 +29,7 @@ from rlopt.stages.fit_reward import (
     logs_fingerprint,
     save,
 )
+from rlopt.stages.monitor import fit_monitor
 from rlopt.stages.reward_evidence import measure
 from rlopt.stages.reward_history import PENDING, Entry, entry, log_fingerprints
 from rlopt.stages.tree_engine import check_engine
@@ -97,7 +98,8 @@ def update_reward(
         keep(new, report, checkpoints)
         arms, effective = merge_arms(parts), effective_arms(parts, config.half_life_days)
         encoder = run_encoder(run, config)
-        model = fit_model(effective.of_items(splits.train), config, encoder, checkpoints, scheduler=scheduler)
+        monitor, rest = fit_monitor(effective.of_items(splits.train), config)
+        model = fit_model(rest, config, encoder, checkpoints, scheduler=scheduler)
         decision = compare(base.model(run), model, parts, splits, config.seed)
         outcome = {"kept": decision.kept, "why": decision.why, "figures": decision.figures()}
         line = entry("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, **outcome)
@@ -108,7 +110,9 @@ def update_reward(
             judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
             evidence = measure(model, arms, splits, config.seed)
             merged = _merged_report(base.report(), report, arms)
-            fitted = Fitted(arms, splits, model, judge, merged, evidence, tuple(parts), (*_learned(base), line))
+            fitted = Fitted(
+                arms, splits, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)
+            )
             base.guard(run, checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
             record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=line["why"])

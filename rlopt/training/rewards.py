@@ -15,8 +15,9 @@ from rlopt.policy.prompt import Renderer
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 LogMetric = Callable[[str, float], None]
-RewardFunction = Callable[..., list[float]]
+RewardFunction = Callable[..., Sequence[float | None]]
 MAX_SCORE = 4.0
+MONITOR = "monitor"
 
 
 class Prediction(Protocol):
@@ -63,6 +64,25 @@ class LiftScale:
 
 
 @dataclass(frozen=True)
+class Monitor:
+    """A second reward model, fitted on items the optimised one has not seen: logged, never optimised.
+
+    Parameters
+    ----------
+    scorer
+        Its ``predict``.
+    baseline
+        What it expects each item to earn anyway, shape (n_items,), > 0.
+    every
+        Updates between two looks.
+    """
+
+    scorer: Scorer
+    baseline: FloatArray
+    every: int
+
+
+@dataclass(frozen=True)
 class TitleRewards:
     """Scores of titles, in the form that trl asks for and in the form the critic does.
 
@@ -83,6 +103,8 @@ class TitleRewards:
         (what it does not know about the item is the same whatever the title says).
     eos_token_id
         A completion without it is unfinished, which is a violation too.
+    monitor
+        Watches the titles with weight 0.
     """
 
     items: Sequence[Item]
@@ -92,9 +114,10 @@ class TitleRewards:
     constraints: Constraints
     risk_aversion: float
     eos_token_id: int
+    monitor: Monitor | None = None
 
     def functions(self) -> list[RewardFunction]:
-        """``lift`` and ``constraints``, summed by the trainer and logged apart."""
+        """``lift`` and ``constraints``, summed by the trainer and logged apart; ``monitor`` is for weight 0."""
 
         def lift(**batch: Any) -> list[float]:
             return self._lift(**batch)
@@ -102,7 +125,11 @@ class TitleRewards:
         def constraints(**batch: Any) -> list[float]:
             return self._constraints(**batch)
 
-        return [lift, constraints]
+        def monitor(**batch: Any) -> list[float | None]:
+            return self._monitor(**batch)
+
+        monitor.__name__ = MONITOR
+        return [lift, constraints] if self.monitor is None else [lift, constraints, monitor]
 
     def so_far(self, item_index: Sequence[int], completions: Sequence[str]) -> FloatArray:
         """Score of unfinished titles, shape (n,): what `functions` would give for them as they stand."""
@@ -126,6 +153,19 @@ class TitleRewards:
         log_metric("objective/predicted_lift", float((predicted.reward / self.scale.baseline[index] - 1.0).mean()))
         log_metric("objective/effect_std", float(predicted.effect_std.mean()))
         return [float(score) for score in self._score(index, predicted)]
+
+    def _monitor(
+        self, completions: list[str], item_index: list[int], log_metric: LogMetric, trainer_state: Any, **_: Any
+    ) -> list[float | None]:
+        """Lift of each title by the monitor's own lights; nothing between two looks."""
+        monitor = self.monitor
+        if monitor is None or trainer_state.global_step % monitor.every:
+            return [None] * len(completions)
+        shop, titles = self._titles(item_index, completions)
+        lift = monitor.scorer(shop, titles).reward / monitor.baseline[np.asarray(item_index)] - 1.0
+        log_metric("monitor/lift", float(lift.mean()))
+        log_metric("monitor/std", float(lift.std()))
+        return [float(value) for value in lift]
 
     def _constraints(
         self,

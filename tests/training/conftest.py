@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # toy.py lies beside the tests
 from toy import PAIRS, fresh_policy, saved
 
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.training.sft import SftSettings, fine_tune
+from rlopt.training.arguments import TrainSettings
+from rlopt.training.sft import fine_tune
 
 
 @pytest.fixture(scope="session")
@@ -20,5 +21,5 @@ def sft_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     quiet_loading()
     base = tmp_path_factory.mktemp("toy")
-    settings = SftSettings(150, 32, 32, 1e-2, None, 1000, 0)
+    settings = TrainSettings(steps=150, batch_size=32, micro_batch_size=32, learning_rate=1e-2, save_every=1000, seed=0)
     return saved(fine_tune(fresh_policy(), PAIRS, settings, base / "checkpoints"), base / "sft")

@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
+from rlopt.training.adapters import adapter_config
 from rlopt.training.checkpoints import newest_checkpoint
 from rlopt.training.ppo.learn import improve
 from rlopt.training.ppo.trainer import PPOTrainer
@@ -93,7 +94,7 @@ def test_accumulating_small_batches_gives_the_gradient_of_the_large_one(sft_fold
 
 
 def test_lora_is_merged_and_loads_without_rlopt(sft_folder: Path, tmp_path: Path) -> None:
-    trained = train(sft_folder, tmp_path / "checkpoints", 3, lora_rank=4, learning_rate=1e-2)
+    trained = train(sft_folder, tmp_path / "checkpoints", 3, adapters=adapter_config("lora", 4, 3), learning_rate=1e-2)
     out = tmp_path / "ppo"
     out.mkdir()
     trained.save(out)

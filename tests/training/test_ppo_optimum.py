@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from toy import ppo_settings, saved
 from transformers import TrainerCallback
@@ -14,7 +13,7 @@ from rlopt.policy.scoring import completion_log_softmax
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.ppo import learn
+from rlopt.training.ppo.learn import improve
 from rlopt.training.rewards import TitleRewards
 
 ITEMS = [Item(str(i), {}) for i in range(64)]
@@ -68,22 +67,17 @@ def test_ppo_converges_to_the_kl_regularised_optimum(tmp_path: Path) -> None:
     optimum /= optimum.sum()
     assert 0.5 * np.abs(optimum - reference).sum() > 0.3  # there is something to learn
     average = Average(policy, 150)
+    # whitening would rescale the advantages and with them the weight of reward against KL in the step size only
     settings = ppo_settings(
-        250, batch_size=64, micro_batch_size=64, kl_coef=BETA, learning_rate=5e-3, save_every=1000, critic_epochs=1
+        250,
+        batch_size=64,
+        micro_batch_size=64,
+        kl_coef=BETA,
+        learning_rate=5e-3,
+        save_every=1000,
+        critic_epochs=1,
+        whiten=False,
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learn, "_arguments", _plain_advantages(learn._arguments))
-        learn.improve(policy, folder, ITEMS, Bandit(pay), settings, tmp_path / "checkpoints", [average])
+    improve(policy, folder, ITEMS, Bandit(pay), settings, tmp_path / "checkpoints", [average])
     total_variation = 0.5 * np.abs(np.mean(average.seen, axis=0) - optimum).sum()
     assert total_variation < 0.05
-
-
-def _plain_advantages(make):
-    """Whitening rescales the advantages and with them the weight of reward against KL only in the step size."""
-
-    def arguments(*args: object) -> object:
-        made = make(*args)
-        made.whiten_advantages = False
-        return made
-
-    return arguments

@@ -8,7 +8,9 @@ from toy import ITEMS, PAIRS, fresh_policy
 from transformers import TrainerCallback
 
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.sft import SftSettings, fine_tune, tokenised
+from rlopt.training.adapters import adapter_config
+from rlopt.training.arguments import TrainSettings
+from rlopt.training.sft import fine_tune, tokenised
 
 LOGGED = {title for _, title in PAIRS}
 
@@ -39,22 +41,21 @@ def test_labels_are_the_title_alone() -> None:
     assert row["input_ids"][-1] == policy.tokenizer.eos_token_id
 
 
-def settings(**changes: object) -> SftSettings:
+def settings(**changes: object) -> TrainSettings:
     values: dict[str, object] = {
         "steps": 6,
         "batch_size": 16,
         "micro_batch_size": 16,
         "learning_rate": 1e-2,
-        "lora_rank": None,
         "save_every": 2,
         "seed": 0,
     }
-    return SftSettings(**{**values, **changes})  # type: ignore[arg-type]
+    return TrainSettings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("rank", [None, 4])
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, rank: int | None) -> None:
-    chosen = settings(lora_rank=rank)
+@pytest.mark.parametrize("kind", ["none", "lora"])
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, kind: str) -> None:
+    chosen = settings(adapters=adapter_config(kind, 4, 6))
     whole = fine_tune(fresh_policy(), PAIRS, chosen, tmp_path / "whole").model.state_dict()
     with pytest.raises(KeyboardInterrupt):
         fine_tune(fresh_policy(), PAIRS, chosen, tmp_path / "broken", [StopAt(5)])

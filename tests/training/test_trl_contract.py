@@ -4,9 +4,11 @@ import inspect
 
 import pytest
 import trl
-from trl import GRPOConfig, GRPOTrainer
+from transformers import Trainer, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from rlopt.training.ppo.trainer import PPOArguments
+from rlopt.training.ppo.group import TitleGRPOTrainer, TitleRLOOTrainer
+from rlopt.training.ppo.trainer import PPOArguments, PPOTrainer
 
 METHODS = {
     "_generate_and_score_completions": ["self", "inputs"],
@@ -17,6 +19,13 @@ METHODS = {
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
 }
 WHY = "rlopt.training.ppo.trainer overrides it: adapt PPOTrainer, then this test"
+
+
+BOTH = ("_generate_and_score_completions", "_calculate_rewards", "_compute_loss", "training_step")
+SINGLE_TURN = {
+    GRPOTrainer: ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
+    RLOOTrainer: ["self", "prompt_ids", "images", "multimodal_fields"],
+}
 
 
 def test_the_tested_minor_version_is_installed() -> None:
@@ -31,8 +40,83 @@ def test_overridden_methods_have_the_signature_we_rely_on(name: str) -> None:
     assert found == METHODS[name], f"trl.GRPOTrainer.{name} takes {found}, not {METHODS[name]}; {WHY}"
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_rloo_has_the_same_methods(name: str) -> None:
+    method = getattr(RLOOTrainer, name, None)
+    assert method is not None, f"trl.RLOOTrainer lost {name}; adapt rlopt.training.ppo.group and rollouts"
+    found = list(inspect.signature(inspect.unwrap(method)).parameters)
+    assert found == METHODS[name], f"trl.RLOOTrainer.{name} takes {found}; adapt rlopt.training.ppo.group and rollouts"
+
+
+@pytest.mark.parametrize("trainer", SINGLE_TURN)
+def test_titles_are_written_where_we_write_them(trainer: type) -> None:
+    found = list(inspect.signature(trainer._generate_single_turn).parameters)
+    assert found == SINGLE_TURN[trainer], (
+        f"trl.{trainer.__name__}._generate_single_turn takes {found}; adapt its overrides in rlopt.training.ppo"
+    )
+    source = inspect.getsource(trainer)
+    for name in ("self.generation_kwargs", "self.eos_token_ids", "self.use_vllm", "unwrap_model_for_generation"):
+        assert name in source, f"trl.{trainer.__name__} lost {name}; adapt TitleRollouts._write"
+
+
+def test_what_a_generation_returns() -> None:
+    grpo, rloo = (inspect.getsource(trainer._generate_single_turn) for trainer in (GRPOTrainer, RLOOTrainer))
+    assert "return completion_ids, logprobs" in grpo, "GRPOTrainer._generate_single_turn returns something else now"
+    assert "return completion_ids\n" in rloo, "RLOOTrainer._generate_single_turn returns something else now"
+
+
+@pytest.mark.parametrize("trainer", [PPOTrainer, TitleGRPOTrainer, TitleRLOOTrainer])
+def test_our_overrides_come_before_trls_methods(trainer: type) -> None:
+    order = [parent.__module__.split(".")[0] for parent in trainer.__mro__]
+    assert order.index("rlopt") < order.index("trl"), f"{trainer.__name__} must inherit from TitleRollouts first"
+
+
+def test_rloo_computes_policy_then_reference_in_a_rollout() -> None:
+    source = inspect.getsource(RLOOTrainer._generate_and_score_completions)
+    policy, reference = source.find("old_per_token_logps, _, _ ="), source.find("ref_per_token_logps, _, _ =")
+    assert 0 < policy < reference, "RLOOTrainer changed how it gets log-probs; TitleRLOOTrainer's KL relies on it"
+    fields = RLOOConfig.__dataclass_fields__
+    for name in ("beta", "num_iterations", "epsilon", "reward_weights", "use_vllm", "vllm_mode"):
+        assert name in fields, f"RLOOConfig lost {name}; adapt rlopt.training.ppo.learn"
+
+
+def test_grpo_logs_its_kl_as_a_mean_over_tokens() -> None:
+    source = inspect.getsource(GRPOTrainer._compute_loss)
+    assert '["kl"].append(global_masked_mean(per_token_kl))' in source, (
+        "GRPOTrainer logs its KL another way; TitleGRPOTrainer turns it into nats a title"
+    )
+
+
+def test_rewards_without_a_value_count_nothing() -> None:
+    for trainer in (GRPOTrainer, RLOOTrainer):
+        source = inspect.getsource(trainer._generate_and_score_completions)
+        assert "nansum(dim=1)" in source, f"{trainer.__name__} counts missing rewards: the monitor would be optimised"
+
+
+def test_new_adapters_have_the_base_model_as_reference() -> None:
+    for trainer in (GRPOTrainer, RLOOTrainer):
+        source = inspect.getsource(trainer._generate_and_score_completions)
+        assert 'adapter_name="ref" if "ref" in model.peft_config else None' in source, (
+            f"{trainer.__name__} takes another reference for adapters; the KL would be to something else"
+        )
+
+
+def test_the_best_checkpoint_is_kept_and_loaded_by_transformers() -> None:
+    assert hasattr(Trainer, "_load_best_model"), "transformers lost Trainer._load_best_model; adapt checkpoints.train"
+    source = inspect.getsource(Trainer._save_checkpoint)
+    assert "best_model_checkpoint=self.state.best_model_checkpoint" in source, (
+        "transformers no longer spares state.best_model_checkpoint when it removes old checkpoints; adapt PeakGuard"
+    )
+    assert hasattr(TrainerCallback, "on_optimizer_step"), "transformers lost on_optimizer_step; AdaLoRA needs it"
+
+
 def test_log_probs_are_asked_for_as_we_answer() -> None:
-    found = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+    for trainer in (GRPOTrainer, RLOOTrainer):
+        _check_log_probs(trainer)
+
+
+def _check_log_probs(trainer: type) -> None:
+    found = list(inspect.signature(trainer._get_per_token_logps_and_entropies).parameters)
     expected = [
         "self",
         "model",

@@ -80,7 +80,6 @@ def ppo_settings(steps: int, **changes: object) -> PpoSettings:
         "critic_epochs": 4,
         "critic_warmup": 1,
         "train_trunk": False,
-        "lora_rank": None,
         "temperature": 1.0,
         "save_every": 2,
         "seed": 0,

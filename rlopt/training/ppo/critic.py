@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .losses import clipped_value_loss
-from .masked import masked_mean
+from .masked import masked_sum
 
 CRITIC_FILE = "critic.safetensors"
 N_SIGNALS = 2
@@ -83,27 +83,53 @@ class Critic(nn.Module):
         values: Tensor = (self.out(mixed) + self.direct(signals)).squeeze(-1)
         return values
 
-    def learn(self, optimizer: torch.optim.Optimizer, rollout: "Rollout", passes: "Passes") -> float:
-        """Regress on the returns of one rollout; the mean loss of the last pass is returned."""
+    def learn(
+        self, optimizer: torch.optim.Optimizer, rollout: "Rollout", passes: "Passes", share: "Share | None" = None
+    ) -> float:
+        """Regress on the returns of one rollout; the mean loss of the last pass is returned.
+
+        Every process is given the whole rollout, works through its ``share`` of each portion and takes the step of
+        all shares together. A portion without a finite loss is left out.
+        """
+        share = share or Share()
         loss_of_pass = 0.0
         for _ in range(passes.epochs):
             total = 0.0
             for start in range(0, len(rollout.mask), passes.minibatch):
-                rows = slice(start, start + passes.minibatch)
-                states = rollout.states[rows]  # a frozen trunk's states do not change
-                if self.train_trunk:
-                    states = self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
-                losses = clipped_value_loss(
-                    self(states, rollout.so_far[rows]), rollout.values[rows], rollout.returns[rows], passes.clip_range
-                )
-                loss = masked_mean(losses, rollout.mask[rows])
+                portion = torch.arange(start, min(start + passes.minibatch, len(rollout.mask)))
+                loss = self._loss(rollout, portion[share.rank :: share.count], passes.clip_range)
+                loss = loss / rollout.mask[portion].sum().clamp(min=1)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                loss = self._sum_gradients(loss.detach(), share)
+                if not torch.isfinite(loss):
+                    continue
                 nn.utils.clip_grad_norm_(self.parameters(), passes.max_grad_norm)
                 optimizer.step()
-                total += float(loss.detach()) * len(rollout.mask[rows])
+                total += float(loss) * len(portion)
             loss_of_pass = total / len(rollout.mask)
         return loss_of_pass
+
+    def _loss(self, rollout: "Rollout", rows: Tensor, clip_range: float | None) -> Tensor:
+        """Sum of the losses of these rows' tokens; no rows give a zero that has gradients."""
+        states = rollout.states[rows]  # a frozen trunk's states do not change
+        if self.train_trunk and len(rows):
+            states = self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
+        values = self(states, rollout.so_far[rows])
+        return masked_sum(
+            clipped_value_loss(values, rollout.values[rows], rollout.returns[rows], clip_range), rollout.mask[rows]
+        )
+
+    def _sum_gradients(self, loss: Tensor, share: "Share") -> Tensor:
+        """Add the gradients and losses of all processes; the loss is returned."""
+        if share.count == 1:
+            return loss
+        learning = [p for p in self.parameters() if p.requires_grad]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in learning]
+        summed = share.add_up(torch.cat([loss.view(1), *(part.flatten() for part in parts)]))
+        for parameter, part in zip(learning, summed[1:].split([p.numel() for p in learning]), strict=True):
+            parameter.grad = part.view_as(parameter)
+        return summed[0]
 
 
 @dataclass(frozen=True)
@@ -136,6 +162,18 @@ class Passes:
     minibatch: int
     clip_range: float | None = None
     max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which rows of each portion this process works through: ``rank``, ``rank + count`` and so on.
+
+    ``add_up`` sums a tensor over all processes.
+    """
+
+    rank: int = 0
+    count: int = 1
+    add_up: Callable[[Tensor], Tensor] = lambda tensor: tensor
 
 
 def save_critic(critic: Critic, optimizer: torch.optim.Optimizer, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """How strongly PPO is held to the SFT policy: a fixed or an adaptive KL coefficient."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +51,8 @@ class AdaptiveKL:
         self._floor = self.coefficient
 
     def update(self, kl: float, n_titles: int) -> None:
-        """One step of the controller."""
+        """One step of the controller; a KL that is no number changes nothing."""
+        if not math.isfinite(kl):
+            return
         error = min(max(kl / self.target - 1.0, -0.2), 0.2)
         self.coefficient = max(self._floor, self.coefficient * (1.0 + error * n_titles / self.horizon))

@@ -1,60 +1,61 @@
-"""One PPO run: settings in, improved policy out. What trl's trainer needs is put together here."""
+"""One run of PPO, or of a rival: settings in, improved policy out. What trl's trainers need is put together here."""
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-import torch
 from datasets import Dataset
-from peft import PeftModel, get_peft_model
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import TrainerCallback
+from trl import GRPOConfig, RLOOConfig
 
 from reward.items import Item
+from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
+from rlopt.training.adapters import AllocateRanks
+from rlopt.training.arguments import TrainSettings, shared_arguments
 from rlopt.training.callbacks import quiet
 from rlopt.training.checkpoints import MarkComplete, train
 from rlopt.training.order import training_order
-from rlopt.training.rewards import TitleRewards
-from rlopt.training.sft import lora
+from rlopt.training.peak import PeakGuard
+from rlopt.training.rewards import MONITOR, TitleRewards
 
+from .group import TitleGRPOTrainer, TitleRLOOTrainer
 from .trainer import PPOArguments, PPOTrainer
 
+Algorithm = Literal["ppo", "grpo", "rloo"]
 
-@dataclass(frozen=True)
-class PpoSettings:
+
+@dataclass(frozen=True, kw_only=True)
+class PpoSettings(TrainSettings):
     """What `improve` needs to know; `rlopt.config.PpoConfig` documents the fields it shares with it.
 
     Parameters
     ----------
-    micro_batch_size
-        Titles that go through the model at once in an update; gradients accumulate over the rest.
     train_trunk
         True gives the critic a trunk of its own, False a head on the frozen reference.
-    lora_rank
-        Rank of LoRA adapters, merged into the weights at the end; None trains all weights.
+    vllm
+        Who writes the rollouts: "off" transformers, else vLLM in this process ("colocate") or on a "server".
     """
 
-    steps: int
-    batch_size: int
-    micro_batch_size: int
+    algorithm: Algorithm = "ppo"
     generations: int
-    learning_rate: float
     kl_coef: float
     kl_target: float | None
     gamma: float
     gae_lambda: float
     clip: float
+    value_clip: float | None = None
     entropy_coef: float
+    whiten: bool = True
     epochs: int
     critic_learning_rate: float
     critic_epochs: int
     critic_warmup: int
     train_trunk: bool
-    lora_rank: int | None
     temperature: float
-    save_every: int
-    seed: int
-    report_to: tuple[str, ...] = ()
+    vllm: Literal["off", "colocate", "server"] = "off"
 
 
 def improve(
@@ -65,8 +66,9 @@ def improve(
     settings: PpoSettings,
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
+    guard: PeakGuard | None = None,
 ) -> TitlePolicy:
-    """``policy`` after PPO against ``rewards`` on ``items``.
+    """``policy`` after learning from ``rewards`` on ``items``.
 
     Parameters
     ----------
@@ -79,23 +81,33 @@ def improve(
     checkpoints
         An interrupted run goes on from the newest whole checkpoint here, and ends with the same weights as an
         uninterrupted one.
+    guard
+        Ends the training past the monitor's peak; the policy returned is then that of the peak.
+
+    Raises
+    ------
+    PolicyError
+        When a step cannot be shared out as the settings ask, something asked for is not installed, or the training
+        breaks down.
     """
-    model: PreTrainedModel | PeftModel = policy.model
-    model.config._name_or_path = str(reference_folder)
-    if settings.lora_rank is not None:
-        torch.manual_seed(settings.seed)  # the adapters start at random
-        model = get_peft_model(model, lora(settings.lora_rank))
-    trainer = PPOTrainer(
-        model=model,
-        reward_funcs=rewards.functions(),
-        args=_arguments(settings, policy, checkpoints),
-        train_dataset=_prompts(policy, items, settings),
-        processing_class=policy.tokenizer,
-        callbacks=[*callbacks, MarkComplete()],
-        score_so_far=rewards.so_far,
-    )
+    policy.model.config._name_or_path = str(reference_folder)
+    functions = rewards.functions()
+    parts: dict[str, Any] = {
+        "model": policy.model,
+        "reward_funcs": functions,
+        "args": _arguments(settings, policy, checkpoints, [float(f.__name__ != MONITOR) for f in functions]),
+        "train_dataset": _prompts(policy, items, settings),
+        "processing_class": policy.tokenizer,
+        "callbacks": [*callbacks, *([guard] if guard else []), AllocateRanks(), MarkComplete()],
+        "peft_config": settings.adapters,  # trl wraps the model, and takes it without its adapters as the reference
+    }
+    trainer: Any
+    if settings.algorithm == "ppo":
+        trainer = PPOTrainer(**parts, score_so_far=rewards.so_far)
+    else:
+        trainer = {"grpo": TitleGRPOTrainer, "rloo": TitleRLOOTrainer}[settings.algorithm](**parts)
     quiet(trainer)
-    return TitlePolicy(train(trainer, checkpoints), policy.tokenizer, policy.renderer, policy.max_title_tokens)
+    return TitlePolicy(train(trainer, checkpoints, guard), policy.tokenizer, policy.renderer, policy.max_title_tokens)
 
 
 def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) -> Dataset:
@@ -108,41 +120,59 @@ def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) 
     return rows.select(training_order(len(items), rollouts, prompts_a_rollout, settings.seed))
 
 
-def _arguments(settings: PpoSettings, policy: TitlePolicy, checkpoints: Path) -> PPOArguments:
-    on_gpu = torch.cuda.is_available()
+def _arguments(settings: PpoSettings, policy: TitlePolicy, checkpoints: Path, weights: list[float]) -> Any:
+    """Arguments of the trainer of ``settings.algorithm``; ``weights`` of the reward functions."""
+    _check(settings)
+    values: dict[str, Any] = {
+        **shared_arguments(settings, checkpoints, multiple=settings.epochs),
+        "num_generations": settings.generations,
+        "num_iterations": settings.epochs,
+        "max_completion_length": policy.max_title_tokens,
+        "temperature": settings.temperature,
+        "top_k": 0,
+        "lr_scheduler_type": "linear",
+        "max_grad_norm": 1.0,
+        "epsilon": settings.clip,
+        "shuffle_dataset": False,
+        "disable_dropout": True,
+        "reward_weights": weights,
+        "use_vllm": settings.vllm != "off",
+        "vllm_mode": "colocate" if settings.vllm == "off" else settings.vllm,
+    }
+    if settings.algorithm == "grpo":
+        return GRPOConfig(**values, beta=settings.kl_coef, entropy_coef=settings.entropy_coef)
+    if settings.algorithm == "rloo":
+        return RLOOConfig(**values, beta=settings.kl_coef)
     return PPOArguments(
-        output_dir=str(checkpoints),
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.micro_batch_size,
-        gradient_accumulation_steps=max(1, settings.batch_size // settings.micro_batch_size),
-        num_generations=settings.generations,
-        num_iterations=settings.epochs,
-        max_completion_length=policy.max_title_tokens,
-        temperature=settings.temperature,
-        top_k=0,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="linear",
-        max_grad_norm=1.0,
+        **values,
         beta=1.0,  # any positive number: trl then keeps the reference; the penalty is kl_coef
-        epsilon=settings.clip,
         entropy_coef=settings.entropy_coef,
         kl_coef=settings.kl_coef,
         kl_target=settings.kl_target,
         gamma=settings.gamma,
         gae_lambda=settings.gae_lambda,
+        whiten_advantages=settings.whiten,
+        value_clip=settings.value_clip,
         critic_train_trunk=settings.train_trunk,
         critic_learning_rate=settings.critic_learning_rate,
         critic_epochs=settings.critic_epochs,
         critic_warmup_steps=settings.critic_warmup,
-        shuffle_dataset=False,
-        seed=settings.seed,
-        logging_steps=1,
-        save_steps=settings.save_every,
-        save_total_limit=2,
-        report_to=list(settings.report_to) or "none",
-        disable_tqdm=True,
-        disable_dropout=True,
-        bf16=on_gpu,
-        gradient_checkpointing=on_gpu,
-        dataloader_pin_memory=on_gpu,
     )
+
+
+def _check(settings: PpoSettings) -> None:
+    if settings.batch_size % settings.generations:
+        raise PolicyError(
+            f"A batch of {settings.batch_size} titles cannot hold whole groups of {settings.generations} titles an "
+            "item. Set --batch-size to a multiple of --generations."
+        )
+    if settings.algorithm != "ppo" and settings.generations < 2:
+        raise PolicyError(
+            f"{settings.algorithm.upper()} compares titles of one item with each other and needs at least 2 of them. "
+            f"Got --generations {settings.generations}."
+        )
+    if settings.vllm != "off" and importlib.util.find_spec("vllm") is None:
+        raise PolicyError(
+            f"--vllm {settings.vllm} needs the package vllm, which is not installed: pip install vllm (on a machine "
+            "with a GPU), or leave --vllm out."
+        )

@@ -2,14 +2,14 @@
 
 trl keeps what it does well: prompts, generation (transformers or vLLM), the reference model, PEFT, accelerate,
 checkpoints. This subclass replaces the learning signal: scores become per-token rewards with a KL penalty, a critic
-turns them into advantages (GAE), and the loss is PPO's clipped surrogate. It leans on these of trl's internals
-(tests/training/test_trl_contract.py reads them): ``_generate_and_score_completions``, ``_calculate_rewards``,
+turns them into advantages (GAE), and the loss is PPO's clipped surrogate. Several processes give what one gives on
+the same batch. It leans on these of trl's internals (tests/training/test_trl_contract.py reads them):
+``_generate_single_turn``, ``_generate_and_score_completions``, ``_calculate_rewards``,
 ``_get_per_token_logps_and_entropies``, ``_compute_loss``, ``_metrics``, ``_save_checkpoint`` and
 ``_load_optimizer_and_scheduler``.
 """
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,19 +23,16 @@ from transformers import AutoModel
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
-from rlopt.errors import PolicyError
-from rlopt.policy.scoring import completion_log_softmax
-from rlopt.progress import note
+from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
-from .critic import Critic, Passes, Rollout, load_critic, save_critic
+from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
 from .kl import AdaptiveKL, FixedKL, KLController
 from .losses import clipped_policy_loss, explained_variance, k3
-from .masked import masked_mean, whiten
+from .masked import masked_mean, masked_sum, whiten
 
 ScoreSoFar = Callable[[Sequence[int], Sequence[str]], npt.NDArray[np.float64]]
 STATE_FILE = "ppo_state.json"
-MAX_SKIPPED_STEPS = 5
 
 
 @dataclass
@@ -67,7 +64,7 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
         self.num_generations = generations
 
 
-class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
+class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """PPO with a separate critic; see the module's docstring.
 
     Parameters are GRPOTrainer's; ``args`` is a `PPOArguments` with ``beta`` > 0, which makes trl keep the reference
@@ -83,7 +80,9 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         self.score_so_far = score_so_far
         if self.beta == 0.0:
             raise ValueError("The beta parameter of PPOArguments must be > 0: it makes trl keep a reference model.")
-        self.critic = self._build_critic().to(self.accelerator.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.args.seed)  # the same critic in every process
+            self.critic = self._build_critic().to(self.accelerator.device)
         self.critic_optimizer = torch.optim.AdamW(
             [p for p in self.critic.parameters() if p.requires_grad], lr=self.args.critic_learning_rate
         )
@@ -92,7 +91,6 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             if self.args.kl_target is None
             else AdaptiveKL(self.args.kl_coef, self.args.kl_target, self.args.kl_horizon)
         )
-        self._skipped_in_a_row = 0
         self._scores: Tensor | None = None
 
     def _build_critic(self) -> Critic:
@@ -108,18 +106,26 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
 
     # -- rollout -----------------------------------------------------------------------------------------------------
 
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
+        """Trl's method; plain generation gets a stream of its own for each rollout."""
+        if self._samples_itself:
+            return self._write(prompt_ids), None
+        written: tuple[list[list[int]], Any] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        return written
+
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         """Trl's scores of all processes, shape (B_all, functions), kept aside for `_generate_and_score_completions`."""
         scores: Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        weighted = (scores * self.reward_weights.to(scores.device)).nansum(dim=1)
-        here = self.accelerator.process_index
-        self._scores = weighted[here * len(prompts) : (here + 1) * len(prompts)]
+        self._scores = (scores * self.reward_weights.to(scores.device)).nansum(dim=1)
         return scores
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
-        """One rollout: trl's completions and scores, then values, per-token rewards and advantages."""
+        """One rollout: trl's completions and scores, then values, per-token rewards and advantages.
+
+        Advantages are whitened, and the critic learns, over the titles of all processes.
+        """
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        if not self.model.training:
+        if not self.model.training or self._scores is None:
             return batch
         input_ids, attention_mask, width = _joined(batch)
         mask = batch["completion_mask"]
@@ -128,17 +134,28 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
                 batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
                     self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
                 )
-            so_far = self._scores_so_far(inputs, batch)
-            states = self.critic.states(input_ids, attention_mask, width)
+            so_far = self._all(self._scores_so_far(inputs, batch))
+            states = self._all(self.critic.states(input_ids, attention_mask, width))
             values = self.critic(states, so_far)
-        log_ratio = (batch["old_per_token_logps"] - batch["ref_per_token_logps"]) * mask
-        scores = self._scores.to(values.device) if self._scores is not None else torch.zeros_like(values[:, 0])
-        rewards = token_rewards(scores, log_ratio, mask, self.kl_controller.coefficient)
-        advantages, returns = gae(rewards, values, mask, self.args.gamma, self.args.gae_lambda)
-        batch["advantages"] = whiten(advantages, mask) if self.args.whiten_advantages else advantages
-        self._learn_critic(Rollout(input_ids, attention_mask, states, so_far, values, returns, mask))
-        self._record_rollout(batch, scores, rewards, values, returns)
+        old, reference = (self._all(batch[f"{whose}_per_token_logps"]) for whose in ("old", "ref"))
+        prompts = self._all(batch["prompt_ids"], left=True), self._all(batch["prompt_mask"], left=True)
+        ids = torch.cat([prompts[0], self._all(batch["completion_ids"])], dim=1)
+        everyones = self._all(mask)
+        attention = torch.cat([prompts[1], everyones], dim=1)
+        rewards = token_rewards(self._scores, (old - reference) * everyones, everyones, self.kl_controller.coefficient)
+        advantages, returns = gae(rewards, values, everyones, self.args.gamma, self.args.gae_lambda)
+        if self.args.whiten_advantages:
+            advantages = whiten(advantages, everyones)
+        first = self.accelerator.process_index * len(mask)
+        batch["advantages"] = advantages[first : first + len(mask), :width]
+        self._learn_critic(Rollout(ids, attention, states, so_far, values, returns, everyones))
+        self._record_rollout(k3(old, reference) * everyones, rewards, values, returns, everyones)
         return batch
+
+    def _all(self, tensor: Tensor, left: bool = False) -> Tensor:
+        """The rows of all processes, (B_all, T), padded with zeros to the longest; ``left`` pads on that side."""
+        gathered: Tensor = self.accelerator.gather(self.accelerator.pad_across_processes(tensor, dim=1, pad_first=left))
+        return gathered
 
     def _scores_so_far(self, inputs: Any, batch: dict[str, Any]) -> Tensor:
         """Score of each title before each of its tokens, (B, T): 0 before the first and in the padding."""
@@ -160,63 +177,28 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         for group in self.critic_optimizer.param_groups:
             group["lr"] = self.args.critic_learning_rate * (1.0 - 0.9 * progress)
         passes = Passes(self.args.critic_epochs, self.args.critic_minibatch, self.args.value_clip)
-        loss = self.critic.learn(self.critic_optimizer, rollout, passes)
+        share = Share(
+            self.accelerator.process_index,
+            self.accelerator.num_processes,
+            lambda gradient: self.accelerator.reduce(gradient, reduction="sum"),
+        )
+        loss = self.critic.learn(self.critic_optimizer, rollout, passes, share)
         self._metrics["train"]["loss/value"].append(loss)
 
-    def _record_rollout(
-        self, batch: dict[str, Any], scores: Tensor, rewards: Tensor, values: Tensor, returns: Tensor
-    ) -> None:
-        """Metrics by the names trl's users know, and the step of the KL controller."""
-        mask = batch["completion_mask"]
-        per_token = k3(batch["old_per_token_logps"], batch["ref_per_token_logps"]) * mask
-        kl_title = self.accelerator.gather(per_token.sum(-1)).mean().item()
+    def _record_rollout(self, kl: Tensor, rewards: Tensor, values: Tensor, returns: Tensor, mask: Tensor) -> None:
+        """Metrics of all processes by the names trl's users know, and the step of the KL controller."""
+        kl_title = kl.sum(-1).mean().item()
         metrics = self._metrics["train"]
         metrics["objective/kl"].append(kl_title)
-        metrics["objective/kl_per_token"].append(masked_mean(per_token, mask).item())
-        metrics["objective/scores"].append(self.accelerator.gather(scores).mean().item())
-        metrics["objective/rlhf_reward"].append(self.accelerator.gather(rewards.sum(-1)).mean().item())
+        metrics["objective/kl_per_token"].append(masked_mean(kl, mask).item())
+        metrics["objective/scores"].append(self._scores.mean().item() if self._scores is not None else 0.0)
+        metrics["objective/rlhf_reward"].append(rewards.sum(-1).mean().item())
         metrics["objective/kl_coef"].append(self.kl_controller.coefficient)
         metrics["val/explained_variance"].append(explained_variance(values, returns, mask))
         metrics["val/returns"].append(masked_mean(returns, mask).item())
-        self.kl_controller.update(kl_title, len(scores) * self.accelerator.num_processes)
+        self.kl_controller.update(kl_title, len(mask))
 
     # -- update ------------------------------------------------------------------------------------------------------
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        compute_aux_loss: bool = False,
-        **forward: Any,
-    ) -> tuple[Tensor, Any, Tensor | None]:
-        """Trl's method; on a CPU only the completion goes through the language-model head.
-
-        trl's fused head scores every position of prompt and completion where there is no Triton, several times the
-        work for short titles.
-        """
-        if self.accelerator.device.type != "cpu" or compute_aux_loss or any(v is not None for v in forward.values()):
-            result: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size,
-                compute_entropy,
-                compute_aux_loss,
-                **forward,
-            )
-            return result
-        logs = completion_log_softmax(model, input_ids, attention_mask, logits_to_keep, self.temperature)
-        log_probs = logs.gather(-1, input_ids[:, -logits_to_keep:].unsqueeze(-1)).squeeze(-1)
-        entropies = None
-        if compute_entropy:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.entropy_coef != 0.0):
-                entropies = -(logs.exp() * logs).sum(-1)
-        return log_probs, entropies, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """PPO's loss: clipped surrogate minus entropy bonus, a mean over the tokens of the whole batch.
@@ -237,40 +219,22 @@ class PPOTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         tokens = inputs["num_items_in_batch"] / self.accelerator.num_processes * share
         total: Tensor = (loss * mask).sum() / tokens.clamp(min=1.0)
         warming_up = self.state.global_step < self.args.critic_warmup_steps
-        self._record_update(log_probs, inputs["old_per_token_logps"], clipped, entropies, loss, mask)
+        seen = {
+            "loss/policy": loss.detach(),
+            "policy/clip_ratio": clipped,
+            "policy/entropy": entropies.detach(),
+            "policy/approx_kl": k3(inputs["old_per_token_logps"], log_probs.detach()),
+        }
+        self._record_update(seen, mask, inputs["num_items_in_batch"] / self.args.steps_per_generation)
         return total * 0.0 if warming_up else total
 
-    def _record_update(
-        self, log_probs: Tensor, old: Tensor, clipped: Tensor, entropies: Tensor, loss: Tensor, mask: Tensor
-    ) -> None:
-        metrics = self._metrics["train"]
-        metrics["loss/policy"].append(masked_mean(loss.detach(), mask).item())
-        metrics["policy/clip_ratio"].append(masked_mean(clipped, mask).item())
-        metrics["policy/entropy"].append(masked_mean(entropies.detach(), mask).item())
-        metrics["policy/approx_kl"].append(masked_mean(k3(old, log_probs.detach()), mask).item())
-
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Trl's step; a non-finite loss or gradient is thrown away and said, several in a row end the training."""
-        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        gradients = (p.grad for p in model.parameters() if p.grad is not None)
-        if math.isfinite(float(loss)) and all(bool(torch.isfinite(g).all()) for g in gradients):
-            self._skipped_in_a_row = 0
-            return loss
-        model.zero_grad()
-        self._skipped_in_a_row += 1
-        self._metrics["train"]["skipped_steps"].append(1.0)
-        note(f"Step {self.state.global_step + 1}: non-finite loss or gradient, skipped.")
-        if self._skipped_in_a_row >= MAX_SKIPPED_STEPS:
-            raise PolicyError(
-                f"PPO stopped: {MAX_SKIPPED_STEPS} steps in a row up to step {self.state.global_step + 1} had a "
-                "non-finite loss or gradient. The last checkpoint is good; lower --learning-rate and run it again."
-            )
-        return torch.zeros_like(loss)
+    def _record_update(self, seen: dict[str, Tensor], mask: Tensor, tokens: Tensor) -> None:
+        """Sums over the tokens of all processes, by a micro-batch's mean ``tokens``: trl's mean of them is exact."""
+        sums = torch.stack([masked_sum(values, mask) for values in seen.values()])
+        for name, total in zip(seen, self.accelerator.reduce(sums, reduction="sum").tolist(), strict=True):
+            self._metrics["train"][name].append(total / max(float(tokens), 1.0))
 
     # -- checkpoints -------------------------------------------------------------------------------------------------
-
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Checkpoints carry no card; the finished policy gets rlopt's."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Trl's checkpoint, the critic with its optimiser, and the KL controller."""

@@ -1,0 +1,60 @@
+"""``rlopt compare``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import percent, show, table
+
+if TYPE_CHECKING:
+    from rlopt.stages.compare import CompareResult
+
+
+@click.command("compare")
+@click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
+@click.option("--best-of", multiple=True, type=int, metavar="N", help="Repeatable.  [default: 4, 16, 64]")
+@click.option("--max-items", type=int, help="Test items used at most.  [default: 200]")
+@options.configured
+@options.in_run
+@options.common
+def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flags: Any) -> None:
+    """Compare SFT, PPO, GRPO, RLOO and best-of-n by the judge, and by the truth in simulated shops.
+
+    Takes the policies that the run has (`rlopt ppo --algorithm grpo` trains a rival). Writes comparison.json and a
+    figure of lift against KL to compare/ of the run.
+
+    \b
+    Example:
+      rlopt compare --best-of 16
+    """
+    from rlopt.config import CompareConfig
+
+    run = options.open_run(run_path)
+    settings = options.settings(CompareConfig, config, {**flags, "best_of": best_of or None}, run)
+
+    from rlopt.stages.compare import compare
+    from rlopt.stages.truth import truth_of
+
+    result = compare(run, settings, truth=truth_of(run))
+    show(result, as_table(result))
+
+
+def as_table(result: "CompareResult") -> str:
+    """The comparison for a person."""
+    header = ("policy", "lift over SFT", "interval", "true lift", "KL", "faithful", "cost")
+    rows = [
+        (
+            row.name,
+            percent(row.lift),
+            "-" if row.low is None or row.high is None else f"{100 * row.low:+.1f} to {100 * row.high:+.1f}",
+            percent(row.true_lift),
+            f"{row.kl:.2f}",
+            "-" if row.faithfulness is None else f"{row.faithfulness:.1%}",
+            str(row.titles_written),
+        )
+        for row in result.contenders
+    ]
+    title = f"On {result.n_items} test items, by the judge; cost: titles written for one that is shown"
+    return table(header, rows, title=title) + f"\nFigure  {result.folder}/lift_against_kl.svg"

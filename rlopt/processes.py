@@ -1,0 +1,27 @@
+"""The processes of one training (`accelerate launch`): which one this is, and which of them writes."""
+
+import os
+
+
+def rank() -> int:
+    """Number of this process, 0 for the first and for one that is alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def count() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """True for the process that writes files and speaks to the user."""
+    return rank() == 0
+
+
+def wait() -> None:
+    """Go on when all processes have come here; at once where there is one, or none has joined the others yet."""
+    if count() > 1:
+        import torch.distributed
+
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.barrier()

@@ -1,0 +1,249 @@
+"""``rlopt compare``: does PPO earn its place? The run's policies against each other and against best-of-n."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from reward.arms import Arms
+from reward.items import Item
+from reward.judge import Judge
+from reward.model import RewardModel
+from rlopt import threads
+from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
+from rlopt.files import to_json
+from rlopt.ope.direct import estimate_lift, item_rate_draws
+from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import track
+from rlopt.report.figures import Point, lift_against_kl
+from rlopt.run import ENCODINGS, Run
+from rlopt.stages.eval_report import Truth, kl_to_sft, logged_preference
+from rlopt.stages.eval_splits import check_splits
+from rlopt.stages.eval_titles import Judged, Written, judge_titles, logged_titles, write_titles
+from rlopt.stages.evaluate import test_arms
+from rlopt.stages.rules import constraints_for
+
+ALGORITHMS = ("ppo", "grpo", "rloo")
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        "sft", "ppo", "grpo", "rloo", "best of 16", "oracle best of 16".
+    lift, low, high
+        Judge's lift over the SFT policy with its interval, 0.05 is +5 %; None for SFT itself and for oracles.
+    true_lift
+        The simulator's; None for real logs.
+    kl
+        Nats a title from the SFT policy. Best-of-n: log n - (n - 1) / n, an upper bound (Beirami et al. 2024).
+    faithfulness
+        Share of titles with no word the item does not support; None where items are free text.
+    titles_written
+        Titles a policy has to write for one that is shown: its cost at inference.
+    """
+
+    name: str
+    lift: float | None
+    low: float | None
+    high: float | None
+    true_lift: float | None
+    kl: float
+    faithfulness: float | None
+    titles_written: int
+
+
+@dataclass(frozen=True)
+class CompareResult:
+    """The table, and the folder that holds it with its figure."""
+
+    folder: Path
+    contenders: tuple[Contender, ...]
+    n_items: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "items": self.n_items,
+            "contenders": [asdict(row) for row in self.contenders],
+            "figure": str(self.folder / "lift_against_kl.svg"),
+        }
+
+
+def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | None = None) -> CompareResult:
+    """Compare SFT, the run's PPO, GRPO and RLOO policies and best-of-n on test items; writes ``compare/`` of the run.
+
+    Parameters
+    ----------
+    run
+        A run with reward, judge, SFT and at least one trained policy.
+    config
+        Settings of the stage.
+    truth
+        For simulated logs: true clicks per impression of (items, titles); adds true lifts and oracle best-of-n.
+
+    Raises
+    ------
+    StageOrderError
+        Before ``fit-reward``, ``sft`` and a training.
+    EvaluationError
+        When the run has no judge or test items, or the test items have no clicks.
+    """
+    config = config or CompareConfig()
+    trained = [name for name in config.policies or ALGORITHMS if config.policies or run.done(name)]
+    run.require("fit-reward", "sft", *(trained or ["ppo"]))
+    splits = run.splits()
+    check_splits(splits)
+    quiet_loading()
+    inputs = {name: run.record(name)["key"] for name in trained}
+    with run.stage("compare", config, inputs) as record:
+        random = np.random.default_rng(config.seed)
+        arms = run.arms()
+        test = test_arms(arms, splits, EvalConfig(seed=config.seed, max_items=config.max_items), random)
+        policies = {name: TitlePolicy.load(run / name) for name in ("sft", *trained)}
+        torch.set_num_threads(threads.for_model(policies["sft"].model.num_parameters()))
+        model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
+        judge = Judge.load(run / "judge", encodings=run / ENCODINGS)
+
+        written = write_all(run.checkpoint_dir("compare", record.key), policies, test, config)
+        chosen = choose_best(written["sft"], test.items, model, config, truth)
+        groups = {**{name: _first(group, config.samples) for name, group in written.items()}, **chosen}
+        rules = constraints_for(policies["sft"], arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
+        judged = judge_titles(
+            [replace(group, policy=name) for name, group in groups.items()] + [logged_titles(test)],
+            test.items,
+            judge,
+            model,
+            rules,
+            config.draws,
+            random,
+        )
+        contenders = make_table(judged, policies, test, config, random, truth)
+        with run.replacing("compare") as folder:
+            result = CompareResult(run / "compare", contenders, len(test.items))
+            (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+            points = [Point(c.name, c.kl, c.lift, c.true_lift) for c in contenders]
+            (folder / "lift_against_kl.svg").write_text(lift_against_kl(points), encoding="utf-8")
+    shutil.rmtree(run / "checkpoints" / "compare", ignore_errors=True)
+    return result
+
+
+def write_all(
+    cache: Path, policies: Mapping[str, TitlePolicy], test: Arms, config: CompareConfig
+) -> dict[str, Written]:
+    """Titles of every policy; the SFT policy writes the candidates of best-of-n too."""
+    most = max([config.samples, *config.best_of])
+    with track("Writing titles", len(test.items) * (most + config.samples * (len(policies) - 1))) as bar:
+        return {
+            name: write_titles(
+                name,
+                policy,
+                test.items,
+                most if name == "sft" else config.samples,
+                temperature=config.temperature,
+                seed=config.seed,
+                cache=cache / f"{name}.jsonl",
+                bar=bar,
+            )
+            for name, policy in policies.items()
+        }
+
+
+def choose_best(
+    candidates: Written, items: Sequence[Item], model: RewardModel, config: CompareConfig, truth: Truth | None
+) -> dict[str, Written]:
+    """Best of the first n candidates of each item by the cautious reward, and by the truth where there is one."""
+    predicted = model.predict([items[i] for i in candidates.item], candidates.title)
+    scores = {"best of": predicted.reward * np.exp(-config.risk_aversion * predicted.effect_std)}
+    if truth is not None:
+        scores["oracle best of"] = truth([items[i] for i in candidates.item], candidates.title)
+    number = _number(candidates)
+    chosen = {}
+    for n in config.best_of:
+        for name, score in scores.items():
+            rows = np.flatnonzero(number < n)
+            order = rows[np.lexsort((-score[rows], candidates.item[rows]))]
+            first = np.r_[True, np.diff(candidates.item[order]) > 0]
+            chosen[f"{name} {n}"] = candidates.take(order[first], f"{name} {n}")
+    return chosen
+
+
+def make_table(
+    judged: Mapping[str, Judged],
+    policies: Mapping[str, TitlePolicy],
+    test: Arms,
+    config: CompareConfig,
+    random: np.random.Generator,
+    truth: Truth | None,
+) -> tuple[Contender, ...]:
+    """One `Contender` for each group of titles but the logged ones."""
+    n_items = len(test.items)
+    clicks, exposure = (
+        np.bincount(test.item_index, weights=x, minlength=n_items).astype(np.float64)
+        for x in (test.clicks, test.exposure)
+    )
+    item_rate = item_rate_draws(clicks, exposure, config.draws, random)
+    logged = judged["logged"].title_draws(share=test.exposure)
+    preference, _, _ = logged_preference(policies["sft"], test)
+    hidden = hidden_arm_test(judged["logged"].draws, test.item_index, test.clicks, test.exposure, preference)
+    base_truth = _true_value(judged["sft"].written, test.items, truth)
+
+    def contender(name: str, group: Judged) -> Contender:
+        tried = int(name.rsplit(" ", 1)[1]) if " " in name else 1
+        lift = None
+        if name != "sft" and not name.startswith("oracle"):
+            lift = estimate_lift(
+                group.title_draws(),
+                judged["sft"].title_draws(),
+                logged,
+                item_rate,
+                rng=np.random.default_rng(config.seed),
+                confidence=config.confidence,
+                widening=hidden.widening if hidden else UNTESTED_WIDENING,
+            )
+        value = _true_value(group.written, test.items, truth)
+        kl = 0.0 if name == "sft" else float(np.log(tried) - (tried - 1) / tried)
+        if name in ALGORITHMS:
+            kl = kl_to_sft(policies[name], policies["sft"], group.written, test.items, config.temperature).value
+        return Contender(
+            name=name,
+            lift=lift.value if lift else None,
+            low=lift.low if lift else None,
+            high=lift.high if lift else None,
+            true_lift=value / base_truth - 1 if value is not None and base_truth is not None else None,
+            kl=kl,
+            faithfulness=group.faithfulness,
+            titles_written=tried,
+        )
+
+    return tuple(contender(name, group) for name, group in judged.items() if name != "logged")
+
+
+def _true_value(written: Written, items: Sequence[Item], truth: Truth | None) -> float | None:
+    """Mean over items of the mean true click rate of their titles."""
+    if truth is None:
+        return None
+    values = truth([items[i] for i in written.item], written.title)
+    counts = np.bincount(written.item, minlength=len(items))
+    return float((np.bincount(written.item, weights=values, minlength=len(items)) / counts).mean())
+
+
+def _number(written: Written) -> npt.NDArray[np.int64]:
+    """Place of each title among those of its item, from 0; ``write_titles`` keeps an item's titles together."""
+    start = np.searchsorted(written.item, written.item)
+    return np.arange(len(written)) - start
+
+
+def _first(written: Written, n: int) -> Written:
+    return written.take(_number(written) < n, written.policy)

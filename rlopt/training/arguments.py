@@ -1,0 +1,123 @@
+"""The trainer settings that SFT, PPO, GRPO and RLOO share, written once."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlopt import processes
+from rlopt.errors import PolicyError
+
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """What every training needs to know.
+
+    Parameters
+    ----------
+    steps
+        Optimiser steps.
+    batch_size
+        Titles a step, over all processes.
+    micro_batch_size
+        Titles that go through the model at once in one process; gradients accumulate over the rest.
+    learning_rate
+        Peak rate.
+    adapters
+        PEFT's configuration, merged into the weights at the end; None trains all weights.
+    save_every
+        Steps between checkpoints.
+    bf16
+        Compute in bfloat16.
+    gradient_checkpointing
+        Compute activations again in the backward pass instead of keeping them: slower, less memory.
+    report_to
+        Trackers beside the JSON lines.
+    """
+
+    steps: int
+    batch_size: int
+    micro_batch_size: int
+    learning_rate: float
+    save_every: int
+    seed: int
+    adapters: Any = None
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+    report_to: tuple[str, ...] = ()
+
+
+def shared_arguments(settings: TrainSettings, checkpoints: Path, multiple: int = 1) -> dict[str, Any]:
+    """Arguments of transformers' trainer that do not depend on the method.
+
+    Parameters
+    ----------
+    multiple
+        Checkpoints are made after multiples of so many steps only (the passes over one rollout).
+
+    Raises
+    ------
+    PolicyError
+        When the batch cannot be shared out evenly, or a tracker is not installed.
+    """
+    micro, accumulation = share_out(settings.batch_size, settings.micro_batch_size, processes.count())
+    return {
+        "output_dir": str(checkpoints),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": accumulation,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+        "logging_steps": 1,
+        "save_steps": -(-settings.save_every // multiple) * multiple,
+        "save_total_limit": 2,
+        "report_to": check_trackers(settings.report_to) or "none",
+        "disable_tqdm": True,
+        "use_cpu": not torch.cuda.is_available() and processes.count() > 1,  # then the processes speak gloo
+        "bf16": settings.bf16,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def share_out(batch_size: int, micro_batch_size: int, n_processes: int) -> tuple[int, int]:
+    """(titles at once in a process, times a step), so that a step sees exactly ``batch_size`` titles.
+
+    Raises
+    ------
+    PolicyError
+        When the processes cannot get equal shares.
+    """
+    if batch_size % n_processes:
+        raise PolicyError(
+            f"A batch of {batch_size} titles cannot be shared evenly by {n_processes} processes. "
+            f"Set --batch-size to a multiple of {n_processes}."
+        )
+    share = batch_size // n_processes
+    micro = max(size for size in range(1, min(micro_batch_size, share) + 1) if share % size == 0)
+    return micro, share // micro
+
+
+def check_trackers(names: tuple[str, ...]) -> list[str]:
+    """``names``, all of them known and installed.
+
+    Raises
+    ------
+    PolicyError
+        Says what to install.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise PolicyError(f"--report-to must be one of {', '.join(TRACKERS)}. Got {name!r}.")
+        if importlib.util.find_spec(TRACKERS[name]) is None:
+            raise PolicyError(f"--report-to {name} needs the package {TRACKERS[name]}: pip install {TRACKERS[name]}")
+    return list(names)
+
+
+def has_bf16() -> bool:
+    """True on a GPU that computes in bfloat16."""
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported()

@@ -1,0 +1,181 @@
+"""What all trainers here share on top of trl's: reproducible rollouts, less work on a CPU, and no broken steps.
+
+`TitleRollouts` is mixed in before one of trl's trainers. The trl internals it leans on are read by
+tests/training/test_trl_contract.py.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+from trl.models import unwrap_model_for_generation
+
+from rlopt.errors import PolicyError
+from rlopt.policy.scoring import completion_log_softmax, left_pad
+from rlopt.progress import note
+
+MAX_SKIPPED_STEPS = 5
+
+
+class SharedNoise(LogitsProcessor):
+    """Turns the likeliest token into a sampled one, with noise that does not depend on how rows are shared out.
+
+    The argmax of log p + Gumbel noise is a draw from p (Gumbel 1954; "Gumbel-max trick"). Each process draws the noise
+    of all rows of all processes from the same stream and takes its own, so that one process and several write the
+    same titles from the same seed.
+
+    Parameters
+    ----------
+    rows, first, total
+        Number of this process's rows, the position of its first one, and the rows of all processes.
+    temperature
+        Sampling temperature, > 0.
+    seed
+        Seed of the stream.
+    """
+
+    def __init__(self, rows: int, first: int, total: int, temperature: float, seed: int, device: torch.device) -> None:
+        self.mine = slice(first, first + rows)
+        self.total, self.temperature = total, temperature
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Logits with noise, shape (rows, V); the largest of a row is the token drawn."""
+        noise = torch.empty(self.total, scores.shape[-1], device=scores.device)
+        noise.exponential_(generator=self.generator)  # -log of an exponential is Gumbel
+        gumbel = -noise[self.mine].clamp(min=torch.finfo(noise.dtype).tiny).log()
+        noisy: Tensor = scores.float() / self.temperature + gumbel
+        return noisy
+
+
+class TitleRollouts:
+    """Mixin for trl's GRPOTrainer and RLOOTrainer; only what the module's docstring says differs from them."""
+
+    _bad_window = False
+    _skipped_in_a_row = 0
+
+    # The trainer's own, declared for this mixin.
+    args: Any
+    accelerator: Any
+    state: Any
+    _metrics: Any
+
+    def _write(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+        """One completion for each prompt, cut after the first end-of-sentence token."""
+        trainer: Any = self
+        pad_id = int(trainer.processing_class.pad_token_id)
+        ids, mask = left_pad(prompt_ids, pad_id)
+        ids, mask = ids.to(self.accelerator.device), mask.to(self.accelerator.device)
+        rows, world = len(prompt_ids), self.accelerator.num_processes
+        seed = int(np.random.SeedSequence([self.args.seed, self.state.global_step]).generate_state(1)[0])
+        noise = SharedNoise(
+            rows, rows * self.accelerator.process_index, rows * world, trainer.temperature, seed, ids.device
+        )
+        sampling = {**trainer.generation_kwargs, "do_sample": False}
+        for name in ("temperature", "top_p", "top_k", "min_p"):  # they belong to transformers' own sampling
+            sampling.pop(name, None)
+        config = type(trainer.generation_config)(**sampling, disable_compile=True)
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                self.accelerator,
+                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+                generation_kwargs=sampling,
+                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+            ) as model,
+            torch.no_grad(),
+        ):
+            out = model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=LogitsProcessorList([noise]),
+            )
+        ends = set(trainer.eos_token_ids)
+        return [_until(row, ends) for row in out[:, ids.shape[1] :].tolist()]
+
+    @property
+    def _samples_itself(self) -> bool:
+        """True where trl would call plain ``generate``: not vLLM, no continuous batching."""
+        trainer: Any = self
+        return not trainer.use_vllm and not trainer.use_transformers_continuous_batching
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **forward: Any,
+    ) -> tuple[Tensor, Any, Tensor | None]:
+        """Trl's method; on a CPU only the completion goes through the language-model head.
+
+        trl's fused head scores every position of prompt and completion where there is no Triton, several times the
+        work for short titles.
+        """
+        if self.accelerator.device.type != "cpu" or compute_aux_loss or any(v is not None for v in forward.values()):
+            result: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(  # type: ignore[misc]
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                compute_aux_loss,
+                **forward,
+            )
+            return result
+        trainer: Any = self
+        logs = completion_log_softmax(model, input_ids, attention_mask, logits_to_keep, trainer.temperature)
+        log_probs = logs.gather(-1, input_ids[:, -logits_to_keep:].unsqueeze(-1)).squeeze(-1)
+        entropies = None
+        if compute_entropy:
+            bonus = torch.is_grad_enabled() and getattr(self.args, "entropy_coef", 0.0) != 0.0
+            with torch.set_grad_enabled(bonus):
+                entropies = -(logs.exp() * logs).sum(-1)
+        return log_probs, entropies, None
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Trl's step; one with a non-finite loss or gradient is thrown away whole and said.
+
+        Several in a row end the training. All processes throw away the same steps.
+        """
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        gradients = (p.grad for p in model.parameters() if p.grad is not None)
+        good = math.isfinite(float(loss)) and all(bool(torch.isfinite(g).all()) for g in gradients)
+        bad = self.accelerator.reduce(torch.tensor(0.0 if good else 1.0, device=loss.device), reduction="sum")
+        self._bad_window |= bool(bad > 0)
+        if self._bad_window:
+            model.zero_grad()
+        if self.accelerator.sync_gradients:
+            self._end_window()
+        return torch.zeros_like(loss) if bad > 0 else loss
+
+    def _end_window(self) -> None:
+        """After the last micro-batch of a step: count it, and give up after several bad ones."""
+        bad, self._bad_window = self._bad_window, False
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if bad else 0
+        self._metrics["train"]["skipped_steps"].append(float(bad))
+        if bad and self.accelerator.is_main_process:
+            note(f"Step {self.state.global_step + 1}: non-finite loss or gradient, skipped.")
+        if self._skipped_in_a_row >= MAX_SKIPPED_STEPS:
+            raise PolicyError(
+                f"Training stopped: {MAX_SKIPPED_STEPS} steps in a row up to step {self.state.global_step + 1} had a "
+                "non-finite loss or gradient. The last checkpoint is good; lower --learning-rate and run it again."
+            )
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Checkpoints carry no card; the finished policy gets rlopt's."""
+
+
+def _until(row: list[int], ends: set[int]) -> list[int]:
+    for place, token in enumerate(row):
+        if token in ends:
+            return row[: place + 1]
+    return row

@@ -1,0 +1,152 @@
+"""Does PPO end where the truth is best, when the reward is wrong?
+
+    python tests/benchmarks/overoptimisation.py                                      # 3 shops, 1,500 steps: hours
+    python tests/benchmarks/overoptimisation.py --seeds 0 --steps 30 --variants unguarded default     # a quick look
+
+A quarter of the logged labels is noised (those arms get the click rate of another arm), and the simulator's truth is
+logged along the training beside the reward that is optimised. ``unguarded`` is one reward model with no caution, no
+KL penalty and no monitor; ``default`` is what ``rlopt ppo`` does; ``items-150`` and so on are the default with a
+reward fitted on so few items, without the noise. Each finished cell is one line of results.jsonl in --folder.
+"""
+
+import argparse
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rlopt.config import PpoConfig, RewardConfig, SftConfig, SimulateConfig
+from rlopt.files import JsonlWriter
+from rlopt.run import Run
+from rlopt.stages.fit_reward import fit_reward
+from rlopt.stages.ppo import train_ppo
+from rlopt.stages.sft import train_sft
+from rlopt.stages.simulate import simulate
+from rlopt.stages.truth import truth_of
+from rlopt.training.rewards import TitleRewards
+
+NOISED = 0.25
+SHARE_OF_TRAIN = 0.6
+ITEMS = {"items-150": 150, "items-500": 500, "items-1500": 1500}
+VARIANTS = ["unguarded", "default", *ITEMS]
+UNGUARDED: dict[str, Any] = {"risk_aversion": 0.0, "kl_coef": 0.0, "kl_target": None, "monitor": False}
+
+
+def noised(logs: Path, seed: int) -> None:
+    """Give a quarter of the arms the clicks that another arm's rate would have brought."""
+    table = pq.read_table(logs)
+    clicks, shown = (table[name].to_numpy().astype(np.int64) for name in ("clicks", "impressions"))
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(clicks))[: int(NOISED * len(clicks))]
+    others = rng.permutation(rows)
+    rate = clicks[others] / np.maximum(shown[others], 1)
+    new = clicks.copy()
+    new[rows] = rng.binomial(shown[rows], np.clip(rate, 0, 1))
+    for name in ("conversions", "revenue"):
+        if name in table.column_names:
+            table = table.drop_columns([name])
+    place = table.column_names.index("clicks")
+    pq.write_table(table.set_column(place, "clicks", pa.array(new)), logs)
+
+
+def prepared(variant: str, seed: int, arguments: argparse.Namespace) -> Run:
+    """Logs, reward and SFT policy of a cell."""
+    folder = arguments.folder / f"{variant}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    logs = folder / "logs.parquet"
+    if not logs.exists():
+        items = round(ITEMS[variant] / SHARE_OF_TRAIN) if variant in ITEMS else arguments.items
+        fresh = folder / "fresh" / "logs.parquet"
+        fresh.parent.mkdir(exist_ok=True)
+        simulate(fresh, SimulateConfig(items=items, impressions=800 * items, seed=seed, rows="arms"))
+        if variant not in ITEMS:
+            noised(fresh, seed)
+        for file in sorted(fresh.parent.iterdir(), reverse=True):  # the logs last: they say that all is there
+            shutil.move(file, folder / file.name)
+    run = Run.open(folder / "run", create=True)
+    alone = {"members": 1, "monitor_share": 0.0} if variant == "unguarded" else {}
+    fit_reward(run, logs, RewardConfig(seed=seed, **alone))  # type: ignore[arg-type]
+    if not run.current("sft", sft := SftConfig(seed=seed)):
+        train_sft(run, sft)
+    return run
+
+
+def log_the_truth(run: Run) -> None:
+    """Let the reward function log what its titles are truly worth, as a lift over the items' logged titles."""
+    truth = truth_of(run)
+    assert truth is not None
+    arms = run.arms().of_items(run.splits().train)
+    logged = np.bincount(arms.item_index, weights=truth(arms.arm_items, list(arms.title)))
+    baseline = logged / np.bincount(arms.item_index)
+    lift = TitleRewards.__dict__.get("_plain_lift", TitleRewards._lift)
+
+    def with_truth(
+        self: TitleRewards, completions: list[str], item_index: list[int], log_metric: Any, **more: Any
+    ) -> Any:
+        shop, titles = self._titles(item_index, completions)
+        log_metric("truth/lift", float((truth(shop, titles) / baseline[np.asarray(item_index)] - 1).mean()))
+        return lift(self, completions=completions, item_index=item_index, log_metric=log_metric, **more)
+
+    TitleRewards._plain_lift, TitleRewards._lift = lift, with_truth  # type: ignore[attr-defined, method-assign]
+
+
+def cell(variant: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train, and say what the truth was on the way and at the end."""
+    run = prepared(variant, seed, arguments)
+    log_the_truth(run)
+    own = UNGUARDED if variant == "unguarded" else {}
+    config = PpoConfig(steps=arguments.steps, seed=seed, save_every=max(1, arguments.steps // 30), **own)
+    if not run.current("ppo", config):
+        train_ppo(run, config)
+    rows = [row for row in run.metrics("ppo").rows() if "truth/lift" in row]
+    window = max(1, len(rows) // 20)
+    smooth = {
+        name: np.convolve([row[name] for row in rows], np.ones(window) / window, mode="valid")
+        for name in ("truth/lift", "objective/predicted_lift", "objective/kl")
+    }
+    kept = run.record("ppo")["notes"]["steps"]
+    at = min(max(kept - window, 0), len(smooth["truth/lift"]) - 1)
+    best = int(np.argmax(smooth["truth/lift"]))
+    first = smooth["truth/lift"][0]
+    return {
+        "kept_step": kept,
+        "stopped": rows[-1]["step"],
+        "truth_start": float(first),
+        "truth_best": float(smooth["truth/lift"][best]),
+        "truth_best_step": rows[best + window - 1]["step"],
+        "truth_kept": float(smooth["truth/lift"][at]),
+        "truth_last": float(smooth["truth/lift"][-1]),
+        "reward_at_best": float(smooth["objective/predicted_lift"][best]),
+        "reward_last": float(smooth["objective/predicted_lift"][-1]),
+        "kl_kept": float(smooth["objective/kl"][at]),
+        # of the click rate, not of the lift: what an A/B test would see
+        "below_best": float((1 + smooth["truth/lift"][at]) / (1 + smooth["truth/lift"][best]) - 1),
+    }
+
+
+def main() -> None:
+    """Run what is missing, print what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/overoptimisation"), help="runs and results")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--items", type=int, default=2500, help="items of the shops with noised labels")
+    arguments = parser.parse_args()
+    results = JsonlWriter(arguments.folder / "results.jsonl")
+    done = {(row["variant"], row["seed"], row["steps"], row["items"]) for row in results.rows()}
+    for seed, variant in itertools.product(arguments.seeds, arguments.variants):
+        if (variant, seed, arguments.steps, arguments.items) not in done:
+            names = {"variant": variant, "seed": seed, "steps": arguments.steps, "items": arguments.items}
+            results.write(names | cell(variant, seed, arguments))
+    for row in results.rows():
+        print(json.dumps({name: round(x, 4) if isinstance(x, float) else x for name, x in row.items()}))
+
+
+if __name__ == "__main__":
+    main()

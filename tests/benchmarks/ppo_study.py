@@ -1,0 +1,162 @@
+"""Does PPO learn, and earn its place? Simulated shops, held-out items, against GRPO, RLOO and best-of-n.
+
+    python tests/benchmarks/ppo_study.py                             # 10 shops, 2,000 steps: hours
+    python tests/benchmarks/ppo_study.py --tune                      # the same grid for every method, on other shops
+    python tests/benchmarks/ppo_study.py --shops en-0 --steps 20 --items 300 --impressions 200000     # a quick look
+
+Each finished cell (a shop and a method) is one line of results.jsonl in --folder, and is not run again; an interrupted
+one goes on from its checkpoint. Everything is measured on test items by the simulator's truth: lift over the SFT
+policy, faithfulness, KL, and how much of what an oracle best-of-64 gains a single sample gains. A cell has collapsed
+where its titles are worse than SFT's or fewer than four fifths as many are faithful.
+"""
+
+import argparse
+import itertools
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.market import Market
+from rlopt.config import CompareConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
+from rlopt.files import JsonlWriter
+from rlopt.run import Run
+from rlopt.stages.compare import compare
+from rlopt.stages.fit_reward import fit_reward
+from rlopt.stages.ppo import train_ppo
+from rlopt.stages.sft import train_sft
+from rlopt.stages.simulate import simulate
+from rlopt.stages.truth import market_of, truth_of
+
+SHOPS = [*(f"en-{seed}" for seed in range(7)), *(f"zh-{seed}" for seed in range(3))]
+TUNING_SHOPS = ["en-100", "zh-100"]
+GRID = {"learning_rate": (1e-4, 2e-4, 4e-4), "kl_coef": (0.03, 0.1)}
+DEFAULTS: dict[str, dict[str, float]] = {"ppo": {}, "grpo": {}, "rloo": {}}
+
+
+def shop(name: str, arguments: argparse.Namespace) -> Run:
+    """The run of one shop with its reward and SFT policy; what is done is not done again."""
+    locale, seed = name.split("-")
+    folder = arguments.folder / name
+    folder.mkdir(parents=True, exist_ok=True)
+    logs = folder / "logs.parquet"
+    config = SimulateConfig(
+        items=arguments.items, impressions=arguments.impressions, locale=locale, seed=int(seed), rows="arms"
+    )
+    if not logs.exists():
+        simulate(logs, config)
+    run = Run.open(folder / "run", create=True)
+    fit_reward(run, logs, RewardConfig(seed=int(seed)))
+    if not run.current("sft", sft := SftConfig(seed=int(seed))):
+        train_sft(run, sft)
+    return run
+
+
+def cell(name: str, method: str, settings: dict[str, float], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Train one method in one shop and measure it."""
+    run = shop(name, arguments)
+    seed = int(name.split("-")[1])
+    config = PpoConfig(algorithm=method, steps=arguments.steps, seed=seed, **settings)  # type: ignore[arg-type]
+    began = time.monotonic()
+    if not run.current(method, config):
+        train_ppo(run, config)
+    seconds = time.monotonic() - began
+    how = CompareConfig(policies=(method,), seed=seed, samples=8, max_items=arguments.test_items)  # type: ignore[arg-type]
+    result = compare(run, how, truth=truth_of(run))
+    table = {row.name: row for row in result.contenders}
+    market, notes = market_of(run), run.record(method)["notes"]
+    assert market is not None
+    rows = run.metrics(method).rows()
+    explained = [row["val/explained_variance"] for row in rows[len(rows) // 20 :] if "val/explained_variance" in row]
+    mine, oracle = table[method], table[f"oracle best of {max(CompareConfig().best_of)}"]
+    return {
+        "true_lift": mine.true_lift,
+        "headroom": mine.true_lift / oracle.true_lift if mine.true_lift and oracle.true_lift else None,
+        "judged_lift": [mine.low, mine.lift, mine.high],
+        "kl": mine.kl,
+        "faithfulness": mine.faithfulness,
+        "sft_faithfulness": table["sft"].faithfulness,
+        "true_faithfulness": true_faithfulness(run, method, market),
+        "true_sft_faithfulness": true_faithfulness(run, "sft", market),
+        "explained_variance": float(np.mean(explained)) if explained else None,
+        "kept_step": notes["steps"],
+        "seconds": seconds,
+        "others": {row.name: [row.true_lift, row.kl] for row in result.contenders if " of " in row.name},
+    }
+
+
+def true_faithfulness(run: Run, name: str, market: Market, n_items: int = 200) -> float:
+    """Share of test titles with no word that the simulator's item does not support."""
+    from rlopt.policy.title_policy import TitlePolicy
+
+    test = run.arms().of_items(run.splits().test)
+    by_id = {item.item_id: item for item in market.items}
+    titles = TitlePolicy.load(run / name).generate(test.items[:n_items], 2, seed=1)
+    pairs = zip(test.items, titles, strict=False)
+    good = [not market.unsupported_words(by_id[item.item_id], t.text) for item, each in pairs for t in each]
+    return float(np.mean(good))
+
+
+def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, float]]]:
+    """What is to be run, in order."""
+    if arguments.tune:
+        grid = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
+        yield from itertools.product(TUNING_SHOPS, arguments.methods, grid)
+        return
+    chosen = json.loads(arguments.settings.read_text()) if arguments.settings else DEFAULTS
+    for name, method in itertools.product(arguments.shops, arguments.methods):
+        yield name, method, chosen[method]
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> None:
+    """A line a cell, then a line a method."""
+    for row in rows:
+        print(
+            f"{row['shop']:7} {row['method']:5} {json.dumps(row['settings']):45} true {100 * row['true_lift']:+6.1f} %"
+            f"  of oracle {row['headroom'] or float('nan'):5.2f}  KL {row['kl']:5.2f}  faithful "
+            f"{row['true_faithfulness']:.3f} ({row['true_sft_faithfulness']:.3f})  explained "
+            f"{row['explained_variance'] or float('nan'):5.2f}  {row['seconds']:6.0f} s"
+        )
+    for method in sorted({row["method"] for row in rows}):
+        mine = [row for row in rows if row["method"] == method]
+        lift = np.array([row["true_lift"] for row in mine])
+        collapsed = sum(
+            row["true_lift"] < 0 or row["true_faithfulness"] < 0.8 * row["true_sft_faithfulness"] for row in mine
+        )
+        print(
+            f"{method}: {len(mine)} cells, true lift {100 * lift.mean():+.1f} % (from {100 * lift.min():+.1f} to "
+            f"{100 * lift.max():+.1f}), KL at most {max(row['kl'] for row in mine):.2f}, {collapsed} collapsed"
+        )
+
+
+def main() -> None:
+    """Run what is missing, print what there is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("runs/ppo-study"), help="runs and results")
+    parser.add_argument("--shops", nargs="+", default=SHOPS, help="locale-seed, such as en-0")
+    parser.add_argument("--methods", nargs="+", default=["ppo", "grpo", "rloo"], choices=["ppo", "grpo", "rloo"])
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--items", type=int, default=5000)
+    parser.add_argument("--impressions", type=int, default=4_000_000)
+    parser.add_argument("--test-items", type=int, default=300)
+    parser.add_argument("--tune", action="store_true", help="the grid instead, on the tuning shops")
+    parser.add_argument("--settings", type=Path, help="JSON: method -> PpoConfig settings, chosen by --tune")
+    arguments = parser.parse_args()
+    results = JsonlWriter(arguments.folder / ("tuning.jsonl" if arguments.tune else "results.jsonl"))
+
+    def key(row: dict[str, Any]) -> tuple[str, str, str, int]:
+        return row["shop"], row["method"], json.dumps(row["settings"]), row["steps"]
+
+    done = {key(row) for row in results.rows()}
+    for name, method, settings in cells(arguments):
+        row = {"shop": name, "method": method, "settings": settings, "steps": arguments.steps}
+        if key(row) not in done:
+            results.write(row | cell(name, method, settings, arguments))
+    summary(results.rows())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""GRPO and RLOO on PPO's rewards: they learn, resume, and log the same KL; impossible settings are refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from test_ppo_learns import StopAt, share_of_new, train, weights
+from toy import ppo_settings
+from transformers import TrainerCallback
+
+from rlopt.errors import PolicyError
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.training.arguments import check_trackers, share_out
+
+
+class Logged(TrainerCallback):
+    def __init__(self) -> None:
+        self.rows: list[dict] = []
+
+    def on_log(self, args, state, control, logs=None, **_):
+        self.rows.append(json.loads(json.dumps(logs)))
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_a_rival_learns_what_is_rewarded(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
+    log = Logged()
+    changes = {"algorithm": algorithm, "generations": 4, "kl_coef": 0.02}
+    after = train(sft_folder, tmp_path, 30, (log,), **changes)
+    assert share_of_new(after) > share_of_new(TitlePolicy.load(sft_folder)) + 0.1
+    kl = [row["objective/kl"] for row in log.rows if "objective/kl" in row]
+    assert len(kl) == 30
+    assert kl[0] == pytest.approx(0.0, abs=1e-5)
+    assert min(kl) > -1e-5
+    assert kl[-1] > 0.01
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_an_interrupted_rival_ends_with_the_same_weights(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
+    changes = {"algorithm": algorithm, "generations": 4}
+    whole = weights(train(sft_folder, tmp_path / "whole", 5, **changes))
+    with pytest.raises(KeyboardInterrupt):
+        train(sft_folder, tmp_path / "broken", 5, (StopAt(3),), **changes)
+    resumed = weights(train(sft_folder, tmp_path / "broken", 5, **changes))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"algorithm": "grpo"}, "at least 2"),
+        ({"generations": 3}, "whole groups of 3"),
+        ({"vllm": "colocate"}, "package vllm"),
+        ({"report_to": ("nowhere",)}, "must be one of tensorboard"),
+    ],
+)
+def test_impossible_settings_are_refused_in_one_line(
+    sft_folder: Path, tmp_path: Path, changes: dict, message: str
+) -> None:
+    with pytest.raises(PolicyError, match=message) as caught:
+        train(sft_folder, tmp_path, 2, **changes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro", "processes", "expected"),
+    [(64, 64, 1, (64, 1)), (64, 8, 1, (8, 8)), (60, 8, 1, (6, 10)), (64, 64, 2, (32, 1)), (64, 8, 4, (8, 2))],
+)
+def test_a_step_sees_exactly_its_batch(batch: int, micro: int, processes: int, expected: tuple[int, int]) -> None:
+    size, times = share_out(batch, micro, processes)
+    assert (size, times) == expected
+    assert size * times * processes == batch
+
+
+def test_processes_that_cannot_share_a_batch_are_told() -> None:
+    with pytest.raises(PolicyError, match="multiple of 3"):
+        share_out(64, 64, 3)
+
+
+def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(PolicyError, match="pip install tensorboard"):
+        check_trackers(("tensorboard",))
+
+
+def test_checkpoints_fall_between_rollouts() -> None:
+    from rlopt.training.arguments import shared_arguments
+
+    made = shared_arguments(ppo_settings(20, save_every=5), Path("x"), multiple=2)
+    assert made["save_steps"] == 6
