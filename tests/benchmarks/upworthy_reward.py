@@ -19,6 +19,7 @@ import numpy as np
 from reward import metrics
 from reward.arms import Arms
 from reward.encoder import Encoder, open_encoder
+from reward.errors import ModelError
 from reward.logs import read_logs
 from reward.model import RewardModel, click_rows
 from reward.schema import ColumnMapping
@@ -114,7 +115,11 @@ def main() -> None:
         cache = arguments.encodings or Path(folder) / "encodings.sqlite"
         for spec in arguments.encoder or ["none", "minilm", "minilm+smollm2"]:
             started = time.monotonic()
-            encoder = None if spec == "none" else open_encoder(spec, cache=cache)
+            try:
+                encoder = None if spec == "none" else open_encoder(spec, cache=cache)
+            except ModelError as error:  # an extra that is not installed
+                print(f"{spec:18} {error}", flush=True)
+                continue
             found = figures(arms, cross_validate(arms, encoder, arguments.members, arguments.threads))
             cells = [
                 f"{100 * f.value:{sign}.1f} % [{100 * f.low:{sign}.1f}, {100 * f.high:{sign}.1f}]"
