@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from reward.arms import Arms
 from reward.catalogue import read_items
 from reward.splits import Splits
 from rlopt.errors import EvaluationError
@@ -31,6 +32,28 @@ def check_splits(splits: Splits) -> None:
                 f"{len(shared)} items are both {first} and {second} items (first: {shared[0]!r:.60}), so the policy "
                 "would be judged on what it learned from. Run rlopt fit-reward again."
             )
+
+
+def check_items(splits: Splits, arms: Arms) -> None:
+    """Refuse splits of other logs, and a test side too small for any comparison.
+
+    Raises
+    ------
+    EvaluationError
+        Items of a side are not in the logs, or fewer than two test items are.
+    """
+    known = {item.item_id for item in arms.items}
+    for side, items in (("train", splits.train), ("judge", splits.judge), ("test", splits.test)):
+        if strange := sorted(set(items) - known):
+            raise EvaluationError(
+                f"{len(strange)} {side} items of this run's splits are not in its logs (first: {strange[0]!r:.60}): "
+                "they belong to other logs. Run rlopt fit-reward again."
+            )
+    if len(set(splits.test)) < 2:
+        raise EvaluationError(
+            "A lift needs at least two test items, and this run has one: its interval would be unknown. "
+            "Run again with more items or a larger share: rlopt fit-reward LOGS --test-share 0.2"
+        )
 
 
 def check_trained_on(run: Run, file: str | Path, splits: Splits) -> None:

@@ -24,7 +24,7 @@ from rlopt.report.content import EvaluationReport
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.eval_output import write_outputs
 from rlopt.stages.eval_report import Truth, make_report
-from rlopt.stages.eval_splits import check_splits, check_trained_on
+from rlopt.stages.eval_splits import check_items, check_splits, check_trained_on
 from rlopt.stages.eval_titles import Written, best_by_reward, judge_titles, logged_titles, write_titles
 from rlopt.stages.rules import constraints_for
 
@@ -112,6 +112,7 @@ def evaluate(
     with run.stage("offline-eval", config, inputs) as record:
         random = np.random.default_rng(config.seed)
         arms = run.arms()
+        check_items(splits, arms)
         test = test_arms(arms, splits, config, random)
         ppo, sft = TitlePolicy.load(run / "ppo"), TitlePolicy.load(run / "sft")
         torch.set_num_threads(threads.for_model(ppo.model.num_parameters()))
