@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .direct import LiftEstimate, TitleDraws, estimate_lift
-from .rounds import FloatArray
+from .rounds import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,50 @@ class Guardrails:
         }
 
 
+def rate_slope(
+    conversions: FloatArray, clicks: FloatArray, log_rate: FloatArray, item: IntArray, prior_std: float = 0.5
+) -> tuple[float, float]:
+    """How far predicted differences in P(conversion | click) between an item's titles come true, and how sure that is.
+
+    Given an item's conversions, each title's share of them is proportional to clicks * exp(slope * log_rate): 1 for a
+    calibrated model, 0 for a useless one. Posterior mode with the prior N(1, prior_std^2), error clustered by item.
+
+    Parameters
+    ----------
+    conversions, clicks
+        Of logged titles the model has not seen, shape (n,).
+    log_rate
+        Log of the predicted rate, shape (n,).
+    item
+        Item position of each, integers from 0.
+    prior_std
+        Standard deviation of the prior.
+    """
+    clicked = clicks > 0
+    conversions, clicks, x, item = conversions[clicked], clicks[clicked], log_rate[clicked], item[clicked]
+    n_items = int(item.max(initial=-1)) + 1
+    total = np.bincount(item, weights=conversions, minlength=n_items)
+    slope, precision = 1.0, prior_std**-2
+    for _ in range(50):
+        weight = clicks * np.exp(np.clip(slope * x, -500, 500))
+        share = weight / np.bincount(item, weights=weight, minlength=n_items)[item]
+        mean = np.bincount(item, weights=share * x, minlength=n_items)
+        scores = np.bincount(item, weights=conversions * (x - mean[item]), minlength=n_items)
+        information = float((total[item] * share) @ (x - mean[item]) ** 2) + precision
+        step = (float(scores.sum()) - (slope - 1.0) * precision) / information
+        slope += float(np.clip(step, -1.0, 1.0))
+        if abs(step) < 1e-9:
+            break
+    return slope, float(np.sqrt(scores @ scores + precision)) / information
+
+
 def outcome_lift(
     policy: TitleDraws,
     logged: TitleDraws,
     policy_rate: FloatArray,
     logged_rate: FloatArray,
     item_rate: FloatArray,
+    slope: tuple[float, float],
     item_worth: FloatArray | None = None,
     *,
     rng: np.random.Generator,
@@ -58,23 +96,35 @@ def outcome_lift(
     policy, logged
         Titles with the judge's draws of their effect on clicks.
     policy_rate, logged_rate
-        P(conversion | click) of each title by the reward model, shape (n_titles,), > 0. Its own uncertainty is no part
-        of the interval.
+        P(conversion | click) of each title by the reward model, shape (n_titles,), > 0.
     item_rate
         Draws of the items' logged CTR, shape (n_draws, n_items).
+    slope
+        Mean and standard deviation of `rate_slope`: differences from the item's logged rate are multiplied by it.
     item_worth
         Worth of a conversion of each item, shape (n_items,); None: one.
     rng, confidence, widening
         As in `estimate_lift`.
     """
-    n_items = item_rate.shape[1]
+    n_draws, n_items = item_rate.shape
+    share = np.ones(len(logged.item)) if logged.share is None else logged.share
+    mean = np.bincount(logged.item, weights=share * np.log(logged_rate)) / np.bincount(logged.item, weights=share)
+    slopes = slope[0] + slope[1] * rng.standard_normal((n_draws, 1))
     new, base = (
-        TitleDraws(titles.effects + np.log(rate), titles.item, titles.share)
+        TitleDraws(titles.effects + slopes * (np.log(rate) - mean[titles.item]), titles.item, titles.share)
         for titles, rate in ((policy, policy_rate), (logged, logged_rate))
     )
-    after_click = base.item_factor(n_items).mean(axis=0) / logged.item_factor(n_items).mean(axis=0)
-    worth = after_click if item_worth is None else after_click * item_worth
-    return estimate_lift(new, base, base, item_rate * worth, rng=rng, confidence=confidence, widening=widening)
+    worth = np.exp(mean) if item_worth is None else np.exp(mean) * item_worth
+    appeal = item_rate / logged.item_factor(n_items, widening)  # clicks an impression of a title without effect
+    return estimate_lift(
+        new,
+        base,
+        base,
+        appeal * base.item_factor(n_items, widening) * worth,
+        rng=rng,
+        confidence=confidence,
+        widening=widening,
+    )
 
 
 def violation_shares(broken: list[tuple[str, ...]]) -> tuple[dict[str, float], float]:

@@ -11,7 +11,7 @@ from reward.arms import Arms
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
-from rlopt.ope.guardrails import Guardrails, outcome_lift, violation_shares
+from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
 from rlopt.stages.eval_titles import Judged
 
@@ -119,12 +119,17 @@ class Lifting:
         new, logged = self.judged["ppo"], self.judged["logged"]
         if new.p_conversion is None or logged.p_conversion is None:
             return None
+        new_rate, logged_rate = (np.maximum(rate, 1e-12) for rate in (new.p_conversion, logged.p_conversion))
+        test = self.test
+        conversions = np.zeros(len(test)) if test.conversions is None else test.conversions
+        clicks = test.clicks if test.matured_clicks is None else test.matured_clicks
         return outcome_lift(
             new.title_draws(),
             self.logged,
-            np.maximum(new.p_conversion, 1e-12),
-            np.maximum(logged.p_conversion, 1e-12),
+            new_rate,
+            logged_rate,
             self.item_rate,
+            rate_slope(conversions, clicks, np.log(logged_rate), test.item_index),
             item_worth,
             rng=np.random.default_rng(self.config.seed),
             confidence=self.config.confidence,

@@ -1,6 +1,6 @@
 """Coverage of the exact estimators' 95 % intervals on replayed Upworthy tests.
 
-    python tests/benchmarks/overlap_coverage.py [--repetitions 250] [--seed 0]
+    python tests/benchmarks/overlap_coverage.py [--repetitions 1000] [--seed 0]
 
 An item is a test with one image; its arms are headlines that were shown at random. One half of the archive's clicks
 teaches two policies (the best headline; a softmax over log rates), the other half gives the true rates. A repetition
@@ -125,7 +125,7 @@ def replay(archive: Archive, wanted: FloatArray, n: int, rng: np.random.Generato
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=250)
+    parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if not DATA.is_dir():
