@@ -15,6 +15,7 @@ from rlopt.policy.constraints import Constraints, Violation, duplicate_key
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 
 ROUNDS = 6  # attempts at a sound title before the item goes without
+PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
 
 
@@ -94,8 +95,12 @@ def choose_titles(
     config: GenerateConfig,
     shop: Shop,
     seed: int,
+    passes: int = PASSES,
 ) -> list[list[Choice]]:
-    """``config.n`` choices an item, best first; ``shop`` remembers them."""
+    """``config.n`` choices an item, best first; ``shop`` remembers them.
+
+    Items whose titles went to others of the same call are tried again, in up to ``passes`` passes.
+    """
     found = _sound_titles(items, policy, rules, config, shop, seed)
     owners = [item for item, one in zip(items, found, strict=True) for _ in one.sound]
     written = [title for one in found for title in one.sound]
@@ -126,6 +131,12 @@ def choose_titles(
                 choices = [_current(item, predicted.reward[now], predicted.reward_std[now], rules, bool(best), refused)]
             now += 1
         out.append(_given_out(choices, item, config.n, shop, refused))
+    short = [i for i, one in enumerate(found) if one.sound and any(choice.title is None for choice in out[i])]
+    if short and passes > 1:
+        again = choose_titles([items[i] for i in short], policy, model, rules, config, shop, seed + 7919, passes - 1)
+        for i, choices in zip(short, again, strict=True):
+            both = [choice for choice in (*out[i], *choices) if choice.title is not None]
+            out[i] = (both + [choice for choice in out[i] if choice.title is None])[: config.n]
     return out
 
 

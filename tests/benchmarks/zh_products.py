@@ -49,6 +49,7 @@ def main() -> None:
         help="parquet with title, category, subcategory, attributes (default: %(default)s)",
     )
     parser.add_argument("--run", type=Path, default=Path("runs/zh-products"), help="run directory")
+    parser.add_argument("--model", help="pretrained policy; without one the tiny model refuses: titles are free words")
     parser.add_argument("--steps", type=int, default=400, help="PPO updates")
     arguments = parser.parse_args()
     items, titles = read(arguments.titles)
@@ -57,7 +58,7 @@ def main() -> None:
     pq.write_table(clicks_for_titles(items, titles, "zh", 0, impressions_per_item=4000), logs)
     place = ("--run", arguments.run)
     print(rlopt("fit-reward", logs, "--config", "configs/zh-products.yaml", *place))
-    print(rlopt("ppo", "--steps", arguments.steps, *place))
+    print(rlopt("ppo", "--steps", arguments.steps, *(("--model", arguments.model) if arguments.model else ()), *place))
     verdict = json.loads(rlopt("offline-eval", "--json", *place))
     print(json.dumps(verdict, ensure_ascii=False, indent=1))
 

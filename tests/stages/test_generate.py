@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -11,8 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from reward.items import Item
+from reward.phraselist import PhraseListError
 from rlopt.config import GenerateConfig
-from rlopt.policy.title_policy import GeneratedTitle
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.slots import Slots
+from rlopt.policy.tiny import build_model, build_tokenizer
+from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.run import DATA, Run
 from rlopt.stages import generate as stage
 from rlopt.stages.generate import GenerateResult, generate
@@ -57,8 +62,8 @@ def catalogue(tmp_path: Path) -> Path:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(policy: Writer) -> None:
-        monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_: policy)
-        monkeypatch.setattr(stage.RewardModel, "load", lambda *_: MenuReward())
+        monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_, **__: policy)
+        monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: MenuReward())
 
     return use
 
@@ -177,3 +182,42 @@ def test_csv_in_and_out(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -
     serve(Writer(ALL_NEW))
     result: GenerateResult = generate(run, tmp_path / "items.csv", tmp_path / "out.csv", settings(support=False))
     assert pa_csv.read_csv(tmp_path / "out.csv").num_rows == result.titles == N_ITEMS
+
+
+HOSTILE = {
+    "regex": {"colour": "(.*)+[a-z]{9}$ \\d", "kind": "^|?"},
+    "html": {"colour": "<script>alert(1)</script>", "kind": "</td><b>"},
+    "long": {"colour": "red", "description": "very long " * 10_000},
+    "empty": {"colour": "", "kind": "   "},
+    "nested": {"colour": '{"a": {"b": [["c", "d"], [1, 2]]}}', "kind": "[[[[[[1]]]]]]"},
+    "control": {"colour": "\x1b[31m\u202e", "kind": "\u200b"},
+    "slot": {"colour": "<colour>", "kind": "<|end|>"},
+}
+
+
+def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = list(make_arms(30).items)
+    renderer = SlotRenderer(Slots.learn(items))
+    texts = [renderer.target(item, title_of(item, "new")) for item in items] + [renderer.prompt(item) for item in items]
+    tokenizer = build_tokenizer(texts, renderer.slots)
+    policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
+    monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_, **__: policy)
+    predicted = SimpleNamespace(predict=lambda shop, titles: MenuReward().predict(shop, ["new"] * len(titles)))
+    monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: predicted)
+    names = ("colour", "kind", "description")
+    rows = {name: [fields.get(name) for fields in HOSTILE.values()] for name in names}
+    pq.write_table(pa.table({"item_id": list(HOSTILE), **rows}), tmp_path / "items.parquet")
+    words = tmp_path / "words.txt"
+    words.write_text("(.*)+\n[[[\n\\\nnew\n", encoding="utf-8")
+    config = settings(banned=(f"@{words}",), support=False, max_repeats=8, formatting=False)
+    generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", config)
+    written = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["item_id"] for row in written] == list(HOSTILE)
+    assert all(row["title"] or row["reason"] for row in written)
+    assert not any("new" in (row["title"] or "").split() for row in written)
+
+
+def test_a_word_list_that_is_not_there_is_one_line(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    serve(Writer(MIXED))
+    with pytest.raises(PhraseListError, match=r"Cannot read the word list .*none\.txt"):
+        generate(run, catalogue, tmp_path / "out.parquet", settings(banned=(f"@{tmp_path}/none.txt",)))
