@@ -56,7 +56,7 @@ def test_tuning_pays_where_weights_are_heavy_and_costs_nothing_where_not() -> No
             errors["raw"].append(ESTIMATORS["dr"]().value(rounds) - truth)
             errors["tuned"].append(tuned("dr_clip", rounds).value(rounds) - truth)
         raw, chosen = (float(np.mean(np.square(errors[k]))) for k in ("raw", "tuned"))
-        assert chosen < (0.5 if heavy else 1.1) * raw
+        assert chosen < (0.75 if heavy else 1.1) * raw
 
 
 def test_the_tuned_parameter_of_an_item_comes_from_other_items() -> None:
