@@ -1,5 +1,6 @@
 """The report's words, one dictionary a language (``lang/*.yaml``)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -37,6 +38,11 @@ class Words:
     def list_of(self, key: str) -> list[str]:
         """The paragraphs of ``key``."""
         return [str(text) for text in self.entries[key]]
+
+    def rules(self, broken: Sequence[str]) -> str:
+        """Names of broken rules; one without a name here goes by its own."""
+        names: dict[str, str] = self.entries["rules"]
+        return " · ".join(names.get(kind, kind) for kind in broken)
 
     def headline(self, report: EvaluationReport) -> str:
         """The decision in words."""
