@@ -81,6 +81,7 @@ def shared_arguments(settings: TrainSettings, checkpoints: Path, multiple: int =
         "bf16": settings.bf16,
         "gradient_checkpointing": settings.gradient_checkpointing,
         "dataloader_pin_memory": torch.cuda.is_available(),
+        "ddp_find_unused_parameters": False,
     }
 
 

@@ -77,6 +77,14 @@ def test_offline_eval_shows_the_truth_of_simulated_logs(finished_run: Path, rlop
     assert found["reasons"]
 
 
+def test_compare_puts_the_policies_side_by_side(finished_run: Path, rlopt: Rlopt) -> None:
+    outcome = rlopt("compare", "--run", finished_run, "--max-items", 10, "--best-of", 2, "--json")
+    assert outcome.code == 0
+    assert [row["name"] for row in outcome.json["contenders"]] == ["sft", "ppo", "best of 2", "oracle best of 2"]
+    assert (finished_run / "compare" / "lift_against_kl.svg").exists()
+    assert (finished_run / "metrics" / "ppo.svg").exists()
+
+
 def test_score_adds_its_columns_and_keeps_the_rest(finished_run: Path, rlopt: Rlopt, tmp_path: Path) -> None:
     written = pq.read_table(finished_run / "eval" / "titles.parquet")
     titles = tmp_path / "titles.parquet"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toy import fresh_policy
 
-from rlopt.training.ppo.critic import Critic, Passes, Rollout, load_critic, save_critic
+from rlopt.training.ppo.critic import Critic, Passes, Rollout, Share, load_critic, save_critic
 
 WIDTH, PROMPT = 4, 3
 
@@ -77,3 +77,27 @@ def test_value_clipping_holds_updates_back() -> None:
     free.learn(optimizer(free), data, Passes(30, 64))
     held.learn(optimizer(held), data, Passes(30, 64, clip_range=0.05))
     assert held(data.states, data.so_far).abs().mean() < free(data.states, data.so_far).abs().mean()
+
+
+def test_a_portion_without_a_finite_loss_is_left_out() -> None:
+    learner = critic(False)
+    data = rollout(learner)
+    data.returns[:16] = float("nan")
+    learner.learn(optimizer(learner), data, Passes(2, 16))
+    assert all(torch.isfinite(tensor).all() for tensor in learner.state_dict().values())
+    assert learner(data.states, data.so_far).abs().max() > 0
+
+
+def test_shares_add_up_to_what_one_process_learns() -> None:
+    """Two processes in turn: each adds the other's gradients to its own."""
+    alone, shared = critic(False), critic(False)
+    data = rollout(alone, 32)
+    alone.learn(optimizer(alone), data, Passes(1, 32))
+
+    parts: list[torch.Tensor] = []
+    copies = [critic(False), critic(False)]
+    for rank, copy in enumerate(copies):  # what each process would send
+        copy.learn(optimizer(copy), data, Passes(1, 32), Share(rank, 2, lambda sent: (parts.append(sent), sent)[1]))
+    shared.learn(optimizer(shared), data, Passes(1, 32), Share(0, 2, lambda _: parts[0] + parts[1]))
+    for name, tensor in alone.state_dict().items():
+        torch.testing.assert_close(tensor, shared.state_dict()[name], atol=1e-6, rtol=1e-5)

@@ -12,6 +12,7 @@ from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.adapters import adapter_config
 from rlopt.training.checkpoints import newest_checkpoint
+from rlopt.training.ppo import learn
 from rlopt.training.ppo.learn import improve
 from rlopt.training.ppo.trainer import PPOTrainer
 
@@ -137,3 +138,81 @@ def test_several_such_steps_in_a_row_end_the_training(
     monkeypatch.setattr(PPOTrainer, "_compute_loss", lambda *a: compute(*a) * float("nan"))
     with pytest.raises(PolicyError, match="5 steps in a row"):
         train(sft_folder, tmp_path, 20)
+
+
+class Gradients(TrainerCallback):
+    """The policy's gradient at the first update."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, torch.Tensor] | None = None
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+        if self.first is None:
+            self.first = {name: p.grad.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.fixture
+def unclipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients as they are: clipped ones are all of one length."""
+    arguments = learn._arguments
+
+    def without_clipping(*given: object) -> object:
+        made = arguments(*given)  # type: ignore[arg-type]
+        made.max_grad_norm = 1e9
+        return made
+
+    monkeypatch.setattr(learn, "_arguments", without_clipping)
+
+
+@pytest.mark.usefixtures("unclipped")
+@pytest.mark.parametrize("entropy_coef", [0.0, 0.5])
+def test_four_times_eight_titles_give_the_gradient_of_thirty_two(
+    sft_folder: Path, tmp_path: Path, entropy_coef: float
+) -> None:
+    """Titles differ in length, so a mean of micro-batches' means would be another gradient."""
+    found = []
+    for micro in (32, 8):
+        seen = Gradients()
+        changes = {"batch_size": 32, "micro_batch_size": micro, "critic_warmup": 0, "entropy_coef": entropy_coef}
+        train(sft_folder, tmp_path / str(micro), 1, (seen,), **changes)
+        assert seen.first is not None
+        found.append(seen.first)
+    size = max(float(gradient.abs().max()) for gradient in found[0].values())
+    assert size > 1e-3
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], atol=1e-5 * size, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("unclipped")
+def test_the_entropy_bonus_adds_the_gradient_of_the_mean_entropy(sft_folder: Path, tmp_path: Path) -> None:
+    """The loss is linear in its coefficient: twice the coefficient moves the gradient twice as far."""
+    found = []
+    for coefficient in (0.0, 0.3, 0.6):
+        seen = Gradients()
+        train(sft_folder, tmp_path / str(coefficient), 1, (seen,), critic_warmup=0, entropy_coef=coefficient)
+        assert seen.first is not None
+        found.append(torch.cat([gradient.flatten() for gradient in seen.first.values()]))
+    plain, once, twice = found
+    assert (once - plain).abs().max() > 1e-4
+    torch.testing.assert_close(twice - plain, 2 * (once - plain), atol=1e-6, rtol=1e-3)
+
+
+def test_a_large_entropy_bonus_makes_titles_more_diverse(sft_folder: Path, tmp_path: Path) -> None:
+    distinct = []
+    for coefficient in (0.0, 1.0):
+        trained = train(sft_folder, tmp_path / str(coefficient), 20, kl_coef=0.0, entropy_coef=coefficient)
+        titles = [title.text for each in trained.generate(ITEMS, 8, seed=3) for title in each]
+        distinct.append(len(set(titles)))
+    assert distinct[1] > 1.3 * distinct[0]
+
+
+def test_one_bad_micro_batch_throws_the_whole_step_away(
+    sft_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    losses = iter([1.0, float("nan"), 1.0, 1.0])
+    compute = PPOTrainer._compute_loss
+    monkeypatch.setattr(PPOTrainer, "_compute_loss", lambda *a: compute(*a) * next(losses))
+    trained = train(sft_folder, tmp_path, 1, critic_warmup=0, micro_batch_size=4)
+    before = TitlePolicy.load(sft_folder).model.state_dict()
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(trained).items())
+    assert capfd.readouterr().err.count("non-finite") == 1
