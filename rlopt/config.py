@@ -62,6 +62,7 @@ class SftConfig(StageConfig):
     model: str | None = Field(None, description="Causal LM by path or hub id, or 'smollm2'; none: the tiny one.")
     gguf_file: str | None = Field(None, description="GGUF file within the model folder.")
     instruction: str = Field("Write a title for this item.", description="First line of a pretrained model's prompt.")
+    chat: bool = Field(False, description="Prompts in the model's chat template (instruct models).")
     fields: tuple[str, ...] = Field((), description="Fields shown to a pretrained model, in this order; none: all.")
     max_field_chars: int = Field(400, ge=1, description="Longer fields are cut in a pretrained model's prompt.")
     peft: Literal["none", "lora", "adalora"] = Field("none", description="What learns: all weights, or adapters.")

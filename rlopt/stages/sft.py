@@ -15,7 +15,7 @@ from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import replacing_folders
 from rlopt.policy.pretrained import load_causal_lm, quiet_loading
-from rlopt.policy.prompt import SlotRenderer, TextRenderer
+from rlopt.policy.prompt import SlotRenderer, TextRenderer, chat_frame
 from rlopt.policy.slots import Slots, slot_coverage
 from rlopt.policy.targets import Pairs, sound_pairs
 from rlopt.policy.tiny import build_model, build_tokenizer
@@ -161,7 +161,8 @@ def _tiny(config: SftConfig, pairs: Pairs) -> TitlePolicy:
 
 def _pretrained(config: SftConfig) -> TitlePolicy:
     model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
-    renderer = TextRenderer(config.instruction, config.fields, config.max_field_chars)
+    frame = chat_frame(tokenizer) if config.chat else ("", "")
+    renderer = TextRenderer(config.instruction, config.fields, config.max_field_chars, *frame)
     return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
 
 
