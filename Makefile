@@ -39,8 +39,8 @@ format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## run the benchmarks of tests/benchmarks, one after the other
-	@for file in tests/benchmarks/[!_]*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench:  ## list the benchmarks (seconds to hours each); run one with .venv/bin/python
+	@for file in tests/benchmarks/[!_]*.py; do printf '%-40s %s\n' "$$file" "$$(sed -n '1s/^"""//p' "$$file")"; done
 
 clean:  ## remove the virtual environment and caches; runs/ stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

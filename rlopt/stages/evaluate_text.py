@@ -27,7 +27,7 @@ from rlopt.policy.text_metrics import (
     distinct,
     item_draws,
 )
-from rlopt.run import Run
+from rlopt.run import ENCODINGS, Run
 from rlopt.stages.columns import column_mapping, ignored_columns, mapping_for
 from rlopt.stages.score import with_known_fields
 
@@ -93,7 +93,7 @@ def evaluate_text(
     lexicon = _lexicon(run, items, references or titles)
     index = _item_index(items)
     draws = item_draws(int(index.max()) + 1 if len(index) else 0, config.draws, config.seed)
-    model = RewardModel.load(run / "reward") if run is not None else None
+    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS) if run is not None else None
     rivals = {"titles": titles, "attributes": [attributes_title(item) for item in items]}
     if references is not None:
         rivals["neighbour"] = neighbour_titles(items, references)

@@ -121,7 +121,7 @@ def fit_reward(
         keep(arms, report, checkpoints)
         effective = effective_arms([arms], config.half_life_days)
         curve = LearningCurve(config.seed) if config.learning_curve else None
-        monitor, rest = fit_monitor(effective.of_items(splits.train), config)
+        monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
         model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
         judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed, curve)

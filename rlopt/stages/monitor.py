@@ -6,13 +6,14 @@ It is not the judge. What chooses a checkpoint must not also grade it, so the mo
 import numpy as np
 
 from reward.arms import Arms
+from reward.encoder import Encoder
 from reward.errors import ModelError
 from reward.model import RewardModel
 from reward.splits import title_groups
 from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.progress import note
-from rlopt.run import Run
+from rlopt.run import ENCODINGS, Run
 
 MONITOR = "monitor"
 MIN_ITEMS = 30
@@ -39,10 +40,11 @@ def monitor_items(train: Arms, share: float, seed: int) -> tuple[str, ...]:
     return tuple(sorted(chosen)) if 2 * len(chosen) >= wanted else ()
 
 
-def fit_monitor(train: Arms, config: RewardConfig) -> tuple[RewardModel | None, Arms]:
+def fit_monitor(train: Arms, config: RewardConfig, encoder: Encoder | None) -> tuple[RewardModel | None, Arms]:
     """The monitor (None where its items would be too few, or teach nothing) and the arms left for the reward.
 
-    A small ensemble does: only its mean is watched.
+    A small ensemble does: only its mean is watched. It reads with the reward's encoder: the titles it will see are
+    those that the reward encodes anyway.
     """
     chosen = set(monitor_items(train, config.monitor_share, config.seed))
     if not chosen:
@@ -56,6 +58,7 @@ def fit_monitor(train: Arms, config: RewardConfig) -> tuple[RewardModel | None, 
             click_weight=config.click_weight,
             conversion_weight=config.conversion_weight,
             threads=threads.available(),
+            encoder=encoder,
         )
     except ModelError as error:
         note(f"No monitor: {error}")
@@ -66,4 +69,6 @@ def fit_monitor(train: Arms, config: RewardConfig) -> tuple[RewardModel | None, 
 def load_monitor(run: Run) -> RewardModel | None:
     """The run's monitor, None where it has none."""
     folder = run / MONITOR
-    return RewardModel.load(folder) if folder.is_dir() and any(folder.iterdir()) else None
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return None
+    return RewardModel.load(folder, encodings=run / ENCODINGS)

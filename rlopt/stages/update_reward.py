@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
+from reward.learning_curve import LearningCurve
 from reward.splits import Splits
 from reward.update import extend_splits, merge_arms
 from rlopt.config import RewardConfig
@@ -98,8 +99,9 @@ def update_reward(
         keep(new, report, checkpoints)
         arms, effective = merge_arms(parts), effective_arms(parts, config.half_life_days)
         encoder = run_encoder(run, config)
-        monitor, rest = fit_monitor(effective.of_items(splits.train), config)
-        model = fit_model(rest, config, encoder, checkpoints, scheduler=scheduler)
+        curve = LearningCurve(config.seed) if config.learning_curve else None
+        monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
+        model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
         decision = compare(base.model(run), model, parts, splits, config.seed)
         outcome = {"kept": decision.kept, "why": decision.why, "figures": decision.figures()}
         line = entry("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, **outcome)
@@ -108,7 +110,7 @@ def update_reward(
             record.unchanged = True
         else:
             judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
-            evidence = measure(model, arms, splits, config.seed)
+            evidence = measure(model, arms, splits, config.seed, curve)
             merged = _merged_report(base.report(), report, arms)
             fitted = Fitted(
                 arms, splits, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)

@@ -24,7 +24,7 @@ def test_the_share_asked_for_but_enough_to_learn_from(n_items: int, share: float
 def test_none_where_switched_off_or_too_few(n_items: int, share: float) -> None:
     train = make_arms(n_items)
     assert monitor_items(train, share, 0) == ()
-    model, rest = fit_monitor(train, RewardConfig(monitor_share=share))
+    model, rest = fit_monitor(train, RewardConfig(monitor_share=share), None)
     assert model is None
     assert rest is train
 
@@ -42,7 +42,7 @@ def test_items_that_share_a_title_stay_together(arms: Arms) -> None:
 
 
 def test_the_reward_does_not_see_what_the_monitor_learns_from(arms: Arms) -> None:
-    model, rest = fit_monitor(arms, RewardConfig())
+    model, rest = fit_monitor(arms, RewardConfig(), None)
     chosen = set(monitor_items(arms, RewardConfig().monitor_share, 0))
     assert model is not None
     assert {item.item_id for item in rest.items} == {item.item_id for item in arms.items} - chosen
