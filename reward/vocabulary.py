@@ -71,7 +71,7 @@ class Vocabulary:
             "claims": [[list(s), slot] for entries in self.claims.values() for s, slot in entries],
             "values": [[slot, list(s)] for slot, s in self.values],
             "generic": sorted(self.generic),
-            "known": dict(self.known),
+            "known": {unit: self.known[unit] for unit in sorted(self.known)},
             "unusual_slots": sorted(self.unusual_slots),
         }
 

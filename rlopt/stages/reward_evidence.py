@@ -65,7 +65,7 @@ def measure(model: RewardModel, arms: Arms, splits: Splits, seed: int, curve: Le
         "effects_explained": effects.explained,
         "topics": {
             topic: {"contribution_std": shap.get(topic, 0.0), "gain_share": gain.get(topic, 0.0)}
-            for topic in sorted({*shap, *gain}, key=lambda topic: -shap.get(topic, 0.0))
+            for topic in sorted({*shap, *gain}, key=lambda topic: (-shap.get(topic, 0.0), topic))
         },
         "learning_curve": [asdict(point) for point in curve.points(model, held_out)] if curve is not None else [],
     }
