@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reward.model import RewardModel
+    from reward.model.reward_model import RewardModel
     from rlopt.ope.evaluation import OffPolicyEvaluation
     from rlopt.policy.title_policy import TitlePolicy
     from rlopt.run import Run
@@ -18,7 +18,7 @@ __all__ = ["OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__versio
 
 _HOMES = {
     "OffPolicyEvaluation": "rlopt.ope.evaluation",
-    "RewardModel": "reward.model",
+    "RewardModel": "reward.model.reward_model",
     "Run": "rlopt.run",
     "TitlePolicy": "rlopt.policy.title_policy",
 }

@@ -32,7 +32,7 @@ from rlopt.manifest import Manifest, package_versions
 
 if TYPE_CHECKING:
     from reward.arms import Arms
-    from reward.splits import Splits
+    from reward.logs.splits import Splits
 
 __all__ = [
     "DATA",
@@ -255,14 +255,14 @@ class Run:
 
     def arms(self) -> "Arms":
         """The aggregated logs that ``fit-reward`` kept."""
-        from reward.store import load_arms
+        from reward.logs.store import load_arms
 
         self.require("fit-reward")
         return load_arms(self / DATA)
 
     def splits(self) -> "Splits":
         """Which items train, which fit the judge, which test."""
-        from reward.splits import Splits
+        from reward.logs.splits import Splits
 
         self.require("fit-reward")
         return Splits.from_json((self / DATA / "splits.json").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from reward.ngrams import to_matrix, word_grams
+from reward.features.ngrams import to_matrix, word_grams
 from reward.text import words
 
 from .rounds import FloatArray, IntArray

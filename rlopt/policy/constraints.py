@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
+from reward.features.lexicon import Lexicon
+from reward.features.phraselist import PhraseList, fold
 from reward.items import Item
-from reward.lexicon import Lexicon
-from reward.phraselist import PhraseList, fold
 from reward.text import clean, display_width, words
 from rlopt.config import RulesConfig
 

@@ -5,8 +5,8 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from reward.encoders.packaged import SMOLLM2, smollm2_file
 from reward.errors import ModelError
-from reward.packaged import SMOLLM2, smollm2_file
 from rlopt.errors import PolicyError
 
 

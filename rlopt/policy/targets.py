@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from reward.features.lexicon import Lexicon
 from reward.items import Item
-from reward.lexicon import Lexicon
 
 from .constraints import Constraints
 from .slots import Slots

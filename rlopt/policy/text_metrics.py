@@ -14,8 +14,8 @@ from rouge_score import rouge_scorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from reward.features.lexicon import Lexicon
 from reward.items import Item
-from reward.lexicon import Lexicon
 from reward.text import is_cjk, same_text_key, words
 
 FloatArray = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from reward.source import open_source, quote
+from reward.logs.source import open_source, quote
 from rlopt.errors import EvaluationError
 from rlopt.ope.abtest import Counts
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reward.doctor import LogReport, examine
-from reward.logs import read_logs
+from reward.doctor.examine import LogReport, examine
+from reward.logs.read import read_logs
 from rlopt.config import RewardConfig, load, read_preset
 from rlopt.stages.columns import column_mapping
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reward.schema import KEY_SEPARATOR, ColumnMapping
-from reward.source import open_source
+from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
+from reward.logs.source import open_source
 from rlopt.run import DATA, Run
 
 

@@ -12,8 +12,8 @@ import torch
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.judge import Judge
-from reward.model import RewardModel
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
 from rlopt.files import to_json

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from reward.encoder import POLICY, Encoder, open_encoder
+from reward.encoders.encoder import POLICY, Encoder, open_encoder
 from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.progress import note

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reward.arms import Arms
-from reward.catalogue import read_items
-from reward.splits import Splits
+from reward.logs.catalogue import read_items
+from reward.logs.splits import Splits
 from rlopt.errors import EvaluationError
 from rlopt.run import Run
 from rlopt.stages.columns import mapping_for

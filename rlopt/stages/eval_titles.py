@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.judge import Judge
-from reward.model import RewardModel
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from reward.text import same_text_key
 from rlopt.files import JsonlWriter
 from rlopt.ope.direct import TitleDraws

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from reward.arms import Arms
-from reward.judge import Judge
-from reward.model import RewardModel
-from reward.splits import Splits
+from reward.logs.splits import Splits
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import EvalConfig, RulesConfig, load
 from rlopt.errors import EvaluationError

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from reward.catalogue import read_titles
+from reward.features.lexicon import Lexicon
 from reward.items import Item
-from reward.lexicon import Lexicon
-from reward.model import RewardModel
+from reward.logs.catalogue import read_titles
+from reward.model.reward_model import RewardModel
 from reward.text import words
 from rlopt.config import TextConfig
 from rlopt.errors import RunError

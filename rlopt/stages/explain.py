@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from reward.arms import Arms
-from reward.explain import SUPPORTED, Explanation, Logged, Outside, Part, explain
+from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, Part, explain
 from reward.items import Item
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 from rlopt.errors import RunError
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fit_reward import EVIDENCE

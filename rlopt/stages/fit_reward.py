@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
-from reward.doctor import examine
-from reward.encoder import Encoder
+from reward.doctor.examine import examine
+from reward.encoders.encoder import Encoder
 from reward.errors import LogError
-from reward.judge import Judge
-from reward.learning_curve import LearningCurve
-from reward.logs import read_logs
-from reward.model import RewardModel
-from reward.persistence import POLICY_ENCODER
-from reward.schema import ColumnMapping
-from reward.splits import Splits, split_items
-from reward.store import load_arms, save_arms
-from reward.update import faded, merge_arms
+from reward.evidence.learning_curve import LearningCurve
+from reward.logs.read import read_logs
+from reward.logs.schema import ColumnMapping
+from reward.logs.splits import Splits, split_items
+from reward.logs.store import load_arms, save_arms
+from reward.logs.update import faded, merge_arms
+from reward.model.judge import Judge
+from reward.model.persistence import POLICY_ENCODER
+from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.errors import RunError

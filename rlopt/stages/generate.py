@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from reward.catalogue import open_catalogue
 from reward.items import Item
-from reward.model import RewardModel
+from reward.logs.catalogue import open_catalogue
+from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import GenerateConfig
 from rlopt.errors import RunError

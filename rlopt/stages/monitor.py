@@ -6,10 +6,10 @@ It is not the judge. What chooses a checkpoint must not also grade it, so the mo
 import numpy as np
 
 from reward.arms import Arms
-from reward.encoder import Encoder
+from reward.encoders.encoder import Encoder
 from reward.errors import ModelError
-from reward.model import RewardModel
-from reward.splits import title_groups
+from reward.logs.splits import title_groups
+from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.progress import note

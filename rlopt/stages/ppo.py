@@ -12,7 +12,7 @@ import torch
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.files import atomic_write

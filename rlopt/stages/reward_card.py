@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from reward.arms import Arms
-from reward.model import RewardModel
-from reward.splits import Splits
+from reward.logs.splits import Splits
+from reward.model.reward_model import RewardModel
 from rlopt.report import figures as draw
 from rlopt.report.cards import reward_card
 from rlopt.run import package_versions

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from reward.arms import Arms
-from reward.contributions import contributions, gain_shares, sizes
-from reward.diagnosis import sample_ratio
-from reward.effects import readable_effects
-from reward.evidence import evidence
-from reward.learning_curve import LearningCurve
-from reward.metrics import Interval
-from reward.model import RewardModel
-from reward.splits import Splits
+from reward.doctor.diagnosis import sample_ratio
+from reward.evidence.contributions import contributions, gain_shares, sizes
+from reward.evidence.held_out import evidence
+from reward.evidence.learning_curve import LearningCurve
+from reward.evidence.metrics import Interval
+from reward.evidence.readable import readable_effects
+from reward.logs.splits import Splits
+from reward.model.reward_model import RewardModel
 from rlopt.threads import available
 
 Evidence = dict[str, Any]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
-from reward.source import find_files
-from reward.store import load_arms, save_arms
+from reward.logs.source import find_files
+from reward.logs.store import load_arms, save_arms
 from rlopt.files import fingerprint, to_json, whole_lines
 from rlopt.manifest import now
 

@@ -1,7 +1,7 @@
 """The rules a run's titles are checked against, in training and in evaluation alike."""
 
 from reward.arms import Arms
-from reward.lexicon import Lexicon
+from reward.features.lexicon import Lexicon
 from rlopt.config import RulesConfig
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer

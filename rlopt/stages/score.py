@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from reward.explain import SUPPORTED
+from reward.evidence.explain import SUPPORTED
 from reward.items import Item
-from reward.logs import read_titles
-from reward.model import RewardModel
+from reward.logs.read import read_titles
+from reward.model.reward_model import RewardModel
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
@@ -45,7 +45,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     """Add ``p_click``, ``p_conversion``, ``reward``, ``reward_std`` and ``support`` to a file of titles.
 
     ``p_conversion`` is empty where the logs held no conversions. ``support`` is 1 where a title is like the logged
-    ones and falls outside of them; below 0.5 it is unlike anything logged (`reward.explain.SUPPORTED`).
+    ones and falls outside of them; below 0.5 it is unlike anything logged (`reward.evidence.explain.SUPPORTED`).
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from reward.items import Item
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Constraints, Violation, duplicate_key
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy

@@ -2,8 +2,8 @@
 
 from contextlib import AbstractContextManager, nullcontext
 
-from reward.boosting import TreeFitter, fit_trees
-from reward.dask_trees import dask_trees
+from reward.model.boosting import TreeFitter, fit_trees
+from reward.model.dask_trees import dask_trees
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 

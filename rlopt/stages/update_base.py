@@ -10,11 +10,11 @@ from typing import Any
 
 from reward.arms import Arms
 from reward.errors import LogError
-from reward.model import RewardModel
-from reward.persistence import POLICY_ENCODER
-from reward.splits import Splits
-from reward.store import load_arms, save_arms
-from reward.update import merge_arms, overlap
+from reward.logs.splits import Splits
+from reward.logs.store import load_arms, save_arms
+from reward.logs.update import merge_arms, overlap
+from reward.model.persistence import POLICY_ENCODER
+from reward.model.reward_model import RewardModel
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json

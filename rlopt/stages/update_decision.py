@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reward.arms import Arms
-from reward.contest import Contest, contest
-from reward.metrics import Interval
-from reward.model import RewardModel
-from reward.splits import Splits
+from reward.evidence.contest import Contest, contest
+from reward.evidence.metrics import Interval
+from reward.logs.splits import Splits
+from reward.model.reward_model import RewardModel
 
 
 @dataclass(frozen=True)

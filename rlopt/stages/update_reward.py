@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
-from reward.learning_curve import LearningCurve
-from reward.splits import Splits
-from reward.update import extend_splits, merge_arms
+from reward.evidence.learning_curve import LearningCurve
+from reward.logs.splits import Splits
+from reward.logs.update import extend_splits, merge_arms
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
@@ -149,7 +149,7 @@ class UpdateResult:
     why
         The reason, in words.
     figures
-        `reward.contest.Contest` as plain data; empty without a comparison.
+        `reward.evidence.contest.Contest` as plain data; empty without a comparison.
     items, arms, impressions
         Size of the new log.
     """

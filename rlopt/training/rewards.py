@@ -21,7 +21,7 @@ MONITOR = "monitor"
 
 
 class Prediction(Protocol):
-    """What a scorer returns; `reward.model.RewardPrediction` has this shape."""
+    """What a scorer returns; `reward.model.reward_model.RewardPrediction` has this shape."""
 
     @property
     def reward(self) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from envs.market import Market
 from reward.items import Item
-from reward.judge import Judge
+from reward.model.judge import Judge
 
 SHIFTS = ("small", "medium", "large")
 BEYOND = ("other item", "gibberish", "stuffed", "other language", "empty or cut")

@@ -92,8 +92,8 @@ class Clock:
 def run_rlopt(logs: Path, threads: int) -> Clock:
     """One model of P(click) from the whole log, as the obvious pipeline makes."""
     clock = Clock()
-    from reward.logs import read_logs
-    from reward.model import RewardModel
+    from reward.logs.read import read_logs
+    from reward.model.reward_model import RewardModel
 
     clock.lap("import")
     arms = read_logs(logs, threads=threads).arms

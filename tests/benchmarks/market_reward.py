@@ -29,13 +29,13 @@ from envs.market import Market
 from envs.position import POSITION_LIFT
 from envs.simulate import HOUR_MS, START_MS, simulate
 from reward.arms import Arms
-from reward.effects import properties, readable_effects, relative_change, some_items, surrogate
-from reward.linear import Rows
-from reward.logs import LogData, read_logs
-from reward.metrics import tally
-from reward.model import RewardModel
-from reward.reliability import calibration_error
-from reward.splits import split_items
+from reward.evidence.metrics import tally
+from reward.evidence.readable import properties, readable_effects, relative_change, some_items, surrogate
+from reward.evidence.reliability import calibration_error
+from reward.logs.read import LogData, read_logs
+from reward.logs.splits import split_items
+from reward.model.linear import Rows
+from reward.model.reward_model import RewardModel
 
 FloatArray = npt.NDArray[np.float64]
 DAYS = 28.0

@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 
 from envs.market import Market
 from reward.arms import Arms
-from reward.judge import Judge
+from reward.model.judge import Judge
 from rlopt.config import EvalConfig
 from rlopt.ope.diagnostics import KlEstimate, Overlap
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from envs.market import Market
 from reward.arms import Arms
-from reward.judge import Judge
+from reward.model.judge import Judge
 from rlopt.ope.direct import TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation

@@ -20,12 +20,12 @@ from scoring import shop_arms
 from upworthy_reward import ARCHIVE, N_FOLDS, figures, folds_of, read_archive
 
 from envs.market import Market
-from reward import boosting
 from reward.arms import Arms
-from reward.effect import TrainingSet, prepare
-from reward.features import TitleFeatures
-from reward.linear import Rows, working
-from reward.model import RewardModel, click_rows
+from reward.features.transformer import TitleFeatures
+from reward.model import boosting
+from reward.model.effect import TrainingSet, prepare
+from reward.model.linear import Rows, working
+from reward.model.reward_model import RewardModel, click_rows
 
 ROUNDS, PATIENCE = 400, 30
 MEMBERS = 3

@@ -22,9 +22,9 @@ import numpy as np
 
 from envs.market import Market
 from reward.arms import Arms
-from reward.encoder import open_encoder
+from reward.encoders.encoder import open_encoder
 from reward.items import Item
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 from rlopt.config import PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.run import Run
 from rlopt.stages.fit_reward import fit_reward

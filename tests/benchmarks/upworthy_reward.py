@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from reward import metrics
 from reward.arms import Arms
-from reward.encoder import Encoder, open_encoder
+from reward.encoders.encoder import Encoder, open_encoder
 from reward.errors import ModelError
-from reward.logs import read_logs
-from reward.model import RewardModel, click_rows
-from reward.schema import ColumnMapping
+from reward.evidence import metrics
+from reward.logs.read import read_logs
+from reward.logs.schema import ColumnMapping
+from reward.model.reward_model import RewardModel, click_rows
 
 ARCHIVE = Path("../shared/data/upworthy/packages.parquet")
 COLUMNS = {"item_id": ["clickability_test_id", "eyecatcher_id"], "title": "headline"}

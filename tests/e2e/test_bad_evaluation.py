@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reward.store import save_arms
+from reward.logs.store import save_arms
 from rlopt.run import DATA, Run
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run

@@ -15,7 +15,7 @@ from envs.market import Market
 from envs.position import MAX_LIFT, POSITION_LIFT, POSITION_SHARE, arm_positions
 from envs.simulate import SimulatedLogs, matured_share, simulate
 from reward.items import Item, flatten_fields
-from reward.logs import read_arms, read_items
+from reward.logs.read import read_arms, read_items
 
 N = 600_000
 CONTEXT = ["locale", "category", "brand", "price", "attributes"]

@@ -2,9 +2,9 @@
 
 import pytest
 
+from reward.features.lexicon import Lexicon
+from reward.features.phraselist import PhraseList
 from reward.items import Item
-from reward.lexicon import Lexicon
-from reward.phraselist import PhraseList
 from rlopt.policy.constraints import Constraints, duplicate_key, kinds
 
 COLOURS = ("red", "blue", "green", "white")

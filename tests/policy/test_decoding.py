@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from reward.features.phraselist import PhraseList
 from reward.items import Item
-from reward.phraselist import PhraseList
 from reward.text import display_width
 from rlopt.errors import PolicyError
 from rlopt.policy.constraints import Constraints

@@ -6,8 +6,8 @@ from rouge_score import rouge_scorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from reward.features.lexicon import Lexicon
 from reward.items import Item
-from reward.lexicon import Lexicon
 from rlopt.policy.text_metrics import (
     about_items,
     against_references,

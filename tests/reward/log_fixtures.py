@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.logs import LogData, read_logs
-from reward.schema import ColumnMapping
+from reward.logs.read import LogData, read_logs
+from reward.logs.schema import ColumnMapping
 
 
 def write_log(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:

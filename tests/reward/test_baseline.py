@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reward.baseline import beta_strength, shrink
-from reward.linear import Rows
+from reward.model.baseline import beta_strength, shrink
+from reward.model.linear import Rows
 
 
 def test_strength_is_recovered_from_beta_binomial_counts() -> None:

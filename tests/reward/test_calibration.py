@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reward import calibration
-from reward.linear import Noise, Rows
+from reward.model import calibration
+from reward.model.linear import Noise, Rows
 
 
 def test_platt_undoes_a_known_distortion() -> None:

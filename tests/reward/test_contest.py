@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from reward import contest as module
-from reward.contest import contest, item_log_likelihood
-from reward.linear import Rows
-from reward.model import RewardPrediction
+from reward.evidence import contest as module
+from reward.evidence.contest import contest, item_log_likelihood
+from reward.model.linear import Rows
+from reward.model.reward_model import RewardPrediction
 
 from .log_fixtures import make_arms
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from reward import boosting, dask_trees
-from reward.boosting import ItemLoss, choice_log_likelihood
-from reward.dask_trees import PartitionLoss, partitions
 from reward.errors import ModelError
-from reward.linear import Noise, Rows
+from reward.model import boosting, dask_trees
+from reward.model.boosting import ItemLoss, choice_log_likelihood
+from reward.model.dask_trees import PartitionLoss, partitions
+from reward.model.linear import Noise, Rows
 
 pytest.importorskip("distributed")
 ROUNDS = 40

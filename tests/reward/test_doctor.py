@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reward.diagnosis import benjamini_hochberg, sample_ratio, title_problems, title_spread
-from reward.doctor import LogReport, examine
-from reward.logs import read_logs
+from reward.doctor.diagnosis import benjamini_hochberg, sample_ratio, title_problems, title_spread
+from reward.doctor.examine import LogReport, examine
+from reward.logs.read import read_logs
 
 from .log_fixtures import make_arms, mapped, read_csv_text, write_log
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from reward.arms import Arms
-from reward.contributions import contributions, gain_shares, sizes
-from reward.effects import properties, readable_effects, surrogate
-from reward.model import RewardModel
+from reward.evidence.contributions import contributions, gain_shares, sizes
+from reward.evidence.readable import properties, readable_effects, surrogate
+from reward.model.reward_model import RewardModel
 
 from .shop import Shop, make_shop
 

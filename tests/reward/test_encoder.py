@@ -9,12 +9,14 @@ import pytest
 import torch
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from reward import encoder_cache, encoder_models, packaged
-from reward.encoder import Encoder, open_encoder
+from reward.encoders import cache as encoder_cache
+from reward.encoders import networks as encoder_models
+from reward.encoders import packaged
+from reward.encoders.encoder import Encoder, open_encoder
+from reward.encoders.meaning import Meaning
 from reward.errors import ModelError
-from reward.judge import Judge
-from reward.meaning import Meaning
-from reward.model import RewardModel
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from tests.tiny_encoders import save_language_model, save_sentence_encoder
 
 from .shop import make_shop

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reward.explain import Logged, explain
+from reward.evidence.explain import Logged, explain
 from reward.items import Item
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 
 from .shop import Shop, make_shop
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reward import lexical, mentions, ngrams
 from reward.arms import Arms
 from reward.errors import ModelError
-from reward.features import FeatureBlock, TitleFeatures, take
+from reward.features import lexical, mentions, ngrams
+from reward.features.transformer import FeatureBlock, TitleFeatures, take
 from reward.items import Item
 from reward.text import display_width
 

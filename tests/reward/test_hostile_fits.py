@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reward.errors import RewardError
-from reward.evidence import evidence
-from reward.explain import explain
+from reward.evidence.explain import explain
+from reward.evidence.held_out import evidence
 from reward.items import Item
-from reward.logs import read_arms
-from reward.model import RewardModel
+from reward.logs.read import read_arms
+from reward.model.reward_model import RewardModel
 
 MANY = 10**9
 TITLES = (

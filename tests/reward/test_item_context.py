@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 from scipy.special import expit
 
-from reward.item_context import Context, Totals
 from reward.items import Item
+from reward.model.item_context import Context, Totals
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 
 from reward.errors import ModelError
 from reward.items import Item
-from reward.judge import INFLATION, Judge
+from reward.model.judge import INFLATION, Judge
 
 from .shop import DECAY, FIELDS, TASTE, VALUES, Shop, correlation, make_shop, words_of
 

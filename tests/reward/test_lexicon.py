@@ -3,8 +3,8 @@
 import pytest
 
 from envs.market import Market
+from reward.features.lexicon import Lexicon, mostly_unsupported
 from reward.items import Item
-from reward.lexicon import Lexicon, mostly_unsupported
 
 COLOURS = ("Red", "Blue", "Green", "Off White")
 ITEMS = [

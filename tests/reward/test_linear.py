@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from reward import bayes, boosting, linear
-from reward.columns import fit_design
-from reward.design import Design
-from reward.features import TitleFeatures
-from reward.linear import Noise, Rows
-from reward.model import click_rows
+from reward.features.transformer import TitleFeatures
+from reward.model import bayes, boosting, linear
+from reward.model.columns import fit_design
+from reward.model.design import Design
+from reward.model.linear import Noise, Rows
+from reward.model.reward_model import click_rows
 
 from .shop import make_shop
 

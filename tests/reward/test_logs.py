@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reward.logs import read_arms, read_logs
+from reward.logs.read import read_arms, read_logs
 
 from .log_fixtures import assert_finite, assert_same_arms, mapped, read_csv_text, write_log
 

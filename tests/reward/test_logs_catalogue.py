@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from reward.items import Item
-from reward.logs import read_items, read_logs, read_titles
+from reward.logs.read import read_items, read_logs, read_titles
 
 from .log_fixtures import mapped, write_log
 

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from reward.delay import bin_edges, bin_hours, fit_delay
-from reward.logs import LogData, read_logs
+from reward.logs.delay import bin_edges, bin_hours, fit_delay
+from reward.logs.read import LogData, read_logs
 
 FloatArray = npt.NDArray[np.float64]
 RATE = 0.1

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reward.errors import LogError
-from reward.logs import read_items, read_logs, read_titles
+from reward.logs.read import read_items, read_logs, read_titles
 
 from .log_fixtures import mapped, write_log
 

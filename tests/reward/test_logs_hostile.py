@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reward.doctor import examine
+from reward.doctor.examine import examine
 from reward.errors import RewardError
-from reward.logs import read_items, read_logs, read_titles
-from reward.splits import split_items
-from reward.store import load_arms, save_arms
+from reward.logs.read import read_items, read_logs, read_titles
+from reward.logs.splits import split_items
+from reward.logs.store import load_arms, save_arms
 
 from .log_fixtures import assert_finite, assert_same_arms
 

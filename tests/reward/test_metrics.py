@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from reward import metrics
-from reward.linear import Rows
+from reward.evidence import metrics
+from reward.model.linear import Rows
 
 
 def rows_of(clicks: list[float], trials: list[float], item: list[int]) -> Rows:

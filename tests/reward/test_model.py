@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from reward.arms import Arms
 from reward.errors import ModelError
-from reward.evidence import evidence
+from reward.evidence.held_out import evidence
 from reward.items import Item
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 
 from .shop import VALUES, Shop, correlation, make_shop, words_of
 

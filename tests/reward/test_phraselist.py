@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward.phraselist import PhraseList, PhraseListError
+from reward.features.phraselist import PhraseList, PhraseListError
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from reward.position import PositionBias, examination
+from reward.logs.position import PositionBias, examination
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from reward.linear import Rows
-from reward.reliability import calibration_error, interval_coverage, normalised_entropy, reliability
+from reward.evidence.reliability import calibration_error, interval_coverage, normalised_entropy, reliability
+from reward.model.linear import Rows
 
 
 def test_calibration_error_is_the_shift() -> None:

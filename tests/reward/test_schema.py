@@ -3,7 +3,7 @@
 import pytest
 
 from reward.errors import LogError
-from reward.schema import ColumnMapping, looks_like
+from reward.logs.schema import ColumnMapping, looks_like
 
 NEEDED = ("item_id", "title", "clicks")
 

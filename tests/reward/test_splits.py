@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reward.arms import Arms
 from reward.errors import SplitError
-from reward.splits import Splits, split_items, title_groups
+from reward.logs.splits import Splits, split_items, title_groups
 from reward.text import same_text_key
 
 from .log_fixtures import make_arms

@@ -10,7 +10,7 @@ import pytest
 from reward.arms import Arms
 from reward.errors import LogError
 from reward.items import Item
-from reward.store import ARMS_FILE, ITEMS_FILE, load_arms, save_arms
+from reward.logs.store import ARMS_FILE, ITEMS_FILE, load_arms, save_arms
 
 from .log_fixtures import assert_same_arms, make_arms
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from reward.arms import Arms
 from reward.errors import LogError
 from reward.items import Item
-from reward.logs import read_arms
-from reward.model import conversion_rows
-from reward.splits import Splits
+from reward.logs.read import read_arms
+from reward.logs.splits import Splits
+from reward.logs.update import extend_splits, faded, merge_arms, overlap
+from reward.model.reward_model import conversion_rows
 from reward.text import same_text_key
-from reward.update import extend_splits, faded, merge_arms, overlap
 
 from .log_fixtures import assert_same_arms, make_arms, write_log
 

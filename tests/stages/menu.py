@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.splits import Splits
-from reward.store import save_arms
+from reward.logs.splits import Splits
+from reward.logs.store import save_arms
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import GeneratedTitle

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reward.arms import Arms
-from reward.splits import Splits
+from reward.logs.splits import Splits
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError, StageOrderError
 from rlopt.report.html import schema

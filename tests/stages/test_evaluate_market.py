@@ -5,7 +5,7 @@ import pytest
 
 from envs.market import Market
 from reward.arms import Arms
-from reward.judge import Judge
+from reward.model.judge import Judge
 from rlopt.ope.direct import TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.hidden_arms import hidden_arm_test
 

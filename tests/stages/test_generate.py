@@ -11,8 +11,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from reward.features.phraselist import PhraseListError
 from reward.items import Item
-from reward.phraselist import PhraseListError
 from rlopt.config import GenerateConfig
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reward.arms import Arms
-from reward.splits import title_groups
+from reward.logs.splits import title_groups
 from rlopt.config import RewardConfig
 from rlopt.stages.monitor import MAX_SHARE, MIN_ITEMS, fit_monitor, monitor_items
 from tests.stages.menu import make_arms

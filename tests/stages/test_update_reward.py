@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.csv import write_csv
 
-from reward.model import RewardModel
+from reward.model.reward_model import RewardModel
 from rlopt.run import Run
 from rlopt.stages import update_reward as stage
 from rlopt.stages.reward_history import load_parts, read_history

@@ -1,0 +1,162 @@
+"""Numbers the log doctor needs, from arms: traffic shares, spread of titles within items, titles that look broken."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from ..arms import Arms
+from ..text import clean
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_USUAL_CHARACTERS = 300
+"""Titles above this length are reported: most surfaces cut them."""
+SAMPLE_RATIO_LEVEL = 0.01
+"""False-discovery rate at which an item's traffic counts as not split as expected."""
+_MIN_EXPECTED = 5.0
+_WORST = 5
+
+_TITLE_RULES = {
+    "control characters": re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"),
+    "line breaks or tabs": re.compile(r"[\t\n]"),
+    "zero-width or direction characters": re.compile("[\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]"),
+    "HTML": re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-zA-Z]{2,8}|#\d{1,6});"),
+    "broken encoding": re.compile("\ufffd|\u00c3[\u0080-\u00bf]"),
+    "blanks at the ends": re.compile(r"^\s|\s$"),
+    f"more than {MAX_USUAL_CHARACTERS} characters": re.compile(rf"(?s).{{{MAX_USUAL_CHARACTERS + 1}}}"),
+}
+
+
+@dataclass(frozen=True)
+class TitleProblem:
+    """A text rule that logged titles break: how many distinct titles, and one of them."""
+
+    rule: str
+    titles: int
+    example: str
+
+
+@dataclass(frozen=True)
+class SampleRatio:
+    """Traffic of items against what was expected.
+
+    Parameters
+    ----------
+    expected
+        ``propensity`` (the logged ones) or ``equal shares``.
+    tested
+        Items with two titles or more and enough impressions for a chi-square test.
+    mismatched
+        Of these, items that differ at `SAMPLE_RATIO_LEVEL` after Benjamini-Hochberg.
+    worst
+        Up to five mismatched items, worst first.
+    """
+
+    expected: str
+    tested: int
+    mismatched: int
+    worst: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TitleSpread:
+    """How much the titles of one item differ in CTR beyond chance.
+
+    Parameters
+    ----------
+    relative
+        Standard deviation of the true CTR between titles of an item, relative to the item's CTR.
+    p_value
+        Chance of differences as large as these if no title mattered.
+    median_clicks
+        Median clicks of an arm of items with two titles or more.
+    detectable
+        Relative CTR difference that two titles with ``median_clicks`` each show at p < .05 with 80 % power.
+    """
+
+    relative: float
+    p_value: float
+    median_clicks: float
+    detectable: float | None
+
+
+def sample_ratio(arms: Arms) -> SampleRatio:
+    """Chi-square test by item of the observed traffic shares against logged propensities, else equal shares."""
+    count = np.bincount(arms.item_index, minlength=len(arms.items))
+    total = np.bincount(arms.item_index, arms.impressions, minlength=len(arms.items))
+    weight = arms.propensity if arms.propensity_logged else np.ones(len(arms))
+    share = weight / np.bincount(arms.item_index, weight, minlength=len(arms.items))[arms.item_index]
+    expected = total[arms.item_index] * share
+    statistic = np.bincount(arms.item_index, (arms.impressions - expected) ** 2 / expected, minlength=len(arms.items))
+    least = np.full(len(arms.items), np.inf)
+    np.minimum.at(least, arms.item_index, expected)
+    tested = np.flatnonzero((count >= 2) & (least >= _MIN_EXPECTED))
+    p_values = stats.chi2.sf(statistic[tested], count[tested] - 1)
+    wrong = tested[benjamini_hochberg(p_values, SAMPLE_RATIO_LEVEL)]
+    worst = wrong[np.argsort(-statistic[wrong] / np.maximum(count[wrong] - 1, 1), kind="stable")][:_WORST]
+    return SampleRatio(
+        "propensity" if arms.propensity_logged else "equal shares",
+        len(tested),
+        len(wrong),
+        tuple(arms.items[i].item_id for i in worst),
+    )
+
+
+def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.bool_]:
+    """Which hypotheses are rejected at a false-discovery rate of ``level``, shape of ``p_values``."""
+    n = len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    passed = p_values[order] <= level * np.arange(1, n + 1) / max(n, 1)
+    rejected = np.zeros(n, dtype=bool)
+    if passed.any():
+        rejected[order[: int(np.flatnonzero(passed)[-1]) + 1]] = True
+    return rejected
+
+
+def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
+    """Spread of CTR between titles of one item, by moments.
+
+    With expected clicks m_a = exposure_a * CTR_item, Pearson's statistic X2 = sum (c_a - m_a)^2 / m_a has the mean
+    phi * (k - 1) + tau^2 * (M - sum m_a^2 / M) within an item of k titles and M clicks; phi is the overdispersion.
+
+    Returns
+    -------
+    TitleSpread or None
+        None where no item has two titles and a click.
+    """
+    n = len(arms.items)
+    clicks = np.bincount(arms.item_index, arms.clicks, minlength=n)
+    exposed = np.bincount(arms.item_index, arms.exposure, minlength=n)
+    rate = np.divide(clicks, exposed, out=np.zeros(n), where=exposed > 0)
+    used = ((np.bincount(arms.item_index, minlength=n) >= 2) & (clicks > 0))[arms.item_index]
+    if not used.any():
+        return None
+    item, mean = arms.item_index[used], (arms.exposure * rate[arms.item_index])[used]
+    statistic = float(np.sum((arms.clicks[used] - mean) ** 2 / mean))
+    freedom = float(len(item) - len(np.unique(item)))
+    room = float(mean.sum() - np.sum(mean**2 / clicks[item]))
+    spread = max(0.0, statistic - overdispersion * freedom) / room if room > 0 else 0.0
+    median = float(np.median(arms.clicks[used]))
+    return TitleSpread(
+        relative=float(np.sqrt(spread)),
+        p_value=float(stats.chi2.sf(statistic / overdispersion, freedom)),
+        median_clicks=median,
+        detectable=float(2.8 * np.sqrt(2 * overdispersion / median)) if median > 0 else None,
+    )
+
+
+def title_problems(titles: Iterable[str]) -> tuple[TitleProblem, ...]:
+    """Text rules that the distinct ``titles`` break, most frequent first."""
+    found: dict[str, list[str]] = {}
+    for title in dict.fromkeys(titles):
+        if not clean(title):
+            found.setdefault("empty after cleaning", []).append(title)
+        for rule, pattern in _TITLE_RULES.items():
+            if pattern.search(title):
+                found.setdefault(rule, []).append(title)
+    ordered = sorted(found.items(), key=lambda pair: -len(pair[1]))
+    return tuple(TitleProblem(rule, len(broken), broken[0]) for rule, broken in ordered)

@@ -1,0 +1,195 @@
+"""The log doctor: what these logs hold, what they can support and what they cannot, in plain words."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from ..logs.read import LogData
+from ..logs.splits import title_groups
+from ..text import same_text_key
+from .diagnosis import SampleRatio, TitleProblem, TitleSpread, sample_ratio, title_problems, title_spread
+from .findings import Facts, context, conversions, evaluation, positions, reward, sides, time, titles
+
+__all__ = ["Finding", "LogReport", "examine"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: ``stop`` means that a model fitted on these logs would be meaningless."""
+
+    severity: Literal["ok", "warning", "stop"]
+    topic: str
+    message: str
+
+
+@dataclass(frozen=True)
+class LogReport:
+    """What the doctor found.
+
+    Parameters
+    ----------
+    rows, impressions, clicks, conversions
+        Totals of the logs; conversions is None where none are logged.
+    items, arms, items_with_choice
+        Items, (item, title) pairs, and items with two titles or more.
+    arms_per_item
+        Mean number of titles of an item.
+    ctr, cvr, corrected_cvr
+        Clicks per impression, conversions per click, and the latter corrected for conversions still to come.
+    propensity_share, position_share, timestamp_share
+        Shares of the impressions with a value.
+    first_timestamp, last_timestamp
+        ISO dates, None without timestamps.
+    shared_titles, largest_tied_share
+        Title texts that belong to several items, and the share of items in the largest group tied by such titles.
+    sample_ratio, title_spread, title_problems, overdispersion
+        See `reward.doctor.diagnosis` and `LogData`.
+    positions
+        Position -> relative examination.
+    median_delay_hours
+        Median delay of a conversion, None where it is not known.
+    context_columns, dropped_columns
+        Fields of the items, and columns that are none with the reason.
+    findings
+        All of it in plain words.
+    """
+
+    source: str
+    rows: int
+    impressions: int
+    clicks: int
+    conversions: int | None
+    items: int
+    arms: int
+    items_with_choice: int
+    arms_per_item: float
+    ctr: float
+    cvr: float | None
+    corrected_cvr: float | None
+    propensity_share: float
+    position_share: float
+    timestamp_share: float
+    first_timestamp: str | None
+    last_timestamp: str | None
+    shared_titles: int
+    largest_tied_share: float
+    sample_ratio: SampleRatio
+    title_spread: TitleSpread | None
+    title_problems: tuple[TitleProblem, ...]
+    overdispersion: float | None
+    positions: dict[int, float]
+    median_delay_hours: float | None
+    context_columns: tuple[str, ...]
+    dropped_columns: dict[str, str]
+    findings: tuple[Finding, ...]
+
+    @property
+    def stops(self) -> tuple[Finding, ...]:
+        """Findings that make any model of these logs meaningless."""
+        return tuple(finding for finding in self.findings if finding.severity == "stop")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON data."""
+        out = asdict(self)
+        out["positions"] = {str(position): theta for position, theta in self.positions.items()}
+        return out
+
+
+def examine(logs: LogData, *, judge_share: float = 0.2, test_share: float = 0.2) -> LogReport:
+    """Examine logs that `reward.logs.read.read_logs` has read.
+
+    Parameters
+    ----------
+    logs
+        The logs; values that the schema forbids have been refused while reading.
+    judge_share, test_share
+        Shares that the items will be split by (`reward.logs.splits`): too few items for them is a ``stop``.
+
+    Raises
+    ------
+    SplitError
+        Where a share is not in [0, 1).
+    """
+    facts = _facts(logs)
+    topics = (reward, evaluation, conversions, positions, time, titles, context)
+    findings = [Finding(*line) for line in _lines(logs, facts, topics)]
+    findings += [Finding(*line) for line in sides(logs.arms, judge_share, test_share)]
+    order = {"stop": 0, "warning": 1, "ok": 2}
+    totals, arms = logs.totals, logs.arms
+    logged = arms.conversions is not None
+    return LogReport(
+        source=logs.source,
+        rows=totals.rows,
+        impressions=totals.impressions,
+        clicks=totals.clicks,
+        conversions=int(arms.conversions.sum()) if arms.conversions is not None else None,
+        items=len(arms.items),
+        arms=len(arms),
+        items_with_choice=facts.items_with_choice,
+        arms_per_item=len(arms) / len(arms.items),
+        ctr=totals.clicks / totals.impressions,
+        cvr=facts.cvr if logged else None,
+        corrected_cvr=facts.corrected_cvr if logged else None,
+        propensity_share=totals.propensity_impressions / totals.impressions,
+        position_share=totals.position_impressions / totals.impressions,
+        timestamp_share=totals.timestamp_impressions / totals.impressions,
+        first_timestamp=_iso(totals.first_timestamp),
+        last_timestamp=_iso(totals.last_timestamp),
+        shared_titles=facts.shared_titles,
+        largest_tied_share=facts.largest_tied_share,
+        sample_ratio=facts.sample_ratio,
+        title_spread=facts.title_spread,
+        title_problems=facts.title_problems,
+        overdispersion=logs.overdispersion,
+        positions=_positions(logs),
+        median_delay_hours=logs.delay.median_hours if logs.delay else None,
+        context_columns=logs.context_columns,
+        dropped_columns=dict(logs.dropped_columns),
+        findings=tuple(sorted(findings, key=lambda finding: order[finding.severity])),
+    )
+
+
+def _lines(logs: LogData, facts: Facts, topics: Any) -> Iterator[tuple[Any, str, str]]:
+    for topic in topics:
+        for severity, message in topic(logs, facts):
+            yield severity, topic.__name__, message
+
+
+def _facts(logs: LogData) -> Facts:
+    arms = logs.arms
+    count = np.bincount(arms.item_index, minlength=len(arms.items))
+    owners: dict[str, set[int]] = {}
+    for item, title in zip(arms.item_index.tolist(), arms.title, strict=True):
+        owners.setdefault(same_text_key(title), set()).add(item)
+    conversions = 0.0 if arms.conversions is None else float(arms.conversions.sum())
+    matured = 0.0 if arms.matured_clicks is None else float(arms.matured_clicks.sum())
+    clicks = float(arms.clicks.sum())
+    return Facts(
+        items_with_choice=int(np.count_nonzero(count >= 2)),
+        shared_titles=sum(len(items) > 1 for items in owners.values()),
+        largest_tied_share=float(np.bincount(title_groups(arms)).max() / len(arms.items)),
+        sample_ratio=sample_ratio(arms),
+        title_spread=title_spread(arms, max(1.0, logs.overdispersion or 1.0)),
+        title_problems=title_problems(arms.title),
+        cvr=conversions / clicks if clicks else None,
+        corrected_cvr=conversions / matured if matured else None,
+    )
+
+
+def _positions(logs: LogData) -> dict[int, float]:
+    if logs.position_bias is None:
+        return {}
+    bias = logs.position_bias
+    return dict(zip(bias.position.tolist(), bias.theta.tolist(), strict=True))
+
+
+def _iso(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):  # beyond the years 1 to 9999
+        return None

@@ -1,0 +1,258 @@
+"""What the log doctor says, topic by topic: each function gives (severity, sentence) pairs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..arms import Arms
+from ..errors import SplitError
+from ..logs.read import LogData
+from ..logs.schema import looks_like
+from ..logs.splits import split_items
+from .diagnosis import SAMPLE_RATIO_LEVEL, SampleRatio, TitleProblem, TitleSpread
+
+Severity = Literal["ok", "warning", "stop"]
+Lines = Iterator[tuple[Severity, str]]
+
+SMALL_PROPENSITY = 0.01
+_LEARNABLE = 0.01
+_MANY_TIED = 0.2
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Numbers that several topics speak of; see `reward.doctor.examine.LogReport`."""
+
+    items_with_choice: int
+    shared_titles: int
+    largest_tied_share: float
+    sample_ratio: SampleRatio
+    title_spread: TitleSpread | None
+    title_problems: tuple[TitleProblem, ...]
+    cvr: float | None
+    corrected_cvr: float | None
+
+
+def reward(logs: LogData, facts: Facts) -> Lines:
+    """Can a reward model be fitted: clicks, items, choice between titles, differences beyond chance."""
+    totals, arms = logs.totals, logs.arms
+    if totals.empty_rows:
+        yield "ok", f"{totals.empty_rows:,} rows have no impressions and were left out."
+    if totals.clicks == 0:
+        yield "stop", "There is no click at all: nothing can be learned. Check the clicks column and its mapping."
+    elif totals.clicks == totals.impressions:
+        yield "stop", "Every impression was clicked: nothing can be learned. Map impressions, or log those unclicked."
+    if len(arms.items) < 2:
+        yield "stop", "There is one item only: nothing can be held out to check a model. Check the item_id mapping."
+    if facts.items_with_choice == 0:
+        yield "stop", "No item was shown with two titles, so the effect of a title cannot be told from the item's."
+    spread = facts.title_spread
+    if spread is None or totals.clicks == totals.impressions:
+        return
+    found = (
+        f"{facts.items_with_choice:,} of {len(arms.items):,} items have two titles or more, which differ by "
+        f"{spread.relative:.0%} in CTR (standard deviation beyond chance)"
+    )
+    size = f"a title has {spread.median_clicks:,.0f} clicks in the median"
+    if spread.detectable is not None:
+        size += f", which shows differences of {spread.detectable:.0%} between two titles"
+    if spread.p_value < _LEARNABLE:
+        yield "ok", f"Reward: yes. {found}; {size}."
+    else:
+        yield (
+            "warning",
+            (
+                f"Reward: hardly, since the titles of one item do not differ beyond chance (p = {spread.p_value:.2f}); "
+                f"{size}. More impressions a title would help."
+            ),
+        )
+    if logs.overdispersion is not None and logs.overdispersion > 1.2:
+        yield (
+            "ok",
+            (
+                f"Rows that repeat a title vary {logs.overdispersion:.2f} times as much as chance (overdispersion): "
+                "intervals must be wider by its root."
+            ),
+        )
+
+
+def evaluation(logs: LogData, facts: Facts) -> Lines:
+    """Can policies over logged titles be evaluated exactly: propensities, and traffic that agrees with them."""
+    arms, totals = logs.arms, logs.totals
+    share = totals.propensity_impressions / totals.impressions
+    ratio = facts.sample_ratio
+    worst = f" (worst: {', '.join(ratio.worst)})" if ratio.worst else ""
+    if arms.propensity_logged:
+        low = float(np.mean(arms.propensity < SMALL_PROPENSITY))
+        yield "ok", f"Exact off-policy evaluation: yes, {share:.0%} of the impressions have a logged propensity."
+        if low > 0:
+            yield (
+                "warning",
+                (f"{low:.1%} of the titles have a propensity below {SMALL_PROPENSITY}: their weights will be large."),
+            )
+        yield from _propensity_sums(arms)
+        if ratio.mismatched:
+            yield (
+                "warning",
+                (
+                    f"Sample-ratio mismatch: in {ratio.mismatched:,} of {ratio.tested:,} items the traffic does not "
+                    f"agree with the propensities (chi-square, false-discovery rate {SAMPLE_RATIO_LEVEL:.0%}){worst}. "
+                    "Find out why before trusting any comparison."
+                ),
+            )
+        return
+    partly = f" Only {share:.1%} of the impressions have a propensity." if share > 0 else ""
+    yield (
+        "warning",
+        (
+            "Exact off-policy evaluation: only if titles were assigned at random within an item, since propensities "
+            f"are not logged and were estimated from traffic shares.{partly} Map or log propensity."
+        ),
+    )
+    if ratio.mismatched:
+        yield (
+            "warning",
+            (
+                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. Where shares "
+                "followed results or users, comparisons of titles are confounded; where they were meant so, log them."
+            ),
+        )
+
+
+def conversions(logs: LogData, facts: Facts) -> Lines:
+    """Are there conversions, and how many are still to come."""
+    arms = logs.arms
+    if arms.conversions is None:
+        yield "ok", "Conversions: not logged, the reward counts clicks alone."
+        return
+    if not arms.conversions.any():
+        yield "warning", "Conversions: the column is there but holds none, the reward counts clicks alone."
+        return
+    total = int(arms.conversions.sum())
+    if logs.delay is None:
+        lacks = [name for name in ("timestamp", "conversion_delay_hours") if name not in logs.columns]
+        why = f"without {' and '.join(lacks)}" if lacks else "with so few conversions whose delay is known"
+        yield (
+            "warning",
+            (
+                f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} those still to come after the "
+                "logs' end are not corrected for: the rate may be too low."
+            ),
+        )
+        return
+    seen = float(logs.delay.seen(np.array([logs.delay.longest_hours]))[0])
+    yield (
+        "ok",
+        (
+            f"Conversions: yes, {total:,}. {facts.cvr:.2%} of clicks, {facts.corrected_cvr:.2%} corrected for those "
+            f"still to come (median delay {logs.delay.median_hours:,.1f} hours, {logs.delay.family})."
+        ),
+    )
+    if seen < 0.8:
+        yield (
+            "warning",
+            (
+                f"Even the oldest click shows only {seen:.0%} of its conversions: the corrected rate is extrapolated. "
+                "Set an attribution window, or keep longer logs."
+            ),
+        )
+
+
+def positions(logs: LogData, facts: Facts) -> Lines:
+    """Is examination by position known."""
+    bias = logs.position_bias
+    if bias is None or len(bias.position) < 2:
+        yield "ok", "Positions: not logged or only one, CTR is taken as it is."
+        return
+    tied = float(bias.impressions[bias.identified].sum() / bias.impressions.sum())
+    if bias.identified.sum() < 2:
+        yield "warning", "Positions: no title was shown at two positions, so CTR cannot be corrected for position."
+        return
+    top, bottom = int(np.argmax(bias.theta)), int(np.argmin(bias.theta))
+    yield (
+        "ok",
+        (
+            f"Positions: yes, position {bias.position[top]} is looked at {bias.theta[top] / bias.theta[bottom]:.1f} "
+            f"times as often as position {bias.position[bottom]}; clicks are weighed accordingly."
+        ),
+    )
+    share = logs.totals.position_impressions / logs.totals.impressions
+    if tied < 0.95 or share < 0.95:
+        yield (
+            "warning",
+            (
+                f"Positions are known for {share:.0%} of the impressions, and {tied:.0%} of these are tied together by "
+                "titles shown at several positions; the rest is not corrected."
+            ),
+        )
+
+
+def time(logs: LogData, facts: Facts) -> Lines:
+    """Can items be split by time."""
+    if logs.arms.first_seen is not None:
+        yield "ok", "Time: yes, items can be split by when they were first seen (time split)."
+    elif logs.totals.timestamp_impressions:
+        yield "warning", "Time: some titles have no timestamp, so items cannot be split by time."
+    else:
+        yield "ok", "Time: not logged, items are split at random."
+
+
+def titles(logs: LogData, facts: Facts) -> Lines:
+    """Do titles break text rules, or sit on several items."""
+    for problem in facts.title_problems:
+        yield "warning", f"{problem.titles:,} titles have {problem.rule}, for example {problem.example[:60]!r}."
+    if facts.shared_titles:
+        severity: Severity = "warning" if facts.largest_tied_share > _MANY_TIED else "ok"
+        yield (
+            severity,
+            (
+                f"{facts.shared_titles:,} title texts belong to several items; the largest group of items tied by "
+                f"shared titles holds {facts.largest_tied_share:.1%} of them and goes to one side of the split whole."
+            ),
+        )
+
+
+def context(logs: LogData, facts: Facts) -> Lines:
+    """Which columns describe the items."""
+    if logs.context_columns:
+        yield "ok", f"Context of the items: {_listed(logs.context_columns)}."
+    else:
+        yield "warning", "No column describes the items: titles can be scored, but a policy has nothing to write from."
+    reasons: dict[str, list[str]] = {}
+    for column, why in logs.dropped_columns.items():
+        reasons.setdefault(why, []).append(column)
+    for why, columns in reasons.items():
+        yield "ok", f"Not context of the items: {_listed(columns)} ({why})."
+    for column in (*logs.context_columns, *logs.dropped_columns):
+        meant = looks_like(column)
+        if meant is not None and meant not in logs.columns:
+            yield "warning", f"Column '{column}' looks like {meant}. If it is: --columns {meant}={column}"
+
+
+def sides(arms: Arms, judge_share: float, test_share: float) -> Iterator[tuple[Severity, str, str]]:
+    """Can the items be split as asked: (severity, topic, sentence); nothing where they can."""
+    try:
+        split_items(arms, judge_share=judge_share, test_share=test_share, seed=0)
+    except SplitError as error:
+        yield "stop", "splits", str(error)
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _propensity_sums(arms: Arms) -> Lines:
+    total = np.bincount(arms.item_index, arms.propensity, minlength=len(arms.items))
+    # A title may have a propensity and no impression yet, so sums below one are usual; above one they cannot be.
+    above = int(np.count_nonzero(total > 1.05))
+    if above:
+        yield (
+            "warning",
+            (
+                f"The propensities of {above:,} items add up to more than 1 over their titles: they are not the "
+                "chance of a title given its item."
+            ),
+        )

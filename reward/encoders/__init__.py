@@ -1,0 +1,1 @@
+"""Pretrained text encoders, and the vectors they give."""

@@ -1,0 +1,198 @@
+"""Networks behind the encoders: sentence encoders and causal language models, by transformers."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from ..errors import ModelError
+from . import packaged
+
+Float32Array = npt.NDArray[np.float32]
+
+POOLING = 1  # raise it when the same weights would give other columns
+_BATCH = 64
+_MAX_TOKENS = 128
+_CHECKED = 4096  # values of each weight matrix that enter its fingerprint
+_MIDDLE = 0.6  # depth of the middle layer: what a title says is plainest there, before the layers that serve the task
+
+
+class Network:
+    """A network that turns texts into vectors.
+
+    Parameters
+    ----------
+    name
+        What the user calls it.
+    model, tokenizer
+        From transformers.
+    """
+
+    parts: tuple[tuple[str, int], ...]
+
+    def __init__(self, name: str, model: PreTrainedModel, tokenizer: Any) -> None:
+        self.name = name
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.fingerprint = _fingerprint(model, tokenizer)
+
+    def encode(self, texts: Sequence[str]) -> Float32Array:
+        """Vectors of the texts, shape (n, d), the parts side by side."""
+        out = np.zeros((len(texts), sum(width for _, width in self.parts)), dtype=np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(texts), _BATCH):
+                part = [_clean(text) for text in texts[start : start + _BATCH]]
+                out[start : start + len(part)] = self._vectors(part).float().numpy()
+        return out
+
+    def _vectors(self, texts: list[str]) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class SentenceEncoder(Network):
+    """A bidirectional encoder: the mean hidden state of its middle layer, of length one."""
+
+    def __init__(self, name: str, model: PreTrainedModel, tokenizer: Any) -> None:
+        super().__init__(name, model, tokenizer)
+        self._layer = max(round(_MIDDLE * int(model.config.num_hidden_layers)), 1)
+        self.parts = ((f", layer {self._layer}", int(model.config.hidden_size)),)
+
+    def _vectors(self, texts: list[str]) -> torch.Tensor:
+        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        hidden = self.model(**batch, output_hidden_states=True).hidden_states[self._layer]
+        return torch.nn.functional.normalize(_mean(hidden, batch["attention_mask"]), dim=1)
+
+
+class LanguageModel(Network):
+    """A causal language model: mean hidden states of its middle and last layer, and how likely it finds the text.
+
+    The log-likelihood enters per token and in total (nats).
+    """
+
+    def __init__(self, name: str, model: PreTrainedModel, tokenizer: Any) -> None:
+        super().__init__(name, model, tokenizer)
+        layers, width = int(model.config.num_hidden_layers), int(model.config.hidden_size)
+        self._layers = (max(round(_MIDDLE * layers), 1), layers)
+        self.parts = (
+            *((f", layer {layer}", width) for layer in dict.fromkeys(self._layers)),
+            (", likelihood", 2),
+        )
+
+    def _vectors(self, texts: list[str]) -> torch.Tensor:
+        start = self.tokenizer.bos_token_id
+        start = self.tokenizer.eos_token_id if start is None else start
+        tokens = [
+            [start or 0, *ids[:_MAX_TOKENS]] for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        ]
+        ids = torch.zeros((len(texts), max(map(len, tokens))), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, own in enumerate(tokens):
+            ids[row, : len(own)], mask[row, : len(own)] = torch.tensor(own), 1
+        out = self.model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        title = mask.clone()
+        title[:, 0] = 0  # all titles share the start
+        pooled = [_mean(out.hidden_states[layer].float(), title) for layer in dict.fromkeys(self._layers)]
+        logits = out.logits[:, :-1].float()
+        likelihood = logits.gather(-1, ids[:, 1:, None])[..., 0] - torch.logsumexp(logits, dim=-1)
+        total = (likelihood * title[:, 1:]).sum(dim=1)
+        return torch.column_stack([*pooled, total / title.sum(dim=1).clamp(min=1), total])
+
+
+def load_network(name: str, folder: Path | None = None) -> Network:
+    """The encoder of that name.
+
+    Parameters
+    ----------
+    name
+        ``minilm``, ``smollm2``, or what transformers loads: a folder or a hub id.
+    folder
+        Where the encoder lies, when that is not its name.
+
+    Raises
+    ------
+    ModelError
+        When nothing can be loaded from there, in one line.
+    """
+    source = str(folder or name)
+    extra: dict[str, Any] = {}
+    if name == packaged.MINILM:
+        source = str(packaged.minilm_folder())
+    elif name == packaged.SMOLLM2:
+        file = packaged.smollm2_file()
+        source, extra = str(file.parent), {"gguf_file": file.name}
+    elif folder is not None and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"the encoder {name!r} is the run's own language model: none at {folder}. Train one (rlopt sft) "
+            "and run rlopt fit-reward again, or take another encoder, such as minilm."
+        )
+    try:
+        with _quietly():
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **extra)
+            causal = bool(extra) or _is_causal(source)
+            loader = AutoModelForCausalLM if causal else AutoModel
+            safe = extra or {"use_safetensors": True}  # never a pickle
+            model = loader.from_pretrained(source, dtype=torch.float32, trust_remote_code=False, **safe)
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+        reason = (str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__) + "."
+        raise ModelError(
+            f"no encoder can be loaded from {source!r}: {reason} Give --encoder minilm, smollm2, policy, a hub id, "
+            "or a folder with config.json and safetensors."
+        ) from error
+    if causal:
+        torch.nn.Module.to(model, _quick_type())  # only now: packed files are unpacked in single precision
+        return LanguageModel(name, model, tokenizer)
+    return SentenceEncoder(name, model, tokenizer)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bars and notices of transformers below errors."""
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _is_causal(source: str) -> bool:
+    architectures = AutoConfig.from_pretrained(source, trust_remote_code=False).architectures or []
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures)
+
+
+def _quick_type() -> torch.dtype:
+    """Half precision where the processor multiplies it faster: hidden states then differ by a few thousandths."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public name yet
+    return torch.bfloat16 if supported() else torch.float32
+
+
+def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+
+
+def _clean(text: str) -> str:
+    """The text without lone surrogates, which tokenizers refuse."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _fingerprint(model: PreTrainedModel, tokenizer: Any) -> str:
+    """Digest of the weights (evenly spread samples of each), the tokenizer's size and how vectors are made."""
+    digest = hashlib.blake2b(f"{POOLING} {len(tokenizer)} {type(model).__name__}".encode(), digest_size=12)
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        flat = weight.detach().flatten()
+        some = flat[:: max(len(flat) // _CHECKED, 1)]
+        digest.update(some.to(torch.bfloat16).float().numpy().tobytes())  # the same at either precision
+    return digest.hexdigest()

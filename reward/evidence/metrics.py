@@ -1,0 +1,173 @@
+"""How well a model orders the titles of an item: the yardsticks of DESIGN section 5, on items it has not seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.bayes import dispersion
+from ..model.linear import Rows
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ItemTallies:
+    """Sums over the pairs of titles of each item, shape (n_items,) each; items with one title hold zeros.
+
+    Parameters
+    ----------
+    right, pairs
+        Pairs with different observed rates, and those the prediction orders alike (a tie counts half).
+    right_significant, significant
+        The same for pairs whose rates differ significantly.
+    picked, mean, best
+        Observed rate of the title with the highest prediction, average rate, highest rate.
+    hit, chance
+        1 where the picked title is the one with the highest rate, and the chance of that for a title picked blindly.
+    """
+
+    right: FloatArray
+    pairs: FloatArray
+    right_significant: FloatArray
+    significant: FloatArray
+    picked: FloatArray
+    mean: FloatArray
+    best: FloatArray
+    hit: FloatArray
+    chance: FloatArray
+
+
+def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> ItemTallies:
+    """Compare every two titles of each item.
+
+    Parameters
+    ----------
+    rows
+        Clicks and exposure.
+    prediction
+        Any score that orders the titles of an item, shape (n,).
+    overdispersion
+        Variance of the counts relative to the binomial: the z of a pair is divided by its square root.
+    """
+    sums = np.zeros((9, rows.n_items))
+    rates = rows.successes / np.maximum(rows.trials, 1e-12)
+    for item, arms in _arms_of_items(rows):
+        if len(arms) < 2:
+            continue
+        arms = arms[:_MAX_TITLES]
+        clicks, trials, rate, score = rows.successes[arms], rows.trials[arms], rates[arms], prediction[arms]
+        i, j = np.triu_indices(len(arms), 1)
+        difference = rate[i] - rate[j]
+        pooled = (clicks[i] + clicks[j]) / np.maximum(trials[i] + trials[j], 1e-12)
+        spread = np.sqrt(
+            np.maximum(pooled * (1 - pooled), 0) * (1 / np.maximum(trials[i], 1e-12) + 1 / np.maximum(trials[j], 1e-12))
+        )
+        z = np.abs(difference) / np.maximum(spread * np.sqrt(overdispersion), 1e-300)
+        counted = difference != 0
+        right = np.where(score[i] == score[j], 0.5, np.sign(score[i] - score[j]) == np.sign(difference))
+        significant = counted & (z > _Z95)
+        picked = int(np.argmax(score))
+        sums[:, item] = (
+            right[counted].sum(),
+            counted.sum(),
+            right[significant].sum(),
+            significant.sum(),
+            rate[picked],
+            rate.mean(),
+            rate.max(),
+            float(rate[picked] == rate.max()),
+            float(np.mean(rate == rate.max())),
+        )
+    return ItemTallies(*sums)
+
+
+def pair_accuracy(tallies: ItemTallies, *, significant: bool = False) -> float:
+    """Share of pairs ordered rightly; 0.5 without a pair."""
+    right = tallies.right_significant if significant else tallies.right
+    pairs = tallies.significant if significant else tallies.pairs
+    return float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
+
+
+def picked_lift(tallies: ItemTallies) -> float:
+    """Rate of the titles the model would pick relative to the average title, minus one; items weigh alike."""
+    return float(tallies.picked.sum() / tallies.mean.sum() - 1.0) if tallies.mean.sum() else 0.0
+
+
+def bootstrap(statistics: FloatArray, tallies: ItemTallies, seed: int, repetitions: int = 1000) -> list[Interval]:
+    """Percentile intervals of ratios of item sums, items drawn with replacement.
+
+    Parameters
+    ----------
+    statistics
+        Pairs of per-item numerators and denominators, shape (n_statistics, 2, n_items).
+    tallies
+        Items that hold no pair are not drawn.
+    seed, repetitions
+        Of the bootstrap.
+    """
+    return ratio_intervals(statistics[:, :, tallies.pairs > 0], seed, repetitions)
+
+
+def ratio_intervals(sums_by_item: FloatArray, seed: int, repetitions: int = 1000) -> list[Interval]:
+    """Percentile intervals of ratios of sums over items, items drawn with replacement; NaN without an item.
+
+    Parameters
+    ----------
+    sums_by_item
+        Numerators and denominators, shape (n_statistics, 2, n_items).
+    seed, repetitions
+        Of the bootstrap.
+    """
+    n = sums_by_item.shape[2]
+    if not n:
+        return [Interval(float("nan"), float("nan"), float("nan")) for _ in sums_by_item]
+    rng = np.random.default_rng(seed)
+    sums = np.empty((*sums_by_item.shape[:2], repetitions))
+    for r in range(repetitions):
+        drawn = np.bincount(rng.integers(n, size=n), minlength=n)
+        sums[:, :, r] = sums_by_item @ drawn
+    ratios = sums[:, 0] / np.maximum(sums[:, 1], 1e-12)
+    low, high = np.quantile(ratios, [0.025, 0.975], axis=1)
+    point = sums_by_item[:, 0].sum(axis=1) / np.maximum(sums_by_item[:, 1].sum(axis=1), 1e-12)
+    return [Interval(float(p), float(a), float(b)) for p, a, b in zip(point, low, high, strict=True)]
+
+
+def noise_ceiling(rows: Rows, seed: int, splits: int = 5) -> float:
+    """Pair agreement of two halves of the same clicks: what no model can beat on half of the data.
+
+    Each click and each impression goes to either half by a fair coin (clicks binomial, exposure in two).
+    """
+    rng = np.random.default_rng(seed)
+    clicks = np.floor(rows.successes).astype(np.int64)
+    values = []
+    for _ in range(splits):
+        first = rng.binomial(clicks, 0.5).astype(np.float64)
+        half = np.maximum(rows.trials / 2, 1e-12)
+        second = Rows(clicks - first, half, rows.item, rows.n_items)
+        values.append(pair_accuracy(tally(second, first / half)))
+    return float(np.mean(values))
+
+
+def overdispersion(rows: Rows, effect: FloatArray) -> float:
+    """Variance of the counts relative to the binomial, at least 1, given title effects (n,); see `bayes.dispersion`."""
+    return dispersion(rows, effect).overdispersion
+
+
+def _arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:
+    order = np.argsort(rows.item, kind="stable")
+    starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
+    return [(int(rows.item[part[0]]), part) for part in np.split(order, starts[1:]) if len(part)]

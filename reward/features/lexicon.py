@@ -1,0 +1,233 @@
+"""Which words of a title its item must support, learned from logged titles: numbers, units, brands, values, words.
+
+One definition serves the reward's vocabulary, the constraints on written titles and the faithfulness in reports.
+"""
+
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Literal
+
+from ..items import Item
+from ..text import words
+from .phrases import is_cjk_word, units
+
+Kind = Literal["number", "unit", "brand", "value", "word"]
+Words = tuple[str, ...]
+
+MIN_ITEMS_FOR_GENERIC = 3
+UNSUPPORTED_SHARE = 0.5
+MAX_VALUE_WORDS = 6
+MAX_VALUE_CHARACTERS = 60
+MAX_ITEM_CHARACTERS = 100_000  # of an item's text that are read
+CACHED_ITEMS = 4096
+BRAND_FIELDS = frozenset({"brand", "brands", "brand name", "brand_name", "manufacturer", "maker", "品牌", "牌子"})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Words of a title that its item does not support."""
+
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """What titles may say of any item, and what only of items whose fields say it.
+
+    Parameters
+    ----------
+    generic
+        Words, and pairs of neighbouring CJK characters, that stand in titles of several items, mostly *not* because
+        the item says so ("new", "with", "包邮"). A word that titles mostly use where the item states it ("red",
+        "cotton") is a claim.
+    values
+        Word sequences of short field values of the train items, with True for a brand: claims as a whole ("白色"
+        is none of an item whose text holds 白 and 色 apart). Values that titles mostly use for items without them
+        are left out.
+    units
+        Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number.
+    """
+
+    generic: frozenset[str]
+    values: Mapping[Words, bool] = field(default_factory=dict)
+    units: frozenset[str] = frozenset()
+    _cache: "OrderedDict[int, _Own]" = field(default_factory=OrderedDict, compare=False, repr=False)
+
+    @classmethod
+    def learn(cls, pairs: Iterable[tuple[Item, str]]) -> "Lexicon":
+        """From logged (item, title) pairs of the training items; counted by item, not by title."""
+        items: dict[str, Item] = {}
+        said: defaultdict[str, set[Words]] = defaultdict(set)
+        for item, title in pairs:
+            items.setdefault(item.item_id, item)
+            said[item.item_id].add(tuple(words(title)))
+        own = {item_id: _Own.of(item) for item_id, item in items.items()}
+        used = {item_id: {unit for title in titles for unit in units(title)} for item_id, titles in said.items()}
+        generic = mostly_unsupported(((used[i], own[i].units) for i in items), MIN_ITEMS_FOR_GENERIC)
+        values = _values(items.values())
+        index = _by_first(values)
+        right: Counter[Words] = Counter()
+        wrong: Counter[Words] = Counter()
+        for item_id, titles in said.items():
+            found = {seq for title in titles for i in range(len(title)) for seq in _all_at(index, title, i)}
+            for sequence in found:
+                (right if own[item_id].says(sequence) else wrong)[sequence] += 1
+        kept = {sequence: brand for sequence, brand in values.items() if wrong[sequence] <= right[sequence] + 1}
+        behind = {b for o in own.values() for _, b in o.numbered if not b[0].isdigit()}
+        return cls(generic, kept, frozenset(behind))
+
+    def unsupported(self, item: Item, title: str) -> tuple[Claim, ...]:
+        """What ``title`` says that ``item`` does not, in the title's order.
+
+        Read greedily from the left, the item's own values and the longest claims first.
+        """
+        own, tokens = self._own(item), words(title)
+        found: list[Claim] = []
+        i = 0
+        while i < len(tokens):
+            mine = _longest(own.index, tokens, i)
+            claim = _longest(self._index, tokens, i)
+            if mine and len(mine) >= len(claim):
+                i += len(mine)
+            elif claim and not own.supports(claim):
+                found.append(Claim("brand" if self.values[claim] else "value", _joined(claim)))
+                i += len(claim)
+            elif claim:
+                i += len(claim)
+            else:
+                single = self._single(own, tokens, i)
+                if single is not None:
+                    found.append(single)
+                i += 2 if single is not None and single.kind == "unit" else 1
+        return tuple(found)
+
+    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """The texts of `unsupported`."""
+        return tuple(claim.text for claim in self.unsupported(item, title))
+
+    def _single(self, own: "_Own", tokens: list[str], i: int) -> Claim | None:
+        word, before, after = tokens[i], *(tokens[i - 1 : i] or [""]), *(tokens[i + 1 : i + 2] or [""])
+        if word[0].isdigit():
+            if word not in own.words:
+                return Claim("number", word)
+            if after in self.units and (word, after) not in own.numbered:
+                return Claim("unit", f"{word} {after}")
+            return None
+        if word in own.words or word in self.generic:
+            return None
+        pairs = (before + word, word + after) if is_cjk_word(word) else ()
+        return None if self.generic.intersection(pairs) else Claim("word", word)
+
+    def _own(self, item: Item) -> "_Own":
+        """The item's words; the entry keeps the item alive, so that its id stays its own."""
+        known = self._cache.get(id(item))
+        if known is None:
+            known = self._cache[id(item)] = _Own.of(item)
+            if len(self._cache) > CACHED_ITEMS:
+                self._cache.popitem(last=False)
+        return known
+
+    @cached_property
+    def _index(self) -> dict[str, list[Words]]:
+        return _by_first(self.values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        values = sorted([list(sequence), brand] for sequence, brand in self.values.items())
+        return {"generic": sorted(self.generic), "values": values, "units": sorted(self.units)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Lexicon":
+        """Lexicon written by `to_dict`."""
+        values = {tuple(sequence): bool(brand) for sequence, brand in data["values"]}
+        return cls(frozenset(data["generic"]), values, frozenset(data["units"]))
+
+
+def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min_items: int) -> frozenset[str]:
+    """Words of titles that are generic: used for at least ``min_items`` items, mostly of items that do not say them.
+
+    Parameters
+    ----------
+    of_items
+        For each item the words of its titles, each once, and the words of its fields.
+    min_items
+        Items without support that a word needs.
+    """
+    used: Counter[str] = Counter()
+    unsupported: Counter[str] = Counter()
+    for said, own in of_items:
+        said = set(said)
+        used.update(said)
+        unsupported.update(said.difference(own))
+    return frozenset(w for w, n in unsupported.items() if n >= min_items and n >= UNSUPPORTED_SHARE * used[w])
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What one item says: its words, its text, its short values, and its numbers with the word behind them."""
+
+    item: Item
+    words: frozenset[str]
+    units: frozenset[str]
+    text: str
+    index: Mapping[str, list[Words]]
+    numbered: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, item: Item) -> "_Own":
+        tokens = words(item.text()[:MAX_ITEM_CHARACTERS])
+        numbered = frozenset((a, b) for a, b in pairwise(tokens) if a[0].isdigit())
+        text = f" {' '.join(tokens)} "
+        return cls(item, frozenset(tokens), frozenset(units(tokens)), text, _by_first(_values([item])), numbered)
+
+    def says(self, sequence: Words) -> bool:
+        """True where the item's fields hold ``sequence`` word by word."""
+        return f" {' '.join(sequence)} " in self.text
+
+    def supports(self, sequence: Words) -> bool:
+        """True where the item says it; of Latin words also where it says each of them."""
+        return self.says(sequence) or (self.words.issuperset(sequence) and not any(map(is_cjk_word, sequence)))
+
+
+def _values(items: Iterable[Item]) -> dict[Words, bool]:
+    """Word sequences of the short values; prose, lone numbers and lone characters are none."""
+    found: dict[Words, bool] = {}
+    for item in items:
+        for name, texts in item.fields.items():
+            brand = name.strip().casefold() in BRAND_FIELDS
+            for text in texts:
+                if len(text) > MAX_VALUE_CHARACTERS:
+                    continue
+                sequence = tuple(words(text))
+                latin = sum(not is_cjk_word(word) for word in sequence)
+                if latin > MAX_VALUE_WORDS or len("".join(sequence)) < 2 or all(w[0].isdigit() for w in sequence):
+                    continue
+                found[sequence] = found.get(sequence, False) or brand
+    return found
+
+
+def _by_first(sequences: Iterable[Words]) -> dict[str, list[Words]]:
+    """Sequences by their first word, longest first."""
+    index: dict[str, list[Words]] = {}
+    for sequence in sorted(sequences, key=lambda s: (-len(s), s)):
+        index.setdefault(sequence[0], []).append(sequence)
+    return index
+
+
+def _all_at(index: Mapping[str, list[Words]], tokens: Sequence[str], start: int) -> Iterable[Words]:
+    """Every sequence that stands at ``start``, longest first."""
+    for sequence in index.get(tokens[start], ()):
+        if tuple(tokens[start : start + len(sequence)]) == sequence:
+            yield sequence
+
+
+def _longest(index: Mapping[str, list[Words]], tokens: Sequence[str], start: int) -> Words:
+    return next(iter(_all_at(index, tokens, start)), ())
+
+
+def _joined(sequence: Words) -> str:
+    return "".join(sequence) if any(map(is_cjk_word, sequence)) else " ".join(sequence)

@@ -1,0 +1,131 @@
+"""Lists of phrases that users replace: found in a text as they stand, never as patterns."""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import RewardError
+from ..text import clean
+
+MAX_PHRASES = 20_000
+MAX_PHRASE_CHARACTERS = 200
+_DATA = Path(__file__).parent / "data"
+
+
+class PhraseListError(RewardError):
+    """A phrase list that cannot be read."""
+
+
+@dataclass(frozen=True)
+class PhraseList:
+    """Phrases to look for, and longer phrases in which they mean something else.
+
+    Case, width (full-width letters), hyphens and runs of blanks make no difference. A phrase that begins or ends with
+    a Latin letter or digit stands only where no other one touches it; CJK phrases stand anywhere.
+
+    Parameters
+    ----------
+    phrases
+        Texts, whatever characters they hold.
+    exceptions
+        An occurrence inside one of these does not count ("第一" in "第一次").
+    """
+
+    phrases: tuple[str, ...] = ()
+    exceptions: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: str | Path) -> "PhraseList":
+        """One phrase a line; ``#`` begins a comment line, ``!`` an exception.
+
+        Raises
+        ------
+        PhraseListError
+            When the file is missing, no UTF-8 text, or holds a line too long or too many of them.
+        """
+        try:
+            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+            raise PhraseListError(f"Cannot read the word list {path}: {reason}.") from error
+        if len(lines) > MAX_PHRASES:
+            raise PhraseListError(f"The word list {path} has {len(lines):,} lines, at most {MAX_PHRASES:,} are read.")
+        for number, line in enumerate(lines, start=1):
+            if len(line) > MAX_PHRASE_CHARACTERS:
+                raise PhraseListError(
+                    f"Line {number} of the word list {path} has {len(line):,} characters, at most "
+                    f"{MAX_PHRASE_CHARACTERS}. Write one phrase a line."
+                )
+        kept = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        return cls.of(kept)
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> "PhraseList":
+        """From phrases and, with ``!`` in front, exceptions."""
+        phrases: list[str] = []
+        exceptions: list[str] = []
+        for line in lines:
+            exception = len(line) > 1 and line.startswith("!")
+            (exceptions if exception else phrases).append(line[1:] if exception else line)
+        return cls(tuple(phrases), tuple(exceptions))
+
+    @classmethod
+    def collect(cls, entries: Iterable[str]) -> "PhraseList":
+        """From phrases and names of files: ``@words.txt`` stands for the lines of that file (see `read`)."""
+        lists = [cls.read(e[1:]) if e.startswith("@") and len(e) > 1 else cls.of([e]) for e in entries]
+        return cls(tuple(p for one in lists for p in one.phrases), tuple(e for one in lists for e in one.exceptions))
+
+    @classmethod
+    def superlatives(cls) -> "PhraseList":
+        """The shipped lists of superlatives that advertising law forbids or wants proved, English and Chinese."""
+        return cls.collect(f"@{path}" for path in sorted(_DATA.glob("superlatives_*.txt")))
+
+    def __bool__(self) -> bool:
+        return bool(self.phrases)
+
+    def found(self, text: str) -> list[str]:
+        """The phrases that occur in ``text``, as the list spells them."""
+        folded = fold(text)
+        hidden = [span for phrase in self._exceptions for span in _spans(phrase, folded)]
+        return [
+            self.phrases[number]
+            for number, phrase in enumerate(self._phrases)
+            if phrase in folded and any(not _inside(span, hidden) for span in _spans(phrase, folded))
+        ]
+
+    @cached_property
+    def _phrases(self) -> tuple[str, ...]:
+        return tuple(fold(phrase) or "\0" for phrase in self.phrases)
+
+    @cached_property
+    def _exceptions(self) -> tuple[str, ...]:
+        return tuple(filter(None, map(fold, self.exceptions)))
+
+
+def fold(text: str) -> str:
+    """``text`` as phrases are compared: NFKC, casefolded, hyphens as blanks, blanks folded."""
+    return clean(unicodedata.normalize("NFKC", text).casefold().replace("-", " "))
+
+
+def _spans(phrase: str, text: str) -> list[tuple[int, int]]:
+    """Where ``phrase`` stands as a whole."""
+    spans = []
+    start = text.find(phrase)
+    while start >= 0:
+        end = start + len(phrase)
+        left = start > 0 and _latin(phrase[0]) and _latin(text[start - 1])
+        right = end < len(text) and _latin(phrase[-1]) and _latin(text[end])
+        if not left and not right:
+            spans.append((start, end))
+        start = text.find(phrase, start + 1)
+    return spans
+
+
+def _latin(character: str) -> bool:
+    return character.isascii() and character.isalnum()
+
+
+def _inside(span: tuple[int, int], spans: Iterable[tuple[int, int]]) -> bool:
+    return any(start <= span[0] and span[1] <= end for start, end in spans)

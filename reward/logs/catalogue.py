@@ -1,0 +1,204 @@
+"""Reads files without counts: a catalogue of items, and titles to score."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import LogError
+from ..items import Item, flatten_fields
+from .context import context_sql, field_name, varying
+from .rows import PLACE, Rows
+from .schema import ColumnMapping
+from .source import DEFAULT_MEMORY_LIMIT, Source, open_source
+from .validate import check_texts
+
+_ROWS = 2048  # read at once, and in a row group of the sorted copy
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A catalogue that is read in pieces, whatever its size.
+
+    Parameters
+    ----------
+    n_items
+        Different item ids.
+    path
+        Parquet copy of the rows, sorted by item in the order of first appearance.
+    columns
+        Column of the copy -> field name.
+    """
+
+    n_items: int
+    path: Path
+    columns: Mapping[str, str]
+
+    def chunks(self, size: int, start: int = 0) -> Iterator[list[Item]]:
+        """Items from the ``start``-th on, ``size`` at a time; only one piece is held."""
+        piece: list[Item] = []
+        for number, rows in groupby(self._rows(start), key=lambda row: row["n"]):
+            if number >= start:
+                piece.append(self._item(list(rows)))
+            if len(piece) == size:
+                yield piece
+                piece = []
+        if piece:
+            yield piece
+
+    def _rows(self, start: int) -> Iterator[dict[str, Any]]:
+        with pq.ParquetFile(self.path) as file:
+            last = [file.metadata.row_group(i).column(0).statistics.max for i in range(file.num_row_groups)]
+            wanted = [i for i, n in enumerate(last) if n >= start]
+            for batch in file.iter_batches(_ROWS, row_groups=wanted):
+                yield from batch.to_pylist()
+
+    def _item(self, rows: Sequence[Mapping[str, Any]]) -> Item:
+        values = {name: _most_frequent([row[column] for row in rows]) for column, name in self.columns.items()}
+        titles = [row.get("title") for row in rows]
+        title = _most_frequent([title for title in titles if title and title.strip()])
+        return Item(rows[0]["item_id"], flatten_fields(values), title)
+
+
+@contextmanager
+def open_catalogue(
+    source: str | Path,
+    columns: ColumnMapping | None = None,
+    ignore: Iterable[str] = (),
+    memory_limit: str = DEFAULT_MEMORY_LIMIT,
+) -> Iterator[Catalogue]:
+    """Items of a catalogue, in its order; any file with an item_id serves, logs too.
+
+    Of several rows with one item_id the most frequent values count (ties: the smallest); ``current_title`` is the
+    most frequent title, None where the file has no titles.
+
+    Parameters
+    ----------
+    source
+        A parquet or CSV file, a glob or a folder.
+    columns
+        The user's column names; mapped columns that the file lacks are ignored unless they are item_id or title.
+    ignore
+        Columns that are no context of the item: those that the logs' reader left out (`LogData.dropped_columns`) or
+        filtered on, so that a model meets the fields it was fitted on.
+    memory_limit
+        Of DuckDB, which sorts the rows by item and spills to disk.
+
+    Raises
+    ------
+    LogError
+        Where the file cannot be read, has no item_id column, no rows, or an empty item_id.
+    """
+    with open_source(source, memory_limit=memory_limit) as opened, tempfile.TemporaryDirectory() as folder:
+        rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore)
+        check_texts(rows, "item_id")
+        candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
+        dropped = varying(rows, candidates, "1", "true")
+        kept = [c for c in candidates if c not in dropped]
+        values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(kept)}
+        names = ("item_id", "title") if rows.has("title") else ("item_id",)
+        first = f"SELECT item_id, min({{'file': file, 'row': row}}) AS place FROM {rows.select('item_id', extra=PLACE)}"
+        opened.query(
+            "CREATE TEMP TABLE places AS SELECT item_id, row_number() OVER (ORDER BY place) - 1 AS n "
+            f"FROM ({first} GROUP BY item_id)",
+            rows.parameters,
+        )
+        path = Path(folder) / "items.parquet"
+        outputs = ", ".join(("n", *names, *values))
+        table = rows.select(*names, extra={**values, **PLACE})
+        opened.query(
+            f"COPY (SELECT {outputs} FROM {table} JOIN places USING (item_id) ORDER BY n, file, row) "
+            f"TO '{quoted(path)}' (FORMAT parquet, ROW_GROUP_SIZE {_ROWS})",
+            rows.parameters,
+        )
+        n_items = int(opened.query("SELECT count(*) FROM places").fetchall()[0][0])
+        opened.query("DROP TABLE places")
+        yield Catalogue(n_items, path, {c: field_name(rows, name) for c, name in zip(values, kept, strict=True)})
+
+
+def read_items(source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()) -> list[Item]:
+    """All items of a catalogue at once; parameters and errors as in `open_catalogue`."""
+    with open_catalogue(source, columns, ignore) as catalogue:
+        return [item for piece in catalogue.chunks(_ROWS) for item in piece]
+
+
+def quoted(path: Path) -> str:
+    """``path`` for the inside of a quoted SQL text."""
+    return str(path).replace("'", "''")
+
+
+def _most_frequent(values: Sequence[Any]) -> Any:
+    """The most frequent value that is not missing (ties: the smallest), None without one."""
+    counts = Counter(value for value in values if value is not None)
+    return min(counts, key=lambda value: (-counts[value], value)) if counts else None
+
+
+def read_titles(
+    source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()
+) -> tuple[list[Item], list[str], pa.Table]:
+    """Titles to score with the item each is for, row by row, and the file's own table.
+
+    Parameters
+    ----------
+    source
+        A parquet or CSV file, a glob or a folder.
+    columns, ignore
+        As in `read_items`.
+
+    Returns
+    -------
+    tuple of (items, titles, table)
+        All of the file's length and in its order; columns read from CSV are texts.
+
+    Raises
+    ------
+    LogError
+        Where the file cannot be read, lacks item_id or title, or one of them is empty or too long.
+    """
+    items: list[Item] = []
+    titles: list[str] = []
+    tables: list[pa.Table] = []
+    known: dict[tuple[object, ...], Item] = {}
+    with open_source(source) as opened:
+        required = ("item_id", "title")
+        rows = Rows.of(opened, _without_counts(opened, columns), None, required, required, ignore)
+        check_texts(rows, *required)
+        names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
+        values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}
+        table = rows.select(*required, extra={**values, **PLACE})
+        for file in opened.files:
+            outputs = ", ".join((*required, *values))
+            found = opened.query(f"SELECT {outputs} FROM {table} ORDER BY row", {**rows.parameters, "files": [file]})
+            for item_id, title, *row in found.fetchall():
+                key = (item_id, *row)
+                if key not in known:
+                    known[key] = Item(item_id, flatten_fields(dict(zip(names, row, strict=True))))
+                items.append(known[key])
+                titles.append(title)
+            tables.append(_original(opened, file))
+    return items, titles, pa.concat_tables(tables, promote_options="permissive")
+
+
+def _without_counts(opened: Source, columns: ColumnMapping | None) -> ColumnMapping:
+    """The mapping of the logs for a file that may lack their counts: what it lacks is left out of the mapping."""
+    given = columns.columns if columns else {}
+    kept = {name: source for name, source in given.items() if name in ("item_id", "title") or source in opened.columns}
+    for name in ("item_id", "title"):
+        lacks = name in kept and any(part not in opened.columns for part in kept[name].split("+"))
+        if lacks and kept[name] not in opened.columns and (name in opened.columns or name == "title"):
+            del kept[name]
+    return ColumnMapping(kept)
+
+
+def _original(opened: Source, file: str) -> pa.Table:
+    try:
+        return pq.read_table(file, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise LogError(f"Cannot read {opened.file_name(file)}: {str(error).splitlines()[0]}.") from error

@@ -1,0 +1,191 @@
+"""Reads logs of impressions or of aggregated counts into arms."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arms import Arms
+from ..errors import LogError
+from ..items import Item
+from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
+from .catalogue import read_items, read_titles
+from .context import Context, read_context
+from .delay import DelayModel
+from .position import PositionBias
+from .rows import Exclude, Rows
+from .schema import ColumnMapping
+from .source import DEFAULT_MEMORY_LIMIT, open_source
+from .validate import Totals, check_rows
+
+__all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
+
+LOGGED_SHARE = 0.99
+"""Propensities count as logged where at least this share of the impressions, and every arm, has one."""
+
+
+@dataclass(frozen=True)
+class LogData:
+    """Logs as arms, with what was found on the way.
+
+    Parameters
+    ----------
+    arms
+        The aggregated logs.
+    totals
+        Counts over the rows.
+    columns
+        Canonical column -> the logs' column it was read from.
+    context_columns
+        Columns that became fields of the items.
+    dropped_columns
+        Column -> why it is no context of the item.
+    position_bias
+        Examination by position; None where no position was logged.
+    delay
+        Delay of conversions; None where the logs do not tell it.
+    overdispersion
+        Variance of clicks over chance, from rows that repeat an arm (see `repeat_dispersion`); None where they are
+        too few.
+    source
+        What was read, for messages.
+    """
+
+    arms: Arms
+    totals: Totals
+    columns: Mapping[str, str]
+    context_columns: tuple[str, ...]
+    dropped_columns: Mapping[str, str]
+    position_bias: PositionBias | None
+    delay: DelayModel | None
+    overdispersion: float | None
+    source: str
+
+
+def read_arms(source: str | Path, **options: Any) -> Arms:
+    """The arms of the logs in ``source``; options and errors as in `read_logs`."""
+    return read_logs(source, **options).arms
+
+
+def read_logs(
+    source: str | Path,
+    *,
+    columns: ColumnMapping | None = None,
+    exclude: Exclude | None = None,
+    ignore: Iterable[str] = (),
+    conversion_window_hours: float | None = None,
+    memory_limit: str = DEFAULT_MEMORY_LIMIT,
+    threads: int | None = None,
+    tmp_dir: str | Path | None = None,
+) -> LogData:
+    """Read, check and aggregate logs.
+
+    Parameters
+    ----------
+    source
+        A parquet or CSV file, a glob, or a folder of them.
+    columns
+        The user's column names, where they differ from the schema (`reward.logs.schema.CANONICAL`).
+    exclude
+        Column -> value or list of values: rows that hold one of them are left out. None matches missing values.
+    ignore
+        Columns that are no context of the item although nothing else uses them.
+    conversion_window_hours
+        Attribution window: conversions that came later do not count. None counts all.
+    memory_limit, threads, tmp_dir
+        Limits of DuckDB, and where it spills and keeps temporary files.
+
+    Returns
+    -------
+    LogData
+        Arms sorted by item id, then title. Conversion rates and CTR per arm are corrected for delay and position
+        where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`).
+
+    Raises
+    ------
+    LogError
+        Where the logs cannot be read or hold a value that the schema forbids.
+    """
+    if conversion_window_hours is not None and not conversion_window_hours > 0:
+        raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
+    with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
+        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
+        totals = check_rows(rows)
+        sums = aggregate(rows, conversion_window_hours)
+        bias = position_bias(rows) if totals.position_impressions else None
+        delay = None
+        if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
+            delay = delay_model(rows, conversion_window_hours)
+        exposed = exposure(rows, bias) if bias else None
+        matured = matured_clicks(rows, delay) if delay else None
+        dispersion = repeat_dispersion(rows)
+        context = read_context(rows)
+        found = {name: rows.location(name) for name in rows.sources}
+    arms = _arms(sums, found, totals, context, exposed, matured)
+    return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, dispersion, str(source))
+
+
+def _arms(
+    sums: Columns,
+    found: Mapping[str, str],
+    totals: Totals,
+    context: Context,
+    exposed: npt.NDArray[np.float64] | None,
+    matured: npt.NDArray[np.float64] | None,
+) -> Arms:
+    impressions, clicks = _floats(sums["impressions"]), _floats(sums["clicks"])
+    conversions = _floats(sums["conversions"]) if "conversions" in found else None
+    logged = "propensity" in found and totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
+    logged = logged and bool(np.all(sums["propensity_impressions"] > 0))
+    if matured is None:
+        matured = clicks
+    elif conversions is not None:
+        matured = np.clip(matured, conversions, clicks)
+    return Arms(
+        items=_items(sums, context, impressions),
+        item_index=sums["item"].astype(np.int64),
+        title=sums["title"].astype(object),
+        impressions=impressions,
+        clicks=clicks,
+        exposure=impressions if exposed is None else exposed,
+        propensity=_logged_propensity(sums) if logged else _traffic_share(sums["item"], impressions),
+        propensity_logged=logged,
+        conversions=conversions,
+        revenue=_floats(sums["revenue"]) if "revenue" in found else None,
+        matured_clicks=None if conversions is None else matured,
+        first_seen=_times(sums, "first_seen"),
+        last_seen=_times(sums, "last_seen"),
+    )
+
+
+def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]) -> tuple[Item, ...]:
+    """Items in the order of their rank; the current title is the one with most impressions (ties: the first)."""
+    order = np.lexsort((np.arange(len(impressions)), -impressions, sums["item"]))
+    first = order[np.unique(sums["item"][order], return_index=True)[1]]
+    ids, titles = sums["item_id"][first].tolist(), sums["title"][first].tolist()
+    return tuple(Item(i, context.fields.get(i, {}), title) for i, title in zip(ids, titles, strict=True))
+
+
+def _logged_propensity(sums: Columns) -> npt.NDArray[np.float64]:
+    """Impression-weighted harmonic mean of the rows' propensities: importance weights then average to theirs."""
+    least, most = sums["least_propensity"], sums["most_propensity"]
+    mean = sums["propensity_impressions"] / sums["inverse_propensity"]
+    return np.asarray(np.where(least == most, least, np.minimum(mean, 1.0)))
+
+
+def _traffic_share(item: npt.NDArray[Any], impressions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(impressions / np.bincount(item, impressions)[item])
+
+
+def _times(sums: Columns, name: str) -> npt.NDArray[np.float64] | None:
+    """Seconds since 1970; None where not every arm has a time."""
+    if name not in sums or np.any(np.isnan(_floats(sums[name]))):
+        return None
+    return _floats(sums[name])
+
+
+def _floats(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return values.astype(np.float64)

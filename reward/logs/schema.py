@@ -1,0 +1,209 @@
+"""The log schema: which columns a log may have, and how a user's names map onto them."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import LogError
+
+Kind = Literal["key", "text", "count", "amount", "share", "place", "time", "hours", "context"]
+
+KEY_SEPARATOR = "+"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One canonical column of a log."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    required: bool = False
+    other_names: tuple[str, ...] = ()
+    """Names that users often give it: used for suggestions in messages, never taken silently."""
+
+
+CANONICAL: Mapping[str, Column] = {
+    column.name: column
+    for column in (
+        Column("item_id", "key", "what the title is for", True, ("id", "item", "product_id", "article_id", "sku")),
+        Column("title", "text", "what was shown", True, ("headline", "name", "product_name", "subject", "text")),
+        Column("clicks", "count", "clicks in this row", True, ("n_clicks", "num_clicks", "clicked", "is_click")),
+        Column("impressions", "count", "impressions in this row", False, ("views", "impression", "shows", "exposures")),
+        Column("conversions", "count", "conversions after the click", False, ("conversion", "orders", "purchases")),
+        Column("revenue", "amount", "revenue after the click", False, ("sales", "gmv", "order_value")),
+        Column("conversion_delay_hours", "hours", "hours from click to conversion", False, ("conversion_delay",)),
+        Column(
+            "propensity", "share", "chance that this title was shown", False, ("pscore", "propensity_score", "prob")
+        ),
+        Column("position", "place", "display position, counted from the top", False, ("rank", "slot")),
+        Column("timestamp", "time", "when it was shown", False, ("time", "datetime", "event_time", "ts")),
+        Column("surface", "context", "where it was shown", False),
+        Column("locale", "context", "language and region", False),
+    )
+}
+"""Canonical columns by name. Every other column of a log is context of the item."""
+
+ALIASES: Mapping[str, str] = {"click": "clicks"}
+"""Names that are taken for a canonical column without being mapped."""
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """Canonical column name -> the user's column, where the two differ.
+
+    Parameters
+    ----------
+    columns
+        For example ``{"title": "headline", "item_id": "test_id+image_id"}``. ``a+b`` joins columns into one key
+        (item_id only); a column whose own name holds a ``+`` is taken as it is.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, source in self.columns.items():
+            if name not in CANONICAL:
+                raise LogError(
+                    f"Unknown column '{name}' in the column mapping{_did_you_mean(_nearest(name, CANONICAL))} "
+                    f"Columns that can be mapped: {', '.join(CANONICAL)}."
+                )
+            if not isinstance(source, str) or not source.strip():
+                raise LogError(
+                    f"The column mapping must name one of the logs' columns for '{name}'. Got {source!r} instead."
+                )
+
+    @classmethod
+    def parse(cls, text: str) -> "ColumnMapping":
+        """Mapping written as on the command line, ``title=headline,item_id=a+b``.
+
+        Raises
+        ------
+        LogError
+            Where a part is not ``canonical=column``, or a canonical column is unknown or named twice.
+        """
+        columns: dict[str, str] = {}
+        for part in filter(None, (p.strip() for p in text.split(","))):
+            name, equals, source = (p.strip() for p in part.partition("="))
+            if not equals or not name or not source:
+                raise LogError(f"--columns takes name=column pairs such as title=headline. Got '{part}' instead.")
+            if name in columns:
+                raise LogError(f"--columns names '{name}' twice: {columns[name]} and {source}. Keep one.")
+            columns[name] = source
+        return cls(columns)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "ColumnMapping":
+        """Mapping from YAML: values are a column name, or for item_id also a list of column names."""
+        columns: dict[str, str] = {}
+        for name, source in data.items():
+            if isinstance(source, (list, tuple)):
+                source = KEY_SEPARATOR.join(str(part) for part in source)
+            columns[str(name)] = source
+        return cls(columns)
+
+    def to_dict(self) -> dict[str, str]:
+        """The mapping as plain JSON data; `from_dict` reads it back."""
+        return dict(self.columns)
+
+    def resolve(self, available: Sequence[str], where: str, required: Iterable[str] = ()) -> dict[str, tuple[str, ...]]:
+        """The source columns of every canonical column that ``available`` offers.
+
+        Parameters
+        ----------
+        available
+            Column names of the file, in its order.
+        where
+            The file's name, for messages.
+        required
+            Canonical columns that must be there.
+
+        Raises
+        ------
+        LogError
+            Where a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
+        """
+        out = {name: self._sources(name, source, available, where) for name, source in self.columns.items()}
+        used = {column for sources in out.values() for column in sources}
+        for name in CANONICAL:
+            if name in out:
+                continue
+            # One column may be both key and title; counts never share a column unless that is asked for.
+            free = available if CANONICAL[name].kind in ("key", "text") else [c for c in available if c not in used]
+            found = _same_name(name, free, where)
+            if found is not None:
+                out[name] = (found,)
+        for alias, name in ALIASES.items():
+            found = _same_name(alias, [c for c in available if c not in used], where)
+            if found is None:
+                continue
+            if name in out and name not in self.columns:
+                raise LogError(
+                    f"{where} has both '{name}' and '{found}'. Say which one counts: --columns {name}={found} "
+                    f"or --columns {name}={out[name][0]}."
+                )
+            out.setdefault(name, (found,))
+        for name in required:
+            if name not in out:
+                raise LogError(_missing(name, [c for c in available if c not in used], where))
+        return {name: out[name] for name in CANONICAL if name in out}
+
+    def _sources(self, name: str, source: str, available: Sequence[str], where: str) -> tuple[str, ...]:
+        if source in available or KEY_SEPARATOR not in source:
+            parts: tuple[str, ...] = (source,)
+        else:
+            parts = tuple(part.strip() for part in source.split(KEY_SEPARATOR))
+            if CANONICAL[name].kind != "key":
+                raise LogError(f"Only item_id can join columns. Got {name}={source}: name one column for '{name}'.")
+        for part in parts:
+            if part not in available:
+                nearest = _nearest(part, available)
+                corrected = KEY_SEPARATOR.join(nearest if p == part and nearest else p for p in parts)
+                way_out = f"--columns {name}={corrected}" if nearest else _listing(available)
+                raise LogError(f"{where} has no column '{part}' (mapped to '{name}'){_did_you_mean(nearest)} {way_out}")
+        return parts
+
+
+def looks_like(name: str) -> str | None:
+    """The canonical column that ``name`` is a usual other name of, None where there is none."""
+    folded = _fold(name)
+    for column in CANONICAL.values():
+        if folded in {_fold(other) for other in column.other_names}:
+            return column.name
+    return None
+
+
+def _missing(name: str, available: Sequence[str], where: str) -> str:
+    usual = [c for c in available if looks_like(c) == name]
+    nearest = usual[0] if usual else _nearest(name, available)
+    way_out = f"Use --columns {name}={nearest}" if nearest else f"Use --columns {name}=COLUMN. {_listing(available)}"
+    return f"{where} has no column '{name}' ({CANONICAL[name].meaning}){_did_you_mean(nearest)} {way_out}"
+
+
+def _same_name(name: str, available: Sequence[str], where: str) -> str | None:
+    if name in available:
+        return name
+    same = [column for column in available if column.strip().casefold() == name]
+    if len(same) > 1:
+        raise LogError(f"{where} has several columns for '{name}': {', '.join(same)}. Use --columns {name}={same[0]}")
+    return same[0] if same else None
+
+
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    folded = {_fold(candidate): candidate for candidate in reversed(list(names))}
+    close = difflib.get_close_matches(_fold(name), list(folded), n=1, cutoff=0.6)
+    return folded[close[0]] if close else None
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold().replace(" ", "_").replace("-", "_")
+
+
+def _did_you_mean(nearest: str | None) -> str:
+    return f". Did you mean '{nearest}'?" if nearest else "."
+
+
+def _listing(available: Sequence[str], most: int = 20) -> str:
+    more = f" and {len(available) - most} more" if len(available) > most else ""
+    return f"Its columns: {', '.join(available[:most])}{more}."

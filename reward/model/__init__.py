@@ -1,0 +1,1 @@
+"""The reward model and the judge: title effect within items, item baseline, outcomes, calibration."""

@@ -1,0 +1,225 @@
+"""LightGBM on what the linear title effect leaves over: trees whose loss compares titles of one item only.
+
+The loss is the cross-entropy of arm rates with an item intercept profiled out at every round (the intercept at which
+an item's expected clicks equal its observed ones). At low rates it is the multinomial likelihood of which title of
+the item a click fell on, so nothing about the item itself can leak into the title effect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from .linear import Noise, Rows
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_ROUNDS = 250
+PATIENCE = 25
+MIN_TITLES = 10  # in a leaf
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """Size of the trees; the defaults suit 5,000 to 100,000 arms.
+
+    Parameters
+    ----------
+    leaves, learning_rate
+        LightGBM's ``num_leaves`` and ``learning_rate``.
+    l2
+        Penalty on a leaf's value in units of information (clicks): 1 / prior variance.
+    min_information
+        Least information (about the number of clicks) in a leaf.
+    columns
+        Share of the features tried at each tree.
+    """
+
+    leaves: int = 15
+    learning_rate: float = 0.06
+    l2: float = 60.0
+    min_information: float = 40.0
+    columns: float = 0.5
+
+    def parameters(self, seed: int, threads: int) -> dict[str, object]:
+        """LightGBM parameters; deterministic for a seed and a number of threads."""
+        return {
+            "num_leaves": self.leaves,
+            "learning_rate": self.learning_rate,
+            "lambda_l2": self.l2,
+            "min_sum_hessian_in_leaf": self.min_information,
+            "min_data_in_leaf": MIN_TITLES,
+            "feature_fraction": self.columns,
+            "max_cat_to_onehot": 8,
+            "cat_smooth": 20.0,
+            "seed": seed,
+            "num_threads": threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+        }
+
+
+def choice_log_likelihood(rows: Rows, effect: FloatArray, mask: npt.NDArray[np.bool_]) -> float:
+    """Mean log-likelihood, per click, of the titles the clicks fell on, over the arms in ``mask`` (whole items)."""
+    logit = np.clip(effect, -30.0, 30.0)
+    expected = rows.trials * np.exp(logit)
+    share = expected / np.maximum(rows.item_sum(expected)[rows.item], 1e-300)
+    clicks = rows.successes[mask]
+    return float(np.sum(clicks * np.log(np.maximum(share[mask], 1e-300))) / max(clicks.sum(), 1e-12))
+
+
+class TreeFitter(Protocol):
+    """Who trains the trees: `fit_trees` in this process, or `reward.model.dask_trees.DaskTrees` on a cluster."""
+
+    name: str
+
+    def __call__(
+        self,
+        data: lgb.Dataset,
+        rows: Rows,
+        offset: FloatArray,
+        item_weight: FloatArray,
+        noise: Noise,
+        *,
+        seed: int,
+        threads: int,
+    ) -> lgb.Booster:
+        """Trees on top of ``offset``, stopped early on the items of weight zero; see `LocalTrees`."""
+
+
+@dataclass(frozen=True)
+class ItemLoss:
+    """The loss of this module, for arms of whole items.
+
+    Parameters
+    ----------
+    rows
+        Counts of the arms.
+    offset
+        Title effect the trees start from, shape (n,).
+    weight
+        Weight of each arm, that of its item, shape (n,).
+    noise
+        Overdispersion and title variance, which limit the weight of an arm with many clicks.
+    """
+
+    rows: Rows
+    offset: FloatArray
+    weight: FloatArray
+    noise: Noise
+
+    def gradients(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """First and second derivative at the trees' output, shape (n,) each."""
+        effect = self.offset + prediction
+        p = 1.0 / (1.0 + np.exp(-(self.rows.intercepts(effect, steps=4)[self.rows.item] + effect)))
+        information = self.rows.trials * p * (1 - p)
+        scale = self.weight / (self.noise.overdispersion + information * self.noise.title_variance)
+        return scale * (self.rows.trials * p - self.rows.successes), np.maximum(scale * information, 1e-9)
+
+
+class LocalTrees:
+    """LightGBM in this process."""
+
+    name = "local"
+
+    def __init__(self, settings: TreeSettings | None = None) -> None:
+        self.settings = settings or TreeSettings()
+
+    def __call__(
+        self,
+        data: lgb.Dataset,
+        rows: Rows,
+        offset: FloatArray,
+        item_weight: FloatArray,
+        noise: Noise,
+        *,
+        seed: int,
+        threads: int,
+    ) -> lgb.Booster:
+        """Trees on top of ``offset``, stopped early on the items of weight zero.
+
+        Parameters
+        ----------
+        data
+            Features of the arms, shape (n, n_features).
+        rows
+            Counts of the arms.
+        offset
+            Title effect the trees start from (the out-of-fold linear score), shape (n,).
+        item_weight
+            Times each item was drawn into this member's bootstrap sample, shape (n_items,); items with 0 decide when
+            to stop.
+        noise
+            Overdispersion and title variance.
+        seed, threads
+            Of LightGBM.
+        """
+        if not can_split(data):
+            return no_trees(data.num_feature())
+        weight = item_weight[rows.item]
+        held_out = weight == 0
+        loss = ItemLoss(rows, offset, weight, noise)
+        history: list[float] = [choice_log_likelihood(rows, offset, held_out)]
+
+        def objective(prediction: FloatArray, _: lgb.Dataset) -> tuple[FloatArray, FloatArray]:
+            return loss.gradients(prediction)
+
+        def stop_early(env: lgb.callback.CallbackEnv) -> None:
+            if stopped(history):
+                raise lgb.callback.EarlyStopException(int(np.argmax(history)), [])
+
+        def watch(prediction: FloatArray, _: lgb.Dataset) -> tuple[str, float, bool]:
+            history.append(choice_log_likelihood(rows, offset + prediction, held_out))
+            return "choice", history[-1], True
+
+        booster = lgb.train(
+            self.settings.parameters(seed, threads) | {"objective": objective},
+            data,
+            num_boost_round=MAX_ROUNDS,
+            valid_sets=[data],
+            feval=watch,
+            callbacks=[stop_early],
+        )
+        booster.best_iteration = max(int(np.argmax(history)), 1)
+        return booster
+
+
+fit_trees = LocalTrees()
+"""The default `TreeFitter`."""
+
+
+def stopped(history: Sequence[float]) -> bool:
+    """Whether the held-out items have not gained for `PATIENCE` rounds; ``history[0]`` is before the first."""
+    return len(history) - 1 - int(np.argmax(history)) >= PATIENCE
+
+
+def dataset(table: npt.NDArray[np.float32], names: Sequence[str], categorical: Sequence[int], seed: int) -> lgb.Dataset:
+    """LightGBM data set of a feature table; ``categorical`` are the positions of code columns."""
+    plain = [f"f{i}" for i in range(len(names))]  # LightGBM rejects some characters in names; ours are in meta.json
+    return lgb.Dataset(
+        table,
+        label=np.zeros(len(table)),
+        feature_name=plain,
+        categorical_feature=[plain[i] for i in categorical],
+        params={"data_random_seed": seed, "verbosity": -1, "max_bin": 127, "min_data_in_leaf": MIN_TITLES},
+        free_raw_data=False,
+    )
+
+
+def can_split(data: lgb.Dataset) -> bool:
+    """Whether any feature can be split at all; LightGBM stops with an error where none can (a handful of titles)."""
+    data.construct()
+    return any(data.feature_num_bin(j) > 1 for j in range(data.num_feature()))
+
+
+def no_trees(n_features: int) -> lgb.Booster:
+    """A booster that predicts 0 for every row."""
+    rows = np.random.default_rng(0).standard_normal((4 * MIN_TITLES, n_features))
+    data = lgb.Dataset(rows, label=np.zeros(len(rows)), feature_name=[f"f{i}" for i in range(n_features)])
+    booster = lgb.train({"objective": "regression", "num_threads": 1, "verbosity": -1}, data, num_boost_round=1)
+    booster.best_iteration = 1
+    return booster

@@ -1,0 +1,239 @@
+"""The trees of `reward.model.boosting` on a Dask cluster, by LightGBM's own Dask estimators.
+
+The feature table of the arms goes to the workers in partitions of whole items, each row to one worker; LightGBM adds
+up the histograms over the network, so every worker grows the same trees. The loss is the one of
+`reward.model.boosting`: it needs counts and the item of every arm, which LightGBM's interface has no place for, so a
+row's label is its number and the counts (about 40 bytes an arm) go to every worker. An item is never cut in two, so
+its intercept is exact. LightGBM on a cluster cannot stop on a figure of all workers: it grows `MAX_ROUNDS` trees, and
+the same rule as on one machine then says how many to keep.
+
+Two things differ from one machine: each worker finds the histogram bins of some features from its own rows, and sums
+are added in another order. The trees are equally good, not equal.
+"""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ModelError
+from .boosting import MAX_ROUNDS, ItemLoss, TreeSettings, can_split, choice_log_likelihood, no_trees, stopped
+from .linear import Noise, Rows
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+LOCAL_WORKERS = 2
+MAX_ARMS = 2**24
+"""LightGBM keeps labels in 32-bit floats: larger row numbers would not be exact."""
+_CONNECT_SECONDS = 10
+
+
+@contextlib.contextmanager
+def dask_trees(scheduler: str | None = None) -> Iterator["DaskTrees"]:
+    """Trees on a cluster, for the time of the block.
+
+    Parameters
+    ----------
+    scheduler
+        Address of a running scheduler, such as ``tcp://10.0.0.5:8786``; its workers need rlopt installed. None starts
+        `LOCAL_WORKERS` processes on this machine and ends them with the block.
+
+    Raises
+    ------
+    ModelError
+        Where Dask is not installed, or no scheduler answers, or it has no worker.
+    """
+    try:
+        import dask.array
+        import dask.dataframe  # noqa: F401  LightGBM's estimators need both
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ModelError(
+            f"--engine dask needs the extra [dask], and {error.name or error} is not installed. "
+            "Install it with: pip install 'rlopt[dask]'"
+        ) from error
+    with contextlib.ExitStack() as stack:
+        if scheduler is None:
+            cluster = LocalCluster(
+                n_workers=LOCAL_WORKERS,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                host="127.0.0.1",
+                silence_logs=logging.ERROR,
+            )
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            client.wait_for_workers(LOCAL_WORKERS)
+            client.run(_hush)
+        else:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout=_CONNECT_SECONDS))
+            except (OSError, TimeoutError, ValueError, TypeError) as error:
+                raise ModelError(
+                    f"No Dask scheduler answers at {scheduler} ({type(error).__name__}). Start one with "
+                    "`dask scheduler` and workers with `dask worker ADDRESS`, or leave out --scheduler."
+                ) from error
+            if not client.scheduler_info(n_workers=-1)["workers"]:
+                raise ModelError(
+                    f"The Dask scheduler at {scheduler} has no workers. Start some with: dask worker {scheduler}"
+                )
+        yield DaskTrees(client)
+
+
+class DaskTrees:
+    """A `reward.model.boosting.TreeFitter` on a cluster; made by `dask_trees`."""
+
+    name = "dask"
+
+    def __init__(self, client: "Client", settings: TreeSettings | None = None) -> None:
+        self.client = client
+        self.settings = settings or TreeSettings()
+
+    def __call__(
+        self,
+        data: lgb.Dataset,
+        rows: Rows,
+        offset: FloatArray,
+        item_weight: FloatArray,
+        noise: Noise,
+        *,
+        seed: int,
+        threads: int,
+    ) -> lgb.Booster:
+        """Trees as `reward.model.boosting.LocalTrees` grows them; each worker uses its own threads.
+
+        Raises
+        ------
+        ModelError
+            Where there are more than `MAX_ARMS` arms, or the cluster fails.
+        """
+        if not can_split(data):
+            return no_trees(data.num_feature())
+        table = np.asarray(data.data)
+        if len(table) > MAX_ARMS:
+            raise ModelError(f"--engine dask takes at most {MAX_ARMS:,} arms. Got {len(table):,}.")
+        order, sizes = partitions(rows.item, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        weight = item_weight[rows.item]
+        loss = PartitionLoss(ItemLoss(rows, offset, weight, noise))
+        booster = self._train(table, data, order, sizes, loss, seed)
+        booster.best_iteration = self._best_iteration(booster, table, rows, offset, weight == 0, threads)
+        return booster
+
+    def _train(
+        self,
+        table: npt.NDArray[Any],
+        data: lgb.Dataset,
+        order: IntArray,
+        sizes: list[int],
+        loss: "PartitionLoss",
+        seed: int,
+    ) -> lgb.Booster:
+        import dask.array as da
+        from dask.delayed import delayed
+
+        parts = [table[part] for part in np.split(order, np.cumsum(sizes)[:-1])]
+        kept = self.client.scatter(parts, hash=False)
+        X = da.concatenate(
+            [
+                da.from_delayed(delayed(future), shape=part.shape, dtype=part.dtype)
+                for future, part in zip(kept, parts, strict=True)
+            ]
+        )
+        label = da.from_array(order.astype(np.float64), chunks=(tuple(sizes),))
+        parameters: dict[str, Any] = self.settings.parameters(seed, threads=1) | dict(data.params or {})
+        for name in ("num_threads", "seed"):  # the estimator's own arguments
+            parameters.pop(name)
+        estimator = lgb.DaskLGBMRegressor(
+            client=self.client, n_estimators=MAX_ROUNDS, objective=loss, random_state=seed, **parameters
+        )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that workers use their own number of threads
+                lgb.register_logger(logging.getLogger("lightgbm"))  # else it prints to stdout that it looks for ports
+                estimator.fit(X, label, feature_name=data.feature_name, categorical_feature=data.categorical_feature)
+        except (OSError, RuntimeError, TimeoutError, lgb.basic.LightGBMError) as error:
+            raise ModelError(
+                f"The Dask cluster failed while training the trees: {' '.join(str(error).split())[:200]} "
+                "Members that are done are kept; run the same command again."
+            ) from error
+        booster: lgb.Booster = estimator.booster_
+        return booster
+
+    def _best_iteration(
+        self,
+        booster: lgb.Booster,
+        table: npt.NDArray[Any],
+        rows: Rows,
+        offset: FloatArray,
+        held_out: npt.NDArray[np.bool_],
+        threads: int,
+    ) -> int:
+        """Number of trees at which `LocalTrees` would have stopped; at least 1."""
+        where = np.flatnonzero(held_out)
+        effect, some = offset.copy(), table[where]
+        history = [choice_log_likelihood(rows, effect, held_out)]
+        for i in range(booster.current_iteration()):
+            if stopped(history):
+                break
+            effect[where] += booster.predict(
+                some, raw_score=True, start_iteration=i, num_iteration=1, num_threads=threads
+            )
+            history.append(choice_log_likelihood(rows, effect, held_out))
+        return max(int(np.argmax(history)), 1)
+
+
+class PartitionLoss:
+    """`ItemLoss` of the rows that a worker holds; the labels it is called with are their numbers.
+
+    Parameters
+    ----------
+    whole
+        The loss of all arms.
+    """
+
+    def __init__(self, whole: ItemLoss) -> None:
+        self._whole = whole
+        self._labels: npt.NDArray[Any] | None = None
+        self._part: ItemLoss | None = None
+
+    def __call__(self, label: npt.NDArray[Any] | None, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Derivatives for LightGBM's scikit-learn interface."""
+        label = np.asarray(label)
+        if self._part is None or self._labels is None or not np.array_equal(self._labels, label):
+            self._labels, self._part = label.copy(), part_of(self._whole, label.astype(np.int64))
+        return self._part.gradients(prediction)
+
+
+def _hush() -> None:
+    """In a worker process of our own: LightGBM prints ports and connections to stdout before it reads ``verbosity``."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+
+def part_of(loss: ItemLoss, index: IntArray) -> ItemLoss:
+    """The loss of these arms alone; they must be all arms of their items."""
+    rows = loss.rows
+    items, item = np.unique(rows.item[index], return_inverse=True)
+    some = Rows(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
+    return ItemLoss(some, loss.offset[index], loss.weight[index], loss.noise)
+
+
+def partitions(item: IntArray, n: int) -> tuple[IntArray, list[int]]:
+    """Order of the rows by item, and sizes of at most ``n`` parts of about equal length that cut no item in two."""
+    order = np.argsort(item, kind="stable")
+    starts = np.flatnonzero(np.diff(item[order], prepend=-1))
+    wanted = np.arange(1, n) * len(order) / max(n, 1)
+    cuts = starts[np.minimum(np.searchsorted(starts, wanted), len(starts) - 1)] if len(starts) else starts
+    edges = np.unique(np.concatenate([[0], cuts, [len(order)]]))
+    return order, [int(size) for size in np.diff(edges)]

@@ -1,0 +1,209 @@
+"""The judge: what a title is worth, learned on items that neither the reward model nor PPO has seen, with its doubt.
+
+A log-link Bayesian linear model within items (`reward.model.bayes`) on step functions of the readable features, by
+category where the context may matter, and on the directions in which the wording of an item's titles differs. Its
+draws are joint over titles, so the spread of a policy's *lift* holds what the judge does not know about its
+coefficients, not only about single titles. Offline evaluation alone uses it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arms import Arms
+from ..encoders.encoder import Encoder
+from ..errors import ModelError
+from ..features.support import Support, pace
+from ..features.transformer import TitleFeatures
+from ..items import Item
+from .bayes import Posterior
+from .columns import Columns, fit_columns, fit_design
+from .design import Design
+from .embedding import Embedding
+from .linear import Noise, Rows
+from .persistence import damaged, load_features, read_state
+from .reward_model import click_rows
+
+FloatArray = npt.NDArray[np.float64]
+
+FORMAT = 1
+# A policy was optimised towards effects that other items' clicks showed to be there. A prior centred on 0 shrinks all
+# of those towards 0 together, which draws that treat them as independent do not cover: so shrink less than is best
+# for a title taken at random.
+WIDENING = 4.0
+INFLATION = 1.3  # posterior standard deviations understate the error of a chosen model; measured in DESIGN's trials
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Fitted judge; make one with `fit` or `load`.
+
+    Parameters
+    ----------
+    features, columns
+        From pairs to columns.
+    posterior
+        Posterior of the coefficients: design columns, then embedding columns.
+    level
+        Average effect of the judge's logged titles, which is taken off.
+    guard, pace
+        Range of the logged titles and log CTR lost per standard deviation outside it.
+    """
+
+    features: TitleFeatures
+    columns: Columns
+    posterior: Posterior
+    level: float
+    guard: Support
+    pace: float
+
+    @classmethod
+    def fit(cls, arms: Arms, *, seed: int, encoder: Encoder | None = None) -> "Judge":
+        """Fit on the arms of the judge's own items.
+
+        Parameters
+        ----------
+        arms
+            Arms of items that are used neither for the reward model nor for PPO.
+        seed
+            Same seed and arms: same judge.
+        encoder
+            Its columns join the linear model's, each kind with a prior variance of its own; None: none.
+
+        Raises
+        ------
+        ModelError
+            If fewer than 2 items have 2 titles and a click.
+        """
+        rows = _usable(arms)
+        rng = np.random.default_rng(seed)
+        titles = [str(title) for title in arms.title]
+        features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
+        block = features.transform(arms.arm_items, titles, logged=True)
+        columns, matrix = Columns.fit(features, fit_design(features, block, rows), block, rows, rng=rng)
+        posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
+        effect = matrix @ posterior.mean
+        return cls(
+            features,
+            columns,
+            posterior,
+            float(np.average(effect, weights=np.maximum(rows.trials, 1e-9))),
+            Support.fit(features.names, block.dense),
+            pace(effect),
+        )
+
+    def effect(self, items: Sequence[Item], titles: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and standard deviation of each title's effect on log CTR, shape (n,) each.
+
+        The standard deviation is that of one column of `draws`: inflated parameter posterior, unexplained title
+        variance, and doubt outside the logged range.
+        """
+        block = self.features.transform(items, titles)
+        matrix = self.columns.values(block)
+        excess = self.pace * self.guard.excess(block.dense)
+        parameters = INFLATION * np.sqrt(np.sum((matrix @ self.posterior.root) ** 2, axis=1))
+        mean = matrix @ self.posterior.mean - self.level - excess
+        return mean, np.sqrt(parameters**2 + self.posterior.noise.title_variance + (excess / 2) ** 2)
+
+    def draws(self, items: Sequence[Item], titles: Sequence[str], n_draws: int, rng: np.random.Generator) -> FloatArray:
+        """Joint posterior draws of the title effects on log CTR, shape (n_draws, n).
+
+        Within a draw all rows share the coefficients; an (item, title) pair that occurs twice gets one value.
+        """
+        block = self.features.transform(items, titles)
+        matrix = self.columns.values(block)
+        noise = rng.standard_normal((n_draws, len(self.posterior.mean)))
+        coefficients = self.posterior.mean + INFLATION * noise @ self.posterior.root.T
+        pairs: dict[tuple[str, str], int] = {}
+        pair = [pairs.setdefault((item.item_id, title), len(pairs)) for item, title in zip(items, titles, strict=True)]
+        own = np.sqrt(self.posterior.noise.title_variance) * rng.standard_normal((n_draws, len(pairs)))
+        # How steeply titles fall outside the logged range is one unknown, common to all titles of a draw.
+        steepness = 1.0 + 0.5 * rng.standard_normal((n_draws, 1))
+        excess = self.pace * self.guard.excess(block.dense)
+        out: FloatArray = coefficients @ matrix.T - self.level + own[:, pair] - steepness * excess
+        return out
+
+    def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+        """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).
+
+        The product of two: inside the range of the logged titles' features, and as near to some logged title in
+        wording as logged titles of different items are to each other.
+        """
+        block = self.features.transform(items, titles)
+        return np.exp(-self.guard.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
+
+    def save(self, folder: Path) -> None:
+        """Write meta.json and arrays.npz into an existing folder."""
+        feature_meta, arrays = self.features.state()
+        meta = {
+            "format": FORMAT,
+            "features": feature_meta,
+            "design": self.columns.design.to_json(),
+            "variances": list(self.posterior.variances),
+            "noise": [self.posterior.noise.overdispersion, self.posterior.noise.title_variance],
+            "level": self.level,
+            "pace": self.pace,
+        }
+        arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
+        arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
+        arrays |= {f"guard.{name}": value for name, value in self.guard.state().items()}
+        with (folder / "arrays.npz").open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, *, encodings: Path | None = None) -> "Judge":
+        """Judge written by `save`.
+
+        Parameters
+        ----------
+        folder, encodings
+            As for `RewardModel.load`.
+
+        Raises
+        ------
+        ModelError
+            If the folder holds no judge, or a damaged one, or its encoder is not installed or another by now.
+        """
+        meta, arrays = read_state(folder, FORMAT)
+        try:
+            features = load_features(folder, meta["features"], arrays, encodings)
+            embedding = Embedding.from_state(_part(arrays, "embedding."))
+            return cls(
+                features,
+                Columns(features, Design.from_json(meta["design"]), embedding, arrays["kept"]),
+                Posterior(
+                    arrays["mean"],
+                    arrays["root"],
+                    tuple(map(float, meta["variances"])),
+                    Noise(*map(float, meta["noise"])),
+                ),
+                float(meta["level"]),
+                Support.from_state(_part(arrays, "guard.")),
+                float(meta["pace"]),
+            )
+        except ModelError:  # one line of its own
+            raise
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise ModelError(damaged(folder, error)) from error
+
+
+def _usable(arms: Arms) -> Rows:
+    rows = click_rows(arms)
+    titles = rows.item_sum(np.ones(len(arms)))
+    useful = int(np.sum((titles >= 2) & (rows.item_sum(rows.successes) > 0)))
+    if useful < 2:
+        raise ModelError(
+            f"a judge needs at least 2 items that have 2 titles and a click each. Its {len(arms.items)} items hold "
+            f"{useful}. Raise --judge-share or log more titles per item."
+        )
+    return rows
+
+
+def _part(arrays: dict[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

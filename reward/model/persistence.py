@@ -1,0 +1,167 @@
+"""Reward models on disk: meta.json, arrays.npz and one .npz a member. Nothing in a folder is ever executed."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..encoders.encoder import open_encoder
+from ..errors import ModelError
+from ..features.support import Support
+from ..features.transformer import TitleFeatures
+from .calibration import Platt, Spread
+from .design import Design
+from .effect import Basis
+from .ensemble import load_member, save_member
+from .item_context import Context
+from .linear import Noise
+from .outcome import Outcome
+
+FORMAT = 2
+POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def save_model(
+    folder: Path, features: TitleFeatures, outcomes: Mapping[str, Outcome], settings: Mapping[str, float]
+) -> None:
+    """Write a reward model into ``folder``, which exists and is empty."""
+    feature_meta, arrays = features.state()
+    meta: dict[str, Any] = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
+    for name, outcome in outcomes.items():
+        meta["outcomes"][name], own = _outcome_state(outcome)
+        arrays |= {f"{name}/{key}": value for key, value in own.items()}
+        for k, member in enumerate(outcome.members):
+            save_member(member, folder / f"{name}-{k}.npz")
+    with (folder / "arrays.npz").open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+
+
+def load_model(
+    folder: str | Path, encodings: Path | None = None
+) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
+    """Features, outcomes and settings written by `save_model`.
+
+    Raises
+    ------
+    ModelError
+        If the folder holds no model, a damaged one, or one of another format, or its encoder is gone or another.
+    """
+    meta, arrays = read_state(folder, FORMAT)
+    folder = Path(folder)
+    try:
+        features = load_features(folder, meta["features"], arrays, encodings)
+        outcomes = {name: _outcome(name, data, arrays, features, folder) for name, data in meta["outcomes"].items()}
+        return features, outcomes, meta["settings"]
+    except ModelError:  # one line of its own
+        raise
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise ModelError(damaged(folder, error)) from error
+
+
+def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, encodings: Path | None) -> TitleFeatures:
+    """Transformer of a model folder, with the encoder it was fitted with.
+
+    Parameters
+    ----------
+    folder
+        The model's; the copy of the run's own language model lies beside it.
+    meta, arrays
+        What `TitleFeatures.state` gave.
+    encodings
+        File that keeps encodings between processes.
+    """
+    wanted = meta.get("meaning")
+    if wanted is None:
+        return TitleFeatures.from_state(meta, arrays)
+    encoder = open_encoder(
+        str(wanted["encoder"]),
+        policy=Path(folder).parent / POLICY_ENCODER,
+        cache=encodings,
+        fingerprint=str(wanted["fingerprint"]),
+    )
+    return TitleFeatures.from_state(meta, arrays, encoder)
+
+
+def read_state(folder: str | Path, expected_format: int) -> tuple[dict[str, Any], Arrays]:
+    """meta.json and arrays.npz of a model folder.
+
+    Raises
+    ------
+    ModelError
+        If either is missing, damaged, or of another format.
+    """
+    folder = Path(folder)
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        found = meta["format"]
+    except FileNotFoundError as error:
+        raise ModelError(f"{folder} holds no model: {error.filename} is missing. Run rlopt fit-reward.") from error
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(damaged(folder, error)) from error
+    if found != expected_format:
+        raise ModelError(
+            f"{folder} holds a model of format {found!r}; this version reads {expected_format}. Run rlopt fit-reward."
+        )
+    return meta, arrays
+
+
+def damaged(folder: str | Path, error: Exception) -> str:
+    """Message for a model folder that cannot be read."""
+    return f"the model in {folder} is damaged ({type(error).__name__}: {error}). Run rlopt fit-reward again."
+
+
+def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
+    context_meta, context = outcome.context.state()
+    meta = {
+        "members": len(outcome.members),
+        "design": outcome.basis.design.to_json(),
+        "level": outcome.basis.level,
+        "noise": [outcome.basis.noise.overdispersion, outcome.basis.noise.title_variance],
+        "slope": outcome.slope,
+        "spread": [outcome.spread.scale, outcome.spread.rest],
+        "pace": outcome.pace,
+        "platt": [outcome.platt.intercept, outcome.platt.slope],
+        "context_std": outcome.context_std,
+        "context": context_meta,
+        "known": sorted(outcome.known, key=outcome.known.__getitem__),
+    }
+    arrays: Arrays = {"coefficients": outcome.basis.coefficients, "intercepts": outcome.intercepts}
+    arrays |= {f"context.{name}": value for name, value in context.items()}
+    arrays |= {f"guard.{name}": value for name, value in outcome.guard.state().items()}
+    return meta, arrays
+
+
+def _outcome(name: str, meta: Mapping[str, Any], arrays: Arrays, features: TitleFeatures, folder: Path) -> Outcome:
+    own = {key[len(name) + 1 :]: value for key, value in arrays.items() if key.startswith(f"{name}/")}
+    basis = Basis(
+        features,
+        Design.from_json(meta["design"]),
+        own["coefficients"],
+        float(meta["level"]),
+        Noise(*map(float, meta["noise"])),
+    )
+    return Outcome(
+        basis,
+        tuple(load_member(folder / f"{name}-{k}.npz") for k in range(int(meta["members"]))),
+        float(meta["slope"]),
+        Spread(*map(float, meta["spread"])),
+        Support.from_state(_part(own, "guard.")),
+        float(meta["pace"]),
+        Context.from_state(meta["context"], _part(own, "context.")),
+        Platt(*map(float, meta["platt"])),
+        float(meta["context_std"]),
+        {str(item_id): i for i, item_id in enumerate(meta["known"])},
+        own["intercepts"],
+    )
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

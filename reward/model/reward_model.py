@@ -1,0 +1,342 @@
+"""The reward model: what an impression of a title is worth, and how sure that is.
+
+    p_click = sigmoid(a_item + g(item, title)),   reward = w_click p_click + w_conv p_click p_conversion
+
+with a_item the item's shrunken intercept (from its context where it has no history) and g the title effect, learned
+within items by an ensemble on item bootstraps. See DESIGN section 5.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arms import Arms
+from ..encoders.encoder import Encoder
+from ..errors import ModelError
+from ..features.transformer import FeatureBlock, TitleFeatures
+from ..items import Item
+from .boosting import TreeFitter, fit_trees
+from .effect import TrainingSet, prepare
+from .ensemble import fit_members
+from .item_context import Totals
+from .linear import Rows
+from .outcome import Outcome, OutcomePrediction, finish
+from .persistence import load_model, save_model
+
+FloatArray = npt.NDArray[np.float64]
+Progress = Callable[[str, float], None]
+
+_CHUNK = 8192  # pairs scored at once: bounds the memory of the n-grams
+_SMALL = 512  # fewer pairs than this are scored on one thread, where starting others costs more than it saves
+
+
+@dataclass(frozen=True)
+class RewardPrediction:
+    """Prediction for n (item, title) pairs, shape (n,) each.
+
+    Parameters
+    ----------
+    p_click
+        Chance of a click on an impression at the logs' average position.
+    p_conversion
+        Chance of a conversion given a click; None where the logs have no conversions.
+    reward
+        Expected value of an impression.
+    reward_std
+        Standard deviation of ``reward``: title effect and item baseline together.
+    effect
+        Title effect on the log-odds of a click; 0 is the item's average rate over its logged titles.
+    effect_std
+        Standard deviation of ``effect``: what is not known about the *title*. A policy that must not exploit the
+        model is held back by this one; the baseline's part of ``reward_std`` is the same for every title of an item.
+    support
+        How far the title is like the logged ones: 1 inside their range, falling outside.
+    """
+
+    p_click: FloatArray
+    p_conversion: FloatArray | None
+    reward: FloatArray
+    reward_std: FloatArray
+    effect: FloatArray
+    effect_std: FloatArray
+    support: FloatArray
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """Fitted reward model; make one with `fit` or `load`.
+
+    Parameters
+    ----------
+    features
+        The fitted transformer.
+    click, conversion
+        Models of the outcomes; ``conversion`` is None where the logs have no conversions.
+    click_weight, conversion_weight
+        Value of a click and of a conversion.
+    threads
+        Threads of the LightGBM predictions on large batches.
+    """
+
+    features: TitleFeatures
+    click: Outcome
+    conversion: Outcome | None
+    click_weight: float
+    conversion_weight: float
+    threads: int
+
+    @classmethod
+    def fit(
+        cls,
+        arms: Arms,
+        *,
+        seed: int,
+        n_members: int = 5,
+        click_weight: float = 1.0,
+        conversion_weight: float = 0.0,
+        threads: int = 2,
+        encoder: Encoder | None = None,
+        checkpoint_dir: Path | None = None,
+        progress: Progress | None = None,
+        watch: Callable[[str, TrainingSet], None] | None = None,
+        trees: TreeFitter = fit_trees,
+    ) -> "RewardModel":
+        """Fit on the arms of train items.
+
+        Parameters
+        ----------
+        arms
+            Arms of train items only.
+        seed
+            Same seed, arms and threads: same model.
+        n_members
+            Size of the ensemble.
+        click_weight, conversion_weight
+            Value of a click and of a conversion.
+        threads
+            Threads of LightGBM.
+        encoder
+            Knows what the titles' words mean (`reward.encoders.encoder.open_encoder`); None: the wording alone.
+        checkpoint_dir
+            Where members are kept while fitting; the same call continues an interrupted fit. Emptied by a fit of
+            other data, removed at the end.
+        progress
+            Called with a step's name and the share done.
+        watch
+            Called with each outcome's name and what its members are about to be fitted on: for measurements that
+            would have to prepare the same again.
+        trees
+            Who trains the trees.
+
+        Raises
+        ------
+        ModelError
+            If the arms hold no item with two titles and a click, or a weight is out of range.
+        """
+        _check(arms, n_members, click_weight, conversion_weight)
+        root = np.random.SeedSequence(seed)
+        click_seed, conversion_seed = root.spawn(2)
+        if checkpoint_dir is not None:
+            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, f"{threads} {trees.name}", encoder))
+        _report(progress, "features", 0.0)
+        titles = [str(title) for title in arms.title]
+        features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
+        block = features.transform(arms.arm_items, titles, logged=True)
+        _report(progress, "features", 1.0)
+        fitted: dict[str, Outcome] = {}
+        for name, rows, seed_sequence in (
+            ("click", click_rows(arms), click_seed),
+            ("conversion", conversion_rows(arms), conversion_seed),
+        ):
+            if rows is None:
+                continue
+            first, second, third = seed_sequence.spawn(3)
+            training: TrainingSet = prepare(features, block, rows, seed=first)
+            if watch is not None:
+                watch(name, training)
+            members = fit_members(
+                training,
+                n_members,
+                name=name,
+                seed=second,
+                threads=threads,
+                checkpoint_dir=checkpoint_dir,
+                progress=progress,
+                trees=trees,
+            )
+            fitted[name] = finish(
+                training,
+                members,
+                arms.items,
+                block,
+                seed=third,
+                threads=threads,
+                before=None if name == "click" else item_totals(click_rows(arms)),
+            )
+        if checkpoint_dir is not None:
+            shutil.rmtree(checkpoint_dir, ignore_errors=True)
+        return cls(features, fitted["click"], fitted.get("conversion"), click_weight, conversion_weight, threads)
+
+    def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
+        """Predict n pairs.
+
+        Parameters
+        ----------
+        items, titles
+            Pairs, both of length n. Any text is answered; titles unlike anything logged get a low effect.
+
+        Raises
+        ------
+        ModelError
+            If the lengths differ.
+        """
+        if len(items) != len(titles):
+            raise ModelError(f"items and titles must have the same length. Got {len(items)} and {len(titles)}.")
+        parts = [
+            self._predict(items[i : i + _CHUNK], titles[i : i + _CHUNK]) for i in range(0, max(len(titles), 1), _CHUNK)
+        ]
+        joined = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        p_click, p_conversion, *others = joined
+        return RewardPrediction(p_click, p_conversion if self.conversion is not None else None, *others)
+
+    def _predict(self, items: Sequence[Item], titles: Sequence[str]) -> tuple[FloatArray, ...]:
+        block = self.features.transform(items, titles)
+        threads = self.threads if len(titles) > _SMALL else 1
+        click = self.click.predict(items, block, threads=threads)
+        p = click.probability
+        if self.conversion is None:
+            reward, reward_std = self.click_weight * p, self.click_weight * p * (1 - p) * click.logit_std
+            return p, np.zeros_like(p), reward, reward_std, click.effect, click.effect_std, click.support
+        conversion = self.conversion.predict(items, block, threads=threads)
+        reward, reward_std = self._value(click, conversion)
+        return p, conversion.probability, reward, reward_std, click.effect, click.effect_std, click.support
+
+    def _value(self, click: OutcomePrediction, conversion: OutcomePrediction) -> tuple[FloatArray, FloatArray]:
+        """Expected value and its standard deviation by the delta method, the two outcomes taken as independent."""
+        p, q = click.probability, conversion.probability
+        per_click = self.click_weight + self.conversion_weight * q
+        of_click = per_click * p * (1 - p) * click.logit_std
+        of_conversion = self.conversion_weight * p * q * (1 - q) * conversion.logit_std
+        return per_click * p, np.hypot(of_click, of_conversion)
+
+    def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+        """How far each title is like the logged ones, in [0, 1]: 1 inside their range, falling outside; shape (n,)."""
+        return self.click.guard.support(self.block(items, titles).dense)
+
+    def block(self, items: Sequence[Item], titles: Sequence[str]) -> FeatureBlock:
+        """Features of n pairs."""
+        return self.features.transform(items, titles)
+
+    def save(self, folder: Path) -> None:
+        """Write the model into an existing folder: meta.json, arrays.npz, one .txt (LightGBM) and .npz a member."""
+        save_model(
+            folder,
+            self.features,
+            {"click": self.click} | ({"conversion": self.conversion} if self.conversion is not None else {}),
+            {
+                "click_weight": self.click_weight,
+                "conversion_weight": self.conversion_weight,
+                "threads": self.threads,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path, *, encodings: Path | None = None) -> "RewardModel":
+        """Model written by `save`.
+
+        Parameters
+        ----------
+        folder
+            Where it was saved. The encoder ``policy`` is looked for beside it.
+        encodings
+            File that keeps what its encoder says of titles between processes.
+
+        Raises
+        ------
+        ModelError
+            If the folder holds no such model, or a damaged one, or its encoder is not installed or another by now.
+        """
+        features, outcomes, settings = load_model(folder, encodings)
+        return cls(
+            features,
+            outcomes["click"],
+            outcomes.get("conversion"),
+            float(settings["click_weight"]),
+            float(settings["conversion_weight"]),
+            int(settings["threads"]),
+        )
+
+
+def click_rows(arms: Arms) -> Rows:
+    """Clicks and position-corrected exposure of every arm.
+
+    Arms are not weighted by inverse propensities. A title's rate within its item is unbiased whatever its traffic, as
+    long as the logging policy chose by item and title alone; weights would only add variance where titles were shown
+    least (``tests/benchmarks/reward_signal.py`` measures what they cost).
+    """
+    return Rows(arms.clicks, np.maximum(arms.exposure, arms.clicks), arms.item_index, len(arms.items))
+
+
+def conversion_rows(arms: Arms) -> Rows | None:
+    """Conversions and matured clicks of every arm, None where the logs hold no conversion."""
+    if arms.conversions is None or not arms.conversions.sum() > 0:
+        return None
+    clicks = arms.clicks if arms.matured_clicks is None else arms.matured_clicks
+    return Rows(arms.conversions, np.maximum(clicks, arms.conversions), arms.item_index, len(arms.items))
+
+
+def item_totals(rows: Rows) -> Totals:
+    """Counts of the items."""
+    return Totals(rows.item_sum(rows.successes), rows.item_sum(rows.trials))
+
+
+def _check(arms: Arms, n_members: int, click_weight: float, conversion_weight: float) -> None:
+    if n_members < 1:
+        raise ModelError(f"n_members must be at least 1. Got {n_members}.")
+    for name, value in (("click_weight", click_weight), ("conversion_weight", conversion_weight)):
+        if not (np.isfinite(value) and value >= 0):
+            raise ModelError(f"{name} must be a finite number of 0 or more. Got {value}.")
+    if click_weight == 0 and conversion_weight == 0:
+        raise ModelError("click_weight and conversion_weight are both 0: the reward would be 0 for every title.")
+    if conversion_weight > 0 and conversion_rows(arms) is None:
+        raise ModelError(
+            f"conversion_weight is {conversion_weight}, but the logs hold no conversion. "
+            "Set it to 0 or map the column with --columns conversions=..."
+        )
+    counts = np.bincount(arms.item_index, minlength=len(arms.items)) if len(arms) else np.zeros(0)
+    clicks = np.bincount(arms.item_index, weights=arms.clicks, minlength=len(arms.items)) if len(arms) else counts
+    useful = int(np.sum((counts >= 2) & (clicks > 0)))
+    if useful < 2:
+        raise ModelError(
+            f"a title effect needs at least 2 items that have 2 titles and a click each. The {len(arms.items)} train "
+            f"items hold {useful}. Log more titles per item, or give more items to train."
+        )
+
+
+def _fingerprint(arms: Arms, seed: int, n_members: int, engine: str, encoder: Encoder | None) -> str:
+    """Key of everything the members depend on."""
+    digest = hashlib.sha256(f"{seed} {n_members} {engine} {encoder and encoder.fingerprint}".encode())
+    for array in (arms.item_index, arms.clicks, arms.exposure, arms.conversions, arms.matured_clicks):
+        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    for text in (*(str(title) for title in arms.title), *(item.to_json() for item in arms.items)):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def _claim(folder: Path, key: str) -> None:
+    """Empty ``folder`` unless it belongs to this very fit."""
+    mark = folder / "fingerprint"
+    if folder.exists() and not (mark.exists() and mark.read_text() == key):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(key)
+
+
+def _report(progress: Progress | None, step: str, share: float) -> None:
+    if progress is not None:
+        progress(step, share)
