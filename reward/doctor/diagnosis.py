@@ -61,6 +61,11 @@ class SampleRatio:
     mismatched: int
     worst: tuple[str, ...]
 
+    @property
+    def agrees(self) -> bool:
+        """True where traffic is as expected but for single items, which do not undo a randomisation."""
+        return self.mismatched <= SAMPLE_RATIO_LEVEL * self.tested
+
 
 @dataclass(frozen=True)
 class TitleSpread:

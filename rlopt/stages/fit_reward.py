@@ -126,7 +126,7 @@ def fit_reward(
         judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed, curve)
         history = (entry("fit", logs, list(files.values()), arms),)
-        fitted = Fitted(arms, splits, model, monitor, judge, report, evidence, (arms,), history)
+        fitted = Fitted(arms, splits, rest, model, monitor, judge, report, evidence, (arms,), history)
         save(run, fitted, settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
     for leftover in (run / "checkpoints" / "fit-reward", run / PENDING):
@@ -194,10 +194,14 @@ class FitRewardResult:
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that the stage made, before it is saved; ``parts`` are the arms of each log, ``arms`` their sums."""
+    """All that the stage made, before it is saved.
+
+    ``parts`` are the arms of each log, ``arms`` their sums, ``learned`` those that the reward model learned from.
+    """
 
     arms: Arms
     splits: Splits
+    learned: Arms
     model: RewardModel
     monitor: RewardModel | None
     judge: Judge | None
@@ -350,7 +354,7 @@ def save(
         write_card(
             folders["reward"],
             fitted.model,
-            fitted.arms,
+            fitted.learned,
             fitted.splits,
             fitted.evidence,
             settings,

@@ -18,7 +18,7 @@ from rlopt.stages.reward_evidence import Evidence, change_text, effects_note
 def write_card(
     folder: Path,
     model: RewardModel,
-    arms: Arms,
+    learned: Arms,
     splits: Splits,
     evidence: Evidence,
     settings: Mapping[str, Any],
@@ -30,19 +30,23 @@ def write_card(
     ----------
     folder
         The model's folder.
-    model, arms, splits, evidence
-        What was fitted, on which logs and sides, and how good it is (`reward_evidence.measure`).
+    model, learned, splits, evidence
+        What was fitted, on which arms, the sides of all items, and how good it is (`reward_evidence.measure`).
     settings
         Settings of the stage.
     warnings
         What the log doctor warns of.
     """
-    train = arms.of_items(splits.train)
     card = reward_card(
-        n_items=len(train.items),
-        n_arms=len(train),
-        n_impressions=float(train.impressions.sum()),
-        split={"train": len(splits.train), "judge": len(splits.judge), "test": len(splits.test)},
+        n_items=len(learned.items),
+        n_arms=len(learned),
+        n_impressions=float(learned.impressions.sum()),
+        split={
+            "train": len(learned.items),
+            "monitor": len(splits.train) - len(learned.items),
+            "judge": len(splits.judge),
+            "test": len(splits.test),
+        },
         conversions=model.conversion is not None,
         warnings=warnings,
         figures=_figures(evidence),

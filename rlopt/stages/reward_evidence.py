@@ -60,7 +60,7 @@ def measure(model: RewardModel, arms: Arms, splits: Splits, seed: int, curve: Le
     shap, gain = sizes(parts, some.item_index), gain_shares(model.click)
     return {
         **found.to_dict(),
-        "randomised": bool(arms.propensity_logged and not sample_ratio(arms).mismatched),
+        "randomised": bool(arms.propensity_logged and sample_ratio(arms).agrees),
         "effects": [asdict(effect) for effect in effects.effects],
         "effects_explained": effects.explained,
         "topics": {

@@ -113,7 +113,7 @@ def update_reward(
             evidence = measure(model, arms, splits, config.seed, curve)
             merged = _merged_report(base.report(), report, arms)
             fitted = Fitted(
-                arms, splits, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)
+                arms, splits, rest, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)
             )
             base.guard(run, checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)

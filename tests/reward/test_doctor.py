@@ -1,6 +1,7 @@
 """The log doctor: numbers against closed forms, and the right word for each kind of logs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,8 @@ def test_sample_ratio_by_hand() -> None:
     arms = make_arms([("a", "1", 600, 1), ("a", "2", 400, 1), ("b", "1", 510, 1), ("b", "2", 490, 1), ("c", "1", 9, 0)])
     found = sample_ratio(arms)
     assert (found.expected, found.tested, found.mismatched, found.worst) == ("equal shares", 2, 1, ("a",))
+    assert not found.agrees
+    assert replace(found, tested=1000).agrees
 
 
 def test_benjamini_hochberg_by_hand() -> None:
