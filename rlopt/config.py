@@ -43,6 +43,7 @@ class RewardConfig(StageConfig):
     )
     click_weight: float = Field(1.0, ge=0, description="Worth of a click.")
     conversion_weight: float = Field(0.0, ge=0, description="Worth of a conversion.")
+    revenue_weight: float = Field(0.0, ge=0, description="Worth of a unit of revenue.")
     conversion_window_hours: float | None = Field(
         None, gt=0, description="Conversions later than this after the click do not count."
     )

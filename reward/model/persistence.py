@@ -21,13 +21,13 @@ from .item_context import Context
 from .linear import Noise
 from .outcome import Outcome
 
-FORMAT = 2
+FORMAT = 3
 POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 def save_model(
-    folder: Path, features: TitleFeatures, outcomes: Mapping[str, Outcome], settings: Mapping[str, float]
+    folder: Path, features: TitleFeatures, outcomes: Mapping[str, Outcome], settings: Mapping[str, Any]
 ) -> None:
     """Write a reward model into ``folder``, which exists and is empty."""
     feature_meta, arrays = features.state()

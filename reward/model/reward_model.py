@@ -1,6 +1,7 @@
 """The reward model: what an impression of a title is worth, and how sure that is.
 
-    p_click = sigmoid(a_item + g(item, title)),   reward = w_click p_click + w_conv p_click p_conversion
+    p_click = sigmoid(a_item + g(item, title))
+    reward = p_click (w_click + p_conversion (w_conv + w_revenue revenue_item))
 
 with a_item the item's shrunken intercept (from its context where it has no history) and g the title effect, learned
 within items by an ensemble on item bootstraps. See DESIGN section 5.
@@ -8,7 +9,7 @@ within items by an ensemble on item bootstraps. See DESIGN section 5.
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from .item_context import Totals
 from .linear import Rows
 from .outcome import Outcome, OutcomePrediction, finish
 from .persistence import load_model, save_model
+from .sale_value import SaleValue
 
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -81,6 +83,8 @@ class RewardModel:
         Value of a click and of a conversion.
     threads
         Threads of the LightGBM predictions on large batches.
+    revenue_weight, sale
+        Value of a unit of revenue, and the revenue of a conversion by item; None where the logs have none.
     """
 
     features: TitleFeatures
@@ -89,6 +93,8 @@ class RewardModel:
     click_weight: float
     conversion_weight: float
     threads: int
+    revenue_weight: float = 0.0
+    sale: SaleValue | None = None
 
     @classmethod
     def fit(
@@ -99,6 +105,7 @@ class RewardModel:
         n_members: int = 5,
         click_weight: float = 1.0,
         conversion_weight: float = 0.0,
+        revenue_weight: float = 0.0,
         threads: int = 2,
         encoder: Encoder | None = None,
         checkpoint_dir: Path | None = None,
@@ -116,8 +123,8 @@ class RewardModel:
             Same seed, arms and threads: same model.
         n_members
             Size of the ensemble.
-        click_weight, conversion_weight
-            Value of a click and of a conversion.
+        click_weight, conversion_weight, revenue_weight
+            Value of a click, of a conversion, and of a unit of revenue.
         threads
             Threads of LightGBM.
         encoder
@@ -138,7 +145,9 @@ class RewardModel:
         ModelError
             If the arms hold no item with two titles and a click, or a weight is out of range.
         """
-        _check(arms, n_members, click_weight, conversion_weight)
+        weights = {"click": click_weight, "conversion": conversion_weight, "revenue": revenue_weight}
+        sale = SaleValue.fit(arms)
+        _check(arms, n_members, weights, sale)
         root = np.random.SeedSequence(seed)
         click_seed, conversion_seed = root.spawn(2)
         if checkpoint_dir is not None:
@@ -180,7 +189,16 @@ class RewardModel:
             )
         if checkpoint_dir is not None:
             shutil.rmtree(checkpoint_dir, ignore_errors=True)
-        return cls(features, fitted["click"], fitted.get("conversion"), click_weight, conversion_weight, threads)
+        return cls(
+            features,
+            fitted["click"],
+            fitted.get("conversion"),
+            click_weight,
+            conversion_weight,
+            threads,
+            revenue_weight,
+            sale,
+        )
 
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
         """Predict n pairs.
@@ -213,15 +231,21 @@ class RewardModel:
             reward, reward_std = self.click_weight * p, self.click_weight * p * (1 - p) * click.logit_std
             return p, np.zeros_like(p), reward, reward_std, click.effect, click.effect_std, click.support
         conversion = self.conversion.predict(items, block, threads=threads)
-        reward, reward_std = self._value(click, conversion)
+        sale = self.conversion_weight + (self.revenue_weight * self.sale.of(items) if self.sale is not None else 0.0)
+        reward, reward_std = self._value(click, conversion, sale)
         return p, conversion.probability, reward, reward_std, click.effect, click.effect_std, click.support
 
-    def _value(self, click: OutcomePrediction, conversion: OutcomePrediction) -> tuple[FloatArray, FloatArray]:
-        """Expected value and its standard deviation by the delta method, the two outcomes taken as independent."""
+    def _value(
+        self, click: OutcomePrediction, conversion: OutcomePrediction, sale: float | FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Expected value and its standard deviation by the delta method, the two outcomes taken as independent.
+
+        ``sale`` is what a conversion of each item is worth.
+        """
         p, q = click.probability, conversion.probability
-        per_click = self.click_weight + self.conversion_weight * q
+        per_click = self.click_weight + sale * q
         of_click = per_click * p * (1 - p) * click.logit_std
-        of_conversion = self.conversion_weight * p * q * (1 - q) * conversion.logit_std
+        of_conversion = sale * p * q * (1 - q) * conversion.logit_std
         return per_click * p, np.hypot(of_click, of_conversion)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
@@ -241,6 +265,8 @@ class RewardModel:
             {
                 "click_weight": self.click_weight,
                 "conversion_weight": self.conversion_weight,
+                "revenue_weight": self.revenue_weight,
+                "sale": self.sale.to_json() if self.sale is not None else None,
                 "threads": self.threads,
             },
         )
@@ -269,6 +295,8 @@ class RewardModel:
             float(settings["click_weight"]),
             float(settings["conversion_weight"]),
             int(settings["threads"]),
+            float(settings["revenue_weight"]),
+            SaleValue.from_json(settings["sale"]) if settings["sale"] is not None else None,
         )
 
 
@@ -295,19 +323,22 @@ def item_totals(rows: Rows) -> Totals:
     return Totals(rows.item_sum(rows.successes), rows.item_sum(rows.trials))
 
 
-def _check(arms: Arms, n_members: int, click_weight: float, conversion_weight: float) -> None:
+def _check(arms: Arms, n_members: int, weights: Mapping[str, float], sale: SaleValue | None) -> None:
     if n_members < 1:
         raise ModelError(f"n_members must be at least 1. Got {n_members}.")
-    for name, value in (("click_weight", click_weight), ("conversion_weight", conversion_weight)):
+    for name, value in weights.items():
         if not (np.isfinite(value) and value >= 0):
-            raise ModelError(f"{name} must be a finite number of 0 or more. Got {value}.")
-    if click_weight == 0 and conversion_weight == 0:
-        raise ModelError("click_weight and conversion_weight are both 0: the reward would be 0 for every title.")
-    if conversion_weight > 0 and conversion_rows(arms) is None:
-        raise ModelError(
-            f"conversion_weight is {conversion_weight}, but the logs hold no conversion. "
-            "Set it to 0 or map the column with --columns conversions=..."
-        )
+            raise ModelError(f"{name}_weight must be a finite number of 0 or more. Got {value}.")
+    if not any(weights.values()):
+        names = ", ".join(f"{name}_weight" for name in weights)
+        raise ModelError(f"{names} are all 0: the reward would be 0 for every title.")
+    for name, missing in (("conversion", conversion_rows(arms) is None), ("revenue", sale is None)):
+        if weights[name] > 0 and missing:
+            column = {"conversion": "conversions", "revenue": "revenue"}[name]
+            raise ModelError(
+                f"{name}_weight is {weights[name]}, but the logs hold no {name}. "
+                f"Set it to 0 or map the column with --columns {column}=..."
+            )
     counts = np.bincount(arms.item_index, minlength=len(arms.items)) if len(arms) else np.zeros(0)
     clicks = np.bincount(arms.item_index, weights=arms.clicks, minlength=len(arms.items)) if len(arms) else counts
     useful = int(np.sum((counts >= 2) & (clicks > 0)))

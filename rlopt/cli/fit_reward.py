@@ -18,6 +18,7 @@ from rlopt.cli.show import show
 @click.option("--encoder", metavar="NAME", help="minilm, smollm2, policy, a path or hub id; several joined by '+'.")
 @click.option("--click-weight", type=float, help="Worth of a click.  [default: 1.0]")
 @click.option("--conversion-weight", type=float, help="Worth of a conversion.  [default: 0.0]")
+@click.option("--revenue-weight", type=float, help="Worth of a unit of revenue.  [default: 0.0]")
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @click.option("--half-life-days", type=float, help="Evidence this old counts half as much, so that old logs fade.")
 @click.option("--engine", type=click.Choice(["local", "dask"]), help="Who trains the trees.  [default: local]")

@@ -319,6 +319,7 @@ def fit_model(
             n_members=config.members,
             click_weight=config.click_weight,
             conversion_weight=config.conversion_weight,
+            revenue_weight=config.revenue_weight,
             threads=threads.available(),
             encoder=encoder,
             checkpoint_dir=checkpoints / "members",

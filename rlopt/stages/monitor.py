@@ -57,6 +57,7 @@ def fit_monitor(train: Arms, config: RewardConfig, encoder: Encoder | None) -> t
             n_members=MEMBERS,
             click_weight=config.click_weight,
             conversion_weight=config.conversion_weight,
+            revenue_weight=config.revenue_weight,
             threads=threads.available(),
             encoder=encoder,
         )

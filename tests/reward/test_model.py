@@ -255,7 +255,8 @@ def _without(arms: Arms, **change: object) -> Arms:
         (small().take(np.zeros(0, dtype=np.int64)), {}, "at least 2 items"),
         (small(), {"n_members": 0}, "n_members must be at least 1. Got 0"),
         (small(), {"click_weight": -1.0}, "click_weight must be a finite number of 0 or more. Got -1.0"),
-        (small(), {"click_weight": 0.0}, "are both 0"),
+        (small(), {"click_weight": 0.0}, "are all 0"),
+        (small(), {"revenue_weight": 1.0}, "the logs hold no revenue"),
         (_without(small(), conversions=None), {"conversion_weight": 1.0}, "the logs hold no conversion"),
     ],
 )
