@@ -1,0 +1,23 @@
+"""Every setting of every stage, documented once, and how presets and flags set them."""
+
+from .base import StageConfig
+from .evaluation import CompareConfig, EvalConfig, TextConfig
+from .learning import PpoConfig, RewardConfig, SftConfig
+from .presets import STAGES, load, read_preset
+from .writing import GenerateConfig, RulesConfig, SimulateConfig
+
+__all__ = [
+    "STAGES",
+    "CompareConfig",
+    "EvalConfig",
+    "GenerateConfig",
+    "PpoConfig",
+    "RewardConfig",
+    "RulesConfig",
+    "SftConfig",
+    "SimulateConfig",
+    "StageConfig",
+    "TextConfig",
+    "load",
+    "read_preset",
+]

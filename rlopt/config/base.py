@@ -1,0 +1,14 @@
+"""What every stage's settings share: frozen, no unknown keys, no NaN."""
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StageConfig(BaseModel):
+    """Base: frozen, no unknown keys, no NaN; ``section`` is its key in a YAML preset."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+    section: ClassVar[str]
+
+    seed: int = Field(0, ge=0, description="Seed of everything random in the stage.")
