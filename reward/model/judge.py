@@ -137,6 +137,17 @@ class Judge:
         block = self.features.transform(items, titles)
         return np.exp(-self.guard.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
 
+    def vectors(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+        """Coordinates of each title, shape (n, d), in which likeness is what the judge takes for it.
+
+        The squared distance of two titles of an item is, up to a common factor, the prior variance of the difference
+        of their effects, apart from each title's own.
+        """
+        values = self.columns.values(self.features.transform(items, titles))
+        for group, variance in zip(self.columns.groups().values(), self.posterior.variances, strict=True):
+            values[:, group] *= np.sqrt(variance)
+        return values
+
     def save(self, folder: Path) -> None:
         """Write meta.json and arrays.npz into an existing folder."""
         feature_meta, arrays = self.features.state()

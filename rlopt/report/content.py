@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rlopt.ope.cross_checks import CrossCheck
 from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
 from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.estimators import Estimate
@@ -121,6 +122,10 @@ class EvaluationReport:
         Diagnostics; None where the logs allow no such test.
     propensity_calibration, text_shift
         More of them.
+    cross_checks
+        What logged clicks say beside the judge, by likeness of titles; the judge on the same impressions first.
+    ensemble_spread
+        Policy, "logged" included -> mean spread of the reward model's members over its prediction.
     guardrails
         What a launch must not cost.
     segments
@@ -162,6 +167,8 @@ class EvaluationReport:
     true_lifts: dict[str, float] | None = None
     propensity_calibration: PropensityCalibration | None = None
     text_shift: TextShift | None = None
+    cross_checks: tuple[CrossCheck, ...] = ()
+    ensemble_spread: dict[str, float] = field(default_factory=dict)
     guardrails: Guardrails = field(default_factory=Guardrails)
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
@@ -193,7 +200,9 @@ class EvaluationReport:
                 "propensity_calibration": _plain(self.propensity_calibration),
                 "text_shift": _plain(self.text_shift),
                 "item_lift_spread": self.item_lift_spread,
+                "ensemble_spread": self.ensemble_spread,
             },
+            "cross_checks": [check.to_dict() for check in self.cross_checks],
             "guardrails": self.guardrails.to_dict(),
             "segments": [segment.to_dict() for segment in self.segments],
             "history": [dict(row) for row in self.history],

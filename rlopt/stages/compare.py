@@ -24,7 +24,8 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
 from rlopt.report.figures import Point, lift_against_kl
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.eval_report import Truth, kl_to_sft, logged_preference
+from rlopt.stages.eval_report import Truth, kl_to_sft
+from rlopt.stages.eval_rounds import logged_preference
 from rlopt.stages.eval_splits import check_splits
 from rlopt.stages.eval_titles import Judged, Written, judge_titles, logged_titles, write_titles
 from rlopt.stages.evaluate import test_arms

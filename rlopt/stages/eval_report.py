@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from reward.arms import Arms
 from reward.items import Item
+from reward.model.judge import Judge
 from rlopt.config import EvalConfig
-from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.diagnostics import (
     KlEstimate,
     kl_divergence,
@@ -17,17 +17,16 @@ from rlopt.ope.diagnostics import (
     propensity_calibration,
     sample_ratio_p_value,
 )
-from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Evidence, decide
-from rlopt.ope.weights import importance_weight, policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
 from rlopt.run import Run
 from rlopt.stages.eval_lifts import Lifting, item_sums
 from rlopt.stages.eval_output import examples, policy_figures
+from rlopt.stages.eval_rounds import Clues, logged_preference
 from rlopt.stages.eval_titles import Judged, Written
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,6 +39,7 @@ def make_report(
     test: Arms,
     n_test_items: int,
     judged: Mapping[str, Judged],
+    judge: Judge,
     ppo: TitlePolicy,
     sft: TitlePolicy,
     random: np.random.Generator,
@@ -52,7 +52,8 @@ def make_report(
     lifting = Lifting.of(test, judged, config, random, hidden.widening if hidden else UNTESTED_WIDENING)
 
     lifts = lifting.all_lifts()
-    rounds = logged_rounds(test, judged, log_prob, config.seed)
+    clues = Clues.of(test, judged, judge, log_prob, config)
+    rounds = clues.rounds(clues.weight)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
     evidence = Evidence(
         lifts={"logged": lifts["ppo"], "sft": lifts["ppo over sft"]},
@@ -75,6 +76,8 @@ def make_report(
             policy_figures(judged[name], judged["logged"], lifts[name], config) for name in judged if name != "logged"
         ),
         kl=evidence.kl,
+        cross_checks=clues.cross_checks(),
+        ensemble_spread={name: float((g.reward_std / g.reward).mean()) for name, g in judged.items()},
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=evidence.model_against_weights,
@@ -105,44 +108,6 @@ def make_report(
         fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
         versions=run.record("ppo")["versions"],
         seconds={name: stages[name]["seconds"] for name in stages if name != "offline-eval"},
-    )
-
-
-def logged_preference(policy: TitlePolicy, test: Arms) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The policy on the logged titles: its renormalised preference (n_arms,), mass (n_items,), log-probability."""
-    log_prob = policy.log_prob(test.arm_items, list(test.title))
-    preference, mass = policy_over_logged(log_prob, test.item_index)
-    return preference, mass, log_prob
-
-
-def logged_rounds(test: Arms, judged: Mapping[str, Judged], log_prob: FloatArray, seed: int) -> LoggedRounds:
-    """Rounds of the logged titles for the exact estimators, with the judge as their model of the reward.
-
-    q_policy is the judge's mean over the policy's own titles, whether logged or not, so doubly robust speaks for the
-    whole policy: the model where nothing was logged, corrected by the clicks where something was. An item's appeal is
-    cross-fitted: from other impressions than those it then corrects, drawn to the mean by one click.
-    """
-    n_items = len(test.items)
-    factor = np.exp(judged["logged"].draws).mean(axis=0)
-    written = judged["ppo"].written
-    own = np.exp(judged["ppo"].draws).mean(axis=0)
-    policy_factor = item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
-    click_rate = test.clicks.sum() / (test.exposure @ factor)
-
-    def fit_predict(clicks: FloatArray, impressions: FloatArray) -> tuple[FloatArray, FloatArray]:
-        exposure = test.exposure * impressions / test.impressions
-        expected = item_sums(exposure * factor, test.item_index, n_items)
-        appeal = (item_sums(clicks, test.item_index, n_items) + 1.0) / (expected + 1.0 / click_rate)
-        return appeal[test.item_index] * factor, (appeal * policy_factor)[test.item_index]
-
-    return cross_fitted_rounds(
-        test.clicks,
-        test.impressions,
-        fit_predict,
-        rng=np.random.default_rng(seed),
-        unit=test.impressions / test.exposure,
-        weight=importance_weight(np.minimum(np.exp(log_prob), 1.0), test.propensity),
-        cluster=test.item_index,
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from rlopt.config import EvalConfig
+from rlopt.ope.cross_checks import CrossCheck
 from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
 from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
@@ -107,6 +108,14 @@ def sample_report(
         true_lifts={"logged": 0.22, "sft": 0.17} if simulated else None,
         propensity_calibration=PropensityCalibration(0.98, 0.02, 0.004),
         text_shift=evidence.text_shift,
+        cross_checks=(
+            CrossCheck("dm", 0.24, 0.2, 0.28, None, 190.0),
+            CrossCheck("kernel_dr", 0.2, 0.05, 0.36, -0.6, 120.0),
+            CrossCheck("balanced_dr", 0.22, 0.1, 0.35, -0.3, 90.0),
+            CrossCheck("cells_dr", 0.27, 0.1, 0.45, 0.4, 100.0, 0.8),
+            CrossCheck("mips", 0.05, -0.1, 0.2, -2.1, 100.0, 0.8),
+        ),
+        ensemble_spread={"ppo": 0.061, "sft": 0.055, "best_of": 0.06, "logged": 0.048},
         guardrails=evidence.guardrails,
         segments=segments if simulated else (),
         history=(HISTORY,) if simulated else (),

@@ -129,6 +129,9 @@ class MenuJudge:
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         return np.full(len(titles), self.supported)
 
+    def vectors(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+        return np.array([[EFFECT[style_of(t)]] for t in titles])
+
 
 @dataclass
 class MenuReward:

@@ -88,6 +88,22 @@ def test_kl_overlap_and_exact_estimates_have_their_closed_forms(result: Evaluati
     assert abs(report.model_against_weights or 0.0) < 3
 
 
+def test_cross_checks_side_with_the_judge_or_against_it(
+    result: EvaluationResult, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = {check.kind: check for check in result.report.cross_checks}
+    assert set(checks) == {"dm", "kernel_dr", "balanced_dr", "cells_dr", "mips"}
+    for kind in ("kernel_dr", "cells_dr"):  # the judge is right: so are its corrected predictions
+        assert checks[kind].low < value(PPO) / LOGGED_VALUE - 1 < checks[kind].high
+        assert abs(checks[kind].z or 0.0) < 3
+    assert {e.estimator for e in result.report.estimates} >= {"mips", "dr"}
+    use(monkeypatch, judge=MenuJudge(sign=-1.0))
+    wrong = {check.kind: check for check in evaluate(run, CONFIG).report.cross_checks}
+    assert wrong["dm"].lift < 0
+    assert (wrong["kernel_dr"].z or 0.0) > 3
+    assert (wrong["balanced_dr"].z or 0.0) > 3
+
+
 def test_result_has_what_programs_ask_for(result: EvaluationResult) -> None:
     data = result.to_dict()
     json.dumps(data)
