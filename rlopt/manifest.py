@@ -22,6 +22,7 @@ _COMMANDS = {
     "rloo": "rlopt ppo --algorithm rloo",
     "offline-eval": "rlopt offline-eval",
     "compare": "rlopt compare",
+    "tag": "rlopt tag fit TITLES",
 }
 _NEEDS = {
     "fit-reward": (),

@@ -27,6 +27,7 @@ _COMMANDS = {
     "score": "score",
     "explain": "explain",
     "evaluate-text": "evaluate_text",
+    "tag": "tag",
     "check-logs": "check_logs",
     "simulate": "simulate",
     "demo": "demo",

@@ -4,6 +4,7 @@ from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, TextConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
+from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "RewardConfig",
     "RulesConfig",
     "SftConfig",
+    "ShortenConfig",
     "SimulateConfig",
     "StageConfig",
+    "TagConfig",
     "TextConfig",
     "load",
     "read_preset",

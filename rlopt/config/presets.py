@@ -16,6 +16,7 @@ from rlopt.errors import ConfigError
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, TextConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
+from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
 
 STAGES: dict[str, type[StageConfig]] = {
@@ -29,6 +30,8 @@ STAGES: dict[str, type[StageConfig]] = {
         RulesConfig,
         GenerateConfig,
         TextConfig,
+        TagConfig,
+        ShortenConfig,
         SimulateConfig,
     )
 }

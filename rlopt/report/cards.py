@@ -13,6 +13,10 @@ POLICY_LIMITS = (
     "It knows the kind of items it was trained on. For others its titles may be wrong or empty.",
     "Clicks are not sales, and attention is not truth: check claims against the item.",
 )
+TAGGER_LIMITS = (
+    "It knows the kind of titles it was trained on; on others it overlooks words, and short titles then lack them.",
+    "It keeps words and writes none. That a short title reads well is not measured.",
+)
 REWARD_LIMITS = (
     "It predicts clicks from titles as the logs showed them. Titles unlike any of those get cautious, uncertain "
     "predictions, not knowledge.",
@@ -154,6 +158,48 @@ def reward_card(
         paragraphs,
         figures,
         (*REWARD_LIMITS, *(_cell(warning) for warning in warnings)),
+        settings,
+        versions,
+    )
+
+
+def tagger_card(
+    *,
+    base_model: str | None,
+    parameters: int,
+    titles: int,
+    held_out: int,
+    figures: Mapping[str, float | int | str | None],
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+) -> str:
+    """Card of a tagger; parameters not listed are those of `policy_card`.
+
+    Parameters
+    ----------
+    titles, held_out
+        Labelled titles it learned from, and that ``figures`` were measured on.
+    """
+    head = {
+        "library_name": "transformers",
+        "pipeline_tag": "token-classification",
+        "tags": ["rlopt", "title-shortening"],
+        "base_model": base_model,
+    }
+    return _card(
+        head,
+        "Title tagger",
+        [
+            f"A token classifier of {parameters:,} parameters that says which words of a title are what (IOB2 labels, "
+            f"read at the first token of a word). It learned from {titles:,} titles; what is measured below was "
+            f"measured on {held_out:,} others.",
+            "```python\n"
+            "from transformers import pipeline\n"
+            'tag = pipeline("token-classification", "path/to/this/folder", aggregation_strategy="first")\n'
+            "```",
+        ],
+        figures,
+        TAGGER_LIMITS,
         settings,
         versions,
     )

@@ -1,0 +1,98 @@
+"""``rlopt tag fit`` and ``rlopt tag apply``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.show import lines, show, table
+
+
+@click.group("tag")
+@options.common
+def command() -> None:
+    """Shorten titles by keeping their most telling words, whole and in order (for mobile).
+
+    `tag fit` learns which words are what, `tag apply` shortens a file of titles.
+
+    \b
+    Example:
+      rlopt tag fit tagged.parquet
+      rlopt tag apply titles.parquet -o short.parquet --max-chars 15
+    """
+
+
+@command.command("fit")
+@click.argument("titles", metavar="TITLES")
+@click.option("--title", metavar="COLUMN", help="Column of the long titles.  [default: title]")
+@click.option(
+    "--labels", type=click.Choice(["auto", "entities", "pairs"]), help="What TITLES teaches.  [default: auto]"
+)
+@click.option("--entities", metavar="COLUMN", help="Column of tagged entities.  [default: entities]")
+@click.option("--short", metavar="COLUMN", help="Column of short titles.  [default: short_title]")
+@click.option("--required", metavar="KIND", help="Kind that short titles must keep; by default the commonest.")
+@click.option("--unlabelled", multiple=True, metavar="FILE", help="More titles, to learn words from. Repeatable.")
+@click.option("--model", metavar="ID_OR_PATH", help="Encoder to start from; by default a tiny one from scratch.")
+@click.option("--epochs", type=float, help="Passes over the labelled titles.  [default: 12.0]")
+@click.option("--learning-rate", type=float, help="Peak learning rate.  [default: 0.001]")
+@click.option("--batch-size", type=int, help="Titles a step.  [default: 32]")
+@options.configured
+@options.in_run
+@options.common
+def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, ...], **flags: Any) -> None:
+    """Learn which words of a title are what.
+
+    TITLES is a parquet or CSV file of long titles with either the entities tagged in them (JSON: [[kind, text], ...])
+    or the short titles that people wrote, whose words are then found in the long ones. A part of the titles is held
+    out, and the tagger is measured on it.
+
+    \b
+    Example:
+      rlopt tag fit titles.parquet --unlabelled catalogue.parquet
+    """
+    from rlopt.config import TagConfig
+
+    run = options.open_run(run_path, create=True)
+    settings = options.settings(TagConfig, config, flags, run)
+
+    from rlopt.stages.tag_fit import fit_tagger
+
+    result = fit_tagger(run, titles, settings, unlabelled=unlabelled)
+    scores = [
+        [kind, *(f"{100 * value:.1f} %" for value in (row.precision, row.recall, row.f1)), f"{row.support:,}"]
+        for kind, row in result.entities.items()
+    ]
+    rest = {name: value for name, value in result.to_dict().items() if name not in ("entities", "kinds")}
+    title = f"{result.held_out:,} held-out titles"
+    show(result, table(["entities", "precision", "recall", "F1", "true"], scores, title=title) + "\n\n" + lines(rest))
+
+
+@command.command("apply")
+@click.argument("titles", metavar="TITLES")
+@options.output
+@click.option("--title", metavar="COLUMN", help="Column of the titles.  [default: title]")
+@click.option("--max-chars", type=int, help="Longest short title in characters; 15 where no length is given.")
+@click.option("--max-width", type=int, help="Longest short title in columns; a Chinese character is two.")
+@click.option("--batch-size", type=int, help="Titles at once.  [default: 64]")
+@options.configured
+@options.in_run
+@options.common
+def apply(titles: str, out: Path, config: Path | None, run_path: str, **flags: Any) -> None:
+    """Shorten the titles of a file to the words worth keeping.
+
+    The output has one row a title: the short title, the words it keeps and what they are, how certain the tagger is,
+    and the reason where there is no short title. Interrupted, the same command goes on where it was.
+
+    \b
+    Example:
+      rlopt tag apply titles.parquet -o short.parquet --max-chars 15
+    """
+    from rlopt.config import ShortenConfig
+
+    run = options.open_run(run_path, create=True)
+    settings = options.settings(ShortenConfig, config, flags, run)
+
+    from rlopt.stages.tag_apply import apply_tagger
+
+    show(apply_tagger(run, titles, out, settings))

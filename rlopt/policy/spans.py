@@ -1,0 +1,141 @@
+"""A title cut into units that are never broken, and spans of units that bear a name (a product word, a brand).
+
+A unit is a CJK character, a run of letters, a run of digits, or a symbol, each with its combining marks. The same rule
+cuts titles here and inside the tiny tagger's tokenizer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Regex, pre_tokenizers
+
+from reward.text import clean
+
+FloatArray = npt.NDArray[np.float64]
+OUTSIDE = "O"
+_CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af"
+_UNIT = rf"[{_CJK}]\p{{M}}*|\p{{Nd}}+\p{{M}}*|(?:(?![{_CJK}])\p{{L}}\p{{M}}*)+|.\p{{M}}*"
+
+
+def unit_splitter() -> pre_tokenizers.PreTokenizer:
+    """The rule that cuts texts into units, as a tokenizer takes it."""
+    split = pre_tokenizers.Split(Regex(_UNIT), behavior="isolated")
+    return pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), split])
+
+
+_SPLITTER = unit_splitter()
+
+
+@dataclass(frozen=True)
+class Units:
+    """A cleaned title and where its units are.
+
+    Parameters
+    ----------
+    text
+        The title without invisible characters, blanks folded.
+    places
+        (first character, past the last character) of each unit.
+    """
+
+    text: str
+    places: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, title: str) -> "Units":
+        """Cut ``title``."""
+        text = clean(title)
+        return cls(text, tuple(place for _, place in _SPLITTER.pre_tokenize_str(text)))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def words(self) -> list[str]:
+        """The units as written."""
+        return [self.text[start:end] for start, end in self.places]
+
+    def slice(self, start: int, end: int) -> str:
+        """The text of the units ``start`` to ``end`` (exclusive), with the blanks between them."""
+        return self.text[self.places[start][0] : self.places[end - 1][1]]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Consecutive units of one kind.
+
+    Parameters
+    ----------
+    start, end
+        First unit and past the last.
+    kind
+        "HCCX", "brand", "KEEP" ...
+    value
+        Log-odds against leaving these units out, in nats.
+    probability
+        Chance that exactly these units are such a span, taking units as independent.
+    """
+
+    start: int
+    end: int
+    kind: str
+    value: float = 0.0
+    probability: float = 1.0
+
+
+def label_names(kinds: Sequence[str]) -> list[str]:
+    """IOB2 labels of the model, in its order: O, then B- and I- of each kind."""
+    return [OUTSIDE, *(f"{place}-{kind}" for kind in kinds for place in "BI")]
+
+
+def to_labels(spans: Sequence[Span], n: int) -> list[str]:
+    """IOB2 label of each of ``n`` units; ``spans`` do not overlap."""
+    labels = [OUTSIDE] * n
+    for span in spans:
+        labels[span.start] = f"B-{span.kind}"
+        labels[span.start + 1 : span.end] = [f"I-{span.kind}"] * (span.end - span.start - 1)
+    return labels
+
+
+def decode(log_probs: FloatArray, kinds: Sequence[str]) -> list[Span]:
+    """The likeliest spans: Viterbi over sequences in which I-kind follows B-kind or I-kind alone.
+
+    Parameters
+    ----------
+    log_probs
+        Of each unit's label, shape (n, 1 + 2 * len(kinds)), in the order of `label_names`.
+    """
+    n, n_labels = log_probs.shape
+    if n == 0:
+        return []
+    inside = np.arange(2, n_labels, 2)
+    forbidden = np.zeros((n_labels, n_labels))
+    forbidden[:, inside] = -np.inf
+    forbidden[inside, inside] = forbidden[inside - 1, inside] = 0.0
+    best = log_probs[0].copy()
+    best[inside] = -np.inf
+    back = np.zeros((n, n_labels), dtype=np.int64)
+    for t in range(1, n):
+        reach = best[:, None] + forbidden
+        back[t] = reach.argmax(axis=0)
+        best = reach.max(axis=0) + log_probs[t]
+    path = [int(best.argmax())]
+    for t in range(n - 1, 0, -1):
+        path.append(int(back[t, path[-1]]))
+    return _spans(path[::-1], log_probs, kinds)
+
+
+def _spans(path: Sequence[int], log_probs: FloatArray, kinds: Sequence[str]) -> list[Span]:
+    spans = []
+    starts = [t for t, label in enumerate(path) if label % 2 == 1]
+    for start in starts:
+        inside = path[start] + 1
+        end = start + 1
+        while end < len(path) and path[end] == inside:
+            end += 1
+        said = log_probs[start, inside - 1] + log_probs[start + 1 : end, inside].sum()
+        value = float(said - log_probs[start:end, 0].sum())
+        stops = np.log1p(-np.exp(min(log_probs[end, inside], -1e-12))) if end < len(path) else 0.0
+        spans.append(Span(start, end, kinds[(inside - 1) // 2], value, float(np.exp(said + stops))))
+    return spans

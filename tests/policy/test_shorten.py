@@ -1,0 +1,122 @@
+"""Short titles: the best spans that fit, found exactly."""
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reward.text import display_width
+from rlopt.policy.shorten import Limits, best_spans, shorten
+from rlopt.policy.spans import Span, Units
+
+TITLE = Units.of("nike耐克air max跑步鞋白色 2024新款shoes")
+
+
+def spans_of(title: Units, *texts: str, kinds: str = "", values: tuple[float, ...] = ()) -> list[Span]:
+    out = []
+    for n, text in enumerate(texts):
+        place = title.text.index(text)
+        units = [i for i, (start, _) in enumerate(title.places) if place <= start < place + len(text)]
+        kind = kinds[n] if kinds else "x"
+        out.append(Span(units[0], units[-1] + 1, kind, values[n] if values else 1.0, 0.9))
+    return out
+
+
+def joined(title: Units, spans: list[Span]) -> str:
+    """The rule of blanks, said anew: between two characters neither of which is wide."""
+    text = ""
+    for span in spans:
+        piece = title.slice(span.start, span.end)
+        narrow = bool(text) and display_width(text[-1]) < 2 and display_width(piece[0]) < 2
+        text += (" " if narrow else "") + piece
+    return text
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_choice_of_spans_that_fits_is_worth_more(data: st.DataObject) -> None:
+    words = data.draw(st.lists(st.sampled_from(["红", "跑步鞋", "nike", "air max", "42", "x"]), min_size=1, max_size=7))
+    title = Units.of(" ".join(words))
+    spans, place = [], 0
+    for word in words:
+        n = len(Units.of(word))
+        kind, value = data.draw(st.sampled_from("pb")), data.draw(st.floats(-2, 5, width=16))
+        spans.append(Span(place, place + n, kind, value))
+        place += n
+    limits = Limits(data.draw(st.none() | st.integers(1, 15)), data.draw(st.none() | st.integers(1, 20)))
+    required = data.draw(st.sampled_from([None, "p"]))
+    choices = [list(c) for n in range(1, len(spans) + 1) for c in combinations(spans, n)]
+    fitting = [
+        c
+        for c in choices
+        if limits.hold_text(joined(title, c)) and (required is None or any(s.kind == required for s in c))
+    ]
+    found = best_spans(title, spans, limits, required)
+    if not fitting:
+        assert found == []
+        return
+    assert found in fitting
+    assert sum(s.value for s in found) == pytest.approx(max(sum(s.value for s in c) for c in fitting))
+
+
+def test_a_knapsack_whose_best_is_not_the_greedy_one() -> None:
+    spans = spans_of(TITLE, "air max", "跑步鞋", "白色", values=(6.0, 4.0, 3.0))
+    kept = best_spans(TITLE, spans, Limits(chars=7), None)
+    assert [TITLE.slice(s.start, s.end) for s in kept] == ["跑步鞋", "白色"]  # 7 in 5 characters, against 6 in 7
+
+
+def test_the_required_kind_is_in_whatever_it_is_worth() -> None:
+    spans = spans_of(TITLE, "耐克", "air max", "鞋", kinds="bbp", values=(5.0, 5.0, -3.0))
+    result = shorten(TITLE, spans, Limits(chars=3), "p")
+    assert result.text == "耐克鞋"
+    assert result.reason is None
+    assert result.confidence == 0.9
+    assert shorten(TITLE, spans[:2], Limits(chars=9), "p").text == "耐克air max"
+    assert shorten(TITLE, spans[:2], Limits(chars=9), "p").reason == "no p was found"
+
+
+def test_blanks_keep_words_apart_and_count() -> None:
+    spans = spans_of(TITLE, "nike", "2024", "shoes", "耐克")
+    spans.sort(key=lambda span: span.start)
+    assert shorten(TITLE, spans, Limits(chars=17)).text == "nike耐克2024 shoes"
+    assert shorten(TITLE, [spans[0], spans[2]], Limits(chars=9)).text == "nike 2024"
+    assert len(shorten(TITLE, [spans[0], spans[2]], Limits(chars=8)).text or "") == 4
+
+
+def test_width_counts_columns() -> None:
+    spans = spans_of(TITLE, "跑步鞋", "白色", values=(2.0, 3.0))
+    assert shorten(TITLE, spans, Limits(width=5)).text == "白色"
+    assert shorten(TITLE, spans, Limits(chars=5, width=10)).text == "跑步鞋白色"
+    assert str(Limits(5, 10)) == "5 characters and 10 columns"
+
+
+def test_nothing_is_said_twice() -> None:
+    title = Units.of("婴儿手推车 推车 手推车 轻便折叠推车")
+    spans = [Span(2, 5, "p", 2.0), Span(5, 7, "p", 9.0), Span(7, 10, "p", 3.0), Span(10, 14, "a", 1.0)]
+    assert shorten(title, spans, Limits(chars=15)).text == "手推车轻便折叠"
+    assert shorten(title, spans, Limits(chars=2), "p").text == "推车"  # where the longer word does not fit
+
+
+@pytest.mark.parametrize(
+    ("title", "spans", "limit", "text", "reason"),
+    [
+        ("", [], 15, None, "the title is empty"),
+        (" \u200b ", [], 15, None, "the title is empty"),
+        ("短 title", [], 15, "短 title", "short enough as it is"),
+        ("a long title without words", [], 15, None, "nothing worth keeping was found"),
+        ("a long title without words", [Span(3, 4, "p", 1.0)], 5, None, "no p fits in 5 characters"),
+    ],
+)
+def test_reasons(title: str, spans: list[Span], limit: int, text: str | None, reason: str) -> None:
+    result = shorten(Units.of(title), spans, Limits(chars=limit), "p")
+    assert (result.text, result.reason) == (text, reason)
+    assert result.confidence is None
+
+
+def test_thousands_of_spans_are_no_trouble() -> None:
+    title = Units.of(" ".join(f"w{chr(97 + i % 26)}{'abcdefghij'[i % 10]}" for i in range(1200))[:5000])
+    spans = [Span(i, i + 1, "x", 1.0 + i % 7) for i in range(len(title))]
+    result = shorten(title, spans, Limits(chars=15, width=30))
+    assert result.text is not None
+    assert len(result.text) <= 15

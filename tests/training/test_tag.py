@@ -1,0 +1,87 @@
+"""Training of the tagger: it learns what can be learned, interruption changes nothing, held-out titles stay unseen."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from rlopt.policy.alignment import align_entities
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.policy.spans import Units
+from rlopt.policy.tag_metrics import entity_scores
+from rlopt.policy.tagger import Tagger
+from rlopt.policy.tiny_tagger import build_tagger
+from rlopt.training.arguments import TrainSettings
+from rlopt.training.tag import IGNORED, label_rows, learn_labels, learn_words
+from tests.tagged_titles import tagged_titles
+
+TITLES = [Units.of(title) for title, _ in tagged_titles(240)]
+SPANS = [align_entities(title, entities) or [] for title, (_, entities) in zip(TITLES, tagged_titles(240), strict=True)]
+EXAMPLES = list(zip(TITLES, SPANS, strict=True))
+
+
+class StopAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def fresh() -> Tagger:
+    quiet_loading()
+    torch.set_num_threads(1)
+    return build_tagger(TITLES, ("brand", "product"), "product", seed=0, hidden_size=32, layers=2, heads=2)
+
+
+def settings(**changes: object) -> TrainSettings:
+    values: dict[str, object] = {
+        "steps": 6,
+        "batch_size": 16,
+        "micro_batch_size": 16,
+        "learning_rate": 5e-3,
+        "save_every": 2,
+        "seed": 0,
+    }
+    return TrainSettings(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_it_learns_a_language_in_which_every_word_tells_what_it_is(tmp_path: Path) -> None:
+    chosen = settings(steps=300, save_every=1000)
+    tagger = learn_labels(fresh(), EXAMPLES[:160], chosen, tmp_path)
+    scores = entity_scores(TITLES[160:], SPANS[160:], tagger.spans(TITLES[160:]))
+    assert scores["all"].f1 > 0.98
+    assert scores["product"].f1 > 0.98
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "whole").model.state_dict()
+    with pytest.raises(KeyboardInterrupt):
+        learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "broken", [StopAt(5)])
+    resumed = learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "broken").model.state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_words_are_learned_in_the_encoder_and_nowhere_else(tmp_path: Path) -> None:
+    before, whole, broken = fresh(), fresh(), fresh()
+    learn_words(whole, TITLES, settings(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        learn_words(broken, TITLES, settings(), tmp_path / "broken", [StopAt(5)])
+    learn_words(broken, TITLES, settings(), tmp_path / "broken")
+    for name, old in before.model.state_dict().items():
+        new = whole.model.state_dict()[name]
+        assert torch.equal(new, broken.model.state_dict()[name])
+        assert name.startswith("classifier") or not name.endswith("query.weight") or not torch.equal(new, old)
+        assert not name.startswith("classifier") or torch.equal(new, old)
+
+
+def test_labels_stand_at_the_first_token_of_each_unit() -> None:
+    tagger = fresh()
+    (ids, labels), *_ = label_rows(tagger, EXAMPLES[:1])
+    title = TITLES[0]
+    assert len(ids) == len(labels)
+    assert labels[0] == labels[-1] == IGNORED
+    assert sum(label != IGNORED for label in labels) == len(title)
+    assert sum(label % 2 == 1 for label in labels if label > 0) == len(SPANS[0])
