@@ -4,18 +4,49 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
 
 from rlopt.cli.main import cli
-from rlopt.config import EvalConfig, GenerateConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig, StageConfig
+from rlopt.config import (
+    EvalConfig,
+    GenerateConfig,
+    PpoConfig,
+    RewardConfig,
+    SftConfig,
+    ShortenConfig,
+    SimulateConfig,
+    StageConfig,
+    TagConfig,
+)
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
-NAMES = cli.list_commands(click.Context(cli))
+
+
+def commands(group: click.Group = cli) -> Iterator[str]:
+    """All commands, those of a group after it: "tag", "tag fit"."""
+    for name in group.list_commands(click.Context(group)):
+        yield name
+        inner = group.get_command(click.Context(group), name)
+        if isinstance(inner, click.Group):
+            yield from (f"{name} {part}" for part in commands(inner))
+
+
+def command_of(name: str) -> click.Command:
+    """The command called ``name``."""
+    found: click.Command | None = cli
+    for part in name.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), part)
+    assert found is not None
+    return found
+
+
+NAMES = list(commands())
 HEAVY = {
     "accelerate", "datasets", "duckdb", "lightgbm", "matplotlib", "numpy", "pandas", "peft", "pyarrow", "pydantic",
     "scipy", "sklearn", "torch", "transformers", "trl",
@@ -36,7 +67,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_help_of_a_command_teaches_and_ends_with_an_example(rlopt: Rlopt, name: str) -> None:
-    outcome = rlopt(name, "--help")
+    outcome = rlopt(*name.split(), "--help")
     assert outcome.code == 0
     text = outcome.out.split("\nOptions:")[0]
     assert re.search(rf"Example:\n\s+rlopt {name}\b", text), text
@@ -64,13 +95,14 @@ CONFIG_OF = {
     "offline-eval": EvalConfig,
     "generate": GenerateConfig,
     "simulate": SimulateConfig,
+    "tag fit": TagConfig,
+    "tag apply": ShortenConfig,
 }
 
 
 @pytest.mark.parametrize(("name", "config"), CONFIG_OF.items())
 def test_defaults_told_in_the_help_are_the_defaults(name: str, config: type[StageConfig]) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
+    command = command_of(name)
     told = {
         option.name: match.group(1)
         for option in command.params
@@ -84,11 +116,10 @@ def test_defaults_told_in_the_help_are_the_defaults(name: str, config: type[Stag
 
 def test_every_flag_of_a_stage_is_a_setting() -> None:
     other = {"run_path", "config", "columns", "logs", "items", "out", "json", "verbose", "force", "update", "tmp_dir"}
-    other |= {"gate", "trained_on", "scheduler"}
+    other |= {"gate", "trained_on", "scheduler", "titles", "unlabelled"}
     sft = set(SftConfig.model_fields)
     for name, config in CONFIG_OF.items():
-        command = cli.get_command(click.Context(cli), name)
-        assert command is not None
+        command = command_of(name)
         known = set(config.model_fields) | (sft if name == "ppo" else set())
         flags = {param.name for param in command.params} - (other - set(config.model_fields))
         assert flags <= known, f"{name}: {flags - known}"

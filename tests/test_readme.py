@@ -74,6 +74,8 @@ def test_every_command_the_readme_shows_exists(readme: str, root: Path) -> None:
 def test_every_option_the_readme_shows_exists(readme: str) -> None:
     for name, rest in re.findall(r"^ *rlopt ([a-z-]+)(.*)$", readme, re.MULTILINE):
         command = cli.get_command(click.Context(cli), name)
+        if isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), rest.split()[0])
         assert command is not None
         known = {option for param in command.params for option in param.opts}
         used = set(re.findall(r"(?<=\s)(--?[a-z-]+)", rest.split("#")[0]))
