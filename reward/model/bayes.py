@@ -8,7 +8,7 @@ fixed point, v_t and phi by the moments of the residuals.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,23 @@ def fit_posterior(
     system = Normal.of(matrix, rows, state.response, state.weight(noise))
     mean, root = system.solve(widening * _spread(groups, variances, d))
     return Posterior(mean, root, tuple(float(v) for v in variances), noise)
+
+
+def update_posterior(posterior: Posterior, matrix: FloatArray, rows: Rows) -> Posterior:
+    """The posterior after the clicks of further items, shape (n, d) as for `fit_posterior`.
+
+    With V = R R' the posterior so far and X' M X the new rows' information in working responses around their
+    predictions, V' = R (I + R' X' M X R)^-1 R'. Noise and prior variances stay as they were.
+    """
+    effect = np.clip(matrix @ posterior.mean, -5.0, 5.0)
+    state = working_log(rows, effect)
+    system = Normal.of(matrix, rows, state.response, state.weight(posterior.noise))
+    root = posterior.root
+    factor = np.linalg.cholesky(np.eye(root.shape[1]) + root.T @ system.gram @ root)
+    inverse, _ = dtrtri(factor, lower=1)
+    root = root @ inverse.T
+    mean = posterior.mean + root @ (root.T @ (system.right - system.gram @ posterior.mean))
+    return replace(posterior, mean=mean, root=root)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,14 @@ class Columns:
         out: FloatArray = np.column_stack([steps, embedded, block.meaning]).astype(np.float64)
         return out
 
+    def scores(self, block: FeatureBlock, coefficients: FloatArray) -> FloatArray:
+        """``values(block) @ coefficients``, shape (n,), without the dense columns in memory."""
+        n_steps, n_wording = len(self.kept), self.embedding.directions.shape[1]
+        steps, wording, meaning = np.split(coefficients, [n_steps, n_steps + n_wording])
+        grams = self.embedding.scores(self.features, block, wording)
+        out: FloatArray = self.design.matrix(block)[:, self.kept] @ steps + grams + block.meaning @ meaning
+        return out
+
     def groups(self) -> dict[str, IntArray]:
         """Columns of each group."""
         names = np.array(self.design.groups(), dtype=object)[self.kept].tolist()

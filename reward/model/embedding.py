@@ -79,6 +79,11 @@ class Embedding:
         out: FloatArray = np.asarray(_grams(features, block)[:, self.used] @ self.directions, dtype=np.float64)
         return out
 
+    def scores(self, features: TitleFeatures, block: FeatureBlock, coefficients: FloatArray) -> FloatArray:
+        """``transform(features, block) @ coefficients``, shape (n,), by one weight an n-gram."""
+        out: FloatArray = _grams(features, block)[:, self.used] @ (self.directions @ coefficients)
+        return out
+
     def nearness(self, features: TitleFeatures, block: FeatureBlock) -> FloatArray:
         """1 for titles within the bandwidth of a logged one, falling to 0 with the distance beyond, shape (n,)."""
         if not len(self.references):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .direct import LiftEstimate, TitleDraws, estimate_lift
+from .direct import LiftEstimate, TitleDraws, estimate_lift, item_ratios
 from .rounds import FloatArray, IntArray
 
 
@@ -115,12 +115,11 @@ def outcome_lift(
         for titles, rate in ((policy, policy_rate), (logged, logged_rate))
     )
     worth = np.exp(mean) if item_worth is None else np.exp(mean) * item_worth
-    appeal = item_rate / logged.item_factor(n_items, widening)  # clicks an impression of a title without effect
     return estimate_lift(
         new,
         base,
         base,
-        appeal * base.item_factor(n_items, widening) * worth,
+        item_rate * item_ratios(base, logged, n_items, widening) * worth,
         rng=rng,
         confidence=confidence,
         widening=widening,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from .direct import TitleDraws
+from .direct import TitleDraws, item_ratios
 from .rounds import FloatArray, IntArray, RoundsError
 
 MIN_ITEMS = 5  # smaller segments go to the rest: their interval would only widen everybody's
@@ -75,7 +75,7 @@ def segment_lifts(
     if not groups:
         return ()
     n_draws, n_items = item_rate.shape
-    new = item_rate / logged.item_factor(n_items, widening) * policy.item_factor(n_items, widening)
+    new = item_rate * item_ratios(policy, logged, n_items, widening)
     dirichlet = rng.standard_exponential((n_draws, n_items))
     new, base = dirichlet * new, dirichlet * item_rate
     log_ratio = np.stack([np.log(new[:, i].sum(axis=1) / base[:, i].sum(axis=1)) for i in groups.values()], axis=1)

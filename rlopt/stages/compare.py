@@ -121,16 +121,17 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
         chosen = choose_best(written["sft"], test.items, model, config, truth)
         groups = {**{name: _first(group, config.samples) for name, group in written.items()}, **chosen}
         rules = constraints_for(policies["sft"], arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
+        blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
         judged = judge_titles(
             [replace(group, policy=name) for name, group in groups.items()] + [logged_titles(test)],
-            test.items,
+            test,
             judge,
             model,
             rules,
             config.draws,
             random,
         )
-        contenders = make_table(judged, policies, test, config, random, truth)
+        contenders = make_table(judged, blind, policies, test, config, random, truth)
         with run.replacing("compare") as folder:
             result = CompareResult(run / "compare", contenders, len(test.items))
             (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -182,13 +183,17 @@ def choose_best(
 
 def make_table(
     judged: Mapping[str, Judged],
+    blind: FloatArray,
     policies: Mapping[str, TitlePolicy],
     test: Arms,
     config: CompareConfig,
     random: np.random.Generator,
     truth: Truth | None,
 ) -> tuple[Contender, ...]:
-    """One `Contender` for each group of titles but the logged ones."""
+    """One `Contender` for each group of titles but the logged ones.
+
+    ``blind``, (n_draws, n_arms), are draws for the logged titles by the judge that no test item taught.
+    """
     n_items = len(test.items)
     clicks, exposure = (
         np.bincount(test.item_index, weights=x, minlength=n_items).astype(np.float64)
@@ -197,7 +202,7 @@ def make_table(
     item_rate = item_rate_draws(clicks, exposure, config.draws, random)
     logged = judged["logged"].title_draws(share=test.exposure)
     preference, _, _ = logged_preference(policies["sft"], test)
-    hidden = hidden_arm_test(judged["logged"].draws, test.item_index, test.clicks, test.exposure, preference)
+    hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
     base_truth = _true_value(judged["sft"].written, test.items, truth)
 
     def contender(name: str, group: Judged) -> Contender:

@@ -13,7 +13,7 @@ from reward.items import Item
 from rlopt.config import EvalConfig
 from rlopt.files import to_json
 from rlopt.ope.diagnostics import nearest_logged
-from rlopt.ope.direct import LiftEstimate
+from rlopt.ope.direct import LiftEstimate, item_ratios
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 from rlopt.report.html import render
 from rlopt.stages.eval_titles import Judged, novel
@@ -44,8 +44,8 @@ def examples(items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) ->
     """The items where the policy's first title has the largest expected gains, then the largest losses."""
     n_items = len(items)
     first = {name: np.searchsorted(judged[name].written.item, np.arange(n_items)) for name in ("ppo", "sft")}
-    logged_factor = judged["logged"].title_draws(share=test.exposure).item_factor(n_items)
-    lifts = judged["ppo"].title_draws(rows=first["ppo"]).item_factor(n_items) / logged_factor - 1
+    logged = judged["logged"].title_draws(share=test.exposure)
+    lifts = item_ratios(judged["ppo"].title_draws(rows=first["ppo"]), logged, n_items) - 1
     mean, spread = lifts.mean(axis=0), lifts.std(axis=0)
     order = np.argsort(mean, kind="stable")
     gains = [("gain", int(i)) for i in order[::-1][:EXAMPLES_OF_A_KIND] if mean[i] > 0]

@@ -45,10 +45,11 @@ def make_report(
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From judged titles to lifts, diagnostics and the verdict."""
+    """From judged titles to lifts, diagnostics and the verdict; ``judge`` is the one that no test item taught."""
     items, n_items = list(test.items), len(test.items)
     preference, mass, log_prob = logged_preference(ppo, test)
-    hidden = hidden_arm_test(judged["logged"].draws, test.item_index, test.clicks, test.exposure, preference)
+    blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
+    hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
     lifting = Lifting.of(test, judged, config, random, hidden.widening if hidden else UNTESTED_WIDENING)
 
     lifts = lifting.all_lifts()

@@ -136,9 +136,12 @@ class Clues:
 
 
 def _factors(test: Arms, judged: Mapping[str, Judged]) -> tuple[FloatArray, FloatArray]:
-    """The judge's mean factor of each logged title (n_arms,), and of each item's titles by the policy (n_items,)."""
+    """The judge's factor of each logged title (n_arms,), and mean factor of each item's titles by the policy (n_items,).
+
+    By the judge that has not seen the clicks its predictions are then corrected by.
+    """
     n_items = len(test.items)
     written = judged["ppo"].written
-    own = np.exp(judged["ppo"].draws).mean(axis=0)
+    own = np.exp(judged["ppo"].blind_effect)
     policy = item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
-    return np.exp(judged["logged"].draws).mean(axis=0), policy
+    return np.exp(judged["logged"].blind_effect), policy

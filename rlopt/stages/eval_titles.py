@@ -79,9 +79,11 @@ class Judged:
     written
         The titles.
     draws
-        The judge's posterior draws of their effect on log CTR.
+        The judge's posterior draws of their effect on log CTR, once it has learned from the test items' logged arms.
     effect, effect_std
         Mean and standard deviation of the draws.
+    blind_effect
+        Mean effect by the judge that has not seen the test items' clicks, for estimators that correct it by these.
     support
         How near they are to titles the judge knows, in [0, 1].
     reward, reward_std
@@ -98,6 +100,7 @@ class Judged:
     draws: FloatArray
     effect: FloatArray
     effect_std: FloatArray
+    blind_effect: FloatArray
     support: FloatArray
     reward: FloatArray
     reward_std: FloatArray
@@ -183,18 +186,23 @@ def best_by_reward(candidates: Written, items: Sequence[Item], model: RewardMode
 
 def judge_titles(
     groups: Sequence[Written],
-    items: Sequence[Item],
+    test: Arms,
     judge: Judge,
     model: RewardModel,
     constraints: Constraints,
     n_draws: int,
     rng: np.random.Generator,
 ) -> dict[str, Judged]:
-    """Predictions for the titles of all policies, from the same posterior draws."""
-    owners = [items[i] for group in groups for i in group.item]
+    """Predictions for the titles of all policies, from the same posterior draws.
+
+    ``judge`` has not seen the items of ``test``; what it says here, it says after it has learned from their arms.
+    """
+    owners = [test.items[i] for group in groups for i in group.item]
     titles = [title for group in groups for title in group.title]
-    draws = judge.draws(owners, titles, n_draws, rng)
-    effect, effect_std = judge.effect(owners, titles)
+    learned = judge.updated(test)
+    draws = learned.draws(owners, titles, n_draws, rng)
+    effect, effect_std = learned.effect(owners, titles)
+    blind_effect = judge.mean_effect(owners, titles)
     support = judge.support(owners, titles)
     predicted = model.predict(owners, titles)
     out: dict[str, Judged] = {}
@@ -210,6 +218,7 @@ def judge_titles(
             draws[:, part],
             effect[part],
             effect_std[part],
+            blind_effect[part],
             support[part],
             predicted.reward[part],
             predicted.reward_std[part],

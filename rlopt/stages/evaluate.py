@@ -121,7 +121,7 @@ def evaluate(
 
         written = write_all(run, record.key, ppo, sft, test, model, config)
         rules = constraints_for(ppo, arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
-        judged = judge_titles(written, test.items, judge, model, rules, config.draws, random)
+        judged = judge_titles(written, test, judge, model, rules, config.draws, random)
         report = make_report(run, config, test, len(splits.test), judged, judge, ppo, sft, random, truth)
         with run.replacing("eval") as folder:
             write_outputs(folder, report, judged, test, run.metrics("ppo").rows())

@@ -48,11 +48,11 @@ def _values(item: Item, rng: np.random.Generator) -> list[str]:
 def _climbed(market: Market, owners: list[Item], reward: Judge, rng: np.random.Generator) -> list[str]:
     parts = [_values(item, rng) for item in owners]
     wanted = np.where(np.arange(len(owners)) % 2, -1.0, 1.0)
-    best = wanted * reward.effect(owners, [_join(market, part) for part in parts])[0]
+    best = wanted * reward.mean_effect(owners, [_join(market, part) for part in parts])
     for _ in range(_ROUNDS):
         edited = [[_edit(part, item, rng) for _ in range(_EDITS)] for part, item in zip(parts, owners, strict=True)]
         flat = [_join(market, part) for edits in edited for part in edits]
-        effect, _ = reward.effect([item for item in owners for _ in range(_EDITS)], flat)
+        effect = reward.mean_effect([item for item in owners for _ in range(_EDITS)], flat)
         table = wanted[:, None] * effect.reshape(len(owners), _EDITS)
         for row, choice in enumerate(table.argmax(axis=1)):
             if table[row, choice] > best[row]:

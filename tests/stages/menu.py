@@ -126,6 +126,12 @@ class MenuJudge:
         effect = np.array([EFFECT[style_of(t)] for t in titles])
         return self.sign * effect, 0.1 * np.abs(effect)
 
+    def mean_effect(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+        return self.effect(items, titles)[0]
+
+    def updated(self, arms: Arms) -> "MenuJudge":
+        return self
+
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         return np.full(len(titles), self.supported)
 
