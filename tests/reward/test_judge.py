@@ -1,5 +1,6 @@
 """The judge: coherent draws, honest intervals of lift, doubt where nothing was logged."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from reward.errors import ModelError
 from reward.items import Item
 from reward.model.judge import INFLATION, Judge
 
-from .shop import DECAY, FIELDS, TASTE, VALUES, Shop, correlation, make_shop, words_of
+from .shop import DECAY, FIELDS, TASTE, VALUES, Shop, correlation, make_shop, within, words_of
 
 _FITTED: dict[tuple[str, int], tuple[Shop, Judge]] = {}
 
@@ -44,6 +45,35 @@ def test_draws_have_the_moments_that_effect_tells(shop_judge: tuple[Shop, Judge]
     draws = judge.draws(items, titles, 20_000, np.random.default_rng(0))
     np.testing.assert_allclose(draws.mean(axis=0), mean, atol=0.02 + 4 * std.max() / np.sqrt(20_000))
     np.testing.assert_allclose(draws.std(axis=0), std, rtol=0.05)
+
+
+def test_the_mean_effect_is_that_of_effect(shop_judge: tuple[Shop, Judge]) -> None:
+    shop, judge = shop_judge
+    items, titles = shop.arms.arm_items[:30], [*shop.arms.title[:29], ""]
+    np.testing.assert_allclose(judge.mean_effect(items, titles), judge.effect(items, titles)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_learning_from_more_items_brings_unseen_titles_nearer_the_truth(locale: str) -> None:
+    shop, _ = fitted(locale)
+    ids = [item.item_id for item in shop.arms.items]
+    first, more, unseen = (shop.arms.of_items(ids[a:b]) for a, b in ((0, 80), (80, 180), (180, 250)))
+    judge = Judge.fit(first, seed=0)
+    errors, doubts = [], []
+    for one in (judge, judge.updated(more)):
+        mean, std = one.effect(unseen.arm_items, list(unseen.title))
+        errors.append(np.std(within(unseen.item_index, mean - shop.effect[shop.arms.item_index >= 180])))
+        doubts.append(std.mean())
+    assert errors[1] < 0.95 * errors[0]
+    assert doubts[1] < doubts[0]
+
+
+def test_arms_without_a_click_teach_nothing(shop_judge: tuple[Shop, Judge]) -> None:
+    shop, judge = shop_judge
+    arms = shop.arms.take(shop.split(0.6)[1])
+    silent = judge.updated(replace(arms, clicks=np.zeros(len(arms))))
+    np.testing.assert_allclose(silent.posterior.mean, judge.posterior.mean, atol=1e-9)
+    np.testing.assert_allclose(silent.posterior.root, judge.posterior.root, atol=1e-9)
 
 
 def test_draws_are_joint(shop_judge: tuple[Shop, Judge]) -> None:

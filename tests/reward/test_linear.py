@@ -111,6 +111,45 @@ def test_intervals_of_contrasts_cover_the_truth() -> None:
     assert 0.92 <= np.mean(hits) <= 0.98
 
 
+def test_an_update_equals_gaussian_conditioning_on_the_new_counts() -> None:
+    """In the new rows' working responses, by covariances instead of information; the intercepts nearly flat."""
+    rows, matrix, _ = simulated(n_items=30, d=5)
+    posterior = bayes.fit_posterior(matrix, rows, [np.arange(5)], [0.02])
+    new, columns, _ = simulated(n_items=9, d=5, seed=8)
+    updated = bayes.update_posterior(posterior, columns, new)
+    state = bayes.working_log(new, columns @ posterior.mean)
+    noise = np.diag(1 / state.weight(posterior.noise))
+    dummies = (new.item[:, None] == np.arange(9)).astype(float)
+    before = posterior.root @ posterior.root.T
+    covariance_z = columns @ before @ columns.T + 1e5 * dummies @ dummies.T + noise
+    gain = before @ columns.T @ np.linalg.inv(covariance_z)
+    expected = posterior.mean + gain @ (state.response - columns @ posterior.mean)
+    np.testing.assert_allclose(updated.mean, expected, atol=1e-6)
+    np.testing.assert_allclose(updated.root @ updated.root.T, before - gain @ columns @ before, atol=1e-7)
+
+
+def test_a_posterior_learned_in_two_parts_is_nearly_that_of_the_whole_and_still_covers() -> None:
+    hits, gaps = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(700 + seed)
+        item = np.repeat(np.arange(120), 4)
+        matrix = rng.standard_normal((480, 20))
+        b = 0.15 * rng.standard_normal(20)
+        trials = np.full(480, 2000.0)
+        clicks = rng.poisson(trials * 0.03 * np.exp(0.4 * rng.standard_normal(120)[item] + matrix @ b)).astype(float)
+        first = np.arange(480) < 240
+        whole = bayes.fit_posterior(matrix, Rows(clicks, trials, item, 120), [np.arange(20)], [0.02])
+        half = Rows(clicks[first], trials[first], item[first], 60)
+        rest = Rows(clicks[~first], trials[~first], item[~first] - 60, 60)
+        before = bayes.fit_posterior(matrix[first], half, [np.arange(20)], [0.02])
+        after = bayes.update_posterior(before, matrix[~first], rest)
+        gaps.append([np.mean((p.mean - whole.mean) ** 2) for p in (before, after)])
+        hits.append(np.abs(after.mean - b) <= 1.96 * np.linalg.norm(after.root, axis=1))
+    before_gap, after_gap = np.mean(gaps, axis=0)
+    assert after_gap < 0.1 * before_gap
+    assert 0.92 <= np.mean(hits) <= 0.98
+
+
 def test_items_that_say_nothing_have_no_weight() -> None:
     rows = Rows(np.array([3.0, 0.0, 0.0, 5.0]), np.full(4, 100.0), np.array([0, 1, 1, 2]), 3)
     for state in (linear.working(rows, np.zeros(4)), bayes.working_log(rows, np.zeros(4))):
