@@ -192,9 +192,9 @@ def estimate_lift(
     """Lift of ``policy`` over ``baseline`` by the judge, paired by item.
 
     An item's appeal is its logged CTR divided by the judge's mean factor of its logged titles; a policy's value there
-    is the appeal times the mean factor of its own titles (`item_ratios`). With ``baseline`` equal to ``logged`` the base value is thus
-    the observed CTR itself. Each draw combines one posterior draw of the judge, one of the items' CTR, and one
-    Dirichlet(1, ..., 1) weighting of the items (Bayesian bootstrap, Rubin 1981).
+    is the appeal times the mean factor of its own titles (`item_ratios`). With ``baseline`` equal to ``logged`` the
+    base value is thus the observed CTR itself. Each draw combines one posterior draw of the judge, one of the items'
+    CTR, and one Dirichlet(1, ..., 1) weighting of the items (Bayesian bootstrap, Rubin 1981).
 
     Parameters
     ----------

@@ -136,9 +136,9 @@ class Clues:
 
 
 def _factors(test: Arms, judged: Mapping[str, Judged]) -> tuple[FloatArray, FloatArray]:
-    """The judge's factor of each logged title (n_arms,), and mean factor of each item's titles by the policy (n_items,).
+    """The judge's factor of each logged title (n_arms,), and the mean of each item's titles by the policy (n_items,).
 
-    By the judge that has not seen the clicks its predictions are then corrected by.
+    By the judge that has not seen the clicks that then correct it.
     """
     n_items = len(test.items)
     written = judged["ppo"].written

@@ -177,15 +177,17 @@ def judge(impressions: int, n_items: int = 700) -> None:
     model = Judge.fit(fitted, seed=0)
     seconds["fit"] = time.process_time() - began
     began = time.process_time()
+    blind = model.draws(test.arm_items, list(map(str, test.title)), 400, rng)
+    model = model.updated(test)
     draws = model.draws([*(test.items[i] for i in owner), *test.arm_items], [*new, *map(str, test.title)], 400, rng)
-    seconds["predict"] = time.process_time() - began
+    seconds["learn and predict"] = time.process_time() - began
     began = time.process_time()
     logged = TitleDraws(draws[:, len(owner) :], test.item_index, test.exposure)
     totals = [np.bincount(test.item_index, weights=x) for x in (test.clicks, test.exposure)]
     rate = item_rate_draws(totals[0], totals[1], 400, rng)
     estimate_lift(TitleDraws(draws[:, : len(owner)], owner), logged, logged, rate, rng=rng)
     even = 1 / np.bincount(test.item_index)[test.item_index]
-    hidden_arm_test(logged.effects, test.item_index, test.clicks, test.exposure, even)
+    hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, even)
     seconds["lift"] = time.process_time() - began
     total = counts.sum() / 1e6
     told = ", ".join(f"{name} {spent / total:.2f} s" for name, spent in seconds.items())
