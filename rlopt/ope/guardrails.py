@@ -9,6 +9,19 @@ import numpy as np
 from .direct import LiftEstimate, TitleDraws, estimate_lift, item_ratios
 from .rounds import FloatArray, IntArray
 
+RULES = {
+    "empty": "empty",
+    "too_long": "too long",
+    "repeated": "repeats words",
+    "banned": "banned words",
+    "required": "lacks a required phrase",
+    "superlative": "superlative",
+    "capitals": "shouts in capitals",
+    "punctuation": "strings of symbols",
+    "unfinished": "unfinished",
+    "near_duplicate": "near duplicate",
+}  # what breaking each rule is called
+
 
 @dataclass(frozen=True)
 class Guardrails:

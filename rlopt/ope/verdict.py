@@ -7,7 +7,7 @@ from rlopt.config import EvalConfig
 
 from .diagnostics import KlEstimate, Overlap
 from .direct import LiftEstimate
-from .guardrails import Guardrails
+from .guardrails import RULES, Guardrails
 from .hidden_arms import HiddenArmTest
 from .text_shift import TextShift
 
@@ -18,6 +18,7 @@ HEADLINES: dict[Decision, str] = {
     "hold": "Hold: the policy is not shown to be better",
     "insufficient-evidence": "Insufficient evidence: these logs cannot tell",
 }
+BASELINES = {"logged": "the logged titles", "sft": "the SFT policy"}
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,6 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
 
 
 def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    names = {"logged": "the logged titles", "sft": "the SFT policy"}
     out = []
     for baseline, lift in evidence.lifts.items():
         status: Status = "ok" if lift.low > rule.min_lift else "hold"
@@ -141,7 +141,7 @@ def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
             Reason(
                 f"lift_over_{baseline}",
                 status,
-                f"Lift over {names.get(baseline, baseline)}: {lift.value:+.1%} "
+                f"Lift over {BASELINES.get(baseline, baseline)}: {lift.value:+.1%} "
                 f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%}); "
                 f"its lower limit is {where} {rule.min_lift:+.1%}.",
                 lift.low,
@@ -158,7 +158,7 @@ def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
         factor = (1.0 + lift.high) / max(1.0 + lift.low, 1e-9)
         if factor > rule.max_interval_factor and rule.baseline in ("both", baseline):
             message = (
-                f"The interval of the lift over {baseline} spans a factor of {factor:.1f} "
+                f"The interval of the lift over {BASELINES.get(baseline, baseline)} spans a factor of {factor:.1f} "
                 f"(at most {rule.max_interval_factor:g})."
             )
             out.append(Reason(f"interval_over_{baseline}", "doubt", message, factor, rule.max_interval_factor))
@@ -289,7 +289,7 @@ def _guardrails(guardrails: Guardrails, rule: EvalConfig) -> list[Reason]:
             )
             out.append(Reason(name, "ok" if lift.low > -loss else "hold", message, lift.low, -loss))
     share = guardrails.violation_share
-    which = ", ".join(f"{kind} {part:.1%}" for kind, part in list(guardrails.violations.items())[:3])
+    which = ", ".join(f"{RULES.get(kind, kind)} {part:.1%}" for kind, part in list(guardrails.violations.items())[:3])
     message = (
         f"{share:.1%} of the titles break a rule{f' ({which})' if which else ''} (at most {rule.max_violations:.1%})."
     )

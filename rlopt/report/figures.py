@@ -23,6 +23,8 @@ _FONTS = (
     "system-ui,-apple-system,'Segoe UI','Noto Sans','PingFang SC','Hiragino Sans GB','Microsoft YaHei',"
     "'Noto Sans CJK SC','WenQuanYi Micro Hei',sans-serif"
 )
+_LEAST_CHANGE = -0.9  # nothing is drawn below: -100 % has no place on a log scale
+_CHANGES = (-0.9, -0.75, -0.5, -0.25, -0.1, -0.05, -0.02, -0.01, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 9.0)
 _WIDTH = 4.8  # inches: 346 px, so that text keeps its size on a phone
 
 
@@ -182,27 +184,47 @@ class Bar:
 
 
 def effect_bars(bars: Sequence[Bar]) -> str:
-    """Readable effects of a reward model with their intervals, the first on top."""
-    figure, axes = _figure(height=0.42 * len(bars) + 0.7)
+    """Readable effects of a reward model with their intervals, the first on top.
+
+    On the log scale, where they add up, so that one large effect does not crush the others.
+    """
+    figure, axes = _figure(height=0.24 * len(bars) + 0.7)
     axes.axvline(0, color=INK, linewidth=1.2)
     for position, bar in enumerate(reversed(bars)):
         colour = ACCENT if bar.change > 0 else SECOND
         if bar.low is not None and bar.high is not None:
-            axes.plot([100 * bar.low, 100 * bar.high], [position] * 2, color=colour, linewidth=4, alpha=0.5)
-        axes.plot([100 * bar.change], [position], "o", color=colour, markersize=5)
-        axes.annotate(
-            f"{bar.label}  {bar.change:+.0%}",
-            (0, position + 0.22),
-            xycoords=("axes fraction", "data"),
-            color=INK,
-            fontsize=8,
-            parse_math=False,
-        )
-    axes.set_ylim(-0.6, len(bars) - 0.2)
-    axes.set_yticks([])
+            ends = np.log1p(np.maximum([bar.low, bar.high], _LEAST_CHANGE))
+            axes.plot(ends, [position] * 2, color=colour, linewidth=4, alpha=0.5)
+        axes.plot([np.log1p(max(bar.change, _LEAST_CHANGE))], [position], "o", color=colour, markersize=5)
+    names = [f"{_short(bar.label)}  {bar.change:+.0%}" for bar in reversed(bars)]
+    axes.set_yticks(range(len(bars)), names, parse_math=False, color=INK, fontsize=8)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.6, len(bars) - 0.4)
     axes.spines["left"].set_visible(False)
+    shown = _ticks(*axes.get_xlim())
+    axes.set_xticks(np.log1p(shown), [f"{100 * change:+.0f}" if change else "0" for change in shown])
+    axes.minorticks_off()
     axes.set_xlabel("change of the click rate, %")
     return _svg(figure, "effects", "Readable effects on clicks with their intervals")
+
+
+def _ticks(left: float, right: float) -> list[float]:
+    """Changes to mark on a log axis, from zero outwards, none too near its neighbour."""
+    apart = (right - left) / 6
+    shown = [0.0]
+    for side in (-1, 1):
+        last = 0.0
+        for change in sorted((c for c in _CHANGES if c * side > 0), key=abs):
+            place = float(np.log1p(change))
+            if left <= place <= right and abs(place - last) >= apart:
+                shown.append(change)
+                last = place
+    return sorted(shown)
+
+
+def _short(label: str, longest: int = 34) -> str:
+    """A label that leaves room for its figure."""
+    return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
 def reliability_curve(predicted: FloatArray, observed: FloatArray) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rlopt.ope.guardrails import RULES
 from rlopt.ope.verdict import Reason
 
 from .content import EvaluationReport
@@ -41,8 +42,12 @@ class Words:
 
     def rules(self, broken: Sequence[str]) -> str:
         """Names of broken rules; one without a name here goes by its own."""
-        names: dict[str, str] = self.entries["rules"]
-        return " · ".join(names.get(kind, kind) for kind in broken)
+        return " · ".join(map(self.rule, broken))
+
+    def rule(self, kind: str) -> str:
+        """What breaking one rule is called."""
+        names: dict[str, str] = self.entries.get("rules", RULES)
+        return names.get(kind, kind)
 
     def headline(self, report: EvaluationReport) -> str:
         """The decision in words."""
@@ -74,6 +79,10 @@ class Words:
             values |= {"confidence": f"{lift.confidence:.0%}", "threshold": f"{reason.threshold or 0.0:+.1%}"}
         if baseline:
             values["baseline"] = self(f"baselines.{baseline}")
+        if kind == "violations":
+            worst = list(report.guardrails.violations.items())[:3]
+            which = self("list_comma").join(f"{self.rule(name)} {part:.1%}" for name, part in worst)
+            values["which"] = f"（{which}）" if which else ""
         if kind == "hidden_arms" and report.hidden_arms is not None:
             values["predicted"] = f"{report.hidden_arms.predicted_lift:+.1%}"
             values["observed"] = f"{report.hidden_arms.observed_lift:+.1%}"

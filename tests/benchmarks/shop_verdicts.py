@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from demo_seeds import demo
 
+from reward.errors import RewardError
 from reward.logs.read import read_logs
 from reward.logs.splits import split_items
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
@@ -94,7 +95,7 @@ def _refusal(run: Run, trained_on: Path | None) -> str | None:
     """The error of an evaluation, None where there is none."""
     try:
         evaluate(run, EvalConfig(), truth=truth_of(run), trained_on=trained_on)
-    except RloptError as error:
+    except (RloptError, RewardError) as error:
         return str(error)
     return None
 

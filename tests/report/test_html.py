@@ -12,6 +12,7 @@ import pytest
 
 from rlopt.config import EvalConfig
 from rlopt.files import to_json
+from rlopt.ope.guardrails import RULES
 from rlopt.ope.verdict import Evidence, decide
 from rlopt.report.html import render, schema, shown
 from rlopt.report.language import words_of
@@ -177,7 +178,13 @@ def test_both_languages_have_the_same_sentences() -> None:
     en, zh = (dict(words_of(language).entries) for language in ("en", "zh"))
     zh.pop("reasons")  # in English the verdict's own messages
     zh.pop("headlines")
+    assert set(zh.pop("rules")) == set(RULES)
     assert shape(en) == shape(zh)
+
+
+def test_broken_rules_go_by_their_names() -> None:
+    for lang, said in (("en", "break a rule (repeats words 1.0%)"), ("zh", "违反规则（重复用词 1.0%）")):
+        assert said in " ".join(Page(render(sample_report(lang=lang), METRICS)).text)
 
 
 @pytest.mark.parametrize("simulated", [True, False])

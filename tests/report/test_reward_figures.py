@@ -1,10 +1,11 @@
 """Figures of the reward: whole SVG, any script, no formula made of a dollar sign, nothing loaded from outside."""
 
+import re
 from xml.etree import ElementTree
 
 import numpy as np
 
-from rlopt.report.figures import Bar, effect_bars, items_curve, reliability_curve
+from rlopt.report.figures import Bar, _ticks, effect_bars, items_curve, reliability_curve
 
 
 def texts(svg: str) -> str:
@@ -20,6 +21,21 @@ def test_effects_show_labels_of_any_script() -> None:
     found = texts(effect_bars(bars))
     assert "names the 颜色  +6%" in found
     assert "says '$5 & <b>'  -8%" in found
+
+
+def test_effects_beyond_the_axis_and_long_labels_stay_in_the_figure() -> None:
+    svg = effect_bars([Bar("x" * 90, -1.0, -1.0, 0.2), Bar("tiny", 0.002, 0.001, 0.003)])
+    assert "x" * 33 + "…  -100%" in texts(svg)
+    assert not re.search(r"\b(nan|inf)\b", svg)
+
+
+def test_ticks_start_at_zero_and_keep_apart() -> None:
+    for left, right in ((-0.03, 0.03), (-2.0, 1.2), (-0.1, 2.5)):
+        places = np.log1p(_ticks(left, right))
+        assert 0.0 in places
+        assert np.diff(places).min(initial=9.0) >= (right - left) / 6
+        assert left <= places.min()
+        assert places.max() <= right
 
 
 def test_reliability_and_learning_curve() -> None:
