@@ -60,9 +60,10 @@ def cross_check(
 ) -> CrossCheck | None:
     """The estimate that ``kind`` makes of these rounds, whose weights are its own; None where no lift is defined.
 
-    "dm" is the direct method, "mips" reweights rewards alone, the others correct the judge's predictions.
+    "dm" is the direct method, "mips" reweights rewards alone (self-normalised: what lies in cells that were never shown
+    is left out, not taken for no clicks), the others correct the judge's predictions.
     """
-    key = {"dm": "dm", "mips": "ips"}.get(kind, "dr")
+    key = {"dm": "dm", "mips": "snips"}.get(kind, "dr")
     try:
         lift, low, high = OffPolicyEvaluation(rounds, [key], confidence).lift(key)
     except RoundsError:  # not a positive value: a ratio to it says nothing

@@ -40,6 +40,10 @@ class Words:
         """The paragraphs of ``key``."""
         return [str(text) for text in self.entries[key]]
 
+    def many(self, group: str, keys: Sequence[str]) -> list[str]:
+        """Several sentences of one group."""
+        return [self(f"{group}.{key}") for key in keys]
+
     def rules(self, broken: Sequence[str]) -> str:
         """Names of broken rules; one without a name here goes by its own."""
         return " · ".join(map(self.rule, broken))

@@ -41,11 +41,11 @@ from rlopt.stages.truth import truth_of
 PARTS = ("shops", "leaks", "hacked")
 SHOPS = [f"{'zh' if seed % 2 else 'en'}-{seed}" for seed in range(10)]
 UNGUARDED: dict[str, Any] = {"kl_coef": 0.0, "kl_target": None, "risk_aversion": 0.0, "monitor": False}
-# how hard it is hacked: settings of PPO, from longer than is good to far out of bounds
+# how hard it is hacked: few steps suffice without a penalty (ten nats and more), whole ones would cost hours
 HACKS: dict[str, dict[str, Any]] = {
-    "some": {"steps": 40, "learning_rate": 4e-4},
-    "hard": {"steps": 80, "learning_rate": 1e-3},
-    "wild": {"steps": 80, "learning_rate": 3e-3, "epochs": 2},
+    "some": {"steps": 15, "learning_rate": 5e-4},
+    "hard": {"steps": 30, "learning_rate": 1e-3},
+    "wild": {"steps": 30, "learning_rate": 3e-3, "epochs": 2},
 }
 CLICKS = ("weak", "shuffled", "reversed")  # what the reward learns from, by seed
 FEW: dict[str, Any] = {
@@ -105,7 +105,7 @@ def hacked(name: str, hack: str, arguments: argparse.Namespace) -> Row:
     locale, seed = name.split("-")
     run = fooled_run(arguments.runs / f"hacked-{name}", locale, int(seed), arguments)  # type: ignore[arg-type]
     train_ppo(run, PpoConfig(**UNGUARDED, **HACKS[hack], seed=int(seed), save_every=1000))
-    result = evaluate(run, EvalConfig(seed=int(seed)), truth=truth_of(run))
+    result = evaluate(run, EvalConfig(seed=int(seed), best_of=0), truth=truth_of(run))
     report = result.report
     assert report.true_lifts is not None
     lifts = {
@@ -134,7 +134,7 @@ def fooled_run(folder: Path, locale: Literal["en", "zh"], seed: int, arguments: 
             simulate(new / "logs.parquet", SimulateConfig(**size, locale=locale, seed=seed, rows="arms"))
             spoil(new / "logs.parquet", CLICKS[seed % len(CLICKS)], reward)
     fit_reward(run, logs, reward)
-    if not run.current("sft", sft := SftConfig(seed=seed, steps=300)):
+    if not run.current("sft", sft := SftConfig(seed=seed, steps=200)):
         train_sft(run, sft)
     return run
 
@@ -213,7 +213,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--shops", nargs="+", default=SHOPS, help="locale-seed of shops and leaks, such as en-0")
     parser.add_argument("--seeds", nargs="+", type=int, default=range(6), help="small shops of the hacked policies")
-    parser.add_argument("--items", type=int, default=600, help="items of a small shop")
+    parser.add_argument("--items", type=int, default=450, help="items of a small shop")
     arguments = parser.parse_args()
     arguments.runs.mkdir(parents=True, exist_ok=True)
     results = JsonlWriter(arguments.results or arguments.runs / "results.jsonl")
