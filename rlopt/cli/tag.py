@@ -9,7 +9,7 @@ from rlopt.cli import options
 from rlopt.cli.show import lines, show, table
 
 
-@click.group("tag")
+@click.group("tag", no_args_is_help=False)
 @options.common
 def command() -> None:
     """Shorten titles by keeping their most telling words, whole and in order (for mobile).

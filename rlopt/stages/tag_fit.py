@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.tag import learn_labels, learn_words
 
 LARGE_MODEL_MICRO_BATCH = 8
+WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def _with_words(run: Run, config: TagConfig, tagger: Tagger, titles: Sequence[Un
     if config.model is not None or not config.pretraining_epochs:
         return tagger
     settings = _settings(config, tagger, len(titles), config.pretraining_epochs)
+    settings = replace(settings, learning_rate=WORDS_RATE * config.learning_rate)
     note(f"Learning words from {len(titles):,} titles")
     with _training(run, "tag-words", settings, folder) as callbacks:
         learn_words(tagger, titles, settings, folder, callbacks)
@@ -133,7 +135,8 @@ def _with_labels(run: Run, config: TagConfig, tagger: Tagger, examples: Sequence
     settings = _settings(config, tagger, len(examples), config.epochs)
     note(f"Learning labels from {len(examples):,} titles, {tagger.model.num_parameters() / 1e6:.1f} M parameters")
     with _training(run, "tag", settings, folder) as callbacks:
-        return learn_labels(tagger, [(row.title, row.spans) for row in examples], settings, folder, callbacks)
+        labelled = [(row.title, row.spans) for row in examples]
+        return learn_labels(tagger, labelled, settings, folder, callbacks, exchange=tagger.required is not None)
 
 
 def _known_titles(corpus: Corpus, more: Sequence[Units]) -> list[Units]:

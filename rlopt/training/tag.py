@@ -1,6 +1,6 @@
 """Training of the tagger through transformers' trainer: words from unlabelled titles first, then the labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from .order import training_order
 IGNORED = -100  # transformers' label of tokens that do not count
 MASKED = 0.2  # share of tokens to guess in pretraining
 UNKNOWN = 0.1  # share of tokens hidden while the labels are learned, against learning titles by heart
+EXCHANGED = 0.5  # share of titles with exchanged entities, and of their entities that are exchanged
 
 Row = tuple[list[int], list[int]]
 Change = Callable[[Row, np.random.Generator], Row]
@@ -64,20 +65,21 @@ def learn_words(
     network = AutoModelForMaskedLM.from_config(tagger.model.config)
     setattr(network, network.base_model_prefix, tagger.model.base_model)  # learned in its place
     network.tie_weights()
-    rows = [(window.ids, window.ids) for windows in tagger.windows(titles) for window in windows]
     tokenizer = tagger.tokenizer
-    special, vocabulary = set(tokenizer.all_special_ids), len(tokenizer)
+    special = tokenizer.all_special_ids
+    windows = [window.ids for rows in tagger.windows(titles) for window in rows]
+    rows = [(ids, ids) for ids in windows if not set(ids) <= set(special)]  # others have nothing to guess
+    if not rows:
+        return
 
     def mask(row: Row, rng: np.random.Generator) -> Row:
-        """Of the tokens to guess 80 % are masked, 10 % replaced, 10 % left."""
-        ids, labels = [], []
-        for token in row[0]:
-            guessed, how = rng.random() < MASKED and token not in special, rng.random()
-            other = int(rng.integers(vocabulary))
-            shown = tokenizer.mask_token_id if how < 0.8 else other if how < 0.9 else token
-            ids.append(shown if guessed else token)
-            labels.append(token if guessed else IGNORED)
-        return ids, labels
+        """Of the tokens to guess, one at least, 80 % are masked, 10 % replaced, 10 % left."""
+        ids = np.array(row[0])
+        draw = np.where(np.isin(ids, special), 1.0, rng.random(len(ids)))
+        guessed = (draw < 1.0) & (draw <= max(MASKED, draw.min()))
+        how, other = rng.random(len(ids)), rng.integers(len(tokenizer), size=len(ids))
+        shown = np.where(how < 0.8, tokenizer.mask_token_id, np.where(how < 0.9, other, ids))
+        return np.where(guessed, shown, ids).tolist(), np.where(guessed, ids, IGNORED).tolist()
 
     _train(network, tagger, _Places(rows, settings, mask), settings, checkpoints, callbacks)
 
@@ -88,21 +90,79 @@ def learn_labels(
     settings: TrainSettings,
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
+    *,
+    exchange: bool = False,
 ) -> Tagger:
     """``tagger`` after learning the spans of ``examples``; a unit's label is learned at its first token.
 
     A run that was interrupted goes on from the newest whole checkpoint in ``checkpoints`` and ends with the same
     weights as one that was not.
+
+    Parameters
+    ----------
+    exchange
+        Put other entities of the same kind in the place of some (mention replacement; Dai and Adel 2020). For kinds
+        that a word has by itself, not by what else the title says.
     """
     unknown, special = tagger.tokenizer.unk_token_id, set(tagger.tokenizer.all_special_ids)
+    rows, ends = label_rows(tagger, examples), ends_of(tagger)
+    mentions = mentions_of(rows, ends) if exchange else {}
 
-    def hide(row: Row, rng: np.random.Generator) -> Row:
-        hidden = rng.random(len(row[0])) < UNKNOWN
-        return [unknown if h and t not in special else t for t, h in zip(row[0], hidden, strict=True)], row[1]
+    def change(row: Row, rng: np.random.Generator) -> Row:
+        ids, labels = exchanged(row, mentions, ends, rng) if mentions and rng.random() < EXCHANGED else row
+        hidden = rng.random(len(ids)) < UNKNOWN
+        return [unknown if h and t not in special else t for t, h in zip(ids, hidden, strict=True)], labels
 
-    rows = label_rows(tagger, examples)
-    trained = _train(tagger.model, tagger, _Places(rows, settings, hide), settings, checkpoints, callbacks)
+    trained = _train(tagger.model, tagger, _Places(rows, settings, change), settings, checkpoints, callbacks)
     return Tagger(trained, tagger.tokenizer, tagger.kinds, tagger.required)
+
+
+def exchanged(row: Row, mentions: Mapping[int, Sequence[Row]], ends: frozenset[int], rng: np.random.Generator) -> Row:
+    """``row`` with `EXCHANGED` of its entities replaced by others of their kind.
+
+    Parameters
+    ----------
+    mentions
+        Label that an entity begins with -> tokens and labels of entities.
+    ends
+        Tokens that begin and end a row.
+    """
+    ids: list[int] = []
+    labels: list[int] = []
+    for piece in _pieces(row, ends):
+        known = mentions.get(piece[1][0], ())
+        taken = known[int(rng.integers(len(known)))] if known and rng.random() < EXCHANGED else piece
+        ids += taken[0]
+        labels += taken[1]
+    return ids, labels
+
+
+def ends_of(tagger: Tagger) -> frozenset[int]:
+    """Tokens that begin and end a row."""
+    tokenizer = tagger.tokenizer
+    named = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return frozenset(int(token) for token in named if token is not None)
+
+
+def mentions_of(rows: Sequence[Row], ends: frozenset[int]) -> dict[int, list[Row]]:
+    """Label that an entity begins with -> tokens and labels of all such entities."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        for piece in _pieces(row, ends):
+            if piece[1][0] > 0 and piece[1][0] % 2 == 1:
+                found.setdefault(piece[1][0], []).append(piece)
+    return found
+
+
+def _pieces(row: Row, ends: frozenset[int]) -> Iterator[Row]:
+    """Entities and what is between them, in order; a token without a label goes with the one before."""
+    ids, labels = row
+    start = 0
+    for place in range(1, len(ids) + 1):
+        within = place < len(ids) and ids[place] not in ends and ids[place - 1] not in ends
+        if not within or not (labels[place] == IGNORED or (labels[place] > 0 and labels[place] % 2 == 0)):
+            yield ids[start:place], labels[start:place]
+            start = place
 
 
 def label_rows(tagger: Tagger, examples: Sequence[tuple[Units, Sequence[Span]]]) -> list[Row]:

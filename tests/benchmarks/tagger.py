@@ -118,11 +118,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path("../shared/data/zh_products/titles_entities.parquet")
     parser.add_argument("titles", type=Path, nargs="?", default=default, help="(default: %(default)s)")
-    parser.add_argument("--unlabelled", type=Path, help="more titles, to learn words from")
+    parser.add_argument("--unlabelled", type=Path, default=default.with_name("title_attributes.parquet"))
     parser.add_argument("--run", type=Path, default=Path("runs/tagger"), help="run directories are made in it")
     parser.add_argument("--only", type=int, help="one setting, by number")
     arguments = parser.parse_args()
     everything = pq.read_table(arguments.titles).to_pylist()
+    learnable = [row["title"] for row in everything if row["split"] != "test"]
+    arguments.run.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"title": learnable}), arguments.run / "titles.parquet")
     for number, (name, (kinds, corpora)) in enumerate(SETTINGS.items()):
         if arguments.only not in (None, number):
             continue
@@ -133,7 +136,7 @@ def main() -> None:
         tagged = [json.dumps(named(row, kinds), ensure_ascii=False) for row in fit]
         data = arguments.run / f"fit-{number}.parquet"
         pq.write_table(pa.table({"title": [row["title"] for row in fit], "entities": tagged}), data)
-        more = ("--unlabelled", arguments.unlabelled) if arguments.unlabelled else ()
+        more = ("--unlabelled", arguments.run / "titles.parquet", "--unlabelled", arguments.unlabelled)
         began = time.monotonic()
         result = rlopt("tag", "fit", data, "--required", "product", *more, "--run", folder)
         print(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import TrainerCallback
@@ -13,7 +14,7 @@ from rlopt.policy.tag_metrics import entity_scores
 from rlopt.policy.tagger import Tagger
 from rlopt.policy.tiny_tagger import build_tagger
 from rlopt.training.arguments import TrainSettings
-from rlopt.training.tag import IGNORED, label_rows, learn_labels, learn_words
+from rlopt.training.tag import IGNORED, ends_of, exchanged, label_rows, learn_labels, learn_words, mentions_of
 from tests.tagged_titles import tagged_titles
 
 TITLES = [Units.of(title) for title, _ in tagged_titles(240)]
@@ -57,10 +58,10 @@ def test_it_learns_a_language_in_which_every_word_tells_what_it_is(tmp_path: Pat
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole = learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "whole").model.state_dict()
+    whole = learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "whole", exchange=True).model.state_dict()
     with pytest.raises(KeyboardInterrupt):
-        learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "broken", [StopAt(5)])
-    resumed = learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "broken").model.state_dict()
+        learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "broken", [StopAt(5)], exchange=True)
+    resumed = learn_labels(fresh(), EXAMPLES, settings(), tmp_path / "broken", exchange=True).model.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
@@ -75,6 +76,26 @@ def test_words_are_learned_in_the_encoder_and_nowhere_else(tmp_path: Path) -> No
         assert torch.equal(new, broken.model.state_dict()[name])
         assert name.startswith("classifier") or not name.endswith("query.weight") or not torch.equal(new, old)
         assert not name.startswith("classifier") or torch.equal(new, old)
+
+
+def test_entities_are_exchanged_for_others_of_their_kind_and_nothing_else_changes() -> None:
+    tagger = fresh()
+    rows = label_rows(tagger, EXAMPLES)
+    ends = ends_of(tagger)
+    mentions = mentions_of(rows, ends)
+    assert {label: len(found) for label, found in mentions.items()} == {1: len(EXAMPLES), 3: len(EXAMPLES)}
+    known = {label: {tuple(ids) for ids, _ in found} for label, found in mentions.items()}
+    changed = 0
+    for place, row in enumerate(rows):
+        ids, labels = exchanged(row, mentions, ends, np.random.default_rng(place))
+        assert len(ids) == len(labels)
+        assert [t for t, label in zip(ids, labels, strict=True) if label <= 0 and t in ends] == [row[0][0], row[0][-1]]
+        assert labels.count(0) == row[1].count(0)
+        for label, found in mentions_of([(ids, labels)], ends).items():
+            assert {tuple(piece) for piece, _ in found} <= known[label]
+        assert [label for label in labels if label % 2 == 1] == [label for label in row[1] if label % 2 == 1]
+        changed += ids != row[0]
+    assert 0.5 * len(rows) < changed < len(rows)
 
 
 def test_labels_stand_at_the_first_token_of_each_unit() -> None:
