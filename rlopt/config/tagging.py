@@ -27,9 +27,9 @@ class TagConfig(StageConfig):
     model: str | None = Field(None, description="Encoder by path or hub id; none: a tiny one from scratch.")
     held_out: float = Field(0.1, gt=0, lt=1, description="Share of the titles the tagger is measured on.")
     pretraining_epochs: float = Field(
-        10.0, ge=0, description="Passes in which the tiny model learns words by guessing masked ones; 0: none."
+        5.0, ge=0, description="Passes in which the tiny model learns words by guessing masked ones; 0: none."
     )
-    epochs: float = Field(12.0, gt=0, description="Passes over the labelled titles.")
+    epochs: float = Field(8.0, gt=0, description="Passes over the labelled titles.")
     batch_size: int = Field(32, ge=1, description="Titles a step.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate (a pretrained encoder wants 5e-5 or so).")
     save_every: int = Field(200, ge=1, description="Steps between checkpoints.")

@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPositionalEmbedding
 
 from rlopt.errors import PolicyError
 
@@ -159,6 +160,7 @@ class Tagger:
         kinds = tuple(name[2:] for name in names[1::2])
         if names != label_names(kinds):
             raise PolicyError(f"The labels of {folder} are not O, B-kind, I-kind and so on. Got {names}.")
+        _fix_positions(model)
         if torch.cuda.is_available():
             model.to("cuda")
         return cls(model, tokenizer, kinds, required)
@@ -216,7 +218,15 @@ def load_pretrained(model: str, kinds: Sequence[str]) -> tuple[PreTrainedModel, 
             f"No encoder can be loaded from {model!r}: {_first_line(error)} "
             "Give --model a Hugging Face id or a folder with config.json and safetensors."
         ) from error
+    _fix_positions(network)
     return network, tokenizer
+
+
+def _fix_positions(model: PreTrainedModel) -> None:
+    """RoFormer's table of rotations learns nothing; transformers' loading forgets that."""
+    for module in model.modules():
+        if isinstance(module, RoFormerSinusoidalPositionalEmbedding):
+            module.weight.requires_grad_(False)
 
 
 def label_settings(kinds: Sequence[str]) -> dict[str, Any]:

@@ -8,18 +8,20 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
+from transformers import TrainerCallback
 
 from rlopt.config import ShortenConfig, TagConfig
 from rlopt.run import Run
-from rlopt.stages import tag_apply
+from rlopt.stages import tag_apply, tag_fit
 from rlopt.stages.tag_apply import apply_tagger
 from rlopt.stages.tag_data import read_corpus
+from rlopt.stages.tag_fit import fit_tagger
 from tests.conftest import Outcome
 from tests.tagged_titles import PRODUCTS, tagged_titles
 
 Rlopt = Callable[..., Outcome]
 TITLES = tagged_titles(260)
-PRESET = "tag: {pretraining_epochs: 0, epochs: 12, learning_rate: 3.0e-3, save_every: 1000, required: product}\n"
+PRESET = "tag: {pretraining_epochs: 0, epochs: 5, batch_size: 16, learning_rate: 5.0e-3, required: product}\n"
 HOSTILE = [
     "",
     "   ",
@@ -94,6 +96,37 @@ def test_hostile_titles_give_a_row_each(fitted: Path, tmp_path: Path) -> None:
     assert all(any(p in rows[n]["short_title"] for p in PRODUCTS) for n in (3, 5, 8))
 
 
+@pytest.mark.parametrize("broken_in", ["learn_words", "learn_labels"])
+def test_an_interrupted_fit_ends_with_the_same_tagger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken_in: str
+) -> None:
+    data = write(
+        tmp_path / "in.parquet", title=[t for t, _ in TITLES], entities=[list(map(list, e)) for _, e in TITLES]
+    )
+    config = TagConfig(pretraining_epochs=0.3, epochs=0.3, batch_size=16, save_every=2)
+    whole = fit_tagger(Run.open(tmp_path / "whole", create=True), data, config)
+    real = getattr(tag_fit, broken_in)
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args, state, control, **_):
+            if state.global_step == 3:
+                raise KeyboardInterrupt
+
+    def stopping(*arguments, **named):
+        return real(*arguments[:-1], [*arguments[-1], Stop()], **named)
+
+    monkeypatch.setattr(tag_fit, broken_in, stopping)
+    with pytest.raises(KeyboardInterrupt):
+        fit_tagger(Run.open(tmp_path / "run", create=True), data, config)
+    monkeypatch.setattr(tag_fit, broken_in, real)
+    resumed = fit_tagger(Run.open(tmp_path / "run"), data, config)
+    assert resumed.entities == whole.entities
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (whole.folder, resumed.folder)]
+    assert weights[0] == weights[1]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics" / "tag.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, len(steps) + 1))
+
+
 def test_an_interrupted_call_goes_on_and_loses_nothing(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +169,8 @@ def test_pairs_teach_what_to_keep(rlopt: Rlopt, tmp_path: Path) -> None:
     outcome = rlopt("tag", "fit", data, *arguments, "--json")
     assert outcome.code == 0
     assert outcome.json["left_out"] == {"the short title does not consist of the long one's words": 1}
-    assert outcome.json["entities"]["KEEP"]["f1"] > 0.9
+    assert outcome.json["entities"]["KEEP"]["f1"] > 0.8  # neighbours make one span
+    assert outcome.json["shortened"]["precision"] > 0.95
     assert outcome.json["shortened"]["recall"] > 0.9
     assert outcome.json["required"] is None
 
