@@ -91,6 +91,8 @@ class Evidence:
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
         What a launch must not cost.
+    propensity_logged
+        False where propensities are estimated from traffic shares.
     """
 
     lifts: dict[str, LiftEstimate]
@@ -104,6 +106,7 @@ class Evidence:
     sft_faithfulness: float | None
     text_shift: TextShift | None = None
     guardrails: Guardrails = field(default_factory=Guardrails)
+    propensity_logged: bool = True
 
 
 def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
@@ -119,6 +122,7 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
         _support(evidence, rule),
         *_judge(evidence, rule),
         *_weights(evidence, rule),
+        *_propensities(evidence),
         _kl(evidence, rule),
         *_text_shift(evidence, rule),
         *_faithfulness(evidence, rule),
@@ -224,6 +228,16 @@ def _weights(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
             rule.max_hidden_arm_z,
         )
     ]
+
+
+def _propensities(evidence: Evidence) -> list[Reason]:
+    if evidence.propensity_logged:
+        return []
+    message = (
+        "The logs hold no propensities: they are estimated from traffic shares, which is right only if all titles of "
+        "an item had the same visitors."
+    )
+    return [Reason("propensities", "note", message)]
 
 
 def _kl(evidence: Evidence, rule: EvalConfig) -> Reason:

@@ -98,14 +98,16 @@ def policy_over_logged(log_prob: FloatArray, item: IntArray) -> tuple[FloatArray
     Returns
     -------
     probability, mass
-        ``probability`` (n,): renormalised within the item (sums to one), the policy restricted to logged titles;
+        ``probability`` (n,): renormalised within the item (sums to one), the policy restricted to logged titles,
+        all alike where it writes none of them;
         ``mass`` (n_items,): what the unrestricted policy gives to the item's logged titles together, in [0, 1].
     """
     item = np.asarray(item, dtype=np.int64)
     n_items = int(item.max()) + 1
     highest = np.full(n_items, -np.inf)
     np.maximum.at(highest, item, log_prob)
-    shifted = np.exp(log_prob - highest[item])
+    impossible = np.isneginf(highest)
+    shifted = np.exp(np.where(impossible[item], 0.0, log_prob - np.where(impossible, 0.0, highest)[item]))
     total = np.bincount(item, weights=shifted, minlength=n_items)
     mass = np.minimum(np.exp(highest) * total, 1.0)
     return shifted / total[item], mass

@@ -68,6 +68,7 @@ def make_report(
         sft_faithfulness=judged["sft"].faithfulness,
         text_shift=shift_of(judged, test, config.seed),
         guardrails=lifting.guardrails(),
+        propensity_logged=test.propensity_logged,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(

@@ -39,6 +39,10 @@ def test_policy_over_logged_titles() -> None:
     probability, mass = weights.policy_over_logged(log_prob, np.array([0, 0, 1, 1]))
     assert probability == pytest.approx([2 / 3, 1 / 3, 0.25, 0.75])
     assert mass == pytest.approx([0.3, 4e-30])
+    impossible = np.array([-np.inf, -np.inf, np.log(0.3), -np.inf])  # the policy cannot write item 0's titles at all
+    probability, mass = weights.policy_over_logged(impossible, np.array([0, 0, 1, 1]))
+    assert probability.tolist() == [0.5, 0.5, 1.0, 0.0]
+    assert mass == pytest.approx([0.0, 0.3])
 
 
 def test_policy_over_logged_titles_survives_underflow() -> None:

@@ -206,7 +206,7 @@ def test_every_reason_has_a_sentence(lang: str) -> None:
     missing = Evidence(
             lifts={"logged": lift(1.6, 0.38, 114.0), "sft": lift(0.1, 0.0, 0.2)}, n_items=3, support_share=0.1,
             hidden_arms=None, overlap=whole.overlap, model_against_weights=None, kl=whole.kl, faithfulness=0.1,
-            sft_faithfulness=None,
+            sft_faithfulness=None, propensity_logged=False,
     )  # fmt: skip
     for verdict in (whole.verdict, decide(missing, EvalConfig(max_kl=1.0))):
         for reason in verdict.reasons:

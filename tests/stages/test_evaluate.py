@@ -1,6 +1,7 @@
 """offline-eval in a shop where everything is known: figures against closed forms, files, refusals, interruption."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,8 +257,6 @@ def test_refusals_keep_the_last_report(run: Run, arms: Arms, monkeypatch: pytest
 
 
 def make_silent(arms: Arms) -> Arms:
-    from dataclasses import replace
-
     return replace(arms, clicks=np.zeros(len(arms)))
 
 
@@ -309,6 +308,31 @@ def test_a_policy_trained_on_judged_items_is_refused(run: Run, tmp_path: Path, m
     file.write_text("item_id\n" + "\n".join(splits.train) + "\n")
     evaluate(run, CONFIG.model_copy(update={"best_of": 0}), trained_on=file)
     assert "trained-on" in run.record("offline-eval")["inputs"]
+
+
+def test_a_policy_that_never_writes_a_logged_title_is_said_to_be_judged_by_the_model_alone(
+    run: Run, rlopt: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every weight is exactly zero, which no exact estimator survives."""
+    policies = use(monkeypatch, ppo={"plain": 0.0, "long": 0.0, "new": 0.0, "magic": 1.0})
+    monkeypatch.setattr(policies["ppo"], "log_prob", lambda items, titles: np.full(len(titles), -np.inf))
+    outcome = rlopt("offline-eval", "--run", run.path, "--samples", "2")
+    assert outcome.code == 0
+    assert "No overlap: 0.00% of what the policy writes was ever shown" in outcome.out
+    report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
+    assert report["estimates"] == []
+    assert report["diagnostics"]["overlap"]["ess"] == 0
+
+
+def test_missing_propensities_are_told(tmp_path: Path, arms: Arms, rlopt: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    run = make_run(tmp_path / "run", replace(arms, propensity_logged=False))
+    outcome = rlopt("offline-eval", "--run", run.path, "--samples", "2")
+    assert outcome.code == 0
+    assert sum("The logs hold no propensities: they are estimated" in line for line in outcome.out.splitlines()) == 1
+    report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
+    assert report["test"]["propensity_logged"] is False
+    assert report["diagnostics"]["sample_ratio_p_value"] is None
 
 
 @pytest.mark.parametrize(("decision", "code"), [("launch", 0), ("hold", 3), ("insufficient-evidence", 4)])
