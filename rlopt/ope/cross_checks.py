@@ -1,8 +1,9 @@
 """Cross-checks of the judge where nothing overlaps: logged clicks, moved towards what the policy writes.
 
 None of them is the answer. A title's clicks stand in for those of titles that are only like it, so each is wrong by
-what the likeness misses, and its interval does not know by how much. But they read the clicks of the very test items,
-which the judge never saw: where they all contradict it, it is not to be trusted. "Like" is measured in `Judge.vectors`.
+what the likeness misses, and its interval does not know by how much. But they hold the clicks of the very test items
+against the judge as it was before it learned from these: where they all contradict it, it is not to be trusted. "Like"
+is measured in `Judge.vectors`.
 """
 
 from dataclasses import asdict, dataclass

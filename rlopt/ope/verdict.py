@@ -174,8 +174,7 @@ def _items(evidence: Evidence, rule: EvalConfig) -> Reason:
     return Reason(
         "test_items",
         "ok" if enough else "doubt",
-        f"{evidence.n_items} test items that neither the reward nor PPO nor the judge has seen "
-        f"(at least {rule.min_items} needed).",
+        f"{evidence.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
         float(evidence.n_items),
         float(rule.min_items),
     )

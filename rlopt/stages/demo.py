@@ -45,7 +45,7 @@ class DemoResult:
     Parameters
     ----------
     over_sft, over_logged
-        Lift on test items, which neither the reward nor PPO nor the judge has seen.
+        Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
         Share of titles with no word that the item does not support, by the simulator.
     kl

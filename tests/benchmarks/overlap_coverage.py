@@ -6,7 +6,9 @@ An item is a test with one image; its arms are headlines that were shown at rand
 teaches two policies (the best headline; a softmax over log rates), the other half gives the true rates. A repetition
 draws as many items as there are, with replacement, deals 10 k, 100 k or 1 M impressions out to their arms as the
 archive did, draws the clicks, and estimates the policy's CTR and its lift over the logged titles. The truth is their
-value over all items. "rows" is what the usual interval (normal, rows taken as independent) covers.
+value over all items. "rows" is what the usual interval (normal, rows taken as independent) covers. A coverage of 95 %
+measured with 250 repetitions is itself only known to +-2.7 points, and the estimators share their worlds, so that one
+unlucky draw moves many cells: the last line tells which cells are outside by more than that.
 """
 
 import argparse
@@ -123,6 +125,13 @@ def replay(archive: Archive, wanted: FloatArray, n: int, rng: np.random.Generato
     )
 
 
+def beyond_chance(coverage: float, repetitions: int, level: float = 0.01) -> bool:
+    """Whether a coverage is outside LOW to HIGH by more than the binomial error of its measurement."""
+    hits = round(coverage * repetitions)
+    below, above = stats.binom.cdf(hits, repetitions, LOW), stats.binom.sf(hits - 1, repetitions, HIGH)
+    return bool(min(below, above) < level)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=1000)
@@ -138,7 +147,7 @@ def main() -> int:
         f"{'policy':<8} {'impressions':>11} {'estimator':<14} {'CTR':>6} {'lift':>6} {'rows':>6} {'G_eff':>7}"
         f" {'bias':>8} {'RMSE':>7}  (of the lift)"
     )
-    outside = 0
+    outside = surely = 0
     share = archive.traffic / archive.traffic.sum()
     for name in ("argmax", "softmax"):
         wanted = policy(archive, name)
@@ -171,6 +180,7 @@ def main() -> int:
                 bias, square, g_eff = sums[k] / options.repetitions
                 bad = sum(not LOW <= c <= HIGH for c in (ctr, lift))
                 outside += bad
+                surely += sum(beyond_chance(c, options.repetitions) for c in (ctr, lift))
                 print(
                     f"{name:<8} {n:>11,} {key:<14} {ctr:>6.3f} {lift:>6.3f} {rows:>6.3f} {g_eff:>7.0f}"
                     f" {bias:>+8.2%} {np.sqrt(square):>7.2%}"
@@ -179,7 +189,7 @@ def main() -> int:
                 )
     cells = 2 * 2 * len(SIZES) * len(KEYS)
     print(f"true lift of the softmax policy {value / base - 1:+.1%}; {time.perf_counter() - began:.0f} s")
-    print(f"{cells - outside} of {cells} cells within {LOW:.1%} to {HIGH:.1%}")
+    print(f"{cells - outside} of {cells} cells within {LOW:.1%} to {HIGH:.1%}; outside by more than chance: {surely}")
     return 0
 
 

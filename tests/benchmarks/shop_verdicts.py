@@ -39,6 +39,7 @@ from rlopt.stages.simulate import simulate
 from rlopt.stages.truth import truth_of
 
 PARTS = ("shops", "leaks", "hacked")
+BASELINES = ("over_sft", "over_logged")
 SHOPS = [f"{'zh' if seed % 2 else 'en'}-{seed}" for seed in range(10)]
 UNGUARDED: dict[str, Any] = {"kl_coef": 0.0, "kl_target": None, "risk_aversion": 0.0, "monitor": False}
 # how hard it is hacked: few steps suffice without a penalty (ten nats and more), whole ones would cost hours
@@ -191,18 +192,25 @@ def inside(lift: Row) -> bool:
 def summary(rows: list[Row]) -> Iterator[str]:
     """What the shows ask."""
     if shops := [row for row in rows if row["part"] == "shops"]:
-        for baseline in ("over_sft", "over_logged"):
+        for baseline in BASELINES:
             found = sum(inside(row[baseline]) for row in shops)
             yield f"true lift over {baseline[5:]} inside its interval: {found}/{len(shops)}"
     if leaks := [row for row in rows if row["part"] == "leaks"]:
         yield f"trained on test items, refused: {sum(r['refused'] for r in leaks)}/{len(leaks)}"
     if cheats := [row for row in rows if row["part"] == "hacked"]:
-        worse = [r for r in cheats if min(r["over_sft"]["true"], r["over_logged"]["true"]) < 0]
-        launched = sum(r["verdict"] == "launch" for r in worse)
+        worse = [row for row in cheats if min(row[name]["true"] for name in BASELINES) < 0]
         yield (
-            f"hacked policies: {len(cheats)}, truly worse than SFT or the logs: {len(worse)} "
-            f"(than SFT: {sum(r['over_sft']['true'] < 0 for r in cheats)}), of these told to launch: {launched}"
+            f"hacked policies: {len(cheats)}; truly worse than SFT or the logs: {len(worse)}, "
+            f"of these told to launch: {sum(row['verdict'] == 'launch' for row in worse)}"
         )
+        for name in BASELINES:
+            below = [row[name] for row in cheats if row[name]["true"] < 0]
+            above = sum(lift["low"] > 0 for lift in below)
+            found = sum(inside(row[name]) for row in cheats)
+            yield (
+                f"  over {name[5:]}: truly below zero {len(below)}, of these with an interval above zero {above}; "
+                f"truth inside its interval {found}/{len(cheats)}"
+            )
 
 
 def main() -> None:

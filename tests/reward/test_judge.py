@@ -53,6 +53,22 @@ def test_the_mean_effect_is_that_of_effect(shop_judge: tuple[Shop, Judge]) -> No
     np.testing.assert_allclose(judge.mean_effect(items, titles), judge.effect(items, titles)[0], atol=1e-6)
 
 
+def test_titles_that_are_near_each_other_earn_alike(shop_judge: tuple[Shop, Judge]) -> None:
+    shop, judge = shop_judge
+    _, test = shop.split(0.6)
+    arms, effect = shop.arms.take(test), shop.effect[test]
+    vectors = judge.vectors(arms.arm_items, list(arms.title))
+    distance = ((vectors[:, None, :] - vectors[None, :, :]) ** 2).sum(axis=2)
+    gap = np.abs(effect[:, None] - effect[None, :])
+    other = (arms.item_index[:, None] == arms.item_index[None, :]) & ~np.eye(len(arms), dtype=bool)
+    several = other.sum(axis=1) >= 2
+    nearest = np.where(other, distance, np.inf).argmin(axis=1)[several]
+    near = gap[several, nearest].mean()
+    assert near < 0.8 * np.average(gap[several], weights=other[several])
+    twice = judge.vectors([arms.arm_items[0]] * 2, [str(arms.title[0])] * 2)
+    np.testing.assert_array_equal(twice[0], twice[1])
+
+
 @pytest.mark.parametrize("locale", ["en", "zh"])
 def test_learning_from_more_items_brings_unseen_titles_nearer_the_truth(locale: str) -> None:
     shop, _ = fitted(locale)
