@@ -19,7 +19,7 @@ the simulator's truth:
 
 A finished world is a line of --results; the same command goes on where it was interrupted, and several processes may
 share the work by --first-seed and one file each (then give all files to print the table of all: --worlds 0).
-Nothing was tuned on the worlds from seed 20,000 on, the ones reported; development looked at 500 to 515 and 10,000 to
+Nothing was tuned on the worlds from seed 20,000 on, the ones reported; development looked at 500 to 530 and 10,000 to
 10,060. Pin BLAS to one thread (OMP_NUM_THREADS=1): the fits are small.
 """
 
