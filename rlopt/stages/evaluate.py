@@ -1,4 +1,4 @@
-"""``rlopt offline-eval``: what the PPO policy would have earned, on items nothing was trained on."""
+"""``rlopt offline-eval``: what the PPO policy would have earned, on items that no training has seen."""
 
 import shutil
 from collections.abc import Sequence
