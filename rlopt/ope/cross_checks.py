@@ -38,7 +38,7 @@ class CrossCheck:
     lift, low, high
         Over the logged titles, items counted by their impressions (the verdict's lift counts them equally).
     z
-        Difference to the judge in standard errors; None for the judge itself.
+        The doubly robust correction of the judge in standard errors; None where there is none.
     effective_items
         Effective number of items of the weights.
     covered
@@ -71,7 +71,7 @@ def cross_check(
         lift, low, high = OffPolicyEvaluation(rounds, [key], confidence).lift(key)
     except RoundsError:  # not a positive value: a ratio to it says nothing
         return None
-    z = None if kind == "dm" else model_against_weights(rounds, key)
+    z = model_against_weights(rounds) if key == "dr" else None
     weight = rounds.cluster_sums(np.ones(len(rounds)) if kind == "dm" else rounds.weight)
     return CrossCheck(kind, lift, low, high, z, effective_sample_size(weight), covered)
 

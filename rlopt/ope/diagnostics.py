@@ -102,13 +102,10 @@ def heaviest_share(weight: FloatArray, count: FloatArray, part: float = 0.01) ->
     return float(np.interp(part * shown[-1], np.concatenate([[0.0], shown]), np.concatenate([[0.0], carried]))) / total
 
 
-def model_against_weights(rounds: LoggedRounds, key: str = "dr") -> float:
-    """Z-score of an estimator's difference to the direct method, of DR's correction E[w (r - q)] unless told.
-
-    Far from 0, the direct method and the estimator contradict each other.
-    """
+def model_against_weights(rounds: LoggedRounds) -> float:
+    """Z-score of the DR correction E[w (r - q)]: far from 0, direct method and doubly robust contradict each other."""
     direct, direct_scores = ESTIMATORS["dm"]().scores(rounds)
-    robust, robust_scores = ESTIMATORS[key]().scores(rounds)
+    robust, robust_scores = ESTIMATORS["dr"]().scores(rounds)
     gap = clustered_interval(robust - direct, robust_scores - direct_scores, confidence=0.95, log_scale=False)
     return (robust - direct) / gap.std_error if gap.std_error > 0 else 0.0
 

@@ -113,7 +113,7 @@ def sample_report(
             CrossCheck("kernel_dr", 0.2, 0.05, 0.36, -0.6, 120.0),
             CrossCheck("balanced_dr", 0.22, 0.1, 0.35, -0.3, 90.0),
             CrossCheck("cells_dr", 0.27, 0.1, 0.45, 0.4, 100.0, 0.8),
-            CrossCheck("mips", 0.05, -0.1, 0.2, -2.1, 100.0, 0.8),
+            CrossCheck("mips", 0.05, -0.1, 0.2, None, 100.0, 0.8),
         ),
         ensemble_spread={"ppo": 0.061, "sft": 0.055, "best_of": 0.06, "logged": 0.048},
         guardrails=evidence.guardrails,
