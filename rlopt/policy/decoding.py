@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from .scoring import left_pad
+from .slot_mask import SlotMask
 
 COMPACT_BELOW = 0.8  # share of unfinished rows at which the finished ones are dropped from the cache
 MAX_REJECTED = 16  # tokens masked in one place before the title ends there
@@ -77,6 +78,7 @@ def sample(
     temperature: float = 1.0,
     top_p: float = 1.0,
     rules: Rules | None = None,
+    slot_mask: SlotMask | None = None,
 ) -> list[Completion]:
     """One completion a prompt.
 
@@ -89,11 +91,14 @@ def sample(
         of neural text degeneration").
     rules
         Asked for each sampled token; a token it refuses gets probability zero in that place and another is drawn.
+    slot_mask
+        Takes out slots that may not come next, before the distribution is normalised.
     """
     device = model.device
     generator = torch.Generator(device=device).manual_seed(seed)
     ids, mask = (tensor.to(device) for tensor in left_pad(prompts, pad_id))
     positions = (mask.cumsum(1) - 1).clamp(min=0)
+    open_slots = slot_mask.open_after(ids) if slot_mask is not None else None
     cache = DynamicCache(config=model.config)
     done = [Completion() for _ in prompts]
     rows = list(range(len(prompts)))  # completion of each row of the batch, -1 for a finished one
@@ -108,6 +113,8 @@ def sample(
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
+            if slot_mask is not None and open_slots is not None:
+                logits = slot_mask.mask(logits, open_slots)
             log_probs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
             weights = _weights(log_probs, top_p)
             tokens = _draw(weights, temperature, generator)
@@ -117,12 +124,15 @@ def sample(
             alive = [k for k, row in enumerate(rows) if row >= 0]
             if not alive:
                 break
+            if slot_mask is not None and open_slots is not None:
+                slot_mask.close(open_slots, tokens)
             ids, positions = tokens.unsqueeze(1), positions[:, -1:] + 1
             mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
             if len(alive) < COMPACT_BELOW * len(rows):
                 kept = torch.tensor(alive, device=device)
                 cache.batch_select_indices(kept)
                 ids, positions, mask, rows = ids[kept], positions[kept], mask[kept], [rows[k] for k in alive]
+                open_slots = open_slots[kept] if open_slots is not None else None
     return done
 
 

@@ -37,10 +37,13 @@ class Slots:
     shown
         Slots whose value the prompt spells out: those with the fewest distinct values, such as the category. Of the
         others it only says that the item has them, which keeps prompts short.
+    once
+        A title mentions each slot at most once (`rlopt.policy.slot_mask`).
     """
 
     tokens: Mapping[tuple[str, int], str]
     shown: frozenset[str]
+    once: bool = True
 
     @classmethod
     def learn(cls, items: Iterable[Item], min_share: float = 0.005) -> "Slots":
@@ -109,13 +112,13 @@ class Slots:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
         slots = [[name, index, token] for (name, index), token in self.tokens.items()]
-        return {"slots": slots, "shown": sorted(self.shown)}
+        return {"slots": slots, "shown": sorted(self.shown), "once": self.once}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Slots":
         """Slots written by `to_dict`."""
         tokens = {(name, int(index)): token for name, index, token in data["slots"]}
-        return cls(tokens, frozenset(data["shown"]))
+        return cls(tokens, frozenset(data["shown"]), bool(data["once"]))
 
 
 def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:

@@ -17,8 +17,9 @@ from .constraints import Constraints
 from .decoding import Completion, sample
 from .guard import Guard, GuardedBeams
 from .pretrained import load_causal_lm
-from .prompt import Renderer, renderer_from_dict
+from .prompt import Renderer, SlotRenderer, renderer_from_dict
 from .scoring import completion_log_probs, completion_log_softmax, left_pad, right_pad
+from .slot_mask import OpenSlotsOnly, SlotMask
 
 POLICY_FILE = "policy.json"
 MAX_PROMPT_TOKENS = 384
@@ -56,7 +57,8 @@ class TitlePolicy:
     Parameters
     ----------
     model, tokenizer
-        Any transformers causal language model.
+        Any transformers causal language model. With slots it never writes one that the item lacks
+        (`rlopt.policy.slot_mask`).
     renderer
         How items become prompts and completions become titles.
     max_title_tokens
@@ -70,6 +72,7 @@ class TitlePolicy:
         self.tokenizer = tokenizer
         self.renderer = renderer
         self.max_title_tokens = max_title_tokens
+        self.slot_mask = SlotMask(renderer.slots, tokenizer) if isinstance(renderer, SlotRenderer) else None
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> "TitlePolicy":
@@ -205,8 +208,8 @@ class TitlePolicy:
                 ids, mask, width, completion_mask = self._tensors(
                     [prompts[i] for i in rows], [completions[i] for i in rows]
                 )
-                p = completion_log_softmax(self.model, ids, mask, width, temperature)
-                q = completion_log_softmax(reference.model, ids, mask, width, temperature)
+                p = completion_log_softmax(self.model, ids, mask, width, temperature, self.slot_mask)
+                q = completion_log_softmax(reference.model, ids, mask, width, temperature, reference.slot_mask)
                 kl = ((p - q) * p.exp()).sum(-1).clamp(min=0.0)
                 out[rows] = (kl * completion_mask).sum(-1).cpu().numpy()
         return out
@@ -234,6 +237,7 @@ class TitlePolicy:
             temperature=temperature,
             top_p=top_p,
             rules=guard,
+            slot_mask=self.slot_mask,
         )
 
     def _beam_titles(
@@ -263,6 +267,8 @@ class TitlePolicy:
             ids, mask = left_pad([prompts[i] for i in rows], int(self.tokenizer.pad_token_id))
             owners = [items[i] for i in rows]
             processors = LogitsProcessorList()
+            if self.slot_mask is not None:
+                processors.append(OpenSlotsOnly(self.slot_mask, ids.shape[1]))
             if constraints is not None:
                 guard = Guard(constraints, owners, self.renderer, self.tokenizer)
                 processors.append(GuardedBeams(guard, ids.shape[1], beams, self._eos_id))
@@ -291,7 +297,7 @@ class TitlePolicy:
         self.model.eval()
         with torch.inference_mode():
             ids, mask, width, completion_mask = self._tensors(prompts, completions)
-            log_probs = completion_log_probs(self.model, ids, mask, width, temperature)
+            log_probs = completion_log_probs(self.model, ids, mask, width, temperature, self.slot_mask)
             total: npt.NDArray[np.float64] = (log_probs * completion_mask).sum(-1).double().cpu().numpy()
         return total
 

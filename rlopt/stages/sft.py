@@ -1,7 +1,7 @@
 """``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rlopt.files import replacing_folders
 from rlopt.policy.pretrained import load_causal_lm, quiet_loading
 from rlopt.policy.prompt import SlotRenderer, TextRenderer, chat_frame
 from rlopt.policy.slots import Slots, slot_coverage
-from rlopt.policy.targets import Pairs, sound_pairs
+from rlopt.policy.targets import Pairs, says_values_once, sound_pairs
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
@@ -146,14 +146,15 @@ def _tiny(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     """The embedded model, untrained, with slots and a tokenizer from the train items."""
     items = list({item.item_id: item for item, _ in pairs}.values())
     slots = Slots.learn(items)
-    coverage = slot_coverage(slots, pairs[:: -(-len(pairs) // COVERAGE_TITLES)])
+    some = pairs[:: -(-len(pairs) // COVERAGE_TITLES)]
+    coverage = slot_coverage(slots, some)
     if coverage < MIN_SLOT_COVERAGE:
         raise PolicyError(
             f"The values of the items' fields spell only {coverage:.0%} of the logged titles, the rest are free words, "
             "and the embedded tiny model writes titles from such values: with a few million parameters it would write "
             "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
-    renderer = SlotRenderer(slots)
+    renderer = SlotRenderer(replace(slots, once=says_values_once(slots, some)))
     texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in items]
     tokenizer = build_tokenizer(texts, slots)
     return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)

@@ -15,6 +15,7 @@ from trl.models import unwrap_model_for_generation
 
 from rlopt.errors import PolicyError
 from rlopt.policy.scoring import completion_log_softmax, left_pad
+from rlopt.policy.slot_mask import OpenSlotsOnly, SlotMask
 from rlopt.progress import note
 
 MAX_SKIPPED_STEPS = 5
@@ -52,7 +53,12 @@ class SharedNoise(LogitsProcessor):
 
 
 class TitleRollouts:
-    """Mixin for trl's GRPOTrainer and RLOOTrainer; only what the module's docstring says differs from them."""
+    """Mixin for trl's GRPOTrainer and RLOOTrainer; only what the module's docstring says differs from them.
+
+    ``slot_mask`` of the policy holds in rollouts and in every log-probability.
+    """
+
+    slot_mask: SlotMask | None = None
 
     _bad_window = False
     _skipped_in_a_row = 0
@@ -78,6 +84,9 @@ class TitleRollouts:
         for name in ("temperature", "top_p", "top_k", "min_p"):  # they belong to transformers' own sampling
             sampling.pop(name, None)
         config = type(trainer.generation_config)(**sampling, disable_compile=True)
+        processors = LogitsProcessorList([noise])
+        if self.slot_mask is not None:
+            processors.insert(0, OpenSlotsOnly(self.slot_mask, ids.shape[1]))
         with (
             unwrap_model_for_generation(
                 trainer.model_wrapped,
@@ -92,7 +101,7 @@ class TitleRollouts:
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=config,
-                logits_processor=LogitsProcessorList([noise]),
+                logits_processor=processors,
             )
         ends = set(trainer.eos_token_ids)
         return [_until(row, ends) for row in out[:, ids.shape[1] :].tolist()]
@@ -119,7 +128,8 @@ class TitleRollouts:
         trl's fused head scores every position of prompt and completion where there is no Triton, several times the
         work for short titles.
         """
-        if self.accelerator.device.type != "cpu" or compute_aux_loss or any(v is not None for v in forward.values()):
+        theirs = compute_aux_loss or any(v is not None for v in forward.values())
+        if theirs or (self.accelerator.device.type != "cpu" and self.slot_mask is None):
             result: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(  # type: ignore[misc]
                 model,
                 input_ids,
@@ -132,7 +142,9 @@ class TitleRollouts:
             )
             return result
         trainer: Any = self
-        logs = completion_log_softmax(model, input_ids, attention_mask, logits_to_keep, trainer.temperature)
+        logs = completion_log_softmax(
+            model, input_ids, attention_mask, logits_to_keep, trainer.temperature, self.slot_mask
+        )
         log_probs = logs.gather(-1, input_ids[:, -logits_to_keep:].unsqueeze(-1)).squeeze(-1)
         entropies = None
         if compute_entropy:

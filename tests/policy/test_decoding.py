@@ -13,7 +13,7 @@ from rlopt.policy.decoding import sample
 from rlopt.policy.guard import Guard
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.scoring import left_pad
+from rlopt.policy.scoring import completion_log_softmax, left_pad
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
@@ -51,7 +51,9 @@ def test_greedy_titles_are_those_of_transformers(policy: TitlePolicy) -> None:
 def test_nothing_outside_the_nucleus_is_drawn(policy: TitlePolicy) -> None:
     prompt = policy.prompt_ids(ITEMS[:1])
     with torch.no_grad():
-        p = policy.model(torch.tensor(prompt)).logits[0, -1].softmax(-1).numpy()
+        ids = torch.tensor([[*prompt[0], 0]])
+        p = completion_log_softmax(policy.model, ids, torch.ones_like(ids), 1, slot_mask=policy.slot_mask)
+        p = p[0, 0].exp().numpy()
     order = np.argsort(-p)
     nucleus = set(order[: int(np.searchsorted(np.cumsum(p[order]), 0.3)) + 1].tolist())
     (titles,) = policy.generate(ITEMS[:1], 400, top_p=0.3, seed=0)

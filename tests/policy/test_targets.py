@@ -1,8 +1,10 @@
 """Targets: the logged titles worth imitating."""
 
+from dataclasses import replace
+
 from reward.items import Item
 from rlopt.policy.slots import Slots
-from rlopt.policy.targets import sound_pairs
+from rlopt.policy.targets import says_values_once, sound_pairs
 
 COLOURS = ("red", "blue", "green", "white")
 ITEMS = [
@@ -28,5 +30,14 @@ def test_only_sound_titles_are_imitated() -> None:
 
 
 def test_where_hardly_any_title_is_sound_all_are_kept() -> None:
-    titles = [(item, f"{item.fields['color'][0]} dress {item.fields['color'][0]}!!") for item in ITEMS]
+    titles = [(item, f"{item.fields['color'][0]} dress!!!") for item in ITEMS]
     assert sound_pairs(Slots.learn(ITEMS), titles) == titles
+
+
+def test_where_titles_say_values_twice_that_is_allowed() -> None:
+    titles = [(item, f"{item.fields['color'][0]} dress, {item.fields['color'][0]}") for item in ITEMS]
+    slots = Slots.learn(ITEMS)
+    assert says_values_once(slots, GOOD)
+    assert not says_values_once(slots, titles)
+    assert sound_pairs(replace(slots, once=False), titles) == titles
+    assert sound_pairs(slots, titles) == []

@@ -50,7 +50,7 @@ def test_an_interrupted_rival_ends_with_the_same_weights(sft_folder: Path, tmp_p
     [
         ({"algorithm": "grpo"}, "at least 2"),
         ({"generations": 3}, "whole groups of 3"),
-        ({"vllm": "colocate"}, "package vllm"),
+        ({"vllm": "colocate"}, "for pretrained models"),
         ({"report_to": ("nowhere",)}, "must be one of tensorboard"),
     ],
 )

@@ -90,6 +90,11 @@ def improve(
         When a step cannot be shared out as the settings ask, something asked for is not installed, or the training
         breaks down.
     """
+    if settings.vllm != "off" and policy.slot_mask is not None:
+        raise PolicyError(
+            f"--vllm {settings.vllm} is for pretrained models (--model): the tiny policy writes slots under a mask "
+            "that vLLM does not know. Leave --vllm out."
+        )
     policy.model.config._name_or_path = str(reference_folder)
     functions = rewards.functions()
     parts: dict[str, Any] = {
@@ -106,6 +111,7 @@ def improve(
         trainer = PPOTrainer(**parts, score_so_far=rewards.so_far)
     else:
         trainer = {"grpo": TitleGRPOTrainer, "rloo": TitleRLOOTrainer}[settings.algorithm](**parts)
+    trainer.slot_mask = policy.slot_mask
     quiet(trainer)
     return TitlePolicy(train(trainer, checkpoints, guard), policy.tokenizer, policy.renderer, policy.max_title_tokens)
 
