@@ -30,6 +30,14 @@ from rlopt.cli.show import show
 @click.option("--confidence", type=float, help="Chance of being better that replaces a current title.  [default: 0.8]")
 @click.option("--keep-current/--replace-all", default=None, help="Keep current titles that no new one beats.")
 @click.option("--batch-size", type=int, help="Titles at once.  [default: 256]")
+@click.option(
+    "--ensemble", multiple=True, metavar="FOLDER", help="A policy that writes with the run's own. Repeatable."
+)
+@click.option(
+    "--ensemble-by",
+    type=click.Choice(["tokens", "titles"]),
+    help="Average what comes next, or rank the run's titles by all members.  [default: tokens]",
+)
 @options.columns
 @options.configured
 @options.in_run

@@ -42,6 +42,10 @@ class GenerateConfig(RulesConfig):
         0.8, ge=0.5, lt=1, description="Chance of being better at which a title replaces the item's current one."
     )
     keep_current: bool = Field(True, description="Keep a current title that no new one beats (with one title an item).")
+    ensemble: tuple[str, ...] = Field((), description="Folders of policies that write together with the run's own.")
+    ensemble_by: Literal["tokens", "titles"] = Field(
+        "tokens", description="Average next-token distributions, or rank the run's titles by all log-probabilities."
+    )
 
 
 class SimulateConfig(StageConfig):

@@ -21,6 +21,7 @@ from rlopt import threads
 from rlopt.config import GenerateConfig
 from rlopt.errors import RunError
 from rlopt.files import fingerprint, to_json
+from rlopt.policy.ensemble import ensemble
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
@@ -110,7 +111,7 @@ def generate(
     began, written, totals, shop = time.monotonic(), 0, _Totals(), Shop()
     with open_catalogue(items_file, mapping, ignored_columns(run), MEMORY_LIMIT) as catalogue:
         quiet_loading()
-        policy = TitlePolicy.load(run / "ppo")
+        policy = _writer(run, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         known = {item.item_id: item for item in run.arms().items}
@@ -146,12 +147,20 @@ def _completed(item: Item, known: dict[str, Item]) -> Item:
     return replace(item, fields=item.fields or logged.fields, current_title=item.current_title or logged.current_title)
 
 
+def _writer(run: Run, config: GenerateConfig) -> TitlePolicy:
+    """The run's policy, alone or with the ensemble's members."""
+    folders = [run / "ppo", *map(Path, config.ensemble)]
+    policies = [TitlePolicy.load(folder) for folder in folders]
+    return ensemble(policies, folders, config.ensemble_by) if config.ensemble else policies[0]
+
+
 def _metadata(run: Run, config: GenerateConfig) -> dict[str, str]:
     """What every title can be traced to."""
     values = {
         "run": str(run.path.resolve()),
         "policy": "ppo",
         "policy_fingerprint": fingerprint(run / "ppo"),
+        "ensemble_fingerprints": to_json([fingerprint(Path(folder)) for folder in config.ensemble]),
         "reward_fingerprint": fingerprint(run / "reward"),
         "seed": config.seed,
         "config": to_json(config.model_dump(mode="json")),

@@ -109,6 +109,22 @@ def test_generate_writes_titles_for_the_catalogue(
     assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith('"item_id","title","log_prob"')
 
 
+@pytest.mark.parametrize("by", ["tokens", "titles"])
+def test_an_ensemble_writes_and_can_be_traced(
+    finished_run: Path, simulated_logs: Path, rlopt: Rlopt, tmp_path: Path, by: str
+) -> None:
+    items, out = tmp_path / "items.parquet", tmp_path / "out.parquet"
+    pq.write_table(pq.read_table(simulated_logs.with_name("logs.items.parquet")).slice(0, 10), items)
+    arguments = ("generate", items, "-o", out, "--run", finished_run, "--ensemble-by", by, "--replace-all")
+    outcome = rlopt(*arguments, "--ensemble", finished_run / "sft", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["titles"] == 10
+    assert b"rlopt.ensemble_fingerprints" in pq.read_schema(out).metadata
+    outcome = rlopt(*arguments, "--ensemble", tmp_path / "none")
+    assert outcome.code == 1
+    assert "none is not a title policy" in outcome.err
+
+
 def test_a_refit_makes_the_policies_outdated(
     finished_run: Path, simulated_logs: Path, rlopt: Rlopt, tmp_path: Path
 ) -> None:
