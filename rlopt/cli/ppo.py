@@ -23,9 +23,9 @@ from rlopt.cli.show import show
 @click.option("--kl-coef", type=float, help="Weight of the KL penalty to the SFT policy.  [default: 0.1]")
 @click.option("--kl-target", type=float, help="KL in nats a title above which that weight grows.  [default: 3.5]")
 @click.option(
-    "--peft",
-    type=click.Choice(["auto", "none", "lora", "adalora"]),
-    help="What learns: all weights or adapters; auto: as in sft.  [default: auto]",
+    "--learn",
+    type=click.Choice(["auto", "full", "head", "last-n", "lora", "adalora", "ia3"]),
+    help="What learns, as in rlopt sft.  [default: auto]",
 )
 @click.option(
     "--monitor/--no-monitor", default=None, help="Stop past the peak of the monitor, and go back to it; on by default."

@@ -23,16 +23,36 @@ def sft_model_options(command: options.Command) -> options.Command:
 @click.command("sft")
 @sft_model_options
 @click.option(
-    "--peft", type=click.Choice(["none", "lora"]), help="What learns: all, or LoRA adapters.  [default: none]"
+    "--learn",
+    type=click.Choice(["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"]),
+    help="What learns: all weights, the output layer, it and the last blocks, adapters, or a prefix.  [default: full]",
 )
+@click.option("--last-n", type=int, help="Blocks that learn with last-n.  [default: 2]")
+@click.option("--lora-rank", type=int, help="Rank of LoRA and AdaLoRA.  [default: 16]")
 @click.option("--steps", type=int, help="Optimiser steps; by default as many as --epochs needs.")
 @click.option("--epochs", type=float, help="Passes over the titles.")
 @click.option("--batch-size", type=int, help="Titles a step.")
+@click.option("--optimizer", type=click.Choice(["adamw", "sgd"]), help="[default: adamw]")
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "linear", "constant"]),
+    help="What the learning rate does after its warm-up.  [default: cosine]",
+)
+@click.option("--weight-decay", type=float, help="[default: 0.01]")
+@click.option("--dropout", type=float, help="While learning, wherever the model has it.  [default: 0.0]")
+@click.option(
+    "--early-stopping",
+    type=int,
+    metavar="N",
+    help="Stop after N checkpoints without a lower loss on held-out train items, and keep the best.",
+)
+@click.option("--save-every", type=int, help="Steps between checkpoints.  [default: 100]")
+@click.option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb or trackio; repeatable.")
 @options.configured
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, **flags: Any) -> None:
+def command(config: Path | None, run_path: str, report_to: tuple[str, ...], **flags: Any) -> None:
     """Train the supervised policy: a language model that writes titles like those in the logs.
 
     It is PPO's starting point and reference, and the baseline of offline-eval. `rlopt ppo` calls it when the run
@@ -40,13 +60,13 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
 
     \b
     Example:
-      rlopt sft --model smollm2 --peft lora --steps 200
+      rlopt sft --model smollm2 --learn lora --steps 200
     """
     from rlopt.config import SftConfig
 
     run = options.open_run(run_path)
     run.require("fit-reward")
-    settings = options.settings(SftConfig, config, flags, run)
+    settings = options.settings(SftConfig, config, {**flags, "report_to": report_to or None}, run)
 
     from rlopt.stages.sft import train_sft
 

@@ -49,14 +49,31 @@ class SftConfig(StageConfig):
     chat: bool = Field(False, description="Prompts in the model's chat template (instruct models).")
     fields: tuple[str, ...] = Field((), description="Fields shown to a pretrained model, in this order; none: all.")
     max_field_chars: int = Field(400, ge=1, description="Longer fields are cut in a pretrained model's prompt.")
-    peft: Literal["none", "lora", "adalora"] = Field("none", description="What learns: all weights, or adapters.")
+    learn: Literal["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"] = Field(
+        "full", description="What learns: all weights, the output layer, it and the last blocks, adapters, a prefix."
+    )
+    last_n: int = Field(2, ge=1, description="Blocks that learn with `last-n`.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
+    prefix_length: int = Field(32, ge=1, description="Virtual tokens of a `prefix`.")
     steps: int | None = Field(None, ge=1, description="Optimiser steps; none: as many as `epochs` needs.")
     epochs: float = Field(2.0, gt=0, description="Passes over the titles.")
     batch_size: int = Field(32, ge=1, description="Titles a step.")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate (a pretrained model wants 1e-4 or so).")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="What the learning rate does after it has warmed up over 5 % of the steps."
+    )
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while learning, wherever the model has it.")
+    early_stopping: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after so many checkpoints without a lower loss on held-out train items; keep the best.",
+    )
+    held_out: float = Field(0.1, gt=0, lt=1, description="Share of train items held out for early stopping.")
     max_title_tokens: int = Field(TITLES_MAX_TOKENS, ge=4, description="Longest title, in tokens.")
-    save_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+    save_every: int = Field(100, ge=1, description="Steps between checkpoints, and between looks at held-out items.")
+    report_to: tuple[str, ...] = Field((), description="Trackers beside the JSON lines: tensorboard, wandb, trackio.")
 
 
 class PpoConfig(StageConfig):
@@ -94,7 +111,10 @@ class PpoConfig(StageConfig):
         True, description="Watch a reward model fitted on other items; past its peak, stop and go back there."
     )
     monitor_every: int = Field(5, ge=1, description="Updates between two looks of the monitor.")
-    peft: Literal["auto", "none", "lora", "adalora"] = Field("auto", description="What learns; auto: as in `sft`.")
+    learn: Literal["auto", "full", "head", "last-n", "lora", "adalora", "ia3"] = Field(
+        "auto", description="What learns, as `sft` names it; auto: as in `sft`."
+    )
+    last_n: int = Field(2, ge=1, description="Blocks that learn with `last-n`.")
     lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
     peft_config: dict[str, Any] | None = Field(
         None, description="Any other adapters, by peft's own names: peft_type (LOHA, OFT ...) and its settings."

@@ -16,6 +16,7 @@ from rlopt.errors import PolicyError
 from .constraints import Constraints
 from .decoding import Completion, sample
 from .guard import Guard, GuardedBeams
+from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer, renderer_from_dict
 from .scoring import completion_log_probs, completion_log_softmax, left_pad, right_pad
@@ -63,11 +64,21 @@ class TitlePolicy:
         How items become prompts and completions become titles.
     max_title_tokens
         Generation stops after so many tokens.
+    prefix
+        What prefix tuning learned; ``model`` reads it before every prompt from now on.
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, renderer: Renderer, max_title_tokens: int = 48
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        renderer: Renderer,
+        max_title_tokens: int = 48,
+        prefix: Prefix | None = None,
     ) -> None:
+        if prefix is not None:
+            prefix.attach(model)
+        self.prefix = prefix
         self.model = model
         self.tokenizer = tokenizer
         self.renderer = renderer
@@ -91,16 +102,25 @@ class TitlePolicy:
             raise PolicyError(
                 f"{folder} is not a title policy: {POLICY_FILE} is missing or damaged ({error}). Train it again."
             ) from error
-        model, tokenizer = load_causal_lm(str(folder))
+        prefix = Prefix.load(folder) if (folder / CONFIG_FILE).exists() else None
+        model, tokenizer = load_causal_lm(str(folder / BASE if prefix else folder))
         if device is not None:
             model.to(device)  # type: ignore[arg-type]
-        return cls(model, tokenizer, renderer, max_title_tokens)
+        return cls(model, tokenizer, renderer, max_title_tokens, prefix)
 
     def save(self, folder: str | Path) -> None:
-        """Write a plain Hugging Face folder (safetensors, tokenizer) and `POLICY_FILE` into an existing folder."""
+        """Write a plain Hugging Face folder (safetensors, tokenizer) and `POLICY_FILE` into an existing folder.
+
+        With a prefix it is peft's folder, and the plain one is ``base/`` in it.
+        """
         folder = Path(folder)
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        plain = folder
+        if self.prefix is not None:
+            self.prefix.save(folder)
+            self.tokenizer.save_pretrained(folder)
+            plain = folder / BASE
+        self.model.save_pretrained(plain)
+        self.tokenizer.save_pretrained(plain)
         spec = {"renderer": self.renderer.to_dict(), "max_title_tokens": self.max_title_tokens}
         (folder / POLICY_FILE).write_text(json.dumps(spec, ensure_ascii=False, indent=1), encoding="utf-8")
 

@@ -36,6 +36,7 @@ def policy_card(
     versions: Mapping[str, str],
     slots: bool,
     languages: Sequence[str] = (),
+    prefix: bool = False,
 ) -> str:
     """Card of a title policy.
 
@@ -59,6 +60,8 @@ def policy_card(
         True where prompts and completions are written with slot tokens.
     languages
         Language codes of the titles ("en", "zh").
+    prefix
+        True where it is a plain model, in ``base/``, and a learned prefix.
     """
     method = {
         "sft": "supervised fine-tuning on logged titles",
@@ -79,6 +82,13 @@ def policy_card(
         if slots
         else "It writes plain text."
     )
+    plain = 'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n'
+    if prefix:
+        plain = (
+            "from peft import PeftModel                                      # which reads the learned prefix\n"
+            'base = AutoModelForCausalLM.from_pretrained("path/to/this/folder/base")\n'
+            'model = PeftModel.from_pretrained(base, "path/to/this/folder")\n'
+        )
     return _card(
         head,
         f"Title policy ({stage.upper()})",
@@ -89,8 +99,7 @@ def policy_card(
             "from rlopt import TitlePolicy          # with rlopt: prompts and slots are taken care of\n"
             'policy = TitlePolicy.load("path/to/this/folder")\n\n'
             "from transformers import AutoModelForCausalLM, AutoTokenizer   # or without it\n"
-            'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n'
-            "```",
+            f"{plain}```",
         ],
         figures,
         POLICY_LIMITS,

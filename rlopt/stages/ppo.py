@@ -15,6 +15,7 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
+from rlopt.errors import PolicyError
 from rlopt.files import atomic_write
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
@@ -30,6 +31,7 @@ from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
+from rlopt.training.freezing import freeze
 from rlopt.training.peak import PeakGuard
 from rlopt.training.ppo.learn import PpoSettings, improve
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
@@ -86,7 +88,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     name = config.algorithm
     arms = run.arms().of_items(run.splits().train)
     with run.stage(name, config) as record:
-        policy = TitlePolicy.load(run / "sft")
+        policy = _start(run, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         settings = _settings(config, policy, run)
@@ -110,6 +112,19 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     if processes.is_first():
         shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
     return result
+
+
+def _start(run: Run, config: PpoConfig) -> TitlePolicy:
+    """The SFT policy, where PPO can go on from it, with what shall not learn frozen."""
+    policy = TitlePolicy.load(run / "sft")
+    if policy.prefix is not None:
+        raise PolicyError(
+            "The SFT policy has learned a prefix, and PPO improves weights, into which a prefix cannot be merged. "
+            f"Train another one first: rlopt sft --learn lora --run {run.path}"
+        )
+    learn, _, last_n = _learning(config, run.record("sft")["config"])
+    freeze(policy.model, learn, last_n)
+    return policy
 
 
 def _rewards(run: Run, policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoConfig) -> TitleRewards:
@@ -168,13 +183,12 @@ def item_baseline(model: RewardModel, arms: Arms) -> npt.NDArray[np.float64]:
 
 def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     small = policy.model.num_parameters() < threads.SMALL_MODEL
-    sft = run.record("sft")["config"]
-    kind, rank = (sft["peft"], sft["lora_rank"]) if config.peft == "auto" else (config.peft, config.lora_rank)
+    learn, rank, _ = _learning(config, run.record("sft")["config"])
     shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
     own: dict[str, Any] = {
         "generations": config.generations or (1 if config.algorithm == "ppo" else GROUP),
         "critic_warmup": min(config.critic_warmup, config.steps // WARMUP_SHARE),
-        "adapters": adapter_config(kind, rank, config.steps, config.peft_config),
+        "adapters": adapter_config(learn, rank, config.steps, config.peft_config),
         "micro_batch_size": config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
         "train_trunk": config.critic == "own",
         "bf16": has_bf16() if config.bf16 is None else config.bf16,
@@ -185,6 +199,16 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
         ),
     }
     return PpoSettings(**{**shared, **own})
+
+
+def _learning(config: PpoConfig, sft: dict[str, Any]) -> tuple[str, int, int]:
+    """What learns, the rank of its adapters, and its blocks."""
+    if config.peft_config:
+        return "full", config.lora_rank, config.last_n  # adapters of its own freeze the rest themselves
+    if config.learn != "auto":
+        return config.learn, config.lora_rank, config.last_n
+    defaults = {name: PpoConfig.model_fields[name].default for name in ("lora_rank", "last_n")}
+    return sft.get("learn", "full"), sft.get("lora_rank", defaults["lora_rank"]), sft.get("last_n", defaults["last_n"])
 
 
 def _result(folder: Path, kept_step: int, rows: list[dict[str, Any]]) -> PpoResult:

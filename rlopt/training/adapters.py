@@ -1,4 +1,4 @@
-"""What learns: all weights, or the adapters of parameter-efficient fine-tuning (peft)."""
+"""The adapters of parameter-efficient fine-tuning (peft), where not the model's own weights learn."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from typing import Any
 
 import peft
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftConfig, PeftModel
+from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftConfig, PeftModel, PrefixTuningConfig
 from safetensors.torch import load_file, save_file
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rlopt.errors import PolicyError
@@ -18,19 +18,31 @@ IMPORTANCE_FILE = "adalora_importance.safetensors"
 PATTERN_FILE = "adalora_ranks.json"
 
 
-def adapter_config(kind: str, rank: int, steps: int, own: Mapping[str, Any] | None = None) -> PeftConfig | None:
-    """Configuration of the adapters.
+def adapter_config(
+    learn: str,
+    rank: int,
+    steps: int,
+    own: Mapping[str, Any] | None = None,
+    *,
+    dropout: float = 0.0,
+    prefix_length: int = 32,
+) -> PeftConfig | None:
+    """Configuration of the adapters; None where the model's own weights learn.
 
     Parameters
     ----------
-    kind
-        "none" (all weights learn), "lora" or "adalora", on every linear layer.
+    learn
+        "lora" or "adalora" on every linear layer, "ia3", "prefix"; anything else needs no adapters.
     rank
         Rank of LoRA; AdaLoRA starts at 1.5 times of it and spends ``rank`` on average.
     steps
         Optimiser steps of the training: AdaLoRA shares out its ranks over them.
     own
-        Any configuration of peft by its own names (``peft_type`` and its settings); wins over ``kind``.
+        Any configuration of peft by its own names (``peft_type`` and its settings); wins over ``learn``.
+    dropout
+        Dropout of LoRA's and AdaLoRA's input.
+    prefix_length
+        Virtual tokens of a prefix.
 
     Raises
     ------
@@ -39,14 +51,14 @@ def adapter_config(kind: str, rank: int, steps: int, own: Mapping[str, Any] | No
     """
     if own:
         return _own(own)
-    if kind == "lora":
-        return lora(rank)
-    if kind == "adalora":
+    if learn == "lora":
+        return lora(rank, dropout)
+    if learn == "adalora":
         return AdaLoraConfig(
             init_r=max(rank + 1, round(1.5 * rank)),
             target_r=rank,
             lora_alpha=2 * rank,
-            lora_dropout=0.0,
+            lora_dropout=dropout,
             target_modules="all-linear",
             task_type="CAUSAL_LM",
             total_step=steps,
@@ -54,12 +66,36 @@ def adapter_config(kind: str, rank: int, steps: int, own: Mapping[str, Any] | No
             tfinal=steps // 2,
             deltaT=max(1, steps // 100),
         )
+    if learn == "ia3":
+        return IA3Config(task_type="CAUSAL_LM")
+    if learn == "prefix":
+        return PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=prefix_length)
     return None
 
 
-def lora(rank: int) -> LoraConfig:
+def lora(rank: int, dropout: float = 0.0) -> LoraConfig:
     """LoRA on every linear layer (Hu et al. 2021), scaled so that the rank does not change the step size."""
-    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
+def with_adapters(model: PreTrainedModel, config: PeftConfig) -> PeftModel:
+    """``model`` with fresh adapters, all else frozen.
+
+    Raises
+    ------
+    PolicyError
+        When peft does not know where to put them in this architecture.
+    """
+    try:
+        adapted: PeftModel = peft.get_peft_model(model, config)
+    except ValueError as error:
+        reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+        raise PolicyError(
+            f"peft's {type(config).__name__} does not fit {type(model).__name__}: {reason}. Use --learn lora."
+        ) from error
+    return adapted
 
 
 def _own(own: Mapping[str, Any]) -> PeftConfig:

@@ -52,7 +52,14 @@ def train(trainer: Any, checkpoints: Path, guard: PeakGuard | None = None) -> Pr
         trainer._load_best_model()
     trainer.accelerator.wait_for_everyone()  # the first process removes the checkpoints
     trained = trainer.accelerator.unwrap_model(trainer.model)
-    merged: PreTrainedModel = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
+    merged: PreTrainedModel = _merged(trained) if isinstance(trained, PeftModel) else trained
     # trl hangs its fused head on the instance as another ``forward``; without it the class's own serves again.
     merged.__dict__.pop("forward", None)
+    return merged
+
+
+def _merged(trained: Any) -> PreTrainedModel:
+    """The model with its adapters merged; a prefix, which cannot be, is left to who asked for it."""
+    prompt_learning = trained.active_peft_config.is_prompt_learning
+    merged: PreTrainedModel = trained.get_base_model() if prompt_learning else trained.merge_and_unload()
     return merged

@@ -1,48 +1,128 @@
 """Supervised fine-tuning through trl's SFTTrainer: the model learns to write the titles that people wrote."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import (
+    EarlyStoppingCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 from trl import SFTConfig as SFTArguments
 from trl import SFTTrainer
 
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
 
-from .adapters import AllocateRanks
+from .adapters import AllocateRanks, with_adapters
 from .arguments import TrainSettings, shared_arguments
 from .callbacks import quiet
 from .checkpoints import MarkComplete, train
 from .order import training_order
+from .prefixes import learned_prefix, start_from_text
+from .weighted import WEIGHT, WeightedTrainer
+
+Pairs = Sequence[tuple[Item, str]]
+SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "sgd": "sgd"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How the optimiser goes about it.
+
+    Parameters
+    ----------
+    optimizer
+        AdamW (Loshchilov and Hutter 2019) or plain stochastic gradient descent.
+    schedule
+        What the learning rate does after it has warmed up over 5 % of the steps.
+    weight_decay
+        Decay of the weights, not of norms and biases.
+    patience
+        Stop after so many checkpoints in a row without a lower loss on held-out titles, and keep the best; None: never.
+    """
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    weight_decay: float = 0.01
+    patience: int | None = None
+
+
+class CountLearning(TrainerCallback):
+    """Counts the weights that learn, once training begins."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **_: Any
+    ) -> None:
+        """Adapters are in place by now."""
+        self.count = sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def fine_tune(
     policy: TitlePolicy,
-    pairs: Sequence[tuple[Item, str]],
+    pairs: Pairs,
     settings: TrainSettings,
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
+    *,
+    recipe: Recipe | None = None,
+    held_out: Pairs = (),
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> TitlePolicy:
     """``policy`` after learning ``pairs`` of item and title; loss on the title alone.
 
-    The learning rate warms up over 5 % of the steps, then falls to zero along a cosine. A run that was interrupted
-    goes on from the newest whole checkpoint in ``checkpoints`` and ends with the same weights as one that was not.
+    Weights that do not learn must not require gradients (`rlopt.training.freezing`). A run that was interrupted goes
+    on from the newest whole checkpoint in ``checkpoints`` and ends with the same weights as one that was not.
+
+    Parameters
+    ----------
+    held_out
+        Titles that are not learned; their loss is logged at each checkpoint (``eval_loss``).
+    weights
+        What the loss of each of ``pairs`` counts, shape (n,); None: all alike.
     """
-    trainer = SFTTrainer(
-        model=policy.model,
-        args=_arguments(settings, checkpoints),
-        train_dataset=_in_order(tokenised(policy, pairs), settings),
+    recipe = recipe or Recipe()
+    rows = tokenised(policy, pairs)
+    if weights is not None:
+        rows = rows.add_column(WEIGHT, [float(weight) for weight in weights])
+    model: Any = policy.model
+    if settings.adapters is not None:
+        set_seed(settings.seed)  # fresh adapters are random
+        model = with_adapters(policy.model, settings.adapters)
+        if settings.adapters.is_prompt_learning:
+            start_from_text(model, rows[0]["input_ids"])
+    trainer = (SFTTrainer if weights is None else WeightedTrainer)(
+        model=model,
+        args=_arguments(settings, recipe, checkpoints, bool(held_out)),
+        train_dataset=_in_order(rows, settings),
+        eval_dataset=tokenised(policy, held_out) if held_out else None,
         processing_class=policy.tokenizer,
-        callbacks=[*callbacks, AllocateRanks(), MarkComplete()],
-        peft_config=settings.adapters,
+        callbacks=[*callbacks, *_stopping(recipe, bool(held_out)), AllocateRanks(), MarkComplete()],
     )
     quiet(trainer)
-    return TitlePolicy(train(trainer, checkpoints), policy.tokenizer, policy.renderer, policy.max_title_tokens)
+    trained = train(trainer, checkpoints)
+    return TitlePolicy(
+        trained,
+        policy.tokenizer,
+        policy.renderer,
+        policy.max_title_tokens,
+        learned_prefix(trainer.accelerator.unwrap_model(trainer.model)),
+    )
 
 
-def tokenised(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Dataset:
+def tokenised(policy: TitlePolicy, pairs: Pairs) -> Dataset:
     """One row a pair: input_ids of prompt and title, labels with the prompt left out (-100)."""
     prompts = policy.prompt_ids([item for item, _ in pairs])
     targets = [policy.target_ids(item, title) for item, title in pairs]
@@ -59,13 +139,27 @@ def _in_order(rows: Dataset, settings: TrainSettings) -> Dataset:
     return rows.select(training_order(len(rows), settings.steps, settings.batch_size, settings.seed, lengths))
 
 
-def _arguments(settings: TrainSettings, checkpoints: Path) -> SFTArguments:
-    return SFTArguments(
+def _stopping(recipe: Recipe, watched: bool) -> list[TrainerCallback]:
+    return [EarlyStoppingCallback(recipe.patience)] if recipe.patience is not None and watched else []
+
+
+def _arguments(settings: TrainSettings, recipe: Recipe, checkpoints: Path, watched: bool) -> SFTArguments:
+    values = {
         **shared_arguments(settings, checkpoints),
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, settings.steps // 20),
-        weight_decay=0.01,
-        train_sampling_strategy="sequential",
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
+        "optim": OPTIMIZERS[recipe.optimizer],
+        "lr_scheduler_type": SCHEDULES[recipe.schedule],
+        "warmup_steps": max(1, settings.steps // 20),
+        "weight_decay": recipe.weight_decay,
+        "train_sampling_strategy": "sequential",
+        "max_length": None,
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
+    if watched:
+        values |= {
+            "eval_strategy": "steps",
+            "eval_steps": settings.save_every,
+            "per_device_eval_batch_size": values["per_device_train_batch_size"],
+            "load_best_model_at_end": True,
+            "metric_for_best_model": "eval_loss",
+        }
+    return SFTArguments(**values)

@@ -36,6 +36,14 @@ def test_policy_card() -> None:
     assert "Slot tokens" in card
 
 
+def test_a_prefix_is_loaded_beside_its_plain_model() -> None:
+    card = policy_card(
+        "sft", base_model="x", parameters=1, n_items=1, figures={}, settings={}, versions={}, slots=False, prefix=True
+    )
+    assert 'from_pretrained("path/to/this/folder/base")' in card
+    assert "PeftModel.from_pretrained(base" in card
+
+
 def test_tiny_policy_has_no_base_model() -> None:
     card = policy_card(
         "sft", base_model=None, parameters=10, n_items=1, figures={}, settings={}, versions={}, slots=False

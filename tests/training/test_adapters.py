@@ -15,7 +15,7 @@ STEPS = 6
 
 def config(kind: str) -> object:
     if kind == "loha":
-        return adapter_config("none", 4, STEPS, {"peft_type": "LOHA", "r": 4, "target_modules": ["q_proj", "v_proj"]})
+        return adapter_config("full", 4, STEPS, {"peft_type": "LOHA", "r": 4, "target_modules": ["q_proj", "v_proj"]})
     return adapter_config(kind, 4, STEPS)
 
 
@@ -61,4 +61,4 @@ def test_adalora_spends_the_rank_asked_for(sft_folder: Path, tmp_path: Path) -> 
 )
 def test_what_peft_does_not_know_or_cannot_merge_is_refused(own: dict, message: str) -> None:
     with pytest.raises(PolicyError, match=message):
-        adapter_config("none", 4, 10, own)
+        adapter_config("full", 4, 10, own)
