@@ -33,6 +33,34 @@ class Ruling:
     keep: int = 0
 
 
+class RowStream:
+    """Uniform numbers for sampling: one for every row and step, whoever computes that row and whichever rows are done.
+
+    Parameters
+    ----------
+    seed
+        Seed of the stream.
+    total
+        Rows of the whole batch, over all processes.
+    first
+        Position in it of this process's first row.
+    """
+
+    def __init__(self, seed: int, total: int, first: int = 0, device: torch.device | str = "cpu") -> None:
+        self.generator = torch.Generator(device=device).manual_seed(seed)
+        self._total, self._first = total, first
+
+    def next(self, rows: Sequence[int]) -> Tensor:
+        """The next numbers of these rows (a finished one, -1, gets some number or other), shape (len(rows), 1)."""
+        every = self.more(self._total)
+        places = torch.tensor([self._first + max(row, 0) for row in rows], device=every.device)
+        return every[places]
+
+    def more(self, n: int) -> Tensor:
+        """``n`` further numbers that are no row's, shape (n, 1)."""
+        return torch.rand((n, 1), generator=self.generator, device=self.generator.device, dtype=torch.float64)
+
+
 Rules = Callable[[int, list[int], int], Ruling]
 """(row, tokens so far, next token) -> what the rules say."""
 
@@ -74,7 +102,7 @@ def sample(
     max_new_tokens: int,
     eos_id: int,
     pad_id: int,
-    seed: int,
+    stream: RowStream,
     temperature: float = 1.0,
     top_p: float = 1.0,
     rules: Rules | None = None,
@@ -84,6 +112,8 @@ def sample(
 
     Parameters
     ----------
+    stream
+        On the model's device, for as many rows as there are prompts.
     temperature
         0 takes the most likely token each time (log-probabilities are then those at temperature 1).
     top_p
@@ -95,7 +125,6 @@ def sample(
         Takes out slots that may not come next, before the distribution is normalised.
     """
     device = model.device
-    generator = torch.Generator(device=device).manual_seed(seed)
     ids, mask = (tensor.to(device) for tensor in left_pad(prompts, pad_id))
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     open_slots = slot_mask.open_after(ids) if slot_mask is not None else None
@@ -103,7 +132,7 @@ def sample(
     done = [Completion() for _ in prompts]
     rows = list(range(len(prompts)))  # completion of each row of the batch, -1 for a finished one
     model.eval()
-    with torch.inference_mode():
+    with torch.no_grad():
         for _ in range(max_new_tokens):
             logits = model(
                 input_ids=ids,
@@ -117,8 +146,8 @@ def sample(
                 logits = slot_mask.mask(logits, open_slots)
             log_probs = torch.log_softmax(logits.float() / (temperature or 1.0), dim=-1)
             weights = _weights(log_probs, top_p)
-            tokens = _draw(weights, temperature, generator)
-            cuts = {} if rules is None else _obey(rules, done, rows, weights, tokens, temperature, generator)
+            tokens = _draw(weights, temperature, stream.next(rows))
+            cuts = {} if rules is None else _obey(rules, done, rows, weights, tokens, temperature, stream)
             tokens[list(cuts)] = eos_id
             _append(done, rows, tokens, log_probs, cuts, eos_id)
             alive = [k for k, row in enumerate(rows) if row >= 0]
@@ -146,13 +175,13 @@ def _weights(log_probs: Tensor, top_p: float) -> Tensor:
     return weights.scatter(-1, order, ordered.masked_fill(beyond, 0.0))
 
 
-def _draw(weights: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def _draw(weights: Tensor, temperature: float, points: Tensor) -> Tensor:
+    """A token for each row of ``weights`` (B, V), where ``points`` (B, 1) in [0, 1) fall among them."""
     if temperature == 0:
         return weights.argmax(dim=-1)
     # Inverse of the cumulated weights: on CPU a third of the time of torch.multinomial.
     edges = weights.double().cumsum(dim=-1)
-    point = torch.rand((len(weights), 1), generator=generator, device=weights.device, dtype=torch.float64)
-    return torch.searchsorted(edges, point * edges[:, -1:], right=True).squeeze(1).clamp(max=weights.shape[1] - 1)
+    return torch.searchsorted(edges, points * edges[:, -1:], right=True).squeeze(1).clamp(max=weights.shape[1] - 1)
 
 
 def _obey(
@@ -162,7 +191,7 @@ def _obey(
     weights: Tensor,
     tokens: Tensor,
     temperature: float,
-    generator: torch.Generator,
+    stream: RowStream,
 ) -> dict[int, int]:
     """Replace tokens that break a rule, in place; returns the rows that end, with the number of tokens they keep."""
     cuts: dict[int, int] = {}
@@ -185,7 +214,7 @@ def _obey(
         cuts.update((k, len(done[rows[k]].ids)) for k in empty)
         pending = [k for k in refused if k not in cuts]
         if pending:
-            tokens[pending] = _draw(weights[pending], temperature, generator)
+            tokens[pending] = _draw(weights[pending], temperature, stream.more(len(pending)))
     cuts.update((k, len(done[rows[k]].ids)) for k in pending)  # whatever is drawn breaks a rule
     return cuts
 

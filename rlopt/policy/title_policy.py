@@ -14,7 +14,7 @@ from reward.items import Item
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
-from .decoding import Completion, sample
+from .decoding import Completion, RowStream, sample
 from .guard import Guard, GuardedBeams
 from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
@@ -247,18 +247,19 @@ class TitlePolicy:
     def _sample(
         self, prompts: list[list[int]], temperature: float, top_p: float, seed: int, guard: Guard | None
     ) -> list[Completion]:
-        return sample(
-            self.model,
-            prompts,
-            max_new_tokens=self.max_title_tokens,
-            eos_id=self._eos_id,
-            pad_id=int(self.tokenizer.pad_token_id),
-            seed=seed,
-            temperature=temperature,
-            top_p=top_p,
-            rules=guard,
-            slot_mask=self.slot_mask,
-        )
+        with torch.inference_mode():
+            return sample(
+                self.model,
+                prompts,
+                max_new_tokens=self.max_title_tokens,
+                eos_id=self._eos_id,
+                pad_id=int(self.tokenizer.pad_token_id),
+                stream=RowStream(seed, len(prompts), device=self.model.device),
+                temperature=temperature,
+                top_p=top_p,
+                rules=guard,
+                slot_mask=self.slot_mask,
+            )
 
     def _beam_titles(
         self,

@@ -10,46 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
 from trl.models import unwrap_model_for_generation
 
 from rlopt.errors import PolicyError
-from rlopt.policy.scoring import completion_log_softmax, left_pad
-from rlopt.policy.slot_mask import OpenSlotsOnly, SlotMask
+from rlopt.policy.decoding import RowStream, sample
+from rlopt.policy.scoring import completion_log_softmax
+from rlopt.policy.slot_mask import SlotMask
 from rlopt.progress import note
 
 MAX_SKIPPED_STEPS = 5
-
-
-class SharedNoise(LogitsProcessor):
-    """Turns the likeliest token into a sampled one, with noise that does not depend on how rows are shared out.
-
-    The argmax of log p + Gumbel noise is a draw from p (Gumbel 1954; "Gumbel-max trick"). Each process draws the noise
-    of all rows of all processes from the same stream and takes its own, so that one process and several write the
-    same titles from the same seed.
-
-    Parameters
-    ----------
-    rows, first, total
-        Number of this process's rows, the position of its first one, and the rows of all processes.
-    temperature
-        Sampling temperature, > 0.
-    seed
-        Seed of the stream.
-    """
-
-    def __init__(self, rows: int, first: int, total: int, temperature: float, seed: int, device: torch.device) -> None:
-        self.mine = slice(first, first + rows)
-        self.total, self.temperature = total, temperature
-        self.generator = torch.Generator(device).manual_seed(seed)
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Logits with noise, shape (rows, V); the largest of a row is the token drawn."""
-        noise = torch.empty(self.total, scores.shape[-1], device=scores.device)
-        noise.exponential_(generator=self.generator)  # -log of an exponential is Gumbel
-        gumbel = -noise[self.mine].clamp(min=torch.finfo(noise.dtype).tiny).log()
-        noisy: Tensor = scores.float() / self.temperature + gumbel
-        return noisy
 
 
 class TitleRollouts:
@@ -69,42 +38,35 @@ class TitleRollouts:
     state: Any
     _metrics: Any
 
-    def _write(self, prompt_ids: list[list[int]]) -> list[list[int]]:
-        """One completion for each prompt, cut after the first end-of-sentence token."""
+    def _write(self, prompt_ids: list[list[int]]) -> tuple[list[list[int]], list[list[float]]]:
+        """One completion a prompt, as `TitlePolicy.generate` writes it, and each token's log-probability in nats.
+
+        Every process counts through the random numbers of all rows and takes its own, so that one process and several
+        write the same titles from the same seed.
+        """
         trainer: Any = self
-        pad_id = int(trainer.processing_class.pad_token_id)
-        ids, mask = left_pad(prompt_ids, pad_id)
-        ids, mask = ids.to(self.accelerator.device), mask.to(self.accelerator.device)
-        rows, world = len(prompt_ids), self.accelerator.num_processes
+        rows, device = len(prompt_ids), self.accelerator.device
         seed = int(np.random.SeedSequence([self.args.seed, self.state.global_step]).generate_state(1)[0])
-        noise = SharedNoise(
-            rows, rows * self.accelerator.process_index, rows * world, trainer.temperature, seed, ids.device
-        )
-        sampling = {**trainer.generation_kwargs, "do_sample": False}
-        for name in ("temperature", "top_p", "top_k", "min_p"):  # they belong to transformers' own sampling
-            sampling.pop(name, None)
-        config = type(trainer.generation_config)(**sampling, disable_compile=True)
-        processors = LogitsProcessorList([noise])
-        if self.slot_mask is not None:
-            processors.insert(0, OpenSlotsOnly(self.slot_mask, ids.shape[1]))
-        with (
-            unwrap_model_for_generation(
-                trainer.model_wrapped,
-                self.accelerator,
-                gather_deepspeed3_params=self.args.ds3_gather_for_generation,
-                generation_kwargs=sampling,
-                gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
-            ) as model,
-            torch.no_grad(),
-        ):
-            out = model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                generation_config=config,
-                logits_processor=processors,
+        total, first = rows * self.accelerator.num_processes, rows * self.accelerator.process_index
+        with unwrap_model_for_generation(
+            trainer.model_wrapped,
+            self.accelerator,
+            gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+        ) as model:
+            training = model.training
+            written = sample(
+                model,
+                prompt_ids,
+                max_new_tokens=self.args.max_completion_length,
+                eos_id=int(trainer.processing_class.eos_token_id),
+                pad_id=int(trainer.processing_class.pad_token_id),
+                stream=RowStream(seed, total, first, device),
+                temperature=trainer.temperature,
+                slot_mask=self.slot_mask,
             )
-        ends = set(trainer.eos_token_ids)
-        return [_until(row, ends) for row in out[:, ids.shape[1] :].tolist()]
+            model.train(training)
+        return [title.ids for title in written], [title.log_probs for title in written]
 
     @property
     def _samples_itself(self) -> bool:
@@ -184,10 +146,3 @@ class TitleRollouts:
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Checkpoints carry no card; the finished policy gets rlopt's."""
-
-
-def _until(row: list[int], ends: set[int]) -> list[int]:
-    for place, token in enumerate(row):
-        if token in ends:
-            return row[: place + 1]
-    return row

@@ -9,7 +9,7 @@ from reward.items import Item
 from reward.text import display_width
 from rlopt.errors import PolicyError
 from rlopt.policy.constraints import Constraints
-from rlopt.policy.decoding import sample
+from rlopt.policy.decoding import RowStream, sample
 from rlopt.policy.guard import Guard
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
@@ -38,7 +38,8 @@ def policy() -> TitlePolicy:
 def test_greedy_titles_are_those_of_transformers(policy: TitlePolicy) -> None:
     prompts = policy.prompt_ids(ITEMS)
     eos, pad = int(policy.tokenizer.eos_token_id), int(policy.tokenizer.pad_token_id)
-    got = sample(policy.model, prompts, max_new_tokens=12, eos_id=eos, pad_id=pad, seed=0, temperature=0.0)
+    stream = RowStream(0, len(prompts))
+    got = sample(policy.model, prompts, max_new_tokens=12, eos_id=eos, pad_id=pad, stream=stream, temperature=0.0)
     ids, mask = left_pad(prompts, pad)
     with torch.no_grad():
         reference = policy.model.generate(
@@ -46,6 +47,33 @@ def test_greedy_titles_are_those_of_transformers(policy: TitlePolicy) -> None:
         )
     for one, row in zip(got, reference[:, ids.shape[1] :].tolist(), strict=True):
         assert one.ids == row[: row.index(eos) + 1] if eos in row else row
+
+
+def test_a_row_gets_the_same_numbers_whoever_computes_it() -> None:
+    whole = RowStream(3, 6)
+    parts = [RowStream(3, 6, first) for first in (0, 3)]
+    steps = [(whole.next(range(6)), torch.cat([part.next(range(3)) for part in parts])) for _ in range(4)]
+    assert all(torch.equal(one, both) for one, both in steps)
+    assert len({float(x) for one, _ in steps for x in one}) == 24
+
+
+def test_a_finished_row_takes_no_number_from_the_others() -> None:
+    all_rows, some = RowStream(0, 4), RowStream(0, 4)
+    all_rows.next(range(4)), some.next(range(4))
+    torch.testing.assert_close(some.next([1, -1, 3])[[0, 2]], all_rows.next(range(4))[[1, 3]])
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely(policy: TitlePolicy) -> None:
+    n = 4000
+    prompt = policy.prompt_ids(ITEMS[:1])
+    eos, pad = int(policy.tokenizer.eos_token_id), int(policy.tokenizer.pad_token_id)
+    stream = RowStream(1, n)
+    drawn = sample(policy.model, prompt * n, max_new_tokens=1, eos_id=eos, pad_id=pad, stream=stream, temperature=1.3)
+    with torch.no_grad():
+        p = (policy.model(torch.tensor(prompt)).logits[0, -1] / 1.3).softmax(-1).numpy()
+    seen = np.bincount([title.ids[0] for title in drawn], minlength=len(p)) / n
+    assert np.abs(seen - p).max() < 4.5 * np.sqrt(p.max() / n)
+    np.testing.assert_allclose([np.exp(title.log_probs[0]) for title in drawn], p[[t.ids[0] for t in drawn]], rtol=1e-4)
 
 
 def test_nothing_outside_the_nucleus_is_drawn(policy: TitlePolicy) -> None:

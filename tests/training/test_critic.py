@@ -6,7 +6,7 @@ import pytest
 import torch
 from toy import fresh_policy
 
-from rlopt.training.ppo.critic import Critic, Passes, Rollout, Share, load_critic, save_critic
+from rlopt.training.ppo.critic import Critic, Passes, Rollout, Share, load_critic, save_critic, states_before
 
 WIDTH, PROMPT = 4, 3
 
@@ -24,7 +24,12 @@ def rollout(of: Critic, n: int = 64) -> Rollout:
     returns = 0.7 * so_far + (ids[:, PROMPT : PROMPT + 1] > 16).float()
     mask = torch.ones(n, WIDTH)
     attention = torch.ones_like(ids)
-    states = of.states(ids, attention, WIDTH).detach()
+    if of.train_trunk:
+        states = of.states(ids, attention, WIDTH).detach()
+    else:
+        with torch.no_grad(), of.overhearing() as heard:
+            of._shared[0](input_ids=ids, attention_mask=attention)
+        states = states_before(torch.cat(heard), WIDTH)
     return Rollout(ids, attention, states, so_far, torch.zeros(n, WIDTH), returns, mask)
 
 

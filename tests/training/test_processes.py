@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).parent / "two_processes.py"
@@ -41,23 +40,3 @@ def test_two_processes_end_where_one_does(results: Path, sft_folder: Path, algor
     for one, two in zip(*rows, strict=True):
         for name in (name for name in SAME if name in one):
             assert one[name] == pytest.approx(two[name], rel=2e-3, abs=2e-4), name
-
-
-def test_rewards_are_computed_from_the_same_titles(sft_folder: Path) -> None:
-    """The noise a row gets does not depend on who draws it."""
-    from rlopt.training.rollouts import SharedNoise
-
-    scores = torch.randn(6, 20)
-    whole = SharedNoise(6, 0, 6, 0.7, 3, scores.device)(None, scores)
-    halves = [SharedNoise(3, first, 6, 0.7, 3, scores.device)(None, scores[first : first + 3]) for first in (0, 3)]
-    assert torch.equal(whole, torch.cat(halves))
-
-
-def test_noisy_logits_are_draws_from_the_softmax() -> None:
-    from rlopt.training.rollouts import SharedNoise
-
-    logits, temperature, n = torch.tensor([0.5, -1.0, 2.0, 0.0]), 1.3, 40_000
-    drawn = SharedNoise(n, 0, n, temperature, 0, logits.device)(None, logits.expand(n, 4)).argmax(-1)
-    expected = torch.softmax(logits / temperature, -1)
-    seen = torch.bincount(drawn, minlength=4) / n
-    assert (seen - expected).abs().max() < 4 * (0.25 / n) ** 0.5

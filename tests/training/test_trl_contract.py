@@ -55,7 +55,7 @@ def test_titles_are_written_where_we_write_them(trainer: type) -> None:
         f"trl.{trainer.__name__}._generate_single_turn takes {found}; adapt its overrides in rlopt.training.ppo"
     )
     source = inspect.getsource(trainer)
-    for name in ("self.generation_kwargs", "self.eos_token_ids", "self.use_vllm", "unwrap_model_for_generation"):
+    for name in ("self.use_vllm", "self.use_transformers_continuous_batching", "unwrap_model_for_generation"):
         assert name in source, f"trl.{trainer.__name__} lost {name}; adapt TitleRollouts._write"
 
 
@@ -78,6 +78,17 @@ def test_rloo_computes_policy_then_reference_in_a_rollout() -> None:
     fields = RLOOConfig.__dataclass_fields__
     for name in ("beta", "num_iterations", "epsilon", "reward_weights", "use_vllm", "vllm_mode"):
         assert name in fields, f"RLOOConfig lost {name}; adapt rlopt.training.ppo.learn"
+
+
+def test_grpo_reads_with_the_reference_last_in_a_rollout() -> None:
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    last = source.rfind("self._get_per_token_logps_and_entropies(")
+    assert "ref_per_token_logps, _, _ =" in source[last - 60 : last], (
+        "GRPOTrainer computes other log-probs after the reference's; PPOTrainer's critic takes the last states it heard"
+    )
+    assert 'output["sampling_per_token_logps"] = sampling_per_token_logps' in source, (
+        "GRPOTrainer no longer keeps the sampler's log-probs; PPOTrainer._old_log_probs takes them from the rollout"
+    )
 
 
 def test_grpo_logs_its_kl_as_a_mean_over_tokens() -> None:

@@ -9,11 +9,9 @@ use the same quantity as a shaping potential). The critic is never part of the p
 """
 
 import contextlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -40,20 +38,11 @@ class Critic(nn.Module):
     train_trunk
         True: the trunk is this critic's own and learns. False: it is shared with the reference policy, stays frozen
         and out of the critic's parameters and checkpoints; only the head learns.
-    while_reading
-        Context in which a shared trunk is read (a PEFT policy switches its adapters off).
     """
 
-    def __init__(
-        self,
-        trunk: nn.Module,
-        hidden_size: int,
-        train_trunk: bool,
-        while_reading: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext,
-    ) -> None:
+    def __init__(self, trunk: nn.Module, hidden_size: int, train_trunk: bool) -> None:
         super().__init__()
         self.train_trunk = train_trunk
-        self._while_reading = while_reading
         self._shared: list[nn.Module] = [] if train_trunk else [trunk]  # in a list: not a submodule
         if train_trunk:
             self.trunk = trunk
@@ -66,15 +55,19 @@ class Critic(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def states(self, input_ids: Tensor, attention_mask: Tensor, completion_width: int) -> Tensor:
-        """Hidden state before each completion token, (B, T, H); ids and mask (B, P + T) as the policy sees them."""
-        if self.train_trunk:
-            hidden = self.trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
-        else:
-            with torch.no_grad(), self._while_reading():
-                read = self._shared[0](input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-                hidden = read.last_hidden_state
-        states: Tensor = hidden[:, -completion_width - 1 : -1].float()
-        return states
+        """What its own trunk makes of the state before each completion token, (B, T, H); ids and mask (B, P + T)."""
+        read = self.trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        return states_before(read.last_hidden_state, completion_width)
+
+    @contextlib.contextmanager
+    def overhearing(self) -> Iterator[list[Tensor]]:
+        """The last hidden states (B, P + T, H) of all that a shared trunk reads meanwhile, batch by batch."""
+        heard: list[Tensor] = []
+        hook = self._shared[0].register_forward_hook(lambda *called: heard.append(called[2].last_hidden_state))
+        try:
+            yield heard
+        finally:
+            hook.remove()
 
     def forward(self, states: Tensor, so_far: Tensor) -> Tensor:
         """Value of each state, (B, T), from its hidden state (B, T, H) and the score so far (B, T)."""
@@ -130,6 +123,11 @@ class Critic(nn.Module):
         for parameter, part in zip(learning, summed[1:].split([p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
         return summed[0]
+
+
+def states_before(hidden: Tensor, completion_width: int) -> Tensor:
+    """State before each of the last ``completion_width`` tokens, (B, T, H), from hidden states (B, P + T, H)."""
+    return hidden[:, -completion_width - 1 : -1].float()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class TitleGRPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         if self._samples_itself:
-            return self._write(prompt_ids), None
+            return self._write(prompt_ids)[0], None
         written: tuple[list[list[int]], Any] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         return written
 
@@ -43,7 +43,7 @@ class TitleRLOOTrainer(TitleRollouts, RLOOTrainer):  # type: ignore[misc]
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> list[list[int]]:
         if self._samples_itself:
-            return self._write(prompt_ids)
+            return self._write(prompt_ids)[0]
         written: list[list[int]] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         return written
 

@@ -26,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
-from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
+from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic, states_before
 from .kl import AdaptiveKL, FixedKL, KLController
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
@@ -92,6 +92,7 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
             else AdaptiveKL(self.args.kl_coef, self.args.kl_target, self.args.kl_horizon)
         )
         self._scores: Tensor | None = None
+        self._heard: list[Tensor] = []
 
     def _build_critic(self) -> Critic:
         """A critic on a trunk of its own, begun at the reference's weights, or on the reference itself."""
@@ -102,14 +103,14 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
             return Critic(trunk, hidden_size, train_trunk=True)
         if self.ref_model is not None:
             return Critic(self.accelerator.unwrap_model(self.ref_model).base_model, hidden_size, train_trunk=False)
-        return Critic(policy.get_base_model().base_model, hidden_size, False, while_reading=policy.disable_adapter)
+        return Critic(policy.get_base_model().base_model, hidden_size, train_trunk=False)
 
     # -- rollout -----------------------------------------------------------------------------------------------------
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
-        """Trl's method; plain generation gets a stream of its own for each rollout."""
+        """Trl's method; plain generation is ours, and knows the log-probability of each token that it drew."""
         if self._samples_itself:
-            return self._write(prompt_ids), None
+            return self._write(prompt_ids)
         written: tuple[list[list[int]], Any] = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         return written
 
@@ -130,12 +131,9 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
         input_ids, attention_mask, width = _joined(batch)
         mask = batch["completion_mask"]
         with torch.no_grad():
-            if "old_per_token_logps" not in batch:
-                batch["old_per_token_logps"], _, _ = self._get_per_token_logps_and_entropies(
-                    self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
-                )
+            states = self._all(self._states(input_ids, attention_mask, width))
+            batch["old_per_token_logps"] = self._old_log_probs(batch, input_ids, attention_mask, width)
             so_far = self._all(self._scores_so_far(inputs, batch))
-            states = self._all(self.critic.states(input_ids, attention_mask, width))
             values = self.critic(states, so_far)
         old, reference = (self._all(batch[f"{whose}_per_token_logps"]) for whose in ("old", "ref"))
         prompts = self._all(batch["prompt_ids"], left=True), self._all(batch["prompt_mask"], left=True)
@@ -151,6 +149,44 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
         self._learn_critic(Rollout(ids, attention, states, so_far, values, returns, everyones))
         self._record_rollout(k3(old, reference) * everyones, rewards, values, returns, everyones)
         return batch
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Any, Tensor | None]:
+        """Trl's method; what the reference reads in a rollout, the critic need not read again."""
+        if torch.is_grad_enabled() or self.args.critic_train_trunk:
+            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        with self.critic.overhearing() as heard:
+            result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        self._heard = heard
+        return result
+
+    def _states(self, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+        """What the critic reads, (B, T, H): with a shared trunk, what the reference has just read."""
+        if self.args.critic_train_trunk:
+            return self.critic.states(input_ids, attention_mask, width)
+        # the last thing trl computes in a rollout are the reference's log-probabilities
+        heard, self._heard = self._heard, []
+        return states_before(torch.cat(heard), width)
+
+    def _old_log_probs(self, batch: dict[str, Any], input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+        """Log-probability of each token under the policy that wrote it, (B, T).
+
+        In full precision the sampler's own are as good as computed again; in half precision they differ from what
+        the loss will compute, and the ratio of a first update must be 1.
+        """
+        log_probs: Tensor
+        if "old_per_token_logps" in batch:
+            log_probs = batch["old_per_token_logps"]
+        elif self._samples_itself and self.accelerator.mixed_precision == "no":
+            log_probs = batch["sampling_per_token_logps"]
+        else:
+            log_probs = self._recomputed(input_ids, attention_mask, width)
+        return log_probs
+
+    def _recomputed(self, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+        log_probs: Tensor = self._get_per_token_logps_and_entropies(
+            self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
+        )[0]
+        return log_probs
 
     def _all(self, tensor: Tensor, left: bool = False) -> Tensor:
         """The rows of all processes, (B_all, T), padded with zeros to the longest; ``left`` pads on that side."""
