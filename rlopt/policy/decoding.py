@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from .scoring import left_pad
+from .scoring import left_pad, positions
 from .slot_mask import SlotMask
 
 COMPACT_BELOW = 0.8  # share of unfinished rows at which the finished ones are dropped from the cache
@@ -126,7 +126,6 @@ def sample(
     """
     device = model.device
     ids, mask = (tensor.to(device) for tensor in left_pad(prompts, pad_id))
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
     open_slots = slot_mask.open_after(ids) if slot_mask is not None else None
     cache = DynamicCache(config=model.config)
     done = [Completion() for _ in prompts]
@@ -137,7 +136,7 @@ def sample(
             logits = model(
                 input_ids=ids,
                 attention_mask=mask,
-                position_ids=positions,
+                **{name: places[:, -ids.shape[1] :] for name, places in positions(model, mask).items()},
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
@@ -155,12 +154,12 @@ def sample(
                 break
             if slot_mask is not None and open_slots is not None:
                 slot_mask.close(open_slots, tokens)
-            ids, positions = tokens.unsqueeze(1), positions[:, -1:] + 1
+            ids = tokens.unsqueeze(1)
             mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
             if len(alive) < COMPACT_BELOW * len(rows):
                 kept = torch.tensor(alive, device=device)
                 cache.batch_select_indices(kept)
-                ids, positions, mask, rows = ids[kept], positions[kept], mask[kept], [rows[k] for k in alive]
+                ids, mask, rows = ids[kept], mask[kept], [rows[k] for k in alive]
                 open_slots = open_slots[kept] if open_slots is not None else None
     return done
 

@@ -1,12 +1,18 @@
 """Log-probabilities of given completions under a causal language model, padded and batched."""
 
-from collections.abc import Sequence
+import contextlib
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from .slot_mask import SlotMask
+
+PIECE_TOKENS = 512  # on a CPU: what a forward pass reads at once, so that rows of like length share little padding
 
 
 def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -28,6 +34,18 @@ def _pad(rows: Sequence[Sequence[int]], pad_id: int, left: bool) -> tuple[Tensor
         ids[i, where] = torch.tensor(row, dtype=torch.long)
         mask[i, where] = 1
     return ids, mask
+
+
+def positions(model: nn.Module, attention_mask: Tensor) -> dict[str, Tensor]:
+    """Argument ``position_ids`` (B, L) that counts real tokens only; nothing for models without positions (ALiBi).
+
+    Models with learned positions, such as GPT-2, would otherwise count the padding on the left.
+    """
+    inner: Any = getattr(model, "module", model)  # in several processes
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner  # with adapters
+    if "position_ids" not in inspect.signature(inner.forward).parameters:
+        return {}
+    return {"position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0)}
 
 
 def completion_log_softmax(
@@ -52,7 +70,11 @@ def completion_log_softmax(
         Takes out slots that may not come next, as in sampling.
     """
     logits = model(
-        input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=completion_width + 1, use_cache=False
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        logits_to_keep=completion_width + 1,
+        use_cache=False,
+        **positions(model, attention_mask),
     ).logits
     # Models that ignore logits_to_keep return every position; the slice is right for both.
     logits = logits[:, -completion_width - 1 : -1].float()
@@ -62,15 +84,106 @@ def completion_log_softmax(
     return torch.log_softmax(logits / temperature, dim=-1)
 
 
-def completion_log_probs(
+@dataclass(frozen=True)
+class TokenScores:
+    """What a model thinks of each completion token; zeros in the padding.
+
+    Parameters
+    ----------
+    log_probs
+        Log-probability in nats, shape (B, T).
+    entropies
+        Entropy in nats of the distribution that the token was drawn from, (B, T), where asked for.
+    states
+        Hidden state before each token, (B, T, H), where asked for.
+    """
+
+    log_probs: Tensor
+    entropies: Tensor | None = None
+    states: Tensor | None = None
+
+
+def score_tokens(
     model: PreTrainedModel,
     input_ids: Tensor,
     attention_mask: Tensor,
     completion_width: int,
+    *,
     temperature: float = 1.0,
     slot_mask: SlotMask | None = None,
-) -> Tensor:
-    """Log-probability in nats of each completion token, shape (B, T); see `completion_log_softmax`."""
-    log_softmax = completion_log_softmax(model, input_ids, attention_mask, completion_width, temperature, slot_mask)
-    targets = input_ids[:, -completion_width:].unsqueeze(-1)
-    return log_softmax.gather(-1, targets).squeeze(-1)
+    entropies: bool = False,
+    entropy_gradients: bool = False,
+    states_of: nn.Module | None = None,
+    rows_at_once: int | None = None,
+) -> TokenScores:
+    """Scores of the completions, read in pieces of rows that are about as long, without the padding they do not need.
+
+    Parameters
+    ----------
+    input_ids, attention_mask, completion_width, temperature, slot_mask
+        As for `completion_log_softmax`.
+    entropies, entropy_gradients
+        Whether to compute entropies, and whether gradients flow through them.
+    states_of
+        The trunk within ``model`` whose last hidden states are wanted too.
+    rows_at_once
+        Rows of a piece; by default as many as hold `PIECE_TOKENS` on a CPU, and all of them on a GPU.
+    """
+    parts: list[TokenScores] = []
+    pieces = _pieces(attention_mask, completion_width, rows_at_once)
+    for rows, first, width in pieces:
+        columns = slice(first, attention_mask.shape[1] - completion_width + width)
+        ids, mask = input_ids[rows, columns], attention_mask[rows, columns]
+        with _last_hidden(states_of) as heard:
+            logs = completion_log_softmax(model, ids, mask, width, temperature, slot_mask)
+        with torch.set_grad_enabled(entropy_gradients and torch.is_grad_enabled()):
+            entropy = -(logs.exp() * logs).sum(-1) if entropies else None
+        log_probs = logs.gather(-1, ids[:, -width:].unsqueeze(-1)).squeeze(-1)
+        parts.append(TokenScores(log_probs, entropy, heard[0][:, -width - 1 : -1] if heard else None))
+    order = torch.argsort(torch.cat([rows for rows, _, _ in pieces]))
+
+    def together(tensors: list[Tensor]) -> Tensor:
+        return torch.cat([_widened(tensor, completion_width) for tensor in tensors])[order]
+
+    return TokenScores(
+        together([part.log_probs for part in parts]),
+        together([part.entropies for part in parts if part.entropies is not None]) if entropies else None,
+        together([part.states for part in parts if part.states is not None]) if states_of is not None else None,
+    )
+
+
+def _pieces(attention_mask: Tensor, completion_width: int, rows_at_once: int | None) -> list[tuple[Tensor, int, int]]:
+    """(rows, first column that any of them uses, width of their longest completion) of each piece."""
+    n, prompt_width = attention_mask.shape[0], attention_mask.shape[1] - completion_width
+    if rows_at_once is None and attention_mask.device.type != "cpu":
+        rows_at_once = n
+    prompts = attention_mask[:, :prompt_width].sum(1)
+    completions = attention_mask[:, prompt_width:].sum(1)
+    lengths = prompts + completions
+    order = torch.argsort(lengths, stable=True)
+    size = rows_at_once or max(1, PIECE_TOKENS // max(1, int(lengths.float().mean())))
+    pieces = -(-n // size)
+    return [
+        (rows, prompt_width - int(prompts[rows].max()), max(1, int(completions[rows].max())))
+        for rows in order.tensor_split(pieces)
+    ]
+
+
+def _widened(tensor: Tensor, width: int) -> Tensor:
+    """``tensor`` (b, t, ...) with zeros after t up to ``width``."""
+    missing = width - tensor.shape[1]
+    return nn.functional.pad(tensor, (0, 0) * (tensor.dim() - 2) + (0, missing)) if missing else tensor
+
+
+@contextlib.contextmanager
+def _last_hidden(trunk: nn.Module | None) -> Iterator[list[Tensor]]:
+    """The last hidden states (B, L, H) of what ``trunk`` reads meanwhile."""
+    heard: list[Tensor] = []
+    if trunk is None:
+        yield heard
+        return
+    hook = trunk.register_forward_hook(lambda *called: heard.append(called[2].last_hidden_state))
+    try:
+        yield heard
+    finally:
+        hook.remove()

@@ -19,7 +19,7 @@ from .guard import Guard, GuardedBeams
 from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer, renderer_from_dict
-from .scoring import completion_log_probs, completion_log_softmax, left_pad, right_pad
+from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens
 from .slot_mask import OpenSlotsOnly, SlotMask
 
 POLICY_FILE = "policy.json"
@@ -318,8 +318,8 @@ class TitlePolicy:
         self.model.eval()
         with torch.inference_mode():
             ids, mask, width, completion_mask = self._tensors(prompts, completions)
-            log_probs = completion_log_probs(self.model, ids, mask, width, temperature, self.slot_mask)
-            total: npt.NDArray[np.float64] = (log_probs * completion_mask).sum(-1).double().cpu().numpy()
+            scores = score_tokens(self.model, ids, mask, width, temperature=temperature, slot_mask=self.slot_mask)
+            total: npt.NDArray[np.float64] = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
         return total
 
     def _tensors(

@@ -14,7 +14,7 @@ from trl.models import unwrap_model_for_generation
 
 from rlopt.errors import PolicyError
 from rlopt.policy.decoding import RowStream, sample
-from rlopt.policy.scoring import completion_log_softmax
+from rlopt.policy.scoring import score_tokens
 from rlopt.policy.slot_mask import SlotMask
 from rlopt.progress import note
 
@@ -29,6 +29,8 @@ class TitleRollouts:
 
     slot_mask: SlotMask | None = None
 
+    _reads: Any = None
+    _read: Tensor | None = None
     _bad_window = False
     _skipped_in_a_row = 0
 
@@ -85,14 +87,12 @@ class TitleRollouts:
         compute_aux_loss: bool = False,
         **forward: Any,
     ) -> tuple[Tensor, Any, Tensor | None]:
-        """Trl's method; on a CPU only the completion goes through the language-model head.
+        """Trl's method, by `rlopt.policy.scoring`: with the policy's slots, and rows of like length together.
 
-        trl's fused head scores every position of prompt and completion where there is no Triton, several times the
-        work for short titles.
+        What `_reads` has read last in a rollout is kept in `_read`.
         """
-        theirs = compute_aux_loss or any(v is not None for v in forward.values())
-        if theirs or (self.accelerator.device.type != "cpu" and self.slot_mask is None):
-            result: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(  # type: ignore[misc]
+        if compute_aux_loss or any(value is not None for value in forward.values()):
+            theirs: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(  # type: ignore[misc]
                 model,
                 input_ids,
                 attention_mask,
@@ -102,18 +102,24 @@ class TitleRollouts:
                 compute_aux_loss,
                 **forward,
             )
-            return result
+            return theirs
         trainer: Any = self
-        logs = completion_log_softmax(
-            model, input_ids, attention_mask, logits_to_keep, trainer.temperature, self.slot_mask
+        learning = torch.is_grad_enabled()
+        scores = score_tokens(
+            model,
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+            temperature=trainer.temperature,
+            slot_mask=self.slot_mask,
+            entropies=compute_entropy,
+            entropy_gradients=getattr(self.args, "entropy_coef", 0.0) != 0.0,
+            states_of=None if learning else self._reads,
+            rows_at_once=None if input_ids.device.type == "cpu" else batch_size,
         )
-        log_probs = logs.gather(-1, input_ids[:, -logits_to_keep:].unsqueeze(-1)).squeeze(-1)
-        entropies = None
-        if compute_entropy:
-            bonus = torch.is_grad_enabled() and getattr(self.args, "entropy_coef", 0.0) != 0.0
-            with torch.set_grad_enabled(bonus):
-                entropies = -(logs.exp() * logs).sum(-1)
-        return log_probs, entropies, None
+        if not learning:
+            self._read = scores.states
+        return scores.log_probs, scores.entropies, None
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Trl's step; one with a non-finite loss or gradient is thrown away whole and said.

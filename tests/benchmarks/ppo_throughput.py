@@ -2,12 +2,15 @@
 
     python tests/benchmarks/ppo_throughput.py
     python tests/benchmarks/ppo_throughput.py --trl112 /tmp/trl112/bin/python      # trl removed its PPOTrainer later
+    python tests/benchmarks/ppo_throughput.py --titles shop --length 24
 
-All sides train the same untrained tiny model on the same prompts, with titles of the same length (the model hardly
-ever ends one), the same batch and the same reward, a function of the text. They take turns, so that a busy machine
-slows all of them; only the ratios mean anything. This PPO's figure includes its critic's eight passes and its score
-of every unfinished title; trl's PPOTrainer has a value model as large as the policy, and GRPOTrainer writes eight
-titles a prompt.
+All sides train the same tiny model on the same prompts with the same batch and the same reward, a function of the
+text. With ``--titles equal`` the model is untrained and hardly ever ends a title, so that all titles and prompts have
+one length; with ``--titles shop`` it has learned the titles of a simulated shop, and prompts and titles are as long as
+they are there. The sides take turns, so that a busy machine slows all of them; only the ratios mean anything. This
+PPO's figure includes its critic's eight passes and its score of every unfinished title; trl's PPOTrainer has a value
+model as large as the policy and always writes --length tokens, and GRPOTrainer writes eight titles a prompt. A token
+is counted where it belongs to a title.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from typing import Any
 
 WORDS = [f"w{i}" for i in range(600)]
 PROMPT_LENGTH = 20
+SHOP_ITEMS, SHOP_STEPS = 1000, 250
 WARM = 3  # updates before the clock starts
 
 
@@ -37,6 +41,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+        self.lengths: list[int] = []
         self.spent: dict[str, float] = defaultdict(float)
 
     def wrap(self, owner: Any, method: str, name: str) -> None:
@@ -65,30 +70,56 @@ class Clock:
 
         return Ends()
 
-    def result(self, titles: int, length: int) -> dict[str, Any]:
-        """Figures of one side."""
+    def result(self, titles: int) -> dict[str, Any]:
+        """Figures of one side; ``titles`` an update."""
         updates = len(self.ends) - WARM
         seconds = (self.ends[-1] - self.ends[WARM - 1]) / updates
+        tokens = sum(self.lengths) / len(self.lengths) if self.lengths else 0.0
         return {
             "seconds": seconds,
-            "tokens": titles * length / seconds,
+            "tokens": titles * tokens / seconds,
             "profile": {name: spent / updates / seconds for name, spent in self.spent.items()},
         }
 
 
-def make_model(folder: Path) -> None:
-    """The tiny default model, untrained, over made-up words."""
+def make_model(folder: Path, titles: str, n_prompts: int) -> None:
+    """The tiny default model with its prompts: untrained over made-up words, or trained on a shop's titles."""
     from rlopt.policy.slots import Slots
     from rlopt.policy.tiny import build_model, build_tokenizer
 
-    tokenizer = build_tokenizer([" ".join(WORDS)] * 3, Slots({}, frozenset()))
-    build_model(tokenizer, 0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if titles == "equal":
+        tokenizer = build_tokenizer([" ".join(WORDS)] * 3, Slots({}, frozenset()))
+        build_model(tokenizer, 0).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        prompts = [
+            " ".join(WORDS[(i * 7 + place) % len(WORDS)] for place in range(PROMPT_LENGTH)) for i in range(n_prompts)
+        ]
+    else:
+        prompts = make_shop_policy(folder, n_prompts)
+    (folder / "prompts.json").write_text(json.dumps(prompts))
 
 
-def prompts(n: int) -> list[str]:
-    """Prompts of one length."""
-    return [" ".join(WORDS[(i * 7 + place) % len(WORDS)] for place in range(PROMPT_LENGTH)) for i in range(n)]
+def make_shop_policy(folder: Path, n_prompts: int) -> list[str]:
+    """A supervised policy for a simulated shop; the prompts of its items."""
+    from envs.market import Market
+    from rlopt.policy.prompt import SlotRenderer
+    from rlopt.policy.slots import Slots
+    from rlopt.policy.tiny import build_model, build_tokenizer
+    from rlopt.policy.title_policy import TitlePolicy
+    from rlopt.training.arguments import TrainSettings
+    from rlopt.training.sft import fine_tune
+
+    market = Market(max(n_prompts, SHOP_ITEMS), "en", seed=0)
+    pairs = [(item, title) for item in market.items for title, _ in market.logging_policy(item)]
+    renderer = SlotRenderer(Slots.learn(market.items))
+    texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in market.items]
+    tokenizer = build_tokenizer(texts, renderer.slots)
+    policy = TitlePolicy(build_model(tokenizer, 0), tokenizer, renderer)
+    settings = TrainSettings(
+        steps=SHOP_STEPS, batch_size=32, micro_batch_size=32, learning_rate=2e-3, save_every=SHOP_STEPS + 1, seed=0
+    )
+    fine_tune(policy, pairs, settings, folder / "checkpoints").save(folder)
+    return [renderer.prompt(item) for item in market.items[:n_prompts]]
 
 
 def loaded(folder: Path) -> tuple[Any, Any]:
@@ -121,10 +152,12 @@ def grpo_like(arguments: argparse.Namespace, folder: Path, ours: bool) -> dict[s
         "bf16": False,
         "gradient_checkpointing": False,
     }
-    rows = Dataset.from_dict({"prompt": prompts(arguments.batch * 4), "item_index": list(range(arguments.batch * 4))})
+    prompts = json.loads((folder / "prompts.json").read_text())
+    rows = Dataset.from_dict({"prompt": prompts, "item_index": list(range(len(prompts)))})
     clock = Clock()
 
-    def score(completions: Sequence[str], **_: Any) -> list[float]:
+    def score(completions: Sequence[str], completion_ids: Sequence[Sequence[int]], **_: Any) -> list[float]:
+        clock.lengths += [len(ids) for ids in completion_ids]
         return [reward(text) for text in completions]
 
     parts = {
@@ -152,7 +185,7 @@ def grpo_like(arguments: argparse.Namespace, folder: Path, ours: bool) -> dict[s
     clock.wrap(trainer, "_calculate_rewards", "reward")
     clock.wrap(trainer, "_compute_loss", "update, forward")
     trainer.train()
-    return clock.result(arguments.batch, arguments.length)
+    return clock.result(arguments.batch)
 
 
 def trl112(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -174,11 +207,13 @@ def trl112(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     def get_reward(asked: Any, tokens: torch.Tensor, pad: int, context: int) -> Any:
         if not isinstance(asked, Reward):
             return of_models(asked, tokens, pad, context)
-        texts = tokenizer.batch_decode(tokens[:, context:], skip_special_tokens=True)
+        titles = tokens[:, context:]
+        clock.lengths += ((titles != pad).sum(1)).tolist()
+        texts = tokenizer.batch_decode(titles, skip_special_tokens=True)
         return None, torch.tensor([reward(text) for text in texts]), None
 
     ppo_trainer.get_reward = get_reward
-    ids = [tokenizer(text)["input_ids"] for text in prompts(arguments.batch * 4)]
+    ids = [tokenizer(text)["input_ids"] for text in json.loads((folder / "prompts.json").read_text())]
     made = PPOConfig(
         output_dir=str(folder / "out"),
         per_device_train_batch_size=arguments.batch,
@@ -209,7 +244,7 @@ def trl112(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     )
     clock.wrap(ppo_trainer, "batch_generation", "rollout")
     trainer.train()
-    return clock.result(arguments.batch, arguments.length)
+    return clock.result(arguments.batch)
 
 
 def side(name: str, arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -236,7 +271,8 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=20, help="timed updates of a turn")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--batch", type=int, default=64, help="titles an update")
-    parser.add_argument("--length", type=int, default=20, help="tokens a title")
+    parser.add_argument("--length", type=int, default=20, help="tokens a title, at most")
+    parser.add_argument("--titles", choices=["equal", "shop"], default="equal", help="lengths of prompts and titles")
     parser.add_argument("--verbose", action="store_true", help="show what the sides say")
     parser.add_argument("--side", choices=["ours", "grpo", "trl112"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -252,7 +288,7 @@ def main() -> None:
     names = ["ours", "grpo", *(["trl112"] if arguments.trl112 else [])]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
-        make_model(Path(folder))
+        make_model(Path(folder), arguments.titles, arguments.batch * 4)
         for _ in range(arguments.rounds):
             for name in names:
                 found[name].append(side(name, arguments, Path(folder)))

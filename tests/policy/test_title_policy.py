@@ -11,7 +11,7 @@ from reward.items import Item
 from rlopt.errors import PolicyError
 from rlopt.policy.pretrained import load_causal_lm, quiet_loading
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.scoring import completion_log_probs, left_pad, right_pad
+from rlopt.policy.scoring import left_pad, right_pad, score_tokens
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
@@ -174,6 +174,6 @@ def test_temperature_divides_the_logits(policy: TitlePolicy) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         logits = policy.model(ids).logits[0, 1:3]
-        got = completion_log_probs(policy.model, ids, torch.ones_like(ids), 2, temperature=2.0)[0]
+        got = score_tokens(policy.model, ids, torch.ones_like(ids), 2, temperature=2.0).log_probs[0]
     expected = (logits / 2).log_softmax(-1)[[0, 1], [7, 8]]
     torch.testing.assert_close(got, expected)

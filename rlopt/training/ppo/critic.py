@@ -8,14 +8,15 @@ of the advantages and not their mean (Ng, Harada and Russell 1999, "Policy invar
 use the same quantity as a shaping potential). The critic is never part of the policy and has its own optimiser.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from rlopt.policy.scoring import positions
 
 from .losses import clipped_value_loss
 from .masked import masked_sum
@@ -31,21 +32,16 @@ class Critic(nn.Module):
 
     Parameters
     ----------
-    trunk
-        Transformer without a language-model head.
     hidden_size
-        Width of its last hidden state.
-    train_trunk
-        True: the trunk is this critic's own and learns. False: it is shared with the reference policy, stays frozen
-        and out of the critic's parameters and checkpoints; only the head learns.
+        Width of the hidden states that it reads.
+    trunk
+        A transformer without a language-model head, which is then this critic's own and learns. None: the states are
+        the frozen reference's, and only the head learns.
     """
 
-    def __init__(self, trunk: nn.Module, hidden_size: int, train_trunk: bool) -> None:
+    def __init__(self, hidden_size: int, trunk: nn.Module | None = None) -> None:
         super().__init__()
-        self.train_trunk = train_trunk
-        self._shared: list[nn.Module] = [] if train_trunk else [trunk]  # in a list: not a submodule
-        if train_trunk:
-            self.trunk = trunk
+        self.trunk = trunk
         self.norm = nn.LayerNorm(hidden_size)
         self.mix = nn.Linear(hidden_size + N_SIGNALS, MIX_WIDTH)
         self.out = nn.Linear(MIX_WIDTH, 1)
@@ -56,18 +52,16 @@ class Critic(nn.Module):
 
     def states(self, input_ids: Tensor, attention_mask: Tensor, completion_width: int) -> Tensor:
         """What its own trunk makes of the state before each completion token, (B, T, H); ids and mask (B, P + T)."""
-        read = self.trunk(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
-        return states_before(read.last_hidden_state, completion_width)
-
-    @contextlib.contextmanager
-    def overhearing(self) -> Iterator[list[Tensor]]:
-        """The last hidden states (B, P + T, H) of all that a shared trunk reads meanwhile, batch by batch."""
-        heard: list[Tensor] = []
-        hook = self._shared[0].register_forward_hook(lambda *called: heard.append(called[2].last_hidden_state))
-        try:
-            yield heard
-        finally:
-            hook.remove()
+        if self.trunk is None:
+            raise ValueError("This critic has no trunk of its own: its states are what the reference reads.")
+        read = self.trunk(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            use_cache=False,
+            **positions(self.trunk, attention_mask),
+        )
+        states: Tensor = read.last_hidden_state[:, -completion_width - 1 : -1].float()
+        return states
 
     def forward(self, states: Tensor, so_far: Tensor) -> Tensor:
         """Value of each state, (B, T), from its hidden state (B, T, H) and the score so far (B, T)."""
@@ -106,7 +100,7 @@ class Critic(nn.Module):
     def _loss(self, rollout: "Rollout", rows: Tensor, clip_range: float | None) -> Tensor:
         """Sum of the losses of these rows' tokens; no rows give a zero that has gradients."""
         states = rollout.states[rows]  # a frozen trunk's states do not change
-        if self.train_trunk and len(rows):
+        if self.trunk is not None and len(rows):
             states = self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
         values = self(states, rollout.so_far[rows])
         return masked_sum(
@@ -123,11 +117,6 @@ class Critic(nn.Module):
         for parameter, part in zip(learning, summed[1:].split([p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
         return summed[0]
-
-
-def states_before(hidden: Tensor, completion_width: int) -> Tensor:
-    """State before each of the last ``completion_width`` tokens, (B, T, H), from hidden states (B, P + T, H)."""
-    return hidden[:, -completion_width - 1 : -1].float()
 
 
 @dataclass(frozen=True)

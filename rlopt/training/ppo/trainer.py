@@ -26,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
-from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic, states_before
+from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
 from .kl import AdaptiveKL, FixedKL, KLController
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
@@ -92,18 +92,16 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
             else AdaptiveKL(self.args.kl_coef, self.args.kl_target, self.args.kl_horizon)
         )
         self._scores: Tensor | None = None
-        self._heard: list[Tensor] = []
 
     def _build_critic(self) -> Critic:
-        """A critic on a trunk of its own, begun at the reference's weights, or on the reference itself."""
+        """A critic on a trunk of its own, begun at the reference's weights, or on what the reference reads."""
         policy = self.accelerator.unwrap_model(self.model)
         hidden_size = policy.config.get_text_config().hidden_size
         if self.args.critic_train_trunk:
-            trunk = AutoModel.from_pretrained(policy.config._name_or_path, dtype=torch.float32)
-            return Critic(trunk, hidden_size, train_trunk=True)
-        if self.ref_model is not None:
-            return Critic(self.accelerator.unwrap_model(self.ref_model).base_model, hidden_size, train_trunk=False)
-        return Critic(policy.get_base_model().base_model, hidden_size, train_trunk=False)
+            return Critic(hidden_size, AutoModel.from_pretrained(policy.config._name_or_path, dtype=torch.float32))
+        reference = policy.get_base_model() if self.ref_model is None else self.accelerator.unwrap_model(self.ref_model)
+        self._reads = reference.base_model
+        return Critic(hidden_size)
 
     # -- rollout -----------------------------------------------------------------------------------------------------
 
@@ -150,22 +148,13 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
         self._record_rollout(k3(old, reference) * everyones, rewards, values, returns, everyones)
         return batch
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Any, Tensor | None]:
-        """Trl's method; what the reference reads in a rollout, the critic need not read again."""
-        if torch.is_grad_enabled() or self.args.critic_train_trunk:
-            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        with self.critic.overhearing() as heard:
-            result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        self._heard = heard
-        return result
-
     def _states(self, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
         """What the critic reads, (B, T, H): with a shared trunk, what the reference has just read."""
-        if self.args.critic_train_trunk:
+        if self._read is None:
             return self.critic.states(input_ids, attention_mask, width)
         # the last thing trl computes in a rollout are the reference's log-probabilities
-        heard, self._heard = self._heard, []
-        return states_before(torch.cat(heard), width)
+        states, self._read = self._read.float(), None
+        return states
 
     def _old_log_probs(self, batch: dict[str, Any], input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
         """Log-probability of each token under the policy that wrote it, (B, T).
