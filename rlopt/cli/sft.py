@@ -23,6 +23,17 @@ def sft_model_options(command: options.Command) -> options.Command:
 @click.command("sft")
 @sft_model_options
 @click.option(
+    "--task",
+    type=click.Choice(["generate", "optimize"]),
+    help="Write titles from items, or better ones than the items' current titles.  [default: generate]",
+)
+@click.option(
+    "--shots",
+    type=int,
+    metavar="K",
+    help="Train nothing: ask --model with K examples of like items in each prompt; 0: with none.",
+)
+@click.option(
     "--learn",
     type=click.Choice(["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"]),
     help="What learns: all weights, the output layer, it and the last blocks, adapters, or a prefix.  [default: full]",
@@ -41,6 +52,11 @@ def sft_model_options(command: options.Command) -> options.Command:
 )
 @click.option("--weight-decay", type=float, help="[default: 0.01]")
 @click.option("--dropout", type=float, help="While learning, wherever the model has it.  [default: 0.0]")
+@click.option(
+    "--weight-by",
+    type=click.Choice(["none", "reward"]),
+    help="What a title counts in the loss: all alike, or by its predicted reward.  [default: none]",
+)
 @click.option(
     "--early-stopping",
     type=int,

@@ -45,7 +45,15 @@ class SftConfig(StageConfig):
 
     model: str | None = Field(None, description="Causal LM by path or hub id, or 'smollm2'; none: the tiny one.")
     gguf_file: str | None = Field(None, description="GGUF file within the model folder.")
-    instruction: str = Field("Write a title for this item.", description="First line of a pretrained model's prompt.")
+    task: Literal["generate", "optimize"] = Field(
+        "generate", description="Write a title from the item, or a better one than the current title it has."
+    )
+    shots: int | None = Field(
+        None, ge=0, description="Train nothing: ask the model with so many examples of like train items; 0: with none."
+    )
+    instruction: str | None = Field(
+        None, description="First line of a pretrained model's prompt; none: one that says the task."
+    )
     chat: bool = Field(False, description="Prompts in the model's chat template (instruct models).")
     fields: tuple[str, ...] = Field((), description="Fields shown to a pretrained model, in this order; none: all.")
     max_field_chars: int = Field(400, ge=1, description="Longer fields are cut in a pretrained model's prompt.")
@@ -65,6 +73,9 @@ class SftConfig(StageConfig):
     )
     weight_decay: float = Field(0.01, ge=0, description="Weight decay.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while learning, wherever the model has it.")
+    weight_by: Literal["none", "reward"] = Field(
+        "none", description="Titles count in the loss by the reward model's prediction, or all alike."
+    )
     early_stopping: int | None = Field(
         None,
         ge=1,

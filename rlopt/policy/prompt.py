@@ -3,9 +3,9 @@
 Two renderings of one interface: slots for the embedded tiny policy, plain text for pretrained models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from reward.items import Item
 from reward.text import clean
@@ -14,8 +14,11 @@ from rlopt.errors import PolicyError
 from .slots import Slots
 
 PROMPT_END = "<|title|>"
+CURRENT_TITLE = "<|current|>"
 MAX_FIELD_CHARS = 400
-DEFAULT_INSTRUCTION = "Write a title for this item."
+MAX_PROMPT_TOKENS = 384
+INSTRUCTIONS = {"generate": "Write a title for this item.", "optimize": "Write a better title for this item."}
+Task = Literal["generate", "optimize"]
 
 
 class Renderer(Protocol):
@@ -31,18 +34,29 @@ class Renderer(Protocol):
         """The title that ``completion`` spells for ``item``; inverse of `target`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready description; `renderer_from_dict` reads it back."""
+        """JSON-ready description; `rlopt.policy.renderers` reads it back."""
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Longer prompts lose their beginning."""
 
 
 @dataclass(frozen=True)
 class SlotRenderer:
-    """Slots in the prompt and in the title (embedded tiny policy)."""
+    """Slots in the prompt and in the title (embedded tiny policy).
+
+    With the task "optimize" the prompt also holds the item's current title, where it has one.
+    """
 
     slots: Slots
+    task: Task = "generate"
 
     def prompt(self, item: Item) -> str:
         """Each slot the item has, the kind of item spelled out, then the end-of-prompt token."""
-        return self.slots.describe(item) + PROMPT_END
+        current = ""
+        if self.task == "optimize" and item.current_title:
+            current = CURRENT_TITLE + self.target(item, self.slots.without_tokens(item.current_title))
+        return self.slots.describe(item) + current + PROMPT_END
 
     def target(self, item: Item, title: str) -> str:
         """``title`` with the item's values as slots."""
@@ -54,7 +68,17 @@ class SlotRenderer:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready description."""
-        return {"kind": "slots", **self.slots.to_dict()}
+        return {"kind": "slots", "task": self.task, **self.slots.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "SlotRenderer":
+        """Renderer written by `to_dict`."""
+        return cls(Slots.from_dict(data), _task(data))
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Longer prompts lose their beginning."""
+        return MAX_PROMPT_TOKENS
 
 
 @dataclass(frozen=True)
@@ -71,27 +95,36 @@ class TextRenderer:
         Longer fields are cut.
     before, after
         What a chat template puts around a user's message (`chat_frame`); empty for models that continue text.
+    task
+        With "optimize" the last line before the answer is the item's current title, where it has one.
     """
 
-    instruction: str = DEFAULT_INSTRUCTION
+    instruction: str = INSTRUCTIONS["generate"]
     fields: tuple[str, ...] = ()
     max_field_chars: int = MAX_FIELD_CHARS
     before: str = ""
     after: str = ""
+    task: Task = "generate"
 
     def prompt(self, item: Item) -> str:
         """Instruction, one line a field (cut to ``max_field_chars``), and ``Title:`` or the chat's frame."""
+        return self.ask([self.instruction, *self.about(item)])
+
+    def about(self, item: Item) -> list[str]:
+        """What is said of the item, a line a field."""
         names = self.fields or tuple(item.fields)
-        lines = [
-            f"{clean(name)}: {clean(', '.join(item.fields[name]))[: self.max_field_chars]}"
-            for name in names
-            if name in item.fields
-        ]
+        said = [(name, ", ".join(item.fields[name])) for name in names if name in item.fields]
+        if self.task == "optimize" and item.current_title:
+            said.append(("Current title", item.current_title))
+        return [f"{clean(name)}: {clean(value)[: self.max_field_chars]}" for name, value in said]
+
+    def ask(self, lines: Sequence[str]) -> str:
+        """The prompt that holds ``lines``."""
         if self.after:
             # an item's text must not be able to end the user's turn
-            message = "\n".join([self.instruction, *lines]).replace("<|", "< |").replace("|>", "| >")
+            message = "\n".join(lines).replace("<|", "< |").replace("|>", "| >")
             return f"{self.before}{message}{self.after}"
-        return "\n".join([self.instruction, *lines, "Title:"])
+        return "\n".join([*lines, "Title:"])
 
     def target(self, item: Item, title: str) -> str:
         """A blank and the title; in a chat the title alone."""
@@ -110,7 +143,19 @@ class TextRenderer:
             "max_field_chars": self.max_field_chars,
             "before": self.before,
             "after": self.after,
+            "task": self.task,
         }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "TextRenderer":
+        """Renderer written by `to_dict`."""
+        frame = str(data.get("before", "")), str(data.get("after", ""))
+        return cls(data["instruction"], tuple(data["fields"]), int(data["max_field_chars"]), *frame, _task(data))
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Longer prompts lose their beginning."""
+        return MAX_PROMPT_TOKENS
 
 
 def chat_frame(tokenizer: Any) -> tuple[str, str]:
@@ -138,17 +183,8 @@ def chat_frame(tokenizer: Any) -> tuple[str, str]:
     return before, after
 
 
-def renderer_from_dict(data: Mapping[str, Any]) -> Renderer:
-    """Renderer written by ``to_dict``.
-
-    Raises
-    ------
-    ValueError
-        For an unknown kind.
-    """
-    if data["kind"] == "slots":
-        return SlotRenderer(Slots.from_dict(data))
-    if data["kind"] == "text":
-        frame = str(data.get("before", "")), str(data.get("after", ""))
-        return TextRenderer(data["instruction"], tuple(data["fields"]), int(data["max_field_chars"]), *frame)
-    raise ValueError(f"renderer kind must be 'slots' or 'text'. Got {data['kind']!r}.")
+def _task(data: Mapping[str, Any]) -> Task:
+    task: Task = data.get("task", "generate")
+    if task not in INSTRUCTIONS:
+        raise ValueError(f"renderer task must be 'generate' or 'optimize'. Got {task!r}.")
+    return task

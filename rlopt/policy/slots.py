@@ -100,6 +100,10 @@ class Slots:
         """The slots that ``title`` mentions, in its order, as often as it does."""
         return [found for found in _SLOT.findall(self.delexicalise(item, title)) if found in self._known]
 
+    def without_tokens(self, text: str) -> str:
+        """``text`` from outside, in which nothing may pass for a slot or a mark of the prompt."""
+        return clean(_SLOT.sub(" ", text))
+
     def fill(self, item: Item, text: str) -> str:
         """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing."""
         values = self.values(item)

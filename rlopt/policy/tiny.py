@@ -3,7 +3,7 @@
 It needs no download and learns to write titles in a minute or two on two CPU cores. Plain transformers load it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
@@ -14,8 +14,12 @@ from .slots import Slots
 PAD, EOS, UNK = "<|pad|>", "<|end|>", "<|unknown|>"
 
 
-def build_tokenizer(texts: Iterable[str], slots: Slots, vocab_size: int = 1000) -> PreTrainedTokenizerFast:
+def build_tokenizer(
+    texts: Iterable[str], slots: Slots, vocab_size: int = 1000, marks: Sequence[str] = (PROMPT_END,)
+) -> PreTrainedTokenizerFast:
     """BPE tokenizer with one token a slot, trained on ``texts`` (delexicalised titles and prompts).
+
+    ``marks`` are the tokens that structure a prompt.
 
     Slots are ordinary added tokens, not special ones, so that decoding with ``skip_special_tokens=True`` keeps them.
     """
@@ -30,7 +34,7 @@ def build_tokenizer(texts: Iterable[str], slots: Slots, vocab_size: int = 1000) 
     slot_tokens = [AddedToken(spelling, special=False, normalized=False) for spelling in spellings]
     tokenizer.add_tokens(slot_tokens)
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, min_frequency=2, special_tokens=[PAD, EOS, UNK, PROMPT_END], show_progress=False
+        vocab_size=vocab_size, min_frequency=2, special_tokens=[PAD, EOS, UNK, *marks], show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_tokens(slot_tokens)
@@ -39,7 +43,7 @@ def build_tokenizer(texts: Iterable[str], slots: Slots, vocab_size: int = 1000) 
         pad_token=PAD,
         eos_token=EOS,
         unk_token=UNK,
-        extra_special_tokens=[PROMPT_END],
+        extra_special_tokens=list(marks),
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )

@@ -18,12 +18,12 @@ from .decoding import Completion, RowStream, sample
 from .guard import Guard, GuardedBeams
 from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
-from .prompt import Renderer, SlotRenderer, renderer_from_dict
+from .prompt import Renderer, SlotRenderer
+from .renderers import renderer_from_dict
 from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens
 from .slot_mask import OpenSlotsOnly, SlotMask
 
 POLICY_FILE = "policy.json"
-MAX_PROMPT_TOKENS = 384
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class TitlePolicy:
         """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
         prompts = [self.renderer.prompt(item) for item in items]
         encoded: list[list[int]] = self.tokenizer(text=prompts)["input_ids"] if prompts else []
-        return [ids[-MAX_PROMPT_TOKENS:] for ids in encoded]
+        return [ids[-self.renderer.max_prompt_tokens :] for ids in encoded]
 
     def target_ids(self, item: Item, title: str) -> list[int]:
         """Token ids that spell ``title`` for ``item``, cut to the length limit, then end of sentence."""

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
+from reward.arms import Arms
+from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
@@ -16,9 +19,17 @@ from rlopt.policy.targets import Pairs, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
-from rlopt.run import Run, package_versions
-from rlopt.stages.sft_data import Lesson, hold_out, logged_pairs
-from rlopt.stages.sft_start import starting_policy
+from rlopt.run import ENCODINGS, Run, package_versions
+from rlopt.stages.sft_data import (
+    Evidence,
+    Lesson,
+    best_pairs,
+    hold_out,
+    improvement_pairs,
+    logged_pairs,
+    reward_weights,
+)
+from rlopt.stages.sft_start import prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
@@ -69,18 +80,27 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
     StageOrderError
         Before ``fit-reward``.
     PolicyError
-        When the items have no fields the embedded model could copy from, or ``config.model`` cannot be loaded.
+        When the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
+        logs hold nothing to learn for the task.
     """
     config = config or SftConfig()
     run.require("fit-reward")
     quiet_loading()
-    pairs = logged_pairs(run.arms().of_items(run.splits().train))
+    arms = run.arms().of_items(run.splits().train)
     with run.stage("sft", config) as record:
         checkpoints = run.checkpoint_dir("sft", record.key)
-        policy = starting_policy(config, pairs, checkpoints)
-        lesson = _lesson(config, policy, pairs)
-        torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
-        trained, learned = _train(run, config, policy, lesson, checkpoints)
+        if config.shots is None:
+            pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _evidence(run, arms))
+            policy = starting_policy(config, pairs, checkpoints)
+            torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
+            lesson = _lesson(config, policy, pairs)
+            trained, learned = _train(run, config, policy, lesson, arms, checkpoints)
+        else:
+            policy = prompted_policy(config)
+            lesson = Lesson(best_pairs(arms, _evidence(run, arms)) if config.shots else [], [])
+            trained, learned = with_examples(policy, config, lesson.pairs), 0
+            if processes.is_first():
+                run.metrics("sft").truncate_after(0)  # those of an earlier training
         result = _result(run, trained, learned, lesson)
         if processes.is_first():
             _save(run, config, trained, result)
@@ -98,8 +118,14 @@ def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
     return Lesson(pairs, []) if config.early_stopping is None else hold_out(pairs, config.held_out, config.seed)
 
 
+def _evidence(run: Run, arms: Arms) -> Evidence:
+    """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
+    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
+    return Evidence.of(arms, model.click.basis.noise.overdispersion)
+
+
 def _train(
-    run: Run, config: SftConfig, policy: TitlePolicy, lesson: Lesson, checkpoints: Path
+    run: Run, config: SftConfig, policy: TitlePolicy, lesson: Lesson, arms: Arms, checkpoints: Path
 ) -> tuple[TitlePolicy, int]:
     """The trained policy, and how many weights learned."""
     settings = _settings(config, policy, len(lesson.pairs))
@@ -128,10 +154,18 @@ def _train(
                 patience=config.early_stopping,
             ),
             held_out=lesson.held_out,
+            weights=_weights(run, config, arms, lesson.pairs),
         )
     if config.dropout:
         set_dropout(trained.model, 0.0)
     return trained, count.count
+
+
+def _weights(run: Run, config: SftConfig, arms: Arms, pairs: Pairs) -> npt.NDArray[np.float64] | None:
+    """What each title counts in the loss; None: all alike."""
+    if config.weight_by == "none":
+        return None
+    return reward_weights(RewardModel.load(run / "reward", encodings=run / ENCODINGS), arms, pairs)
 
 
 def _result(run: Run, trained: TitlePolicy, learned: int, lesson: Lesson) -> SftResult:

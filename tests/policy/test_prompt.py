@@ -3,7 +3,8 @@
 import pytest
 
 from reward.items import Item
-from rlopt.policy.prompt import MAX_FIELD_CHARS, PROMPT_END, SlotRenderer, TextRenderer, renderer_from_dict
+from rlopt.policy.prompt import MAX_FIELD_CHARS, PROMPT_END, SlotRenderer, TextRenderer
+from rlopt.policy.renderers import renderer_from_dict
 from rlopt.policy.slots import Slots
 
 ITEM = Item("1", {"brand": ("Acme",), "color": ("red", "blue")})
