@@ -110,6 +110,9 @@ class PpoConfig(StageConfig):
     whiten: bool = Field(True, description="Advantages are scaled to mean 0 and variance 1 over each batch.")
     entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy bonus.")
     epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
+    minibatches: int = Field(
+        1, ge=1, description="Updates a pass: so many times `batch_size` titles are written at once, and split."
+    )
     critic: Literal["head", "own"] = Field(
         "head", description="What the critic learns: a head on the frozen reference, or a model of its own."
     )

@@ -97,10 +97,11 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         metrics = run.metrics(name)
         if processes.is_first():
             metrics.truncate_after(done)
-        rewards = _rewards(run, policy, model, arms, config)
+        rewards = _rewards(run, policy, model, arms, config, settings.updates_a_rollout)
         guard = None
         if rewards.monitor is not None:
-            guard = PeakGuard(settings.steps, config.monitor_every, settings.batch_size, metrics.rows())
+            titles = settings.minibatches * settings.batch_size
+            guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
         note(f"{name.upper()} on {len(arms.items)} items, {settings.steps} updates of {settings.batch_size} titles")
         with track(name.upper(), settings.steps, start=done) as bar:
             callbacks = [JsonLines(metrics, bar, SHOWN)]
@@ -127,8 +128,11 @@ def _start(run: Run, config: PpoConfig) -> TitlePolicy:
     return policy
 
 
-def _rewards(run: Run, policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoConfig) -> TitleRewards:
-    """What is optimised, and the monitor that only watches."""
+def _rewards(
+    run: Run, policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoConfig, updates_a_rollout: int
+) -> TitleRewards:
+    """What is optimised, and the monitor that only watches, at every so many rollouts."""
+    every = -(-config.monitor_every // updates_a_rollout) * updates_a_rollout
     watched = load_monitor(run) if config.monitor else None
     return TitleRewards(
         arms.items,
@@ -138,7 +142,7 @@ def _rewards(run: Run, policy: TitlePolicy, model: RewardModel, arms: Arms, conf
         constraints_for(policy, arms, load(RulesConfig, preset=run.preset())),
         config.risk_aversion,
         int(policy.tokenizer.eos_token_id),
-        Monitor(watched.predict, item_baseline(watched, arms), config.monitor_every) if watched else None,
+        Monitor(watched.predict, item_baseline(watched, arms), every) if watched else None,
     )
 
 

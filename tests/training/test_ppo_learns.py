@@ -72,12 +72,29 @@ def test_an_interrupted_run_ends_with_the_same_weights(sft_folder: Path, tmp_pat
 
 
 def test_several_epochs_and_generations_resume_equally(sft_folder: Path, tmp_path: Path) -> None:
-    changes = {"epochs": 2, "generations": 4, "kl_target": 1.0, "train_trunk": True}
+    changes = {"epochs": 2, "minibatches": 2, "generations": 4, "kl_target": 1.0, "train_trunk": True}
     whole = weights(train(sft_folder, tmp_path / "whole", 6, **changes))
     with pytest.raises(KeyboardInterrupt):
         train(sft_folder, tmp_path / "broken", 6, (StopAt(5),), **changes)
     resumed = weights(train(sft_folder, tmp_path / "broken", 6, **changes))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+class Titles(TrainerCallback):
+    """Steps at which titles were written."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def on_log(self, args, state, control, logs=None, **_):
+        if "objective/kl" in (logs or {}):
+            self.steps.append(state.global_step)
+
+
+def test_minibatches_share_what_was_written_at_once(sft_folder: Path, tmp_path: Path) -> None:
+    seen = Titles()
+    train(sft_folder, tmp_path, 8, (seen,), minibatches=2, epochs=2)
+    assert seen.steps == [1, 5]
 
 
 def test_same_seed_same_weights_other_seed_others(sft_folder: Path, tmp_path: Path) -> None:

@@ -50,12 +50,18 @@ class PpoSettings(TrainSettings):
     entropy_coef: float
     whiten: bool = True
     epochs: int
+    minibatches: int = 1
     critic_learning_rate: float
     critic_epochs: int
     critic_warmup: int
     train_trunk: bool
     temperature: float
     vllm: Literal["off", "colocate", "server"] = "off"
+
+    @property
+    def updates_a_rollout(self) -> int:
+        """Updates that learn from one batch of rollouts."""
+        return self.epochs * self.minibatches
 
 
 def improve(
@@ -121,18 +127,20 @@ def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) 
     rows = Dataset.from_dict(
         {"prompt": [policy.renderer.prompt(item) for item in items], "item_index": list(range(len(items)))}
     )
-    rollouts = -(-settings.steps // settings.epochs)
-    prompts_a_rollout = settings.batch_size // settings.generations
+    rollouts = -(-settings.steps // settings.updates_a_rollout)
+    prompts_a_rollout = settings.minibatches * settings.batch_size // settings.generations
     return rows.select(training_order(len(items), rollouts, prompts_a_rollout, settings.seed))
 
 
 def _arguments(settings: PpoSettings, policy: TitlePolicy, checkpoints: Path, weights: list[float]) -> Any:
     """Arguments of the trainer of ``settings.algorithm``; ``weights`` of the reward functions."""
     _check(settings)
+    shared = shared_arguments(settings, checkpoints, multiple=settings.updates_a_rollout)
     values: dict[str, Any] = {
-        **shared_arguments(settings, checkpoints, multiple=settings.epochs),
+        **shared,
         "num_generations": settings.generations,
         "num_iterations": settings.epochs,
+        "steps_per_generation": settings.minibatches * shared["gradient_accumulation_steps"],
         "max_completion_length": policy.max_title_tokens,
         "temperature": settings.temperature,
         "top_k": 0,
