@@ -125,7 +125,7 @@ def score_tokens(
     entropies, entropy_gradients
         Whether to compute entropies, and whether gradients flow through them.
     states_of
-        The trunk within ``model`` whose last hidden states are wanted too.
+        The trunk whose last hidden states are wanted too; None come back where ``model`` is not on that trunk.
     rows_at_once
         Rows of a piece; by default as many as hold `PIECE_TOKENS` on a CPU, and all of them on a GPU.
     """
@@ -145,10 +145,12 @@ def score_tokens(
     def together(tensors: list[Tensor]) -> Tensor:
         return torch.cat([_widened(tensor, completion_width) for tensor in tensors])[order]
 
+    entropy_parts = [part.entropies for part in parts if part.entropies is not None]
+    state_parts = [part.states for part in parts if part.states is not None]
     return TokenScores(
         together([part.log_probs for part in parts]),
-        together([part.entropies for part in parts if part.entropies is not None]) if entropies else None,
-        together([part.states for part in parts if part.states is not None]) if states_of is not None else None,
+        together(entropy_parts) if entropy_parts else None,
+        together(state_parts) if state_parts else None,
     )
 
 

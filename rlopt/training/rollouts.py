@@ -117,7 +117,7 @@ class TitleRollouts:
             states_of=None if learning else self._reads,
             rows_at_once=None if input_ids.device.type == "cpu" else batch_size,
         )
-        if not learning:
+        if scores.states is not None:
             self._read = scores.states
         return scores.log_probs, scores.entropies, None
 
