@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from .slot_mask import SlotMask
 
-PIECE_TOKENS = 512  # on a CPU: what a forward pass reads at once, so that rows of like length share little padding
+MAX_PIECES = 8
+PIECE_COST = 80  # tokens that could be read on a CPU in the time that one more forward and backward pass costs
 
 
 def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -127,7 +128,7 @@ def score_tokens(
     states_of
         The trunk whose last hidden states are wanted too; None come back where ``model`` is not on that trunk.
     rows_at_once
-        Rows of a piece; by default as many as hold `PIECE_TOKENS` on a CPU, and all of them on a GPU.
+        Rows of a piece; by default as many as is fastest on a CPU, and all of them on a GPU.
     """
     parts: list[TokenScores] = []
     pieces = _pieces(attention_mask, completion_width, rows_at_once)
@@ -156,19 +157,24 @@ def score_tokens(
 
 def _pieces(attention_mask: Tensor, completion_width: int, rows_at_once: int | None) -> list[tuple[Tensor, int, int]]:
     """(rows, first column that any of them uses, width of their longest completion) of each piece."""
-    n, prompt_width = attention_mask.shape[0], attention_mask.shape[1] - completion_width
-    if rows_at_once is None and attention_mask.device.type != "cpu":
-        rows_at_once = n
-    prompts = attention_mask[:, :prompt_width].sum(1)
-    completions = attention_mask[:, prompt_width:].sum(1)
-    lengths = prompts + completions
-    order = torch.argsort(lengths, stable=True)
-    size = rows_at_once or max(1, PIECE_TOKENS // max(1, int(lengths.float().mean())))
-    pieces = -(-n // size)
-    return [
-        (rows, prompt_width - int(prompts[rows].max()), max(1, int(completions[rows].max())))
-        for rows in order.tensor_split(pieces)
-    ]
+    prompt_width = attention_mask.shape[1] - completion_width
+    prompts, completions = (part.sum(1).cpu() for part in attention_mask.split([prompt_width, completion_width], dim=1))
+    order = torch.argsort(prompts + completions, stable=True)
+
+    def cut(count: int) -> list[tuple[Tensor, int, int]]:
+        return [
+            (rows, prompt_width - int(prompts[rows].max()), max(1, int(completions[rows].max())))
+            for rows in order.tensor_split(count)
+        ]
+
+    def cost(pieces: list[tuple[Tensor, int, int]]) -> int:
+        return sum(PIECE_COST + len(rows) * (prompt_width - first + width) for rows, first, width in pieces)
+
+    if rows_at_once is not None:
+        return cut(-(-len(order) // rows_at_once))
+    if attention_mask.device.type != "cpu":
+        return cut(1)
+    return min((cut(count) for count in range(1, min(MAX_PIECES, len(order)) + 1)), key=cost)
 
 
 def _widened(tensor: Tensor, width: int) -> Tensor:
