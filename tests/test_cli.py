@@ -13,6 +13,7 @@ import pytest
 from rlopt.cli.main import cli
 from rlopt.config import (
     EvalConfig,
+    ExportConfig,
     GenerateConfig,
     PpoConfig,
     RewardConfig,
@@ -94,6 +95,7 @@ CONFIG_OF = {
     "ppo": PpoConfig,
     "offline-eval": EvalConfig,
     "generate": GenerateConfig,
+    "export": ExportConfig,
     "simulate": SimulateConfig,
     "tag fit": TagConfig,
     "tag apply": ShortenConfig,

@@ -24,6 +24,7 @@ _COMMANDS = {
     "ab-plan": "ab_plan",
     "ab-analyze": "ab_analyze",
     "generate": "generate",
+    "export": "export",
     "score": "score",
     "explain": "explain",
     "evaluate-text": "evaluate_text",
@@ -122,6 +123,7 @@ def _prepare(session: Session) -> None:
     if not session.verbose:
         warnings.simplefilter("ignore")
         logging.getLogger().setLevel(logging.ERROR)
+        logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # what torchao's import makes it say
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
         os.environ.setdefault("TQDM_DISABLE", "1")  # the stages have a bar of their own

@@ -2,6 +2,7 @@
 
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, TextConfig
+from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
 from .tagging import ShortenConfig, TagConfig
@@ -11,6 +12,7 @@ __all__ = [
     "STAGES",
     "CompareConfig",
     "EvalConfig",
+    "ExportConfig",
     "GenerateConfig",
     "PpoConfig",
     "RewardConfig",

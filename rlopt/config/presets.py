@@ -15,6 +15,7 @@ from rlopt.errors import ConfigError
 
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, TextConfig
+from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
@@ -29,6 +30,7 @@ STAGES: dict[str, type[StageConfig]] = {
         CompareConfig,
         RulesConfig,
         GenerateConfig,
+        ExportConfig,
         TextConfig,
         TagConfig,
         ShortenConfig,

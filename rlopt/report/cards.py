@@ -76,12 +76,80 @@ def policy_card(
         "language": list(languages),
         "base_model": base_model,
     }
-    fills = (
-        "Slot tokens such as `<brand>` stand for the item's own values; `rlopt generate` and `rlopt.TitlePolicy` fill "
-        "them in, plain transformers shows them as they are."
-        if slots
-        else "It writes plain text."
+    return _card(
+        head,
+        f"Title policy ({stage.upper()})",
+        [
+            f"A causal language model of {parameters:,} parameters that writes titles for items: {method}. "
+            f"Trained on {n_items:,} items. {_fills(slots)}",
+            _loading(prefix),
+        ],
+        figures,
+        POLICY_LIMITS,
+        settings,
+        versions,
     )
+
+
+def export_card(
+    *,
+    how: str,
+    parameters: int,
+    before: Mapping[str, float | int | None],
+    after: Mapping[str, float | int | None],
+    n_items: int,
+    settings: Mapping[str, Any],
+    versions: Mapping[str, str],
+    slots: bool,
+    needs: str | None = None,
+) -> str:
+    """Card of a policy that `rlopt export` made of another; parameters not listed are those of `policy_card`.
+
+    Parameters
+    ----------
+    how
+        What was done.
+    before, after
+        The same figures of the policy it came from and of this one.
+    n_items
+        Items these were measured on.
+    needs
+        Package without which the folder does not load.
+    """
+    head = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["rlopt", "title-generation", "export"],
+    }
+    figures = {name: f"{_cell(before[name])} → {_cell(after[name])}" for name in after}
+    return _card(
+        head,
+        "Title policy (exported)",
+        [
+            f"A causal language model of {parameters:,} parameters that writes titles for items. {how} {_fills(slots)}",
+            *([f"First: `pip install {needs}`"] if needs else []),
+            _loading(),
+            f"Measured before → after on {n_items:,} items that it did not learn from.",
+        ],
+        figures,
+        POLICY_LIMITS,
+        settings,
+        versions,
+    )
+
+
+def _fills(slots: bool) -> str:
+    """How its text becomes a title."""
+    if slots:
+        return (
+            "Slot tokens such as `<brand>` stand for the item's own values; `rlopt generate` and `rlopt.TitlePolicy` "
+            "fill them in, plain transformers shows them as they are."
+        )
+    return "It writes plain text."
+
+
+def _loading(prefix: bool = False) -> str:
+    """How the folder is loaded, with and without rlopt."""
     plain = 'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n'
     if prefix:
         plain = (
@@ -89,22 +157,12 @@ def policy_card(
             'base = AutoModelForCausalLM.from_pretrained("path/to/this/folder/base")\n'
             'model = PeftModel.from_pretrained(base, "path/to/this/folder")\n'
         )
-    return _card(
-        head,
-        f"Title policy ({stage.upper()})",
-        [
-            f"A causal language model of {parameters:,} parameters that writes titles for items: {method}. "
-            f"Trained on {n_items:,} items. {fills}",
-            "```python\n"
-            "from rlopt import TitlePolicy          # with rlopt: prompts and slots are taken care of\n"
-            'policy = TitlePolicy.load("path/to/this/folder")\n\n'
-            "from transformers import AutoModelForCausalLM, AutoTokenizer   # or without it\n"
-            f"{plain}```",
-        ],
-        figures,
-        POLICY_LIMITS,
-        settings,
-        versions,
+    return (
+        "```python\n"
+        "from rlopt import TitlePolicy          # with rlopt: prompts and slots are taken care of\n"
+        'policy = TitlePolicy.load("path/to/this/folder")\n\n'
+        "from transformers import AutoModelForCausalLM, AutoTokenizer   # or without it\n"
+        f"{plain}```"
     )
 
 

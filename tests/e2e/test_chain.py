@@ -125,6 +125,18 @@ def test_an_ensemble_writes_and_can_be_traced(
     assert "none is not a title policy" in outcome.err
 
 
+def test_export_shows_before_and_after(finished_run: Path, rlopt: Rlopt, tmp_path: Path) -> None:
+    arguments = ("export", "-o", tmp_path / "small", "--prune", 0.25, "--run", finished_run, "--items", 5)
+    outcome = rlopt(*arguments)
+    assert outcome.code == 0, outcome.err
+    assert "288 of 384 neurons" in outcome.out
+    outcome = rlopt(*arguments, "--json")
+    before, after = outcome.json["before"], outcome.json["after"]
+    assert (before["name"], after["name"], outcome.json["items"]) == ("ppo", "ppo pruned", 5)
+    assert before["megabytes"] - after["megabytes"] == pytest.approx(3 * 3 * 128 * 96 * 4 / 1e6, rel=0.01)
+    assert 0 < after["reward"]["low"] <= after["reward"]["value"] <= after["reward"]["high"] < 1
+
+
 def test_a_refit_makes_the_policies_outdated(
     finished_run: Path, simulated_logs: Path, rlopt: Rlopt, tmp_path: Path
 ) -> None:

@@ -1,0 +1,171 @@
+"""What an exported policy costs and what it is worth, beside the one it came from."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from reward.arms import Arms
+from reward.features.lexicon import Lexicon
+from reward.items import Item
+from reward.model.reward_model import RewardModel
+from rlopt.config import ExportConfig, RewardConfig
+from rlopt.errors import PolicyError
+from rlopt.policy.ensemble import check_alike
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.text_metrics import Estimate, against_references, bootstrap_mean, item_draws
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import track
+from rlopt.run import ENCODINGS, Run
+from rlopt.stages.eval_titles import Written, write_titles
+from rlopt.stages.monitor import monitor_items
+
+MEASURED_SHARE = 0.25  # of the train items at most
+DRAWS = 1000
+SPEED_TITLES = 256
+SPEED_SECONDS = 20.0  # no further round after so long
+SPEED_ROUNDS = 3
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        The policy.
+    megabytes
+        Of the weights on disk, in millions of bytes.
+    parameters
+        Number of weights.
+    titles_per_second
+        On this machine, in batches; the best of some rounds.
+    reward
+        Mean predicted reward of its titles.
+    faithfulness
+        Share of titles that say something, and nothing their item does not support; None for items of free text.
+    chrf
+        Mean over titles of the chrF to the nearest of the item's logged titles, in [0, 1].
+    kl
+        Nats a title from the policy it came from; None where the two have different tokens or prompts.
+    """
+
+    name: str
+    megabytes: float
+    parameters: int
+    titles_per_second: float
+    reward: Estimate
+    faithfulness: Estimate | None
+    chrf: Estimate
+    kl: Estimate | None
+
+
+def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
+    """Train items that nothing in the export learns from; the monitor's, which the reward has not seen, come first."""
+    settings = run.record("fit-reward")["config"]
+    share = settings.get("monitor_share", RewardConfig().monitor_share)
+    unseen = set(monitor_items(train, share, settings["seed"]))
+    shuffled = np.random.default_rng([config.seed, 2]).permutation(len(train.items))
+    ids = sorted((train.items[i].item_id for i in shuffled), key=lambda item_id: item_id not in unseen)
+    return train.of_items(set(ids[: min(config.items, max(1, int(MEASURED_SHARE * len(ids))))]))
+
+
+def measure(
+    run: Run, arms: Arms, train: Arms, folders: Mapping[str, Path], config: ExportConfig, cache: Path
+) -> list[Measured]:
+    """A row for each folder, the first of which is the policy the others came from.
+
+    Parameters
+    ----------
+    arms
+        Items to measure on, with their logged titles.
+    train
+        Their titles say which words any title may use.
+    cache
+        Folder in which written titles are kept, so that an interrupted measurement goes on.
+    """
+    policies = {name: TitlePolicy.load(folder) for name, folder in folders.items()}
+    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
+    slots = any(isinstance(policy.renderer, SlotRenderer) for policy in policies.values())
+    lexicon = Lexicon.learn(zip(train.arm_items, map(str, train.title), strict=True)) if slots else None
+    speed = speeds(policies, arms.items, config.seed)
+    draws = item_draws(len(arms.items), DRAWS, config.seed)
+    out = []
+    with track("Measuring", len(policies) * len(arms.items) * config.samples) as bar:
+        for name, policy in policies.items():
+            written = write_titles(
+                "export",  # one seed for all: with the same tokens, the same random numbers
+                policy,
+                arms.items,
+                config.samples,
+                temperature=1.0,
+                seed=config.seed,
+                cache=cache / f"{name}.jsonl",
+                bar=bar,
+            )
+            owners = [arms.items[i] for i in written.item]
+            columns = {
+                "reward": np.asarray(model.predict(owners, written.title).reward, dtype=np.float64),
+                "faithfulness": _faithful(lexicon, owners, written.title),
+                "chrf": _nearest_chrf(arms, written),
+                "kl": _kl(policy, next(iter(policies.values())), owners, written),
+            }
+            found = {
+                key: None if values is None else bootstrap_mean(values, written.item, draws)
+                for key, values in columns.items()
+            }
+            size = sum(file.stat().st_size for file in folders[name].rglob("*.safetensors")) / 1e6
+            out.append(Measured(name, size, policy.model.num_parameters(), speed[name], **found))  # type: ignore[arg-type]
+    return out
+
+
+def speeds(policies: Mapping[str, TitlePolicy], items: Sequence[Item], seed: int) -> dict[str, float]:
+    """Titles a second of each policy: its best round, rounds of all taking turns."""
+    best = dict.fromkeys(policies, 0.0)
+    batch = [items[i % len(items)] for i in range(SPEED_TITLES)]
+    began = time.monotonic()
+    for policy in policies.values():
+        policy.generate(items[:1], seed=seed)  # what is set up at the first call is no part of the speed
+    for number in range(SPEED_ROUNDS):
+        for name, policy in policies.items():
+            start = time.monotonic()
+            policy.generate(batch, seed=seed + number)
+            best[name] = max(best[name], len(batch) / (time.monotonic() - start))
+        if time.monotonic() - began > SPEED_SECONDS:
+            break
+    return best
+
+
+def _faithful(lexicon: Lexicon | None, items: Sequence[Item], titles: Sequence[str]) -> FloatArray | None:
+    if lexicon is None:
+        return None
+    pairs = zip(items, titles, strict=True)
+    return np.array([float(bool(title) and not lexicon.unsupported_words(item, title)) for item, title in pairs])
+
+
+def _nearest_chrf(arms: Arms, written: Written) -> FloatArray:
+    """ChrF of each title to that logged title of its item which is nearest, shape (n,)."""
+    logged: dict[int, list[str]] = {}
+    for item, title in zip(arms.item_index.tolist(), arms.title, strict=True):
+        logged.setdefault(item, []).append(str(title))
+    rows = [k for k, item in enumerate(written.item.tolist()) for _ in logged[item]]
+    references = [title for item in written.item.tolist() for title in logged[item]]
+    chrf = against_references([written.title[k] for k in rows], references)["chrf"]
+    best = np.zeros(len(written))
+    np.maximum.at(best, rows, chrf)
+    return best
+
+
+def _kl(policy: TitlePolicy, origin: TitlePolicy, items: Sequence[Item], written: Written) -> FloatArray | None:
+    """KL(policy || origin) along the written titles in nats, shape (n,)."""
+    try:
+        check_alike([origin, policy], ["", ""])
+    except PolicyError:
+        return None
+    return policy.kl_to(origin, items, written.tokens)
