@@ -31,6 +31,8 @@ def numbers(text: str) -> list[str]:
 
 def clean(text: str) -> str:
     """``text`` without control, format and unassigned characters, white space folded to single blanks."""
+    if text.isprintable():  # nothing invisible, and no white space but blanks
+        return " ".join(text.split())
     spaced = _SPACE.sub(" ", text)
     return "".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE).strip()
 

@@ -106,12 +106,16 @@ class Slots:
 
     def fill(self, item: Item, text: str) -> str:
         """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing."""
-        values = self.values(item)
-        return clean(_SLOT.sub(lambda m: values.get(m.group(), "") if m.group() in self._known else m.group(), text))
+
+        def filled(match: re.Match[str]) -> str:
+            key = self._known.get(match.group())
+            return match.group() if key is None else _short_value(item, *key)
+
+        return clean(_SLOT.sub(filled, text))
 
     @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.tokens.values())
+    def _known(self) -> dict[str, tuple[str, int]]:
+        return {token: key for key, token in self.tokens.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
@@ -142,10 +146,18 @@ def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
 
 def _short_values(item: Item) -> Iterable[tuple[tuple[str, int], str]]:
     for name, values in item.fields.items():
-        for index, value in enumerate(values[:MAX_VALUES_PER_FIELD]):
-            value = clean(value)
-            if 0 < len(value) <= MAX_VALUE_CHARS and not _SLOT.search(value):
+        for index in range(len(values)):
+            if value := _short_value(item, name, index):
                 yield (name, index), value
+
+
+def _short_value(item: Item, name: str, index: int) -> str:
+    """The value that may stand in for a slot, empty where the item has none."""
+    values = item.fields.get(name, ())
+    if index >= min(len(values), MAX_VALUES_PER_FIELD):
+        return ""
+    value = clean(values[index])
+    return value if len(value) <= MAX_VALUE_CHARS and not _SLOT.search(value) else ""
 
 
 def _unique_token(name: str, index: int, taken: set[str]) -> str:

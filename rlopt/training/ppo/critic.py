@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from rlopt.policy.scoring import positions
 
 from .losses import clipped_value_loss
-from .masked import masked_sum
 
 CRITIC_FILE = "critic.safetensors"
 N_SIGNALS = 2
@@ -65,7 +64,11 @@ class Critic(nn.Module):
 
     def forward(self, states: Tensor, so_far: Tensor) -> Tensor:
         """Value of each state, (B, T), from its hidden state (B, T, H) and the score so far (B, T)."""
-        signals = torch.stack([so_far, so_far * torch.arange(so_far.shape[1], device=so_far.device) / 10.0], dim=-1)
+        return self._values(states, so_far, _places(so_far))
+
+    def _values(self, states: Tensor, so_far: Tensor, places: Tensor) -> Tensor:
+        """Values of any number of states, (...), of shape (..., H), which stand at ``places`` (...) of their titles."""
+        signals = torch.stack([so_far, so_far * places / 10.0], dim=-1)
         mixed = torch.tanh(self.mix(torch.cat([self.norm(states), signals], dim=-1)))
         values: Tensor = (self.out(mixed) + self.direct(signals)).squeeze(-1)
         return values
@@ -102,10 +105,13 @@ class Critic(nn.Module):
         states = rollout.states[rows]  # a frozen trunk's states do not change
         if self.trunk is not None and len(rows):
             states = self.states(rollout.input_ids[rows], rollout.attention_mask[rows], rollout.width)
-        values = self(states, rollout.so_far[rows])
-        return masked_sum(
-            clipped_value_loss(values, rollout.values[rows], rollout.returns[rows], clip_range), rollout.mask[rows]
-        )
+        real = rollout.mask[rows].bool()  # most of a batch is padding
+
+        def of(tensor: Tensor) -> Tensor:
+            return tensor[rows][real]
+
+        values = self._values(states[real], of(rollout.so_far), _places(rollout.so_far)[rows][real])
+        return clipped_value_loss(values, of(rollout.values), of(rollout.returns), clip_range).sum()
 
     def _sum_gradients(self, loss: Tensor, share: "Share") -> Tensor:
         """Add the gradients and losses of all processes; the loss is returned."""
@@ -117,6 +123,11 @@ class Critic(nn.Module):
         for parameter, part in zip(learning, summed[1:].split([p.numel() for p in learning]), strict=True):
             parameter.grad = part.view_as(parameter)
         return summed[0]
+
+
+def _places(tensor: Tensor) -> Tensor:
+    """Place of each token in its title from 0 on, of the shape (B, T) of ``tensor``."""
+    return torch.arange(tensor.shape[1], device=tensor.device).expand_as(tensor)
 
 
 @dataclass(frozen=True)
