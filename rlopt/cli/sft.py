@@ -52,6 +52,9 @@ def sft_model_options(command: options.Command) -> options.Command:
 )
 @click.option("--weight-decay", type=float, help="[default: 0.01]")
 @click.option("--dropout", type=float, help="While learning, wherever the model has it.  [default: 0.0]")
+@click.option("--shuffle-fields/--no-shuffle-fields", default=None, help="Learn copies with fields in another order.")
+@click.option("--drop-fields", type=float, help="Share of the fields that copies leave out.  [default: 0.0]")
+@click.option("--variants", metavar="FILE", help="Words that mean the same, sofa=couch a line, for copies.")
 @click.option(
     "--weight-by",
     type=click.Choice(["none", "reward"]),

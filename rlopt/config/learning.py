@@ -73,6 +73,15 @@ class SftConfig(StageConfig):
     )
     weight_decay: float = Field(0.01, ge=0, description="Weight decay.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while learning, wherever the model has it.")
+    shuffle_fields: bool = Field(False, description="Learn altered copies too: the item's fields in another order.")
+    drop_fields: float = Field(
+        0.0, ge=0, lt=1, description="Share of the fields that the copies leave out; never what the title mentions."
+    )
+    variants: str | None = Field(None, description="File of words that mean the same, a=b a line, for the copies.")
+    copies: int = Field(1, ge=1, le=20, description="Altered copies a title, where any alteration is asked for.")
+    back_translation: tuple[str, str] | None = Field(
+        None, description="Two sequence-to-sequence models, there and back: titles in other words are learned too."
+    )
     weight_by: Literal["none", "reward"] = Field(
         "none", description="Titles count in the loss by the reward model's prediction, or all alike."
     )

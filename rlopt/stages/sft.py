@@ -32,6 +32,8 @@ from rlopt.stages.sft_data import (
 from rlopt.stages.sft_start import prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings, has_bf16
+from rlopt.training.augment import Augmentation, Variants
+from rlopt.training.backtranslation import back_translate
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.freezing import freeze, set_dropout
@@ -90,7 +92,7 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
     with run.stage("sft", config) as record:
         checkpoints = run.checkpoint_dir("sft", record.key)
         if config.shots is None:
-            pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _evidence(run, arms))
+            pairs = _pairs(run, config, arms)
             policy = starting_policy(config, pairs, checkpoints)
             torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
             lesson = _lesson(config, policy, pairs)
@@ -109,6 +111,19 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
         shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
     processes.wait()  # the folder is whole before another process reads it
     return result
+
+
+def _pairs(run: Run, config: SftConfig, arms: Arms) -> Pairs:
+    """What to learn for the task, with the altered copies asked for."""
+    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _evidence(run, arms))
+    models = config.back_translation
+    return Augmentation(
+        config.copies,
+        config.shuffle_fields,
+        config.drop_fields,
+        Variants.read(config.variants) if config.variants is not None else None,
+        (lambda known: back_translate(known, *models)) if models is not None else None,
+    ).apply(pairs, config.seed)
 
 
 def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reward.items import Item
 from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
@@ -43,7 +44,10 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     PolicyError
         When the titles are mostly words that no field of their items holds.
     """
-    items = list({item.item_id: item for item, _ in pairs}.values())
+    first: dict[str, Item] = {}
+    for item, _ in pairs:
+        first.setdefault(item.item_id, item)  # altered copies come later, and may lack fields
+    items = list(first.values())
     slots = Slots.learn(items)
     some = pairs[:: -(-len(pairs) // COVERAGE_TITLES)]
     coverage = slot_coverage(slots, some)

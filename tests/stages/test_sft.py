@@ -104,6 +104,16 @@ def test_prompting_is_a_policy_like_any_other(fitted: Run, tmp_path: Path, shots
     assert TitlePolicy.load(run / "ppo").renderer == policy.renderer
 
 
+def test_altered_copies_are_learned_too(run: Run, tmp_path: Path) -> None:
+    lexicon = tmp_path / "variants.txt"
+    lexicon.write_text("shirt=blouse\n", encoding="utf-8")
+    plain = train_sft(run, SftConfig(**QUICK))
+    result = train_sft(run, SftConfig(shuffle_fields=True, variants=str(lexicon), copies=2, **QUICK))
+    assert result.titles > 2 * plain.titles
+    assert result.items == plain.items
+    assert any("blouse" in token for token in TitlePolicy.load(run / "sft").tokenizer.get_vocab())
+
+
 def test_shots_need_a_model(run: Run) -> None:
     with pytest.raises(PolicyError, match="Give --model"):
         train_sft(run, SftConfig(shots=2))
