@@ -12,6 +12,7 @@ from rlopt.cli.show import show
 @click.command("generate")
 @click.argument("items", metavar="ITEMS")
 @options.output
+@click.option("--policy", metavar="NAME", help="ppo, sft, grpo or rloo of the run, or a policy folder.  [default: ppo]")
 @click.option("--n", type=int, help="Titles an item.  [default: 1]")
 @click.option("--best-of", type=int, help="Titles written an item; the best by reward are kept.  [default: 1]")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 takes the likeliest word.  [default: 1.0]")
@@ -30,13 +31,11 @@ from rlopt.cli.show import show
 @click.option("--confidence", type=float, help="Chance of being better that replaces a current title.  [default: 0.8]")
 @click.option("--keep-current/--replace-all", default=None, help="Keep current titles that no new one beats.")
 @click.option("--batch-size", type=int, help="Titles at once.  [default: 256]")
-@click.option(
-    "--ensemble", multiple=True, metavar="FOLDER", help="A policy that writes with the run's own. Repeatable."
-)
+@click.option("--ensemble", multiple=True, metavar="FOLDER", help="A policy that writes along. Repeatable.")
 @click.option(
     "--ensemble-by",
     type=click.Choice(["tokens", "titles"]),
-    help="Average what comes next, or rank the run's titles by all members.  [default: tokens]",
+    help="Average what comes next, or rank --policy's titles by all members.  [default: tokens]",
 )
 @options.columns
 @options.configured
@@ -56,7 +55,7 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     from rlopt.config import GenerateConfig
 
     run = options.open_run(run_path)
-    run.require("fit-reward", "sft", "ppo")
+    run.require("fit-reward")
     given = {name: value or None if isinstance(value, tuple) else value for name, value in flags.items()}
     settings = options.settings(GenerateConfig, config, given, run)
 

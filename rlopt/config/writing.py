@@ -30,6 +30,7 @@ class GenerateConfig(RulesConfig):
 
     section: ClassVar[str] = "generate"
 
+    policy: str = Field("ppo", min_length=1, description="The run's policy (ppo, sft, grpo, rloo), or a policy folder.")
     n: int = Field(1, ge=1, le=1000, description="Titles an item.")
     best_of: int = Field(1, ge=1, le=1000, description="Titles written an item, of which the best by reward are kept.")
     temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 takes the likeliest word each time.")
@@ -42,9 +43,9 @@ class GenerateConfig(RulesConfig):
         0.8, ge=0.5, lt=1, description="Chance of being better at which a title replaces the item's current one."
     )
     keep_current: bool = Field(True, description="Keep a current title that no new one beats (with one title an item).")
-    ensemble: tuple[str, ...] = Field((), description="Folders of policies that write together with the run's own.")
+    ensemble: tuple[str, ...] = Field((), description="Folders of policies that write together with `policy`.")
     ensemble_by: Literal["tokens", "titles"] = Field(
-        "tokens", description="Average next-token distributions, or rank the run's titles by all log-probabilities."
+        "tokens", description="Average next-token distributions, or rank the policy's titles by all log-probabilities."
     )
 
 

@@ -26,8 +26,8 @@ from rlopt.report.cards import export_card
 from rlopt.run import Run, package_versions
 from rlopt.stages.export_learn import distilled, learned, teacher_pairs
 from rlopt.stages.export_quality import Measured, items_to_measure_on, measure
+from rlopt.stages.policies import policy_folder
 
-STAGES = ("ppo", "sft", "grpo", "rloo")
 WAYS = ("quantize", "prune", "distill_into", "average")
 RECOVERY_RATE = 0.1  # of the learning rate: a pruned model begins near where it shall end
 RECORD = "export.json"  # marks a folder as one that export wrote, and may write again
@@ -87,7 +87,7 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
     """
     _check_way(config)
     run.require("fit-reward")
-    source = _source(run, config.policy)
+    source = policy_folder(run, config.policy)
     out = _check_place(Path(out), run, source)
     quiet_loading()
     train = run.arms().of_items(run.splits().train)
@@ -114,16 +114,6 @@ def _check_way(config: ExportConfig) -> None:
         )
     if processes.count() > 1:
         raise RunError("export runs in one process. Start it without accelerate launch.")
-
-
-def _source(run: Run, policy: str) -> Path:
-    """Folder of the policy to start from."""
-    if policy in STAGES:
-        run.require(policy)
-        return run / policy
-    if not Path(policy).is_dir():
-        raise PolicyError(f"--policy must be one of {', '.join(STAGES)} or a policy folder. Got {policy!r}.")
-    return Path(policy)
 
 
 def _check_place(out: Path, run: Run, source: Path) -> Path:

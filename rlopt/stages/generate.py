@@ -27,6 +27,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.columns import ignored_columns, mapping_for
+from rlopt.stages.policies import policy_folder
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.score import check_output
 from rlopt.stages.shards import Shards, fingerprint_metadata, open_shards
@@ -76,7 +77,7 @@ def generate(
     *,
     columns: str | None = None,
 ) -> GenerateResult:
-    """Write ``config.n`` titles an item with the PPO policy.
+    """Write ``config.n`` titles an item with ``config.policy``.
 
     The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
     by the same one. One row a title, items in the input's order: item_id, title, log_prob (nats), finished, reward,
@@ -86,7 +87,7 @@ def generate(
     Parameters
     ----------
     run
-        A run with a finished ``ppo``.
+        A run with a finished ``fit-reward``, and the policy.
     items_file
         Parquet or CSV with item_id and the item's fields; an item of the logs needs no fields.
     out
@@ -97,26 +98,27 @@ def generate(
     Raises
     ------
     StageOrderError
-        When the run has no PPO policy.
+        When the run has no such policy.
     LogError, PolicyError
         When the items or the policy cannot be read.
     RunError
         When ``out`` cannot be written, or another process is writing it.
     """
     config = config or GenerateConfig()
-    run.require("fit-reward", "sft", "ppo")
+    run.require("fit-reward")
+    source = policy_folder(run, config.policy)
     check_output(out)
     _alone()
     mapping = mapping_for(run, items_file, columns)
     began, written, totals, shop = time.monotonic(), 0, _Totals(), Shop()
     with open_catalogue(items_file, mapping, ignored_columns(run), MEMORY_LIMIT) as catalogue:
         quiet_loading()
-        policy = _writer(run, config)
+        policy = _writer(source, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         known = {item.item_id: item for item in run.arms().items}
         rules = constraints_for(policy, run.arms().of_items(run.splits().train), config)
-        metadata = _metadata(run, config)
+        metadata = _metadata(run, source, config)
         with open_shards(Path(out), _key(metadata, catalogue.path)) as shards:
             done = _resume(shards, totals, shop)
             start = done * config.shard_items
@@ -147,19 +149,19 @@ def _completed(item: Item, known: dict[str, Item]) -> Item:
     return replace(item, fields=item.fields or logged.fields, current_title=item.current_title or logged.current_title)
 
 
-def _writer(run: Run, config: GenerateConfig) -> TitlePolicy:
-    """The run's policy, alone or with the ensemble's members."""
-    folders = [run / "ppo", *map(Path, config.ensemble)]
+def _writer(source: Path, config: GenerateConfig) -> TitlePolicy:
+    """The policy in ``source``, alone or with the ensemble's members."""
+    folders = [source, *map(Path, config.ensemble)]
     policies = [TitlePolicy.load(folder) for folder in folders]
     return ensemble(policies, folders, config.ensemble_by) if config.ensemble else policies[0]
 
 
-def _metadata(run: Run, config: GenerateConfig) -> dict[str, str]:
+def _metadata(run: Run, source: Path, config: GenerateConfig) -> dict[str, str]:
     """What every title can be traced to."""
     values = {
         "run": str(run.path.resolve()),
-        "policy": "ppo",
-        "policy_fingerprint": fingerprint(run / "ppo"),
+        "policy": config.policy,
+        "policy_fingerprint": fingerprint(source),
         "ensemble_fingerprints": to_json([fingerprint(Path(folder)) for folder in config.ensemble]),
         "reward_fingerprint": fingerprint(run / "reward"),
         "seed": config.seed,

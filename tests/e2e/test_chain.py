@@ -125,7 +125,9 @@ def test_an_ensemble_writes_and_can_be_traced(
     assert "none is not a title policy" in outcome.err
 
 
-def test_export_shows_before_and_after(finished_run: Path, rlopt: Rlopt, tmp_path: Path) -> None:
+def test_export_shows_before_and_after_and_its_folder_writes(
+    finished_run: Path, simulated_logs: Path, rlopt: Rlopt, tmp_path: Path
+) -> None:
     arguments = ("export", "-o", tmp_path / "small", "--prune", 0.25, "--run", finished_run, "--items", 5)
     outcome = rlopt(*arguments)
     assert outcome.code == 0, outcome.err
@@ -135,6 +137,13 @@ def test_export_shows_before_and_after(finished_run: Path, rlopt: Rlopt, tmp_pat
     assert (before["name"], after["name"], outcome.json["items"]) == ("ppo", "ppo pruned", 5)
     assert before["megabytes"] - after["megabytes"] == pytest.approx(3 * 3 * 128 * 96 * 4 / 1e6, rel=0.01)
     assert 0 < after["reward"]["low"] <= after["reward"]["value"] <= after["reward"]["high"] < 1
+    items = simulated_logs.with_name("logs.items.parquet")
+    arguments = ("generate", items, "-o", tmp_path / "out.parquet", "--run", finished_run)
+    assert rlopt(*arguments, "--policy", tmp_path / "small").code == 0
+    assert pq.read_schema(tmp_path / "out.parquet").metadata[b"rlopt.policy"] == str(tmp_path / "small").encode()
+    outcome = rlopt(*arguments, "--policy", "grpo")
+    assert outcome.code == 1
+    assert "has no 'grpo' yet. Run first: rlopt ppo --algorithm grpo" in outcome.err
 
 
 def test_a_refit_makes_the_policies_outdated(
