@@ -176,7 +176,14 @@ class Manifest:
 
     def _stands_on(self, stage: str) -> dict[str, str]:
         done = self.read()["stages"]
-        return {need: done[need]["key"] for need in _NEEDS.get(stage, ()) if need in done}
+        return {need: done[need]["key"] for need in _needs(stage) if need in done}
+
+
+def _needs(stage: str) -> tuple[str, ...]:
+    """Stages that this one stands on, where they are done."""
+    if stage.startswith("offline-eval-"):  # of another policy than ppo, which may be none of the run's
+        return "fit-reward", "sft", stage.removeprefix("offline-eval-")
+    return _NEEDS.get(stage, ())
 
 
 def _outdated(stage: str, content: Content) -> list[str]:
@@ -184,7 +191,7 @@ def _outdated(stage: str, content: Content) -> list[str]:
     stood_on: dict[str, str] = content["stages"][stage]["after"]
     return [
         need
-        for need in _NEEDS.get(stage, ())
+        for need in _needs(stage)
         if need in stood_on
         and (
             need not in content["stages"]

@@ -12,6 +12,11 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
 
 
 @click.command("offline-eval")
+@click.option(
+    "--policy", metavar="POLICY",
+    help="Who is judged: ppo, grpo, rloo or sft of the run, a policy folder, or a parquet or CSV file with item_id and "
+    "title.  [default: ppo]",
+)  # fmt: skip
 @click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
 @click.option("--draws", type=int, help="Posterior draws of the judge.  [default: 400]")
 @click.option("--min-lift", type=float, help="The whole interval must lie above it to launch.  [default: 0.0]")
@@ -20,8 +25,9 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
 @click.option("--lang", type=click.Choice(["en", "zh"]), help="Language of report.html.  [default: en]")
 @click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
 @click.option(
-    "--trained-on", metavar="FILE",
-    help="For a policy from elsewhere: item_id of every item it learned from; refused where they are judged here.",
+    "--trained-on", metavar="FILE|run|nothing",
+    help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
+    "they are judged here); or run (this run's train items only), or nothing (none of these clicks).",
 )  # fmt: skip
 @options.configured
 @options.in_run
@@ -30,16 +36,18 @@ def command(config: Path | None, run_path: str, gate: bool, trained_on: str | No
     """Say what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
 
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
-    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run.
+    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. Other policies, and
+    titles that people or another model wrote for the run's test items, are judged alike, into eval-NAME/.
 
     \b
     Example:
       rlopt offline-eval --min-lift 0.02 --by category --gate
+      rlopt offline-eval --policy agency.csv --trained-on nothing
     """
     from rlopt.config import EvalConfig
 
     run = options.open_run(run_path)
-    run.require("fit-reward", "sft", "ppo")
+    run.require("fit-reward")
     settings = options.settings(EvalConfig, config, flags | {"by": flags["by"] or None}, run)
 
     from rlopt.stages.evaluate import evaluate

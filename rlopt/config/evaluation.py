@@ -12,6 +12,11 @@ class EvalConfig(StageConfig):
 
     section: ClassVar[str] = "eval"
 
+    policy: str = Field(
+        "ppo",
+        min_length=1,
+        description="Who is judged: ppo, grpo, rloo or sft of the run, a policy folder, or a file of titles.",
+    )
     samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature: the one the policy would serve with.")
     max_items: int = Field(500, ge=2, description="Test items used at most (drawn by the seed).")

@@ -84,7 +84,7 @@ class Evidence:
     model_against_weights
         z of doubly robust against direct method; None without overlap.
     kl
-        KL of the policy to the SFT policy.
+        KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
         Share of titles with no unsupported word; None where items have no fields to check against.
     text_shift
@@ -101,7 +101,7 @@ class Evidence:
     hidden_arms: HiddenArmTest | None
     overlap: Overlap
     model_against_weights: float | None
-    kl: KlEstimate
+    kl: KlEstimate | None
     faithfulness: float | None
     sft_faithfulness: float | None
     text_shift: TextShift | None = None
@@ -123,7 +123,7 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
         *_judge(evidence, rule),
         *_weights(evidence, rule),
         *_propensities(evidence),
-        _kl(evidence, rule),
+        *_kl(evidence, rule),
         *_text_shift(evidence, rule),
         *_faithfulness(evidence, rule),
         *_guardrails(evidence.guardrails, rule),
@@ -239,17 +239,14 @@ def _propensities(evidence: Evidence) -> list[Reason]:
     return [Reason("propensities", "note", message)]
 
 
-def _kl(evidence: Evidence, rule: EvalConfig) -> Reason:
+def _kl(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+    if evidence.kl is None:
+        return []
     kl = evidence.kl.value
     if rule.max_kl is None:
-        return Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)
-    return Reason(
-        "kl",
-        "ok" if kl <= rule.max_kl else "doubt",
-        f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g}).",
-        kl,
-        rule.max_kl,
-    )
+        return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]
+    message = f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g})."
+    return [Reason("kl", "ok" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
 
 
 def _faithfulness(evidence: Evidence, rule: EvalConfig) -> list[Reason]:

@@ -17,6 +17,8 @@ from reward.text import clean
 
 MAX_SLOTS = 48
 MAX_VALUES_PER_FIELD = 3
+MIN_SLOT_COVERAGE = 0.25  # of a title's letters and digits; below it titles are free words
+COVERAGE_TITLES = 2000  # to measure it on
 MAX_VALUE_CHARS = 40
 MAX_SHOWN = 3
 MAX_KINDS = 60
@@ -142,6 +144,13 @@ def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
         free = _SLOT.sub("", slots.delexicalise(item, clean(title)))
         shares.append(1.0 - sum(map(str.isalnum, free)) / max(1, sum(map(str.isalnum, title))))
     return sum(shares) / len(shares)
+
+
+def spelled_by_fields(pairs: Sequence[tuple[Item, str]]) -> bool:
+    """Whether the titles are mostly made of their items' field values, and not of free words."""
+    items = {item.item_id: item for item, _ in pairs}
+    some = pairs[:: -(-len(pairs) // COVERAGE_TITLES)] if pairs else pairs
+    return slot_coverage(Slots.learn(items.values()), some) >= MIN_SLOT_COVERAGE
 
 
 def _short_values(item: Item) -> Iterable[tuple[tuple[str, int], str]]:

@@ -16,7 +16,7 @@ from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Verdict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PolicyFigures:
     Parameters
     ----------
     policy
-        "ppo", "sft" or "best_of".
+        Its name: "sft", "best_of", or that of the evaluated one ("ppo", or a folder's or file's).
     n_titles, n_items
         Titles judged, and items they are for.
     lift_over_logged
@@ -73,7 +73,7 @@ class Example:
     item_id, context
         The item and its fields in one line.
     logged, sft, title
-        Most shown logged title, an SFT title, and the evaluated title.
+        Most shown logged title, an SFT title (None without an SFT policy), and the evaluated title.
     nearest, similarity
         The logged title nearest to ``title``, and their word overlap in [0, 1].
     lift, lift_std
@@ -90,7 +90,7 @@ class Example:
     item_id: str
     context: str
     logged: str
-    sft: str
+    sft: str | None
     title: str
     nearest: str
     similarity: float
@@ -108,16 +108,18 @@ class EvaluationReport:
 
     Parameters
     ----------
+    candidate
+        Name of the policy that is evaluated.
     verdict
         Decision and reasons.
     lifts
-        Baseline ("logged", "sft") -> lift of the PPO policy over it, by the judge.
+        Baseline ("logged", and "sft" where there is an SFT policy) -> lift of the candidate over it, by the judge.
     true_lifts
         The same by the simulator; None on real logs.
     policies
         Figures of each policy.
     kl
-        KL of the PPO policy to the SFT policy.
+        KL of the candidate to the SFT policy; None where it is not known.
     hidden_arms, overlap, model_against_weights, sample_ratio_p_value
         Diagnostics; None where the logs allow no such test.
     propensity_calibration, text_shift
@@ -148,10 +150,11 @@ class EvaluationReport:
         Settings of this stage; stage -> its key; package -> version; stage -> seconds.
     """
 
+    candidate: str
     verdict: Verdict
     lifts: dict[str, LiftEstimate]
     policies: tuple[PolicyFigures, ...]
-    kl: KlEstimate
+    kl: KlEstimate | None
     hidden_arms: HiddenArmTest | None
     overlap: Overlap
     model_against_weights: float | None
@@ -187,11 +190,12 @@ class EvaluationReport:
         """JSON-ready, as report.schema.json describes it."""
         return {
             "schema_version": SCHEMA_VERSION,
+            "candidate": self.candidate,
             "verdict": self.verdict.to_dict(),
             "lifts": {name: lift.to_dict() for name, lift in self.lifts.items()},
             "true_lifts": self.true_lifts,
             "policies": [figures.to_dict() for figures in self.policies],
-            "kl": self.kl.to_dict(),
+            "kl": self.kl.to_dict() if self.kl else None,
             "diagnostics": {
                 "hidden_arms": self.hidden_arms.to_dict() if self.hidden_arms else None,
                 "overlap": self.overlap.to_dict(),

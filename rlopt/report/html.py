@@ -30,13 +30,13 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
     report
         What to say.
     metrics
-        Rows of ``metrics/ppo.jsonl``; without any the learning curves are left out.
+        Rows of the candidate's ``metrics/*.jsonl``; without any the learning curves are left out.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"percent": percent, "share": share, "count": count}
     words = words_of(report.config.get("lang", "en"))
     environment.filters["shown"] = partial(shown, words=words)
-    main_name = "sft" if report.config.get("baseline") == "sft" else "logged"
+    main_name = "sft" if report.config.get("baseline") == "sft" and "sft" in report.lifts else "logged"
     main = report.lifts[main_name]
     truths = [
         words("truth_part", lift=percent(value), baseline=words(f"baselines.{name}"))
@@ -105,15 +105,14 @@ def _lift_figure(report: EvaluationReport, words: Words) -> str:
     truth = report.true_lifts or {}
 
     def label(policy: str, baseline: str) -> str:
-        names = words(f"policies.{policy}"), words(f"baselines.{baseline}")
-        return words("figures.over", policy=names[0], baseline=names[1])
+        return words("figures.over", policy=words.policy(policy), baseline=words(f"baselines.{baseline}"))
 
     rows = [
-        figures.Row(label("ppo", name), lift.value, lift.low, lift.high, truth.get(name), strong=True)
+        figures.Row(label(report.candidate, name), lift.value, lift.low, lift.high, truth.get(name), strong=True)
         for name, lift in report.lifts.items()
     ]
     for row in report.policies:
-        if row.policy != "ppo":
+        if row.policy != report.candidate:
             lift = row.lift_over_logged
             rows.append(figures.Row(label(row.policy, "logged"), lift.value, lift.low, lift.high))
     axis = words("figures.lift_axis") + (words("figures.truth_mark") if truth else "")

@@ -53,6 +53,11 @@ class Words:
         names: dict[str, str] = self.entries.get("rules", RULES)
         return names.get(kind, kind)
 
+    def policy(self, name: str) -> str:
+        """What a policy is called; one from elsewhere goes by its own name."""
+        names: dict[str, str] = self.entries["policies"]
+        return names.get(name, name)
+
     def headline(self, report: EvaluationReport) -> str:
         """The decision in words."""
         headlines: dict[str, str] = self.entries.get("headlines", {})

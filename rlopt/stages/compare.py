@@ -19,13 +19,14 @@ from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
 from rlopt.files import to_json
 from rlopt.ope.direct import estimate_lift, item_rate_draws
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
 from rlopt.report.figures import Point, lift_against_kl
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.eval_report import Truth, kl_to_sft
-from rlopt.stages.eval_rounds import logged_preference
+from rlopt.stages.eval_candidate import kl_to_sft
+from rlopt.stages.eval_report import Truth
 from rlopt.stages.eval_splits import check_splits
 from rlopt.stages.eval_titles import Judged, Written, judge_titles, logged_titles, write_titles
 from rlopt.stages.evaluate import test_arms
@@ -111,7 +112,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     with run.stage("compare", config, inputs) as record:
         random = np.random.default_rng(config.seed)
         arms = run.arms()
-        test = test_arms(arms, splits, EvalConfig(seed=config.seed, max_items=config.max_items), random)
+        test = test_arms(arms, splits.test, EvalConfig(seed=config.seed, max_items=config.max_items), random)
         policies = {name: TitlePolicy.load(run / name) for name in ("sft", *trained)}
         torch.set_num_threads(threads.for_model(policies["sft"].model.num_parameters()))
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
@@ -201,7 +202,8 @@ def make_table(
     )
     item_rate = item_rate_draws(clicks, exposure, config.draws, random)
     logged = judged["logged"].title_draws(share=test.exposure)
-    preference, _, _ = logged_preference(policies["sft"], test)
+    log_prob = policies["sft"].log_prob(test.arm_items, list(test.title))
+    preference, _ = policy_over_logged(log_prob, test.item_index)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
     base_truth = _true_value(judged["sft"].written, test.items, truth)
 

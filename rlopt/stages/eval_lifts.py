@@ -28,6 +28,8 @@ class Lifting:
         Logged arms of the test items.
     judged
         Policy -> its titles, judged.
+    new
+        The policy that is evaluated.
     config
         Settings of the stage.
     item_rate
@@ -38,17 +40,24 @@ class Lifting:
 
     test: Arms
     judged: Mapping[str, Judged]
+    new: str
     config: EvalConfig
     item_rate: FloatArray
     widening: float
 
     @classmethod
     def of(
-        cls, test: Arms, judged: Mapping[str, Judged], config: EvalConfig, random: np.random.Generator, widening: float
+        cls,
+        test: Arms,
+        judged: Mapping[str, Judged],
+        new: str,
+        config: EvalConfig,
+        random: np.random.Generator,
+        widening: float,
     ) -> "Lifting":
         """With the items' click rates drawn."""
         clicks, exposure = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure))
-        return cls(test, judged, config, item_rate_draws(clicks, exposure, config.draws, random), widening)
+        return cls(test, judged, new, config, item_rate_draws(clicks, exposure, config.draws, random), widening)
 
     @property
     def logged(self) -> TitleDraws:
@@ -56,25 +65,30 @@ class Lifting:
         return self.judged["logged"].title_draws(share=self.test.exposure)
 
     def all_lifts(self) -> dict[str, LiftEstimate]:
-        """Lift over the logged titles of each policy, and "ppo over sft"."""
-        draws = {name: group.title_draws() for name, group in self.judged.items() if name != "logged"}
+        """Lift over the logged titles of each policy."""
+        return {name: self._lift(name, None) for name in self.judged if name != "logged"}
+
+    def by_baseline(self) -> dict[str, LiftEstimate]:
+        """Lift of the evaluated policy over the logged titles and, where that is another one, over the SFT policy."""
+        lifts = {"logged": self._lift(self.new, None)}
+        if self.new != "sft" and "sft" in self.judged:
+            lifts["sft"] = self._lift(self.new, "sft")
+        return lifts
+
+    def _lift(self, policy: str, baseline: str | None) -> LiftEstimate:
         logged = self.logged
-
-        def lift(policy: str, baseline: str | None) -> LiftEstimate:
-            return estimate_lift(
-                draws[policy],
-                draws[baseline] if baseline else logged,
-                logged,
-                self.item_rate,
-                rng=np.random.default_rng(self.config.seed),
-                confidence=self.config.confidence,
-                widening=self.widening,
-            )
-
-        return {**{name: lift(name, None) for name in draws}, "ppo over sft": lift("ppo", "sft")}
+        return estimate_lift(
+            self.judged[policy].title_draws(),
+            self.judged[baseline].title_draws() if baseline else logged,
+            logged,
+            self.item_rate,
+            rng=np.random.default_rng(self.config.seed),
+            confidence=self.config.confidence,
+            widening=self.widening,
+        )
 
     def segments(self) -> tuple[Segment, ...]:
-        """Lift of the PPO policy over the logged titles in the segments of every field of ``config.by``.
+        """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``.
 
         Raises
         ------
@@ -92,7 +106,7 @@ class Lifting:
                 raise EvaluationError(f"There is no item field '{column}' to segment by (--by). {hint}")
             groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.test.items])
         return segment_lifts(
-            self.judged["ppo"].title_draws(),
+            self.judged[self.new].title_draws(),
             self.logged,
             self.item_rate,
             groups,
@@ -103,7 +117,7 @@ class Lifting:
 
     def guardrails(self) -> Guardrails:
         """Conversions and revenue against the logged titles, where the logs have them, and broken rules."""
-        violations, share = violation_shares(list(self.judged["ppo"].violations))
+        violations, share = violation_shares(list(self.judged[self.new].violations))
         return Guardrails(self._outcome(None), self._revenue(), violations, share)
 
     def _revenue(self) -> LiftEstimate | None:
@@ -116,7 +130,7 @@ class Lifting:
         return self._outcome(np.maximum(revenue + mean, 0.0) / (conversions + 1.0))  # drawn to the mean by one sale
 
     def _outcome(self, item_worth: FloatArray | None) -> LiftEstimate | None:
-        new, logged = self.judged["ppo"], self.judged["logged"]
+        new, logged = self.judged[self.new], self.judged["logged"]
         if new.p_conversion is None or logged.p_conversion is None:
             return None
         new_rate, logged_rate = (np.maximum(rate, 1e-12) for rate in (new.p_conversion, logged.p_conversion))

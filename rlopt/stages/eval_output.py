@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -36,16 +37,17 @@ def policy_figures(judged: Judged, logged: Judged, lift: LiftEstimate, config: E
         support_share=float(np.mean(judged.support >= config.support_level)),
         novel_share=float(novel(written, logged.written).mean()),
         distinct_share=len(pairs) / len(written),
-        finished_share=None if written.policy == "best_of" else float(written.finished.mean()),
+        finished_share=float(written.finished.mean()) if written.policy != "best_of" and any(written.tokens) else None,
     )
 
 
-def examples(items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) -> tuple[Example, ...]:
+def examples(items: Sequence[Item], judged: Mapping[str, Judged], new: str, test: Arms) -> tuple[Example, ...]:
     """The items where the policy's first title has the largest expected gains, then the largest losses."""
     n_items = len(items)
-    first = {name: np.searchsorted(judged[name].written.item, np.arange(n_items)) for name in ("ppo", "sft")}
+    mine, others = judged[new], judged.get("sft") if new != "sft" else None
+    first = _first_rows(mine, n_items)
     logged = judged["logged"].title_draws(share=test.exposure)
-    lifts = item_ratios(judged["ppo"].title_draws(rows=first["ppo"]), logged, n_items) - 1
+    lifts = item_ratios(mine.title_draws(rows=first), logged, n_items) - 1
     mean, spread = lifts.mean(axis=0), lifts.std(axis=0)
     order = np.argsort(mean, kind="stable")
     gains = [("gain", int(i)) for i in order[::-1][:EXAMPLES_OF_A_KIND] if mean[i] > 0]
@@ -54,28 +56,33 @@ def examples(items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) ->
     def example(kind: str, i: int) -> Example:
         arms = np.flatnonzero(test.item_index == i)
         titles = [str(test.title[a]) for a in arms[np.argsort(-test.impressions[arms], kind="stable")]]
-        row = first["ppo"][i]
-        title = judged["ppo"].written.title[row]
+        row = first[i]
+        title = mine.written.title[row]
         nearest, similarity = nearest_logged(title, titles)
-        unsupported = judged["ppo"].unsupported
+        unsupported = mine.unsupported
         return Example(
             kind=kind,
             item_id=items[i].item_id,
             context=" · ".join(f"{name}: {', '.join(values)}" for name, values in items[i].fields.items()),
             logged=titles[0],
-            sft=judged["sft"].written.title[first["sft"][i]],
+            sft=None if others is None else others.written.title[_first_rows(others, n_items)[i]],
             title=title,
             nearest=nearest,
             similarity=similarity,
             lift=float(mean[i]),
             lift_std=float(spread[i]),
-            reward=float(judged["ppo"].reward[row]),
-            reward_std=float(judged["ppo"].reward_std[row]),
+            reward=float(mine.reward[row]),
+            reward_std=float(mine.reward_std[row]),
             unsupported=unsupported[row] if unsupported else (),
-            violations=tuple(kind for kind in judged["ppo"].violations[row] if kind != "unsupported"),
+            violations=tuple(kind for kind in mine.violations[row] if kind != "unsupported"),
         )
 
     return tuple(example(kind, i) for kind, i in gains + losses)
+
+
+def _first_rows(judged: Judged, n_items: int) -> npt.NDArray[np.intp]:
+    """Row of each item's first title."""
+    return np.searchsorted(judged.written.item, np.arange(n_items))
 
 
 def write_outputs(

@@ -10,8 +10,6 @@ from reward.items import Item
 from reward.model.judge import Judge
 from rlopt.config import EvalConfig
 from rlopt.ope.diagnostics import (
-    KlEstimate,
-    kl_divergence,
     model_against_weights,
     overlap,
     propensity_calibration,
@@ -21,12 +19,14 @@ from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
-from rlopt.run import Run
+from rlopt.run import Run, package_versions
+from rlopt.stages.eval_candidate import Candidate
 from rlopt.stages.eval_lifts import Lifting, item_sums
 from rlopt.stages.eval_output import examples, policy_figures
-from rlopt.stages.eval_rounds import Clues, logged_preference
+from rlopt.stages.eval_rounds import Clues
 from rlopt.stages.eval_titles import Judged, Written
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,38 +40,43 @@ def make_report(
     n_test_items: int,
     judged: Mapping[str, Judged],
     judge: Judge,
-    ppo: TitlePolicy,
-    sft: TitlePolicy,
+    candidate: Candidate,
+    sft: TitlePolicy | None,
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From judged titles to lifts, diagnostics and the verdict; ``judge`` is the one that no test item taught."""
-    items, n_items = list(test.items), len(test.items)
-    preference, mass, log_prob = logged_preference(ppo, test)
+    """From judged titles to lifts, diagnostics and the verdict; ``judge`` is the one that no test item taught.
+
+    ``sft`` is None where the run has no SFT policy to compare the candidate with.
+    """
+    items, n_items, new = list(test.items), len(test.items), candidate.name
+    log_prob = candidate.log_prob(test)
+    preference, mass = policy_over_logged(log_prob, test.item_index)
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    lifting = Lifting.of(test, judged, config, random, hidden.widening if hidden else UNTESTED_WIDENING)
+    lifting = Lifting.of(test, judged, new, config, random, hidden.widening if hidden else UNTESTED_WIDENING)
 
     lifts = lifting.all_lifts()
-    clues = Clues.of(test, judged, judge, log_prob, config)
+    clues = Clues.of(test, judged, new, judge, log_prob, config)
     rounds = clues.rounds(clues.weight)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
     evidence = Evidence(
-        lifts={"logged": lifts["ppo"], "sft": lifts["ppo over sft"]},
+        lifts=lifting.by_baseline(),
         n_items=n_items,
-        support_share=float(np.mean(judged["ppo"].support >= config.support_level)),
+        support_share=float(np.mean(judged[new].support >= config.support_level)),
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=model_against_weights(rounds) if found.usable else None,
-        kl=kl_to_sft(ppo, sft, judged["ppo"].written, items, config.temperature),
-        faithfulness=judged["ppo"].faithfulness,
-        sft_faithfulness=judged["sft"].faithfulness,
-        text_shift=shift_of(judged, test, config.seed),
+        kl=None if sft is None else candidate.kl_to(sft, judged[new].written, items, config.temperature),
+        faithfulness=judged[new].faithfulness,
+        sft_faithfulness=judged["sft"].faithfulness if sft is not None else None,
+        text_shift=shift_of(judged[new].written, test, config.seed),
         guardrails=lifting.guardrails(),
         propensity_logged=test.propensity_logged,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
+        candidate=new,
         verdict=decide(evidence, config),
         lifts=evidence.lifts,
         policies=tuple(
@@ -104,33 +109,24 @@ def make_report(
         n_arms=len(test),
         n_impressions=float(test.impressions.sum()),
         n_test_items=n_test_items,
-        examples=examples(items, judged, test),
-        true_lifts=true_lifts(truth, items, judged, test) if truth else None,
+        examples=examples(items, judged, new, test),
+        true_lifts=true_lifts(truth, items, judged, new, test) if truth else None,
         config=config.model_dump(mode="json"),
         fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
-        versions=run.record("ppo")["versions"],
-        seconds={name: stages[name]["seconds"] for name in stages if name != "offline-eval"},
+        versions=package_versions(),
+        seconds={name: stages[name]["seconds"] for name in stages if not name.startswith("offline-eval")},
     )
 
 
-def shift_of(judged: Mapping[str, Judged], test: Arms, seed: int) -> TextShift | None:
+def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
     """How far the policy's titles are from the logged ones, as texts."""
-    new = judged["ppo"].written
     return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
-def kl_to_sft(
-    ppo: TitlePolicy, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float
-) -> KlEstimate:
-    """KL of the PPO policy to the SFT policy along the titles it wrote."""
-    owners = [items[i] for i in written.item]
-    path_kl = ppo.kl_to(sft, owners, written.tokens, temperature=temperature)
-    reference = sft.log_prob_of_tokens(owners, written.tokens, temperature=temperature)
-    return kl_divergence(path_kl, written.log_prob, reference, written.item)
-
-
-def true_lifts(truth: Truth, items: Sequence[Item], judged: Mapping[str, Judged], test: Arms) -> dict[str, float]:
-    """Lifts of the PPO policy by the simulator, defined as the estimated ones are."""
+def true_lifts(
+    truth: Truth, items: Sequence[Item], judged: Mapping[str, Judged], new: str, test: Arms
+) -> dict[str, float]:
+    """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
 
     def value(name: str, share: FloatArray | None = None) -> float:
         written = judged[name].written
@@ -139,5 +135,8 @@ def true_lifts(truth: Truth, items: Sequence[Item], judged: Mapping[str, Judged]
         weighted, total = (item_sums(x, written.item, len(items)) for x in (weight * values, weight))
         return float((weighted / total).sum())
 
-    new = value("ppo")
-    return {"logged": new / value("logged", test.exposure) - 1, "sft": new / value("sft") - 1}
+    mine = value(new)
+    lifts = {"logged": mine / value("logged", test.exposure) - 1}
+    if new != "sft" and "sft" in judged:
+        lifts["sft"] = mine / value("sft") - 1
+    return lifts

@@ -21,19 +21,11 @@ from rlopt.ope.cross_checks import (
 )
 from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
-from rlopt.ope.weights import importance_weight, policy_over_logged
-from rlopt.policy.title_policy import TitlePolicy
+from rlopt.ope.weights import importance_weight
 from rlopt.stages.eval_lifts import item_sums
 from rlopt.stages.eval_titles import Judged
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def logged_preference(policy: TitlePolicy, test: Arms) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The policy on the logged titles: its renormalised preference (n_arms,), mass (n_items,), log-probability."""
-    log_prob = policy.log_prob(test.arm_items, list(test.title))
-    preference, mass = policy_over_logged(log_prob, test.item_index)
-    return preference, mass, log_prob
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,8 @@ class Clues:
         Logged arms of the test items.
     judged
         Policy -> its titles, judged.
+    new
+        The policy that is evaluated.
     weight
         Exact importance weights of the arms, shape (n_arms,).
     kernel, balance, cell
@@ -58,6 +52,7 @@ class Clues:
 
     test: Arms
     judged: Mapping[str, Judged]
+    new: str
     weight: FloatArray
     kernel: FloatArray
     balance: FloatArray
@@ -68,30 +63,37 @@ class Clues:
 
     @classmethod
     def of(
-        cls, test: Arms, judged: Mapping[str, Judged], judge: Judge, log_prob: FloatArray, config: EvalConfig
+        cls,
+        test: Arms,
+        judged: Mapping[str, Judged],
+        new: str,
+        judge: Judge,
+        log_prob: FloatArray,
+        config: EvalConfig,
     ) -> "Clues":
         """From the policy's titles and its log-probability of the logged ones, shape (n_arms,)."""
-        written = judged["ppo"].written
+        written = judged[new].written
         items, arm_titles = list(test.items), list(map(str, test.title))
-        new = judge.vectors([items[i] for i in written.item], written.title)
+        mine = judge.vectors([items[i] for i in written.item], written.title)
         logged = judge.vectors(test.arm_items, arm_titles)
-        kernel = kernel_weight(new, written.item, logged, test.item_index, test.propensity)
+        kernel = kernel_weight(mine, written.item, logged, test.item_index, test.propensity)
         shown = test.impressions / test.impressions.sum()
-        new, logged = directions(new, written.item, logged, test.item_index, shown)
+        mine, logged = directions(mine, written.item, logged, test.item_index, shown)
         item_share = np.bincount(test.item_index, weights=shown, minlength=len(items))
-        target = (item_share / np.bincount(written.item, minlength=len(items)))[written.item] @ new
-        new_cell, logged_cell = cells(new, logged, config.seed)
-        cell, covered = cell_weight(new_cell, written.item, logged_cell, test.item_index, test.propensity)
+        target = (item_share / np.bincount(written.item, minlength=len(items)))[written.item] @ mine
+        my_cell, logged_cell = cells(mine, logged, config.seed)
+        cell, covered = cell_weight(my_cell, written.item, logged_cell, test.item_index, test.propensity)
         return cls(
             test=test,
             judged=judged,
+            new=new,
             weight=importance_weight(np.minimum(np.exp(log_prob), 1.0), test.propensity),
             kernel=kernel,
             balance=balancing_weight(logged, shown, target),
             cell=cell,
             covered=covered,
             config=config,
-            _q=_factors(test, judged),
+            _q=_factors(test, judged[new], judged["logged"]),
         )
 
     def rounds(self, weight: FloatArray) -> LoggedRounds:
@@ -135,13 +137,13 @@ class Clues:
         return tuple(check for check in found if check is not None)
 
 
-def _factors(test: Arms, judged: Mapping[str, Judged]) -> tuple[FloatArray, FloatArray]:
+def _factors(test: Arms, new: Judged, logged: Judged) -> tuple[FloatArray, FloatArray]:
     """The judge's factor of each logged title (n_arms,), and the mean of each item's titles by the policy (n_items,).
 
     By the judge that has not seen the clicks that then correct it.
     """
     n_items = len(test.items)
-    written = judged["ppo"].written
-    own = np.exp(judged["ppo"].blind_effect)
+    written = new.written
+    own = np.exp(new.blind_effect)
     policy = item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
-    return np.exp(judged["logged"].blind_effect), policy
+    return np.exp(logged.blind_effect), policy

@@ -7,8 +7,12 @@ from reward.arms import Arms
 from reward.logs.catalogue import read_items
 from reward.logs.splits import Splits
 from rlopt.errors import EvaluationError
+from rlopt.files import fingerprint
 from rlopt.run import Run
 from rlopt.stages.columns import mapping_for
+from rlopt.stages.eval_candidate import Source
+
+RUN, NOTHING = "run", "nothing"
 
 
 def check_splits(splits: Splits) -> None:
@@ -56,25 +60,41 @@ def check_items(splits: Splits, arms: Arms) -> None:
         )
 
 
-def check_trained_on(run: Run, file: str | Path, splits: Splits) -> None:
-    """Refuse a policy from elsewhere that was trained on the judge's or the test items.
+def check_trained_on(run: Run, source: Source, trained_on: str | Path | None, splits: Splits) -> dict[str, str]:
+    """Refuse a policy from elsewhere that was trained on the judge's or the test items, or does not say on which.
 
     Parameters
     ----------
     run
         The run; its column names apply where the file lacks rlopt's.
-    file
-        Parquet or CSV with the item_id of every item the policy learned from.
+    source
+        Who is judged.
+    trained_on
+        Parquet or CSV with the item_id of every item whose clicks it learned from; `RUN` for this run's train items,
+        `NOTHING` for none of these logs' clicks. A policy of the run need not say.
     splits
         The run's splits.
+
+    Returns
+    -------
+    The file's fingerprint by the name "trained-on", nothing without a file.
 
     Raises
     ------
     LogError
         The file cannot be read or has no item_id.
     EvaluationError
-        It shares items with the judge or the test side.
+        It shares items with the judge or the test side, or nothing is said of a policy from elsewhere.
     """
+    if trained_on is None and not source.from_run:
+        raise EvaluationError(
+            f"{source.path} is not of this run, and a policy looks good on the clicks that it learned from. Say which "
+            f"those were: --trained-on FILE (item_id of every item), --trained-on {RUN} (this run's train items only), "
+            f"or --trained-on {NOTHING} (none of these clicks)."
+        )
+    if trained_on is None or trained_on in (RUN, NOTHING):
+        return {}
+    file = Path(trained_on)
     trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, None))}
     for side, items in (("test", splits.test), ("judge", splits.judge)):
         if shared := sorted(set(trained) & set(items)):
@@ -83,3 +103,4 @@ def check_trained_on(run: Run, file: str | Path, splits: Splits) -> None:
                 f"policy trained on them looks good here whatever it does. Train it on the run's train items only "
                 f"({run / 'data' / 'splits.json'})."
             )
+    return {"trained-on": fingerprint(file)}

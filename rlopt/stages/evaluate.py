@@ -1,4 +1,4 @@
-"""``rlopt offline-eval``: what the PPO policy would have earned, on items that no training has seen."""
+"""``rlopt offline-eval``: what a policy would have earned, on items that no training has seen."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,18 +10,17 @@ import numpy as np
 import torch
 
 from reward.arms import Arms
-from reward.logs.splits import Splits
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from rlopt import threads
-from rlopt.config import EvalConfig, RulesConfig, load
+from rlopt.config import EvalConfig, PpoConfig, RulesConfig, load
 from rlopt.errors import EvaluationError
-from rlopt.files import fingerprint
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.content import EvaluationReport
 from rlopt.run import ENCODINGS, Run
+from rlopt.stages.eval_candidate import Candidate, PolicyCandidate, Source, open_candidate
 from rlopt.stages.eval_output import write_outputs
 from rlopt.stages.eval_report import Truth, make_report
 from rlopt.stages.eval_splits import check_items, check_splits, check_trained_on
@@ -37,22 +36,29 @@ class EvaluationResult:
     report: EvaluationReport
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data: the lift over the SFT policy under plain names, that over the logged titles in a group."""
-        over_sft, over_logged = self.report.lifts["sft"], self.report.lifts["logged"]
+        """Plain JSON data: the lift over the SFT policy under plain names, that over the logged titles in a group.
+
+        Without an SFT policy to compare with, both are over the logged titles.
+        """
+        over_logged = self.report.lifts["logged"]
+        over_sft = self.report.lifts.get("sft", over_logged)
         truth = self.report.true_lifts or {}
+        figures = {policy.policy: policy for policy in self.report.policies}
+        mine, sft = figures[self.report.candidate], figures.get("sft")
         return {
+            "policy": self.report.candidate,
             "verdict": self.report.verdict.decision,
             "reasons": [reason.message for reason in self.report.verdict.reasons],
             "estimated_lift": over_sft.value,
             "low": over_sft.low,
             "high": over_sft.high,
             "over_logged": {"estimated_lift": over_logged.value, "low": over_logged.low, "high": over_logged.high},
-            "true_lift": truth.get("sft"),
+            "true_lift": truth.get("sft", truth.get("logged")),
             "true_lift_over_logged": truth.get("logged"),
-            "faithfulness": self.report.policies[0].faithfulness,
-            "sft_faithfulness": self.report.policies[1].faithfulness,
-            "kl": self.report.kl.value,
-            "support_share": self.report.policies[0].support_share,
+            "faithfulness": mine.faithfulness,
+            "sft_faithfulness": sft.faithfulness if sft else None,
+            "kl": self.report.kl.value if self.report.kl else None,
+            "support_share": mine.support_share,
             "overlap": self.report.overlap.message,
             "items": self.report.n_items,
             "segments": [segment.to_dict() for segment in self.report.segments],
@@ -80,63 +86,103 @@ def evaluate(
     truth: Truth | None = None,
     trained_on: str | Path | None = None,
 ) -> EvaluationResult:
-    """Judge the PPO policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
+    """Judge a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
+
+    Policies other than ``ppo`` are judged into a folder ``eval-NAME/``. Without an SFT policy in the run, the logged
+    titles are the only baseline.
 
     Parameters
     ----------
     run
-        A run with reward, judge, SFT and PPO policy.
+        A run with reward and judge.
     config
-        Settings of the stage.
+        Settings of the stage; ``policy`` says who is judged.
     truth
         For simulated logs: true clicks per impression of (items, titles); adds the true lifts to the report.
     trained_on
-        For a policy that was not trained by this run: file with the item_id of every item it learned from.
+        For a policy or titles that are not of this run: what they learned from, see
+        `rlopt.stages.eval_splits.check_trained_on`.
 
     Raises
     ------
     StageOrderError
-        Before ``fit-reward``, ``sft`` and ``ppo``, or after one of them changed.
+        Before the stages that trained the policy, or after one of them changed.
     EvaluationError
-        When the run has no judge or test items, splits overlap, or the test items have no clicks.
+        When there is no such policy, the run has no judge or test items, splits overlap, or the test items have no
+        clicks.
     """
     config = config or EvalConfig()
-    run.require("fit-reward", "sft", "ppo")
+    run.require("fit-reward")
+    source = Source.find(run, config.policy)
     splits = run.splits()
     check_splits(splits)
-    inputs = {}
-    if trained_on is not None:
-        check_trained_on(run, trained_on, splits)
-        inputs["trained-on"] = fingerprint(Path(trained_on))
+    inputs = source.fingerprints() | check_trained_on(run, source, trained_on, splits)
     quiet_loading()
-    with run.stage("offline-eval", config, inputs) as record:
+    with run.stage(source.stage, config, inputs) as record:
         random = np.random.default_rng(config.seed)
         arms = run.arms()
         check_items(splits, arms)
-        test = test_arms(arms, splits, config, random)
-        ppo, sft = TitlePolicy.load(run / "ppo"), TitlePolicy.load(run / "sft")
-        torch.set_num_threads(threads.for_model(ppo.model.num_parameters()))
+        candidate = open_candidate(run, source)
+        test = test_arms(arms, covered(splits.test, candidate, source), config, random)
+        sft = baseline_policy(run, source, config)
+        policy = candidate.policy if isinstance(candidate, PolicyCandidate) else sft
+        if policy is not None:
+            torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         judge = Judge.load(run / "judge", encodings=run / ENCODINGS)
 
-        written = write_all(run, record.key, ppo, sft, test, model, config)
-        rules = constraints_for(ppo, arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
+        cache = run.checkpoint_dir(source.stage, record.key)
+        written = write_all(run, cache, candidate, sft, test, model, config)
+        rules = constraints_for(policy, arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
         judged = judge_titles(written, test, judge, model, rules, config.draws, random)
-        report = make_report(run, config, test, len(splits.test), judged, judge, ppo, sft, random, truth)
-        with run.replacing("eval") as folder:
-            write_outputs(folder, report, judged, test, run.metrics("ppo").rows())
-        record.notes.update(verdict=report.verdict.decision, lift=report.lifts["sft"].value)
-    shutil.rmtree(run / "checkpoints" / "offline-eval", ignore_errors=True)
-    return EvaluationResult(run / "eval", report)
+        report = make_report(run, config, test, len(splits.test), judged, judge, candidate, sft, random, truth)
+        learned = run.metrics(source.name).rows() if source.from_run else []
+        with run.replacing(source.folder) as folder:
+            write_outputs(folder, report, judged, test, learned)
+        record.notes.update(verdict=report.verdict.decision, lift=report.lifts["logged"].value)
+    shutil.rmtree(run / "checkpoints" / source.stage, ignore_errors=True)
+    return EvaluationResult(run / source.folder, report)
 
 
-def test_arms(arms: Arms, splits: Splits, config: EvalConfig, random: np.random.Generator) -> Arms:
-    """The test items' logged arms; at most ``config.max_items`` items, drawn at random."""
-    chosen: Sequence[str] = splits.test
-    if len(chosen) > config.max_items:
+def covered(test_items: Sequence[str], candidate: Candidate, source: Source) -> Sequence[str]:
+    """The test items that the candidate has titles for.
+
+    Raises
+    ------
+    EvaluationError
+        Fewer than two.
+    """
+    chosen = [item_id for item_id in test_items if candidate.covers(item_id)]
+    if len(chosen) < 2:
+        raise EvaluationError(
+            f"{source.path} has titles for {len(chosen)} of this run's {len(test_items)} test items, and a lift needs "
+            "two at least. Write titles for the items that `splits.json` in the run's data folder lists as test."
+        )
+    if len(chosen) < len(test_items):
+        note(f"{source.path} has titles for {len(chosen)} of {len(test_items)} test items: judged on these")
+    return chosen
+
+
+def baseline_policy(run: Run, source: Source, config: EvalConfig) -> TitlePolicy | None:
+    """The SFT policy, where the run has one and it is not itself the candidate.
+
+    Raises
+    ------
+    StageOrderError
+        When it is asked for as the baseline and is not there.
+    """
+    if config.baseline == "sft":
+        run.require("sft")
+    return TitlePolicy.load(run / "sft") if run.done("sft") and source.name != "sft" else None
+
+
+def test_arms(arms: Arms, chosen: Sequence[str], config: EvalConfig, random: np.random.Generator) -> Arms:
+    """The logged arms of these test items; at most ``config.max_items`` items, drawn at random."""
+    n_items = len(chosen)
+    if n_items > config.max_items:
         picked = np.sort(random.permutation(len(chosen))[: config.max_items])
         chosen = [chosen[i] for i in picked]
-        note(f"Evaluating on {config.max_items} of {len(splits.test)} test items (max_items)")
+        note(f"Evaluating on {config.max_items} of {n_items} test items (max_items)")
     test = arms.of_items(set(chosen))
     shown = test.take(test.exposure > 0)
     if shown.clicks.sum() <= 0:
@@ -151,28 +197,38 @@ test_arms.__test__ = False  # type: ignore[attr-defined]  # pytest would take it
 
 
 def write_all(
-    run: Run, key: str, ppo: TitlePolicy, sft: TitlePolicy, test: Arms, model: RewardModel, config: EvalConfig
+    run: Run,
+    cache: Path,
+    candidate: Candidate,
+    sft: TitlePolicy | None,
+    test: Arms,
+    model: RewardModel,
+    config: EvalConfig,
 ) -> list[Written]:
-    """Titles by PPO, SFT and best-of-n, then the logged ones."""
-    cache = run.checkpoint_dir("offline-eval", key)
-    from_sft = max(config.samples, config.best_of)
+    """Titles by the candidate, by SFT and by best-of-n, then the logged ones."""
+    from_sft = max(config.samples, config.best_of) if sft is not None else 0
     with track("Writing titles", len(test.items) * (config.samples + from_sft)) as bar:
-        by_ppo, by_sft = (
-            write_titles(
-                name,
-                policy,
+        written = [candidate.write(test, config, cache, bar)]
+        if sft is not None:
+            by_sft = write_titles(
+                "sft",
+                sft,
                 test.items,
-                n,
+                from_sft,
                 temperature=config.temperature,
                 seed=config.seed,
-                cache=cache / f"{name}.jsonl",
+                cache=cache / "sft.jsonl",
                 bar=bar,
             )
-            for name, policy, n in (("ppo", ppo, config.samples), ("sft", sft, from_sft))
-        )
-    number = np.tile(np.arange(from_sft), len(test.items))
-    written = [by_ppo, by_sft.take(number < config.samples, "sft")]
-    if config.best_of:
-        risk_aversion = float(run.record("ppo")["config"].get("risk_aversion", 0.0))
-        written.append(best_by_reward(by_sft.take(number < config.best_of, "sft"), test.items, model, risk_aversion))
+            number = np.tile(np.arange(from_sft), len(test.items))
+            written.append(by_sft.take(number < config.samples, "sft"))
+            if config.best_of:
+                tried = by_sft.take(number < config.best_of, "sft")
+                written.append(best_by_reward(tried, test.items, model, _risk_aversion(run)))
     return [*written, logged_titles(test)]
+
+
+def _risk_aversion(run: Run) -> float:
+    """What best-of-n takes off for doubt: as much as PPO does."""
+    config = run.record("ppo")["config"] if run.done("ppo") else {}
+    return float(config.get("risk_aversion", PpoConfig.model_fields["risk_aversion"].default))

@@ -5,21 +5,23 @@ from reward.features.lexicon import Lexicon
 from rlopt.config import RulesConfig
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.slots import spelled_by_fields
 from rlopt.policy.title_policy import TitlePolicy
 
 
-def constraints_for(policy: TitlePolicy, arms: Arms, rules: RulesConfig) -> Constraints:
+def constraints_for(policy: TitlePolicy | None, arms: Arms, rules: RulesConfig) -> Constraints:
     """The rules for these items: words need support where items are described by fields, not by free text.
 
     Parameters
     ----------
     policy
-        Who writes the titles; its renderer tells fields from free text.
+        Who writes the titles; its renderer tells fields from free text. None: the logged titles tell.
     arms
         Train arms, whose titles say which words any title may use.
     rules
         The settings.
     """
-    slots = isinstance(policy.renderer, SlotRenderer)
-    lexicon = Lexicon.learn(zip(arms.arm_items, arms.title, strict=True)) if slots else None
+    pairs = list(zip(arms.arm_items, map(str, arms.title), strict=True))
+    fields = isinstance(policy.renderer, SlotRenderer) if policy is not None else spelled_by_fields(pairs)
+    lexicon = Lexicon.learn(pairs) if fields else None
     return Constraints.of(rules, lexicon)

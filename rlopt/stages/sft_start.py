@@ -13,13 +13,11 @@ from rlopt.files import replacing_folders
 from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
 from rlopt.policy.pretrained import load_causal_lm
 from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
-from rlopt.policy.slots import Slots, slot_coverage
+from rlopt.policy.slots import COVERAGE_TITLES, MIN_SLOT_COVERAGE, Slots, slot_coverage
 from rlopt.policy.targets import Pairs, says_values_once
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 
-MIN_SLOT_COVERAGE = 0.25
-COVERAGE_TITLES = 2000
 MAX_EXAMPLES = 5000  # to choose from; more would cost time at every prompt
 
 

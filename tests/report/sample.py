@@ -89,6 +89,7 @@ def sample_report(
         for kind in ("gain", "loss")
     )
     return EvaluationReport(
+        candidate="ppo",
         verdict=decide(evidence, EvalConfig()),
         lifts=lifts,
         policies=(figures("ppo", 0.25), figures("sft", 0.06), figures("best_of", 0.2)),

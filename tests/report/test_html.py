@@ -94,7 +94,7 @@ def test_nothing_is_loaded_from_outside() -> None:
 
 def test_verdict_comes_first_and_everything_in_order() -> None:
     html = render(sample_report(), METRICS)
-    parts = ["Launch: run the A/B test", "<svg", "Why</h2>", "How PPO learned", "Before and after", "Diagnostics</h2>"]
+    parts = ["Launch: run the A/B test", "<svg", "Why</h2>", "How it learned", "Before and after", "Diagnostics</h2>"]
     parts += ["Method</h2>", "Fingerprints</h2>"]
     positions = [html.index(part, html.index("<body>")) for part in parts]
     assert positions == sorted(positions)
@@ -123,7 +123,7 @@ def test_figures_are_whole_svg_with_real_text() -> None:
 
 def test_without_training_overlap_or_truth_those_parts_are_left_out() -> None:
     text = " ".join(Page(render(sample_report(simulated=False, overlap=False), [])).text)
-    assert "How PPO learned" not in text
+    assert "How it learned" not in text
     assert "Exact off-policy estimates" not in text
     assert "simulator" not in text
 

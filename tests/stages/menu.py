@@ -75,6 +75,7 @@ class MenuPolicy:
     probability: dict[str, float]
     calls: list[int] = field(default_factory=list)
     model: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(num_parameters=lambda: 1000))
+    tokenizer: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(get_vocab=lambda: {"a": 0}))
     renderer: SlotRenderer = field(default_factory=lambda: SlotRenderer(Slots({}, frozenset())))
 
     def generate(
@@ -164,6 +165,7 @@ def make_run(
     with run.stage("fit-reward", {"seed": 0}, {"logs": hashlib.sha256(b"logs").hexdigest()[:8]}):
         save_arms(arms, run / DATA)
         (run / DATA / "splits.json").write_text(sides.to_json(), encoding="utf-8")
+        (run / DATA / "findings.json").write_text('{"dropped_columns": {}}', encoding="utf-8")
     with run.stage("sft", {"seed": 0}):
         pass
     with run.stage("ppo", ppo_config or {"seed": 0, "risk_aversion": 1.0}):

@@ -1,0 +1,238 @@
+"""Who is judged: a policy of the run, a policy from elsewhere, or titles from anywhere."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from reward.arms import Arms
+from reward.items import Item
+from reward.logs.catalogue import read_titles
+from reward.text import same_text_key
+from rlopt.config import EvalConfig
+from rlopt.errors import EvaluationError
+from rlopt.files import fingerprint
+from rlopt.ope.diagnostics import KlEstimate, kl_divergence
+from rlopt.policy.title_policy import POLICY_FILE, TitlePolicy
+from rlopt.progress import Bar
+from rlopt.run import Run
+from rlopt.stages.columns import ignored_columns, mapping_for
+from rlopt.stages.eval_titles import Written, write_titles
+
+FloatArray = npt.NDArray[np.float64]
+
+OF_THE_RUN = ("ppo", "grpo", "rloo", "sft")
+RESERVED = (*OF_THE_RUN, "best_of", "logged")
+TABLES = (".parquet", ".csv", ".tsv", ".gz")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the titles that are judged come from.
+
+    Parameters
+    ----------
+    name
+        What it is called in the report: "ppo", or the name of the folder or file.
+    path
+        A policy folder, or a file of titles.
+    """
+
+    name: str
+    path: Path
+
+    @classmethod
+    def find(cls, run: Run, policy: str) -> "Source":
+        """A policy of the run by its name, else a folder or a file.
+
+        Raises
+        ------
+        StageOrderError
+            When the run has not trained the policy yet.
+        EvaluationError
+            When there is no such folder or file.
+        """
+        if policy in OF_THE_RUN:
+            run.require("fit-reward", "sft", policy)
+            return cls(policy, run / policy)
+        run.require("fit-reward")
+        path = Path(policy)
+        if not ((path / POLICY_FILE).is_file() or (path.is_file() and path.suffix.lower() in TABLES)):
+            raise EvaluationError(
+                f"--policy must be {', '.join(OF_THE_RUN[:-1])} or {OF_THE_RUN[-1]} of the run, a policy folder, or a "
+                f"parquet or CSV file with item_id and title. Got {policy!r:.200}."
+            )
+        name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
+        return cls(f"{name}-titles" if name in RESERVED else name, path)
+
+    @property
+    def from_run(self) -> bool:
+        """True for a policy that this run has trained."""
+        return self.name in OF_THE_RUN
+
+    @property
+    def is_policy(self) -> bool:
+        """True for a folder, False for a file of titles."""
+        return self.from_run or self.path.is_dir()
+
+    @property
+    def stage(self) -> str:
+        """Name of its evaluation in the manifest."""
+        return "offline-eval" if self.name == "ppo" else f"offline-eval-{self.name}"
+
+    @property
+    def folder(self) -> str:
+        """Folder of the run that its evaluation is written to."""
+        return "eval" if self.name == "ppo" else f"eval-{self.name}"
+
+    def fingerprints(self) -> dict[str, str]:
+        """What of it comes from outside of the run."""
+        return {} if self.from_run else {"policy": fingerprint(self.path)}
+
+
+class Candidate(Protocol):
+    """What an evaluation asks of those it judges; ``name`` is that of the source."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the report."""
+
+    def covers(self, item_id: str) -> bool:
+        """Whether it has a title for the item."""
+
+    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
+        """Its titles for the test items."""
+
+    def log_prob(self, test: Arms) -> FloatArray:
+        """Log-probability in nats of each logged title, shape (n_arms,); -inf for one that it never writes."""
+
+    def kl_to(self, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float) -> KlEstimate | None:
+        """Its distance from the SFT policy along its own titles; None where it is not known."""
+
+
+@dataclass(frozen=True)
+class PolicyCandidate:
+    """A title policy, loaded when it is first asked for a title."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def policy(self) -> TitlePolicy:
+        """The policy in ``folder``."""
+        return TitlePolicy.load(self.folder)
+
+    def covers(self, item_id: str) -> bool:
+        """It writes for every item."""
+        return True
+
+    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
+        """Sampled titles; ``config.samples`` an item."""
+        return write_titles(
+            self.name,
+            self.policy,
+            test.items,
+            config.samples,
+            temperature=config.temperature,
+            seed=config.seed,
+            cache=cache / f"{self.name}.jsonl",
+            bar=bar,
+        )
+
+    def log_prob(self, test: Arms) -> FloatArray:
+        """The policy's own."""
+        return self.policy.log_prob(test.arm_items, list(test.title))
+
+    def kl_to(self, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float) -> KlEstimate | None:
+        """Exact along the written titles; None for a policy with another vocabulary."""
+        if self.policy.tokenizer.get_vocab() != sft.tokenizer.get_vocab():
+            return None
+        return kl_to_sft(self.policy, sft, written, items, temperature)
+
+
+@dataclass(frozen=True)
+class TitlesCandidate:
+    """Titles from a file; several of one item are shown equally often.
+
+    Parameters
+    ----------
+    titles
+        item_id -> its titles.
+    """
+
+    name: str
+    titles: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def read(cls, run: Run, source: Source) -> "TitlesCandidate":
+        """From a parquet or CSV file with item_id and title, under rlopt's names or the run's own.
+
+        Raises
+        ------
+        LogError
+            When the file cannot be read or lacks a column.
+        """
+        items, texts, _ = read_titles(source.path, mapping_for(run, source.path, None), ignored_columns(run))
+        titles: dict[str, list[str]] = {}
+        for item, text in zip(items, texts, strict=True):
+            titles.setdefault(item.item_id, []).append(text)
+        return cls(source.name, titles)
+
+    def covers(self, item_id: str) -> bool:
+        """Whether the file has a title for the item."""
+        return item_id in self.titles
+
+    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
+        """The file's titles, all of them."""
+        rows = [(i, title) for i, item in enumerate(test.items) for title in self.titles[item.item_id]]
+        log_prob = [-np.log(len(self.titles[test.items[i].item_id])) for i, _ in rows]
+        bar.update(len(test.items) * config.samples)
+        return Written(
+            self.name,
+            np.array([i for i, _ in rows], dtype=np.int64),
+            [title for _, title in rows],
+            np.array(log_prob, dtype=np.float64),
+            np.ones(len(rows), dtype=bool),
+            [()] * len(rows),
+        )
+
+    def log_prob(self, test: Arms) -> FloatArray:
+        """Of each logged title: how often the file has the same words among the item's titles."""
+        share = np.zeros(len(test))
+        keys = {item.item_id: [same_text_key(title) for title in self.titles[item.item_id]] for item in test.items}
+        for row, (item, title) in enumerate(zip(test.arm_items, test.title, strict=True)):
+            own = keys[item.item_id]
+            share[row] = own.count(same_text_key(str(title))) / len(own)
+        with np.errstate(divide="ignore"):
+            log_prob: FloatArray = np.log(share)
+        return log_prob
+
+    def kl_to(self, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float) -> KlEstimate | None:
+        """Not known: nobody says how the titles were drawn."""
+        return None
+
+
+def open_candidate(run: Run, source: Source) -> Candidate:
+    """Who stands behind ``source``; a file of titles is read at once.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read.
+    """
+    return PolicyCandidate(source.name, source.path) if source.is_policy else TitlesCandidate.read(run, source)
+
+
+def kl_to_sft(
+    policy: TitlePolicy, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float
+) -> KlEstimate:
+    """KL of a policy to the SFT policy along the titles it wrote."""
+    owners = [items[i] for i in written.item]
+    path_kl = policy.kl_to(sft, owners, written.tokens, temperature=temperature)
+    reference = sft.log_prob_of_tokens(owners, written.tokens, temperature=temperature)
+    return kl_divergence(path_kl, written.log_prob, reference, written.item)
