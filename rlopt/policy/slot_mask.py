@@ -63,6 +63,19 @@ class SlotMask:
             open_slots = open_slots & (before == 0)
         return self.mask(logits, open_slots)
 
+    def mask_training(self, logits: Tensor, input_ids: Tensor, in_title: Tensor) -> Tensor:
+        """``logits`` (B, L - 1, V) for the tokens after the first of ``input_ids`` (B, L), masked as in writing.
+
+        ``in_title`` (B, L) tells the title's tokens from the prompt's. The token that comes next is never masked: a
+        title that people wrote may be one the policy cannot.
+        """
+        named = self._named(input_ids)
+        open_slots = (named & ~in_title.unsqueeze(-1)).any(dim=1, keepdim=True)
+        if self.once:
+            written = (named & in_title.unsqueeze(-1)).cumsum(dim=1)[:, :-1]
+            open_slots = open_slots & (written == 0)
+        return self.mask(logits, open_slots | named[:, 1:])
+
     def _named(self, ids: Tensor) -> Tensor:
         """Which slot each token is, (B, L, S + 1) bools."""
         return torch.nn.functional.one_hot(self._lookup(ids), self._none + 1).bool()

@@ -17,7 +17,6 @@ from transformers import (
     set_seed,
 )
 from trl import SFTConfig as SFTArguments
-from trl import SFTTrainer
 
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
@@ -28,7 +27,7 @@ from .callbacks import quiet
 from .checkpoints import MarkComplete, train
 from .order import training_order
 from .prefixes import learned_prefix, start_from_text
-from .weighted import WEIGHT, WeightedTrainer
+from .title_loss import WEIGHT, TitleSFTTrainer
 
 Pairs = Sequence[tuple[Item, str]]
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
@@ -103,7 +102,8 @@ def fine_tune(
         model = with_adapters(policy.model, settings.adapters)
         if settings.adapters.is_prompt_learning:
             start_from_text(model, rows[0]["input_ids"])
-    trainer = (SFTTrainer if weights is None else WeightedTrainer)(
+    trainer = TitleSFTTrainer(
+        slot_mask=policy.slot_mask,
         model=model,
         args=_arguments(settings, recipe, checkpoints, bool(held_out)),
         train_dataset=_in_order(rows, settings),

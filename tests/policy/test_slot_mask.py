@@ -13,6 +13,7 @@ from rlopt.policy.scoring import completion_log_softmax, left_pad, right_pad
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
+from rlopt.training.title_loss import held_log_probs
 
 ITEMS = [
     Item(str(i), {"color": ("red",), "type": ("dress",), **({"brand": ("Acme",)} if i % 2 else {})}) for i in range(24)
@@ -72,6 +73,34 @@ def test_what_is_left_is_renormalised() -> None:
     expected = free.masked_fill(closed, 0.0)
     torch.testing.assert_close(held, expected / expected.sum(-1, keepdim=True))
     assert float(held[closed].sum()) == 0.0
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_training_maximises_the_likelihood_of_the_policy_that_writes(once: bool) -> None:
+    policy = _policy(once)
+    mask = policy.slot_mask
+    assert mask is not None
+    items = [ITEMS[0], ITEMS[1], ITEMS[2]]
+    titles = ["red dress", "red dress Acme", "new red dress"]
+    prompts, targets = policy.prompt_ids(items), [policy.target_ids(*pair) for pair in zip(items, titles, strict=True)]
+    pad = int(policy.tokenizer.pad_token_id)
+    ids, attention = right_pad([[*p, *t] for p, t in zip(prompts, targets, strict=True)], pad)
+    labels, _ = right_pad([[-100] * len(p) + t for p, t in zip(prompts, targets, strict=True)], -100)
+    with torch.no_grad():
+        logits = policy.model(input_ids=ids, attention_mask=attention).logits
+        got = held_log_probs(mask, logits, ids, labels).sum(-1)
+    np.testing.assert_allclose(got.numpy(), policy.log_prob(items, titles), atol=1e-4)
+
+
+def test_a_title_that_cannot_be_written_has_a_finite_loss() -> None:
+    policy = _policy(once=True)
+    mask = policy.slot_mask
+    assert mask is not None
+    prompt, target = policy.prompt_ids(ITEMS[:1])[0], policy.target_ids(ITEMS[0], "red red dress")
+    ids, labels = torch.tensor([[*prompt, *target]]), torch.tensor([[-100] * len(prompt) + target])
+    with torch.no_grad():
+        log_probs = held_log_probs(mask, policy.model(ids).logits, ids, labels)
+    assert float(log_probs.min()) > -50
 
 
 def test_an_impossible_title_has_no_probability_and_no_nan() -> None:
