@@ -111,7 +111,6 @@ def test_altered_copies_are_learned_too(run: Run, tmp_path: Path) -> None:
     result = train_sft(run, SftConfig(shuffle_fields=True, variants=str(lexicon), copies=2, **QUICK))
     assert result.titles > 2 * plain.titles
     assert result.items == plain.items
-    assert any("blouse" in token for token in TitlePolicy.load(run / "sft").tokenizer.get_vocab())
 
 
 def test_shots_need_a_model(run: Run) -> None:
