@@ -87,7 +87,7 @@ def load_quantised(folder: Path, kind: str) -> PreTrainedModel:
     ----------
     kind
         "int8": torchao's weight-only int8, one scale a row; on CPU and GPU. (Its int8 activations, "dynamic"
-        quantisation, took 2 to 9 times as long as float on CPU for these models, so the option is not offered.)
+        quantisation, make each token take 2 to 7 times as long as float on CPU, so that is not offered.)
         "nf4": bitsandbytes' 4-bit NormalFloat (Dettmers et al. 2023, "QLoRA"), made for GPUs.
 
     Raises

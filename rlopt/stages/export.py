@@ -98,7 +98,7 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
             folder = fresh[out.name]
             made.policy.save(folder)
             # what is measured is what was written
-            before, after = measure(run, measured, train, {source.name: source, made.name: folder}, config, work)
+            before, after = measure(run, measured, train, [(source.name, source), (made.name, folder)], config, work)
             result = ExportResult(out, made.how, len(measured.items), before, after)
             _describe(folder, made, result, config)
     return result

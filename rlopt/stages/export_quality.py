@@ -1,7 +1,7 @@
 """What an exported policy costs and what it is worth, beside the one it came from."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from reward.arms import Arms
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
+from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
 from rlopt.errors import PolicyError
 from rlopt.policy.ensemble import check_alike
@@ -27,6 +28,7 @@ from rlopt.stages.monitor import monitor_items
 MEASURED_SHARE = 0.25  # of the train items at most
 DRAWS = 1000
 SPEED_TITLES = 256
+SPEED_TITLES_LARGE = 32  # where a model is large
 SPEED_SECONDS = 20.0  # no further round after so long
 SPEED_ROUNDS = 3
 
@@ -78,9 +80,9 @@ def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
 
 
 def measure(
-    run: Run, arms: Arms, train: Arms, folders: Mapping[str, Path], config: ExportConfig, cache: Path
+    run: Run, arms: Arms, train: Arms, rows: Sequence[tuple[str, Path]], config: ExportConfig, cache: Path
 ) -> list[Measured]:
-    """A row for each folder, the first of which is the policy the others came from.
+    """One row of the table for each name and folder; the first is the policy the others came from.
 
     Parameters
     ----------
@@ -91,15 +93,15 @@ def measure(
     cache
         Folder in which written titles are kept, so that an interrupted measurement goes on.
     """
-    policies = {name: TitlePolicy.load(folder) for name, folder in folders.items()}
+    policies = [TitlePolicy.load(folder) for _, folder in rows]
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    slots = any(isinstance(policy.renderer, SlotRenderer) for policy in policies.values())
+    slots = any(isinstance(policy.renderer, SlotRenderer) for policy in policies)
     lexicon = Lexicon.learn(zip(train.arm_items, map(str, train.title), strict=True)) if slots else None
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []
     with track("Measuring", len(policies) * len(arms.items) * config.samples) as bar:
-        for name, policy in policies.items():
+        for number, policy in enumerate(policies):
             written = write_titles(
                 "export",  # one seed for all: with the same tokens, the same random numbers
                 policy,
@@ -107,42 +109,53 @@ def measure(
                 config.samples,
                 temperature=1.0,
                 seed=config.seed,
-                cache=cache / f"{name}.jsonl",
+                cache=cache / f"measured-{number}.jsonl",
                 bar=bar,
             )
-            owners = [arms.items[i] for i in written.item]
             columns = {
-                "reward": np.asarray(model.predict(owners, written.title).reward, dtype=np.float64),
-                "faithfulness": _faithful(lexicon, owners, written.title),
-                "chrf": _nearest_chrf(arms, written),
-                "kl": _kl(policy, next(iter(policies.values())), owners, written),
+                **about_titles(written, arms, model, lexicon),
+                "kl": _kl(policy, policies[0], [arms.items[i] for i in written.item], written),
             }
             found = {
                 key: None if values is None else bootstrap_mean(values, written.item, draws)
                 for key, values in columns.items()
             }
-            size = sum(file.stat().st_size for file in folders[name].rglob("*.safetensors")) / 1e6
-            out.append(Measured(name, size, policy.model.num_parameters(), speed[name], **found))  # type: ignore[arg-type]
+            name, folder = rows[number]
+            size = sum(file.stat().st_size for file in folder.rglob("*.safetensors")) / 1e6
+            out.append(Measured(name, size, policy.model.num_parameters(), speed[number], **found))  # type: ignore[arg-type]
     return out
 
 
-def speeds(policies: Mapping[str, TitlePolicy], items: Sequence[Item], seed: int) -> dict[str, float]:
+def about_titles(
+    written: Written, arms: Arms, model: RewardModel, lexicon: Lexicon | None
+) -> dict[str, FloatArray | None]:
+    """``reward``, ``faithfulness`` and ``chrf`` of each title, shape (n,); see `Measured`."""
+    owners = [arms.items[i] for i in written.item]
+    return {
+        "reward": np.asarray(model.predict(owners, written.title).reward, dtype=np.float64),
+        "faithfulness": _faithful(lexicon, owners, written.title),
+        "chrf": _nearest_chrf(arms, written),
+    }
+
+
+def speeds(policies: Sequence[TitlePolicy], items: Sequence[Item], seed: int) -> list[float]:
     """Titles a second of each policy: its best round, rounds of all taking turns.
 
     With one compute thread seconds are those of the processor, which other programs on the machine do not stretch.
     """
     one_thread = torch.get_num_threads() == 1 and not torch.cuda.is_available()
     clock = time.process_time if one_thread else time.monotonic
-    best = dict.fromkeys(policies, 0.0)
-    batch = [items[i % len(items)] for i in range(SPEED_TITLES)]
+    best = [0.0] * len(policies)
+    large = any(policy.model.num_parameters() >= threads.SMALL_MODEL for policy in policies)
+    batch = [items[i % len(items)] for i in range(SPEED_TITLES_LARGE if large else SPEED_TITLES)]
     began = time.monotonic()
-    for policy in policies.values():
+    for policy in policies:
         policy.generate(items[:1], seed=seed)  # what is set up at the first call is no part of the speed
     for number in range(SPEED_ROUNDS):
-        for name, policy in policies.items():
+        for k, policy in enumerate(policies):
             start = clock()
             policy.generate(batch, seed=seed + number)
-            best[name] = max(best[name], len(batch) / (clock() - start))
+            best[k] = max(best[k], len(batch) / (clock() - start))
         if time.monotonic() - began > SPEED_SECONDS:
             break
     return best
