@@ -12,16 +12,15 @@ unlucky draw moves many cells: the last line tells which cells are outside by mo
 """
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from _data import DATA
 from scipy import stats
 
 from rlopt.ope.crossfit import cross_fitted_rounds
@@ -34,7 +33,6 @@ IntArray = npt.NDArray[np.int64]
 SIZES = (10_000, 100_000, 1_000_000)
 KEYS = ("ips", "snips", "dr", "sndr", "dr_clip tuned", "dros tuned")
 LOW, HIGH = 0.93, 0.975
-DATA = Path(os.environ.get("RLOPT_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
 @dataclass(frozen=True)

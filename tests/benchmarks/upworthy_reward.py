@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _data import DATA
 
 from reward.arms import Arms
 from reward.encoders.encoder import Encoder, open_encoder
@@ -24,7 +25,7 @@ from reward.logs.read import read_logs
 from reward.logs.schema import ColumnMapping
 from reward.model.reward_model import RewardModel, click_rows
 
-ARCHIVE = Path("../shared/data/upworthy/packages.parquet")
+ARCHIVE = DATA / "upworthy" / "packages.parquet"
 COLUMNS = {"item_id": ["clickability_test_id", "eyecatcher_id"], "title": "headline"}
 EXCLUDE = {"randomization_problem": True, "test_week": []}
 OVERDISPERSION = 1.29**2

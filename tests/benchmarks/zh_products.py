@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from _data import DATA
 
 from envs.real_titles import RealTitles, clicks_for_titles, title_variants
 from reward.items import Item, flatten_fields
@@ -45,7 +46,7 @@ def main() -> None:
         "titles",
         type=Path,
         nargs="?",
-        default=Path("../shared/data/zh_products/title_attributes.parquet"),
+        default=DATA / "zh_products" / "title_attributes.parquet",
         help="parquet with title, category, subcategory, attributes (default: %(default)s)",
     )
     parser.add_argument("--run", type=Path, default=Path("runs/zh-products"), help="run directory")
