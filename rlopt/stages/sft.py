@@ -31,12 +31,12 @@ from rlopt.stages.sft_data import (
 )
 from rlopt.stages.sft_start import prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings, has_bf16
+from rlopt.training.arguments import TrainSettings, check_trackers, has_bf16
 from rlopt.training.augment import Augmentation, Variants
 from rlopt.training.backtranslation import back_translate
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
-from rlopt.training.freezing import freeze, set_dropout
+from rlopt.training.freezing import set_dropout
 from rlopt.training.sft import CountLearning, Recipe, fine_tune
 
 LARGE_MODEL_MICRO_BATCH = 8
@@ -87,6 +87,7 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
     """
     config = config or SftConfig()
     run.require("fit-reward")
+    check_trackers(config.report_to)
     quiet_loading()
     arms = run.arms().of_items(run.splits().train)
     with run.stage("sft", config) as record:
@@ -144,10 +145,6 @@ def _train(
 ) -> tuple[TitlePolicy, int]:
     """The trained policy, and how many weights learned."""
     settings = _settings(config, policy, len(lesson.pairs))
-    if freeze(policy.model, config.learn, config.last_n):
-        note("The output layer shared its weights with the input embeddings; it learns on a copy of its own")
-    if config.dropout:
-        set_dropout(policy.model, config.dropout)
     metrics = run.metrics("sft")
     done = step_of(newest_checkpoint(checkpoints))
     if processes.is_first():

@@ -17,20 +17,30 @@ from rlopt.policy.slots import COVERAGE_TITLES, MIN_SLOT_COVERAGE, Slots, slot_c
 from rlopt.policy.targets import Pairs, says_values_once
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note
+from rlopt.training.freezing import freeze, set_dropout
 
 MAX_EXAMPLES = 5000  # to choose from; more would cost time at every prompt
 
 
 def starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
-    """The policy before training; an interrupted run finds the one it began with."""
+    """The policy before training, with what shall not learn frozen; an interrupted run finds the one it began with."""
     start = checkpoints / "start"
     if start.exists():
-        return TitlePolicy.load(start)
-    policy = tiny_policy(config, pairs) if config.model is None else pretrained_policy(config)
+        return _prepared(config, TitlePolicy.load(start))
+    policy = _prepared(config, tiny_policy(config, pairs) if config.model is None else pretrained_policy(config))
     if not processes.is_first():
         return policy
     with replacing_folders(checkpoints, ["start"]) as fresh:  # whole or not there: a kill in between harms nothing
         policy.save(fresh["start"])
+    return policy
+
+
+def _prepared(config: SftConfig, policy: TitlePolicy) -> TitlePolicy:
+    if freeze(policy.model, config.learn, config.last_n):
+        note("The output layer shared its weights with the input embeddings; it learns on a copy of its own")
+    if config.dropout:
+        set_dropout(policy.model, config.dropout)
     return policy
 
 

@@ -35,9 +35,9 @@ class Mode:
     config: SftConfig
 
 
-def modes(model: Path) -> list[Mode]:
+def modes(model: Path, max_field_chars: int) -> list[Mode]:
     """The rows of the table."""
-    shared = {"model": str(model), "max_field_chars": 80, "max_title_tokens": 28}
+    shared = {"model": str(model), "max_field_chars": max_field_chars, "max_title_tokens": 28}
     rates = {"full": 1e-4, "head": 5e-4, "last-n": 3e-4, "lora": 1e-3, "adalora": 3e-3, "ia3": 1e-2, "prefix": 1e-2}
     trained = [
         Mode(
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the real data sets")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--max-field-chars", type=int, default=80, help="of the description, in every prompt")
     parser.add_argument("--held-out", type=int, default=32, help="items that are measured")
     parser.add_argument("--train", type=int, default=2000, help="items to learn from, or to take examples from")
     parser.add_argument("--only", nargs="*", help="names of rows")
@@ -88,7 +89,7 @@ def main() -> None:
     print(f"| what learns | weights that learn | s to learn | s to write | {' | '.join(COLUMNS)} |")
     print("|---" * (4 + len(COLUMNS)) + "|")
     print(f"| the real titles | | | | {cells(measure(catalogue, catalogue.references), COLUMNS)} |", flush=True)
-    for mode in modes(base):
+    for mode in modes(base, arguments.max_field_chars):
         if arguments.only and mode.name not in arguments.only:
             continue
         began = time.monotonic()

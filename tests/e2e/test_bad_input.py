@@ -146,6 +146,25 @@ def test_bad_settings(
     assert tree_hash(finished) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "pattern"),
+    [
+        (["--shots", "2"], r"--shots asks a pretrained model.*Give --model"),
+        (["--shots", "-1"], r"shots must be greater than or equal to 0"),
+        (["--variants", "none.txt"], r"lexicon of variants none\.txt cannot be read"),
+        (["--early-stopping", "0"], r"early_stopping must be greater than or equal to 1"),
+        (["--drop-fields", "1"], r"drop_fields must be less than 1"),
+        (["--report-to", "nowhere"], r"--report-to must be one of tensorboard, wandb, trackio"),
+    ],
+)
+def test_bad_sft_settings(
+    arguments: list[str], pattern: str, rlopt: Rlopt, finished: Path, tree_hash: TreeHash
+) -> None:
+    before = tree_hash(finished)
+    check(rlopt("sft", "--steps", 1, "--run", finished, *arguments), pattern)
+    assert tree_hash(finished) == before
+
+
 def test_unknown_config_key(rlopt: Rlopt, tmp_path: Path, finished: Path, tree_hash: TreeHash) -> None:
     preset = tmp_path / "preset.yaml"
     preset.write_text("reward: {memebers: 3}\n")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from reward.items import Item
 from reward.model.reward_model import RewardModel
@@ -111,6 +112,21 @@ def test_altered_copies_are_learned_too(run: Run, tmp_path: Path) -> None:
     result = train_sft(run, SftConfig(shuffle_fields=True, variants=str(lexicon), copies=2, **QUICK))
     assert result.titles > 2 * plain.titles
     assert result.items == plain.items
+
+
+def test_ppo_learns_what_it_is_told_to(fitted: Run) -> None:
+    train_sft(fitted, SftConfig(**QUICK))
+    quick = {"steps": 3, "batch_size": 8, "critic_warmup": 1, "monitor": False}
+    train_ppo(fitted, PpoConfig(learn="head", learning_rate=1e-2, **quick))
+    before, after = (TitlePolicy.load(fitted / name).model.state_dict() for name in ("sft", "ppo"))
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert changed == {"lm_head.weight", "model.norm.weight"}
+
+
+def test_more_blocks_than_the_model_has_leave_the_run_untouched(run: Run) -> None:
+    with pytest.raises(PolicyError, match="--last-n must be at most 3"):
+        train_sft(run, SftConfig(learn="last-n", last_n=9))
+    assert not (run / "checkpoints").exists()
 
 
 def test_shots_need_a_model(run: Run) -> None:
