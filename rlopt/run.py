@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATA",
+    "FINDINGS",
     "JsonlWriter",
     "Run",
     "StageRecord",
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 DATA = "data"
+FINDINGS = "findings.json"  # in DATA: what the log doctor found
 ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be deleted at any time
 
 

@@ -12,7 +12,7 @@ from reward.arms import Arms
 from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.ope.weights import effective_sample_size
-from rlopt.run import DATA, Run
+from rlopt.run import DATA, FINDINGS, Run
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -170,7 +170,7 @@ def evaluation_of(run: Run) -> dict[str, Any] | None:
 
 def logged_overdispersion(run: Run) -> float | None:
     """Variance of clicks over chance from rows of the logs that repeat a title; None where too few do."""
-    path = run / DATA / "findings.json"
+    path = run / DATA / FINDINGS
     if not path.exists():
         return None
     value = json.loads(path.read_text(encoding="utf-8")).get("overdispersion")

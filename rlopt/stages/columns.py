@@ -7,7 +7,7 @@ from typing import Any
 
 from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
-from rlopt.run import DATA, Run
+from rlopt.run import DATA, FINDINGS, Run
 
 
 def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> ColumnMapping:
@@ -50,5 +50,5 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
 
 def ignored_columns(run: Run) -> set[str]:
     """Columns that ``fit-reward`` did not take for context of the item, so that later files bring none of them."""
-    report = json.loads((run / DATA / "findings.json").read_text(encoding="utf-8"))
+    report = json.loads((run / DATA / FINDINGS).read_text(encoding="utf-8"))
     return {*report["dropped_columns"], *(run.preset().get("exclude") or {})}

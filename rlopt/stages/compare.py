@@ -25,11 +25,11 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
 from rlopt.report.figures import Point, lift_against_kl
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.eval_candidate import kl_to_sft
-from rlopt.stages.eval_report import Truth
-from rlopt.stages.eval_splits import check_splits
-from rlopt.stages.eval_titles import Judged, Written, judge_titles, logged_titles, write_titles
 from rlopt.stages.evaluate import test_arms
+from rlopt.stages.judging.candidate import kl_to_sft
+from rlopt.stages.judging.report import Truth
+from rlopt.stages.judging.splits import check_splits
+from rlopt.stages.judging.titles import Judged, Written, judge_titles, logged_titles, write_titles
 from rlopt.stages.rules import constraints_for
 
 ALGORITHMS = ("ppo", "grpo", "rloo")

@@ -20,11 +20,11 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.content import EvaluationReport
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.eval_candidate import Candidate, PolicyCandidate, Source, open_candidate
-from rlopt.stages.eval_output import write_outputs
-from rlopt.stages.eval_report import Truth, make_report
-from rlopt.stages.eval_splits import check_items, check_splits, check_trained_on
-from rlopt.stages.eval_titles import Written, best_by_reward, judge_titles, logged_titles, write_titles
+from rlopt.stages.judging.candidate import Candidate, PolicyCandidate, Source, open_candidate
+from rlopt.stages.judging.output import write_outputs
+from rlopt.stages.judging.report import Truth, make_report
+from rlopt.stages.judging.splits import check_items, check_splits, check_trained_on
+from rlopt.stages.judging.titles import Written, best_by_reward, judge_titles, logged_titles, write_titles
 from rlopt.stages.rules import constraints_for
 
 
@@ -101,7 +101,7 @@ def evaluate(
         For simulated logs: true clicks per impression of (items, titles); adds the true lifts to the report.
     trained_on
         For a policy or titles that are not of this run: what they learned from, see
-        `rlopt.stages.eval_splits.check_trained_on`.
+        `rlopt.stages.judging.splits.check_trained_on`.
 
     Raises
     ------

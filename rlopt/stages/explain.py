@@ -14,7 +14,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.errors import RunError
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fit_reward import EVIDENCE
-from rlopt.stages.reward_evidence import effects_note, read_evidence
+from rlopt.stages.fitting.evidence import effects_note, read_evidence
 
 _PARTS = 10  # topics printed; --json has all
 

@@ -14,7 +14,7 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.targets import Pairs, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
-from rlopt.stages.eval_titles import write_titles
+from rlopt.stages.judging.titles import write_titles
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH
 from rlopt.stages.sft_start import tiny_policy
 from rlopt.training.arguments import TrainSettings, has_bf16

@@ -22,8 +22,8 @@ from rlopt.policy.text_metrics import Estimate, against_references, bootstrap_me
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.eval_titles import Written, write_titles
-from rlopt.stages.monitor import monitor_items
+from rlopt.stages.fitting.monitor import monitor_items
+from rlopt.stages.judging.titles import Written, write_titles
 
 MEASURED_SHARE = 0.25  # of the train items at most
 DRAWS = 1000

@@ -26,13 +26,12 @@ from rlopt.config import RewardConfig
 from rlopt.errors import RunError
 from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note, track
-from rlopt.run import DATA, Run
+from rlopt.run import DATA, FINDINGS, Run
 from rlopt.stages.columns import column_mapping
-from rlopt.stages.encoder import keep_policy, reads_with_policy, run_encoder
-from rlopt.stages.monitor import MONITOR, fit_monitor
-from rlopt.stages.reward_card import write_card
-from rlopt.stages.reward_evidence import evidence_lines, measure
-from rlopt.stages.reward_history import (
+from rlopt.stages.fitting.card import write_card
+from rlopt.stages.fitting.encoder import keep_policy, reads_with_policy, run_encoder
+from rlopt.stages.fitting.evidence import evidence_lines, measure
+from rlopt.stages.fitting.history import (
     HISTORY,
     PENDING,
     Entry,
@@ -42,10 +41,10 @@ from rlopt.stages.reward_history import (
     read_history,
     save_parts,
 )
-from rlopt.stages.tree_engine import check_engine, tree_engine
+from rlopt.stages.fitting.monitor import MONITOR, fit_monitor
+from rlopt.stages.fitting.tree_engine import check_engine, tree_engine
 from rlopt.stages.truth import MARKET
 
-FINDINGS = "findings.json"
 EVIDENCE = "evidence.json"
 
 

@@ -24,7 +24,7 @@ from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.report.figures import gains_against_kl
 from rlopt.run import ENCODINGS, Run, package_versions
-from rlopt.stages.monitor import load_monitor
+from rlopt.stages.fitting.monitor import load_monitor
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
 from rlopt.training.adapters import adapter_config

@@ -19,7 +19,6 @@ from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.columns import column_mapping
-from rlopt.stages.encoder import run_encoder
 from rlopt.stages.fit_reward import (
     Fitted,
     aggregate,
@@ -30,12 +29,13 @@ from rlopt.stages.fit_reward import (
     logs_fingerprint,
     save,
 )
-from rlopt.stages.monitor import fit_monitor
-from rlopt.stages.reward_evidence import measure
-from rlopt.stages.reward_history import PENDING, Entry, entry, log_fingerprints
-from rlopt.stages.tree_engine import check_engine
-from rlopt.stages.update_base import Base, check_rows, check_settings, pending, seen, set_aside
-from rlopt.stages.update_decision import compare, figure_lines
+from rlopt.stages.fitting.encoder import run_encoder
+from rlopt.stages.fitting.evidence import measure
+from rlopt.stages.fitting.history import PENDING, Entry, entry, log_fingerprints
+from rlopt.stages.fitting.monitor import fit_monitor
+from rlopt.stages.fitting.tree_engine import check_engine
+from rlopt.stages.fitting.update_base import Base, check_rows, check_settings, pending, seen, set_aside
+from rlopt.stages.fitting.update_decision import compare, figure_lines
 
 
 def update_reward(

@@ -16,8 +16,8 @@ from rlopt.errors import EvaluationError, StageOrderError
 from rlopt.report.html import schema
 from rlopt.run import Run
 from rlopt.stages import evaluate as stage
-from rlopt.stages.eval_candidate import Source, TitlesCandidate
 from rlopt.stages.evaluate import evaluate
+from rlopt.stages.judging.candidate import Source, TitlesCandidate
 from tests.stages.menu import (
     EFFECT,
     LOGGED,

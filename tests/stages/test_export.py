@@ -23,7 +23,7 @@ from rlopt.run import Run
 from rlopt.stages import export_learn, export_quality
 from rlopt.stages.export import export
 from rlopt.stages.export_quality import items_to_measure_on
-from rlopt.stages.monitor import monitor_items
+from rlopt.stages.fitting.monitor import monitor_items
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.sft import fine_tune
 from tests.stages.menu import make_arms, make_run

@@ -6,7 +6,7 @@ import pytest
 from reward.arms import Arms
 from reward.logs.splits import title_groups
 from rlopt.config import RewardConfig
-from rlopt.stages.monitor import MAX_SHARE, MIN_ITEMS, fit_monitor, monitor_items
+from rlopt.stages.fitting.monitor import MAX_SHARE, MIN_ITEMS, fit_monitor, monitor_items
 from tests.stages.menu import make_arms
 
 

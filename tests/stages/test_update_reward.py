@@ -14,7 +14,7 @@ from pyarrow.csv import write_csv
 from reward.model.reward_model import RewardModel
 from rlopt.run import Run
 from rlopt.stages import update_reward as stage
-from rlopt.stages.reward_history import load_parts, read_history
+from rlopt.stages.fitting.history import load_parts, read_history
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]

@@ -13,7 +13,7 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
-from rlopt.stages.eval_titles import Judged
+from rlopt.stages.judging.titles import Judged
 
 FloatArray = npt.NDArray[np.float64]
 

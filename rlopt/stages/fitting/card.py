@@ -12,7 +12,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.report import figures as draw
 from rlopt.report.cards import reward_card
 from rlopt.run import package_versions
-from rlopt.stages.reward_evidence import Evidence, change_text, effects_note
+from rlopt.stages.fitting.evidence import Evidence, change_text, effects_note
 
 
 def write_card(

@@ -17,7 +17,7 @@ from rlopt.ope.diagnostics import nearest_logged
 from rlopt.ope.direct import LiftEstimate, item_ratios
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 from rlopt.report.html import render
-from rlopt.stages.eval_titles import Judged, novel
+from rlopt.stages.judging.titles import Judged, novel
 
 EXAMPLES_OF_A_KIND = 6
 

@@ -22,7 +22,7 @@ from rlopt.policy.title_policy import POLICY_FILE, TitlePolicy
 from rlopt.progress import Bar
 from rlopt.run import Run
 from rlopt.stages.columns import ignored_columns, mapping_for
-from rlopt.stages.eval_titles import Written, write_titles
+from rlopt.stages.judging.titles import Written, write_titles
 
 FloatArray = npt.NDArray[np.float64]
 

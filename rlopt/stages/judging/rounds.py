@@ -22,8 +22,8 @@ from rlopt.ope.cross_checks import (
 from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.weights import importance_weight
-from rlopt.stages.eval_lifts import item_sums
-from rlopt.stages.eval_titles import Judged
+from rlopt.stages.judging.lifts import item_sums
+from rlopt.stages.judging.titles import Judged
 
 FloatArray = npt.NDArray[np.float64]
 

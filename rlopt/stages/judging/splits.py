@@ -10,7 +10,7 @@ from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint
 from rlopt.run import Run
 from rlopt.stages.columns import mapping_for
-from rlopt.stages.eval_candidate import Source
+from rlopt.stages.judging.candidate import Source
 
 RUN, NOTHING = "run", "nothing"
 

@@ -23,11 +23,11 @@ from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
 from rlopt.run import Run, package_versions
-from rlopt.stages.eval_candidate import Candidate
-from rlopt.stages.eval_lifts import Lifting, item_sums
-from rlopt.stages.eval_output import examples, policy_figures
-from rlopt.stages.eval_rounds import Clues
-from rlopt.stages.eval_titles import Judged, Written
+from rlopt.stages.judging.candidate import Candidate
+from rlopt.stages.judging.lifts import Lifting, item_sums
+from rlopt.stages.judging.output import examples, policy_figures
+from rlopt.stages.judging.rounds import Clues
+from rlopt.stages.judging.titles import Judged, Written
 
 FloatArray = npt.NDArray[np.float64]
 Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]

@@ -18,9 +18,8 @@ from reward.model.reward_model import RewardModel
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json
-from rlopt.run import DATA, ENCODINGS, Run
-from rlopt.stages.fit_reward import FINDINGS
-from rlopt.stages.reward_history import (
+from rlopt.run import DATA, ENCODINGS, FINDINGS, Run
+from rlopt.stages.fitting.history import (
     HISTORY,
     PENDING,
     Entry,
