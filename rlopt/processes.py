@@ -1,4 +1,4 @@
-"""The processes of one training (`accelerate launch`): which one this is, and which of them writes."""
+"""The processes of one command (`accelerate launch`): which one this is, and which of them writes."""
 
 import os
 
@@ -9,13 +9,20 @@ def rank() -> int:
 
 
 def count() -> int:
-    """How many processes train together."""
+    """How many processes work together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
     """True for the process that writes files and speaks to the user."""
     return rank() == 0
+
+
+def device() -> str | None:
+    """The GPU of this process, None on a machine without."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else None
 
 
 def wait() -> None:

@@ -96,31 +96,38 @@ def open_catalogue(
     LogError
         Where the file cannot be read, has no item_id column, no rows, or an empty item_id.
     """
-    with open_source(source, memory_limit=memory_limit) as opened, tempfile.TemporaryDirectory() as folder:
-        rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore)
-        check_texts(rows, "item_id")
-        candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
-        dropped = varying(rows, candidates, "1", "true")
-        kept = [c for c in candidates if c not in dropped]
-        values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(kept)}
-        names = ("item_id", "title") if rows.has("title") else ("item_id",)
-        first = f"SELECT item_id, min({{'file': file, 'row': row}}) AS place FROM {rows.select('item_id', extra=PLACE)}"
-        opened.query(
-            "CREATE TEMP TABLE places AS SELECT item_id, row_number() OVER (ORDER BY place) - 1 AS n "
-            f"FROM ({first} GROUP BY item_id)",
-            rows.parameters,
-        )
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.parquet"
-        outputs = ", ".join(("n", *names, *values))
-        table = rows.select(*names, extra={**values, **PLACE})
-        opened.query(
-            f"COPY (SELECT {outputs} FROM {table} JOIN places USING (item_id) ORDER BY n, file, row) "
-            f"TO '{quoted(path)}' (FORMAT parquet, ROW_GROUP_SIZE {_ROWS})",
-            rows.parameters,
-        )
-        n_items = int(opened.query("SELECT count(*) FROM places").fetchall()[0][0])
-        opened.query("DROP TABLE places")
-        yield Catalogue(n_items, path, {c: field_name(rows, name) for c, name in zip(values, kept, strict=True)})
+        # DuckDB is closed, and its memory given back, before the items are used.
+        with open_source(source, memory_limit=memory_limit) as opened:
+            rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore)
+            n_items, names = _sort_by_item(opened, rows, path)
+        yield Catalogue(n_items, path, names)
+
+
+def _sort_by_item(opened: Source, rows: Rows, path: Path) -> tuple[int, dict[str, str]]:
+    """Write the rows to ``path`` in the order of `Catalogue`; how many items there are, and column -> field name."""
+    check_texts(rows, "item_id")
+    candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
+    dropped = varying(rows, candidates, "1", "true")
+    kept = [c for c in candidates if c not in dropped]
+    values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(kept)}
+    names = ("item_id", "title") if rows.has("title") else ("item_id",)
+    first = f"SELECT item_id, min({{'file': file, 'row': row}}) AS place FROM {rows.select('item_id', extra=PLACE)}"
+    opened.query(
+        "CREATE TEMP TABLE places AS SELECT item_id, row_number() OVER (ORDER BY place) - 1 AS n "
+        f"FROM ({first} GROUP BY item_id)",
+        rows.parameters,
+    )
+    outputs = ", ".join(("n", *names, *values))
+    table = rows.select(*names, extra={**values, **PLACE})
+    opened.query(
+        f"COPY (SELECT {outputs} FROM {table} JOIN places USING (item_id) ORDER BY n, file, row) "
+        f"TO '{quoted(path)}' (FORMAT parquet, ROW_GROUP_SIZE {_ROWS})",
+        rows.parameters,
+    )
+    n_items = int(opened.query("SELECT count(*) FROM places").fetchall()[0][0])
+    return n_items, {c: field_name(rows, name) for c, name in zip(values, kept, strict=True)}
 
 
 def read_items(source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()) -> list[Item]:

@@ -30,6 +30,7 @@ from rlopt.cli.show import show
 )
 @click.option("--confidence", type=float, help="Chance of being better that replaces a current title.  [default: 0.8]")
 @click.option("--keep-current/--replace-all", default=None, help="Keep current titles that no new one beats.")
+@click.option("--engine", type=click.Choice(["transformers", "vllm"]), help="Who computes.  [default: transformers]")
 @click.option("--batch-size", type=int, help="Titles at once.  [default: 256]")
 @click.option("--ensemble", multiple=True, metavar="FOLDER", help="A policy that writes along. Repeatable.")
 @click.option(
@@ -46,7 +47,8 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
 
     ITEMS is a parquet or CSV file with item_id and the item's fields. The output has one row a title, with its
     log_prob, its predicted reward, and why a current title was kept. Rules come from the section "constraints" of the
-    preset and from flags. Interrupted, the same command goes on where it was.
+    preset and from flags. Interrupted, the same command goes on where it was; `accelerate launch -m rlopt generate`
+    shares it between processes, with the same titles.
 
     \b
     Example:

@@ -36,6 +36,7 @@ class GenerateConfig(RulesConfig):
     temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 takes the likeliest word each time.")
     top_p: float = Field(1.0, gt=0, le=1, description="Sample from the smallest set of words with this probability.")
     beams: int = Field(1, ge=1, le=64, description="Beam search with so many beams instead of sampling.")
+    engine: Literal["transformers", "vllm"] = Field("transformers", description="Who computes (vllm: if installed).")
     batch_size: int = Field(256, ge=1, description="Titles at once.")
     shard_items: int = Field(1000, ge=1, description="Items a shard: what an interruption may cost.")
     risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +54,26 @@ class GeneratedTitle:
     stopped_by: tuple[str, ...] = ()
 
 
+class TitleWriter(Protocol):
+    """Who writes titles, on whatever engine."""
+
+    renderer: Renderer
+
+    def generate(
+        self,
+        items: Sequence[Item],
+        n: int = 1,
+        *,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        beams: int = 1,
+        constraints: Constraints | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+    ) -> list[list[GeneratedTitle]]:
+        """``n`` titles an item, in the items' order."""
+
+
 class TitlePolicy:
     """A language model, its tokenizer and its renderer.
 
@@ -96,13 +117,7 @@ class TitlePolicy:
             When the folder is missing, incomplete or damaged.
         """
         folder = Path(folder)
-        try:
-            spec = json.loads((folder / POLICY_FILE).read_text(encoding="utf-8"))
-            renderer, max_title_tokens = renderer_from_dict(spec["renderer"]), int(spec["max_title_tokens"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise PolicyError(
-                f"{folder} is not a title policy: {POLICY_FILE} is missing or damaged ({error}). Train it again."
-            ) from error
+        renderer, max_title_tokens = read_spec(folder)
         prefix = Prefix.load(folder) if (folder / CONFIG_FILE).exists() else None
         model, tokenizer = load_causal_lm(str(folder / BASE if prefix else folder))
         if device is not None:
@@ -127,9 +142,7 @@ class TitlePolicy:
 
     def prompt_ids(self, items: Sequence[Item]) -> list[list[int]]:
         """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
-        prompts = [self.renderer.prompt(item) for item in items]
-        encoded: list[list[int]] = self.tokenizer(text=prompts)["input_ids"] if prompts else []
-        return [ids[-self.renderer.max_prompt_tokens :] for ids in encoded]
+        return encode(self.tokenizer, self.renderer, items)
 
     def target_ids(self, item: Item, title: str) -> list[int]:
         """Token ids that spell ``title`` for ``item``, cut to the length limit, then end of sentence."""
@@ -337,3 +350,27 @@ def _by_length(
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]) + len(completions[i]))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+
+
+def read_spec(folder: Path) -> tuple[Renderer, int]:
+    """Renderer and longest title in tokens of a saved policy.
+
+    Raises
+    ------
+    PolicyError
+        When the folder holds none.
+    """
+    try:
+        spec = json.loads((folder / POLICY_FILE).read_text(encoding="utf-8"))
+        return renderer_from_dict(spec["renderer"]), int(spec["max_title_tokens"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PolicyError(
+            f"{folder} is not a title policy: {POLICY_FILE} is missing or damaged ({error}). Train it again."
+        ) from error
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, renderer: Renderer, items: Sequence[Item]) -> list[list[int]]:
+    """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
+    prompts = [renderer.prompt(item) for item in items]
+    encoded: list[list[int]] = tokenizer(text=prompts)["input_ids"] if prompts else []
+    return [ids[-renderer.max_prompt_tokens :] for ids in encoded]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -11,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from reward.items import Item
 from reward.logs.catalogue import open_catalogue
 from reward.model.reward_model import RewardModel
-from rlopt import threads
+from rlopt import processes, threads
 from rlopt.config import GenerateConfig
-from rlopt.errors import RunError
+from rlopt.errors import PolicyError
 from rlopt.files import fingerprint, to_json
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.ensemble import ensemble
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.policy.title_policy import TitlePolicy
+from rlopt.policy.title_policy import TitlePolicy, TitleWriter
+from rlopt.policy.vllm_engine import VllmWriter
 from rlopt.progress import note, track
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.columns import ignored_columns, mapping_for
@@ -31,7 +31,8 @@ from rlopt.stages.policies import policy_folder
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.score import check_output
 from rlopt.stages.shards import Shards, fingerprint_metadata, open_shards
-from rlopt.stages.title_choice import Choice, Shop, choose_titles, title_hash
+from rlopt.stages.title_choice import Shop, choose_titles, settle, title_hash
+from rlopt.stages.title_table import Totals, from_table, stopped_in, to_table
 
 MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
 
@@ -49,7 +50,7 @@ class GenerateResult:
     without_title
         Rows for which no title keeps the rules.
     stopped
-        Rule -> titles it stopped, while they were written ("decoding: ...") or afterwards; of this call only.
+        Rule -> titles it stopped, while they were written ("decoding: ...") or afterwards.
     titles_per_second
         Of this call, reading and prediction included.
     """
@@ -108,37 +109,87 @@ def generate(
     run.require("fit-reward")
     source = policy_folder(run, config.policy)
     check_output(out)
-    _alone()
     mapping = mapping_for(run, items_file, columns)
-    began, written, totals, shop = time.monotonic(), 0, _Totals(), Shop()
+    began = time.monotonic()
     with open_catalogue(items_file, mapping, ignored_columns(run), MEMORY_LIMIT) as catalogue:
         quiet_loading()
-        policy = _writer(source, config)
+        policy = _policy(source, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-        torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
         known = {item.item_id: item for item in run.arms().items}
         rules = constraints_for(policy, run.arms().of_items(run.splits().train), config)
         metadata = _metadata(run, source, config)
         with open_shards(Path(out), _key(metadata, catalogue.path)) as shards:
-            done = _resume(shards, totals, shop)
-            start = done * config.shard_items
-            with track("generate", catalogue.n_items * config.n, start=min(start, catalogue.n_items) * config.n) as bar:
+            writer = _Writer(policy, model, rules, config, shards)
+            writer.resume()
+            done = shards.done()
+            start = min(done * config.shard_items, catalogue.n_items)
+            with track("generate", catalogue.n_items * config.n, start=start * config.n) as bar:
                 for number, piece in enumerate(catalogue.chunks(config.shard_items, start), start=done):
-                    items = [_completed(item, known) for item in piece]
-                    seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
-                    table = _table(choose_titles(items, policy, model, rules, config, shop, seed))
-                    shards.write(number, table)
-                    totals.add(table)
-                    written += len(table)
-                    bar.update(len(table), titles_per_second=written / (time.monotonic() - began))
-            shards.finish(metadata)
-    return totals.result(str(out), shop.stopped, written / (time.monotonic() - began))
+                    rows = writer.write(number, [_completed(item, known) for item in piece])
+                    bar.update(rows, titles_per_second=writer.written / (time.monotonic() - began))
+            if processes.is_first():
+                shards.finish(metadata)
+    return writer.result(str(out), time.monotonic() - began)
 
 
-def _alone() -> None:
-    """Shards are numbered by one process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise RunError("generate runs in one process. Start it without accelerate launch, or split the items file.")
+class _Writer:
+    """Writes shards: every process drafts its share of them, the first keeps a shop's titles apart."""
+
+    def __init__(
+        self, policy: TitleWriter, model: RewardModel, rules: Constraints, config: GenerateConfig, shards: Shards
+    ) -> None:
+        self._who = policy, model, rules, config
+        self._seed, self._shards = config.seed, shards
+        self._shop, self._totals = Shop(), Totals()
+        self.written = 0
+
+    def resume(self) -> None:
+        """Count in the shards that an interrupted call has left."""
+        done = self._shards.done() if processes.is_first() else 0
+        for number in range(done):
+            table = self._shards.read(number)
+            self._totals.add(table)
+            for title in table["title"].drop_null().to_pylist():
+                self._shop.add(title_hash(title))
+        if done:
+            note(f"Going on after {self._totals.rows:,} titles that are already written")
+
+    def write(self, number: int, items: Sequence[Item]) -> int:
+        """The shard ``number`` with the titles of ``items``, or this process's part in it; its rows."""
+        if number % processes.count() == processes.rank() and self._shards.missing(number):
+            # Each shard is drafted without a look at the others, so that it is the same whoever drafts it.
+            alone = Shop()
+            chosen = choose_titles(items, *self._who, alone, self._seed_of(number, 0))
+            self._shards.write_draft(number, to_table(chosen, alone.stopped))
+        if not processes.is_first():
+            return 0
+        draft = self._shards.take_draft(number)
+        self._shop.stopped = Counter(stopped_in(draft))
+        chosen = settle(from_table(draft, items), items, *self._who, self._shop, self._seed_of(number, 1))
+        table = to_table(chosen, self._shop.stopped)
+        self._shards.write(number, table)
+        self._totals.add(table)
+        self.written += len(table)
+        return len(table)
+
+    def result(self, output: str, seconds: float) -> GenerateResult:
+        """What was written, in all, and the speed of this call."""
+        totals = self._totals
+        titled = totals.rows - totals.missing
+        return GenerateResult(
+            output,
+            totals.rows,
+            totals.items,
+            totals.reward / titled if titled else None,
+            totals.finished / totals.rows if totals.rows else None,
+            totals.kept,
+            totals.missing,
+            dict(sorted(totals.stopped.items())),
+            self.written / seconds,
+        )
+
+    def _seed_of(self, number: int, step: int) -> int:
+        return int(np.random.SeedSequence([self._seed, number, step]).generate_state(1)[0])
 
 
 def _completed(item: Item, known: dict[str, Item]) -> Item:
@@ -149,11 +200,17 @@ def _completed(item: Item, known: dict[str, Item]) -> Item:
     return replace(item, fields=item.fields or logged.fields, current_title=item.current_title or logged.current_title)
 
 
-def _writer(source: Path, config: GenerateConfig) -> TitlePolicy:
-    """The policy in ``source``, alone or with the ensemble's members."""
+def _policy(source: Path, config: GenerateConfig) -> TitleWriter:
+    """The policy in ``source``, alone or with the ensemble's members, on the engine asked for."""
+    if config.engine == "vllm":
+        if config.ensemble or processes.count() > 1:
+            raise PolicyError("--engine vllm runs one policy in one process. Leave --engine out.")
+        return VllmWriter(source)
     folders = [source, *map(Path, config.ensemble)]
-    policies = [TitlePolicy.load(folder) for folder in folders]
-    return ensemble(policies, folders, config.ensemble_by) if config.ensemble else policies[0]
+    policies = [TitlePolicy.load(folder, processes.device()) for folder in folders]
+    policy = ensemble(policies, folders, config.ensemble_by) if config.ensemble else policies[0]
+    torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
+    return policy
 
 
 def _metadata(run: Run, source: Path, config: GenerateConfig) -> dict[str, str]:
@@ -175,71 +232,3 @@ def _key(metadata: dict[str, str], catalogue: Path) -> str:
     """Shards with another key belong to other items, models or settings."""
     text = json.dumps(metadata, sort_keys=True) + fingerprint(catalogue)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _resume(shards: Shards, totals: "_Totals", shop: Shop) -> int:
-    """Shards that an interrupted call has left, counted in."""
-    done = shards.done()
-    for number in range(done):
-        table = shards.read(number)
-        totals.add(table)
-        shop.titles.update(title_hash(title) for title in table["title"].to_pylist() if title)
-    if done:
-        note(f"Going on after {totals.rows:,} titles that are already written")
-    return done
-
-
-def _table(chosen: Sequence[Sequence[Choice]]) -> pa.Table:
-    """One row a title."""
-    rows = [choice for choices in chosen for choice in choices]
-    versions = {id(row.item): _version(row.item) for row in rows}
-    columns: dict[str, tuple[list[Any], pa.DataType]] = {
-        "item_id": ([row.item.item_id for row in rows], pa.string()),
-        "title": ([row.title for row in rows], pa.string()),
-        "log_prob": ([row.log_prob for row in rows], pa.float64()),
-        "finished": ([row.finished for row in rows], pa.bool_()),
-        "reward": ([row.reward for row in rows], pa.float64()),
-        "reward_std": ([row.reward_std for row in rows], pa.float64()),
-        "kept": ([row.kept for row in rows], pa.bool_()),
-        "reason": ([row.reason for row in rows], pa.string()),
-        "report": (["; ".join(row.report) or None for row in rows], pa.string()),
-        "current_title": ([row.item.current_title for row in rows], pa.string()),
-        "item_version": ([versions[id(row.item)] for row in rows], pa.string()),
-    }
-    return pa.table({name: pa.array(values, kind) for name, (values, kind) in columns.items()})
-
-
-def _version(item: Item) -> str:
-    """Hash of what the item said when its title was written."""
-    return hashlib.blake2b(item.to_json().encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-class _Totals:
-    """Sums over shards."""
-
-    def __init__(self) -> None:
-        self.rows = self.items = self.kept = self.missing = self.finished = 0
-        self.reward = 0.0
-
-    def add(self, table: pa.Table) -> None:
-        reward = table["reward"].to_pylist()
-        self.rows += len(table)
-        self.items += len(set(table["item_id"].to_pylist()))
-        self.kept += sum(table["kept"].to_pylist())
-        self.missing += table["title"].null_count
-        self.finished += sum(table["finished"].to_pylist())
-        self.reward += sum(value for value in reward if value is not None)
-
-    def result(self, output: str, stopped: Counter[str], speed: float) -> GenerateResult:
-        titled = self.rows - self.missing
-        return GenerateResult(
-            output,
-            self.rows,
-            self.items,
-            self.reward / titled if titled else None,
-            self.finished / self.rows if self.rows else None,
-            self.kept,
-            self.missing,
-            dict(sorted(stopped.items())),
-            speed,
-        )

@@ -6,10 +6,10 @@ from rlopt.config import RulesConfig
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import spelled_by_fields
-from rlopt.policy.title_policy import TitlePolicy
+from rlopt.policy.title_policy import TitleWriter
 
 
-def constraints_for(policy: TitlePolicy | None, arms: Arms, rules: RulesConfig) -> Constraints:
+def constraints_for(policy: TitleWriter | None, arms: Arms, rules: RulesConfig) -> Constraints:
     """The rules for these items: words need support where items are described by fields, not by free text.
 
     Parameters

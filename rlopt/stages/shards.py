@@ -1,6 +1,7 @@
 """A long output written shard by shard beside its place: a killed command goes on, readers see all or none."""
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from rlopt import processes
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, atomic_write, disk_errors
 from rlopt.lock import locked
 
 KEY_FILE = "key"
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,20 @@ class Shards:
     out: Path
     folder: Path
 
+    def missing(self, number: int) -> bool:
+        """Whether neither the shard nor its draft is there."""
+        return not self._path(number).exists() and not self._draft(number).exists()
+
+    def write_draft(self, number: int, table: pa.Table) -> None:
+        """Keep what becomes a shard when the first process has looked at it, whole or not at all."""
+        _write(self._draft(number), table)
+
+    def take_draft(self, number: int) -> pa.Table:
+        """A draft, as soon as the process that writes it has done so."""
+        while not self._draft(number).exists():
+            time.sleep(POLL_SECONDS)
+        return self._read(self._draft(number))
+
     def done(self) -> int:
         """Shards written so far: all before the first gap."""
         number = 0
@@ -41,11 +58,11 @@ class Shards:
         return number
 
     def write(self, number: int, table: pa.Table) -> None:
-        """Keep one shard, whole or not at all."""
-        with atomic_path(self._path(number)) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+        """Keep one shard, whole or not at all; its draft has served."""
+        _write(self._path(number), table)
+        self._draft(number).unlink(missing_ok=True)
 
-    def read(self, number: int, columns: list[str] | None = None) -> pa.Table:
+    def read(self, number: int) -> pa.Table:
         """A shard written before.
 
         Raises
@@ -53,22 +70,17 @@ class Shards:
         RunError
             When it is damaged.
         """
-        try:
-            return pq.read_table(self._path(number), columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise RunError(
-                f"{self._path(number)} is damaged. Remove the folder {self.folder} and start again."
-            ) from error
+        return self._read(self._path(number))
 
     def finish(self, metadata: Mapping[str, str]) -> None:
         """Put the shards together at the output's place, one at a time in memory, and remove them."""
         count = self.done()
-        schema = self.read(0).schema
+        schema = self.read(0).schema.remove_metadata()
         with atomic_path(self.out) as temporary:
             if self.out.suffix.lower() == ".csv":
                 with pa_csv.CSVWriter(temporary, schema) as csv:
                     for number in range(count):
-                        csv.write_table(self.read(number))
+                        csv.write_table(self.read(number).replace_schema_metadata())
             else:
                 schema = schema.with_metadata({**metadata})
                 with pq.ParquetWriter(temporary, schema, compression="zstd") as parquet:
@@ -79,10 +91,26 @@ class Shards:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"
 
+    def _draft(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.draft.parquet"
+
+    def _read(self, path: Path) -> pa.Table:
+        try:
+            return pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise RunError(f"{path} is damaged. Remove the folder {self.folder} and start again.") from error
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
 
 @contextmanager
 def open_shards(out: Path, key: str) -> Iterator[Shards]:
     """The shards of the output ``out``, locked; those of other inputs or settings (another ``key``) are removed.
+
+    Of several processes the first does that, and the others wait for it.
 
     Raises
     ------
@@ -90,10 +118,15 @@ def open_shards(out: Path, key: str) -> Iterator[Shards]:
         When another process writes the same output, or the place cannot be written.
     """
     folder = out.with_name(f".{out.name}.parts")
+    mark = folder / KEY_FILE
+    if not processes.is_first():
+        while not mark.exists() or mark.read_text(encoding="utf-8") != key:
+            time.sleep(POLL_SECONDS)
+        yield Shards(out, folder)
+        return
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder, f"the command that writes {out.name}"):
-            mark = folder / KEY_FILE
             if not mark.exists() or mark.read_text(encoding="utf-8") != key:
                 for old in folder.glob("*.parquet"):
                     old.unlink()

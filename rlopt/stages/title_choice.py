@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import norm
 
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Constraints, Violation, duplicate_key
-from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
+from rlopt.policy.title_policy import GeneratedTitle, TitleWriter
 
 ROUNDS = 6  # attempts at a sound title before the item goes without
+REMEMBERED = 10_000  # hashes of titles that wait to be sorted in
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
 
@@ -54,21 +56,34 @@ class Shop:
 
     Parameters
     ----------
-    titles
-        Hashes of the near-duplicate keys of all titles given out; eight bytes a title.
     stopped
         Rule -> titles that it stopped, while they were written (``decoding ...``) or after.
     """
 
-    titles: set[int] = field(default_factory=set)
     stopped: Counter[str] = field(default_factory=Counter)
+    _recent: set[int] = field(default_factory=set)
+    _older: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))  # sorted
+
+    def __contains__(self, key: int) -> bool:
+        """Whether a title with this `title_hash` was given out."""
+        if key in self._recent:
+            return True
+        place = int(np.searchsorted(self._older, np.uint64(key)))
+        return place < len(self._older) and int(self._older[place]) == key
+
+    def add(self, key: int) -> None:
+        """Remember a title's `title_hash`, in eight bytes in the long run."""
+        self._recent.add(key)
+        if len(self._recent) == REMEMBERED:
+            self._older = np.union1d(self._older, np.fromiter(self._recent, dtype=np.uint64))
+            self._recent.clear()
 
     def take(self, title: str) -> bool:
         """Give out ``title``; False where a near-duplicate was given out before."""
         key = title_hash(title)
-        if key in self.titles:
+        if key in self:
             return False
-        self.titles.add(key)
+        self.add(key)
         return True
 
 
@@ -89,7 +104,7 @@ def title_hash(title: str) -> int:
 
 def choose_titles(
     items: Sequence[Item],
-    policy: TitlePolicy,
+    policy: TitleWriter,
     model: RewardModel,
     rules: Constraints,
     config: GenerateConfig,
@@ -135,14 +150,44 @@ def choose_titles(
     if short and passes > 1:
         again = choose_titles([items[i] for i in short], policy, model, rules, config, shop, seed + 7919, passes - 1)
         for i, choices in zip(short, again, strict=True):
-            both = [choice for choice in (*out[i], *choices) if choice.title is not None]
-            out[i] = (both + [choice for choice in out[i] if choice.title is None])[: config.n]
+            out[i] = _complete(out[i], choices, config.n)
     return out
+
+
+def settle(
+    chosen: Sequence[Sequence[Choice]],
+    items: Sequence[Item],
+    policy: TitleWriter,
+    model: RewardModel,
+    rules: Constraints,
+    config: GenerateConfig,
+    shop: Shop,
+    seed: int,
+) -> list[list[Choice]]:
+    """The choices where ``shop`` has none of their titles yet, other titles for the items where it has.
+
+    ``chosen`` was written by `choose_titles` without knowing the shop, in another process perhaps; after this no two
+    items have the same words, and the result is the same whoever wrote it.
+    """
+    out = [[one for one in choices if one.title is None or shop.take(one.title) or one.kept] for choices in chosen]
+    lost = [i for i, choices in enumerate(chosen) if len(out[i]) < len(choices)]
+    shop.stopped["near_duplicate"] += sum(len(chosen[i]) - len(out[i]) for i in lost)
+    again = choose_titles([items[i] for i in lost], policy, model, rules, config, shop, seed) if lost else []
+    for i, choices in zip(lost, again, strict=True):
+        out[i] = _complete(out[i], choices, config.n)
+    return out
+
+
+def _complete(choices: Sequence[Choice], more: Sequence[Choice], n: int) -> list[Choice]:
+    """``n`` of the choices, those with a title first."""
+    both = [*choices, *more]
+    titled, missing = ([one for one in both if (one.title is None) is none] for none in (False, True))
+    return [*titled, *missing][:n]
 
 
 def _sound_titles(
     items: Sequence[Item],
-    policy: TitlePolicy,
+    policy: TitleWriter,
     rules: Constraints,
     config: GenerateConfig,
     shop: Shop,
@@ -180,7 +225,7 @@ def _sort_in(one: _Candidates, item: Item, title: GeneratedTitle, rules: Constra
     key = title_hash(title.text)
     if key in one.keys:
         return  # the same title again is no news
-    if not violations and key in shop.titles:
+    if not violations and key in shop:
         violations = [Violation("near_duplicate", "another item has the same words")]
     if violations:
         shop.stopped.update({violation.kind for violation in violations})

@@ -159,11 +159,13 @@ def checked(policy: Any, run: Path) -> Callable[[Sequence[Item], list[str]], Non
     return check
 
 
-def trained_run(folder: Path, locale: str) -> Path:
+def trained_run(folder: Path, locale: str, sft_steps: int | None = None, ppo_steps: int = 20) -> Path:
     """A run of a small simulated shop with a short training."""
+    folder.mkdir(exist_ok=True)
     run = folder / "run"
     preset = folder / "preset.yaml"
-    preset.write_text("reward: {members: 2}\nppo: {steps: 20}\n", encoding="utf-8")
+    sft = "" if sft_steps is None else f"sft: {{steps: {sft_steps}}}\n"
+    preset.write_text(f"reward: {{members: 2}}\n{sft}ppo: {{steps: {ppo_steps}}}\n", encoding="utf-8")
     logs = folder / "logs.parquet"
     for command in (
         ("simulate", "-o", logs, "--items", 1000, "--impressions", 1_000_000, "--locale", locale),
