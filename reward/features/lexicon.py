@@ -3,6 +3,8 @@
 One definition serves the reward's vocabulary, the constraints on written titles and the faithfulness in reports.
 """
 
+import re
+import unicodedata
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +13,10 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from ..items import Item
-from ..text import words
+from ..text import clean, words
 from .phrases import is_cjk_word, units
 
+_PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s*%")
 Kind = Literal["number", "unit", "brand", "value", "word"]
 Words = tuple[str, ...]
 
@@ -86,6 +89,7 @@ class Lexicon:
         Read greedily from the left, the item's own values and the longest claims first.
         """
         own, tokens = self._own(item), words(title)
+        percents = _percents(title) - own.percents
         found: list[Claim] = []
         i = 0
         while i < len(tokens):
@@ -100,6 +104,8 @@ class Lexicon:
                 i += len(claim)
             else:
                 single = self._single(own, tokens, i)
+                if single is None and tokens[i] in percents:  # the number is the item's, but not as a percentage
+                    single = Claim("number", f"{tokens[i]}%")
                 if single is not None:
                     found.append(single)
                 i += 2 if single is not None and single.kind == "unit" else 1
@@ -168,7 +174,7 @@ def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], 
 
 @dataclass(frozen=True)
 class _Own:
-    """What one item says: its words, its text, its short values, and its numbers with the word behind them."""
+    """What one item says: words, text, short values, numbers with the word behind them, percentages."""
 
     item: Item
     words: frozenset[str]
@@ -176,13 +182,23 @@ class _Own:
     text: str
     index: Mapping[str, list[Words]]
     numbered: frozenset[tuple[str, str]]
+    percents: frozenset[str]
 
     @classmethod
     def of(cls, item: Item) -> "_Own":
-        tokens = words(item.text()[:MAX_ITEM_CHARACTERS])
+        said = clean(item.text()[:MAX_ITEM_CHARACTERS])  # as titles spell it
+        tokens = words(said)
         numbered = frozenset((a, b) for a, b in pairwise(tokens) if a[0].isdigit())
         text = f" {' '.join(tokens)} "
-        return cls(item, frozenset(tokens), frozenset(units(tokens)), text, _by_first(_values([item])), numbered)
+        return cls(
+            item,
+            frozenset(tokens),
+            frozenset(units(tokens)),
+            text,
+            _by_first(_values([item])),
+            numbered,
+            _percents(said),
+        )
 
     def says(self, sequence: Words) -> bool:
         """True where the item's fields hold ``sequence`` word by word."""
@@ -191,6 +207,13 @@ class _Own:
     def supports(self, sequence: Words) -> bool:
         """True where the item says it; of Latin words also where it says each of them."""
         return self.says(sequence) or (self.words.issuperset(sequence) and not any(map(is_cjk_word, sequence)))
+
+
+def _percents(text: str) -> frozenset[str]:
+    """The numbers before a percent sign."""
+    if "%" not in text and "％" not in text:
+        return frozenset()
+    return frozenset(_PERCENT.findall(unicodedata.normalize("NFKC", text)))
 
 
 def _values(items: Iterable[Item]) -> dict[Words, bool]:
@@ -202,7 +225,7 @@ def _values(items: Iterable[Item]) -> dict[Words, bool]:
             for text in texts:
                 if len(text) > MAX_VALUE_CHARACTERS:
                     continue
-                sequence = tuple(words(text))
+                sequence = tuple(words(clean(text)))
                 latin = sum(not is_cjk_word(word) for word in sequence)
                 if latin > MAX_VALUE_WORDS or len("".join(sequence)) < 2 or all(w[0].isdigit() for w in sequence):
                     continue

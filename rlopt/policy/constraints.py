@@ -10,7 +10,7 @@ from itertools import pairwise
 from reward.features.lexicon import Lexicon
 from reward.features.phraselist import PhraseList, fold
 from reward.items import Item
-from reward.text import clean, display_width, words
+from reward.text import display_width, words
 from rlopt.config import RulesConfig
 
 SHOUT_LETTERS = 4
@@ -87,9 +87,9 @@ class Constraints:
 
     def check(self, item: Item, title: str) -> list[Violation]:
         """Every rule ``title`` breaks; empty for a good title."""
-        if not clean(title):
-            return [Violation("empty", "the title is empty")]
         tokens = words(title)
+        if not tokens:
+            return [Violation("empty", "the title has no words")]
         found = [*self._length(title, tokens)]
         if repeated := self._repeated(tokens):
             found.append(Violation("repeated", " ".join(repeated)))

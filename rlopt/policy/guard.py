@@ -8,7 +8,7 @@ import torch
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from reward.items import Item
-from reward.text import clean
+from reward.text import words
 
 from .constraints import Constraints
 from .prompt import Renderer
@@ -39,7 +39,7 @@ class Guard:
     """The rules on tokens.
 
     A token that completes a banned phrase, a superlative or one repeat too many is refused, as is an end that leaves
-    the title empty; a title ends before the token that makes it too long, after a whole word.
+    the title without words; a title ends before the token that makes it too long, after a whole word.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Guard:
         return self._broken(item, ids, self._text(item, ids))
 
     def _broken(self, item: Item, ids: Sequence[int], title: str) -> str | None:
-        if ids[-1] == self._eos_id and not clean(title):
+        if ids[-1] == self._eos_id and not words(title):
             return "empty"
         return self.constraints.broken_for_good(item, title)
 

@@ -18,6 +18,7 @@ ZH = [Item(str(i), {"颜色": (("红色", "蓝色")[i % 2],), "类型": ("连衣
     ("title", "kind"),
     [
         ("", "empty"),
+        ("| - !", "empty"),
         (" \u200b ", "empty"),
         ("new " * 60 + "dress", "too_long"),
         ("new new new dress", "repeated"),

@@ -33,6 +33,8 @@ LEXICON = Lexicon.learn(PAIRS)
         ("red dress 15 inch", ()),
         ("red dress 15 l", (("unit", "15 l"),)),
         ("red dress 99 inch", (("number", "99"),)),
+        ("red dress 15% new", (("number", "15%"),)),
+        ("red dress １５ ％", (("number", "15%"),)),
         ("red dress qwrtz", (("word", "qwrtz"),)),
         ("", ()),
         ("(.*)+[ <b> %s \\", (("word", "b"), ("word", "s"))),
@@ -40,6 +42,11 @@ LEXICON = Lexicon.learn(PAIRS)
 )
 def test_each_claim_is_named_by_its_kind(title: str, claims: tuple[tuple[str, str], ...]) -> None:
     assert tuple((claim.kind, claim.text) for claim in LEXICON.unsupported(ITEMS[0], title)) == claims
+
+
+def test_what_an_item_says_with_invisible_characters_is_said() -> None:
+    item = Item("x", {"color": ("r\u200ded\u200f",), "brand": ("\u202eIvy\u2060 Lane",)})
+    assert LEXICON.unsupported(item, "new red Ivy Lane dress with") == LEXICON.unsupported(item, "new dress with")
 
 
 def test_a_chinese_value_is_a_claim_although_the_item_says_its_characters_apart() -> None:

@@ -11,6 +11,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+from reward import text
 from reward.features.phraselist import PhraseListError
 from reward.items import Item
 from rlopt.config import GenerateConfig
@@ -192,6 +193,10 @@ HOSTILE = {
     "nested": {"colour": '{"a": {"b": [["c", "d"], [1, 2]]}}', "kind": "[[[[[[1]]]]]]"},
     "control": {"colour": "\x1b[31m\u202e", "kind": "\u200b"},
     "slot": {"colour": "<colour>", "kind": "<|end|>"},
+    "surrogate": {"colour": '{"a": "\\ud800 red \\udfff"}', "kind": "\uffff"},
+    "numbers": {"colour": "9" * 5000, "kind": '{"n": 1e999, "m": ' + "7" * 5000 + "}"},
+    "joiners": {"colour": "r\u200ded\u200f", "kind": "\u202e\u2066shirt\u2069\ufeff"},
+    "odd keys": {"colour": '{"": "x", "\\u0000": "y", "<colour>": "z"}', "kind": "{" * 3000},
 }
 
 
@@ -213,7 +218,7 @@ def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeyp
     generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", config)
     written = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row["item_id"] for row in written] == list(HOSTILE)
-    assert all(row["title"] or row["reason"] for row in written)
+    assert all(text.words(row["title"]) if row["title"] else row["reason"] for row in written)
     assert not any("new" in (row["title"] or "").split() for row in written)
 
 
