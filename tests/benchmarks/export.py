@@ -8,7 +8,7 @@ A small shop is simulated and the whole chain trained on it (or --run names a ru
 ``rlopt export``, measured on train items that nothing in it learned from, and tried in a process without rlopt: plain
 transformers must load the folder and write with it. The row above each is the policy it came from, measured in turns
 with it. Ensembles are measured on the test items, which no policy learned from; "nats" is the mean negative
-log-probability of their logged titles.
+log-probability of those of their logged titles that a slot mask lets them write.
 """
 
 import argparse
@@ -48,6 +48,7 @@ model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
 ids = AutoTokenizer.from_pretrained(sys.argv[1])('<|title|>', return_tensors='pt').input_ids
 assert model.generate(ids, max_new_tokens=8).shape[1] > ids.shape[1]
 """
+IMPOSSIBLE = 1000.0  # nats: a slot that is closed takes ten thousand
 HEADER = ("MB", "parameters", "titles/s", "reward", "faithful", "chrF", "KL")
 
 
@@ -109,6 +110,7 @@ def table(run: Path, folder: Path, policy: str, ways: dict[str, tuple[str, ...]]
 
 def ensembles(run: Path, folder: Path) -> None:
     """Three SFT policies that differ in their seed: alone, and as one policy in three ways."""
+    import numpy as np
     import torch
 
     from reward.features.lexicon import Lexicon
@@ -155,6 +157,7 @@ def ensembles(run: Path, folder: Path) -> None:
                 "x", policy, test.items, config.samples, temperature=1.0, seed=0, cache=cache, bar=bar
             )
         nats = -policy.log_prob(test.arm_items, [str(title) for title in test.title])
+        nats[nats > IMPOSSIBLE] = np.nan
         cells = [spread(asdict(bootstrap_mean(nats, test.item_index, draws)), 1, 2), f"{per_second:.1f}"]
         for (_, values), (scale, digits) in zip(
             about_titles(written, test, model, lexicon).items(), ((1, 4), (100, 1), (100, 1)), strict=True
