@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from demo_seeds import demo
+from demo_seeds import SHOPS, demo
 
 from reward.errors import RewardError
 from reward.logs.read import read_logs
@@ -40,7 +40,6 @@ from rlopt.stages.truth import truth_of
 
 PARTS = ("shops", "leaks", "hacked")
 BASELINES = ("over_sft", "over_logged")
-SHOPS = [f"{'zh' if seed % 2 else 'en'}-{seed}" for seed in range(10)]
 UNGUARDED: dict[str, Any] = {"kl_coef": 0.0, "kl_target": None, "risk_aversion": 0.0, "monitor": False}
 # how hard it is hacked: few steps suffice without a penalty (ten nats and more), whole ones would cost hours
 HACKS: dict[str, dict[str, Any]] = {
