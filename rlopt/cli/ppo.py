@@ -19,7 +19,11 @@ from rlopt.cli.show import show
 @click.option("--steps", type=int, help="Updates.  [default: 2000]")
 @click.option("--batch-size", type=int, help="Titles an update.  [default: 64]")
 @click.option("--generations", type=int, help="Titles an item in a batch; by default 1, for GRPO and RLOO 8.")
-@click.option("--learning-rate", type=float, help="At the start; falls linearly to zero.  [default: 0.0002]")
+@click.option(
+    "--learning-rate",
+    type=float,
+    help="At the start; falls linearly to zero. By default 0.0002, or less for all weights of a pretrained model.",
+)
 @click.option("--kl-coef", type=float, help="Weight of the KL penalty to the SFT policy.  [default: 0.1]")
 @click.option("--kl-target", type=float, help="KL in nats a title above which that weight grows.  [default: 3.5]")
 @click.option(

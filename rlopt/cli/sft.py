@@ -44,7 +44,7 @@ def sft_model_options(command: options.Command) -> options.Command:
 @click.option("--epochs", type=float, help="Passes over the titles.")
 @click.option("--batch-size", type=int, help="Titles a step.")
 @click.option("--optimizer", type=click.Choice(["adamw", "sgd"]), help="[default: adamw]")
-@click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option("--learning-rate", type=float, help="Peak learning rate; by default what suits the model and --learn.")
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "linear", "constant"]),

@@ -67,7 +67,9 @@ class SftConfig(StageConfig):
     epochs: float = Field(2.0, gt=0, description="Passes over the titles.")
     batch_size: int = Field(32, ge=1, description="Titles a step.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate (a pretrained model wants 1e-4 or so).")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate; none: by what learns and from where (`rlopt/training/rates.py`)."
+    )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="What the learning rate does after it has warmed up over 5 % of the steps."
     )
@@ -107,7 +109,12 @@ class PpoConfig(StageConfig):
     generations: int | None = Field(
         None, ge=1, description="Titles an item in a batch; none: 1 for PPO, 8 for GRPO and RLOO."
     )
-    learning_rate: float = Field(2e-4, gt=0, description="Learning rate at the start; it falls linearly to zero.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Learning rate at the start, falling linearly to zero; none: 2e-4, or 1e-5 where all "
+        "weights of a pretrained model learn.",
+    )
     kl_coef: float = Field(0.1, ge=0, description="Weight of the KL penalty, in standard deviations per nat.")
     kl_target: float | None = Field(
         3.5, gt=0, description="KL in nats a title above which the weight grows; none: the weight is fixed."

@@ -34,6 +34,7 @@ from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.freezing import freeze
 from rlopt.training.peak import PeakGuard
 from rlopt.training.ppo.learn import PpoSettings, improve
+from rlopt.training.rates import reinforced_rate
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
 
 SCALE_ITEMS, SCALE_ITEMS_LARGE = 256, 64
@@ -187,11 +188,14 @@ def item_baseline(model: RewardModel, arms: Arms) -> npt.NDArray[np.float64]:
 
 def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     small = policy.model.num_parameters() < threads.SMALL_MODEL
-    learn, rank, _ = _learning(config, run.record("sft")["config"])
+    sft = run.record("sft")["config"]
+    learn, rank, _ = _learning(config, sft)
+    pretrained = sft.get("model") is not None and not config.peft_config  # adapters take larger steps
     shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
     own: dict[str, Any] = {
         "generations": config.generations or (1 if config.algorithm == "ppo" else GROUP),
         "critic_warmup": min(config.critic_warmup, config.steps // WARMUP_SHARE),
+        "learning_rate": config.learning_rate or reinforced_rate(learn, pretrained),
         "adapters": adapter_config(learn, rank, config.steps, config.peft_config),
         "micro_batch_size": config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
         "train_trunk": config.critic == "own",

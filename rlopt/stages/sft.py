@@ -37,6 +37,7 @@ from rlopt.training.backtranslation import back_translate
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.freezing import set_dropout
+from rlopt.training.rates import supervised_rate
 from rlopt.training.sft import CountLearning, Recipe, fine_tune
 
 LARGE_MODEL_MICRO_BATCH = 8
@@ -231,7 +232,7 @@ def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> TrainSet
         steps=steps,
         batch_size=config.batch_size,
         micro_batch_size=config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate or supervised_rate(config.learn, config.model is not None),
         adapters=adapter_config(
             config.learn, config.lora_rank, steps, dropout=config.dropout, prefix_length=config.prefix_length
         ),
