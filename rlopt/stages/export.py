@@ -24,8 +24,8 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.cards import export_card
 from rlopt.run import Run, package_versions
-from rlopt.stages.export_learn import distilled, learned, teacher_pairs
-from rlopt.stages.export_quality import Measured, items_to_measure_on, measure
+from rlopt.stages.exporting.learn import distilled, learned, teacher_pairs
+from rlopt.stages.exporting.quality import Measured, items_to_measure_on, measure
 from rlopt.stages.policies import policy_folder
 
 WAYS = ("quantize", "prune", "distill_into", "average")

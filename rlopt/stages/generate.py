@@ -30,9 +30,9 @@ from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.policies import policy_folder
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.score import check_output
-from rlopt.stages.shards import Shards, fingerprint_metadata, open_shards
-from rlopt.stages.title_choice import Shop, choose_titles, settle, title_hash
-from rlopt.stages.title_table import Totals, from_table, stopped_in, to_table
+from rlopt.stages.writing.choice import Shop, choose_titles, settle, title_hash
+from rlopt.stages.writing.shards import Shards, fingerprint_metadata, open_shards
+from rlopt.stages.writing.table import Totals, from_table, stopped_in, to_table
 
 MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
 

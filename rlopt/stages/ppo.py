@@ -26,9 +26,9 @@ from rlopt.report.figures import gains_against_kl
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.fitting.monitor import load_monitor
 from rlopt.stages.rules import constraints_for
-from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH, LAST_STEPS, train_sft
+from rlopt.stages.sft import LAST_STEPS, train_sft
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import has_bf16
+from rlopt.training.arguments import MICRO_BATCH, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.freezing import freeze
@@ -197,7 +197,7 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
         "critic_warmup": min(config.critic_warmup, config.steps // WARMUP_SHARE),
         "learning_rate": config.learning_rate or reinforced_rate(learn, pretrained),
         "adapters": adapter_config(learn, rank, config.steps, config.peft_config),
-        "micro_batch_size": config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
+        "micro_batch_size": config.batch_size if small else MICRO_BATCH,
         "train_trunk": config.critic == "own",
         "bf16": has_bf16() if config.bf16 is None else config.bf16,
         "gradient_checkpointing": (

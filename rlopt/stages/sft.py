@@ -20,7 +20,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import ENCODINGS, Run, package_versions
-from rlopt.stages.sft_data import (
+from rlopt.stages.supervising.data import (
     Evidence,
     Lesson,
     best_pairs,
@@ -29,9 +29,9 @@ from rlopt.stages.sft_data import (
     logged_pairs,
     reward_weights,
 )
-from rlopt.stages.sft_start import prompted_policy, starting_policy, with_examples
+from rlopt.stages.supervising.start import prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings, check_trackers, has_bf16
+from rlopt.training.arguments import MICRO_BATCH, TrainSettings, check_trackers, has_bf16
 from rlopt.training.augment import Augmentation, Variants
 from rlopt.training.backtranslation import back_translate
 from rlopt.training.callbacks import JsonLines
@@ -40,7 +40,6 @@ from rlopt.training.freezing import set_dropout
 from rlopt.training.rates import supervised_rate
 from rlopt.training.sft import CountLearning, Recipe, fine_tune
 
-LARGE_MODEL_MICRO_BATCH = 8
 LAST_STEPS = 20
 
 
@@ -231,7 +230,7 @@ def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> TrainSet
     return TrainSettings(
         steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
+        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=config.learning_rate or supervised_rate(config.learn, config.model is not None),
         adapters=adapter_config(
             config.learn, config.lora_rank, steps, dropout=config.dropout, prefix_length=config.prefix_length

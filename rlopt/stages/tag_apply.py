@@ -24,8 +24,8 @@ from rlopt.policy.tagger import Tagger
 from rlopt.progress import note, track
 from rlopt.run import Run, package_versions
 from rlopt.stages.score import check_output
-from rlopt.stages.shards import Shards, fingerprint_metadata, open_shards
 from rlopt.stages.tag_data import rows
+from rlopt.stages.writing.shards import Shards, fingerprint_metadata, open_shards
 
 DEFAULT_CHARS = 15
 MEMORY_LIMIT = "256MB"  # of the engine that opens the file

@@ -24,12 +24,11 @@ from rlopt.progress import note, track
 from rlopt.report.cards import tagger_card
 from rlopt.run import Run, package_versions
 from rlopt.stages.tag_data import Corpus, Labelled, read_corpus, read_titles
-from rlopt.training.arguments import TrainSettings, has_bf16
+from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.tag import learn_labels, learn_words
 
-LARGE_MODEL_MICRO_BATCH = 8
 WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
 
 
@@ -174,7 +173,7 @@ def _settings(config: TagConfig, tagger: Tagger, n_titles: int, epochs: float) -
     return TrainSettings(
         steps=max(1, round(epochs * n_titles / config.batch_size)),
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
+        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=config.learning_rate,
         save_every=config.save_every,
         seed=config.seed,

@@ -10,6 +10,7 @@ import torch
 from rlopt import processes
 from rlopt.errors import PolicyError
 
+MICRO_BATCH = 8  # titles that go through a large model at once
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
 

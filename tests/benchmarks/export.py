@@ -123,7 +123,7 @@ def ensembles(run: Path, folder: Path) -> None:
     from rlopt.policy.title_policy import TitlePolicy
     from rlopt.progress import track
     from rlopt.run import Run
-    from rlopt.stages.export_quality import about_titles, speeds
+    from rlopt.stages.exporting.quality import about_titles, speeds
     from rlopt.stages.judging.titles import write_titles
 
     torch.set_num_threads(1)

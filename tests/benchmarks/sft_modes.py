@@ -19,7 +19,7 @@ from _data import DATA
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.stages.sft_start import pretrained_policy, prompted_policy, with_examples
+from rlopt.stages.supervising.start import pretrained_policy, prompted_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.freezing import freeze

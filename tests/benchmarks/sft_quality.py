@@ -31,7 +31,7 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import slot_coverage
 from rlopt.policy.targets import sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.stages import sft_start
+from rlopt.stages.supervising import start as sft_start
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.sft import fine_tune

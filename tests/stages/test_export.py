@@ -20,9 +20,10 @@ from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
-from rlopt.stages import export_learn, export_quality
 from rlopt.stages.export import export
-from rlopt.stages.export_quality import items_to_measure_on
+from rlopt.stages.exporting import learn as export_learn
+from rlopt.stages.exporting import quality as export_quality
+from rlopt.stages.exporting.quality import items_to_measure_on
 from rlopt.stages.fitting.monitor import monitor_items
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.sft import fine_tune

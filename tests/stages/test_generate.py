@@ -22,7 +22,7 @@ from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.run import DATA, Run
 from rlopt.stages import generate as stage
 from rlopt.stages.generate import GenerateResult, generate
-from rlopt.stages.title_choice import NOT_BETTER
+from rlopt.stages.writing.choice import NOT_BETTER
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
 
 N_ITEMS = 50

@@ -18,7 +18,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
 from rlopt.stages.ppo import train_ppo
 from rlopt.stages.sft import train_sft
-from rlopt.stages.sft_data import hold_out, logged_pairs
+from rlopt.stages.supervising.data import hold_out, logged_pairs
 from tests.stages.menu import make_arms, make_run, title_of
 from tests.tiny_causal import save_tiny_causal
 

@@ -9,7 +9,7 @@ import pytest
 from reward.arms import Arms
 from reward.items import Item
 from rlopt.errors import PolicyError
-from rlopt.stages.sft_data import Evidence, best_pairs, improvement_pairs, reward_weights
+from rlopt.stages.supervising.data import Evidence, best_pairs, improvement_pairs, reward_weights
 from tests.stages.menu import make_arms
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from reward.items import Item
-from rlopt.stages.title_choice import Choice
+from rlopt.stages.writing.choice import Choice
 
 STOPPED = b"stopped"  # metadata of a table: rule -> titles that it stopped
 

@@ -15,9 +15,8 @@ from rlopt.policy.targets import Pairs, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.stages.judging.titles import write_titles
-from rlopt.stages.sft import LARGE_MODEL_MICRO_BATCH
-from rlopt.stages.sft_start import tiny_policy
-from rlopt.training.arguments import TrainSettings, has_bf16
+from rlopt.stages.supervising.start import tiny_policy
+from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.sft import fine_tune
@@ -84,7 +83,7 @@ def learned(
     settings = TrainSettings(
         steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else LARGE_MODEL_MICRO_BATCH,
+        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=learning_rate,
         save_every=SAVE_EVERY,
         seed=config.seed,

@@ -1,0 +1,1 @@
+"""What generate is made of: which title an item gets, and shards that survive an interruption."""
