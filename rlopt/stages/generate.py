@@ -115,8 +115,9 @@ def generate(
         quiet_loading()
         policy = _policy(source, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-        known = {item.item_id: item for item in run.arms().items}
-        rules = constraints_for(policy, run.arms().of_items(run.splits().train), config)
+        arms = run.arms()
+        known = {item.item_id: item for item in arms.items}
+        rules = constraints_for(policy, arms.of_items(run.splits().train), config)
         metadata = _metadata(run, source, config)
         with open_shards(Path(out), _key(metadata, catalogue.path)) as shards:
             writer = _Writer(policy, model, rules, config, shards)
