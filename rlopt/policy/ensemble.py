@@ -20,7 +20,7 @@ from reward.items import Item
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
-from .title_policy import GeneratedTitle, TitlePolicy
+from .title_policy import GeneratedTitle, TitlePolicy, read_alike
 
 CANDIDATES = 8  # titles that are ranked for each one that is kept
 
@@ -167,9 +167,8 @@ def check_alike(policies: Sequence[TitlePolicy], folders: Sequence[str | Path]) 
     """
     first = policies[0]
     for policy, folder in zip(policies[1:], folders[1:], strict=True):
-        alike = policy.tokenizer.get_vocab() == first.tokenizer.get_vocab()
-        if not alike or policy.renderer.to_dict() != first.renderer.to_dict():
-            what = "prompts" if alike else "tokens"
+        if not read_alike(first, policy):
+            what = "prompts" if policy.tokenizer.get_vocab() == first.tokenizer.get_vocab() else "tokens"
             raise PolicyError(
                 f"{folder} has other {what} than {folders[0]}, so that the two cannot be averaged. "
                 "Take policies of one run (other seeds, PPO and SFT), or --ensemble-by titles."

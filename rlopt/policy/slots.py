@@ -149,8 +149,12 @@ def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
 def spelled_by_fields(pairs: Sequence[tuple[Item, str]]) -> bool:
     """Whether the titles are mostly made of their items' field values, and not of free words."""
     items = {item.item_id: item for item, _ in pairs}
-    some = pairs[:: -(-len(pairs) // COVERAGE_TITLES)] if pairs else pairs
-    return slot_coverage(Slots.learn(items.values()), some) >= MIN_SLOT_COVERAGE
+    return slot_coverage(Slots.learn(items.values()), some_of(pairs)) >= MIN_SLOT_COVERAGE
+
+
+def some_of(pairs: Sequence[tuple[Item, str]]) -> Sequence[tuple[Item, str]]:
+    """As many of the pairs as tell what most of them are like, evenly spread."""
+    return pairs[:: max(1, -(-len(pairs) // COVERAGE_TITLES))]
 
 
 def _short_values(item: Item) -> Iterable[tuple[tuple[str, int], str]]:

@@ -52,6 +52,15 @@ def against_references(titles: Sequence[str], references: Sequence[str]) -> dict
     return out
 
 
+def nearest_reference(titles: Sequence[str], references: Sequence[Sequence[str]], metric: str) -> FloatArray:
+    """A metric of `against_references` for each title and that one of its references which is nearest, shape (n,)."""
+    rows = [k for k, several in enumerate(references) for _ in several]
+    found = against_references([titles[k] for k in rows], [one for several in references for one in several])[metric]
+    best = np.zeros(len(titles))
+    np.maximum.at(best, rows, found)
+    return best
+
+
 def bleu_counts(titles: Sequence[str], references: Sequence[str]) -> FloatArray:
     """What BLEU sums over titles, shape (n, 10): matches and totals of 1- to 4-grams, then both lengths.
 

@@ -343,6 +343,12 @@ class TitlePolicy:
         return ids, mask, completion_ids.shape[1], completion_mask.to(device)
 
 
+def read_alike(one: TitlePolicy, other: TitlePolicy) -> bool:
+    """Whether two policies have the same tokens and ask for an item's title in the same words."""
+    same_tokens = one.tokenizer.get_vocab() == other.tokenizer.get_vocab()
+    return same_tokens and one.renderer.to_dict() == other.renderer.to_dict()
+
+
 def _by_length(
     prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], batch_size: int
 ) -> Iterator[list[int]]:

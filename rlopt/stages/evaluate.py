@@ -24,7 +24,7 @@ from rlopt.stages.judging.candidate import Candidate, PolicyCandidate, Source, o
 from rlopt.stages.judging.output import write_outputs
 from rlopt.stages.judging.report import Truth, make_report
 from rlopt.stages.judging.splits import check_items, check_splits, check_trained_on
-from rlopt.stages.judging.titles import Written, best_by_reward, judge_titles, logged_titles, write_titles
+from rlopt.stages.judging.titles import Case, Written, best_by_reward, judge_titles, logged_titles, write_titles
 from rlopt.stages.rules import constraints_for
 
 
@@ -107,9 +107,10 @@ def evaluate(
     ------
     StageOrderError
         Before the stages that trained the policy, or after one of them changed.
+    PolicyError
+        When there is no such policy.
     EvaluationError
-        When there is no such policy, the run has no judge or test items, splits overlap, or the test items have no
-        clicks.
+        When the run has no judge or test items, splits overlap, or the test items have no clicks.
     """
     config = config or EvalConfig()
     run.require("fit-reward")
@@ -135,7 +136,8 @@ def evaluate(
         written = write_all(run, cache, candidate, sft, test, model, config)
         rules = constraints_for(policy, arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
         judged = judge_titles(written, test, judge, model, rules, config.draws, random)
-        report = make_report(run, config, test, len(splits.test), judged, judge, candidate, sft, random, truth)
+        case = Case(test, judged, candidate.name, config)
+        report = make_report(run, case, len(splits.test), judge, candidate, sft, random, truth)
         learned = run.metrics(source.name).rows() if source.from_run else []
         with run.replacing(source.folder) as folder:
             write_outputs(folder, report, judged, test, learned)

@@ -5,11 +5,16 @@ from pathlib import Path
 from rlopt.errors import PolicyError
 from rlopt.run import Run
 
-STAGES = ("ppo", "sft", "grpo", "rloo")
+OF_THE_RUN = ("ppo", "sft", "grpo", "rloo")
 
 
-def policy_folder(run: Run, policy: str) -> Path:
+def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
     """Folder of the run's policy of that name, or ``policy`` itself.
+
+    Parameters
+    ----------
+    or_else
+        What else the command takes, for the message.
 
     Raises
     ------
@@ -18,9 +23,12 @@ def policy_folder(run: Run, policy: str) -> Path:
     PolicyError
         When it is neither a name nor a folder.
     """
-    if policy in STAGES:
+    if policy in OF_THE_RUN:
         run.require(policy)
         return run / policy
     if not Path(policy).is_dir():
-        raise PolicyError(f"--policy must be one of {', '.join(STAGES)} or a policy folder. Got {policy!r}.")
+        raise PolicyError(
+            f"--policy must be one of {', '.join(OF_THE_RUN)} of the run, or a policy folder{or_else}. "
+            f"Got {policy!r:.200}."
+        )
     return Path(policy)

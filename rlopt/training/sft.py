@@ -27,7 +27,7 @@ from .callbacks import quiet
 from .checkpoints import MarkComplete, train
 from .order import training_order
 from .prefixes import learned_prefix, start_from_text
-from .title_loss import WEIGHT, TitleSFTTrainer
+from .title_loss import NO_LABEL, WEIGHT, TitleSFTTrainer
 
 Pairs = Sequence[tuple[Item, str]]
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
@@ -129,7 +129,7 @@ def tokenised(policy: TitlePolicy, pairs: Pairs) -> Dataset:
     return Dataset.from_dict(
         {
             "input_ids": [[*prompt, *target] for prompt, target in zip(prompts, targets, strict=True)],
-            "labels": [[-100] * len(prompt) + target for prompt, target in zip(prompts, targets, strict=True)],
+            "labels": [[NO_LABEL] * len(prompt) + target for prompt, target in zip(prompts, targets, strict=True)],
         }
     )
 

@@ -21,7 +21,7 @@ from _data import DATA
 
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig
 from rlopt.config.presets import load, read_preset
-from rlopt.policy.text_metrics import against_references, bootstrap_mean, item_draws
+from rlopt.policy.text_metrics import bootstrap_mean, item_draws, nearest_reference
 from rlopt.run import Run
 from rlopt.stages.evaluate import evaluate
 from rlopt.stages.fit_reward import fit_reward
@@ -40,10 +40,7 @@ def rouge_l(run: Run, policy: str, seed: int) -> Any:
         if row["policy"] == "logged":
             people.setdefault(row["item_id"], []).append(row["title"])
     mine = [row for row in rows if row["policy"] == policy]
-    pairs = [(k, reference) for k, row in enumerate(mine) for reference in people[row["item_id"]]]
-    found = against_references([mine[k]["title"] for k, _ in pairs], [reference for _, reference in pairs])["rouge_l"]
-    best = np.zeros(len(mine))
-    np.maximum.at(best, [k for k, _ in pairs], found)
+    best = nearest_reference([row["title"] for row in mine], [people[row["item_id"]] for row in mine], "rouge_l")
     ids = {item_id: i for i, item_id in enumerate(people)}
     cluster = np.array([ids[row["item_id"]] for row in mine])
     return bootstrap_mean(best, cluster, item_draws(len(ids), 1000, seed))

@@ -174,7 +174,7 @@ def test_nf4_needs_a_gpu_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         load_quantised(tmp_path, "nf4")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="nf4 quantisation needs a CUDA GPU")
 def test_nf4_folders_give_back_the_same_model(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes", reason="extra [nf4]")
     model().save_pretrained(tmp_path / "float")

@@ -16,6 +16,7 @@ from rlopt.policy.text_metrics import (
     bootstrap_mean,
     distinct,
     item_draws,
+    nearest_reference,
 )
 
 TITLES = ["red wrap dress with pockets", "blue lamp for the office", "new black leather bag 20 l", "dress"]
@@ -77,3 +78,8 @@ def test_the_interval_covers_the_mean_of_clustered_titles() -> None:
 def test_values_that_are_not_known_are_left_out() -> None:
     found = bootstrap_mean(np.array([np.nan, 2.0, 4.0]), np.array([0, 1, 2]), item_draws(3, 100, 0))
     assert found.value == 3.0
+
+
+def test_the_nearest_reference_counts() -> None:
+    found = nearest_reference(["red shoe", "blue hat"], [["green lamp", "red shoe"], ["hat"]], "rouge_l")
+    assert found.tolist() == pytest.approx([1.0, 2 / 3])

@@ -12,12 +12,15 @@ import pytest
 
 from reward.arms import Arms
 from rlopt.config import EvalConfig
-from rlopt.errors import EvaluationError, StageOrderError
+from rlopt.errors import EvaluationError, PolicyError, StageOrderError
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.slots import Slots
 from rlopt.report.html import schema
 from rlopt.run import Run
 from rlopt.stages import evaluate as stage
 from rlopt.stages.evaluate import evaluate
-from rlopt.stages.judging.candidate import Source, TitlesCandidate
+from rlopt.stages.judging.candidate import PolicyCandidate, Source, TitlesCandidate
+from rlopt.stages.judging.titles import Written
 from tests.stages.menu import (
     EFFECT,
     LOGGED,
@@ -150,15 +153,33 @@ def test_what_was_learned_from_must_be_said(run: Run, write: Callable[..., Path]
 
 @pytest.mark.parametrize("policy", ["none.csv", "elsewhere", "titles.xlsx"])
 def test_what_is_neither_policy_nor_titles_is_refused(run: Run, policy: str) -> None:
-    with pytest.raises(
-        EvaluationError, match="--policy must be ppo, grpo, rloo or sft of the run, a policy folder, or"
-    ):
+    with pytest.raises(PolicyError, match=r"or a policy folder, or a parquet or CSV file with item_id and title\. Got"):
         judge(run, policy)
 
 
 def test_names_that_mean_something_else_are_not_taken(run: Run, write: Callable[..., Path]) -> None:
     assert Source.find(run, str(write(("new",), "logged.csv"))).name == "logged-titles"
     assert Source.find(run, str(write(("new",), "新标题 (v2).csv"))).name == "新标题-v2"
+
+
+def test_the_distance_from_a_policy_that_is_asked_otherwise_is_not_known() -> None:
+    style = {"plain": 0.4, "long": 0.3, "new": 0.2, "magic": 0.1}
+    sft, other = MenuPolicy(style), MenuPolicy(style, renderer=SlotRenderer(Slots({("x", 0): "<x>"}, frozenset())))
+    items = make_arms(2).items
+    for policy, known in ((MenuPolicy(style), True), (other, False)):
+        candidate = PolicyCandidate("x", Path("x"))
+        candidate.__dict__["policy"] = policy
+        titles = [title for (title,) in policy.generate(items, 1)]
+        written = Written(
+            "x",
+            np.arange(2),
+            [t.text for t in titles],
+            np.array([t.log_prob for t in titles]),
+            np.ones(2, dtype=bool),
+            [t.token_ids for t in titles],
+        )
+        found = candidate.kl_to(sft, written, items, 1.0)
+        assert (found is not None) is known
 
 
 def test_a_file_shows_each_of_its_titles_equally_often(arms: Arms) -> None:

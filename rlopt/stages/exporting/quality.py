@@ -15,11 +15,9 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
-from rlopt.errors import PolicyError
-from rlopt.policy.ensemble import check_alike
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.text_metrics import Estimate, against_references, bootstrap_mean, item_draws
-from rlopt.policy.title_policy import TitlePolicy
+from rlopt.policy.text_metrics import Estimate, bootstrap_mean, item_draws, nearest_reference
+from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fitting.monitor import monitor_items
@@ -173,18 +171,9 @@ def _nearest_chrf(arms: Arms, written: Written) -> FloatArray:
     logged: dict[int, list[str]] = {}
     for item, title in zip(arms.item_index.tolist(), arms.title, strict=True):
         logged.setdefault(item, []).append(str(title))
-    rows = [k for k, item in enumerate(written.item.tolist()) for _ in logged[item]]
-    references = [title for item in written.item.tolist() for title in logged[item]]
-    chrf = against_references([written.title[k] for k in rows], references)["chrf"]
-    best = np.zeros(len(written))
-    np.maximum.at(best, rows, chrf)
-    return best
+    return nearest_reference(written.title, [logged[item] for item in written.item.tolist()], "chrf")
 
 
 def _kl(policy: TitlePolicy, origin: TitlePolicy, items: Sequence[Item], written: Written) -> FloatArray | None:
     """KL(policy || origin) along the written titles in nats, shape (n,)."""
-    try:
-        check_alike([origin, policy], ["", ""])
-    except PolicyError:
-        return None
-    return policy.kl_to(origin, items, written.tokens)
+    return policy.kl_to(origin, items, written.tokens) if read_alike(policy, origin) else None

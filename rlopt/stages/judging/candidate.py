@@ -15,18 +15,17 @@ from reward.items import Item
 from reward.logs.catalogue import read_titles
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
-from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint
 from rlopt.ope.diagnostics import KlEstimate, kl_divergence
-from rlopt.policy.title_policy import POLICY_FILE, TitlePolicy
+from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import Bar
 from rlopt.run import Run
 from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.judging.titles import Written, write_titles
+from rlopt.stages.policies import OF_THE_RUN, policy_folder
 
 FloatArray = npt.NDArray[np.float64]
 
-OF_THE_RUN = ("ppo", "grpo", "rloo", "sft")
 RESERVED = (*OF_THE_RUN, "best_of", "logged")
 TABLES = (".parquet", ".csv", ".tsv", ".gz")
 
@@ -54,19 +53,15 @@ class Source:
         ------
         StageOrderError
             When the run has not trained the policy yet.
-        EvaluationError
+        PolicyError
             When there is no such folder or file.
         """
         if policy in OF_THE_RUN:
-            run.require("fit-reward", "sft", policy)
-            return cls(policy, run / policy)
-        run.require("fit-reward")
+            run.require("sft", policy)
+            return cls(policy, policy_folder(run, policy))
         path = Path(policy)
-        if not ((path / POLICY_FILE).is_file() or (path.is_file() and path.suffix.lower() in TABLES)):
-            raise EvaluationError(
-                f"--policy must be {', '.join(OF_THE_RUN[:-1])} or {OF_THE_RUN[-1]} of the run, a policy folder, or a "
-                f"parquet or CSV file with item_id and title. Got {policy!r:.200}."
-            )
+        if not (path.is_file() and path.suffix.lower() in TABLES):
+            path = policy_folder(run, policy, or_else=", or a parquet or CSV file with item_id and title")
         name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
         return cls(f"{name}-titles" if name in RESERVED else name, path)
 
@@ -149,8 +144,8 @@ class PolicyCandidate:
         return self.policy.log_prob(test.arm_items, list(test.title))
 
     def kl_to(self, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float) -> KlEstimate | None:
-        """Exact along the written titles; None for a policy with another vocabulary."""
-        if self.policy.tokenizer.get_vocab() != sft.tokenizer.get_vocab():
+        """Exact along the written titles; None for a policy with other tokens or prompts."""
+        if not read_alike(self.policy, sft):
             return None
         return kl_to_sft(self.policy, sft, written, items, temperature)
 

@@ -1,19 +1,16 @@
 """Lifts by the judge: over the baselines, by segment, and of what comes after the click."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
 
-from reward.arms import Arms
-from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
-from rlopt.stages.judging.titles import Judged
+from rlopt.stages.judging.titles import Case, Judged
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,66 +21,47 @@ class Lifting:
 
     Parameters
     ----------
-    test
-        Logged arms of the test items.
-    judged
-        Policy -> its titles, judged.
-    new
-        The policy that is evaluated.
-    config
-        Settings of the stage.
+    case
+        What is evaluated.
     item_rate
         Draws of the items' logged CTR, shape (n_draws, n_items).
     widening
         kappa of the hidden-arm test.
     """
 
-    test: Arms
-    judged: Mapping[str, Judged]
-    new: str
-    config: EvalConfig
+    case: Case
     item_rate: FloatArray
     widening: float
 
     @classmethod
-    def of(
-        cls,
-        test: Arms,
-        judged: Mapping[str, Judged],
-        new: str,
-        config: EvalConfig,
-        random: np.random.Generator,
-        widening: float,
-    ) -> "Lifting":
+    def of(cls, case: Case, random: np.random.Generator, widening: float) -> "Lifting":
         """With the items' click rates drawn."""
+        test = case.test
         clicks, exposure = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure))
-        return cls(test, judged, new, config, item_rate_draws(clicks, exposure, config.draws, random), widening)
+        return cls(case, item_rate_draws(clicks, exposure, case.config.draws, random), widening)
 
     @property
     def logged(self) -> TitleDraws:
         """The logged titles, as often as they were shown."""
-        return self.judged["logged"].title_draws(share=self.test.exposure)
+        return self.case.logged.title_draws(share=self.case.test.exposure)
 
-    def all_lifts(self) -> dict[str, LiftEstimate]:
+    def over_logged(self) -> dict[str, LiftEstimate]:
         """Lift over the logged titles of each policy."""
-        return {name: self._lift(name, None) for name in self.judged if name != "logged"}
+        return {name: self._lift(titles, None) for name, titles in self.case.judged.items() if name != "logged"}
 
-    def by_baseline(self) -> dict[str, LiftEstimate]:
-        """Lift of the evaluated policy over the logged titles and, where that is another one, over the SFT policy."""
-        lifts = {"logged": self._lift(self.new, None)}
-        if self.new != "sft" and "sft" in self.judged:
-            lifts["sft"] = self._lift(self.new, "sft")
-        return lifts
+    def over_sft(self) -> LiftEstimate | None:
+        """Lift of the evaluated policy over the SFT policy; None without one to compare with."""
+        return None if self.case.sft is None else self._lift(self.case.mine, self.case.sft)
 
-    def _lift(self, policy: str, baseline: str | None) -> LiftEstimate:
+    def _lift(self, titles: Judged, baseline: Judged | None) -> LiftEstimate:
         logged = self.logged
         return estimate_lift(
-            self.judged[policy].title_draws(),
-            self.judged[baseline].title_draws() if baseline else logged,
+            titles.title_draws(),
+            baseline.title_draws() if baseline else logged,
             logged,
             self.item_rate,
-            rng=np.random.default_rng(self.config.seed),
-            confidence=self.config.confidence,
+            rng=np.random.default_rng(self.case.config.seed),
+            confidence=self.case.config.confidence,
             widening=self.widening,
         )
 
@@ -95,33 +73,33 @@ class Lifting:
         EvaluationError
             No test item has such a field.
         """
-        fields = {name for item in self.test.items for name in item.fields}
+        fields = {name for item in self.case.test.items for name in item.fields}
         groups: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
-        for column in self.config.by:
+        for column in self.case.config.by:
             if column not in fields:
                 near = get_close_matches(column, fields, n=1)
                 hint = (
                     f"Did you mean '{near[0]}'?" if near else f"Items have: {', '.join(sorted(fields)[:12]) or 'none'}."
                 )
                 raise EvaluationError(f"There is no item field '{column}' to segment by (--by). {hint}")
-            groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.test.items])
+            groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.case.test.items])
         return segment_lifts(
-            self.judged[self.new].title_draws(),
+            self.case.mine.title_draws(),
             self.logged,
             self.item_rate,
             groups,
-            rng=np.random.default_rng(self.config.seed),
-            confidence=self.config.confidence,
+            rng=np.random.default_rng(self.case.config.seed),
+            confidence=self.case.config.confidence,
             widening=self.widening,
         )
 
     def guardrails(self) -> Guardrails:
         """Conversions and revenue against the logged titles, where the logs have them, and broken rules."""
-        violations, share = violation_shares(list(self.judged[self.new].violations))
+        violations, share = violation_shares(list(self.case.mine.violations))
         return Guardrails(self._outcome(None), self._revenue(), violations, share)
 
     def _revenue(self) -> LiftEstimate | None:
-        test = self.test
+        test = self.case.test
         if test.revenue is None or test.conversions is None or not test.conversions.sum() or not test.revenue.sum() > 0:
             return None
         n_items = len(test.items)
@@ -130,11 +108,11 @@ class Lifting:
         return self._outcome(np.maximum(revenue + mean, 0.0) / (conversions + 1.0))  # drawn to the mean by one sale
 
     def _outcome(self, item_worth: FloatArray | None) -> LiftEstimate | None:
-        new, logged = self.judged[self.new], self.judged["logged"]
+        new, logged = self.case.mine, self.case.logged
         if new.p_conversion is None or logged.p_conversion is None:
             return None
         new_rate, logged_rate = (np.maximum(rate, 1e-12) for rate in (new.p_conversion, logged.p_conversion))
-        test = self.test
+        test = self.case.test
         conversions = np.zeros(len(test)) if test.conversions is None else test.conversions
         clicks = test.clicks if test.matured_clicks is None else test.matured_clicks
         return outcome_lift(
@@ -145,8 +123,8 @@ class Lifting:
             self.item_rate,
             rate_slope(conversions, clicks, np.log(logged_rate), test.item_index),
             item_worth,
-            rng=np.random.default_rng(self.config.seed),
-            confidence=self.config.confidence,
+            rng=np.random.default_rng(self.case.config.seed),
+            confidence=self.case.config.confidence,
             widening=self.widening,
         )
 

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reward.arms import Arms
-from reward.items import Item
 from rlopt.config import EvalConfig
 from rlopt.files import to_json
 from rlopt.ope.diagnostics import nearest_logged
 from rlopt.ope.direct import LiftEstimate, item_ratios
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 from rlopt.report.html import render
-from rlopt.stages.judging.titles import Judged, novel
+from rlopt.stages.judging.titles import Case, Judged, novel
 
 EXAMPLES_OF_A_KIND = 6
 
@@ -41,12 +40,13 @@ def policy_figures(judged: Judged, logged: Judged, lift: LiftEstimate, config: E
     )
 
 
-def examples(items: Sequence[Item], judged: Mapping[str, Judged], new: str, test: Arms) -> tuple[Example, ...]:
+def examples(case: Case) -> tuple[Example, ...]:
     """The items where the policy's first title has the largest expected gains, then the largest losses."""
+    test, mine, items = case.test, case.mine, case.test.items
     n_items = len(items)
-    mine, others = judged[new], judged.get("sft") if new != "sft" else None
     first = _first_rows(mine, n_items)
-    logged = judged["logged"].title_draws(share=test.exposure)
+    by_sft = None if case.sft is None else [case.sft.written.title[row] for row in _first_rows(case.sft, n_items)]
+    logged = case.logged.title_draws(share=test.exposure)
     lifts = item_ratios(mine.title_draws(rows=first), logged, n_items) - 1
     mean, spread = lifts.mean(axis=0), lifts.std(axis=0)
     order = np.argsort(mean, kind="stable")
@@ -65,7 +65,7 @@ def examples(items: Sequence[Item], judged: Mapping[str, Judged], new: str, test
             item_id=items[i].item_id,
             context=" · ".join(f"{name}: {', '.join(values)}" for name, values in items[i].fields.items()),
             logged=titles[0],
-            sft=None if others is None else others.written.title[_first_rows(others, n_items)[i]],
+            sft=None if by_sft is None else by_sft[i],
             title=title,
             nearest=nearest,
             similarity=similarity,

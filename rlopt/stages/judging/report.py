@@ -1,6 +1,6 @@
 """From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,6 @@ import numpy.typing as npt
 from reward.arms import Arms
 from reward.items import Item
 from reward.model.judge import Judge
-from rlopt.config import EvalConfig
 from rlopt.ope.diagnostics import (
     model_against_weights,
     overlap,
@@ -27,7 +26,7 @@ from rlopt.stages.judging.candidate import Candidate
 from rlopt.stages.judging.lifts import Lifting, item_sums
 from rlopt.stages.judging.output import examples, policy_figures
 from rlopt.stages.judging.rounds import Clues
-from rlopt.stages.judging.titles import Judged, Written
+from rlopt.stages.judging.titles import Case, Judged, Written
 
 FloatArray = npt.NDArray[np.float64]
 Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
@@ -35,10 +34,8 @@ Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
 
 def make_report(
     run: Run,
-    config: EvalConfig,
-    test: Arms,
+    case: Case,
     n_test_items: int,
-    judged: Mapping[str, Judged],
     judge: Judge,
     candidate: Candidate,
     sft: TitlePolicy | None,
@@ -49,42 +46,40 @@ def make_report(
 
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
-    items, n_items, new = list(test.items), len(test.items), candidate.name
+    test, mine, config = case.test, case.mine, case.config
     log_prob = candidate.log_prob(test)
     preference, mass = policy_over_logged(log_prob, test.item_index)
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    lifting = Lifting.of(test, judged, new, config, random, hidden.widening if hidden else UNTESTED_WIDENING)
+    lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING)
 
-    lifts = lifting.all_lifts()
-    clues = Clues.of(test, judged, new, judge, log_prob, config)
+    lifts, over_sft = lifting.over_logged(), lifting.over_sft()
+    clues = Clues.of(case, judge, log_prob)
     rounds = clues.rounds(clues.weight)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
     evidence = Evidence(
-        lifts=lifting.by_baseline(),
-        n_items=n_items,
-        support_share=float(np.mean(judged[new].support >= config.support_level)),
+        lifts={"logged": lifts[case.new], **({} if over_sft is None else {"sft": over_sft})},
+        n_items=len(test.items),
+        support_share=float(np.mean(mine.support >= config.support_level)),
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=model_against_weights(rounds) if found.usable else None,
-        kl=None if sft is None else candidate.kl_to(sft, judged[new].written, items, config.temperature),
-        faithfulness=judged[new].faithfulness,
-        sft_faithfulness=judged["sft"].faithfulness if sft is not None else None,
-        text_shift=shift_of(judged[new].written, test, config.seed),
+        kl=None if sft is None else candidate.kl_to(sft, mine.written, test.items, config.temperature),
+        faithfulness=mine.faithfulness,
+        sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
+        text_shift=shift_of(mine.written, test, config.seed),
         guardrails=lifting.guardrails(),
         propensity_logged=test.propensity_logged,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
-        candidate=new,
+        candidate=case.new,
         verdict=decide(evidence, config),
         lifts=evidence.lifts,
-        policies=tuple(
-            policy_figures(judged[name], judged["logged"], lifts[name], config) for name in judged if name != "logged"
-        ),
+        policies=tuple(policy_figures(case.judged[name], case.logged, lift, config) for name, lift in lifts.items()),
         kl=evidence.kl,
         cross_checks=clues.cross_checks(),
-        ensemble_spread={name: float((g.reward_std / g.reward).mean()) for name, g in judged.items()},
+        ensemble_spread={name: float((g.reward_std / g.reward).mean()) for name, g in case.judged.items()},
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=evidence.model_against_weights,
@@ -105,12 +100,12 @@ def make_report(
         else (),
         logged_ctr=float(test.clicks.sum() / test.impressions.sum()),
         propensity_logged=test.propensity_logged,
-        n_items=n_items,
+        n_items=len(test.items),
         n_arms=len(test),
         n_impressions=float(test.impressions.sum()),
         n_test_items=n_test_items,
-        examples=examples(items, judged, new, test),
-        true_lifts=true_lifts(truth, items, judged, new, test) if truth else None,
+        examples=examples(case),
+        true_lifts=true_lifts(truth, case) if truth else None,
         config=config.model_dump(mode="json"),
         fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
         versions=package_versions(),
@@ -123,20 +118,19 @@ def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
     return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
-def true_lifts(
-    truth: Truth, items: Sequence[Item], judged: Mapping[str, Judged], new: str, test: Arms
-) -> dict[str, float]:
+def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
     """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
+    items = case.test.items
 
-    def value(name: str, share: FloatArray | None = None) -> float:
-        written = judged[name].written
+    def value(titles: Judged, share: FloatArray | None = None) -> float:
+        written = titles.written
         weight = np.ones(len(written)) if share is None else share
         values = truth([items[i] for i in written.item], written.title)
         weighted, total = (item_sums(x, written.item, len(items)) for x in (weight * values, weight))
         return float((weighted / total).sum())
 
-    mine = value(new)
-    lifts = {"logged": mine / value("logged", test.exposure) - 1}
-    if new != "sft" and "sft" in judged:
-        lifts["sft"] = mine / value("sft") - 1
+    mine = value(case.mine)
+    lifts = {"logged": mine / value(case.logged, case.test.exposure) - 1}
+    if case.sft is not None:
+        lifts["sft"] = mine / value(case.sft) - 1
     return lifts

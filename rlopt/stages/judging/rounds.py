@@ -1,14 +1,11 @@
 """The test items' logged clicks as rounds: for exact estimators where policy and logs overlap, else as cross-checks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from reward.arms import Arms
 from reward.model.judge import Judge
-from rlopt.config import EvalConfig
 from rlopt.ope.cross_checks import (
     CrossCheck,
     Kind,
@@ -23,7 +20,7 @@ from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.weights import importance_weight
 from rlopt.stages.judging.lifts import item_sums
-from rlopt.stages.judging.titles import Judged
+from rlopt.stages.judging.titles import Case
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,45 +31,28 @@ class Clues:
 
     Parameters
     ----------
-    test
-        Logged arms of the test items.
-    judged
-        Policy -> its titles, judged.
-    new
-        The policy that is evaluated.
+    case
+        What is evaluated.
     weight
         Exact importance weights of the arms, shape (n_arms,).
     kernel, balance, cell
         Weights of the arms by likeness, see `rlopt.ope.cross_checks`; each shape (n_arms,).
     covered
         Share of the policy's titles in cells that their item's logs have shown.
-    config
-        Settings of the stage.
     """
 
-    test: Arms
-    judged: Mapping[str, Judged]
-    new: str
+    case: Case
     weight: FloatArray
     kernel: FloatArray
     balance: FloatArray
     cell: FloatArray
     covered: float
-    config: EvalConfig
     _q: tuple[FloatArray, FloatArray] = field(repr=False)
 
     @classmethod
-    def of(
-        cls,
-        test: Arms,
-        judged: Mapping[str, Judged],
-        new: str,
-        judge: Judge,
-        log_prob: FloatArray,
-        config: EvalConfig,
-    ) -> "Clues":
+    def of(cls, case: Case, judge: Judge, log_prob: FloatArray) -> "Clues":
         """From the policy's titles and its log-probability of the logged ones, shape (n_arms,)."""
-        written = judged[new].written
+        test, written = case.test, case.mine.written
         items, arm_titles = list(test.items), list(map(str, test.title))
         mine = judge.vectors([items[i] for i in written.item], written.title)
         logged = judge.vectors(test.arm_items, arm_titles)
@@ -81,19 +61,16 @@ class Clues:
         mine, logged = directions(mine, written.item, logged, test.item_index, shown)
         item_share = np.bincount(test.item_index, weights=shown, minlength=len(items))
         target = (item_share / np.bincount(written.item, minlength=len(items)))[written.item] @ mine
-        my_cell, logged_cell = cells(mine, logged, config.seed)
+        my_cell, logged_cell = cells(mine, logged, case.config.seed)
         cell, covered = cell_weight(my_cell, written.item, logged_cell, test.item_index, test.propensity)
         return cls(
-            test=test,
-            judged=judged,
-            new=new,
+            case=case,
             weight=importance_weight(np.minimum(np.exp(log_prob), 1.0), test.propensity),
             kernel=kernel,
             balance=balancing_weight(logged, shown, target),
             cell=cell,
             covered=covered,
-            config=config,
-            _q=_factors(test, judged[new], judged["logged"]),
+            _q=_factors(case),
         )
 
     def rounds(self, weight: FloatArray) -> LoggedRounds:
@@ -103,7 +80,7 @@ class Clues:
         the whole policy: the model where nothing was logged, corrected by the clicks where something was. An item's
         appeal is cross-fitted: from other impressions than those it then corrects, drawn to the mean by one click.
         """
-        test, (factor, policy_factor) = self.test, self._q
+        test, (factor, policy_factor) = self.case.test, self._q
         n_items = len(test.items)
         click_rate = test.clicks.sum() / (test.exposure @ factor)
 
@@ -117,7 +94,7 @@ class Clues:
             test.clicks,
             test.impressions,
             fit_predict,
-            rng=np.random.default_rng(self.config.seed),
+            rng=np.random.default_rng(self.case.config.seed),
             unit=test.impressions / test.exposure,
             weight=weight,
             cluster=test.item_index,
@@ -133,17 +110,16 @@ class Clues:
             ("cells_dr", self.cell, self.covered),
             ("mips", self.cell, self.covered),
         )
-        found = (cross_check(kind, self.rounds(w), self.config.confidence, covered) for kind, w, covered in kinds)
+        found = (cross_check(kind, self.rounds(w), self.case.config.confidence, covered) for kind, w, covered in kinds)
         return tuple(check for check in found if check is not None)
 
 
-def _factors(test: Arms, new: Judged, logged: Judged) -> tuple[FloatArray, FloatArray]:
+def _factors(case: Case) -> tuple[FloatArray, FloatArray]:
     """The judge's factor of each logged title (n_arms,), and the mean of each item's titles by the policy (n_items,).
 
     By the judge that has not seen the clicks that then correct it.
     """
-    n_items = len(test.items)
-    written = new.written
-    own = np.exp(new.blind_effect)
+    n_items, written = len(case.test.items), case.mine.written
+    own = np.exp(case.mine.blind_effect)
     policy = item_sums(own, written.item, n_items) / np.bincount(written.item, minlength=n_items)
-    return np.exp(logged.blind_effect), policy
+    return np.exp(case.logged.blind_effect), policy

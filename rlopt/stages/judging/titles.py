@@ -1,7 +1,7 @@
 """Titles for the test items: written by the policies in chunks that survive an interruption, then judged together."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from reward.items import Item
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from reward.text import same_text_key
+from rlopt.config import EvalConfig
 from rlopt.files import JsonlWriter
 from rlopt.ope.direct import TitleDraws
 from rlopt.policy.constraints import Constraints, kinds
@@ -121,6 +122,43 @@ class Judged:
         if rows is None:
             return TitleDraws(self.draws, self.written.item, share)
         return TitleDraws(self.draws[:, rows], self.written.item[rows], share)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one evaluation is about.
+
+    Parameters
+    ----------
+    test
+        Logged arms of the test items.
+    judged
+        Policy -> its titles, judged; "logged" among them.
+    new
+        The policy that is evaluated.
+    config
+        Settings of the stage.
+    """
+
+    test: Arms
+    judged: Mapping[str, Judged]
+    new: str
+    config: EvalConfig
+
+    @property
+    def mine(self) -> Judged:
+        """The titles that are evaluated."""
+        return self.judged[self.new]
+
+    @property
+    def logged(self) -> Judged:
+        """The logged titles, in the order of ``test``."""
+        return self.judged["logged"]
+
+    @property
+    def sft(self) -> Judged | None:
+        """The SFT policy's titles; None without one to compare with."""
+        return None if self.new == "sft" else self.judged.get("sft")
 
 
 def logged_titles(arms: Arms) -> Written:

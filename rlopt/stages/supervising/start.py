@@ -13,7 +13,7 @@ from rlopt.files import replacing_folders
 from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
 from rlopt.policy.pretrained import load_causal_lm
 from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
-from rlopt.policy.slots import COVERAGE_TITLES, MIN_SLOT_COVERAGE, Slots, slot_coverage
+from rlopt.policy.slots import MIN_SLOT_COVERAGE, Slots, slot_coverage, some_of
 from rlopt.policy.targets import Pairs, says_values_once
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
@@ -57,7 +57,7 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
         first.setdefault(item.item_id, item)  # altered copies come later, and may lack fields
     items = list(first.values())
     slots = Slots.learn(items)
-    some = pairs[:: -(-len(pairs) // COVERAGE_TITLES)]
+    some = some_of(pairs)
     coverage = slot_coverage(slots, some)
     if coverage < MIN_SLOT_COVERAGE:
         raise PolicyError(
