@@ -9,6 +9,19 @@ from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
 from rlopt.run import DATA, FINDINGS, Run
 
+SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
+GENERATED = (
+    "log_prob",
+    "finished",
+    "reward",
+    "reward_std",
+    "kept",
+    "reason",
+    "report",
+    "current_title",
+    "item_version",
+)
+
 
 def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> ColumnMapping:
     """The preset's ``columns``, with those of ``--columns`` in front.
@@ -38,8 +51,7 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
     of_run = column_mapping(None, run.preset()).columns
     if not of_run:
         return stated
-    with open_source(file) as source:
-        available = set(source.columns)
+    available = _names(file)
     kept = {
         name: column
         for name, column in of_run.items()
@@ -48,7 +60,25 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
     return ColumnMapping({**kept, **stated.columns})
 
 
-def ignored_columns(run: Run) -> set[str]:
-    """Columns that ``fit-reward`` did not take for context of the item, so that later files bring none of them."""
+def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
+    """Columns of a file that came after the logs which are no context of the item.
+
+    Those that ``fit-reward`` of ``run`` did not take for context either, and what ``generate`` (`GENERATED`) or
+    ``score`` (`SCORED`) wrote into the file: a file with all of these columns is theirs.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read.
+    """
+    available = _names(file)
+    own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in names}
+    if run is None:
+        return own
     report = json.loads((run / DATA / FINDINGS).read_text(encoding="utf-8"))
-    return {*report["dropped_columns"], *(run.preset().get("exclude") or {})}
+    return {*own, *report["dropped_columns"], *(run.preset().get("exclude") or {})}
+
+
+def _names(file: str | Path) -> set[str]:
+    with open_source(file) as source:
+        return set(source.columns)

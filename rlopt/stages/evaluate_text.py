@@ -82,7 +82,7 @@ def evaluate_text(
     config = config or TextConfig()
     mapping = mapping_for(run, titles_file, columns) if run is not None else column_mapping(columns, None)
     named = [config.references] if config.references else []
-    ignored = {*named, *(ignored_columns(run) if run is not None else ())}
+    ignored = {*named, *ignored_columns(run, titles_file)}
     items, titles, table = read_titles(titles_file, mapping, ignored)
     if run is not None:
         items = with_known_fields(run, items)

@@ -111,7 +111,7 @@ def generate(
     check_output(out)
     mapping = mapping_for(run, items_file, columns)
     began = time.monotonic()
-    with open_catalogue(items_file, mapping, ignored_columns(run), MEMORY_LIMIT) as catalogue:
+    with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
         quiet_loading()
         policy = _policy(source, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)

@@ -19,10 +19,9 @@ from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import ignored_columns, mapping_for
+from rlopt.stages.columns import SCORED, ignored_columns, mapping_for
 
 CHUNK = 20_000
-COLUMNS = ("p_click", "p_conversion", "reward", "reward_std", "support")
 
 
 @dataclass(frozen=True)
@@ -69,15 +68,17 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     """
     run.require("fit-reward")
     check_output(out)
-    items, titles, table = read_titles(titles_file, mapping_for(run, titles_file, columns), ignored_columns(run))
+    items, titles, table = read_titles(
+        titles_file, mapping_for(run, titles_file, columns), ignored_columns(run, titles_file)
+    )
     items = with_known_fields(run, items)
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    values = {name: np.full(len(titles), np.nan) for name in COLUMNS}
+    values = {name: np.full(len(titles), np.nan) for name in SCORED}
     with track("score", len(titles)) as bar:
         for start in range(0, len(titles), CHUNK):
             rows = slice(start, start + CHUNK)
             predicted = model.predict(items[rows], titles[rows])
-            for name in COLUMNS:
+            for name in SCORED:
                 if (column := getattr(predicted, name)) is not None:  # logs without conversions predict none
                     values[name][rows] = column
             bar.update(len(titles[rows]))

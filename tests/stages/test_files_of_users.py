@@ -12,7 +12,7 @@ import pytest
 from reward.errors import LogError
 from rlopt.errors import RunError
 from rlopt.run import Run
-from rlopt.stages.columns import column_mapping, mapping_for
+from rlopt.stages.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
 from rlopt.stages.fit_reward import fit_reward
 from rlopt.stages.score import score
 from tests.conftest import Outcome
@@ -123,3 +123,23 @@ def test_simulated_logs_bring_their_market_real_ones_do_not(fitted_run: Path, ru
     assert truth is not None
     assert truth([item], [title])[0] == market.true_value(item, title)
     assert truth_of(run) is None
+
+
+def test_titles_that_rlopt_wrote_are_scored_like_bare_ones(run: Run, tmp_path: Path) -> None:
+    """What else it wrote beside them says nothing of the item; a user's own column of such a name still may."""
+    rows = table(8)
+    bare = {
+        "item_id": [f"{a}+{b}" for a, b in zip(rows["test"], rows["image"], strict=True)],
+        "title": rows["headline"],
+    }
+    n = len(bare["title"])
+    written = {name: [f"dogs {name} {i}" for i in range(n)] for name in GENERATED}
+    for name, columns in (("bare", bare), ("written", {**bare, **written}), ("own", {**bare, "reason": ["cats"] * n})):
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+        score(run, tmp_path / f"{name}.parquet", tmp_path / f"{name}-scored.parquet")
+    scored = {name: pq.read_table(tmp_path / f"{name}-scored.parquet") for name in ("bare", "written")}
+    for column in SCORED:
+        assert scored["written"][column].to_pylist() == scored["bare"][column].to_pylist(), column
+    again = score(run, tmp_path / "bare-scored.parquet", tmp_path / "again.parquet")
+    assert again.mean_reward == pytest.approx(float(np.mean(scored["bare"]["reward"].to_pylist())))
+    assert ignored_columns(run, tmp_path / "own.parquet") & {"reason"} == set()

@@ -21,6 +21,7 @@ from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.run import DATA, Run
 from rlopt.stages import generate as stage
+from rlopt.stages.columns import ignored_columns
 from rlopt.stages.generate import GenerateResult, generate
 from rlopt.stages.writing.choice import NOT_BETTER
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
@@ -92,6 +93,14 @@ def test_one_row_a_title_in_the_items_order_with_what_it_can_be_traced_to(
     assert json.loads(metadata["rlopt.config"])["n"] == 2
     assert {"rlopt.run", "rlopt.policy_fingerprint", "rlopt.reward_fingerprint", "rlopt.seed"} <= set(metadata)
     assert len(set(table["item_version"].to_pylist())) == N_ITEMS
+
+
+def test_what_generate_writes_is_no_context_of_the_items(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    serve(Writer(MIXED))
+    generate(run, catalogue, tmp_path / "out.parquet", settings())
+    written = set(pq.read_table(tmp_path / "out.parquet").column_names)
+    assert ignored_columns(run, tmp_path / "out.parquet") == written - {"item_id", "title"}
+    assert ignored_columns(run, catalogue) == set()
 
 
 @pytest.mark.parametrize("fail_at", [0, 1, 4])

@@ -172,7 +172,9 @@ class TitlesCandidate:
         LogError
             When the file cannot be read or lacks a column.
         """
-        items, texts, _ = read_titles(source.path, mapping_for(run, source.path, None), ignored_columns(run))
+        items, texts, _ = read_titles(
+            source.path, mapping_for(run, source.path, None), ignored_columns(run, source.path)
+        )
         titles: dict[str, list[str]] = {}
         for item, text in zip(items, texts, strict=True):
             titles.setdefault(item.item_id, []).append(text)
