@@ -74,6 +74,11 @@ class Arms:
         """Item of each arm, length n_arms: what the model's ``predict(items, titles)`` takes."""
         return [self.items[i] for i in self.item_index]
 
+    @property
+    def pairs(self) -> list[tuple[Item, str]]:
+        """Item and title of each arm."""
+        return list(zip(self.arm_items, map(str, self.title), strict=True))
+
     def of_items(self, item_ids: Sequence[str] | set[str]) -> "Arms":
         """The arms of these items only; items that do not occur are ignored."""
         wanted = set(item_ids)

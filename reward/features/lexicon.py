@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal, get_args
 
 from ..items import Item
 from ..text import clean, words
@@ -18,6 +18,7 @@ from .phrases import is_cjk_word, units
 
 _PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s*%")
 Kind = Literal["number", "unit", "brand", "value", "word"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Words = tuple[str, ...]
 
 MIN_ITEMS_FOR_GENERIC = 3
@@ -53,11 +54,14 @@ class Lexicon:
         are left out.
     units
         Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number.
+    kinds
+        Kinds of claims that are looked for.
     """
 
     generic: frozenset[str]
     values: Mapping[Words, bool] = field(default_factory=dict)
     units: frozenset[str] = frozenset()
+    kinds: frozenset[Kind] = frozenset(KINDS)
     _cache: "OrderedDict[int, _Own]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
     @classmethod
@@ -109,11 +113,16 @@ class Lexicon:
                 if single is not None:
                     found.append(single)
                 i += 2 if single is not None and single.kind == "unit" else 1
-        return tuple(found)
+        return tuple(claim for claim in found if claim.kind in self.kinds)
 
     def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
         """The texts of `unsupported`."""
         return tuple(claim.text for claim in self.unsupported(item, title))
+
+    def broken_by(self, pairs: Sequence[tuple[Item, str]]) -> dict[Kind, float]:
+        """Share of the titles that make an unsupported claim of each kind."""
+        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unsupported(item, title)})
+        return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
 
     def _single(self, own: "_Own", tokens: list[str], i: int) -> Claim | None:
         word, before, after = tokens[i], *(tokens[i - 1 : i] or [""]), *(tokens[i + 1 : i + 2] or [""])
@@ -140,17 +149,6 @@ class Lexicon:
     @cached_property
     def _index(self) -> dict[str, list[Words]]:
         return _by_first(self.values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` reads it back."""
-        values = sorted([list(sequence), brand] for sequence, brand in self.values.items())
-        return {"generic": sorted(self.generic), "values": values, "units": sorted(self.units)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Lexicon":
-        """Lexicon written by `to_dict`."""
-        values = {tuple(sequence): bool(brand) for sequence, brand in data["values"]}
-        return cls(frozenset(data["generic"]), values, frozenset(data["units"]))
 
 
 def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min_items: int) -> frozenset[str]:

@@ -28,6 +28,12 @@ from rlopt.cli.show import show
     metavar="PHRASE",
     help="Phrases of advertising law in place of rlopt's own lists; @FILE: one a line. Repeatable.",
 )
+@click.option(
+    "--support",
+    multiple=True,
+    type=click.Choice(["number", "unit", "brand", "value", "word"]),
+    help="Claims the item must state, in place of those that logged titles keep to. Repeatable.",
+)
 @click.option("--confidence", type=float, help="Chance of being better that replaces a current title.  [default: 0.8]")
 @click.option("--keep-current/--replace-all", default=None, help="Keep current titles that no new one beats.")
 @click.option("--engine", type=click.Choice(["transformers", "vllm"]), help="Who computes.  [default: transformers]")

@@ -4,6 +4,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from reward.features.lexicon import Kind
+
 from .base import StageConfig
 
 
@@ -22,7 +24,11 @@ class RulesConfig(StageConfig):
         None, description="Phrases of advertising law, @FILE reads one a line; none: the lists that come with rlopt."
     )
     formatting: bool = Field(True, description="Shouting and strings of symbols are violations.")
-    support: bool = Field(True, description="What the item's fields do not say is a violation (items with fields).")
+    support: tuple[Kind, ...] | None = Field(
+        None,
+        description="Claims that the item's fields must state: number, unit, brand, value, word. None: each kind that "
+        "at least four fifths of the logged titles keep to; an empty list: no kind.",
+    )
 
 
 class GenerateConfig(RulesConfig):

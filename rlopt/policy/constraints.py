@@ -34,8 +34,7 @@ class Constraints:
     Parameters
     ----------
     lexicon
-        Decides which numbers, units, brands, values and words need the item's support; None switches that rule off
-        (items described in free text).
+        Decides which numbers, units, brands, values and words need the item's support; None switches that rule off.
     max_width
         Longest title in display columns (a Chinese character counts two).
     max_chars, max_words
@@ -65,7 +64,7 @@ class Constraints:
 
     @classmethod
     def of(cls, config: RulesConfig, lexicon: Lexicon | None = None) -> "Constraints":
-        """The rules as configured; ``lexicon`` for items that are described by fields.
+        """The rules as configured, and the claims that need support.
 
         Raises
         ------
@@ -74,7 +73,7 @@ class Constraints:
         """
         law = PhraseList.superlatives() if config.superlatives is None else PhraseList.collect(config.superlatives)
         return cls(
-            lexicon if config.support else None,
+            lexicon,
             config.max_width,
             config.max_chars,
             config.max_words,

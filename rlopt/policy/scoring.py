@@ -87,7 +87,7 @@ def completion_log_softmax(
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What a model thinks of each completion token; zeros in the padding.
+    """What a model thinks of each completion token; log-probabilities are 0 in the padding.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def score_tokens(
             logs = completion_log_softmax(model, ids, mask, width, temperature, slot_mask)
         with torch.set_grad_enabled(entropy_gradients and torch.is_grad_enabled()):
             entropy = -(logs.exp() * logs).sum(-1) if entropies else None
-        log_probs = logs.gather(-1, ids[:, -width:].unsqueeze(-1)).squeeze(-1)
+        log_probs = logs.gather(-1, ids[:, -width:].unsqueeze(-1)).squeeze(-1).masked_fill(mask[:, -width:] == 0, 0.0)
         parts.append(TokenScores(log_probs, entropy, heard[0][:, -width - 1 : -1] if heard else None))
     order = torch.argsort(torch.cat([rows for rows, _, _ in pieces]))
 

@@ -1,10 +1,10 @@
-"""Which slots may still be written: those that the prompt names, and each once.
+"""What may be written next: words that titles are made of, and the slots that the prompt names, each once.
 
-A title with a slot that its item lacks has a hole in it, and one that says a value twice is bad whatever it says. The
-tiny model need not learn that: those tokens have no probability, in sampling as in every log-probability, and the rest
-is renormalised. What is left is a distribution like any other, so that PPO, KL and importance weights stay exact
-("invalid action masking", Huang and Ontañón 2022, "A closer look at invalid action masking in policy gradient
-algorithms").
+A title with a slot that its item lacks has a hole in it, one that says a value twice is bad whatever it says, and one
+with pieces that no title is made of is gibberish. The tiny model need not learn that: those tokens have no probability,
+in sampling as in every log-probability, and the rest is renormalised. What is left is a distribution like any other,
+so that PPO, KL and importance weights stay exact ("invalid action masking", Huang and Ontañón 2022, "A closer look at
+invalid action masking in policy gradient algorithms").
 """
 
 import torch
@@ -17,12 +17,12 @@ ILLEGAL = -1e4  # a logit whose probability is zero in every float, and yet no i
 
 
 class SlotMask:
-    """Takes the probability of slots that may not come next; everything is read from token ids.
+    """Takes the probability of tokens that may not come next; everything is read from token ids.
 
     Parameters
     ----------
     slots
-        With ``once``, a slot that the title has used is closed too.
+        With ``once``, a slot that the title has used is closed too; with ``pieces``, no other token is ever open.
     tokenizer
         Spells each slot as one token, alone and after a blank (`rlopt.policy.tiny.build_tokenizer`).
     """
@@ -38,6 +38,8 @@ class SlotMask:
         self._tokens = torch.tensor(sorted(spelled), dtype=torch.long)
         self._slot_of = torch.full((len(tokenizer),), self._none, dtype=torch.long)
         self._slot_of[self._tokens] = torch.tensor([spelled[token] for token in sorted(spelled)], dtype=torch.long)
+        self._never = torch.tensor([not _in_titles(token, slots, tokenizer) for token in range(len(tokenizer))])
+        self._never[self._tokens] = False
 
     def open_after(self, prompts: Tensor) -> Tensor:
         """Slots that the prompts name, (B, S + 1) bools, from their token ids (B, P); padding names none."""
@@ -49,10 +51,11 @@ class SlotMask:
             open_slots.scatter_(1, self._lookup(tokens).unsqueeze(1), False)
 
     def mask(self, logits: Tensor, open_slots: Tensor) -> Tensor:
-        """``logits`` (..., V) with the tokens of closed slots at `ILLEGAL`; ``open_slots`` is (..., S + 1)."""
+        """``logits`` (..., V) with the tokens that are not open at `ILLEGAL`; ``open_slots`` is (..., S + 1)."""
         tokens = self._tokens.to(logits.device)
         closed = ~open_slots[..., self._lookup(tokens)]
-        return logits.index_copy(-1, tokens, logits[..., tokens].masked_fill(closed, ILLEGAL))
+        held = logits.index_copy(-1, tokens, logits[..., tokens].masked_fill(closed, ILLEGAL))
+        return held.masked_fill(self._never.to(logits.device), ILLEGAL)
 
     def mask_completions(self, logits: Tensor, prompts: Tensor, completions: Tensor) -> Tensor:
         """``logits`` (B, T, V) before each token of ``completions`` (B, T), masked by what came before it."""
@@ -74,7 +77,8 @@ class SlotMask:
         if self.once:
             written = (named & in_title.unsqueeze(-1)).cumsum(dim=1)[:, :-1]
             open_slots = open_slots & (written == 0)
-        return self.mask(logits, open_slots | named[:, 1:])
+        comes_next = input_ids[:, 1:].unsqueeze(-1)
+        return self.mask(logits, open_slots).scatter(-1, comes_next, logits.gather(-1, comes_next))
 
     def _named(self, ids: Tensor) -> Tensor:
         """Which slot each token is, (B, L, S + 1) bools."""
@@ -82,6 +86,16 @@ class SlotMask:
 
     def _lookup(self, ids: Tensor) -> Tensor:
         return self._slot_of.to(ids.device)[ids]
+
+
+def _in_titles(token: int, slots: Slots, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether titles may hold ``token``, slots aside."""
+    if token == tokenizer.eos_token_id:
+        return True
+    text = str(tokenizer.convert_ids_to_tokens(token))
+    if token in tokenizer.all_special_ids or text in slots.kind_vocabulary:
+        return False
+    return not slots.pieces or text in slots.pieces
 
 
 class OpenSlotsOnly(LogitsProcessor):

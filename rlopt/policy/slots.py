@@ -23,7 +23,8 @@ MAX_VALUE_CHARS = 40
 MAX_SHOWN = 3
 MAX_KINDS = 60
 MIN_KIND_SHARE = 0.5
-_UNSAFE_IN_NAME = re.compile(r"[<>\s]+")
+CONTEXT = ("locale", "surface")  # where a title is shown: titles depend on it, and do not say it
+_UNSAFE_IN_NAME = re.compile(r"[<>#\s]+")
 _LATIN = re.compile(r"[0-9A-Za-z]")
 _SLOT = re.compile(r"<[^<>\s]{1,48}>")
 
@@ -36,16 +37,20 @@ class Slots:
     ----------
     tokens
         (field name, index of the value within the field) -> token such as ``<brand>`` or ``<feature_2>``.
-    shown
-        Slots whose value the prompt spells out: those with the fewest distinct values, such as the category. Of the
-        others it only says that the item has them, which keeps prompts short.
+    kinds
+        The values that the prompt tells, each by a token of its own such as ``<category#3>``: those of the slots with
+        the fewest distinct ones, such as the category, and of `CONTEXT` where items differ in it (which is no slot). Of
+        the other slots the prompt only says that the item has them.
     once
         A title mentions each slot at most once (`rlopt.policy.slot_mask`).
+    pieces
+        The tokens, slots aside, that the titles learned from are made of; no title holds another one. Empty: any.
     """
 
     tokens: Mapping[tuple[str, int], str]
-    shown: frozenset[str]
+    kinds: Mapping[tuple[str, int], tuple[str, ...]]
     once: bool = True
+    pieces: frozenset[str] = frozenset()
 
     @classmethod
     def learn(cls, items: Iterable[Item], min_share: float = 0.005) -> "Slots":
@@ -57,14 +62,15 @@ class Slots:
             for key, value in _short_values(item):
                 values.setdefault(key, Counter())[value] += 1
         counts = {key: found.total() for key, found in values.items()}
-        often = [key for key, count in counts.items() if count >= min_share * n_items]
+        often = [key for key, n in counts.items() if n >= min_share * n_items and key[0] not in CONTEXT]
         common = sorted(often, key=lambda key: (-counts[key], key))[:MAX_SLOTS]
         tokens: dict[tuple[str, int], str] = {}
         for key in sorted(common):
             tokens[key] = _unique_token(*key, taken=set(tokens.values()))
-        kinds = [k for k in common if counts[k] >= MIN_KIND_SHARE * n_items and 2 <= len(values[k]) <= MAX_KINDS]
-        kinds.sort(key=lambda key: (len(values[key]), key))
-        return cls(tokens, frozenset(tokens[key] for key in kinds[:MAX_SHOWN]))
+        few = [k for k in values if counts[k] >= MIN_KIND_SHARE * n_items and 2 <= len(values[k]) <= MAX_KINDS]
+        told = sorted(key for key in few if key[0] in CONTEXT)
+        told += sorted((key for key in few if key in tokens), key=lambda key: (len(values[key]), key))[:MAX_SHOWN]
+        return cls(tokens, {key: tuple(sorted(values[key])) for key in told})
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -74,15 +80,21 @@ class Slots:
         """Every slot token, sorted."""
         return tuple(sorted(self.tokens.values()))
 
+    @cached_property
+    def kind_vocabulary(self) -> tuple[str, ...]:
+        """Every token that tells a value; prompts hold them, titles never."""
+        return tuple(token for of_slot in self._kinds.values() for token in of_slot.values())
+
     def values(self, item: Item) -> dict[str, str]:
         """Slot token -> value of this item, only for the slots the item has."""
         return {self.tokens[key]: value for key, value in _short_values(item) if key in self.tokens}
 
     def describe(self, item: Item) -> str:
-        """The item as the tiny policy reads it: each slot it has, some followed by their value."""
+        """The item as the tiny policy reads it: each slot it has, some followed by their value's token."""
         parts = []
-        for token, value in self.values(item).items():
-            parts.append(token + value if token in self.shown else token)
+        for key, value in _short_values(item):
+            parts.append(self.tokens.get(key, ""))
+            parts.append(self._kinds.get(key, {}).get(value, ""))
         return "".join(parts)
 
     def delexicalise(self, item: Item, title: str) -> str:
@@ -106,12 +118,16 @@ class Slots:
         """``text`` from outside, in which nothing may pass for a slot or a mark of the prompt."""
         return clean(_SLOT.sub(" ", text))
 
+    def without_slots(self, text: str) -> str:
+        """Delexicalised ``text`` without its slots: the words that the tokenizer has to spell."""
+        return _SLOT.sub(lambda match: " " if match.group() in self._known else match.group(), text)
+
     def fill(self, item: Item, text: str) -> str:
         """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing."""
 
         def filled(match: re.Match[str]) -> str:
             key = self._known.get(match.group())
-            return match.group() if key is None else _short_value(item, *key)
+            return match.group() if key is None else _value(item, *key)
 
         return clean(_SLOT.sub(filled, text))
 
@@ -119,16 +135,27 @@ class Slots:
     def _known(self) -> dict[str, tuple[str, int]]:
         return {token: key for key, token in self.tokens.items()}
 
+    @cached_property
+    def _kinds(self) -> dict[tuple[str, int], dict[str, str]]:
+        """Value -> token of each field whose values are told."""
+        names = {key: self.tokens.get(key) or _unique_token(*key, taken=set(self.vocabulary)) for key in self.kinds}
+        return {
+            key: {value: f"{names[key][:-1]}#{place}>" for place, value in enumerate(values)}
+            for key, values in self.kinds.items()
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
         slots = [[name, index, token] for (name, index), token in self.tokens.items()]
-        return {"slots": slots, "shown": sorted(self.shown), "once": self.once}
+        kinds = [[name, index, list(values)] for (name, index), values in self.kinds.items()]
+        return {"slots": slots, "kinds": kinds, "once": self.once, "pieces": sorted(self.pieces)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Slots":
         """Slots written by `to_dict`."""
         tokens = {(name, int(index)): token for name, index, token in data["slots"]}
-        return cls(tokens, frozenset(data["shown"]), bool(data["once"]))
+        kinds = {(name, int(index)): tuple(values) for name, index, values in data["kinds"]}
+        return cls(tokens, kinds, bool(data["once"]), frozenset(map(str, data["pieces"])))
 
 
 def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
@@ -146,12 +173,6 @@ def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
     return sum(shares) / len(shares)
 
 
-def spelled_by_fields(pairs: Sequence[tuple[Item, str]]) -> bool:
-    """Whether the titles are mostly made of their items' field values, and not of free words."""
-    items = {item.item_id: item for item, _ in pairs}
-    return slot_coverage(Slots.learn(items.values()), some_of(pairs)) >= MIN_SLOT_COVERAGE
-
-
 def some_of(pairs: Sequence[tuple[Item, str]]) -> Sequence[tuple[Item, str]]:
     """As many of the pairs as tell what most of them are like, evenly spread."""
     return pairs[:: max(1, -(-len(pairs) // COVERAGE_TITLES))]
@@ -160,12 +181,12 @@ def some_of(pairs: Sequence[tuple[Item, str]]) -> Sequence[tuple[Item, str]]:
 def _short_values(item: Item) -> Iterable[tuple[tuple[str, int], str]]:
     for name, values in item.fields.items():
         for index in range(len(values)):
-            if value := _short_value(item, name, index):
+            if value := _value(item, name, index):
                 yield (name, index), value
 
 
-def _short_value(item: Item, name: str, index: int) -> str:
-    """The value that may stand in for a slot, empty where the item has none."""
+def _value(item: Item, name: str, index: int) -> str:
+    """The value as it may stand in a title, empty where the item has none or it is too long."""
     values = item.fields.get(name, ())
     if index >= min(len(values), MAX_VALUES_PER_FIELD):
         return ""

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from reward.features.lexicon import Lexicon
 from reward.items import Item
 
+from .claims import held_claims
 from .constraints import Constraints
 from .slots import Slots
 
@@ -21,7 +21,7 @@ def sound_pairs(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> Pairs:
     more than theirs. Where less than half of the titles would remain they are not the exception, and are kept; values
     said twice go wherever the policy cannot write them (`Slots.once`).
     """
-    rules = Constraints(Lexicon.learn(pairs), formatting=True)
+    rules = Constraints(held_claims(pairs), formatting=True)
     once = [(item, title) for item, title in pairs if not (slots.once and _says_twice(slots, item, title))]
     kept = [(item, title) for item, title in once if not rules.check(item, title)]
     return kept if len(kept) >= MIN_SOUND_SHARE * len(once) else once

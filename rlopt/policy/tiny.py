@@ -17,11 +17,10 @@ PAD, EOS, UNK = "<|pad|>", "<|end|>", "<|unknown|>"
 def build_tokenizer(
     texts: Iterable[str], slots: Slots, vocab_size: int = 1000, marks: Sequence[str] = (PROMPT_END,)
 ) -> PreTrainedTokenizerFast:
-    """BPE tokenizer with one token a slot, trained on ``texts`` (delexicalised titles and prompts).
-
-    ``marks`` are the tokens that structure a prompt.
+    """BPE tokenizer of a slot policy, trained on ``texts`` (delexicalised titles).
 
     Slots are ordinary added tokens, not special ones, so that decoding with ``skip_special_tokens=True`` keeps them.
+    Prompts hold slots, their kinds and ``marks`` only, each one token; no piece of a name is ever a piece of a title.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNK))
     # Blanks become part of the following piece and come back exactly; punctuation never merges with words.
@@ -31,12 +30,13 @@ def build_tokenizer(
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
     # A slot after a blank is one token, not two: titles get a third shorter.
     spellings = [spelling for token in slots.vocabulary for spelling in (token, " " + token)]
+    spellings += slots.kind_vocabulary
     slot_tokens = [AddedToken(spelling, special=False, normalized=False) for spelling in spellings]
     tokenizer.add_tokens(slot_tokens)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, min_frequency=2, special_tokens=[PAD, EOS, UNK, *marks], show_progress=False
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(map(slots.without_slots, texts), trainer)
     tokenizer.add_tokens(slot_tokens)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -51,7 +51,7 @@ class Contender:
     kl
         Nats a title from the SFT policy. Best-of-n: log n - (n - 1) / n, an upper bound (Beirami et al. 2024).
     faithfulness
-        Share of titles with no word the item does not support; None where items are free text.
+        Share of titles with no word the item does not support; None where no claims are checked.
     titles_written
         Titles a policy has to write for one that is shown: its cost at inference.
     """
@@ -121,7 +121,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
         written = write_all(run.checkpoint_dir("compare", record.key), policies, test, config)
         chosen = choose_best(written["sft"], test.items, model, config, truth)
         groups = {**{name: _first(group, config.samples) for name, group in written.items()}, **chosen}
-        rules = constraints_for(policies["sft"], arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
+        rules = constraints_for(arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
         blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
         judged = judge_titles(
             [replace(group, policy=name) for name, group in groups.items()] + [logged_titles(test)],

@@ -134,7 +134,7 @@ def evaluate(
 
         cache = run.checkpoint_dir(source.stage, record.key)
         written = write_all(run, cache, candidate, sft, test, model, config)
-        rules = constraints_for(policy, arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
+        rules = constraints_for(arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
         judged = judge_titles(written, test, judge, model, rules, config.draws, random)
         case = Case(test, judged, candidate.name, config)
         report = make_report(run, case, len(splits.test), judge, candidate, sft, random, truth)

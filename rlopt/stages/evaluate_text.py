@@ -164,7 +164,7 @@ def _lexicon(run: Run | None, items: Sequence[Item], titles: Sequence[str]) -> L
     if run is None:
         return Lexicon.learn(zip(items, titles, strict=True))
     train = run.arms().of_items(run.splits().train)
-    return Lexicon.learn(zip(train.arm_items, [str(title) for title in train.title], strict=True))
+    return Lexicon.learn(train.pairs)
 
 
 def _item_index(items: Sequence[Item]) -> IntArray:

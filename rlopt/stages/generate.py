@@ -117,7 +117,7 @@ def generate(
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         arms = run.arms()
         known = {item.item_id: item for item in arms.items}
-        rules = constraints_for(policy, arms.of_items(run.splits().train), config)
+        rules = constraints_for(arms.of_items(run.splits().train), config)
         metadata = _metadata(run, source, config)
         with open_shards(Path(out), _key(metadata, catalogue.path)) as shards:
             writer = _Writer(policy, model, rules, config, shards)

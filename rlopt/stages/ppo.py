@@ -140,7 +140,7 @@ def _rewards(
         policy.renderer,
         model.predict,
         lift_scale(policy, model, arms, config.seed),
-        constraints_for(policy, arms, load(RulesConfig, preset=run.preset())),
+        constraints_for(arms, load(RulesConfig, preset=run.preset())),
         config.risk_aversion,
         int(policy.tokenizer.eos_token_id),
         Monitor(watched.predict, item_baseline(watched, arms), every) if watched else None,

@@ -1,27 +1,27 @@
-"""The rules a run's titles are checked against, in training and in evaluation alike."""
+"""The rules a run's titles are checked against, in training, in generation and in evaluation alike."""
 
 from reward.arms import Arms
-from reward.features.lexicon import Lexicon
+from reward.features.lexicon import KINDS
 from rlopt.config import RulesConfig
+from rlopt.policy.claims import held_claims
 from rlopt.policy.constraints import Constraints
-from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.slots import spelled_by_fields
-from rlopt.policy.title_policy import TitleWriter
+from rlopt.progress import note
 
 
-def constraints_for(policy: TitleWriter | None, arms: Arms, rules: RulesConfig) -> Constraints:
-    """The rules for these items: words need support where items are described by fields, not by free text.
+def constraints_for(arms: Arms, rules: RulesConfig) -> Constraints:
+    """The rules for the run's items.
 
     Parameters
     ----------
-    policy
-        Who writes the titles; its renderer tells fields from free text. None: the logged titles tell.
     arms
-        Train arms, whose titles say which words any title may use.
+        Train arms, whose titles say which words any title may use, and which claims their items' fields can bear out.
     rules
         The settings.
     """
-    pairs = list(zip(arms.arm_items, map(str, arms.title), strict=True))
-    fields = isinstance(policy.renderer, SlotRenderer) if policy is not None else spelled_by_fields(pairs)
-    lexicon = Lexicon.learn(pairs) if fields else None
+    lexicon = held_claims(arms.pairs, rules.support)
+    free = [kind for kind in KINDS if lexicon is None or kind not in lexicon.kinds]
+    if free and rules.support is None:
+        note(
+            f"Not checked against the items, because many logged titles state what the fields do not: {', '.join(free)}"
+        )
     return Constraints.of(rules, lexicon)

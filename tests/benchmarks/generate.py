@@ -136,7 +136,7 @@ def checked(policy: Any, run: Path) -> Callable[[Sequence[Item], list[str]], Non
 
     opened = Run.open(run)
     model = RewardModel.load(opened / "reward", encodings=opened / ENCODINGS)
-    rules = constraints_for(policy, opened.arms().of_items(opened.splits().train), GenerateConfig())
+    rules = constraints_for(opened.arms().of_items(opened.splits().train), GenerateConfig())
     used: set[int] = set()
 
     def check(items: Sequence[Item], titles: list[str]) -> None:

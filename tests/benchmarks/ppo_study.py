@@ -33,7 +33,7 @@ from rlopt.stages.truth import market_of, truth_of
 
 SHOPS = [*(f"en-{seed}" for seed in range(7)), *(f"zh-{seed}" for seed in range(3))]
 TUNING_SHOPS = ["en-100", "zh-100"]
-GRID = {"learning_rate": (1e-4, 2e-4, 4e-4), "kl_coef": (0.03, 0.1)}
+GRID = {"learning_rate": (1e-4, 2e-4, 4e-4)}
 DEFAULTS: dict[str, dict[str, float]] = {"ppo": {}, "grpo": {}, "rloo": {}}
 
 

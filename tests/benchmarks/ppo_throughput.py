@@ -88,7 +88,7 @@ def make_model(folder: Path, titles: str, n_prompts: int) -> None:
     from rlopt.policy.tiny import build_model, build_tokenizer
 
     if titles == "equal":
-        tokenizer = build_tokenizer([" ".join(WORDS)] * 3, Slots({}, frozenset()))
+        tokenizer = build_tokenizer([" ".join(WORDS)] * 3, Slots({}, {}))
         build_model(tokenizer, 0).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         prompts = [
@@ -112,7 +112,7 @@ def make_shop_policy(folder: Path, n_prompts: int) -> list[str]:
     market = Market(max(n_prompts, SHOP_ITEMS), "en", seed=0)
     pairs = [(item, title) for item in market.items for title, _ in market.logging_policy(item)]
     renderer = SlotRenderer(Slots.learn(market.items))
-    texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in market.items]
+    texts = [renderer.target(item, title) for item, title in pairs]
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0), tokenizer, renderer)
     settings = TrainSettings(

@@ -32,7 +32,7 @@ def policy() -> TitlePolicy:
     torch.set_num_threads(1)
     quiet_loading()
     renderer = SlotRenderer(Slots.learn(ITEMS))
-    texts = [renderer.target(i, t) for i, t in zip(ITEMS, TITLES, strict=True)] + [renderer.prompt(i) for i in ITEMS]
+    texts = [renderer.target(i, t) for i, t in zip(ITEMS, TITLES, strict=True)]
     tokenizer = build_tokenizer(texts, renderer.slots)
     return TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 12)
 

@@ -82,6 +82,6 @@ def test_the_line_ends_the_title_for_whoever_loads_the_folder(tmp_path: Path) ->
 
 
 def test_a_tokenizer_without_line_breaks_is_one_clear_error() -> None:
-    tokenizer = build_tokenizer(["a b"] * 3, Slots({}, frozenset()))
+    tokenizer = build_tokenizer(["a b"] * 3, Slots({}, {}))
     with pytest.raises(PolicyError, match="no token for a line break"):
         end_with_the_line(build_model(tokenizer, 0), tokenizer)

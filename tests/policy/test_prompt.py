@@ -64,7 +64,7 @@ def chat_renderer() -> TextRenderer:
     from rlopt.policy.prompt import chat_frame
     from rlopt.policy.tiny import build_tokenizer
 
-    tokenizer = build_tokenizer(["a b c"] * 3, Slots({}, frozenset()))
+    tokenizer = build_tokenizer(["a b c"] * 3, Slots({}, {}))
     tokenizer.chat_template = CHATML
     return TextRenderer("Write.", (), 400, *chat_frame(tokenizer))
 
@@ -90,7 +90,7 @@ def test_a_base_model_has_no_chat() -> None:
     from rlopt.policy.tiny import build_tokenizer
 
     with pytest.raises(PolicyError, match="no chat template"):
-        chat_frame(build_tokenizer(["a b c"] * 3, Slots({}, frozenset())))
+        chat_frame(build_tokenizer(["a b c"] * 3, Slots({}, {})))
 
 
 def test_prompts_saved_before_chats_still_load() -> None:

@@ -1,5 +1,6 @@
 """The slot mask: what it forbids is never written, and what is left is the model's own distribution, renormalised."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,16 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.title_loss import held_log_probs
 
 ITEMS = [
-    Item(str(i), {"color": ("red",), "type": ("dress",), **({"brand": ("Acme",)} if i % 2 else {})}) for i in range(24)
+    Item(
+        str(i),
+        {
+            "color": ("red",),
+            "size": (("S", "L")[i % 2],),
+            "type": ("dress",),
+            **({"brand": ("Acme",)} if i % 2 else {}),
+        },
+    )
+    for i in range(24)
 ]
 TITLES = ["red dress Acme", "new red dress", "红色 dress"]
 
@@ -26,7 +36,7 @@ def _policy(once: bool) -> TitlePolicy:
     quiet_loading()
     renderer = SlotRenderer(replace(Slots.learn(ITEMS), once=once))
     texts = [renderer.target(item, title) for item in ITEMS for title in TITLES]
-    tokenizer = build_tokenizer(texts + [renderer.prompt(item) for item in ITEMS], renderer.slots)
+    tokenizer = build_tokenizer(texts, renderer.slots)
     model = build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2)
     return TitlePolicy(model, tokenizer, renderer, 16)
 
@@ -68,6 +78,7 @@ def test_what_is_left_is_renormalised() -> None:
         free = completion_log_softmax(policy.model, ids, attention, 2).exp()
         held = completion_log_softmax(policy.model, ids, attention, 2, slot_mask=mask).exp()
     closed = torch.zeros_like(free, dtype=torch.bool)
+    closed[..., tokenizer.convert_tokens_to_ids(["<|title|>", "<|unknown|>", "<|pad|>", "<size#0>", "<size#1>"])] = True
     closed[:, 1, [color, blank_color]] = True  # used
     closed[0, :, tokenizer.convert_tokens_to_ids(["<brand>", " <brand>"])] = True  # not the item's
     expected = free.masked_fill(closed, 0.0)
@@ -92,6 +103,18 @@ def test_training_maximises_the_likelihood_of_the_policy_that_writes(once: bool)
     np.testing.assert_allclose(got.numpy(), policy.log_prob(items, titles), atol=1e-4)
 
 
+def test_a_character_that_no_title_had_is_not_written_and_makes_no_training_explode() -> None:
+    policy = _policy(once=True)
+    mask = policy.slot_mask
+    assert mask is not None
+    prompt, target = policy.prompt_ids(ITEMS[:1])[0], policy.target_ids(ITEMS[0], "red dress 龘")
+    assert policy.tokenizer.unk_token_id in target
+    assert np.exp(policy.log_prob_of_tokens(ITEMS[:1], [target])[0]) == 0.0
+    ids, labels = torch.tensor([[*prompt, *target]]), torch.tensor([[-100] * len(prompt) + target])
+    with torch.no_grad():
+        assert float(held_log_probs(mask, policy.model(ids).logits, ids, labels).min()) > -50
+
+
 def test_a_title_that_cannot_be_written_has_a_finite_loss() -> None:
     policy = _policy(once=True)
     mask = policy.slot_mask
@@ -112,6 +135,15 @@ def test_an_impossible_title_has_no_probability_and_no_nan() -> None:
     other = _policy(once=True)
     kl = policy.kl_to(other, ITEMS[:2], [policy.target_ids(ITEMS[0], "red red dress"), [3, 4, 5]])
     np.testing.assert_allclose(kl, 0.0, atol=1e-5)
+
+
+def test_titles_are_made_of_the_pieces_that_were_learned_from() -> None:
+    policy = _policy(once=True)
+    renderer = SlotRenderer(replace(policy.renderer.slots, pieces=frozenset({"▁new", "new"})))  # type: ignore[attr-defined]
+    held = TitlePolicy(policy.model, policy.tokenizer, renderer, 16)
+    written = {title.text for titles in held.generate(ITEMS, 8, seed=2) for title in titles}
+    assert all(re.fullmatch("(new|red|dress|Acme|S|L| )*", text) for text in written)
+    assert len({title.text for titles in policy.generate(ITEMS, 8, seed=2) for title in titles} - written) > 50
 
 
 def test_whether_values_are_said_once_is_learned_and_kept(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -84,13 +84,36 @@ def test_fields_that_differ_only_in_unsafe_characters_keep_apart() -> None:
 
 
 def test_saved_slots_come_back_equal() -> None:
-    slots, _ = shop({"brand": ("Acme",), "feature": ("light", "warm")})
+    items = [Item(str(i), {"brand": (("Acme", "Bolt")[i % 2],), "feature": ("light", "warm")}) for i in range(20)]
+    slots = Slots.learn(items)
+    assert slots.kinds
     assert Slots.from_dict(slots.to_dict()) == slots
 
 
 def test_the_prompt_spells_out_the_kind_of_item_only() -> None:
     items = [Item(str(i), {"category": (("lamp", "bag")[i % 2],), "sku": (f"n{i}",)}) for i in range(100)]
-    assert Slots.learn(items).describe(items[0]) == "<category>lamp<sku>"
+    slots = Slots.learn(items)
+    assert slots.describe(items[0]) == "<category><category#1><sku>"
+    assert slots.describe(items[1]) == "<category><category#0><sku>"
+    assert slots.describe(Item("new", {"category": ("sofa",)})) == "<category>"
+    assert slots.kind_vocabulary == ("<category#0>", "<category#1>")
+
+
+def test_where_a_title_is_shown_is_told_where_it_differs_and_never_said() -> None:
+    fields = [{"locale": (("en", "zh")[i % 2],), "surface": ("app",), "color": ("red",)} for i in range(20)]
+    items = [Item(str(i), each) for i, each in enumerate(fields)]
+    slots = Slots.learn(items)
+    assert slots.describe(items[1]) == "<locale#1><color>"
+    assert slots.delexicalise(items[1], "red zh app") == "<color> zh app"
+    assert Slots.from_dict(slots.to_dict()) == slots
+    assert Slots.learn(items[::2]).describe(items[0]) == "<color>"
+
+
+def test_no_field_passes_for_the_kind_of_another() -> None:
+    items = [Item(str(i), {"category": (("lamp", "bag")[i % 2],), "category#1": (f"n{i}",)}) for i in range(100)]
+    slots = Slots.learn(items)
+    assert not set(slots.vocabulary) & set(slots.kind_vocabulary)
+    assert slots.fill(items[0], "<category#1>") == "<category#1>"
 
 
 def test_coverage_is_the_share_of_the_text_that_values_spell() -> None:

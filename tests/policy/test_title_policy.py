@@ -29,20 +29,22 @@ def policy() -> TitlePolicy:
     torch.set_num_threads(1)
     quiet_loading()
     renderer = SlotRenderer(Slots.learn(ITEMS))
-    texts = [renderer.target(i, t) for i, t in zip(ITEMS, TITLES, strict=True)] + [renderer.prompt(i) for i in ITEMS]
+    texts = [renderer.target(i, t) for i, t in zip(ITEMS, TITLES, strict=True)]
     tokenizer = build_tokenizer(texts, renderer.slots)
     return TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
 
 
 def _next_log_probs(policy: TitlePolicy, item: Item, written: list[int]) -> np.ndarray:
-    """The plain model's next-token distribution without the slots the item lacks or ``written`` has used."""
+    """The plain model's next-token distribution without what only prompts hold, and without the slots that the item
+    lacks or ``written`` has used."""
     prompt = policy.prompt_ids([item])[0]
     with torch.no_grad():
         logits = policy.model(torch.tensor([prompt + written])).logits[0, -1].double().numpy()
     names = [policy.tokenizer.decode([token]).strip() for token in range(len(logits))]
     used = {names[token] for token in written}
     has = {f"<{field}>" for field in item.fields}
-    closed = [name.startswith("<") and name in SLOTS and (name in used or name not in has) for name in names]
+    never = {"<|title|>", "<|unknown|>", "<|pad|>", *policy.renderer.slots.kind_vocabulary}  # type: ignore[attr-defined]
+    closed = [name in never or (name in SLOTS and (name in used or name not in has)) for name in names]
     weights = np.where(closed, 0.0, np.exp(logits - logits.max()))
     with np.errstate(divide="ignore"):
         return np.log(weights / weights.sum())

@@ -85,7 +85,3 @@ def test_it_finds_the_wrong_claims_of_the_simulated_shop(locale: str) -> None:
     assert wrong >= 3
     assert caught == wrong
     assert passed >= 0.97 * sound
-
-
-def test_it_comes_back_equal() -> None:
-    assert Lexicon.from_dict(LEXICON.to_dict()) == LEXICON

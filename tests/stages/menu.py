@@ -76,7 +76,7 @@ class MenuPolicy:
     calls: list[int] = field(default_factory=list)
     model: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(num_parameters=lambda: 1000))
     tokenizer: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(get_vocab=lambda: {"a": 0}))
-    renderer: SlotRenderer = field(default_factory=lambda: SlotRenderer(Slots({}, frozenset())))
+    renderer: SlotRenderer = field(default_factory=lambda: SlotRenderer(Slots({}, {})))
 
     def generate(
         self, items: Sequence[Item], n: int = 1, *, temperature: float = 1.0, seed: int = 0

@@ -164,7 +164,7 @@ def test_names_that_mean_something_else_are_not_taken(run: Run, write: Callable[
 
 def test_the_distance_from_a_policy_that_is_asked_otherwise_is_not_known() -> None:
     style = {"plain": 0.4, "long": 0.3, "new": 0.2, "magic": 0.1}
-    sft, other = MenuPolicy(style), MenuPolicy(style, renderer=SlotRenderer(Slots({("x", 0): "<x>"}, frozenset())))
+    sft, other = MenuPolicy(style), MenuPolicy(style, renderer=SlotRenderer(Slots({("x", 0): "<x>"}, {})))
     items = make_arms(2).items
     for policy, known in ((MenuPolicy(style), True), (other, False)):
         candidate = PolicyCandidate("x", Path("x"))

@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     train = arms.of_items(made.splits().train)
     pairs = [(item, str(title)) for item, title in zip(train.arm_items, train.title, strict=True)]
     renderer = SlotRenderer(Slots.learn(train.items))
-    texts = [renderer.target(*pair) for pair in pairs] + [renderer.prompt(item) for item in train.items]
+    texts = [renderer.target(*pair) for pair in pairs]
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 12)
     settings = TrainSettings(steps=100, batch_size=32, micro_batch_size=32, learning_rate=1e-2, save_every=1000, seed=0)

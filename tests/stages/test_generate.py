@@ -181,7 +181,7 @@ def test_no_two_items_of_a_shop_get_the_same_words(run: Run, tmp_path: Path, ser
             return [[GeneratedTitle("new red shirt i0001", -1.0, True, (1,))] * n for _ in items]
 
     serve(Same(MIXED))
-    result = generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", settings(support=False))
+    result = generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", settings(support=()))
     assert pq.read_table(tmp_path / "out.parquet")["title"].to_pylist() == ["new red shirt i0001", None, None]
     assert result.stopped["near_duplicate"] > 0
 
@@ -190,7 +190,7 @@ def test_csv_in_and_out(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -
     table = pq.read_table(catalogue).drop_columns(["kind"])
     pa_csv.write_csv(table, tmp_path / "items.csv")
     serve(Writer(ALL_NEW))
-    result: GenerateResult = generate(run, tmp_path / "items.csv", tmp_path / "out.csv", settings(support=False))
+    result: GenerateResult = generate(run, tmp_path / "items.csv", tmp_path / "out.csv", settings(support=()))
     assert pa_csv.read_csv(tmp_path / "out.csv").num_rows == result.titles == N_ITEMS
 
 
@@ -212,7 +212,7 @@ HOSTILE = {
 def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = list(make_arms(30).items)
     renderer = SlotRenderer(Slots.learn(items))
-    texts = [renderer.target(item, title_of(item, "new")) for item in items] + [renderer.prompt(item) for item in items]
+    texts = [renderer.target(item, title_of(item, "new")) for item in items]
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
     monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_, **__: policy)
@@ -223,7 +223,7 @@ def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeyp
     pq.write_table(pa.table({"item_id": list(HOSTILE), **rows}), tmp_path / "items.parquet")
     words = tmp_path / "words.txt"
     words.write_text("(.*)+\n[[[\n\\\nnew\n", encoding="utf-8")
-    config = settings(banned=(f"@{words}",), support=False, max_repeats=8, formatting=False)
+    config = settings(banned=(f"@{words}",), support=(), max_repeats=8, formatting=False)
     generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", config)
     written = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row["item_id"] for row in written] == list(HOSTILE)

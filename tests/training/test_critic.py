@@ -19,9 +19,9 @@ def critic(train_trunk: bool) -> Critic:
 def rollout(of: Critic, n: int = 64) -> Rollout:
     """Returns that follow from the score so far and from the first token."""
     generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(4, 30, (n, PROMPT + WIDTH), generator=generator)
+    ids = torch.randint(4, 22, (n, PROMPT + WIDTH), generator=generator)
     so_far = torch.randn(n, WIDTH, generator=generator)
-    returns = 0.7 * so_far + (ids[:, PROMPT : PROMPT + 1] > 16).float()
+    returns = 0.7 * so_far + (ids[:, PROMPT : PROMPT + 1] > 12).float()
     mask = torch.ones(n, WIDTH)
     attention = torch.ones_like(ids)
     states = of.states(ids, attention, WIDTH).detach() if of.trunk else torch.randn(n, WIDTH, 32, generator=generator)

@@ -57,7 +57,7 @@ class Average(TrainerCallback):
 
 def test_ppo_converges_to_the_kl_regularised_optimum(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    tokenizer = build_tokenizer(["ab cd ef"] * 3, Slots({}, frozenset()), vocab_size=12)
+    tokenizer = build_tokenizer(["ab cd ef"] * 3, Slots({}, {}), vocab_size=12)
     model = build_model(tokenizer, 0, hidden_size=16, layers=1, heads=1)
     policy = TitlePolicy(model, tokenizer, TextRenderer("a"), max_title_tokens=1)
     folder = saved(policy, tmp_path / "sft")

@@ -49,7 +49,7 @@ def likes_new(items: Sequence[Item], titles: Sequence[str]) -> Predicted:
 def fresh_policy(seed: int = 0) -> TitlePolicy:
     """An untrained policy of about 50,000 parameters."""
     renderer = SlotRenderer(Slots.learn(ITEMS))
-    texts = [renderer.target(item, title) for item, title in PAIRS] + [renderer.prompt(item) for item in ITEMS]
+    texts = [renderer.target(item, title) for item, title in PAIRS]
     tokenizer = build_tokenizer(texts, renderer.slots)
     return TitlePolicy(build_model(tokenizer, seed, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 12)
 

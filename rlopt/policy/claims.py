@@ -1,0 +1,32 @@
+"""Which kinds of claims a shop's titles are held to: those that people's own titles keep to."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from reward.features.lexicon import KINDS, Kind, Lexicon
+from reward.items import Item
+
+from .slots import some_of
+
+MAX_BROKEN_SHARE = 0.2
+
+
+def held_claims(pairs: Sequence[tuple[Item, str]], kinds: Collection[Kind] | None = None) -> Lexicon | None:
+    """What titles may say of any item and what only of items that state it; None where nothing can be held to.
+
+    A claim that many people's titles make of items whose fields do not state it says more about the fields than about
+    the titles: "printed" where the fields are a brand and a colour is no lie. Numbers, units and brands that the
+    fields do not state mostly are one even there.
+
+    Parameters
+    ----------
+    pairs
+        Logged (item, title) pairs.
+    kinds
+        Kinds of claims to look for. None: those of which at most a fifth of the titles make an unsupported one.
+    """
+    lexicon = Lexicon.learn(pairs)
+    if kinds is None:
+        broken = lexicon.broken_by(some_of(pairs))
+        kinds = [kind for kind in KINDS if broken[kind] <= MAX_BROKEN_SHARE]
+    return replace(lexicon, kinds=frozenset(kinds)) if kinds else None
