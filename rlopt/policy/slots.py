@@ -123,13 +123,19 @@ class Slots:
         return _SLOT.sub(lambda match: " " if match.group() in self._known else match.group(), text)
 
     def fill(self, item: Item, text: str) -> str:
-        """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing."""
+        """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing.
 
-        def filled(match: re.Match[str]) -> str:
-            key = self._known.get(match.group())
-            return match.group() if key is None else _value(item, *key)
-
-        return clean(_SLOT.sub(filled, text))
+        A value that would run into a Latin word or number is set apart: no title's value stood like that.
+        """
+        parts, start = [], 0
+        for match in _SLOT.finditer(text):
+            if (key := self._known.get(match.group())) is not None:
+                parts += [text[start : match.start()], _value(item, *key)]
+                start = match.end()
+        filled = ""
+        for part in (*parts, text[start:]):
+            filled += " " + part if _LATIN.match(filled[-1:]) and _LATIN.match(part) else part
+        return clean(filled)
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, int]]:

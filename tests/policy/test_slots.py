@@ -61,6 +61,12 @@ def test_a_slot_the_item_lacks_yields_nothing() -> None:
     assert slots.fill(Item("x", {"color": ("blue",)}), "<brand> <color> dress") == "blue dress"
 
 
+def test_values_do_not_run_into_latin_words() -> None:
+    slots, item = shop({"brand": ("Acme",), "color": ("red",), "容量": ("5升",), "功率": ("12瓦",)})
+    assert slots.fill(item, "made of<color><brand>s, new<color>") == "made of red Acme s, new red"
+    assert slots.fill(item, "<brand>裙<color>/<容量><功率>") == "Acme裙red/5升12瓦"
+
+
 def test_text_in_angle_brackets_that_is_no_slot_stays() -> None:
     slots, item = shop({"color": ("red",)})
     assert slots.fill(item, "<b> <color>") == "<b> red"
