@@ -15,7 +15,7 @@ from rlopt.policy.pretrained import load_causal_lm
 from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
 from rlopt.policy.slots import MIN_SLOT_COVERAGE, Slots, slot_coverage, some_of
 from rlopt.policy.targets import Pairs, says_values_once, sound_pairs
-from rlopt.policy.tiny import build_model, build_tokenizer
+from rlopt.policy.tiny import build_model, build_tokenizer, common_pieces
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note
 from rlopt.training.freezing import freeze, set_dropout
@@ -69,8 +69,7 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     texts = [SlotRenderer(slots).target(item, title) for item, title in sound_pairs(slots, pairs)]
     marks = (PROMPT_END, CURRENT_TITLE) if config.task == "optimize" else (PROMPT_END,)
     tokenizer = build_tokenizer(texts, slots, marks=marks)
-    pieces = {piece for ids in tokenizer(texts)["input_ids"] for piece in tokenizer.convert_ids_to_tokens(ids)}
-    renderer = SlotRenderer(replace(slots, pieces=frozenset(pieces)), config.task)
+    renderer = SlotRenderer(replace(slots, pieces=common_pieces(tokenizer, texts)), config.task)
     return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
 
 
