@@ -120,7 +120,7 @@ class TitlePolicy:
         renderer, max_title_tokens = read_spec(folder)
         prefix = Prefix.load(folder) if (folder / CONFIG_FILE).exists() else None
         model, tokenizer = load_causal_lm(str(folder / BASE if prefix else folder))
-        if device is not None:
+        if device is not None and model.device != torch.device(device):  # quantised ones find it themselves
             model.to(device)  # type: ignore[arg-type]
         return cls(model, tokenizer, renderer, max_title_tokens, prefix)
 

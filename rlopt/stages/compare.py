@@ -30,6 +30,7 @@ from rlopt.stages.judging.candidate import kl_to_sft
 from rlopt.stages.judging.report import Truth
 from rlopt.stages.judging.splits import check_splits
 from rlopt.stages.judging.titles import Judged, Written, judge_titles, logged_titles, write_titles
+from rlopt.stages.policies import load_policy
 from rlopt.stages.rules import constraints_for
 
 ALGORITHMS = ("ppo", "grpo", "rloo")
@@ -113,7 +114,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
         random = np.random.default_rng(config.seed)
         arms = run.arms()
         test = test_arms(arms, splits.test, EvalConfig(seed=config.seed, max_items=config.max_items), random)
-        policies = {name: TitlePolicy.load(run / name) for name in ("sft", *trained)}
+        policies = {name: load_policy(run / name) for name in ("sft", *trained)}
         torch.set_num_threads(threads.for_model(policies["sft"].model.num_parameters()))
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         judge = Judge.load(run / "judge", encodings=run / ENCODINGS)

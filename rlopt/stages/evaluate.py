@@ -25,6 +25,7 @@ from rlopt.stages.judging.output import write_outputs
 from rlopt.stages.judging.report import Truth, make_report
 from rlopt.stages.judging.splits import check_items, check_splits, check_trained_on
 from rlopt.stages.judging.titles import Case, Written, best_by_reward, judge_titles, logged_titles, write_titles
+from rlopt.stages.policies import load_policy
 from rlopt.stages.rules import constraints_for
 
 
@@ -175,7 +176,7 @@ def baseline_policy(run: Run, source: Source, config: EvalConfig) -> TitlePolicy
     """
     if config.baseline == "sft":
         run.require("sft")
-    return TitlePolicy.load(run / "sft") if run.done("sft") and source.name != "sft" else None
+    return load_policy(run / "sft") if run.done("sft") and source.name != "sft" else None
 
 
 def test_arms(arms: Arms, chosen: Sequence[str], config: EvalConfig, random: np.random.Generator) -> Arms:

@@ -26,7 +26,7 @@ from rlopt.report.cards import export_card
 from rlopt.run import Run, package_versions
 from rlopt.stages.exporting.learn import distilled, learned, teacher_pairs
 from rlopt.stages.exporting.quality import Measured, items_to_measure_on, measure
-from rlopt.stages.policies import policy_folder
+from rlopt.stages.policies import load_policy, policy_folder
 
 WAYS = ("quantize", "prune", "distill_into", "average")
 RECOVERY_RATE = 0.1  # of the learning rate: a pruned model begins near where it shall end
@@ -165,7 +165,7 @@ def _key(run: Run, source: Path, config: ExportConfig) -> str:
 
 
 def _make(source: Path, train: Arms, config: ExportConfig, work: Path) -> Made:
-    policy = TitlePolicy.load(source)
+    policy = load_policy(source)
     torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
     if is_quantised(policy.model) and not config.distill_into:
         raise PolicyError(f"{source} is quantised: it can only be distilled. Export the policy it came from.")
@@ -201,7 +201,7 @@ def _pruned(source: Path, policy: TitlePolicy, train: Arms, config: ExportConfig
 
 
 def _averaged(source: Path, policy: TitlePolicy, folders: tuple[str, ...]) -> Made:
-    others = [TitlePolicy.load(folder) for folder in folders]
+    others = [load_policy(folder) for folder in folders]
     if any(is_quantised(other.model) or other.prefix is not None for other in others):
         raise PolicyError("Policies that are quantised, or read a learned prefix, have no average.")
     check_alike([policy, *others], [source, *folders])

@@ -22,12 +22,12 @@ from rlopt.files import fingerprint, to_json
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.ensemble import ensemble
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.policy.title_policy import TitlePolicy, TitleWriter
+from rlopt.policy.title_policy import TitleWriter
 from rlopt.policy.vllm_engine import VllmWriter
 from rlopt.progress import note, track
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.columns import ignored_columns, mapping_for
-from rlopt.stages.policies import policy_folder
+from rlopt.stages.policies import load_policy, policy_folder
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.score import check_output
 from rlopt.stages.writing.choice import Shop, choose_titles, settle, title_hash
@@ -208,7 +208,7 @@ def _policy(source: Path, config: GenerateConfig) -> TitleWriter:
             raise PolicyError("--engine vllm runs one policy in one process. Leave --engine out.")
         return VllmWriter(source)
     folders = [source, *map(Path, config.ensemble)]
-    policies = [TitlePolicy.load(folder, processes.device()) for folder in folders]
+    policies = [load_policy(folder) for folder in folders]
     policy = ensemble(policies, folders, config.ensemble_by) if config.ensemble else policies[0]
     torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
     return policy

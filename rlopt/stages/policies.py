@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from rlopt import processes
 from rlopt.errors import PolicyError
+from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
 
 OF_THE_RUN = ("ppo", "sft", "grpo", "rloo")
@@ -32,3 +34,14 @@ def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
             f"Got {policy!r:.200}."
         )
     return Path(policy)
+
+
+def load_policy(folder: str | Path) -> TitlePolicy:
+    """The policy of a folder, on this process's GPU where there is one.
+
+    Raises
+    ------
+    PolicyError
+        When the folder is missing, incomplete or damaged.
+    """
+    return TitlePolicy.load(folder, processes.device())

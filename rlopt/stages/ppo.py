@@ -25,6 +25,7 @@ from rlopt.report.cards import policy_card
 from rlopt.report.figures import gains_against_kl
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.fitting.monitor import load_monitor
+from rlopt.stages.policies import load_policy
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.sft import LAST_STEPS, train_sft
 from rlopt.training.adapters import adapter_config
@@ -118,7 +119,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
 
 def _start(run: Run, config: PpoConfig) -> TitlePolicy:
     """The SFT policy, where PPO can go on from it, with what shall not learn frozen."""
-    policy = TitlePolicy.load(run / "sft")
+    policy = load_policy(run / "sft")
     if policy.prefix is not None:
         raise PolicyError(
             "The SFT policy has learned a prefix, and PPO improves weights, into which a prefix cannot be merged. "

@@ -15,6 +15,7 @@ from rlopt.policy.targets import Pairs, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.stages.judging.titles import write_titles
+from rlopt.stages.policies import load_policy
 from rlopt.stages.supervising.start import tiny_policy
 from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
@@ -68,7 +69,7 @@ def distilled(teacher: TitlePolicy, items: Sequence[Item], config: ExportConfig,
         student = tiny_policy(SftConfig(seed=config.seed, max_title_tokens=teacher.max_title_tokens), pairs)
         with replacing_folders(work, [start.name]) as fresh:
             student.save(fresh[start.name])
-    return learned(TitlePolicy.load(start), pairs, config.epochs, config.learning_rate, config, work)
+    return learned(load_policy(start), pairs, config.epochs, config.learning_rate, config, work)
 
 
 def learned(

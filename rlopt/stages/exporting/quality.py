@@ -22,6 +22,7 @@ from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fitting.monitor import monitor_items
 from rlopt.stages.judging.titles import Written, write_titles
+from rlopt.stages.policies import load_policy
 
 MEASURED_SHARE = 0.25  # of the train items at most
 DRAWS = 1000
@@ -91,7 +92,7 @@ def measure(
     cache
         Folder in which written titles are kept, so that an interrupted measurement goes on.
     """
-    policies = [TitlePolicy.load(folder) for _, folder in rows]
+    policies = [load_policy(folder) for _, folder in rows]
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
     lexicon = held_claims(train.pairs)
     speed = speeds(policies, arms.items, config.seed)

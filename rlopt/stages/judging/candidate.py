@@ -22,7 +22,7 @@ from rlopt.progress import Bar
 from rlopt.run import Run
 from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.judging.titles import Written, write_titles
-from rlopt.stages.policies import OF_THE_RUN, policy_folder
+from rlopt.stages.policies import OF_THE_RUN, load_policy, policy_folder
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ class PolicyCandidate:
     @cached_property
     def policy(self) -> TitlePolicy:
         """The policy in ``folder``."""
-        return TitlePolicy.load(self.folder)
+        return load_policy(self.folder)
 
     def covers(self, item_id: str) -> bool:
         """It writes for every item."""
