@@ -29,6 +29,8 @@ class ExportConfig(StageConfig):
         0.0, ge=0, description="Passes of a pruned model over them, at a tenth of the learning rate; for large shares."
     )
     batch_size: int = Field(32, ge=1, description="Titles a step.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate (a pretrained model wants 1e-4 or so).")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate; none: 2e-3 for a tiny model, 1e-4 for a pretrained one."
+    )
     items: int = Field(200, ge=1, description="Train items to measure on; nothing learns from them.")
     samples: int = Field(4, ge=1, description="Titles an item to measure with.")

@@ -194,7 +194,7 @@ def _pruned(source: Path, policy: TitlePolicy, train: Arms, config: ExportConfig
     prune_neurons(policy.model, float(config.prune or 0))
     how = f"{source.name} with {policy.model.config.intermediate_size} of {width} neurons in each MLP, the largest."
     if pairs:
-        lessons = learned(policy, pairs, config.recover, RECOVERY_RATE * config.learning_rate, config, work)
+        lessons = learned(policy, pairs, config.recover, config, work, RECOVERY_RATE)
         policy = lessons.policy
         how += f" Then {lessons.steps} steps of fine-tuning on {lessons.titles} titles that it had written before."
     return Made(policy, f"{source.name} pruned", how)

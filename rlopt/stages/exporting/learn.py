@@ -20,6 +20,7 @@ from rlopt.stages.supervising.start import tiny_policy
 from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
+from rlopt.training.rates import supervised_rate
 from rlopt.training.sft import fine_tune
 
 SAVE_EVERY = 100
@@ -69,13 +70,14 @@ def distilled(teacher: TitlePolicy, items: Sequence[Item], config: ExportConfig,
         student = tiny_policy(SftConfig(seed=config.seed, max_title_tokens=teacher.max_title_tokens), pairs)
         with replacing_folders(work, [start.name]) as fresh:
             student.save(fresh[start.name])
-    return learned(load_policy(start), pairs, config.epochs, config.learning_rate, config, work)
+    return learned(load_policy(start), pairs, config.epochs, config, work)
 
 
 def learned(
-    policy: TitlePolicy, pairs: Pairs, epochs: float, learning_rate: float, config: ExportConfig, work: Path
+    policy: TitlePolicy, pairs: Pairs, epochs: float, config: ExportConfig, work: Path, share_of_rate: float = 1.0
 ) -> Lessons:
     """``policy`` after ``epochs`` passes over ``pairs``; interrupted, it goes on from its last checkpoint."""
+    rate = config.learning_rate or supervised_rate("full", pretrained=not isinstance(policy.renderer, SlotRenderer))
     if isinstance(policy.renderer, SlotRenderer):
         pairs = sound_pairs(policy.renderer.slots, pairs)
     steps = max(1, round(epochs * len(pairs) / config.batch_size))
@@ -85,7 +87,7 @@ def learned(
         steps=steps,
         batch_size=config.batch_size,
         micro_batch_size=config.batch_size if small else MICRO_BATCH,
-        learning_rate=learning_rate,
+        learning_rate=share_of_rate * rate,
         save_every=SAVE_EVERY,
         seed=config.seed,
         bf16=has_bf16(),
