@@ -7,8 +7,9 @@ CJK character is a word of its own. No segmenter is needed for Chinese.
 import re
 import unicodedata
 
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _CJK = (
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
+    f"{_HAN}"
     "\u3040-\u30ff"  # kana
     "\uac00-\ud7af"  # hangul
 )
@@ -16,6 +17,7 @@ _WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\d_{_
 _ASCII_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*|\d+(?:[.,]\d+)*", re.ASCII)  # the same on lower-case ASCII, twice as fast
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CJK_CHAR = re.compile(rf"[{_CJK}]")
+_HAN_GAP = re.compile(rf"(?<=[{_HAN}]) +(?=[{_HAN}])")
 _SPACE = re.compile(r"\s+")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -38,6 +40,11 @@ def clean(text: str) -> str:
         return " ".join(text.split())
     spaced = _SPACE.sub(" ", text)
     return "".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE).strip()
+
+
+def close_up(text: str) -> str:
+    """``text`` without blanks between Chinese characters, where they divide no words."""
+    return text if text.isascii() else _HAN_GAP.sub("", text)
 
 
 def same_text_key(text: str) -> str:

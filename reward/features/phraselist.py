@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import RewardError
-from ..text import clean
+from ..text import clean, close_up
 
 MAX_PHRASES = 20_000
 MAX_PHRASE_CHARACTERS = 200
@@ -22,8 +22,9 @@ class PhraseListError(RewardError):
 class PhraseList:
     """Phrases to look for, and longer phrases in which they mean something else.
 
-    Case, width (full-width letters), hyphens and runs of blanks make no difference. A phrase that begins or ends with
-    a Latin letter or digit stands only where no other one touches it; CJK phrases stand anywhere.
+    Case, width (full-width letters), hyphens, runs of blanks and blanks inside Chinese make no difference. A phrase
+    that begins or ends with a Latin letter or digit stands only where no other one touches it; CJK phrases stand
+    anywhere.
 
     Parameters
     ----------
@@ -105,8 +106,8 @@ class PhraseList:
 
 
 def fold(text: str) -> str:
-    """``text`` as phrases are compared: NFKC, casefolded, hyphens as blanks, blanks folded."""
-    return clean(unicodedata.normalize("NFKC", text).casefold().replace("-", " "))
+    """``text`` as phrases are compared: NFKC, casefolded, hyphens as blanks, blanks folded, none inside Chinese."""
+    return close_up(clean(unicodedata.normalize("NFKC", text).casefold().replace("-", " ")))
 
 
 def _spans(phrase: str, text: str) -> list[tuple[int, int]]:

@@ -22,6 +22,8 @@ from reward.features.phraselist import PhraseList, PhraseListError
         ("(.*)+", "aaaaaaaaaaaaaaaaaaaaaaaa!", False),
         ("[sale]", "[SALE] lamp", True),
         ("第一", "全国第一品牌", True),
+        ("第一", "全国第 一品牌", True),
+        ("best buy", "bestbuy", False),
         ("nike", "正品Nike鞋", True),
         ("", "anything", False),
     ],
