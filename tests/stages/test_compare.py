@@ -10,6 +10,7 @@ import pytest
 from rlopt.cli.compare import as_table
 from rlopt.config import CompareConfig
 from rlopt.errors import StageOrderError
+from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
 from rlopt.stages import compare as stage
 from rlopt.stages.compare import CompareResult, Contender, compare
@@ -38,10 +39,10 @@ def value_of_best(policy: dict[str, float], n: int) -> float:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run with SFT, PPO and GRPO, all of them from the menu."""
 
-    def policy(folder: Path) -> Any:
+    def policy(folder: Path, *_: Any) -> Any:
         return MenuPolicy(POLICIES[Path(folder).name])
 
-    monkeypatch.setattr(stage.TitlePolicy, "load", policy)
+    monkeypatch.setattr(TitlePolicy, "load", policy)
     monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: MenuJudge())
     monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
     made = make_run(tmp_path / "run", make_arms(360))

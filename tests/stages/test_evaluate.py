@@ -14,6 +14,7 @@ from reward.arms import Arms
 from reward.logs.splits import Splits
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError, StageOrderError
+from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
 from rlopt.stages import evaluate as stage
@@ -41,7 +42,7 @@ def use(
 ) -> dict[str, MenuPolicy]:
     """Let the stage load these instead of trained models."""
     policies = {"ppo": MenuPolicy(ppo or PPO), "sft": MenuPolicy(SFT)}
-    monkeypatch.setattr(stage.TitlePolicy, "load", lambda folder: policies[Path(folder).name])
+    monkeypatch.setattr(TitlePolicy, "load", lambda folder, *_: policies[Path(folder).name])
     monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: judge or MenuJudge())
     monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
     return policies

@@ -15,6 +15,7 @@ from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError, PolicyError, StageOrderError
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
+from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
 from rlopt.stages import evaluate as stage
@@ -49,7 +50,7 @@ def run(tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> Run:
         "ppo": MenuPolicy({"plain": 0.1, "long": 0.1, "new": 0.3, "magic": 0.5}),
         "sft": MenuPolicy({"plain": 0.5, "long": 0.3, "new": 0.15, "magic": 0.05}),
     }
-    monkeypatch.setattr(stage.TitlePolicy, "load", lambda folder: policies[Path(folder).name])
+    monkeypatch.setattr(TitlePolicy, "load", lambda folder, *_: policies[Path(folder).name])
     monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: MenuJudge())
     monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
     return make_run(tmp_path / "run", arms)

@@ -64,7 +64,7 @@ def catalogue(tmp_path: Path) -> Path:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(policy: Writer) -> None:
-        monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_, **__: policy)
+        monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
         monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: MenuReward())
 
     return use
@@ -215,7 +215,7 @@ def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeyp
     texts = [renderer.target(item, title_of(item, "new")) for item in items]
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
-    monkeypatch.setattr(stage.TitlePolicy, "load", lambda *_, **__: policy)
+    monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
     predicted = SimpleNamespace(predict=lambda shop, titles: MenuReward().predict(shop, ["new"] * len(titles)))
     monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: predicted)
     names = ("colour", "kind", "description")
