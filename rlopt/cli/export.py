@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--titles", type=int, help="Titles an item it writes, to distil or to recover with.  [default: 8]")
 @click.option("--epochs", type=float, help="Passes of the tiny model over these titles.  [default: 4.0]")
 @click.option("--recover", type=float, metavar="EPOCHS", help="Passes of a pruned model over them.  [default: 0.0]")
-@click.option("--learning-rate", type=float, help="Peak learning rate; by default 2e-3 for a tiny model, 1e-4 for a pretrained one.")
+@click.option("--learning-rate", type=float, help="Peak; by default 2e-3 for a tiny model, 1e-4 for a pretrained one.")
 @click.option("--items", type=int, help="Train items to measure on; nothing learns from them.  [default: 200]")
 @click.option("--samples", type=int, help="Titles an item to measure with.  [default: 4]")
 @options.configured
