@@ -7,12 +7,15 @@ so that PPO, KL and importance weights stay exact ("invalid action masking", Hua
 invalid action masking in policy gradient algorithms").
 """
 
+import re
+
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
 from .slots import Slots
 
+_PROMPT_TOKEN = re.compile(r"<[^<>\s]*#\d+>")  # kinds and keywords of `Slots`; no slot has a # in its name
 ILLEGAL = -1e4  # a logit whose probability is zero in every float, and yet no infinity that could become a NaN
 
 
@@ -93,7 +96,7 @@ def _in_titles(token: int, slots: Slots, tokenizer: PreTrainedTokenizerBase) -> 
     if token == tokenizer.eos_token_id:
         return True
     text = str(tokenizer.convert_ids_to_tokens(token))
-    if token in tokenizer.all_special_ids or text in slots.kind_vocabulary:
+    if token in tokenizer.all_special_ids or _PROMPT_TOKEN.fullmatch(text):
         return False
     return not slots.pieces or text in slots.pieces
 

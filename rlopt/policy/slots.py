@@ -15,6 +15,8 @@ from typing import Any
 from reward.items import Item
 from reward.text import clean
 
+from .keywords import keywords_in
+
 MAX_SLOTS = 48
 MAX_VALUES_PER_FIELD = 3
 MIN_SLOT_COVERAGE = 0.25  # of a title's letters and digits; below it titles are free words
@@ -45,12 +47,15 @@ class Slots:
         A title mentions each slot at most once (`rlopt.policy.slot_mask`).
     pieces
         The tokens, slots aside, that the titles learned from are made of; no title holds another one. Empty: any.
+    keywords
+        Title words that the prompt tells, by tokens such as ``<#7>``, where the item's longer texts hold them.
     """
 
     tokens: Mapping[tuple[str, int], str]
     kinds: Mapping[tuple[str, int], tuple[str, ...]]
     once: bool = True
     pieces: frozenset[str] = frozenset()
+    keywords: tuple[str, ...] = ()
 
     @classmethod
     def learn(cls, items: Iterable[Item], min_share: float = 0.005) -> "Slots":
@@ -81,21 +86,30 @@ class Slots:
         return tuple(sorted(self.tokens.values()))
 
     @cached_property
-    def kind_vocabulary(self) -> tuple[str, ...]:
-        """Every token that tells a value; prompts hold them, titles never."""
-        return tuple(token for of_slot in self._kinds.values() for token in of_slot.values())
+    def prompt_vocabulary(self) -> tuple[str, ...]:
+        """Every token that tells a value or a keyword; prompts hold them, titles never."""
+        kinds = [token for of_slot in self._kinds.values() for token in of_slot.values()]
+        return (*kinds, *self._keywords.values())
 
     def values(self, item: Item) -> dict[str, str]:
         """Slot token -> value of this item, only for the slots the item has."""
         return {self.tokens[key]: value for key, value in _short_values(item) if key in self.tokens}
 
     def describe(self, item: Item) -> str:
-        """The item as the tiny policy reads it: each slot it has, some followed by their value's token."""
+        """The item as the tiny policy reads it: each slot it has, some with their value's token, then keywords."""
         parts = []
         for key, value in _short_values(item):
             parts.append(self.tokens.get(key, ""))
             parts.append(self._kinds.get(key, {}).get(value, ""))
+        if self.keywords:
+            parts += [self._keywords[word] for word in keywords_in(self.longer_text(item), frozenset(self._keywords))]
         return "".join(parts)
+
+    def longer_text(self, item: Item) -> str:
+        """What the item's fields say beside the values that slots stand for."""
+        told = {key for key, _ in _short_values(item) if key in self.tokens}
+        fields = item.fields.items()
+        return " ".join(value for name, values in fields for i, value in enumerate(values) if (name, i) not in told)
 
     def delexicalise(self, item: Item, title: str) -> str:
         """``title`` with each value of the item replaced by its slot; longer values win, words stay whole."""
@@ -150,18 +164,29 @@ class Slots:
             for key, values in self.kinds.items()
         }
 
+    @cached_property
+    def _keywords(self) -> dict[str, str]:
+        return {word: f"<#{place}>" for place, word in enumerate(self.keywords)}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
         slots = [[name, index, token] for (name, index), token in self.tokens.items()]
         kinds = [[name, index, list(values)] for (name, index), values in self.kinds.items()]
-        return {"slots": slots, "kinds": kinds, "once": self.once, "pieces": sorted(self.pieces)}
+        return {
+            "slots": slots,
+            "kinds": kinds,
+            "once": self.once,
+            "pieces": sorted(self.pieces),
+            "keywords": list(self.keywords),
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Slots":
         """Slots written by `to_dict`."""
         tokens = {(name, int(index)): token for name, index, token in data["slots"]}
         kinds = {(name, int(index)): tuple(values) for name, index, values in data["kinds"]}
-        return cls(tokens, kinds, bool(data["once"]), frozenset(map(str, data["pieces"])))
+        pieces, keywords = frozenset(map(str, data["pieces"])), tuple(map(str, data["keywords"]))
+        return cls(tokens, kinds, bool(data["once"]), pieces, keywords)
 
 
 def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:

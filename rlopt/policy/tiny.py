@@ -32,7 +32,7 @@ def build_tokenizer(
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
     # A slot after a blank is one token, not two: titles get a third shorter.
     spellings = [spelling for token in slots.vocabulary for spelling in (token, " " + token)]
-    spellings += slots.kind_vocabulary
+    spellings += slots.prompt_vocabulary
     slot_tokens = [AddedToken(spelling, special=False, normalized=False) for spelling in spellings]
     tokenizer.add_tokens(slot_tokens)
     trainer = trainers.BpeTrainer(

@@ -34,6 +34,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.stages.supervising import start as sft_start
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
+from rlopt.training.rates import supervised_rate
 from rlopt.training.sft import fine_tune
 
 COLUMNS = ("chrF", "ROUGE-L", "coverage", "unsupported")
@@ -65,7 +66,7 @@ def trained(policy: TitlePolicy, pairs: list, config: SftConfig, steps: int, bat
         steps=steps,
         batch_size=batch_size,
         micro_batch_size=batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate or supervised_rate(config.learn, config.model is not None),
         save_every=steps,
         seed=0,
         adapters=adapter_config(config.learn, config.lora_rank, steps),

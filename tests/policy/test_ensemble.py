@@ -47,7 +47,7 @@ def probabilities(policy: TitlePolicy, ids: list[int]) -> torch.Tensor:
 
 
 def never_written(policy: TitlePolicy) -> list[int]:
-    kinds = policy.renderer.slots.kind_vocabulary
+    kinds = policy.renderer.slots.prompt_vocabulary
     return policy.tokenizer.convert_tokens_to_ids(["<|title|>", "<|unknown|>", "<|pad|>", *kinds])
 
 

@@ -102,7 +102,7 @@ def test_the_prompt_spells_out_the_kind_of_item_only() -> None:
     assert slots.describe(items[0]) == "<category><category#1><sku>"
     assert slots.describe(items[1]) == "<category><category#0><sku>"
     assert slots.describe(Item("new", {"category": ("sofa",)})) == "<category>"
-    assert slots.kind_vocabulary == ("<category#0>", "<category#1>")
+    assert slots.prompt_vocabulary == ("<category#0>", "<category#1>")
 
 
 def test_where_a_title_is_shown_is_told_where_it_differs_and_never_said() -> None:
@@ -118,7 +118,7 @@ def test_where_a_title_is_shown_is_told_where_it_differs_and_never_said() -> Non
 def test_no_field_passes_for_the_kind_of_another() -> None:
     items = [Item(str(i), {"category": (("lamp", "bag")[i % 2],), "category#1": (f"n{i}",)}) for i in range(100)]
     slots = Slots.learn(items)
-    assert not set(slots.vocabulary) & set(slots.kind_vocabulary)
+    assert not set(slots.vocabulary) & set(slots.prompt_vocabulary)
     assert slots.fill(items[0], "<category#1>") == "<category#1>"
 
 

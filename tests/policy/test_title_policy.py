@@ -43,7 +43,7 @@ def _next_log_probs(policy: TitlePolicy, item: Item, written: list[int]) -> np.n
     names = [policy.tokenizer.decode([token]).strip() for token in range(len(logits))]
     used = {names[token] for token in written}
     has = {f"<{field}>" for field in item.fields}
-    never = {"<|title|>", "<|unknown|>", "<|pad|>", *policy.renderer.slots.kind_vocabulary}  # type: ignore[attr-defined]
+    never = {"<|title|>", "<|unknown|>", "<|pad|>", *policy.renderer.slots.prompt_vocabulary}  # type: ignore[attr-defined]
     closed = [name in never or (name in SLOTS and (name in used or name not in has)) for name in names]
     weights = np.where(closed, 0.0, np.exp(logits - logits.max()))
     with np.errstate(divide="ignore"):

