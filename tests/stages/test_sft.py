@@ -19,6 +19,9 @@ from rlopt.run import Run
 from rlopt.stages.ppo import train_ppo
 from rlopt.stages.sft import train_sft
 from rlopt.stages.supervising.data import hold_out, logged_pairs
+from rlopt.stages.supervising.start import tiny_policy
+from rlopt.training.arguments import TrainSettings
+from rlopt.training.sft import fine_tune
 from tests.stages.menu import make_arms, make_run, title_of
 from tests.tiny_causal import save_tiny_causal
 
@@ -159,3 +162,20 @@ def test_what_learns_is_counted(run: Run) -> None:
     vocabulary = len(TitlePolicy.load(run / "sft").tokenizer)
     assert head.learned == 128 * (vocabulary + 1)
     assert head.parameters == full.parameters + 128 * vocabulary
+
+
+def test_the_tiny_policy_writes_what_a_description_says(tmp_path: Path) -> None:
+    fabrics = ("silk", "cotton", "linen", "wool")
+    items = [
+        Item(
+            str(i), {"color": (("red", "blue")[i % 2],), "about": (f"Made with care by people who love {f}, for you",)}
+        )
+        for i, f in enumerate(fabrics * 30)
+    ]
+    pairs = [(item, f"{item.fields['color'][0]} {f} dress") for item, f in zip(items, fabrics * 30, strict=True)]
+    policy = tiny_policy(SftConfig(), pairs[:80])
+    settings = TrainSettings(steps=60, batch_size=32, micro_batch_size=32, learning_rate=5e-3, save_every=99, seed=0)
+    trained = fine_tune(policy, pairs[:80], settings, tmp_path)
+    written = [title.text for (title,) in trained.generate(items[80:], 1, seed=0)]
+    right = [text == title for text, (_, title) in zip(written, pairs[80:], strict=True)]
+    assert sum(right) >= 0.9 * len(right)  # one in four by chance
