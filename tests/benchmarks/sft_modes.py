@@ -2,8 +2,8 @@
 
     python tests/benchmarks/sft_modes.py --steps 20 --held-out 32
 
-Needs extra [smollm2]. Every mode takes the same steps over the same titles in the same order, at a learning rate of its
-own; titles for held-out items are the likeliest ones (temperature 0).
+Needs extra [smollm2]. Every mode takes the same steps over the same titles in the same order, at the learning
+rate that is its default; titles for held-out items are the likeliest ones (temperature 0).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from rlopt.stages.supervising.start import pretrained_policy, prompted_policy, w
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.freezing import freeze
+from rlopt.training.rates import SUPERVISED, supervised_rate
 from rlopt.training.sft import CountLearning, fine_tune
 
 COLUMNS = ("chrF", "ROUGE-L", "unsupported")
@@ -39,13 +40,9 @@ class Mode:
 def modes(model: Path, max_field_chars: int) -> list[Mode]:
     """The rows of the table."""
     shared = {"model": str(model), "max_field_chars": max_field_chars, "max_title_tokens": 28}
-    rates = {"full": 1e-4, "head": 5e-4, "last-n": 3e-4, "lora": 1e-3, "adalora": 3e-3, "ia3": 1e-2, "prefix": 1e-2}
     trained = [
-        Mode(
-            "last-2" if name == "last-n" else name,
-            SftConfig.model_validate({**shared, "learn": name, "learning_rate": r}),
-        )
-        for name, r in rates.items()
+        Mode("last-2" if name == "last-n" else name, SftConfig.model_validate({**shared, "learn": name}))
+        for name in SUPERVISED
     ]
     prompted = [Mode(f"{k or 'zero'}-shot", SftConfig.model_validate({**shared, "shots": k})) for k in (0, 4)]
     return [prompted[0], *trained, prompted[1]]
@@ -62,7 +59,7 @@ def learn(mode: Mode, catalogue: Catalogue, steps: int, batch_size: int) -> tupl
         steps=steps,
         batch_size=batch_size,
         micro_batch_size=batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=supervised_rate(config.learn, pretrained=True),
         save_every=steps,
         seed=0,
         adapters=adapter_config(config.learn, config.lora_rank, steps, prefix_length=config.prefix_length),
