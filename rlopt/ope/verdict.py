@@ -86,7 +86,7 @@ class Evidence:
     kl
         KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
-        Share of titles with no unsupported word; None where items have no fields to check against.
+        Share of titles with no unsupported word; None where no claims are checked.
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails

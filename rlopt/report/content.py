@@ -34,7 +34,7 @@ class PolicyFigures:
     reward, reward_std
         Mean prediction of the reward model PPO optimised, and its mean ensemble spread: what the judge is a check on.
     faithfulness
-        Share of titles with no unsupported word; None where items have no fields to check against.
+        Share of titles with no unsupported word; None where no claims are checked.
     support_share
         Share of titles near titles the judge knows.
     novel_share

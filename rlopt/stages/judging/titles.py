@@ -90,7 +90,7 @@ class Judged:
     reward, reward_std
         Prediction of the reward model and its ensemble spread.
     unsupported
-        Words the item does not support; None where items have no fields to check against.
+        Words the item does not support; None where no claims are checked.
     violations
         Rules each title breaks.
     p_conversion
