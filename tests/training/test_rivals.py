@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.arguments import check_trackers, share_out
+from rlopt.training.ppo.kl import AdaptiveKL
 
 
 class Logged(TrainerCallback):
@@ -36,8 +37,23 @@ def test_a_rival_learns_what_is_rewarded(sft_folder: Path, tmp_path: Path, algor
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_a_rival_is_held_to_the_target_as_ppo_is(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
+    free, held = Logged(), Logged()
+    changes = {"algorithm": algorithm, "generations": 4, "kl_coef": 0.05}
+    train(sft_folder, tmp_path / "free", 8, (free,), **changes)
+    train(sft_folder, tmp_path / "held", 30, (held,), kl_target=0.02, **changes)
+    without, steps = ([row for row in log.rows if "objective/kl" in row] for log in (free, held))
+    assert {row["objective/kl_coef"] for row in without} == {0.05}
+    expected = AdaptiveKL(0.05, 0.02)
+    for row in steps:
+        assert row["objective/kl_coef"] == pytest.approx(expected.coefficient)
+        expected.update(row["objective/kl"], 16)
+    assert steps[-1]["objective/kl_coef"] > 0.055
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
 def test_an_interrupted_rival_ends_with_the_same_weights(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
-    changes = {"algorithm": algorithm, "generations": 4}
+    changes = {"algorithm": algorithm, "generations": 4, "kl_target": 0.01}
     whole = weights(train(sft_folder, tmp_path / "whole", 5, **changes))
     with pytest.raises(KeyboardInterrupt):
         train(sft_folder, tmp_path / "broken", 5, (StopAt(3),), **changes)

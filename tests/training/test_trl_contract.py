@@ -168,3 +168,9 @@ def test_trl_still_refuses_one_generation_which_ppo_allows() -> None:
     with pytest.raises(ValueError, match="at least 2 generations"):
         GRPOConfig(output_dir="x", num_generations=1, use_cpu=True, bf16=False)
     assert PPOArguments(output_dir="x", num_generations=1, use_cpu=True, bf16=False).num_generations == 1
+
+
+def test_the_coefficient_of_the_kl_is_read_at_every_step() -> None:
+    grpo, rloo = inspect.getsource(GRPOTrainer), inspect.getsource(RLOOTrainer)
+    assert "self.beta * per_token_kl" in grpo, "GRPOTrainer weights its KL otherwise; adapt rlopt.training.ppo.group"
+    assert "self.beta * kl" in rloo, "RLOOTrainer weights its KL otherwise; adapt rlopt.training.ppo.group"

@@ -1,4 +1,4 @@
-"""GRPO and RLOO on the rewards, prompts and reference that PPO has: trl's own trainers, so that PPO has real rivals.
+"""GRPO and RLOO on the rewards, prompts, reference and KL target of PPO: trl's own trainers, its real rivals.
 
 Both take a title's baseline from the other titles written for the same item instead of from a critic (Shao et al.
 2024, "DeepSeekMath"; Ahmadian et al. 2024, "Back to Basics"). What is theirs, loss and advantages, stays trl's.
@@ -6,17 +6,49 @@ Both take a title's baseline from the other titles written for the same item ins
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from trl import GRPOTrainer, RLOOTrainer
 
 from rlopt.training.rollouts import TitleRollouts
 
+from .held import HeldToReference
 from .losses import k3
 
 
-class TitleGRPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
-    """trl's GRPOTrainer with rollouts that can be repeated; logs the KL in nats a title as PPO does."""
+class _Rival(HeldToReference, TitleRollouts):
+    """What both have of PPO: rollouts that can be repeated, the KL in nats a title, and a controller of it.
+
+    ``beta``, trl's coefficient of the KL, is what the controller says after each update. A trainer that began with 0
+    has no reference, knows no KL, and stays there.
+    """
+
+    beta: float
+    _kl_of_update: tuple[float, ...] = ()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        self.beta = self.kl_controller.coefficient
+
+    def _record_kl(self, kl: float) -> None:
+        """Take in the mean KL of titles of all processes."""
+        self._metrics["train"]["objective/kl"].append(kl)
+        self._kl_of_update = (*self._kl_of_update, kl)
+
+    def _end_window(self) -> None:
+        """After each update a step of the controller."""
+        super()._end_window()
+        seen, self._kl_of_update = self._kl_of_update, ()
+        if seen:
+            self._metrics["train"]["objective/kl_coef"].append(self.beta)
+            rows = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+            self.kl_controller.update(float(np.mean(seen)), rows * self.accelerator.num_processes)
+            self.beta = self.kl_controller.coefficient
+
+
+class TitleGRPOTrainer(_Rival, GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
+    """trl's GRPOTrainer."""
 
     _tag_names = ("rlopt", "grpo")
 
@@ -31,12 +63,12 @@ class TitleGRPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl
         loss: Tensor = super()._compute_loss(model, inputs)
         if self._metrics["train"]["kl"]:
             length = self._metrics["train"]["completions/mean_length"][-1]
-            self._metrics["train"]["objective/kl"].append(self._metrics["train"]["kl"][-1] * length)
+            self._record_kl(self._metrics["train"]["kl"][-1] * length)
         return loss
 
 
-class TitleRLOOTrainer(TitleRollouts, RLOOTrainer):  # type: ignore[misc]
-    """trl's RLOOTrainer with rollouts that can be repeated; logs the KL in nats a title as PPO does."""
+class TitleRLOOTrainer(_Rival, RLOOTrainer):  # type: ignore[misc]
+    """trl's RLOOTrainer."""
 
     _tag_names = ("rlopt", "rloo")
     _rollout_log_probs: tuple[Tensor, ...] | list[Tensor] = ()
@@ -60,5 +92,5 @@ class TitleRLOOTrainer(TitleRollouts, RLOOTrainer):  # type: ignore[misc]
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if len(self._rollout_log_probs) == 2:
             per_title = (k3(*self._rollout_log_probs) * batch["completion_mask"]).sum(-1)
-            self._metrics["train"]["objective/kl"].append(self.accelerator.gather(per_title).mean().item())
+            self._record_kl(self.accelerator.gather(per_title).mean().item())
         return batch

@@ -56,3 +56,8 @@ class AdaptiveKL:
             return
         error = min(max(kl / self.target - 1.0, -0.2), 0.2)
         self.coefficient = max(self._floor, self.coefficient * (1.0 + error * n_titles / self.horizon))
+
+
+def kl_controller(coefficient: float, target: float | None) -> KLController:
+    """Adaptive where there is a ``target`` in nats a title."""
+    return FixedKL(coefficient) if target is None else AdaptiveKL(coefficient, target)

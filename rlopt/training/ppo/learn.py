@@ -22,6 +22,7 @@ from rlopt.training.peak import PeakGuard
 from rlopt.training.rewards import MONITOR, TitleRewards
 
 from .group import TitleGRPOTrainer, TitleRLOOTrainer
+from .kl import kl_controller
 from .trainer import PPOArguments, PPOTrainer
 
 Algorithm = Literal["ppo", "grpo", "rloo"]
@@ -117,6 +118,7 @@ def improve(
         trainer = PPOTrainer(**parts, score_so_far=rewards.so_far)
     else:
         trainer = {"grpo": TitleGRPOTrainer, "rloo": TitleRLOOTrainer}[settings.algorithm](**parts)
+        trainer.kl_controller = kl_controller(settings.kl_coef, settings.kl_target)
     trainer.slot_mask = policy.slot_mask
     quiet(trainer)
     return TitlePolicy(train(trainer, checkpoints, guard), policy.tokenizer, policy.renderer, policy.max_title_tokens)

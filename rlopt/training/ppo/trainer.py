@@ -9,7 +9,6 @@ the same batch. It leans on these of trl's internals (tests/training/test_trl_co
 ``_load_optimizer_and_scheduler``.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,19 +19,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AutoModel
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
 from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
 from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
-from .kl import AdaptiveKL, FixedKL, KLController
+from .held import HeldToReference
+from .kl import kl_controller
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
 
 ScoreSoFar = Callable[[Sequence[int], Sequence[str]], npt.NDArray[np.float64]]
-STATE_FILE = "ppo_state.json"
 
 
 @dataclass
@@ -45,7 +43,6 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
     num_generations: int | None = field(default=1, metadata={"help": "Titles an item in a batch."})
     kl_coef: float = field(default=0.1, metadata={"help": "Coefficient of the per-token KL penalty."})
     kl_target: float | None = field(default=None, metadata={"help": "KL in nats a title not to exceed; None: fixed."})
-    kl_horizon: float = field(default=640.0, metadata={"help": "Titles over which the KL controller adapts."})
     gamma: float = field(default=1.0, metadata={"help": "Discount per token."})
     gae_lambda: float = field(default=0.95, metadata={"help": "Trace decay of GAE."})
     whiten_advantages: bool = field(default=True, metadata={"help": "Scale advantages to mean 0, variance 1."})
@@ -64,7 +61,7 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
         self.num_generations = generations
 
 
-class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
+class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """PPO with a separate critic; see the module's docstring.
 
     Parameters are GRPOTrainer's; ``args`` is a `PPOArguments` with ``beta`` > 0, which makes trl keep the reference
@@ -86,11 +83,7 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
         self.critic_optimizer = torch.optim.AdamW(
             [p for p in self.critic.parameters() if p.requires_grad], lr=self.args.critic_learning_rate
         )
-        self.kl_controller: KLController = (
-            FixedKL(self.args.kl_coef)
-            if self.args.kl_target is None
-            else AdaptiveKL(self.args.kl_coef, self.args.kl_target, self.args.kl_horizon)
-        )
+        self.kl_controller = kl_controller(self.args.kl_coef, self.args.kl_target)
         self._scores: Tensor | None = None
 
     def _build_critic(self) -> Critic:
@@ -262,20 +255,16 @@ class PPOTrainer(TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is An
     # -- checkpoints -------------------------------------------------------------------------------------------------
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Trl's checkpoint, the critic with its optimiser, and the KL controller."""
+        """The checkpoint, and the critic with its optimiser."""
         super()._save_checkpoint(model, trial)
         if self.args.should_save:
-            folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-            save_critic(self.critic, self.critic_optimizer, folder)
-            (folder / STATE_FILE).write_text(json.dumps({"kl_coefficient": self.kl_controller.coefficient}))
+            save_critic(self.critic, self.critic_optimizer, self._checkpoint_folder(trial))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Inverse of `_save_checkpoint`; trl's counter of steps comes back with it."""
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             load_critic(self.critic, self.critic_optimizer, Path(checkpoint))
-            state = json.loads((Path(checkpoint) / STATE_FILE).read_text())
-            self.kl_controller.coefficient = float(state["kl_coefficient"])
 
 
 def _joined(batch: dict[str, Any]) -> tuple[Tensor, Tensor, int]:
