@@ -130,6 +130,8 @@ class EvaluationReport:
         Policy, "logged" included -> mean spread of the reward model's members over its prediction.
     guardrails
         What a launch must not cost.
+    checked_claims
+        Kinds of claims that a faithful title's item states; empty where none are checked.
     segments
         Lift by segment, the worst first; empty where none were asked for.
     history
@@ -173,6 +175,7 @@ class EvaluationReport:
     cross_checks: tuple[CrossCheck, ...] = ()
     ensemble_spread: dict[str, float] = field(default_factory=dict)
     guardrails: Guardrails = field(default_factory=Guardrails)
+    checked_claims: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
@@ -208,6 +211,7 @@ class EvaluationReport:
             },
             "cross_checks": [check.to_dict() for check in self.cross_checks],
             "guardrails": self.guardrails.to_dict(),
+            "checked_claims": list(self.checked_claims),
             "segments": [segment.to_dict() for segment in self.segments],
             "history": [dict(row) for row in self.history],
             "estimates": [estimate.to_dict() for estimate in self.estimates],

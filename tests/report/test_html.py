@@ -167,6 +167,13 @@ def test_segments_and_history_are_told() -> None:
     assert "Earlier A/B tests" not in bare
 
 
+def test_what_faithful_means_is_told() -> None:
+    report = sample_report("red dress")
+    assert "does not state: numbers, brands." in render(report, METRICS)
+    assert "未说明的内容：数字、品牌。" in render(sample_report("red dress", lang="zh"), METRICS)
+    assert "faithful title" not in render(replace(report, checked_claims=()), METRICS)
+
+
 def test_both_languages_have_the_same_sentences() -> None:
     def shape(entries: Any) -> Any:
         if isinstance(entries, dict):

@@ -93,6 +93,7 @@ def make_report(
         ),
         text_shift=evidence.text_shift,
         guardrails=evidence.guardrails,
+        checked_claims=mine.checked,
         segments=lifting.segments(),
         history=tuple(run.metrics("calibration").rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())

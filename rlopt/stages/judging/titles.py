@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.features.lexicon import KINDS
 from reward.items import Item
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
@@ -91,6 +92,8 @@ class Judged:
         Prediction of the reward model and its ensemble spread.
     unsupported
         Words the item does not support; None where no claims are checked.
+    checked
+        Kinds of claims that were looked for.
     violations
         Rules each title breaks.
     p_conversion
@@ -106,6 +109,7 @@ class Judged:
     reward: FloatArray
     reward_std: FloatArray
     unsupported: tuple[tuple[str, ...], ...] | None
+    checked: tuple[str, ...] = ()
     violations: tuple[tuple[str, ...], ...] = ()
     p_conversion: FloatArray | None = None
 
@@ -261,6 +265,7 @@ def judge_titles(
             predicted.reward[part],
             predicted.reward_std[part],
             unsupported,
+            () if lexicon is None else tuple(kind for kind in KINDS if kind in lexicon.kinds),
             tuple(tuple(kinds(constraints.check(*pair))) for pair in pairs),
             None if predicted.p_conversion is None else predicted.p_conversion[part],
         )
