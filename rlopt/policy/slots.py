@@ -185,7 +185,7 @@ class Slots:
         """Slots written by `to_dict`."""
         tokens = {(name, int(index)): token for name, index, token in data["slots"]}
         kinds = {(name, int(index)): tuple(values) for name, index, values in data["kinds"]}
-        pieces, keywords = frozenset(map(str, data["pieces"])), tuple(map(str, data["keywords"]))
+        pieces, keywords = frozenset(map(str, data.get("pieces", ()))), tuple(map(str, data.get("keywords", ())))
         return cls(tokens, kinds, bool(data["once"]), pieces, keywords)
 
 
