@@ -64,6 +64,8 @@ class TextSearch:
 
 def _cut(text: str, phrase: str) -> str:
     """``text`` without the places where ``phrase`` stands as a whole word."""
+    if phrase not in text:
+        return text
     before = r"(?<![a-z0-9])" if phrase[0].isascii() else ""
     after = r"(?![a-z0-9])" if phrase[-1].isascii() else ""
     return re.sub(before + re.escape(phrase) + after, " | ", text)
