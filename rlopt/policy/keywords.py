@@ -1,6 +1,6 @@
 """Title words that an item's longer texts hold: what the tiny policy is told of a description.
 
-A model of a few million parameters does not read prose. It need not: of a description it matters which of the words
+A model of less than a million parameters does not read prose. It need not: of a description it matters which words
 that titles are made of stand there ("printed", "slim fit", "纯棉"), and each of them is one token of the prompt.
 """
 

@@ -1,6 +1,6 @@
 """Slot tokens: a value of the item inside a title is written as its field's token (delexicalisation).
 
-A model of a few million parameters does not learn in minutes to copy values from its prompt; with slots it only
+A model of less than a million parameters does not learn in minutes to copy values from its prompt; with slots it only
 chooses *which* value to mention and *where*, and decoding copies the value exactly. The idea is old in data-to-text
 generation (Wen et al. 2015, "Semantically conditioned LSTM-based natural language generation").
 """

@@ -1,4 +1,4 @@
-"""The embedded policy: a Llama-architecture model of 1-3 M parameters and a tokenizer, both from the user's own titles.
+"""The embedded policy: a small Llama-architecture model and a tokenizer, both from the user's own titles.
 
 It needs no download and learns to write titles in a minute or two on two CPU cores. Plain transformers load it.
 """

