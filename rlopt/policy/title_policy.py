@@ -22,7 +22,7 @@ from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer
 from .renderers import renderer_from_dict
-from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens
+from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens, token_kl
 from .slot_mask import OpenSlotsOnly, SlotMask
 
 POLICY_FILE = "policy.json"
@@ -229,8 +229,7 @@ class TitlePolicy:
     ) -> npt.NDArray[np.float64]:
         """KL(self || reference) in nats a title along completions sampled from self, shape (n,); never negative.
 
-        The per-token divergences over the whole vocabulary are summed along the sampled path: unbiased for the KL of
-        the title distributions, with less variance than the log-ratio of the sampled tokens (Rao-Blackwellised).
+        The per-token divergences (`rlopt.policy.scoring.token_kl`) are summed along the sampled path.
         """
         prompts = self.prompt_ids(items)
         out = np.zeros(len(prompts))
@@ -241,8 +240,7 @@ class TitlePolicy:
                 )
                 p = completion_log_softmax(self.model, ids, mask, width, temperature, self.slot_mask)
                 q = completion_log_softmax(reference.model, ids, mask, width, temperature, reference.slot_mask)
-                kl = ((p - q) * p.exp()).sum(-1).clamp(min=0.0)
-                out[rows] = (kl * completion_mask).sum(-1).cpu().numpy()
+                out[rows] = (token_kl(p, q) * completion_mask).sum(-1).cpu().numpy()
         return out
 
     @property

@@ -28,7 +28,11 @@ class TitleRollouts:
     """
 
     slot_mask: SlotMask | None = None
+    keeps_distributions = False
 
+    _rolled_out: Tensor | None = None
+    _reference: Tensor | None = None
+    _divergence: Tensor | None = None
     _reads: Any = None
     _read: Tensor | None = None
     _bad_window = False
@@ -89,7 +93,8 @@ class TitleRollouts:
     ) -> tuple[Tensor, Any, Tensor | None]:
         """Trl's method, by `rlopt.policy.scoring`: with the policy's slots, and rows of like length together.
 
-        What `_reads` has read last in a rollout is kept in `_read`.
+        What `_reads` has read last in a rollout is kept in `_read`, the distributions of what was scored last there in
+        `_rolled_out`, and the divergence of an update's titles from `_reference` in `_divergence`.
         """
         if compute_aux_loss or any(value is not None for value in forward.values()):
             theirs: tuple[Tensor, Any, Tensor | None] = super()._get_per_token_logps_and_entropies(  # type: ignore[misc]
@@ -115,10 +120,16 @@ class TitleRollouts:
             entropies=compute_entropy,
             entropy_gradients=getattr(self.args, "entropy_coef", 0.0) != 0.0,
             states_of=None if learning else self._reads,
+            log_softmax=not learning and self.keeps_distributions,
+            reference=self._reference if learning else None,
             rows_at_once=None if input_ids.device.type == "cpu" else batch_size,
         )
         if scores.states is not None:
             self._read = scores.states
+        if learning:
+            self._divergence = scores.kl
+        else:
+            self._rolled_out = scores.log_softmax
         return scores.log_probs, scores.entropies, None
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:

@@ -87,7 +87,7 @@ class Titles(TrainerCallback):
         self.steps: list[int] = []
 
     def on_log(self, args, state, control, logs=None, **_):
-        if "objective/kl" in (logs or {}):
+        if "objective/scores" in (logs or {}):
             self.steps.append(state.global_step)
 
 

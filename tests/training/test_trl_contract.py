@@ -14,6 +14,7 @@ METHODS = {
     "_generate_and_score_completions": ["self", "inputs"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_compute_loss": ["self", "model", "inputs"],
+    "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
     "training_step": ["self", "model", "inputs", "num_items_in_batch"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
@@ -21,7 +22,7 @@ METHODS = {
 WHY = "rlopt.training.ppo.trainer overrides it: adapt PPOTrainer, then this test"
 
 
-BOTH = ("_generate_and_score_completions", "_calculate_rewards", "_compute_loss", "training_step")
+BOTH = ("_generate_and_score_completions", "_calculate_rewards", "compute_loss", "_compute_loss", "training_step")
 SINGLE_TURN = {
     GRPOTrainer: ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
     RLOOTrainer: ["self", "prompt_ids", "images", "multimodal_fields"],

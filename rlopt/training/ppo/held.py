@@ -1,20 +1,74 @@
-"""A trainer that is held to the SFT policy: its KL controller goes on where a checkpoint left it."""
+"""A trainer that is held to the SFT policy: it knows its KL to it, and a controller that acts on it.
+
+The KL is the one of the reports (`rlopt.policy.scoring.token_kl`): divergences of whole distributions, summed along the
+titles of an update. For that the reference's distributions stay beside a rollout until it is learned from: 4 bytes for
+each token of the vocabulary at each place of its titles.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from .kl import KLController
 
 STATE_FILE = "kl.json"
+REFERENCE = "ref_log_softmax"
 
 
 class HeldToReference:
-    """Mixin for trainers with a ``kl_controller``."""
+    """Mixin before `TitleRollouts` for trainers with a ``kl_controller``.
+
+    Without a reference (``beta`` 0) the KL is not known and nothing is controlled.
+    """
 
     kl_controller: KLController
+    keeps_distributions = True
+
+    _seen: Tensor | None = None  # of an update: nats, tokens, titles
+
+    # Of the classes this is mixed in with.
+    accelerator: Any
+    beta: float
+    _metrics: Any
+    _rolled_out: Tensor | None
+    _reference: Tensor | None
+    _divergence: Tensor | None
+
+    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        """The rollout, and what the reference would have written in it: the last thing that trl computes there."""
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        distributions, self._rolled_out = self._rolled_out, None
+        if self.beta != 0.0:
+            batch[REFERENCE] = distributions
+        return batch
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """The trainer's loss; on the way the KL of the titles it learns from is counted."""
+        self._reference = inputs.get(REFERENCE)
+        loss: Tensor = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        divergence, self._reference, self._divergence = self._divergence, None, None
+        if divergence is not None:
+            mask = inputs["completion_mask"]
+            sums = torch.stack([(divergence * mask).sum(), mask.sum(), mask.new_tensor(len(mask))]).double()
+            self._seen = sums if self._seen is None else self._seen + sums
+        return loss
+
+    def _end_window(self) -> None:
+        """After each update: its KL in nats a title and a token, over all processes, and a step of the controller."""
+        super()._end_window()  # type: ignore[misc]
+        seen, self._seen = self._seen, None
+        if seen is None:
+            return
+        nats, tokens, titles = self.accelerator.reduce(seen, reduction="sum").tolist()
+        metrics = self._metrics["train"]
+        metrics["objective/kl"].append(nats / titles)
+        metrics["objective/kl_per_token"].append(nats / max(tokens, 1.0))
+        metrics["objective/kl_coef"].append(self.kl_controller.coefficient)
+        self.kl_controller.update(nats / titles, round(titles))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """The trainer's checkpoint, and the coefficient."""

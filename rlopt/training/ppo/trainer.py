@@ -138,7 +138,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         first = self.accelerator.process_index * len(mask)
         batch["advantages"] = advantages[first : first + len(mask), :width]
         self._learn_critic(Rollout(ids, attention, states, so_far, values, returns, everyones))
-        self._record_rollout(k3(old, reference) * everyones, rewards, values, returns, everyones)
+        self._record_rollout(rewards, values, returns, everyones)
         return batch
 
     def _states(self, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
@@ -203,18 +203,13 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         loss = self.critic.learn(self.critic_optimizer, rollout, passes, share)
         self._metrics["train"]["loss/value"].append(loss)
 
-    def _record_rollout(self, kl: Tensor, rewards: Tensor, values: Tensor, returns: Tensor, mask: Tensor) -> None:
-        """Metrics of all processes by the names trl's users know, and the step of the KL controller."""
-        kl_title = kl.sum(-1).mean().item()
+    def _record_rollout(self, rewards: Tensor, values: Tensor, returns: Tensor, mask: Tensor) -> None:
+        """Metrics of all processes by the names trl's users know; `HeldToReference` adds the KL."""
         metrics = self._metrics["train"]
-        metrics["objective/kl"].append(kl_title)
-        metrics["objective/kl_per_token"].append(masked_mean(kl, mask).item())
         metrics["objective/scores"].append(self._scores.mean().item() if self._scores is not None else 0.0)
         metrics["objective/rlhf_reward"].append(rewards.sum(-1).mean().item())
-        metrics["objective/kl_coef"].append(self.kl_controller.coefficient)
         metrics["val/explained_variance"].append(explained_variance(values, returns, mask))
         metrics["val/returns"].append(masked_mean(returns, mask).item())
-        self.kl_controller.update(kl_title, len(mask))
 
     # -- update ------------------------------------------------------------------------------------------------------
 
