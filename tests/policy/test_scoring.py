@@ -13,7 +13,8 @@ from transformers import (
 )
 
 from rlopt.policy.decoding import RowStream, sample
-from rlopt.policy.scoring import left_pad, right_pad, score_tokens
+from rlopt.policy.scoring import left_pad, right_pad, score_tokens, token_kl
+from rlopt.policy.slot_mask import ILLEGAL
 
 VOCABULARY, HIDDEN = 50, 16
 PROMPTS = [[5, 6, 7, 8, 9], [10], [11, 12], [13, 14, 15], [16, 17]]
@@ -70,6 +71,40 @@ def test_every_row_is_scored_as_if_it_were_alone(kind: str, rows_at_once: int) -
             torch.testing.assert_close(scores.entropies[row, :n], -(logs.exp() * logs).sum(-1), atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(scores.states[row, :n], read.hidden_states[-1][0, before], atol=1e-5, rtol=1e-5)
     assert scores.states.shape == (5, 6, HIDDEN)
+
+
+def test_token_kl_is_the_divergence_over_the_vocabulary() -> None:
+    log_p, log_q = torch.randn(2, 4, 5, 7).log_softmax(-1)
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Categorical(logits=log_p), torch.distributions.Categorical(logits=log_q)
+    )
+    torch.testing.assert_close(token_kl(log_p, log_q), expected)
+    assert token_kl(log_p, log_p).abs().max() == 0.0
+
+
+def test_token_kl_of_what_is_ruled_out_in_both_is_a_number() -> None:
+    logits = torch.tensor([0.0, 1.0, ILLEGAL])
+    other = torch.tensor([1.0, 0.0, ILLEGAL])
+    assert token_kl(logits.log_softmax(-1), other.log_softmax(-1)) == pytest.approx(
+        token_kl(logits[:2].log_softmax(-1), other[:2].log_softmax(-1)).item()
+    )
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 5])
+def test_the_kl_to_a_reference_is_that_of_each_row_alone(rows_at_once: int) -> None:
+    model, reference = _model("llama"), _model("gpt2")
+    ids, attention, mask = _batch()
+    with torch.no_grad():
+        kept = score_tokens(reference, ids, attention, mask.shape[1], log_softmax=True, rows_at_once=2).log_softmax
+    scores = score_tokens(model, ids, attention, mask.shape[1], reference=kept, rows_at_once=rows_at_once)
+    assert scores.kl is not None
+    assert not scores.kl.requires_grad
+    for row, (prompt, completion) in enumerate(zip(PROMPTS, COMPLETIONS, strict=True)):
+        alone = torch.tensor([[*prompt, *completion]])
+        p, q = (read(alone).logits[0, len(prompt) - 1 : -1].log_softmax(-1) for read in (model, reference))
+        expected = torch.zeros(mask.shape[1])
+        expected[: len(completion)] = (p.exp() * (p - q)).sum(-1)
+        torch.testing.assert_close(scores.kl[row], expected.detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_pieces_have_the_gradient_of_the_whole() -> None:

@@ -68,7 +68,7 @@ class HeldToReference:
         metrics["objective/kl"].append(nats / titles)
         metrics["objective/kl_per_token"].append(nats / max(tokens, 1.0))
         metrics["objective/kl_coef"].append(self.kl_controller.coefficient)
-        self.kl_controller.update(nats / titles, round(titles))
+        self.kl_controller.update(nats / titles)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """The trainer's checkpoint, and the coefficient."""

@@ -10,8 +10,8 @@ class KLController(Protocol):
 
     coefficient: float
 
-    def update(self, kl: float, n_titles: int) -> None:
-        """Take in the mean KL (nats a title) of ``n_titles`` fresh titles."""
+    def update(self, kl: float) -> None:
+        """Take in the mean KL (nats a title) of an update's titles."""
 
 
 @dataclass
@@ -20,7 +20,7 @@ class FixedKL:
 
     coefficient: float
 
-    def update(self, kl: float, n_titles: int) -> None:
+    def update(self, kl: float) -> None:
         """Nothing to adapt."""
 
 
@@ -28,9 +28,10 @@ class FixedKL:
 class AdaptiveKL:
     """Proportional controller that keeps the KL from rising past ``target`` nats a title.
 
-    Ziegler et al. 2019, section 2.2: e = clip(KL / target - 1, -0.2, 0.2); coefficient *= 1 + e * n / horizon. Unlike
-    theirs it never goes below the coefficient it starts with: a policy that is still near the reference is not
-    driven away from it.
+    Ziegler et al. 2019, section 2.2: e = clip(KL / target - 1, -0.2, 0.2); coefficient *= 1 + e / horizon. Two things
+    are not theirs: it counts updates where they count titles, so that small batches are held as well as large ones,
+    and it never goes below the coefficient it starts with: a policy that is still near the reference is not driven
+    away from it.
 
     Parameters
     ----------
@@ -39,23 +40,23 @@ class AdaptiveKL:
     target
         KL not to be exceeded, in nats a title.
     horizon
-        Titles over which a full error changes the coefficient by about 20 %.
+        Updates over which a full error changes the coefficient by about 20 %.
     """
 
     coefficient: float
     target: float
-    horizon: float = 640.0
+    horizon: float = 10.0
 
     def __post_init__(self) -> None:
         """Remember the floor; a resumed run sets `coefficient` afterwards."""
         self._floor = self.coefficient
 
-    def update(self, kl: float, n_titles: int) -> None:
+    def update(self, kl: float) -> None:
         """One step of the controller; a KL that is no number changes nothing."""
         if not math.isfinite(kl):
             return
         error = min(max(kl / self.target - 1.0, -0.2), 0.2)
-        self.coefficient = max(self._floor, self.coefficient * (1.0 + error * n_titles / self.horizon))
+        self.coefficient = max(self._floor, self.coefficient * (1.0 + error / self.horizon))
 
 
 def kl_controller(coefficient: float, target: float | None) -> KLController:
