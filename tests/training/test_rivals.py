@@ -52,6 +52,14 @@ def test_a_rival_is_held_to_the_target_as_ppo_is(sft_folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+def test_a_rival_without_a_penalty_knows_no_reference(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
+    log = Logged()
+    train(sft_folder, tmp_path, 2, (log,), algorithm=algorithm, generations=4, kl_coef=0.0)
+    assert len([row for row in log.rows if "reward" in row]) == 2
+    assert not any("objective/kl" in row for row in log.rows)
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
 def test_an_interrupted_rival_ends_with_the_same_weights(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
     changes = {"algorithm": algorithm, "generations": 4, "kl_target": 0.01}
     whole = weights(train(sft_folder, tmp_path / "whole", 5, **changes))

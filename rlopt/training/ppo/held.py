@@ -26,13 +26,13 @@ class HeldToReference:
     """
 
     kl_controller: KLController
-    keeps_distributions = True
 
     _seen: Tensor | None = None  # of an update: nats, tokens, titles
 
     # Of the classes this is mixed in with.
     accelerator: Any
     beta: float
+    keeps_distributions: bool
     _metrics: Any
     _rolled_out: Tensor | None
     _reference: Tensor | None
@@ -40,10 +40,10 @@ class HeldToReference:
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         """The rollout, and what the reference would have written in it: the last thing that trl computes there."""
+        self.keeps_distributions = self.beta != 0.0
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
-        distributions, self._rolled_out = self._rolled_out, None
-        if self.beta != 0.0:
-            batch[REFERENCE] = distributions
+        self.keeps_distributions = False
+        batch[REFERENCE], self._rolled_out = self._rolled_out, None
         return batch
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
