@@ -23,7 +23,7 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real data sets (RLOPT_SHARED_DATA, else ../shared/data beside the repository)."""
-    folder = Path(os.environ.get("RLOPT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("RLOPT_SHARED_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"real data sets are not here: no folder {folder} (RLOPT_SHARED_DATA names another)")
     return folder

@@ -3,4 +3,4 @@
 import os
 from pathlib import Path
 
-DATA = Path(os.environ.get("RLOPT_SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("RLOPT_SHARED_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
