@@ -88,16 +88,16 @@ def completion_log_softmax(
 def token_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) in nats of distributions over the vocabulary, (..., V) -> (...); never negative.
 
-    Summed along a title drawn from p it is unbiased for the KL of the title distributions, with less variance than
-    any function of the drawn tokens' log-probabilities alone (Rao-Blackwellised: Amini, Vieira and Cotterell 2025,
-    "Better Estimation of the Kullback-Leibler Divergence Between Language Models").
+    Summed along a title drawn from p it is unbiased for the KL of the title distributions, with no more variance than
+    the log-ratio of the drawn tokens (Rao-Blackwellised: Amini, Vieira and Cotterell 2025, "Better Estimation of the
+    Kullback-Leibler Divergence Between Language Models").
     """
     return ((log_p - log_q) * log_p.exp()).sum(-1).clamp(min=0.0)
 
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What a model thinks of each completion token; all are 0 in the padding.
+    """What a model thinks of each completion token; log-probabilities and divergences are 0 in the padding.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class HeldToReference:
         divergence, self._reference, self._divergence = self._divergence, None, None
         if divergence is not None:
             mask = inputs["completion_mask"]
-            sums = torch.stack([(divergence * mask).sum(), mask.sum(), mask.new_tensor(len(mask))]).double()
+            sums = torch.stack([divergence.sum(), mask.sum(), mask.new_tensor(len(mask))]).double()
             self._seen = sums if self._seen is None else self._seen + sums
         return loss
 
