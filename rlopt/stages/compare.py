@@ -12,6 +12,7 @@ import torch
 
 from reward.arms import Arms
 from reward.items import Item
+from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from rlopt import threads
@@ -169,7 +170,7 @@ def choose_best(
 ) -> dict[str, Written]:
     """Best of the first n candidates of each item by the cautious reward, and by the truth where there is one."""
     predicted = model.predict([items[i] for i in candidates.item], candidates.title)
-    scores = {"best of": predicted.reward * np.exp(-config.risk_aversion * predicted.effect_std)}
+    scores = {"best of": cautious_reward(predicted, config.risk_aversion)}
     if truth is not None:
         scores["oracle best of"] = truth([items[i] for i in candidates.item], candidates.title)
     number = _number(candidates)

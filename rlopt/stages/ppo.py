@@ -12,6 +12,7 @@ import torch
 
 from reward.arms import Arms
 from reward.items import Item
+from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
@@ -140,7 +141,7 @@ def _rewards(
         arms.items,
         policy.renderer,
         model.predict,
-        lift_scale(policy, model, arms, config.seed),
+        lift_scale(policy, model, arms, config),
         constraints_for(arms, load(RulesConfig, preset=run.preset())),
         config.risk_aversion,
         int(policy.tokenizer.eos_token_id),
@@ -169,14 +170,15 @@ def _save(
         atomic_write(run / "metrics" / f"{config.algorithm}.svg", figure)
 
 
-def lift_scale(policy: TitlePolicy, model: RewardModel, arms: Arms, seed: int) -> LiftScale:
-    """Baseline of each item: `item_baseline`; spread: over fresh SFT titles, fewer of a model that is slow to write."""
+def lift_scale(policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoConfig) -> LiftScale:
+    """Baseline of each item: `item_baseline`; the rest over SFT titles, fewer of a model that is slow to write."""
     n_titles = SCALE_ITEMS if policy.model.num_parameters() < threads.SMALL_MODEL else SCALE_ITEMS_LARGE
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(config.seed)
     sample = np.sort(rng.permutation(len(arms.items))[:n_titles])
     items: Sequence[Item] = [arms.items[i] for i in sample]
-    titles = [title.text for (title,) in policy.generate(items, 1, seed=seed, batch_size=GENERATE_BATCH)]
-    return LiftScale.fit(item_baseline(model, arms), sample, model.predict(items, titles).reward)
+    titles = [title.text for (title,) in policy.generate(items, 1, seed=config.seed, batch_size=GENERATE_BATCH)]
+    optimised = cautious_reward(model.predict(items, titles), config.risk_aversion)
+    return LiftScale.fit(item_baseline(model, arms), sample, optimised)
 
 
 def item_baseline(model: RewardModel, arms: Arms) -> npt.NDArray[np.float64]:

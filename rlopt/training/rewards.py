@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from reward.items import Item
+from reward.model.caution import Prediction, cautious_reward
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import Renderer
 
@@ -20,24 +21,15 @@ MAX_SCORE = 4.0
 MONITOR = "monitor"
 
 
-class Prediction(Protocol):
-    """What a scorer returns; `reward.model.reward_model.RewardPrediction` has this shape."""
-
-    @property
-    def reward(self) -> FloatArray:
-        """Expected value per impression, shape (n,)."""
-
-    @property
-    def effect_std(self) -> FloatArray:
-        """Uncertainty of the title's effect on the log scale, shape (n,)."""
-
-
 Scorer = Callable[[Sequence[Item], Sequence[str]], Prediction]
 
 
 @dataclass(frozen=True)
 class LiftScale:
-    """Puts rewards of all items on one scale: relative to the item's baseline, in standard deviations of SFT titles.
+    """Puts rewards of all items on one scale: relative to the item's baseline, and standardised over SFT titles.
+
+    It is fitted on the rewards that are optimised, caution included: a reward model that is unsure of every title
+    would otherwise push all scores to one end of the scale, where they are cut off.
 
     Parameters
     ----------
@@ -45,22 +37,25 @@ class LiftScale:
         Reward that the item earns anyway, shape (n_items,), > 0.
     spread
         Standard deviation of the relative lift over the SFT policy's titles.
+    center
+        Its mean over them.
     """
 
     baseline: FloatArray
     spread: float
+    center: float = 0.0
 
     @classmethod
     def fit(cls, baseline: FloatArray, item_index: IntArray, rewards: FloatArray) -> "LiftScale":
         """From baselines (n_items,) and the ``rewards`` (n,) of SFT titles for the items ``item_index`` (n,)."""
         baseline = np.maximum(baseline, 1e-12)
         lift = rewards / baseline[item_index] - 1.0
-        return cls(baseline, max(float(lift.std()), 1e-6))
+        return cls(baseline, max(float(lift.std()), 1e-6), float(lift.mean()))
 
     def score(self, item_index: IntArray, reward: FloatArray) -> FloatArray:
-        """(reward / baseline - 1) / spread, held within +-`MAX_SCORE`, shape (n,)."""
+        """(reward / baseline - 1 - center) / spread, held within +-`MAX_SCORE`, shape (n,)."""
         lift = reward / self.baseline[item_index] - 1.0
-        return np.clip(lift / self.spread, -MAX_SCORE, MAX_SCORE)
+        return np.clip((lift - self.center) / self.spread, -MAX_SCORE, MAX_SCORE)
 
 
 @dataclass(frozen=True)
@@ -95,12 +90,11 @@ class TitleRewards:
     scorer
         The reward model's ``predict``.
     scale
-        Makes rewards of different items comparable.
+        Makes cautious rewards of different items comparable.
     constraints
         Each kind of violation costs one standard deviation.
     risk_aversion
-        Standard deviations of what the reward model does not know about the *title* that are taken off its effect
-        (what it does not know about the item is the same whatever the title says).
+        Of `reward.model.caution.cautious_reward`.
     eos_token_id
         A completion without it is unfinished, which is a violation too.
     monitor
@@ -143,8 +137,7 @@ class TitleRewards:
         return shop, [self.renderer.title(item, text) for item, text in zip(shop, completions, strict=True)]
 
     def _score(self, item_index: IntArray, predicted: Prediction) -> FloatArray:
-        cautious = predicted.reward * np.exp(-self.risk_aversion * predicted.effect_std)
-        return self.scale.score(item_index, cautious)
+        return self.scale.score(item_index, cautious_reward(predicted, self.risk_aversion))
 
     def _lift(self, completions: list[str], item_index: list[int], log_metric: LogMetric, **_: Any) -> list[float]:
         shop, titles = self._titles(item_index, completions)

@@ -7,6 +7,7 @@ import pytest
 from toy import ITEMS, Predicted, fresh_policy
 
 from reward.items import Item
+from reward.model.caution import cautious_reward
 from rlopt.policy.constraints import Constraints
 from rlopt.training.rewards import MAX_SCORE, LiftScale, TitleRewards
 
@@ -35,9 +36,22 @@ def call(reward: TitleRewards, completions: list[str], ids: list[list[int]] | No
 
 
 def test_scale_is_relative_to_the_item_and_to_the_spread_of_sft_titles() -> None:
-    scale = LiftScale.fit(np.array([0.01, 0.10]), np.array([0, 0, 1, 1]), np.array([0.008, 0.012, 0.08, 0.12]))
+    scale = LiftScale.fit(np.array([0.01, 0.10]), np.array([0, 0, 1, 1]), np.array([0.009, 0.013, 0.09, 0.13]))
+    assert scale.center == pytest.approx(0.1)
     assert scale.spread == pytest.approx(0.2)
-    np.testing.assert_allclose(scale.score(np.array([0, 1]), np.array([0.012, 0.12])), [1.0, 1.0])
+    np.testing.assert_allclose(scale.score(np.array([0, 1]), np.array([0.013, 0.13])), [1.0, 1.0])
+
+
+@pytest.mark.parametrize("doubt", [0.0, 0.5, 3.0])
+def test_a_model_that_is_unsure_of_every_title_scores_them_as_one_that_is_sure(doubt: float) -> None:
+    """What is not known of any title tells no two of them apart."""
+    rng = np.random.default_rng(0)
+    baseline, item = np.full(50, 0.02), np.repeat(np.arange(50), 4)
+    reward = 0.02 * rng.lognormal(0.0, 0.2, 200)
+    sure, unsure = (cautious_reward(Predicted(reward, np.full(200, d)), 1.0) for d in (0.0, doubt))
+    scores = LiftScale.fit(baseline, item, unsure).score(item, unsure)
+    np.testing.assert_allclose(scores, LiftScale.fit(baseline, item, sure).score(item, sure), atol=1e-9)
+    assert abs(scores.mean()) < 0.05
 
 
 def test_scores_are_bounded() -> None:

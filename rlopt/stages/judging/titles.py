@@ -12,6 +12,7 @@ import numpy.typing as npt
 from reward.arms import Arms
 from reward.features.lexicon import KINDS
 from reward.items import Item
+from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from reward.text import same_text_key
@@ -220,7 +221,7 @@ def write_titles(
 def best_by_reward(candidates: Written, items: Sequence[Item], model: RewardModel, risk_aversion: float) -> Written:
     """Each item's candidate with the best reward, lowered by ``risk_aversion`` spreads of its effect as PPO's is."""
     predicted = model.predict([items[i] for i in candidates.item], candidates.title)
-    value = predicted.reward * np.exp(-risk_aversion * predicted.effect_std)
+    value = cautious_reward(predicted, risk_aversion)
     order = np.lexsort((-value, candidates.item))
     first = np.r_[True, np.diff(candidates.item[order]) > 0]
     return candidates.take(order[first], "best_of")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from reward.items import Item
+from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
 from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Constraints, Violation, duplicate_key
@@ -122,7 +123,7 @@ def choose_titles(
     current = [(item, item.current_title) for item in items if config.n == 1 and _has_current(item, config)]
     texts = [title.text for title in written] + [title for _, title in current if title]
     predicted = model.predict([*owners, *(item for item, _ in current)], texts)
-    value = predicted.reward * np.exp(-config.risk_aversion * predicted.effect_std)
+    value = cautious_reward(predicted, config.risk_aversion)
     out: list[list[Choice]] = []
     start, now = 0, len(written)
     for item, one in zip(items, found, strict=True):
