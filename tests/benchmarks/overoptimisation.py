@@ -13,7 +13,6 @@ Each finished cell is one line of results.jsonl in --folder.
 
 import argparse
 import itertools
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def prepared(variant: str, items: int, seed: int, folder: Path) -> Run:
             shutil.move(file, folder / file.name)
     run = Run.open(folder / "run", create=True)
     alone = {"members": 1, "monitor_share": 0.0} if variant == "unguarded" else {}
-    fit_reward(run, logs, RewardConfig(seed=seed, **alone))  # type: ignore[arg-type]
+    fit_reward(run, logs, RewardConfig(seed=seed, **alone))
     if not run.current("sft", sft := SftConfig(seed=seed)):
         train_sft(run, sft)
     return run
