@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
-from ..features.transformer import FeatureBlock, TitleFeatures
+from ..features.transformer import NOVELTY, FeatureBlock, TitleFeatures
 from ..model.design import Design
 from ..model.effect import Basis
 from ..model.outcome import Outcome
@@ -31,13 +31,7 @@ _TOPICS = {
         "count: claims on a field the item lacks",
         "share of words found in the item's text",
     ),
-    "words and phrases never seen": (
-        "count: words never seen in titles",
-        "share of character triples never seen",
-        "share of word pairs never seen",
-        "count: word pairs never seen",
-        "count: unusual mentions",
-    ),
+    "words and phrases never seen": NOVELTY,
     "words of any title": ("count: generic words", "share of generic words"),
     "repetition": ("count: repeated words", "share of repeated words", "count: values repeated"),
     "how much of the item it names": (
@@ -87,7 +81,7 @@ def contributions(outcome: Outcome, block: FeatureBlock, *, threads: int) -> Con
     coefficients = np.column_stack([basis.coefficients, *(member.coefficients for member in members)])
     linear = _linear(basis, block, coefficients, place)
     table = basis.table(block, basis.linear_scores(block, coefficients[:, :1])[:, 0])
-    column_topics = np.array([place[topic] for topic in _column_topics(basis)])
+    column_topics = np.array([place[topic] for topic in _column_topics(basis)], dtype=np.int64)
     size = np.abs(linear[:, :, 0])
     size[:, place[WORDING]] += 1e-12  # where the score is nothing at all, as an empty title's
     share = size / size.sum(axis=1, keepdims=True)
@@ -142,7 +136,7 @@ def _dense_topic(name: str, features: TitleFeatures) -> str:
 def _column_topics(basis: Basis) -> list[str]:
     """Topic of each column of the trees but the last, the linear score."""
     features = basis.features
-    return [_dense_topic(name, features) for name in features.names] + [ITEM] * len(features.category_names)
+    return [_dense_topic(name, features) for name in basis.seen_names] + [ITEM] * len(features.category_names)
 
 
 def _linear(

@@ -49,7 +49,12 @@ class LearningCurve:
         if self._items:
             chosen = rank[rows.item][:, None] < np.array(self._items)
             self._coefficients = fit_linear(
-                training.matrix, training.variance, training.basis.noise, rows, chosen.astype(np.float64)
+                training.matrix,
+                training.variance,
+                training.basis.noise,
+                rows,
+                chosen.astype(np.float64),
+                training.falling,
             )
 
     def points(self, model: RewardModel, arms: Arms) -> tuple[Point, ...]:

@@ -40,6 +40,15 @@ _DERIVED = (
     "share of generic words",
 )
 
+NOVELTY = (
+    "count: words never seen in titles",
+    "share of character triples never seen",
+    "share of word pairs never seen",
+    "count: word pairs never seen",
+    "count: unusual mentions",
+)
+"""What no logged title says: it may speak against a title, never for it."""
+
 
 @dataclass(frozen=True)
 class FeatureBlock:

@@ -5,7 +5,7 @@ fitted function is a random walk over the bins: smooth, of any shape, and consta
 mentions of a title add up: each is worth something for its field, and more the earlier it stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -155,6 +155,16 @@ class Design:
             slots = mention.n_kinds * mention.n_values
             names += ([mention.group] + [f"{mention.group} early"] * len(mention.edges)) * slots
         return names
+
+    def columns_of(self, features: Sequence[int]) -> IntArray:
+        """Columns of the steps of these dense features."""
+        ends = np.cumsum([term.width for term in self.terms]).tolist()
+        spans = [
+            np.arange(end - term.width, end)
+            for term, end in zip(self.terms, ends, strict=True)
+            if term.feature in features
+        ]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *spans])
 
     def matrix(self, block: FeatureBlock) -> sp.csr_matrix:
         """Columns of the pairs, shape (n, width): zeros, ones and counts of mentions."""

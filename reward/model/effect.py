@@ -13,7 +13,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from ..features import ngrams
-from ..features.transformer import FeatureBlock, TitleFeatures, take
+from ..features.transformer import NOVELTY, FeatureBlock, TitleFeatures, take
 from . import boosting
 from .columns import WORDING, Columns, fit_columns, fit_design
 from .design import Design
@@ -21,6 +21,7 @@ from .linear import MIN_VARIANCE, Centring, Matrix, Noise, Rows, solve, working
 
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 N_FOLDS = 5
 NEWTON_STEPS = 2
@@ -62,19 +63,25 @@ class Basis:
         return total + block.meaning @ coefficients[last:]
 
     def table(self, block: FeatureBlock, linear: FloatArray) -> Float32Array:
-        """Feature table of the trees: dense features, category codes, linear score."""
+        """Feature table of the trees: dense features but novelty, category codes, linear score."""
+        seen = np.array([name not in NOVELTY for name in self.features.names])
         codes = np.where(block.categories >= 0, block.categories, np.nan)
-        return np.column_stack([block.dense, codes, linear]).astype(np.float32)
+        return np.column_stack([block.dense[:, seen], codes, linear]).astype(np.float32)
+
+    @property
+    def seen_names(self) -> tuple[str, ...]:
+        """Names of the dense features that the trees see."""
+        return tuple(name for name in self.features.names if name not in NOVELTY)
 
     @property
     def table_names(self) -> tuple[str, ...]:
         """Names of the columns of `table`."""
-        return (*self.features.names, *self.features.category_names, "wording (linear score)")
+        return (*self.seen_names, *self.features.category_names, "wording (linear score)")
 
     @property
     def categorical(self) -> list[int]:
         """Positions of the category codes in `table`."""
-        first = len(self.features.names)
+        first = len(self.seen_names)
         return list(range(first, first + len(self.features.category_names)))
 
 
@@ -101,6 +108,8 @@ class TrainingSet:
         Columns of the linear model (steps, word buckets, character buckets, meaning), shape (n, n_columns).
     variance
         Prior variance of each column.
+    falling
+        Columns whose coefficients are not to be positive.
     fold_score
         Linear score of each arm from a fit without its item, shape (n,).
     data
@@ -111,6 +120,7 @@ class TrainingSet:
     rows: Rows
     matrix: Matrix
     variance: Float32Array
+    falling: IntArray
     fold_score: FloatArray
     data: lgb.Dataset
 
@@ -146,14 +156,15 @@ def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: n
     fold = rng.permutation(rows.n_items) % N_FOLDS
     # The last weighting leaves nothing out.
     kept = (fold[rows.item][:, None] != np.arange(N_FOLDS + 1)).astype(np.float64)
-    coefficients = fit_linear(matrix, variance, noise, rows, kept)
+    falling = design.columns_of([features.names.index(name) for name in NOVELTY])
+    coefficients = fit_linear(matrix, variance, noise, rows, kept, falling)
     scores = np.asarray(matrix @ coefficients, dtype=np.float64)
     fold_score = scores[np.arange(len(rows.item)), fold[rows.item]]
     basis = Basis(features, design, coefficients[:, -1].copy(), _average(scores[:, -1], rows), noise)
     data = boosting.dataset(
         basis.table(block, fold_score), basis.table_names, basis.categorical, int(rng.integers(2**31))
     )
-    return TrainingSet(basis, rows, matrix, variance, fold_score, data)
+    return TrainingSet(basis, rows, matrix, variance, falling, fold_score, data)
 
 
 def _average(scores: FloatArray, rows: Rows) -> float:
@@ -178,15 +189,24 @@ def _prior(
     return np.array([*steps, *[wording] * n_grams, *meaning], dtype=np.float32), posterior.noise
 
 
-def fit_linear(matrix: Matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray) -> Float32Array:
-    """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k)."""
+def fit_linear(
+    matrix: Matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray, falling: IntArray
+) -> Float32Array:
+    """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k).
+
+    The columns ``falling`` get none above 0: those that would be positive after a Newton step are held at 0 in the
+    next one.
+    """
     effect = np.zeros(sample.shape)
     coefficients: Float32Array = np.zeros((matrix.shape[1], sample.shape[1]), dtype=np.float32)
+    variances = np.repeat(variance[:, None], sample.shape[1], axis=1)
     for _ in range(NEWTON_STEPS):
         states = [working(rows, effect[:, j]) for j in range(sample.shape[1])]
         weights = np.column_stack([s.weight(noise) for s in states]) * sample
         response = np.column_stack([s.response for s in states])
-        coefficients = solve(matrix, Centring(rows, weights), weights, response, variance)
+        coefficients = solve(matrix, Centring(rows, weights), weights, response, variances)
+        variances[falling] = np.where(coefficients[falling] > 0, MIN_VARIANCE, variances[falling])
+        coefficients[falling] = np.minimum(coefficients[falling], 0.0)
         effect = np.clip(matrix @ coefficients, -5.0, 5.0).astype(np.float64)
     return coefficients
 
@@ -202,7 +222,8 @@ def fit_member(
     rng = np.random.default_rng(seed)
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
-    coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, drawn[rows.item][:, None])[:, 0]
+    sample = drawn[rows.item][:, None]
+    coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, sample, training.falling)[:, 0]
     booster = trees(
         training.data,
         rows,

@@ -196,14 +196,14 @@ def solve(
     response
         z, shape (n,) or (n, k).
     variance
-        Prior variance of each coefficient, shape (n_columns,).
+        Prior variance of each coefficient, shape (n_columns,) or (n_columns, k).
     iterations, tolerance
         Stop after so many iterations, or when every residual has shrunk by this factor.
     """
     k = weights.shape[1]
     z = np.broadcast_to(response.reshape(len(response), -1), (len(response), k))
     right = matrix.transposed(centring.apply(z))
-    precision = (1.0 / np.maximum(variance, MIN_VARIANCE)).astype(np.float32)[:, None]
+    precision = (1.0 / np.maximum(variance, MIN_VARIANCE)).astype(np.float32).reshape(len(variance), -1)
     inverse = 1.0 / (matrix.squared(weights.astype(np.float32)) + precision)
     b: Float32Array = np.zeros_like(right)
     residual = right.copy()

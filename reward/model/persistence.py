@@ -21,7 +21,7 @@ from .item_context import Context
 from .linear import Noise
 from .outcome import Outcome
 
-FORMAT = 3
+FORMAT = 4
 POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
 Arrays = dict[str, npt.NDArray[Any]]
 

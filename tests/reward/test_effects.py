@@ -1,5 +1,7 @@
 """Readable effects and contributions against the truth of a simulated shop, and against the model they speak of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -82,3 +84,20 @@ def test_one_member_has_no_interval() -> None:
 def test_titles_that_do_not_differ_have_no_effects() -> None:
     has = {"all": np.ones(90, dtype=bool), "none": np.zeros(90, dtype=bool)}
     assert surrogate(has, np.zeros((90, 2)), np.repeat(np.arange(30), 3))[0] == []
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_what_was_never_seen_never_speaks_for_a_title(locale: str) -> None:
+    """Not even in a shop where titles with made-up words were clicked twice as often: others may be junk."""
+    shop = make_shop(locale, n_items=240, impressions=5000, seed=5)
+    rng = np.random.default_rng(0)
+    odd = rng.random(len(shop.arms.title)) < 0.3
+    made_up = {"en": "abcdefghijklmnopqrstuvwxyz", "zh": "徕珐铼钼锶钽镉铑钯铱锇钌镧铈镨钕钐铕钆铽镝钬铒铥镱镥"}[locale]
+    words = ["".join(rng.permutation(list(made_up))[:6]) for _ in odd]
+    titles = [f"{t} {w}" if o else t for t, w, o in zip(shop.arms.title, words, odd, strict=True)]
+    clicks = np.where(odd, 2 * shop.arms.clicks, shop.arms.clicks)
+    arms = replace(shop.arms, title=np.array(titles, dtype=object), clicks=clicks)
+    model = RewardModel.fit(arms, seed=3, n_members=3, threads=1)
+    found = contributions(model.click, model.block(arms.arm_items, titles), threads=1)
+    novelty = found.members[:, found.topics.index("words and phrases never seen")]
+    assert novelty.max() <= 1e-6
