@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from _commit import commit
 
 from rlopt.config import PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.files import JsonlWriter
@@ -158,7 +159,7 @@ def main() -> None:
     for seed, items, variant in cells:
         if (variant, items, seed, arguments.steps) not in done:
             names = {"variant": variant, "items": items, "seed": seed, "steps": arguments.steps}
-            results.write(names | cell(variant, items, seed, arguments))
+            results.write(names | {"commit": commit()} | cell(variant, items, seed, arguments))
     show(results.rows())
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _commit import commit
 
 from envs.market import Market
 from rlopt.config import CompareConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
@@ -108,9 +109,8 @@ def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, f
         grid = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
         yield from itertools.product(TUNING_SHOPS, arguments.methods, grid)
         return
-    chosen = json.loads(arguments.settings.read_text()) if arguments.settings else TUNED
     for name, method in itertools.product(arguments.shops, arguments.methods):
-        yield name, method, chosen[method]
+        yield name, method, TUNED[method]
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> None:
@@ -128,10 +128,18 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
         collapsed = sum(
             row["true_lift"] < 0 or row["true_faithfulness"] < 0.8 * row["true_sft_faithfulness"] for row in mine
         )
+        headroom = np.mean([row["headroom"] or 0.0 for row in mine])
+        less = sum(row["true_faithfulness"] < row["true_sft_faithfulness"] for row in mine)
+        explained = [row["explained_variance"] for row in mine if row["explained_variance"] is not None]
         print(
             f"{method}: {len(mine)} cells, true lift {100 * lift.mean():+.1f} % (from {100 * lift.min():+.1f} to "
-            f"{100 * lift.max():+.1f}), KL at most {max(row['kl'] for row in mine):.2f}, {collapsed} collapsed"
+            f"{100 * lift.max():+.1f}), {headroom:.2f} of the oracle's, "
+            f"KL at most {max(row['kl'] for row in mine):.2f}, {less} less faithful than SFT, {collapsed} collapsed"
+            + (f", explained variance at least {min(explained):.2f}" if explained else "")
         )
+        for other in mine[0]["others"]:
+            found = np.array([row["others"][other] for row in mine])
+            print(f"   {other}, same shops: true lift {100 * found[:, 0].mean():+.1f} %, KL {found[:, 1].mean():.2f}")
 
 
 def main() -> None:
@@ -145,7 +153,6 @@ def main() -> None:
     parser.add_argument("--impressions", type=int, default=4_000_000)
     parser.add_argument("--test-items", type=int, default=300)
     parser.add_argument("--tune", action="store_true", help="the grid instead, on the tuning shops")
-    parser.add_argument("--settings", type=Path, help="JSON: method -> PpoConfig settings; by default as tuned")
     parser.add_argument("--print", type=Path, metavar="RESULTS", help="run nothing, print what is in this file")
     arguments = parser.parse_args()
     if arguments.print:
@@ -160,7 +167,7 @@ def main() -> None:
     for name, method, settings in cells(arguments):
         row = {"shop": name, "method": method, "settings": settings, "steps": arguments.steps}
         if key(row) not in done:
-            results.write(row | cell(name, method, settings, arguments))
+            results.write(row | {"commit": commit()} | cell(name, method, settings, arguments))
     summary(results.rows())
 
 
