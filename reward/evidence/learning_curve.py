@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arms import Arms
-from ..model.effect import TrainingSet, fit_linear
+from ..model.effect import TrainingSet
 from ..model.reward_model import RewardModel, click_rows
 from . import metrics
 
@@ -48,14 +48,7 @@ class LearningCurve:
         self._items = [n for share in SHARES if (n := int(share * rows.n_items)) >= _MIN_ITEMS]
         if self._items:
             chosen = rank[rows.item][:, None] < np.array(self._items)
-            self._coefficients = fit_linear(
-                training.matrix,
-                training.variance,
-                training.basis.noise,
-                rows,
-                chosen.astype(np.float64),
-                training.falling,
-            )
+            self._coefficients = training.coefficients(chosen.astype(np.float64))
 
     def points(self, model: RewardModel, arms: Arms) -> tuple[Point, ...]:
         """Points of the curve on ``arms`` of held-out items, the last with all train items; empty without any."""

@@ -124,6 +124,10 @@ class TrainingSet:
     fold_score: FloatArray
     data: lgb.Dataset
 
+    def coefficients(self, sample: FloatArray) -> Float32Array:
+        """Linear models on k weightings of the arms, (n, k) to (n_columns, k); see `fit_linear`."""
+        return fit_linear(self.matrix, self.variance, self.basis.noise, self.rows, sample, self.falling)
+
 
 @dataclass(frozen=True)
 class Member:
@@ -222,8 +226,7 @@ def fit_member(
     rng = np.random.default_rng(seed)
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
-    sample = drawn[rows.item][:, None]
-    coefficients = fit_linear(training.matrix, training.variance, basis.noise, rows, sample, training.falling)[:, 0]
+    coefficients = training.coefficients(drawn[rows.item][:, None])[:, 0]
     booster = trees(
         training.data,
         rows,

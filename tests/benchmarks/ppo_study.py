@@ -128,13 +128,14 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
         collapsed = sum(
             row["true_lift"] < 0 or row["true_faithfulness"] < 0.8 * row["true_sft_faithfulness"] for row in mine
         )
+        kl = [row["kl"] for row in mine]
         headroom = np.mean([row["headroom"] or 0.0 for row in mine])
         less = sum(row["true_faithfulness"] < row["true_sft_faithfulness"] for row in mine)
         explained = [row["explained_variance"] for row in mine if row["explained_variance"] is not None]
         print(
             f"{method}: {len(mine)} cells, true lift {100 * lift.mean():+.1f} % (from {100 * lift.min():+.1f} to "
             f"{100 * lift.max():+.1f}), {headroom:.2f} of the oracle's, "
-            f"KL at most {max(row['kl'] for row in mine):.2f}, {less} less faithful than SFT, {collapsed} collapsed"
+            f"KL {np.mean(kl):.2f} (at most {max(kl):.2f}), {less} less faithful than SFT, {collapsed} collapsed"
             + (f", explained variance at least {min(explained):.2f}" if explained else "")
         )
         for other in mine[0]["others"]:
