@@ -43,7 +43,7 @@ from rlopt.cli.show import show
 @click.option(
     "--vllm", type=click.Choice(["off", "colocate", "server"]), help="vLLM writes the rollouts.  [default: off]"
 )
-@click.option("--risk-aversion", type=float, help="Standard deviations taken off the mean reward.  [default: 1.0]")
+@click.option("--risk-aversion", type=float, help="Standard deviations taken off a title's effect.  [default: 1.0]")
 @click.option("--temperature", type=float, help="Sampling temperature.  [default: 1.0]")
 @click.option("--save-every", type=int, help="Updates between checkpoints.  [default: 100]")
 @click.option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb or trackio; repeatable.")
