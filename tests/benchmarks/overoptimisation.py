@@ -7,7 +7,8 @@
 A quarter of the logged labels is noised (those arms get the click rate of another arm), the reward is fitted on few
 items, and the simulator's truth is logged along the training beside the reward that is optimised. ``unguarded`` is one
 reward model with no caution, no KL penalty and no monitor; ``default`` is what ``rlopt ppo`` does. Lifts are relative
-click rates over the items' logged titles, means over a twentieth of the updates; ``kept`` is the policy that is saved.
+click rates over the items' logged titles, means over a twentieth of the updates; ``kept`` is the policy that is saved,
+and ``at KL`` is the truth when a training first came as far from SFT as the default lets it.
 Each finished cell is one line of results.jsonl in --folder.
 """
 
@@ -111,6 +112,8 @@ def cell(variant: str, items: int, seed: int, arguments: argparse.Namespace) -> 
     }
     kept = run.record("ppo")["notes"]["steps"]
     at = min(max(kept - window, 0), len(smooth["truth/lift"]) - 1)
+    target = PpoConfig().kl_target
+    far = np.flatnonzero(smooth["objective/kl"] >= target)
     best = int(np.argmax(smooth["truth/lift"]))
     first = smooth["truth/lift"][0]
     return {
@@ -124,22 +127,31 @@ def cell(variant: str, items: int, seed: int, arguments: argparse.Namespace) -> 
         "reward_at_best": float(smooth["objective/predicted_lift"][best]),
         "reward_last": float(smooth["objective/predicted_lift"][-1]),
         "kl_kept": float(smooth["objective/kl"][at]),
+        "truth_at_target": float(smooth["truth/lift"][far[0]]) if len(far) else None,
         # of the click rate, not of the lift: what an A/B test would see
         "below_best": float((1 + smooth["truth/lift"][at]) / (1 + smooth["truth/lift"][best]) - 1),
     }
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """One line a cell: what is optimised rises, and where the truth was then."""
+    """One line a cell: what is optimised rises, and where the truth was then; one line a variant."""
     print("| items | variant | seed | truth: first | best (step) | last | kept (step) | below best | ", end="")
-    print("reward at the best, last | KL kept |")
-    print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(f"reward at the best, last | KL kept | at KL {PpoConfig().kl_target} |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for row in sorted(rows, key=lambda row: (row["items"], row["variant"], row["seed"])):
+        there = "never" if row["truth_at_target"] is None else f"{row['truth_at_target']:+.1%}"
         print(
             f"| {row['items']} | {row['variant']} | {row['seed']} | {row['truth_start']:+.1%} | "
             f"{row['truth_best']:+.1%} ({row['truth_best_step']}) | {row['truth_last']:+.1%} | "
             f"{row['truth_kept']:+.1%} ({row['kept_step']}) | {row['below_best']:+.1%} | "
-            f"{row['reward_at_best']:+.1%}, {row['reward_last']:+.1%} | {row['kl_kept']:.2f} |"
+            f"{row['reward_at_best']:+.1%}, {row['reward_last']:+.1%} | {row['kl_kept']:.2f} | {there} |"
+        )
+    for variant in sorted({row["variant"] for row in rows}):
+        mine = [row for row in rows if row["variant"] == variant]
+        kept, below = ([row[name] for row in mine] for name in ("truth_kept", "below_best"))
+        print(
+            f"{variant}: {len(mine)} cells, truth kept {np.mean(kept):+.1%} (from {min(kept):+.1%} to {max(kept):+.1%}), "
+            f"at worst {min(below):+.1%} of the best on the way, KL {np.mean([row['kl_kept'] for row in mine]):.1f}"
         )
 
 
