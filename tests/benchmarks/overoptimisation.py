@@ -150,7 +150,7 @@ def show(rows: list[dict[str, Any]]) -> None:
         mine = [row for row in rows if row["variant"] == variant]
         kept, below = ([row[name] for row in mine] for name in ("truth_kept", "below_best"))
         print(
-            f"{variant}: {len(mine)} cells, truth kept {np.mean(kept):+.1%} (from {min(kept):+.1%} to {max(kept):+.1%}), "
+            f"{variant}: {len(mine)} cells, truth kept {np.mean(kept):+.1%} ({min(kept):+.1%} to {max(kept):+.1%}), "
             f"at worst {min(below):+.1%} of the best on the way, KL {np.mean([row['kl_kept'] for row in mine]):.1f}"
         )
 
