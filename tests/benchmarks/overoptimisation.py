@@ -7,8 +7,9 @@
 A quarter of the logged labels is noised (those arms get the click rate of another arm), the reward is fitted on few
 items, and the simulator's truth is logged along the training beside the reward that is optimised. ``unguarded`` is one
 reward model with no caution, no KL penalty and no monitor; ``default`` is what ``rlopt ppo`` does. Lifts are relative
-click rates over the items' logged titles, means over a twentieth of the updates; ``kept`` is the policy that is saved,
-and ``at KL`` is the truth when a training first came as far from SFT as the default lets it.
+click rates over the items' logged titles, means over a twentieth of the updates. ``best`` is picked on every other
+update and valued on the rest, ``kept`` is the policy that is saved, and ``at KL`` is the truth when a training first
+came as far from SFT as the default lets it.
 Each finished cell is one line of results.jsonl in --folder.
 """
 
@@ -35,6 +36,8 @@ from rlopt.training.rewards import TitleRewards
 
 NOISED = 0.25
 SHARE_OF_TRAIN = 0.6
+WINDOWS = 20
+SMOOTHED = ("truth/lift", "objective/predicted_lift", "objective/kl")
 VARIANTS = ["unguarded", "default"]
 UNGUARDED: dict[str, Any] = {"risk_aversion": 0.0, "kl_coef": 0.0, "kl_target": None, "monitor": False}
 
@@ -105,32 +108,36 @@ def cell(variant: str, items: int, seed: int, arguments: argparse.Namespace) -> 
     if not run.current("ppo", config):
         train_ppo(run, config)
     rows = [row for row in run.metrics("ppo").rows() if "truth/lift" in row]
-    window = max(1, len(rows) // 20)
-    smooth = {
-        name: np.convolve([row[name] for row in rows], np.ones(window) / window, mode="valid")
-        for name in ("truth/lift", "objective/predicted_lift", "objective/kl")
-    }
+    # The best window is picked on every other update and valued on the rest: the largest of many means is luck too.
+    window = max(1, len(rows) // 2 // WINDOWS)
+    picking, valuing = (smoothed(rows[first::2], window) for first in (0, 1))
+    truth, reward, kl = (valuing[name] for name in SMOOTHED)
+    steps = [row["step"] for row in rows[1::2]][window - 1 :]
+    best = int(np.argmax(picking["truth/lift"][: len(truth)]))
     kept = run.record("ppo")["notes"]["steps"]
-    at = min(max(kept - window, 0), len(smooth["truth/lift"]) - 1)
-    target = PpoConfig().kl_target
-    far = np.flatnonzero(smooth["objective/kl"] >= target)
-    best = int(np.argmax(smooth["truth/lift"]))
-    first = smooth["truth/lift"][0]
+    at = int(np.searchsorted(steps, kept, side="right")) - 1
+    far = np.flatnonzero(kl >= PpoConfig().kl_target)
     return {
         "kept_step": kept,
         "stopped": rows[-1]["step"],
-        "truth_start": float(first),
-        "truth_best": float(smooth["truth/lift"][best]),
-        "truth_best_step": rows[best + window - 1]["step"],
-        "truth_kept": float(smooth["truth/lift"][at]),
-        "truth_last": float(smooth["truth/lift"][-1]),
-        "reward_at_best": float(smooth["objective/predicted_lift"][best]),
-        "reward_last": float(smooth["objective/predicted_lift"][-1]),
-        "kl_kept": float(smooth["objective/kl"][at]),
-        "truth_at_target": float(smooth["truth/lift"][far[0]]) if len(far) else None,
+        "truth_start": float(truth[0]),
+        "truth_best": float(truth[best]),
+        "truth_best_step": steps[best],
+        "truth_kept": float(truth[at]),
+        "truth_last": float(truth[-1]),
+        "reward_at_best": float(reward[best]),
+        "reward_last": float(reward[-1]),
+        "kl_kept": float(kl[at]),
+        "truth_at_target": float(truth[far[0]]) if len(far) else None,
         # of the click rate, not of the lift: what an A/B test would see
-        "below_best": float((1 + smooth["truth/lift"][at]) / (1 + smooth["truth/lift"][best]) - 1),
+        "below_best": float((1 + truth[at]) / (1 + truth[best]) - 1),
     }
+
+
+def smoothed(rows: list[dict[str, Any]], window: int) -> dict[str, Any]:
+    """Moving means over so many rows."""
+    ones = np.ones(window) / window
+    return {name: np.convolve([row[name] for row in rows], ones, mode="valid") for name in SMOOTHED}
 
 
 def show(rows: list[dict[str, Any]]) -> None:
