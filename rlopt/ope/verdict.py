@@ -260,7 +260,7 @@ def _faithfulness(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
         Reason(
             "faithfulness",
             "ok" if share >= needed else "hold",
-            f"{share:.1%} of the titles have no word their item does not support (at least {needed:.1%} needed).",
+            f"{share:.1%} of the titles claim nothing that their item does not support (at least {needed:.1%} needed).",
             share,
             needed,
         )

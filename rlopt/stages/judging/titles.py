@@ -92,7 +92,7 @@ class Judged:
     reward, reward_std
         Prediction of the reward model and its ensemble spread.
     unsupported
-        Words the item does not support; None where no claims are checked.
+        What of a title its item does not support; None where no claims are checked.
     checked
         Kinds of claims that were looked for.
     violations
