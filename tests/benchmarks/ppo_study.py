@@ -120,7 +120,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['shop']:7} {row['method']:5} {json.dumps(row['settings']):45} true {100 * row['true_lift']:+6.1f} %"
             f"  of oracle {row['headroom'] or float('nan'):5.2f}  KL {row['kl']:5.2f}  faithful "
             f"{row['true_faithfulness']:.3f} ({row['true_sft_faithfulness']:.3f})  explained "
-            f"{row['explained_variance'] or float('nan'):5.2f}  {row['seconds']:6.0f} s"
+            f"{row['explained_variance'] or float('nan'):5.2f}  kept {row['kept_step']:4}  {row['seconds']:6.0f} s"
         )
     for method in sorted({row["method"] for row in rows}):
         mine = [row for row in rows if row["method"] == method]
