@@ -62,12 +62,12 @@ def cell(name: str, method: str, settings: dict[str, float], arguments: argparse
     """Train one method in one shop and measure it."""
     run = shop(name, arguments)
     seed = int(name.split("-")[1])
-    config = PpoConfig(algorithm=method, steps=arguments.steps, seed=seed, **settings)  # type: ignore[arg-type]
+    config = PpoConfig(algorithm=method, steps=arguments.steps, seed=seed, **settings)
     began = time.monotonic()
     if not run.current(method, config):
         train_ppo(run, config)
     seconds = time.monotonic() - began
-    how = CompareConfig(policies=(method,), seed=seed, samples=8, max_items=arguments.test_items)  # type: ignore[arg-type]
+    how = CompareConfig(policies=(method,), seed=seed, samples=8, max_items=arguments.test_items)
     result = compare(run, how, truth=truth_of(run))
     table = {row.name: row for row in result.contenders}
     market, notes = market_of(run), run.record(method)["notes"]
