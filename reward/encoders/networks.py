@@ -1,6 +1,7 @@
 """Networks behind the encoders: sentence encoders and causal language models, by transformers."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ _CHECKED = 4096  # values of each weight matrix that enter its fingerprint
 _MIDDLE = 0.6  # depth of the middle layer: what a title says is plainest there, before the layers that serve the task
 
 
-class Network:
+class Network(ABC):
     """A network that turns texts into vectors.
 
     Parameters
@@ -53,8 +54,9 @@ class Network:
                 out[start : start + len(part)] = self._vectors(part).float().numpy()
         return out
 
+    @abstractmethod
     def _vectors(self, texts: list[str]) -> torch.Tensor:
-        raise NotImplementedError
+        """Vectors of one batch, shape (n, d)."""
 
 
 class SentenceEncoder(Network):

@@ -115,7 +115,7 @@ def cell(variant: str, items: int, seed: int, arguments: argparse.Namespace) -> 
     steps = [row["step"] for row in rows[1::2]][window - 1 :]
     best = int(np.argmax(picking["truth/lift"][: len(truth)]))
     kept = run.record("ppo")["notes"]["steps"]
-    at = int(np.searchsorted(steps, kept, side="right")) - 1
+    at = max(int(np.searchsorted(steps, kept, side="right")) - 1, 0)
     far = np.flatnonzero(kl >= PpoConfig().kl_target)
     return {
         "kept_step": kept,

@@ -35,6 +35,7 @@ from rlopt.stages.truth import market_of, truth_of
 
 SHOPS = [*(f"en-{seed}" for seed in range(7)), *(f"zh-{seed}" for seed in range(3))]
 TUNING_SHOPS = ["en-100", "zh-100"]
+ORACLE = f"oracle best of {max(CompareConfig().best_of)}"
 GRID = {"learning_rate": (1e-4, 2e-4, 4e-4)}
 # By --tune with 400 steps: of the rates whose KL stays within 0.1 nats of the target, the one with the largest lift.
 TUNED = {"ppo": {"learning_rate": 2e-4}, "grpo": {"learning_rate": 4e-4}, "rloo": {"learning_rate": 4e-4}}
@@ -74,7 +75,7 @@ def cell(name: str, method: str, settings: dict[str, float], arguments: argparse
     assert market is not None
     rows = run.metrics(method).rows()
     explained = [row["val/explained_variance"] for row in rows[len(rows) // 20 :] if "val/explained_variance" in row]
-    mine, oracle = table[method], table[f"oracle best of {max(CompareConfig().best_of)}"]
+    mine, oracle = table[method], table[ORACLE]
     return {
         "true_lift": mine.true_lift,
         "headroom": mine.true_lift / oracle.true_lift if mine.true_lift and oracle.true_lift else None,
@@ -140,7 +141,11 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
         )
         for other in mine[0]["others"]:
             found = np.array([row["others"][other] for row in mine])
-            print(f"   {other}, same shops: true lift {100 * found[:, 0].mean():+.1f} %, KL {found[:, 1].mean():.2f}")
+            share = np.mean(found[:, 0] / [row["others"][ORACLE][0] for row in mine])
+            print(
+                f"   {other}, same shops: true lift {100 * found[:, 0].mean():+.1f} %, {share:.2f} of the oracle's, "
+                f"KL {found[:, 1].mean():.2f}"
+            )
 
 
 def main() -> None:
