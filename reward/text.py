@@ -7,9 +7,9 @@ CJK character is a word of its own. No segmenter is needed for Chinese.
 import re
 import unicodedata
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _CJK = (
-    f"{_HAN}"
+    f"{HAN}"
     "\u3040-\u30ff"  # kana
     "\uac00-\ud7af"  # hangul
 )
@@ -17,7 +17,9 @@ _WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\d_{_
 _ASCII_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*|\d+(?:[.,]\d+)*", re.ASCII)  # the same on lower-case ASCII, twice as fast
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CJK_CHAR = re.compile(rf"[{_CJK}]")
-_HAN_GAP = re.compile(rf"(?<=[{_HAN}]) +(?=[{_HAN}])")
+_UNSPACED = f"{_CJK}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # nor Thai, Lao, Burmese, Khmer set blanks between words
+WORD_CHARACTER = rf"[^\W_{_UNSPACED}]"
+_IN_WORD = re.compile(WORD_CHARACTER)
 _SPACE = re.compile(r"\s+")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -42,14 +44,14 @@ def clean(text: str) -> str:
     return "".join(c for c in spaced if unicodedata.category(c) not in _INVISIBLE).strip()
 
 
-def close_up(text: str) -> str:
-    """``text`` without blanks between Chinese characters, where they divide no words."""
-    return text if text.isascii() else _HAN_GAP.sub("", text)
-
-
 def same_text_key(text: str) -> str:
     """Key under which two titles count as the same text: cleaned, NFKC, casefolded."""
     return clean(unicodedata.normalize("NFKC", text)).casefold()
+
+
+def in_word(character: str) -> bool:
+    """True for a letter or digit of a script that sets blanks between words."""
+    return bool(_IN_WORD.match(character))
 
 
 def is_cjk(text: str) -> bool:

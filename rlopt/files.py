@@ -7,8 +7,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,15 @@ def fingerprint(path: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).digest())
     return digest.hexdigest()
+
+
+def fingerprints(files: Iterable[str | Path]) -> dict[str, str]:
+    """Fingerprint of each file that can be read; whoever reads the others says what is wrong with them."""
+    found = {}
+    for file in files:
+        with suppress(OSError):
+            found[str(file)] = fingerprint(Path(file))
+    return found
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

@@ -1,6 +1,9 @@
 """The processes of one command (`accelerate launch`): which one this is, and which of them writes."""
 
 import os
+from datetime import timedelta
+
+LONGEST_WAIT = timedelta(days=30)  # for a process that has more to do than the others
 
 
 def rank() -> int:
@@ -23,6 +26,15 @@ def device() -> str | None:
     import torch
 
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else None
+
+
+def join() -> None:
+    """Meet the other processes, so that `wait` waits for them; at once where there is one."""
+    if count() > 1:
+        import torch
+        from accelerate import PartialState
+
+        PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
 
 def wait() -> None:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from rlopt import processes
+from rlopt.config import StageConfig
 from rlopt.errors import RloptError, RunError, StageOrderError
 from rlopt.files import (
     JsonlWriter,
@@ -23,6 +22,7 @@ from rlopt.files import (
     atomic_write,
     disk_errors,
     fingerprint,
+    fingerprints,
     needs_recovery,
     recover_folders,
     replacing_folders,
@@ -141,11 +141,12 @@ class Run:
         return self._manifest.done(stage)
 
     def current(
-        self, stage: str, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str] | None = None
+        self, stage: str, config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> bool:
         """True where ``stage`` is done with exactly these settings and inputs: doing it again would change nothing."""
         return self.done(stage) and bool(
-            self.manifest["stages"][stage]["key"] == self._manifest.key(stage, _settings(config), dict(inputs or {}))
+            self.manifest["stages"][stage]["key"]
+            == self._manifest.key(stage, _settings(config), _inputs(config, inputs))
         )
 
     def require(self, *stages: str) -> None:
@@ -172,7 +173,7 @@ class Run:
 
     @contextmanager
     def stage(
-        self, name: str, config: BaseModel | Mapping[str, Any], inputs: Mapping[str, str] | None = None
+        self, name: str, config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> Iterator[StageRecord]:
         """Do one stage: take the run's lock, note that it began, and mark it done when the block ends well.
 
@@ -190,7 +191,7 @@ class Run:
         RunError
             When another process writes this run, or the disk is full or not writable.
         """
-        settings, given = _settings(config), dict(inputs or {})
+        settings, given = _settings(config), _inputs(config, inputs)
         if not processes.is_first():  # accelerate launch: the first process keeps the books
             yield StageRecord(self._manifest.key(name, settings, given))
             return
@@ -278,5 +279,11 @@ class Run:
         return preset
 
 
-def _settings(config: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    return config.model_dump(mode="json") if isinstance(config, BaseModel) else dict(config)
+def _inputs(config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None) -> dict[str, str]:
+    """``inputs``, and the files that the settings name."""
+    named = config.files() if isinstance(config, StageConfig) else []
+    return {**(inputs or {}), **fingerprints(named)}
+
+
+def _settings(config: StageConfig | Mapping[str, Any]) -> dict[str, Any]:
+    return config.model_dump(mode="json") if isinstance(config, StageConfig) else dict(config)

@@ -6,7 +6,7 @@ One definition serves the reward's vocabulary, the constraints on written titles
 import re
 import unicodedata
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -14,9 +14,12 @@ from typing import Literal, get_args
 
 from ..items import Item
 from ..text import clean, words
+from .numerals import as_digits
 from .phrases import is_cjk_word, units
 
 _PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s*%")
+_PERCENT_SIGNS = "%％﹪"
+_APART = "|"  # between the fields of an item: no word, so that nothing is read across
 Kind = Literal["number", "unit", "brand", "value", "word"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Words = tuple[str, ...]
@@ -53,7 +56,8 @@ class Lexicon:
         is none of an item whose text holds 白 and 色 apart). Values that titles mostly use for items without them
         are left out.
     units
-        Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number.
+        Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number, and a
+        number that is spelt before one counts as its digits ("三件" as "3件").
     kinds
         Kinds of claims that are looked for.
     """
@@ -68,14 +72,19 @@ class Lexicon:
     def learn(cls, pairs: Iterable[tuple[Item, str]]) -> "Lexicon":
         """From logged (item, title) pairs of the training items; counted by item, not by title."""
         items: dict[str, Item] = {}
-        said: defaultdict[str, set[Words]] = defaultdict(set)
+        titles_of: defaultdict[str, set[str]] = defaultdict(set)
         for item, title in pairs:
             items.setdefault(item.item_id, item)
-            said[item.item_id].add(tuple(words(title)))
-        own = {item_id: _Own.of(item) for item_id, item in items.items()}
+            titles_of[item.item_id].add(title)
+        behind = frozenset(unit for item in items.values() for unit in _units_of(item))
+        own = {item_id: _Own.of(item, behind) for item_id, item in items.items()}
+        said = {
+            item_id: {tuple(as_digits(words(title), behind)) for title in titles}
+            for item_id, titles in titles_of.items()
+        }
         used = {item_id: {unit for title in titles for unit in units(title)} for item_id, titles in said.items()}
         generic = mostly_unsupported(((used[i], own[i].units) for i in items), MIN_ITEMS_FOR_GENERIC)
-        values = _values(items.values())
+        values = _values(items.values(), behind)
         index = _by_first(values)
         right: Counter[Words] = Counter()
         wrong: Counter[Words] = Counter()
@@ -84,15 +93,15 @@ class Lexicon:
             for sequence in found:
                 (right if own[item_id].says(sequence) else wrong)[sequence] += 1
         kept = {sequence: brand for sequence, brand in values.items() if wrong[sequence] <= right[sequence] + 1}
-        behind = {b for o in own.values() for _, b in o.numbered if not b[0].isdigit()}
-        return cls(generic, kept, frozenset(behind))
+        return cls(generic, kept, behind)
 
     def unsupported(self, item: Item, title: str) -> tuple[Claim, ...]:
         """What ``title`` says that ``item`` does not, in the title's order.
 
         Read greedily from the left, the item's own values and the longest claims first.
         """
-        own, tokens = self._own(item), words(title)
+        own = self._own(item)
+        tokens = as_digits(words(title), self.units)
         percents = _percents(title) - own.percents
         found: list[Claim] = []
         i = 0
@@ -101,10 +110,13 @@ class Lexicon:
             claim = _longest(self._index, tokens, i)
             if mine and len(mine) >= len(claim):
                 i += len(mine)
-            elif claim and not own.supports(claim):
-                found.append(Claim("brand" if self.values[claim] else "value", _joined(claim)))
+            elif claim and own.supports(claim):
                 i += len(claim)
-            elif claim:
+            elif claim and (kind := "brand" if self.values[claim] else "value") in self.kinds:
+                found.append(Claim(kind, _joined(claim)))
+                i += len(claim)
+            elif claim:  # of the values that need no support the numbers may need it
+                found += filter(None, (self._single(own, tokens, j) for j in _numbers(tokens, i, i + len(claim))))
                 i += len(claim)
             else:
                 single = self._single(own, tokens, i)
@@ -124,7 +136,7 @@ class Lexicon:
         count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unsupported(item, title)})
         return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
 
-    def _single(self, own: "_Own", tokens: list[str], i: int) -> Claim | None:
+    def _single(self, own: "_Own", tokens: Sequence[str], i: int) -> Claim | None:
         word, before, after = tokens[i], *(tokens[i - 1 : i] or [""]), *(tokens[i + 1 : i + 2] or [""])
         if word[0].isdigit():
             if word not in own.words:
@@ -141,7 +153,7 @@ class Lexicon:
         """The item's words; the entry keeps the item alive, so that its id stays its own."""
         known = self._cache.get(id(item))
         if known is None:
-            known = self._cache[id(item)] = _Own.of(item)
+            known = self._cache[id(item)] = _Own.of(item, self.units)
             if len(self._cache) > CACHED_ITEMS:
                 self._cache.popitem(last=False)
         return known
@@ -183,9 +195,8 @@ class _Own:
     percents: frozenset[str]
 
     @classmethod
-    def of(cls, item: Item) -> "_Own":
-        said = clean(item.text()[:MAX_ITEM_CHARACTERS])  # as titles spell it
-        tokens = words(said)
+    def of(cls, item: Item, unit_words: Collection[str]) -> "_Own":
+        tokens = as_digits(_said(item), unit_words)
         numbered = frozenset((a, b) for a, b in pairwise(tokens) if a[0].isdigit())
         text = f" {' '.join(tokens)} "
         return cls(
@@ -193,9 +204,9 @@ class _Own:
             frozenset(tokens),
             frozenset(units(tokens)),
             text,
-            _by_first(_values([item])),
+            _by_first(_values([item], unit_words)),
             numbered,
-            _percents(said),
+            _percents(item.text()[:MAX_ITEM_CHARACTERS]),
         )
 
     def says(self, sequence: Words) -> bool:
@@ -203,18 +214,37 @@ class _Own:
         return f" {' '.join(sequence)} " in self.text
 
     def supports(self, sequence: Words) -> bool:
-        """True where the item says it; of Latin words also where it says each of them."""
-        return self.says(sequence) or (self.words.issuperset(sequence) and not any(map(is_cjk_word, sequence)))
+        """True where the item says it; of Latin words also where it says each, and behind a number the same one."""
+        if self.says(sequence):
+            return True
+        apart = self.words.issuperset(sequence) and not any(map(is_cjk_word, sequence))
+        return apart and all(pair in self.numbered for pair in pairwise(sequence) if pair[0][0].isdigit())
+
+
+def _said(item: Item) -> list[str]:
+    """The words of the item's fields, as titles spell them; the fields apart, the values of one side by side."""
+    tokens: list[str] = []
+    left = MAX_ITEM_CHARACTERS
+    for values in item.fields.values():
+        text = " ".join(values)[:left]
+        left -= len(text)
+        tokens += [*words(clean(text)), _APART]
+    return tokens
+
+
+def _units_of(item: Item) -> Iterable[str]:
+    """The words that follow a number in the item's fields."""
+    return (b for a, b in pairwise(_said(item)) if a[0].isdigit() and not b[0].isdigit() and b != _APART)
 
 
 def _percents(text: str) -> frozenset[str]:
     """The numbers before a percent sign."""
-    if "%" not in text and "％" not in text:
+    if not any(sign in text for sign in _PERCENT_SIGNS):
         return frozenset()
     return frozenset(_PERCENT.findall(unicodedata.normalize("NFKC", text)))
 
 
-def _values(items: Iterable[Item]) -> dict[Words, bool]:
+def _values(items: Iterable[Item], unit_words: Collection[str]) -> dict[Words, bool]:
     """Word sequences of the short values; prose, lone numbers and lone characters are none."""
     found: dict[Words, bool] = {}
     for item in items:
@@ -223,7 +253,7 @@ def _values(items: Iterable[Item]) -> dict[Words, bool]:
             for text in texts:
                 if len(text) > MAX_VALUE_CHARACTERS:
                     continue
-                sequence = tuple(words(clean(text)))
+                sequence = tuple(as_digits(words(clean(text)), unit_words))
                 latin = sum(not is_cjk_word(word) for word in sequence)
                 if latin > MAX_VALUE_WORDS or len("".join(sequence)) < 2 or all(w[0].isdigit() for w in sequence):
                     continue
@@ -248,6 +278,10 @@ def _all_at(index: Mapping[str, list[Words]], tokens: Sequence[str], start: int)
 
 def _longest(index: Mapping[str, list[Words]], tokens: Sequence[str], start: int) -> Words:
     return next(iter(_all_at(index, tokens, start)), ())
+
+
+def _numbers(tokens: Sequence[str], start: int, end: int) -> Iterable[int]:
+    return (i for i in range(start, end) if tokens[i][0].isdigit())
 
 
 def _joined(sequence: Words) -> str:

@@ -1,5 +1,6 @@
 """Lists of phrases that users replace: found in a text as they stand, never as patterns."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,11 +8,17 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import RewardError
-from ..text import clean, close_up
+from ..text import HAN, clean, in_word
 
 MAX_PHRASES = 20_000
 MAX_PHRASE_CHARACTERS = 200
 _DATA = Path(__file__).parent / "data"
+_SAME = str.maketrans(
+    dict.fromkeys("-‐‑‒–—―⸺⸻〜〰", " ")
+    | dict.fromkeys("’ʼ‘`", "'")
+    | dict.fromkeys(map(chr, (0x034F, 0x115F, 0x1160, 0x3164, *range(0x180B, 0x1810), *range(0xFE00, 0xFE10))))
+)  # hyphens, apostrophes, and marks without a shape
+_BETWEEN_HAN = re.compile(f"(?<=[{HAN}])[ ·•‧∙⋅・_*~]+(?=[{HAN}])")
 
 
 class PhraseListError(RewardError):
@@ -22,9 +29,9 @@ class PhraseListError(RewardError):
 class PhraseList:
     """Phrases to look for, and longer phrases in which they mean something else.
 
-    Case, width (full-width letters), hyphens, runs of blanks and blanks inside Chinese make no difference. A phrase
-    that begins or ends with a Latin letter or digit stands only where no other one touches it; CJK phrases stand
-    anywhere.
+    Case, width (full-width letters), the kind of hyphens and apostrophes, a hyphen for a blank, runs of blanks,
+    invisible marks, and blanks or dots inside Chinese make no difference. A phrase that begins or ends with a letter or
+    digit stands only where no other one touches it; CJK phrases stand anywhere.
 
     Parameters
     ----------
@@ -39,7 +46,7 @@ class PhraseList:
 
     @classmethod
     def read(cls, path: str | Path) -> "PhraseList":
-        """One phrase a line; ``#`` begins a comment line, ``!`` an exception.
+        """One phrase a line; ``#`` begins a comment line (``#1`` is a phrase), ``!`` an exception.
 
         Raises
         ------
@@ -59,7 +66,7 @@ class PhraseList:
                     f"Line {number} of the word list {path} has {len(line):,} characters, at most "
                     f"{MAX_PHRASE_CHARACTERS}. Write one phrase a line."
                 )
-        kept = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        kept = [line.strip() for line in lines if line.strip() and not _is_comment(line.strip())]
         return cls.of(kept)
 
     @classmethod
@@ -75,7 +82,7 @@ class PhraseList:
     @classmethod
     def collect(cls, entries: Iterable[str]) -> "PhraseList":
         """From phrases and names of files: ``@words.txt`` stands for the lines of that file (see `read`)."""
-        lists = [cls.read(e[1:]) if e.startswith("@") and len(e) > 1 else cls.of([e]) for e in entries]
+        lists = [cls.read(e[1:]) if is_file(e) else cls.of([e]) for e in entries]
         return cls(tuple(p for one in lists for p in one.phrases), tuple(e for one in lists for e in one.exceptions))
 
     @classmethod
@@ -105,9 +112,19 @@ class PhraseList:
         return tuple(filter(None, map(fold, self.exceptions)))
 
 
+def is_file(entry: str) -> bool:
+    """True where ``entry`` is ``@FILE`` and no phrase; see `PhraseList.collect`."""
+    return entry.startswith("@") and len(entry) > 1
+
+
 def fold(text: str) -> str:
     """``text`` as phrases are compared: NFKC, casefolded, hyphens as blanks, blanks folded, none inside Chinese."""
-    return close_up(clean(unicodedata.normalize("NFKC", text).casefold().replace("-", " ")))
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_SAME)
+    return _BETWEEN_HAN.sub("", clean(folded))
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#") and not line[1:2].isdigit()
 
 
 def _spans(phrase: str, text: str) -> list[tuple[int, int]]:
@@ -116,16 +133,12 @@ def _spans(phrase: str, text: str) -> list[tuple[int, int]]:
     start = text.find(phrase)
     while start >= 0:
         end = start + len(phrase)
-        left = start > 0 and _latin(phrase[0]) and _latin(text[start - 1])
-        right = end < len(text) and _latin(phrase[-1]) and _latin(text[end])
+        left = start > 0 and in_word(phrase[0]) and in_word(text[start - 1])
+        right = end < len(text) and in_word(phrase[-1]) and in_word(text[end])
         if not left and not right:
             spans.append((start, end))
         start = text.find(phrase, start + 1)
     return spans
-
-
-def _latin(character: str) -> bool:
-    return character.isascii() and character.isalnum()
 
 
 def _inside(span: tuple[int, int], spans: Iterable[tuple[int, int]]) -> bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=float, help="Passes of the tiny model over these titles.  [default: 4.0]")
 @click.option("--recover", type=float, metavar="EPOCHS", help="Passes of a pruned model over them.  [default: 0.0]")
 @click.option("--learning-rate", type=float, help="Peak; by default 2e-3 for a tiny model, 1e-4 for a pretrained one.")
-@click.option("--items", type=int, help="Train items to measure on; nothing learns from them.  [default: 200]")
+@click.option("--items", type=int, help="Train items to measure on, not to learn from.  [default: 200]")
 @click.option("--samples", type=int, help="Titles an item to measure with.  [default: 4]")
 @options.configured
 @options.in_run
@@ -71,5 +71,5 @@ def as_table(result: "ExportResult") -> str:
         )
         for row in (result.before, result.after)
     ]
-    title = f"On {result.items} train items that nothing learned from; KL from the first, nats a title"
+    title = f"On {result.items} train items that the export did not learn from; KL from the first, nats a title"
     return table(header, rows, title=title) + f"\n{result.how}\nFolder  {result.folder}"

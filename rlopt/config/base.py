@@ -12,3 +12,7 @@ class StageConfig(BaseModel):
     section: ClassVar[str]
 
     seed: int = Field(0, ge=0, description="Seed of everything random in the stage.")
+
+    def files(self) -> list[str]:
+        """Files that the settings name; what these hold counts like the settings themselves."""
+        return []

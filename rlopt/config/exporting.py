@@ -32,5 +32,5 @@ class ExportConfig(StageConfig):
     learning_rate: float | None = Field(
         None, gt=0, description="Peak learning rate; none: 2e-3 for a tiny model, 1e-4 for a pretrained one."
     )
-    items: int = Field(200, ge=1, description="Train items to measure on; nothing learns from them.")
+    items: int = Field(200, ge=1, description="Train items to measure on; the export does not learn from them.")
     samples: int = Field(4, ge=1, description="Titles an item to measure with.")

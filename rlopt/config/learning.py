@@ -97,6 +97,10 @@ class SftConfig(StageConfig):
     save_every: int = Field(100, ge=1, description="Steps between checkpoints, and between looks at held-out items.")
     report_to: tuple[str, ...] = Field((), description="Trackers beside the JSON lines: tensorboard, wandb, trackio.")
 
+    def files(self) -> list[str]:
+        """The lexicon of variants."""
+        return [self.variants] if self.variants is not None else []
+
 
 class PpoConfig(StageConfig):
     """``ppo``: proximal policy optimisation against the reward, with a KL penalty to the SFT policy."""

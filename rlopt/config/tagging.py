@@ -31,7 +31,9 @@ class TagConfig(StageConfig):
     )
     epochs: float = Field(8.0, gt=0, description="Passes over the labelled titles.")
     batch_size: int = Field(32, ge=1, description="Titles a step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate (a pretrained encoder wants 5e-5 or so).")
+    learning_rate: float | None = Field(
+        None, gt=0, description="Peak learning rate; none: 1e-3 for the tiny encoder, 5e-5 for a pretrained one."
+    )
     save_every: int = Field(200, ge=1, description="Steps between checkpoints.")
     max_chars: int = Field(15, ge=1, description="Length at which shortening the held-out titles is measured.")
 

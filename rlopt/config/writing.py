@@ -1,10 +1,11 @@
 """Settings of what writes: the rules for titles, ``generate``, and the simulated shop's logs."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from reward.features.lexicon import Kind
+from reward.features.phraselist import is_file
 
 from .base import StageConfig
 
@@ -19,7 +20,7 @@ class RulesConfig(StageConfig):
     max_words: int | None = Field(None, ge=1, description="Longest title in words (a Chinese character is a word).")
     max_repeats: int = Field(2, ge=1, description="How often one word may occur.")
     banned: tuple[str, ...] = Field((), description="Phrases no title may hold; @FILE reads one a line.")
-    required: tuple[str, ...] = Field((), description="Phrases every title must hold.")
+    required: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field((), description="Phrases every title must hold.")
     superlatives: tuple[str, ...] | None = Field(
         None, description="Phrases of advertising law, @FILE reads one a line; none: the lists that come with rlopt."
     )
@@ -29,6 +30,10 @@ class RulesConfig(StageConfig):
         description="Claims that the item's fields must state: number, unit, brand, value, word. None: each kind that "
         "at least four fifths of the logged titles keep to; an empty list: no kind.",
     )
+
+    def files(self) -> list[str]:
+        """The word lists that the rules name."""
+        return [phrase[1:] for phrase in (*self.banned, *(self.superlatives or ())) if is_file(phrase)]
 
 
 class GenerateConfig(RulesConfig):

@@ -12,6 +12,7 @@ from .rounds import FloatArray, IntArray
 RULES = {
     "empty": "empty",
     "too_long": "too long",
+    "unreadable": "unreadable characters",
     "repeated": "repeats words",
     "banned": "banned words",
     "required": "lacks a required phrase",

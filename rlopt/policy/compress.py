@@ -36,6 +36,8 @@ def prune_neurons(model: PreTrainedModel, share: float) -> None:
             f"{type(model).__name__} has none. Use --quantize or --distill-into tiny."
         )
     kept: int = width - round(share * width)
+    if kept == width:
+        raise PolicyError(f"--prune {share:g} would take none of {width} neurons away. Give a larger share.")
     if kept < 1:
         raise PolicyError(f"--prune {share:g} would leave none of {width} neurons. Give a smaller share.")
     for block in blocks:
@@ -63,13 +65,18 @@ def average_weights(models: Sequence[PreTrainedModel]) -> None:
     Raises
     ------
     PolicyError
-        When the models differ in their layers.
+        When the models differ in their layers, or in whether the output layer shares the embeddings' weights.
     """
     states = [model.state_dict() for model in models]
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
     if any(shape != shapes[0] for shape in shapes[1:]):
         raise PolicyError(
             "Models of different architectures have no average. Take policies that were trained from one start."
+        )
+    if len({bool(model.config.tie_word_embeddings) for model in models}) > 1:
+        raise PolicyError(
+            "In some of these models the output layer has weights of its own (they learned with head or last-n), in "
+            "others it shares the embeddings': they have no average."
         )
     mean = {}
     for name, tensor in states[0].items():

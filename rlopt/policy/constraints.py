@@ -8,11 +8,13 @@ from functools import cached_property
 from itertools import pairwise
 
 from reward.features.lexicon import Lexicon
-from reward.features.phraselist import PhraseList, fold
+from reward.features.phraselist import PhraseList
+from reward.features.phrases import units
 from reward.items import Item
 from reward.text import display_width, words
 from rlopt.config import RulesConfig
 
+REPLACEMENT = "\ufffd"  # stands where bytes spell no character
 SHOUT_LETTERS = 4
 MAX_SYMBOL_SHARE = 0.25
 FREE_SYMBOLS = 6
@@ -40,7 +42,7 @@ class Constraints:
     max_chars, max_words
         Longest title in characters and in words (a Chinese character is a word); None: any.
     max_repeats
-        How often one word of two letters or more may occur.
+        How often one word of two letters or more, or two CJK characters side by side, may occur.
     banned
         Phrases that no title may hold (`PhraseList` says how they are compared).
     required
@@ -90,6 +92,8 @@ class Constraints:
         if not tokens:
             return [Violation("empty", "the title has no words")]
         found = [*self._length(title, tokens)]
+        if REPLACEMENT in title:
+            found.append(Violation("unreadable", "a character that cannot be read (U+FFFD)"))
         if repeated := self._repeated(tokens):
             found.append(Violation("repeated", " ".join(repeated)))
         if banned := self.banned.found(title):
@@ -124,15 +128,15 @@ class Constraints:
             yield Violation("too_long", f"{len(tokens)} words, at most {self.max_words}")
 
     def _repeated(self, tokens: list[str]) -> list[str]:
-        counts = Counter(word for word in tokens if len(word) > 1)
+        counts = Counter(word for word in units(tokens) if len(word) > 1)
         return sorted(word for word, count in counts.items() if count > self.max_repeats)
 
     def _superlatives(self, item: Item, title: str) -> list[str]:
         found = self.superlatives.found(title)
         if not found:
             return found
-        own = fold(item.text())
-        return [phrase for phrase in found if fold(phrase) not in own]
+        own = item.text()
+        return [phrase for phrase in found if not PhraseList((phrase,), self.superlatives.exceptions).found(own)]
 
     @cached_property
     def _required(self) -> tuple[tuple[str, PhraseList], ...]:

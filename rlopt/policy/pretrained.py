@@ -30,7 +30,7 @@ def load_causal_lm(
         extra = {} if gguf_file is None else {"gguf_file": gguf_file}
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code, **extra)
         network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust_remote_code, **extra)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise PolicyError(
             f"No causal language model can be loaded from {model!r}: {_first_line(error)} "
             "Give --model a Hugging Face id, a folder with config.json and safetensors, or 'smollm2'."

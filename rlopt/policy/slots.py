@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from reward.items import Item
-from reward.text import clean
+from reward.text import WORD_CHARACTER, clean, in_word
 
 from .keywords import keywords_in
 
@@ -27,7 +27,6 @@ MAX_KINDS = 60
 MIN_KIND_SHARE = 0.5
 CONTEXT = ("locale", "surface")  # where a title is shown: titles depend on it, and do not say it
 _UNSAFE_IN_NAME = re.compile(r"[<>#\s]+")
-_LATIN = re.compile(r"[0-9A-Za-z]")
 _SLOT = re.compile(r"<[^<>\s]{1,48}>")
 
 
@@ -139,7 +138,7 @@ class Slots:
     def fill(self, item: Item, text: str) -> str:
         """The inverse: each slot becomes the item's value, a slot the item lacks becomes nothing.
 
-        A value that would run into a Latin word or number is set apart: no title's value stood like that.
+        A value that would run into a word or number is set apart: no title's value stood like that.
         """
         parts, start = [], 0
         for match in _SLOT.finditer(text):
@@ -148,7 +147,7 @@ class Slots:
                 start = match.end()
         filled = ""
         for part in (*parts, text[start:]):
-            filled += " " + part if _LATIN.match(filled[-1:]) and _LATIN.match(part) else part
+            filled += " " + part if in_word(filled[-1:]) and in_word(part) else part
         return clean(filled)
 
     @cached_property
@@ -236,10 +235,10 @@ def _unique_token(name: str, index: int, taken: set[str]) -> str:
 
 @lru_cache(maxsize=65536)
 def _pattern(value: str) -> re.Pattern[str]:
-    """Matches ``value`` in any case; a Latin letter or digit at its edge must not touch another one.
+    """Matches ``value`` in any case; a letter or digit at its edge must not touch another one.
 
-    Next to a Chinese character a Latin word ends: "Nike鞋" holds "Nike".
+    Next to a Chinese character a Latin word ends: "Nike鞋" holds "Nike". A "3" does not stand in "1.3".
     """
-    before = r"(?<![0-9A-Za-z])" if _LATIN.match(value[0]) else ""
-    after = r"(?![0-9A-Za-z])" if _LATIN.match(value[-1]) else ""
+    before = (r"(?<!\d[.,])" if value[0].isdigit() else "") + (f"(?<!{WORD_CHARACTER})" if in_word(value[0]) else "")
+    after = (r"(?![.,]\d)" if value[-1].isdigit() else "") + (f"(?!{WORD_CHARACTER})" if in_word(value[-1]) else "")
     return re.compile(before + re.escape(value) + after, re.IGNORECASE)

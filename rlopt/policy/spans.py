@@ -1,6 +1,6 @@
 """A title cut into units that are never broken, and spans of units that bear a name (a product word, a brand).
 
-A unit is a CJK character, a run of letters, a run of digits, or a symbol, each with its combining marks. The same rule
+A unit is a CJK character, a run of letters, a number, or a symbol, each with its combining marks. The same rule
 cuts titles here and inside the tiny tagger's tokenizer.
 """
 
@@ -16,7 +16,7 @@ from reward.text import clean
 FloatArray = npt.NDArray[np.float64]
 OUTSIDE = "O"
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af"
-_UNIT = rf"[{_CJK}]\p{{M}}*|\p{{Nd}}+\p{{M}}*|(?:(?![{_CJK}])\p{{L}}\p{{M}}*)+|.\p{{M}}*"
+_UNIT = rf"[{_CJK}]\p{{M}}*|\p{{Nd}}+(?:[.,]\p{{Nd}}+)*\p{{M}}*|(?:(?![{_CJK}])\p{{L}}\p{{M}}*)+|.\p{{M}}*"
 
 
 def unit_splitter() -> pre_tokenizers.PreTokenizer:

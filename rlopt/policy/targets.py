@@ -1,13 +1,16 @@
-"""Which logged titles are worth imitating: those that keep the rules and say nothing twice."""
+"""Which logged titles are worth imitating: those that keep the rules, say nothing twice, and can be written whole."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from reward.items import Item
+from rlopt.errors import PolicyError
+from rlopt.progress import note
 
 from .claims import held_claims
 from .constraints import Constraints
 from .slots import Slots
+from .title_policy import TitlePolicy
 
 MIN_SOUND_SHARE = 0.5
 
@@ -25,6 +28,26 @@ def sound_pairs(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> Pairs:
     once = [(item, title) for item, title in pairs if not (slots.once and _says_twice(slots, item, title))]
     kept = [(item, title) for item, title in once if not rules.check(item, title)]
     return kept if len(kept) >= MIN_SOUND_SHARE * len(once) else once
+
+
+def short_enough(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Pairs:
+    """The pairs whose title ``policy`` can write to its end: a model that learns cut titles learns to break off.
+
+    Raises
+    ------
+    PolicyError
+        When none is left.
+    """
+    limit = policy.max_title_tokens
+    kept = [
+        (item, title) for item, title in pairs if policy.target_ids(item, title)[-1] == policy.tokenizer.eos_token_id
+    ]
+    if len(kept) < len(pairs):
+        long = f"{(len(pairs) - len(kept)) / len(pairs):.0%} of the titles have more than {limit} tokens"
+        if not kept:
+            raise PolicyError(f"{long}: there is nothing to learn from. Give a larger --max-title-tokens.")
+        note(f"{long} and are not learned from; --max-title-tokens sets the limit")
+    return kept
 
 
 def says_values_once(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> bool:

@@ -19,6 +19,8 @@ from reward.items import Item
 from reward.text import is_cjk, same_text_key, words
 
 FloatArray = npt.NDArray[np.float64]
+Draws = npt.NDArray[np.uint8]
+DRAWN_CELLS = 4_000_000  # multiplicities that are multiplied at once
 ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 
 
@@ -88,8 +90,9 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
     Returns
     -------
     dict
-        ``coverage``: share of the item's short values that the title states. ``precision``: share of the title's
-        statements (values, numbers, words that need support) that the item supports. ``length``: words.
+        ``coverage``: share of the item's short values that the title states. ``precision``: of these stated values
+        and the title's claims that the item does not support (values, numbers, words), the share of the former; NaN
+        for a title with neither. ``length``: words.
     """
     out = {name: np.zeros(len(titles)) for name in ("coverage", "precision", "length")}
     for row, (item, title) in enumerate(zip(items, titles, strict=True)):
@@ -113,7 +116,7 @@ def distinct(titles: Sequence[str], n: int) -> float:
     return len(grams) / total if total else 0.0
 
 
-def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: FloatArray) -> Estimate:
+def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: Draws) -> Estimate:
     """Mean of ``values`` (n,), NaN left out, with the interval of resampling items.
 
     Parameters
@@ -128,12 +131,20 @@ def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: 
     count = np.bincount(cluster[known], minlength=weights.shape[1])
     if not count.any():
         return Estimate(float("nan"), float("nan"), float("nan"))
-    drawn = (weights @ total) / np.maximum(weights @ count, 1e-12)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    totals, counts = drawn_sums(weights, np.stack([total, count], axis=1)).T
+    drawn = totals[counts > 0] / counts[counts > 0]  # a draw of none of the known items says nothing
+    low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (float("nan"), float("nan"))
     return Estimate(float(total.sum() / count.sum()), float(low), float(high))
 
 
-def item_draws(n_items: int, n_draws: int, seed: int) -> FloatArray:
+def item_draws(n_items: int, n_draws: int, seed: int) -> Draws:
     """Multiplicities of items in bootstrap draws, shape (n_draws, n_items)."""
     rng = np.random.default_rng(seed)
-    return rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_draws).astype(np.float64)
+    share = np.full(n_items, 1 / n_items)
+    return np.stack([rng.multinomial(n_items, share).astype(np.uint8) for _ in range(n_draws)])
+
+
+def drawn_sums(weights: Draws, values: FloatArray) -> FloatArray:
+    """``weights @ values`` for ``values`` of shape (n_items, k), some draws at a time: shape (n_draws, k)."""
+    parts = np.array_split(weights, -(-weights.size // DRAWN_CELLS))
+    return np.concatenate([part @ values for part in parts])

@@ -145,9 +145,12 @@ class TitlePolicy:
         return encode(self.tokenizer, self.renderer, items)
 
     def target_ids(self, item: Item, title: str) -> list[int]:
-        """Token ids that spell ``title`` for ``item``, cut to the length limit, then end of sentence."""
+        """Token ids that spell ``title`` for ``item``, then end of sentence.
+
+        A title past the length limit is cut there and has no end, like one that is written up to the limit.
+        """
         ids: list[int] = self.tokenizer(text=self.renderer.target(item, title), add_special_tokens=False)["input_ids"]
-        return [*ids[: self.max_title_tokens - 1], self._eos_id]
+        return [*ids, self._eos_id][: self.max_title_tokens]
 
     def generate(
         self,
@@ -199,7 +202,10 @@ class TitlePolicy:
         return [titles[k : k + n] for k in range(0, len(titles), n)]
 
     def log_prob(self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256) -> npt.NDArray[np.float64]:
-        """Log-probability in nats of each title for its item, shape (n,)."""
+        """Log-probability in nats of each title for its item, shape (n,).
+
+        Of one past the length limit it is that of the tokens up to there.
+        """
         targets = [self.target_ids(item, title) for item, title in zip(items, titles, strict=True)]
         return self.log_prob_of_tokens(items, targets, batch_size=batch_size)
 

@@ -129,7 +129,8 @@ def export_card(
             f"A causal language model of {parameters:,} parameters that writes titles for items. {how} {_fills(slots)}",
             *([f"First: `pip install {needs}`"] if needs else []),
             _loading(),
-            f"Measured before → after on {n_items:,} items that it did not learn from.",
+            f"Measured before → after on {n_items:,} train items that the export did not learn from; the policy that "
+            "was exported did.",
         ],
         figures,
         POLICY_LIMITS,

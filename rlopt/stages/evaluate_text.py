@@ -18,6 +18,7 @@ from reward.text import words
 from rlopt.config import TextConfig
 from rlopt.errors import RunError
 from rlopt.policy.text_metrics import (
+    Draws,
     Estimate,
     about_items,
     against_references,
@@ -25,6 +26,7 @@ from rlopt.policy.text_metrics import (
     bleu_counts,
     bootstrap_mean,
     distinct,
+    drawn_sums,
     item_draws,
 )
 from rlopt.run import ENCODINGS, Run
@@ -32,7 +34,7 @@ from rlopt.stages.columns import column_mapping, ignored_columns, mapping_for
 from rlopt.stages.score import with_known_fields
 
 IntArray = npt.NDArray[np.int64]
-BLOCK = 512  # items whose neighbours are searched at once
+CELLS = 20_000_000  # similarities in memory
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,16 @@ def evaluate_text(
         items = with_known_fields(run, items)
     references = _references(table, config.references, titles_file)
     kept = [i for i, text in enumerate(references or titles) if text]
+    if not kept:
+        raise RunError(f"{titles_file} has no row with a {'reference' if config.references else 'title'} to measure.")
     items, titles = [items[i] for i in kept], [titles[i] for i in kept]
     references = [references[i] for i in kept] if references is not None else None
     lexicon = _lexicon(run, items, references or titles)
     index = _item_index(items)
-    draws = item_draws(int(index.max()) + 1 if len(index) else 0, config.draws, config.seed)
+    draws = item_draws(int(index.max()) + 1, config.draws, config.seed)
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS) if run is not None else None
     rivals = {"titles": titles, "attributes": [attributes_title(item) for item in items]}
-    if references is not None:
+    if references is not None and index.any():  # more than one item
         rivals["neighbour"] = neighbour_titles(items, references)
     found = {name: _metrics(items, texts, references, lexicon, model, index, draws) for name, texts in rivals.items()}
     return TextResult(len(titles), len(set(index.tolist())), found)
@@ -107,15 +111,17 @@ def attributes_title(item: Item) -> str:
 
 
 def neighbour_titles(items: Sequence[Item], titles: Sequence[str]) -> list[str]:
-    """For each item the title of the most similar other item (cosine of TF-IDF over the words of the fields)."""
-    if not items:
-        return []
+    """For each item the title of the most similar other item (cosine of TF-IDF over the words of the fields).
+
+    There must be two items at least.
+    """
     vectors = TfidfVectorizer(analyzer=words).fit_transform([item.text() or item.item_id for item in items])
     owner = _item_index(items)
     out = []
-    for start in range(0, len(items), BLOCK):
-        similar = (vectors[start : start + BLOCK] @ vectors.T).toarray()
-        similar[owner[start : start + BLOCK, None] == owner[None, :]] = -1.0
+    block = max(1, CELLS // len(items))
+    for start in range(0, len(items), block):
+        similar = (vectors[start : start + block] @ vectors.T).toarray()
+        similar[owner[start : start + block, None] == owner[None, :]] = -1.0
         out += [titles[int(best)] for best in similar.argmax(axis=1)]
     return out
 
@@ -127,7 +133,7 @@ def _metrics(
     lexicon: Lexicon,
     model: RewardModel | None,
     index: IntArray,
-    draws: npt.NDArray[np.float64],
+    draws: Draws,
 ) -> dict[str, Estimate]:
     columns = about_items(items, titles, lexicon)
     if references is not None:
@@ -141,7 +147,7 @@ def _metrics(
     if references is not None:
         counts = bleu_counts(titles, references)
         by_item = np.stack([np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T], axis=1)
-        low, high = np.quantile([bleu(row) for row in draws @ by_item], [0.025, 0.975])
+        low, high = np.quantile([bleu(row) for row in drawn_sums(draws, by_item)], [0.025, 0.975])
         out = {"bleu": Estimate(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
     for n in (1, 2):
         value = distinct(titles, n)

@@ -22,6 +22,7 @@ from rlopt.policy.ensemble import check_alike
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note
 from rlopt.report.cards import export_card
 from rlopt.run import Run, package_versions
 from rlopt.stages.exporting.learn import distilled, learned, teacher_pairs
@@ -29,6 +30,8 @@ from rlopt.stages.exporting.quality import Measured, items_to_measure_on, measur
 from rlopt.stages.policies import load_policy, policy_folder
 
 WAYS = ("quantize", "prune", "distill_into", "average")
+LEARNING = {"titles", "epochs", "recover", "batch_size", "learning_rate"}
+UNUSED = {"quantize": LEARNING, "average": LEARNING, "prune": {"epochs"}, "distill_into": {"recover"}}
 RECOVERY_RATE = 0.1  # of the learning rate: a pruned model begins near where it shall end
 RECORD = "export.json"  # marks a folder as one that export wrote, and may write again
 
@@ -55,7 +58,7 @@ class Made:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written, and both policies measured on ``items`` train items that nothing learned from."""
+    """What was written, and both policies measured on ``items`` train items that the export did not learn from."""
 
     folder: Path
     how: str
@@ -112,6 +115,10 @@ def _check_way(config: ExportConfig) -> None:
             f"export needs exactly one of {flags}. Got {len(given)}: to combine them, export an exported folder "
             "(--policy FOLDER)."
         )
+    unused = sorted(config.model_fields_set & UNUSED[given[0]])
+    if unused:
+        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
+        note(f"Without effect on --{given[0].replace('_', '-')}: {flags}")
     if processes.count() > 1:
         raise RunError("export runs in one process. Start it without accelerate launch.")
 

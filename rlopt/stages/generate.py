@@ -18,7 +18,7 @@ from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
-from rlopt.files import fingerprint, to_json
+from rlopt.files import fingerprint, fingerprints, to_json
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.ensemble import ensemble
 from rlopt.policy.pretrained import quiet_loading
@@ -111,6 +111,7 @@ def generate(
     check_output(out)
     mapping = mapping_for(run, items_file, columns)
     began = time.monotonic()
+    processes.join()
     with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
         quiet_loading()
         policy = _policy(source, config)
@@ -119,7 +120,7 @@ def generate(
         known = {item.item_id: item for item in arms.items}
         rules = constraints_for(arms.of_items(run.splits().train), config)
         metadata = _metadata(run, source, config)
-        with open_shards(Path(out), _key(metadata, catalogue.path)) as shards:
+        with open_shards(Path(out), _key(metadata, fingerprints(config.files()), catalogue.path)) as shards:
             writer = _Writer(policy, model, rules, config, shards)
             writer.resume()
             done = shards.done()
@@ -229,7 +230,7 @@ def _metadata(run: Run, source: Path, config: GenerateConfig) -> dict[str, str]:
     return fingerprint_metadata(values)
 
 
-def _key(metadata: dict[str, str], catalogue: Path) -> str:
-    """Shards with another key belong to other items, models or settings."""
-    text = json.dumps(metadata, sort_keys=True) + fingerprint(catalogue)
+def _key(metadata: dict[str, str], word_lists: dict[str, str], catalogue: Path) -> str:
+    """Shards with another key belong to other items, models, rules or settings."""
+    text = json.dumps([metadata, word_lists], sort_keys=True) + fingerprint(catalogue)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

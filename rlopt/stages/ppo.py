@@ -17,7 +17,7 @@ from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
-from rlopt.files import atomic_write
+from rlopt.files import atomic_write, fingerprints
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
@@ -90,7 +90,8 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     quiet_loading()
     name = config.algorithm
     arms = run.arms().of_items(run.splits().train)
-    with run.stage(name, config) as record:
+    rules = load(RulesConfig, preset=run.preset())
+    with run.stage(name, config, fingerprints(rules.files())) as record:
         policy = _start(run, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
@@ -100,7 +101,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         metrics = run.metrics(name)
         if processes.is_first():
             metrics.truncate_after(done)
-        rewards = _rewards(run, policy, model, arms, config, settings.updates_a_rollout)
+        rewards = _rewards(run, policy, model, arms, config, rules, settings.updates_a_rollout)
         guard = None
         if rewards.monitor is not None:
             titles = settings.minibatches * settings.batch_size
@@ -132,7 +133,13 @@ def _start(run: Run, config: PpoConfig) -> TitlePolicy:
 
 
 def _rewards(
-    run: Run, policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoConfig, updates_a_rollout: int
+    run: Run,
+    policy: TitlePolicy,
+    model: RewardModel,
+    arms: Arms,
+    config: PpoConfig,
+    rules: RulesConfig,
+    updates_a_rollout: int,
 ) -> TitleRewards:
     """What is optimised, and the monitor that only watches, at every so many rollouts."""
     every = -(-config.monitor_every // updates_a_rollout) * updates_a_rollout
@@ -142,7 +149,7 @@ def _rewards(
         policy.renderer,
         model.predict,
         lift_scale(policy, model, arms, config),
-        constraints_for(arms, load(RulesConfig, preset=run.preset())),
+        constraints_for(arms, rules),
         config.risk_aversion,
         int(policy.tokenizer.eos_token_id),
         Monitor(watched.predict, item_baseline(watched, arms), every) if watched else None,

@@ -15,7 +15,7 @@ from rlopt import processes, threads
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.targets import Pairs, sound_pairs
+from rlopt.policy.targets import Pairs, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
@@ -131,6 +131,7 @@ def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
     """What is learned, and what is held out."""
     if isinstance(policy.renderer, SlotRenderer):
         pairs = sound_pairs(policy.renderer.slots, pairs)
+    pairs = short_enough(policy, pairs)
     return Lesson(pairs, []) if config.early_stopping is None else hold_out(pairs, config.held_out, config.seed)
 
 
@@ -235,7 +236,7 @@ def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> TrainSet
         adapters=adapter_config(
             config.learn, config.lora_rank, steps, dropout=config.dropout, prefix_length=config.prefix_length
         ),
-        save_every=config.save_every,
+        save_every=config.save_every if config.early_stopping is None else min(config.save_every, steps),
         seed=config.seed,
         bf16=has_bf16(),
         # a prefix lies in the cache, which checkpointing goes without

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
     by_key: dict[str, Labelled] = {}
     with open_source(titles_file) as source:
         column = _label_column(source, config)
-        for row in rows(source, {"title": config.title, "label": column}):
+        for row in rows(source, {"title": config.title, "label": column}, flags={"label": _label_flag(config, column)}):
             reason, labelled = _label(row, column == config.short, config, source)
             if labelled is None:
                 left_out[reason] += 1
@@ -83,7 +84,7 @@ def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
             f"{MIN_TITLES} are needed. Left out: {dict(left_out) or 'none'}."
         )
     order = np.random.default_rng(config.seed).permutation(len(titles))
-    n_held_out = max(1, round(config.held_out * len(titles)))
+    n_held_out = min(max(1, round(config.held_out * len(titles))), len(titles) - 1)
     held_out = tuple(titles[i] for i in sorted(order[:n_held_out]))
     train = tuple(titles[i] for i in sorted(order[n_held_out:]))
     required = None if column == config.short else _required(counts, config)
@@ -99,13 +100,17 @@ def read_titles(files: Iterable[str | Path], column: str) -> list[Units]:
     return out
 
 
-def rows(source: Source, columns: Mapping[str, str], start: int = 0) -> Iterator[dict[str, Any]]:
+def rows(
+    source: Source, columns: Mapping[str, str], start: int = 0, flags: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[dict[str, Any]]:
     """Rows from the ``start``-th on in the files' order, a few thousand in memory.
 
     Parameters
     ----------
     columns
         Name in the rows -> column of the file.
+    flags
+        Name in the rows -> option that names the column, where it is another word.
 
     Raises
     ------
@@ -118,13 +123,18 @@ def rows(source: Source, columns: Mapping[str, str], start: int = 0) -> Iterator
         if column not in source.columns:
             raise RunError(
                 f"{source.where} has no column '{column}' ({name}). Its columns: {', '.join(source.columns)}. "
-                f"Name yours with --{name.replace('_', '-')}."
+                f"Name yours with --{flags.get(name, name).replace('_', '-')}."
             )
     wanted = list(dict.fromkeys(columns.values()))
     number = 0
     for path in source.files:
         try:
             with pq.ParquetFile(path) as file:
+                if lacking := [column for column in wanted if column not in file.schema_arrow.names]:
+                    raise LogError(
+                        f"{source.file_name(path)} has no column '{lacking[0]}', which other files of "
+                        f"{source.where} have. Give all files the same columns."
+                    )
                 for batch in file.iter_batches(READ_ROWS, columns=wanted):
                     skip = min(max(start - number, 0), len(batch))
                     number += len(batch)
@@ -147,6 +157,10 @@ def _label_column(source: Source, config: TagConfig) -> str:
             "--labels entities or pairs, with --entities or --short for the column's name."
         )
     return there[0]
+
+
+def _label_flag(config: TagConfig, column: str) -> str:
+    return "short" if column == config.short else "entities"
 
 
 def _label(row: Mapping[str, Any], pairs: bool, config: TagConfig, source: Source) -> tuple[str, Labelled | None]:

@@ -13,6 +13,7 @@ from reward.logs.source import find_files
 from reward.text import same_text_key
 from rlopt import processes, threads
 from rlopt.config import TagConfig
+from rlopt.errors import ConfigError
 from rlopt.files import fingerprint, replacing_folders
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.shorten import Limits, shorten
@@ -29,6 +30,7 @@ from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.tag import learn_labels, learn_words
 
+TINY_RATE, PRETRAINED_RATE = 1e-3, 5e-5  # learning rates
 WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
 
 
@@ -86,6 +88,10 @@ def fit_tagger(
         When too few titles are usable, or ``config.model`` cannot be loaded.
     """
     config = config or TagConfig()
+    if config.model is not None and unlabelled:
+        raise ConfigError(
+            f"--unlabelled teaches the tiny encoder words, and {config.model} knows them. Leave one of the two out."
+        )
     inputs = {str(n): fingerprint(path) for n, path in enumerate(_files(titles_file, *unlabelled))}
     quiet_loading()
     corpus = read_corpus(titles_file, config)
@@ -123,7 +129,7 @@ def _with_words(run: Run, config: TagConfig, tagger: Tagger, titles: Sequence[Un
     if config.model is not None or not config.pretraining_epochs:
         return tagger
     settings = _settings(config, tagger, len(titles), config.pretraining_epochs)
-    settings = replace(settings, learning_rate=WORDS_RATE * config.learning_rate)
+    settings = replace(settings, learning_rate=WORDS_RATE * settings.learning_rate)
     note(f"Learning words from {len(titles):,} titles")
     with _training(run, "tag-words", settings, folder) as callbacks:
         learn_words(tagger, titles, settings, folder, callbacks)
@@ -174,7 +180,7 @@ def _settings(config: TagConfig, tagger: Tagger, n_titles: int, epochs: float) -
         steps=max(1, round(epochs * n_titles / config.batch_size)),
         batch_size=config.batch_size,
         micro_batch_size=config.batch_size if small else MICRO_BATCH,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate or (TINY_RATE if config.model is None else PRETRAINED_RATE),
         save_every=config.save_every,
         seed=config.seed,
         bf16=has_bf16(),

@@ -14,6 +14,8 @@ def training_order(
     Every example is seen once before any is seen twice. With ``lengths``, batches hold examples of similar length
     (sorted within windows of 16 batches, then the batches of a window are shuffled), so that little is padded.
     """
+    if n < 1:
+        raise ValueError("There is no example to order.")
     rng = np.random.default_rng(seed)
     places = steps * batch_size
     epochs = [rng.permutation(n) for _ in range(-(-places // n))]

@@ -117,6 +117,21 @@ def test_different_architectures_have_no_average() -> None:
         average_weights([model(), smaller])
 
 
+def test_an_output_layer_of_its_own_has_no_average_with_a_shared_one() -> None:
+    one, other = model(), model()
+    before = one.model.embed_tokens.weight.clone()
+    other.lm_head.weight = torch.nn.Parameter(other.lm_head.weight.detach() + 1.0)
+    other.config.tie_word_embeddings = False
+    with pytest.raises(PolicyError, match="no average"):
+        average_weights([one, other])
+    assert torch.equal(one.model.embed_tokens.weight, before)
+
+
+def test_pruning_nothing_is_told() -> None:
+    with pytest.raises(PolicyError, match=f"would take none of {WIDTH} neurons away"):
+        prune_neurons(model(), 0.01)
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(compress, "find_spec", lambda _: None)
     for kind, package in (("int8", "torchao"), ("nf4", "bitsandbytes")):

@@ -22,6 +22,8 @@ ZH = [Item(str(i), {"颜色": (("红色", "蓝色")[i % 2],), "类型": ("连衣
         (" \u200b ", "empty"),
         ("new " * 60 + "dress", "too_long"),
         ("new new new dress", "repeated"),
+        ("新款新款新款 dress", "repeated"),
+        ("new dress \ufffd", "unreadable"),
         ("new dress cheap", "banned"),
         ("blue dress", "unsupported"),
         ("best red dress", "superlative"),
@@ -59,6 +61,13 @@ def test_what_the_item_says_itself_is_no_superlative_and_no_shouting() -> None:
     item = Item("1", {"brand": ("BEST WESTERN LUX",), "type": ("hotel",)})
     rules = Constraints(superlatives=PhraseList(("best",)), formatting=True)
     assert rules.check(item, "BEST WESTERN LUX hotel") == []
+
+
+def test_a_superlative_must_stand_in_the_item_as_it_does_in_the_title() -> None:
+    law = Constraints(superlatives=PhraseList(("best", "最新"), ("最新款",)))
+    assert kinds(law.check(Item("1", {"brand": ("Bestway",)}), "best pool")) == ["superlative"]
+    assert kinds(law.check(Item("1", {"卖点": ("最新款",)}), "最新连衣裙")) == ["superlative"]
+    assert law.check(Item("1", {"卖点": ("最新",)}), "最新连衣裙") == []
 
 
 @pytest.mark.parametrize("title", ["<b>red</b> dress", "red dress' OR 1=1 --", "(.*)+$ dress"])

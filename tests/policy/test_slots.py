@@ -28,7 +28,15 @@ def test_chinese_values_need_no_blanks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "title"), [("red", "dressing reddish"), ("5", "15 ml"), ("ml", "5ml"), ("Nike", "Nikes")]
+    ("value", "title"),
+    [
+        ("red", "dressing reddish"),
+        ("5", "15 ml"),
+        ("ml", "5ml"),
+        ("Nike", "Nikes"),
+        ("3", "1.3 kg"),
+        ("кот", "который"),
+    ],
 )
 def test_a_value_inside_a_longer_word_is_no_mention(value: str, title: str) -> None:
     slots, item = shop({"f": (value,)})

@@ -8,6 +8,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from reward.features.lexicon import Lexicon
 from reward.items import Item
+from rlopt.policy import text_metrics
 from rlopt.policy.text_metrics import (
     about_items,
     against_references,
@@ -15,6 +16,7 @@ from rlopt.policy.text_metrics import (
     bleu_counts,
     bootstrap_mean,
     distinct,
+    drawn_sums,
     item_draws,
     nearest_reference,
 )
@@ -78,6 +80,19 @@ def test_the_interval_covers_the_mean_of_clustered_titles() -> None:
 def test_values_that_are_not_known_are_left_out() -> None:
     found = bootstrap_mean(np.array([np.nan, 2.0, 4.0]), np.array([0, 1, 2]), item_draws(3, 100, 0))
     assert found.value == 3.0
+    few = np.full(20, np.nan)
+    few[:3] = 0.8  # a fifth of the draws hold none of these
+    found = bootstrap_mean(few, np.arange(20), item_draws(20, 1000, 0))
+    assert (found.low, found.high) == (pytest.approx(0.8), pytest.approx(0.8))
+
+
+def test_draws_take_as_many_items_as_there_are_and_their_sums_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = item_draws(300, 50, 0)
+    assert (draws.sum(axis=1) == 300).all()
+    assert draws.mean(axis=0) == pytest.approx(np.ones(300), abs=0.8)
+    values = np.random.default_rng(0).normal(size=(300, 2))
+    monkeypatch.setattr(text_metrics, "DRAWN_CELLS", 1000)
+    np.testing.assert_allclose(drawn_sums(draws, values), draws.astype(float) @ values, atol=1e-9)
 
 
 def test_the_nearest_reference_counts() -> None:

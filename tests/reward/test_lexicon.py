@@ -1,5 +1,7 @@
 """What a title may say of any item, and what only of items that say it."""
 
+from dataclasses import replace
+
 import pytest
 
 from envs.market import Market
@@ -35,6 +37,7 @@ LEXICON = Lexicon.learn(PAIRS)
         ("red dress 99 inch", (("number", "99"),)),
         ("red dress 15% new", (("number", "15%"),)),
         ("red dress １５ ％", (("number", "15%"),)),
+        ("red dress 15﹪", (("number", "15%"),)),
         ("red dress qwrtz", (("word", "qwrtz"),)),
         ("", ()),
         ("(.*)+[ <b> %s \\", (("word", "b"), ("word", "s"))),
@@ -54,6 +57,41 @@ def test_a_chinese_value_is_a_claim_although_the_item_says_its_characters_apart(
     lexicon = Lexicon.learn([(item, f"新款{item.fields['颜色'][0]}裙子") for item in shop])
     assert lexicon.unsupported_words(shop[1], "新款白色裙子") == ("白色",)
     assert lexicon.unsupported_words(shop[1], "新款黑色裙子") == ()
+
+
+def test_a_number_needs_its_own_unit_although_another_item_has_this_size() -> None:
+    shop = [Item(str(i), {"weight": ("500 g",), "volume": ("20 ml",)}) for i in range(9)]
+    shop += [Item(f"m{i}", {"volume": ("500 ml",)}) for i in range(9)]
+    lexicon = Lexicon.learn([(item, f"bottle {item.fields['volume'][0]}") for item in shop])
+    assert lexicon.unsupported_words(shop[0], "bottle 500 ml") == ("500 ml",)
+    assert lexicon.unsupported_words(shop[0], "bottle 20 ml 500 g") == ()
+    assert lexicon.unsupported_words(shop[9], "bottle 500 ml") == ()
+
+
+def test_numbers_need_support_also_where_values_do_not() -> None:
+    shop = [Item(str(i), {"size": ((f"{250 + i % 2 * 250} ml"),), "colour": ("off white",)}) for i in range(20)]
+    lexicon = replace(
+        Lexicon.learn([(item, f"bottle {item.fields['size'][0]} off white") for item in shop]),
+        kinds=frozenset({"number", "unit"}),
+    )
+    plain = Item("x", {"size": ("250 ml",)})
+    assert lexicon.unsupported_words(plain, "bottle 500 ml off white") == ("500",)
+    assert lexicon.unsupported_words(plain, "bottle 250 ml off white") == ()
+
+
+def test_a_count_in_words_is_the_count_in_digits() -> None:
+    shop = [Item(str(i), {"数量": (f"{2 + i % 2}件",), "颜色": ("白色",)}) for i in range(20)]
+    lexicon = Lexicon.learn([(item, f"套装{'二三'[i % 2]}件套") for i, item in enumerate(shop)])
+    assert lexicon.unsupported_words(shop[0], "套装三件套") == ("3件",)
+    assert lexicon.unsupported_words(shop[0], "套装二件套") == ()
+    assert lexicon.unsupported_words(shop[1], "套装三件套") == ()
+
+
+def test_nothing_is_read_across_fields() -> None:
+    shop = [Item(str(i), {"材质": ("纯棉",), "数量": ("3件",)}) for i in range(9)]
+    lexicon = Lexicon.learn([(item, "纯棉3件") for item in shop])
+    apart = Item("x", {"风格": ("清纯",), "材质": ("棉麻",), "型号": ("3",), "包装": ("件套",)})
+    assert set(lexicon.unsupported_words(apart, "纯棉3件")) == {"纯棉", "3件"}
 
 
 def test_a_value_that_titles_use_for_any_item_is_no_claim() -> None:

@@ -26,6 +26,18 @@ from reward.features.phraselist import PhraseList, PhraseListError
         ("best buy", "bestbuy", False),
         ("nike", "正品Nike鞋", True),
         ("", "anything", False),
+        ("top rated", "Top\u2010rated lamp", True),
+        ("risk-free", "risk\u2011free trial", True),
+        ("number one", "our number\u2013one lamp", True),
+        ("world's finest", "World\u2019s finest lamp", True),
+        ("best", "be\u034fst lamp", True),
+        ("最好", "最\ufe0f好的灯", True),
+        ("最好", "最·好", True),
+        ("最好", "最_好", True),
+        ("国家级", "中国国家，级别高", False),
+        ("лучший", "наилучший выбор", False),
+        ("лучший", "Лучший выбор", True),
+        ("ดีที่สุด", "โคมไฟดีที่สุดในโลก", True),
     ],
 )
 def test_phrases_are_found_as_they_stand(phrase: str, title: str, found: bool) -> None:
@@ -41,6 +53,7 @@ def test_an_exception_hides_only_what_stands_inside_it() -> None:
 def test_the_shipped_superlatives_know_both_languages() -> None:
     law = PhraseList.superlatives()
     assert set(law.found("World's best dress, lowest price")) == {"best", "world's best", "lowest price"}
+    assert law.found("The #1 bag") == ["#1"]
     assert law.found("国家级非遗 全网最低价") != []
     assert law.found("红色连衣裙 新款 送礼") == []
     assert law.found("red dress with pockets") == []
@@ -48,8 +61,8 @@ def test_the_shipped_superlatives_know_both_languages() -> None:
 
 def test_a_file_is_read_line_by_line_or_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
-    path.write_text("# comment\n cheap \n\n!dirt cheap\n.*\n", encoding="utf-8")
-    assert PhraseList.read(path) == PhraseList(("cheap", ".*"), ("dirt cheap",))
+    path.write_text("# comment\n#\n#1\n cheap \n\n!dirt cheap\n.*\n", encoding="utf-8")
+    assert PhraseList.read(path) == PhraseList(("#1", "cheap", ".*"), ("dirt cheap",))
     with pytest.raises(PhraseListError, match=r"Cannot read the word list .*none\.txt"):
         PhraseList.read(tmp_path / "none.txt")
     path.write_bytes(b"\xff\xfe\x00")

@@ -45,6 +45,18 @@ def test_the_neighbour_is_another_item(titles: Path) -> None:
     assert neighbour_titles(items, ["a", "b", "c", "d"]) == ["b", "a", "d", "c"]
 
 
+def test_nothing_to_measure_is_one_line_and_one_item_has_no_neighbour(tmp_path: Path) -> None:
+    table = pa.table({**ROWS, "none": [""] * 30})
+    pq.write_table(table, tmp_path / "titles.parquet")
+    with pytest.raises(RunError, match="has no row with a reference"):
+        evaluate_text(tmp_path / "titles.parquet", TextConfig(references="none"))
+    pq.write_table(table.slice(0, 1), tmp_path / "one.parquet")
+    assert set(evaluate_text(tmp_path / "one.parquet", TextConfig(references="human")).table) == {
+        "titles",
+        "attributes",
+    }
+
+
 def test_without_references_only_what_the_items_say(titles: Path) -> None:
     found = evaluate_text(titles).table
     assert set(found) == {"titles", "attributes"}

@@ -186,6 +186,60 @@ def test_no_two_items_of_a_shop_get_the_same_words(run: Run, tmp_path: Path, ser
     assert result.stopped["near_duplicate"] > 0
 
 
+class Menus(Writer):
+    """Writes the given titles of each item, as long as there are any."""
+
+    def __init__(self, titles: dict[str, list[str]]) -> None:
+        super().__init__(MIXED)
+        self.titles = titles
+
+    def generate(self, items: Sequence[Item], n: int = 1, **_: Any) -> list[list[GeneratedTitle]]:  # type: ignore[override]
+        return [[GeneratedTitle(text, -1.0, True, (1,)) for text in self.titles[item.item_id]] for item in items]
+
+
+def twins(path: Path, **more: list[str]) -> Path:
+    pq.write_table(pa.table({"item_id": ["a", "b"], "colour": ["red"] * 2, "kind": [["shirt"]] * 2, **more}), path)
+    return path
+
+
+def test_no_second_choice_replaces_a_current_title_that_is_better(run: Run, tmp_path: Path, serve: Any) -> None:
+    items = twins(tmp_path / "items.parquet", title=["long red shirt a", "long red shirt b"])
+    serve(Menus({"a": ["new red shirt", "plain red shirt 1"], "b": ["new red shirt", "plain red shirt 2"]}))
+    config = settings(keep_current=True, best_of=2, support=())
+    result = generate(run, items, tmp_path / "out.parquet", config)
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["title"] for row in rows] == ["new red shirt", "long red shirt b"]
+    assert [row["kept"] for row in rows] == [False, True]
+    assert result.kept_current == 1
+
+
+def test_several_titles_are_best_first_also_where_some_went_to_other_items(
+    run: Run, tmp_path: Path, serve: Any
+) -> None:
+    mine = ["plain red shirt", "new red shirt", "long red shirt"]
+    serve(Menus({"a": mine, "b": [*mine, "new red shirt b", "long red shirt b", "plain red shirt b"]}))
+    generate(run, twins(tmp_path / "items.parquet"), tmp_path / "out.parquet", settings(n=3, best_of=6, support=()))
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["title"] for row in rows] == [
+        *("new red shirt", "long red shirt", "plain red shirt"),
+        *("new red shirt b", "long red shirt b", "plain red shirt b"),
+    ]
+
+
+def test_another_content_of_a_word_list_begins_anew(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
+    banned = tmp_path / "words.txt"
+    banned.write_text("magic\n", encoding="utf-8")
+    broken = Writer(MIXED)
+    broken.fail_at = 3
+    serve(broken)
+    with pytest.raises(KeyboardInterrupt):
+        generate(run, catalogue, tmp_path / "out.parquet", settings(banned=(f"@{banned}",)))
+    banned.write_text("new\n", encoding="utf-8")
+    serve(Writer(MIXED))
+    generate(run, catalogue, tmp_path / "out.parquet", settings(banned=(f"@{banned}",)))
+    assert not any("new" in title for title in pq.read_table(tmp_path / "out.parquet")["title"].to_pylist())
+
+
 def test_csv_in_and_out(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
     table = pq.read_table(catalogue).drop_columns(["kind"])
     pa_csv.write_csv(table, tmp_path / "items.csv")

@@ -14,6 +14,7 @@ from rlopt.config import PpoConfig, SftConfig
 from rlopt.errors import PolicyError
 from rlopt.policy.fewshot import FewShotRenderer
 from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.targets import short_enough
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
 from rlopt.stages.ppo import train_ppo
@@ -153,6 +154,36 @@ def test_early_stopping_is_told_in_metrics_and_result(run: Run) -> None:
     assert [row["step"] for row in looks] == [2, 4]
     assert result.held_out_loss == min(row["eval_loss"] for row in looks)
     assert result.kept_step == min(looks, key=lambda row: row["eval_loss"])["step"]
+
+
+def test_fewer_steps_than_between_checkpoints_are_looked_at_all_the_same(run: Run) -> None:
+    result = train_sft(run, SftConfig(early_stopping=1, **{**QUICK, "save_every": 100}))
+    assert result.held_out_loss is not None
+    assert result.kept_step == 4
+
+
+def test_titles_past_the_limit_are_not_learned_half(run: Run) -> None:
+    arms = run.arms().of_items(run.splits().train)
+    policy = tiny_policy(SftConfig(max_title_tokens=5), logged_pairs(arms))
+    item = arms.items[0]
+    short, long = (item, "new shirt"), (item, "new shirt new shirt new shirt new shirt")
+    assert short_enough(policy, [short, long]) == [short]
+    assert policy.target_ids(*short)[-1] == policy.tokenizer.eos_token_id
+    cut = policy.target_ids(*long)
+    assert len(cut) == 5
+    assert policy.tokenizer.eos_token_id not in cut
+    with pytest.raises(PolicyError, match="--max-title-tokens"):
+        short_enough(policy, [long])
+
+
+def test_another_content_of_the_lexicon_is_another_training(run: Run, tmp_path: Path) -> None:
+    variants = tmp_path / "variants.txt"
+    variants.write_text("red=crimson\n", encoding="utf-8")
+    config = SftConfig(variants=str(variants), **QUICK)
+    train_sft(run, config)
+    assert run.current("sft", config)
+    variants.write_text("red=scarlet\n", encoding="utf-8")
+    assert not run.current("sft", config)
 
 
 def test_what_learns_is_counted(run: Run) -> None:

@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from transformers import TrainerCallback
 
+from reward.errors import LogError
+from reward.logs.source import open_source
 from rlopt.config import ShortenConfig, TagConfig
+from rlopt.errors import ConfigError, RunError
 from rlopt.run import Run
 from rlopt.stages import tag_apply, tag_fit
 from rlopt.stages.tag_apply import apply_tagger
-from rlopt.stages.tag_data import read_corpus
+from rlopt.stages.tag_data import read_corpus, rows
 from rlopt.stages.tag_fit import fit_tagger
 from tests.conftest import Outcome
 from tests.tagged_titles import PRODUCTS, tagged_titles
@@ -52,6 +55,32 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["tag", "fit", data, "--config", folder / "preset.yaml", "--run", folder / "run"]
     assert run([str(argument) for argument in arguments]) == 0
     return folder / "run"
+
+
+def test_files_of_a_folder_without_the_column_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", item_id=["1"], title=["red bag"])
+    write(tmp_path / "b.parquet", title=["red bag"])
+    with open_source(tmp_path) as source, pytest.raises(LogError, match=r"b\.parquet.*item_id"):
+        list(rows(source, {"item_id": "item_id", "title": "title"}))
+
+
+def test_a_missing_column_of_labels_names_the_option(tmp_path: Path) -> None:
+    path = write(tmp_path / "titles.parquet", title=["red bag"] * 30)
+    with pytest.raises(RunError, match=r"no column 'entities'.*--entities"):
+        read_corpus(path, TagConfig(labels="entities"))
+    with pytest.raises(RunError, match=r"no column 'kurz'.*--short"):
+        read_corpus(path, TagConfig(labels="pairs", short="kurz"))
+
+
+def test_something_is_left_to_learn_from(tmp_path: Path) -> None:
+    path = write(tmp_path / "pairs.parquet", title=[f"red bag {n}" for n in range(20)], short_title=["bag"] * 20)
+    corpus = read_corpus(path, TagConfig(held_out=0.98))
+    assert (len(corpus.train), len(corpus.held_out)) == (1, 19)
+
+
+def test_a_pretrained_encoder_takes_no_unlabelled_titles(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--unlabelled"):
+        fit_tagger(Run.open(tmp_path / "run", create=True), "x", TagConfig(model="some"), unlabelled=["y"])
 
 
 def test_fit_reports_what_it_learned_on_titles_it_has_not_seen(fitted: Path) -> None:

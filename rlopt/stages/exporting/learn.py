@@ -9,9 +9,10 @@ import torch
 from reward.items import Item
 from rlopt import threads
 from rlopt.config import ExportConfig, SftConfig
+from rlopt.errors import PolicyError
 from rlopt.files import JsonlWriter, replacing_folders
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.targets import Pairs, sound_pairs
+from rlopt.policy.targets import Pairs, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.stages.judging.titles import write_titles
@@ -40,6 +41,11 @@ def teacher_pairs(teacher: TitlePolicy, items: Sequence[Item], config: ExportCon
 
     Sequence-level distillation (Kim and Rush 2016), from samples instead of beams: a student of the likeliest titles
     alone would lose the teacher's variety.
+
+    Raises
+    ------
+    PolicyError
+        When it finished none.
     """
     with track("Titles to learn from", len(items) * config.titles) as bar:
         written = write_titles(
@@ -53,7 +59,13 @@ def teacher_pairs(teacher: TitlePolicy, items: Sequence[Item], config: ExportCon
             bar=bar,
         )
     rows = zip(written.item.tolist(), written.title, written.finished.tolist(), strict=True)
-    return [(items[i], title) for i, title, finished in rows if finished and title]
+    pairs = [(items[i], title) for i, title, finished in rows if finished and title]
+    if not pairs:
+        raise PolicyError(
+            f"The policy finished none of {len(written.title)} titles: there is nothing to learn from. "
+            "Export one that was trained for longer, or with a higher max_title_tokens."
+        )
+    return pairs
 
 
 def distilled(teacher: TitlePolicy, items: Sequence[Item], config: ExportConfig, work: Path) -> Lessons:
@@ -80,6 +92,7 @@ def learned(
     rate = config.learning_rate or supervised_rate("full", pretrained=not isinstance(policy.renderer, SlotRenderer))
     if isinstance(policy.renderer, SlotRenderer):
         pairs = sound_pairs(policy.renderer.slots, pairs)
+    pairs = short_enough(policy, pairs)
     steps = max(1, round(epochs * len(pairs) / config.batch_size))
     small = policy.model.num_parameters() < threads.SMALL_MODEL
     torch.set_num_threads(threads.for_model(policy.model.num_parameters()))

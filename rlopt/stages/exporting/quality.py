@@ -69,7 +69,11 @@ class Measured:
 
 
 def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
-    """Train items that nothing in the export learns from; the monitor's, which the reward has not seen, come first."""
+    """Train items that nothing in the export learns from; the monitor's, which the reward has not seen, come first.
+
+    The policy that is exported may have learned their titles: chrF, the nearness to these, is then more than on new
+    items for what keeps its weights, and not for what is distilled.
+    """
     settings = run.record("fit-reward")["config"]
     share = settings.get("monitor_share", RewardConfig().monitor_share)
     unseen = set(monitor_items(train, share, settings["seed"]))

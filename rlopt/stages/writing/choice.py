@@ -20,6 +20,7 @@ ROUNDS = 6  # attempts at a sound title before the item goes without
 REMEMBERED = 10_000  # hashes of titles that wait to be sorted in
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
+TAKEN = "other items have the better titles"
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,14 @@ def choose_titles(
     shop: Shop,
     seed: int,
     passes: int = PASSES,
+    counts: Sequence[int] | None = None,
 ) -> list[list[Choice]]:
-    """``config.n`` choices an item, best first; ``shop`` remembers them.
+    """``counts`` choices an item (None: ``config.n`` of each), best first; ``shop`` remembers them.
 
-    Items whose titles went to others of the same call are tried again, in up to ``passes`` passes.
+    Items whose titles went to others of the same call are tried again, in up to ``passes`` passes. With one title an
+    item, its current title stays unless one that is better with confidence is free.
     """
+    counts = counts or [config.n] * len(items)
     found = _sound_titles(items, policy, rules, config, shop, seed)
     owners = [item for item, one in zip(items, found, strict=True) for _ in one.sound]
     written = [title for one in found for title in one.sound]
@@ -126,10 +130,18 @@ def choose_titles(
     value = cautious_reward(predicted, config.risk_aversion)
     out: list[list[Choice]] = []
     start, now = 0, len(written)
-    for item, one in zip(items, found, strict=True):
+    for item, one, n in zip(items, found, counts, strict=True):
         rows = np.arange(start, start + len(one.sound))
         start += len(one.sound)
         best = [int(row) for row in rows[np.argsort(-value[rows], kind="stable")]]
+        refused, fallback = tuple(one.refused), None
+        if config.n == 1 and _has_current(item, config):
+            candidates = bool(best)
+            best = [row for row in best if _better(predicted.effect, predicted.effect_std, row, now, config.confidence)]
+            if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
+                reward, std = float(predicted.reward[now]), float(predicted.reward_std[now])
+                fallback = _current(item, reward, std, rules, bool(best), candidates, refused)
+            now += 1
         choices = [
             Choice(
                 item,
@@ -141,17 +153,15 @@ def choose_titles(
             )
             for row in best
         ]
-        refused = tuple(one.refused)
-        if config.n == 1 and _has_current(item, config):
-            if not best or not _better(predicted.effect, predicted.effect_std, best[0], now, config.confidence):
-                choices = [_current(item, predicted.reward[now], predicted.reward_std[now], rules, bool(best), refused)]
-            now += 1
-        out.append(_given_out(choices, item, config.n, shop, refused))
+        out.append(_given_out(choices, item, n, shop, refused, fallback))
     short = [i for i, one in enumerate(found) if one.sound and any(choice.title is None for choice in out[i])]
     if short and passes > 1:
-        again = choose_titles([items[i] for i in short], policy, model, rules, config, shop, seed + 7919, passes - 1)
+        kept = {i: [choice for choice in out[i] if choice.title is not None] for i in short}
+        lacking = [counts[i] - len(kept[i]) for i in short]
+        few = [items[i] for i in short]
+        again = choose_titles(few, policy, model, rules, config, shop, seed + 7919, passes - 1, lacking)
         for i, choices in zip(short, again, strict=True):
-            out[i] = _complete(out[i], choices, config.n)
+            out[i] = _best_first([*kept[i], *choices])
     return out
 
 
@@ -172,18 +182,19 @@ def settle(
     """
     out = [[one for one in choices if one.title is None or shop.take(one.title) or one.kept] for choices in chosen]
     lost = [i for i, choices in enumerate(chosen) if len(out[i]) < len(choices)]
-    shop.stopped["near_duplicate"] += sum(len(chosen[i]) - len(out[i]) for i in lost)
-    again = choose_titles([items[i] for i in lost], policy, model, rules, config, shop, seed) if lost else []
-    for i, choices in zip(lost, again, strict=True):
-        out[i] = _complete(out[i], choices, config.n)
+    if lost:
+        lacking = [len(chosen[i]) - len(out[i]) for i in lost]
+        shop.stopped["near_duplicate"] += sum(lacking)
+        few = [items[i] for i in lost]
+        again = choose_titles(few, policy, model, rules, config, shop, seed, counts=lacking)
+        for i, choices in zip(lost, again, strict=True):
+            out[i] = _best_first([*out[i], *choices])
     return out
 
 
-def _complete(choices: Sequence[Choice], more: Sequence[Choice], n: int) -> list[Choice]:
-    """``n`` of the choices, those with a title first."""
-    both = [*choices, *more]
-    titled, missing = ([one for one in both if (one.title is None) is none] for none in (False, True))
-    return [*titled, *missing][:n]
+def _best_first(choices: Sequence[Choice]) -> list[Choice]:
+    """By predicted reward, those without a title last."""
+    return sorted(choices, key=lambda one: -one.reward if one.reward is not None else float("inf"))
 
 
 def _sound_titles(
@@ -258,24 +269,38 @@ def _better(
 
 
 def _current(
-    item: Item, reward: float, reward_std: float, rules: Constraints, candidates: bool, refused: tuple[str, ...]
+    item: Item,
+    reward: float,
+    reward_std: float,
+    rules: Constraints,
+    better: bool,
+    candidates: bool,
+    refused: tuple[str, ...],
 ) -> Choice:
     title = str(item.current_title)
     report = described(rules.check(item, title))
-    reason = NOT_BETTER if candidates else f"no new title keeps the rules ({'; '.join(refused[:3])})"
-    return Choice(item, title, None, True, float(reward), float(reward_std), True, reason, tuple(report))
+    if better:
+        reason = TAKEN
+    else:
+        reason = NOT_BETTER if candidates else f"no new title keeps the rules ({'; '.join(refused[:3])})"
+    return Choice(item, title, None, True, reward, reward_std, True, reason, tuple(report))
 
 
-def _given_out(choices: list[Choice], item: Item, n: int, shop: Shop, refused: tuple[str, ...]) -> list[Choice]:
-    """The first ``n`` choices that no other item of the shop has; what is missing is said to be missing."""
+def _given_out(
+    choices: list[Choice], item: Item, n: int, shop: Shop, refused: tuple[str, ...], fallback: Choice | None
+) -> list[Choice]:
+    """The first ``n`` choices that no other item of the shop has, or ``fallback``; what is missing is said to be."""
     given: list[Choice] = []
     for choice in choices:
         if len(given) == n:
             break
-        if shop.take(str(choice.title)) or choice.kept:
+        if shop.take(str(choice.title)):
             given.append(choice)
         else:
             shop.stopped["near_duplicate"] += 1
             refused = (*refused, "near_duplicate: another item has the same words")
+    if fallback is not None and not given:
+        shop.take(str(fallback.title))
+        given.append(fallback)
     missing = Choice(item, None, reason="no further title keeps the rules", report=refused[:5])
     return given + [replace(missing)] * (n - len(given))

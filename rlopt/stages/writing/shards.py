@@ -73,7 +73,11 @@ class Shards:
         return self._read(self._path(number))
 
     def finish(self, metadata: Mapping[str, str]) -> None:
-        """Put the shards together at the output's place, one at a time in memory, and remove them."""
+        """Put the shards together at the output's place, one at a time in memory, and remove them.
+
+        By the first process, when the others have done their part: they meet here and at the end of `open_shards`.
+        """
+        processes.wait()
         count = self.done()
         schema = self.read(0).schema.remove_metadata()
         with atomic_path(self.out) as temporary:
@@ -110,7 +114,7 @@ def _write(path: Path, table: pa.Table) -> None:
 def open_shards(out: Path, key: str) -> Iterator[Shards]:
     """The shards of the output ``out``, locked; those of other inputs or settings (another ``key``) are removed.
 
-    Of several processes the first does that, and the others wait for it.
+    Of several processes (`rlopt.processes.join`) the first does that, and the others wait for it.
 
     Raises
     ------
@@ -120,9 +124,9 @@ def open_shards(out: Path, key: str) -> Iterator[Shards]:
     folder = out.with_name(f".{out.name}.parts")
     mark = folder / KEY_FILE
     if not processes.is_first():
-        while not mark.exists() or mark.read_text(encoding="utf-8") != key:
-            time.sleep(POLL_SECONDS)
+        processes.wait()
         yield Shards(out, folder)
+        processes.wait()
         return
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +135,7 @@ def open_shards(out: Path, key: str) -> Iterator[Shards]:
                 for old in folder.glob("*.parquet"):
                     old.unlink()
                 atomic_write(mark, key)
+            processes.wait()
             yield Shards(out, folder)
 
 
