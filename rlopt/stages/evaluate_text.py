@@ -146,7 +146,8 @@ def _metrics(
     out = {name: bootstrap_mean(values, index, draws) for name, values in columns.items()}
     if references is not None:
         counts = bleu_counts(titles, references)
-        by_item = np.stack([np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T], axis=1)
+        sums = [np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T]
+        by_item = np.stack(sums, axis=1, dtype=np.float64)
         low, high = np.quantile([bleu(row) for row in drawn_sums(draws, by_item)], [0.025, 0.975])
         out = {"bleu": Estimate(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
     for n in (1, 2):
