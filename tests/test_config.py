@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlopt.config import STAGES, PpoConfig, RewardConfig, SftConfig, load, read_preset
+from rlopt.config import STAGES, PpoConfig, RewardConfig, RulesConfig, SftConfig, load, read_preset
 from rlopt.errors import ConfigError
 
 
@@ -64,6 +64,20 @@ def test_a_missing_file_and_one_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"ppo: {\xff\xfe}")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_preset(tmp_path / "latin.yaml")
+
+
+def test_word_lists_beside_a_preset_are_found_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("cheap\n", encoding="utf-8")
+    preset = tmp_path / "preset.yaml"
+    preset.write_text('constraints: {banned: ["@words.txt", "@elsewhere.txt", dirt, "@"]}\n', encoding="utf-8")
+    expected = (f"@{(tmp_path / 'words.txt').resolve()}", "@elsewhere.txt", "dirt", "@")
+    assert load(RulesConfig, preset).banned == expected
+    assert load(RulesConfig, preset=read_preset(preset)).banned == expected
+
+
+def test_an_empty_phrase_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"required\.0 must have at least 1 character\. Got ''"):
+        load(RulesConfig, overrides={"required": ("",)})
 
 
 def test_an_empty_file_means_defaults(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ class PhraseList:
         try:
             lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+            reason = (
+                "it is not UTF-8 text; save it as such" if isinstance(error, UnicodeDecodeError) else error.strerror
+            )
             raise PhraseListError(f"Cannot read the word list {path}: {reason}.") from error
         if len(lines) > MAX_PHRASES:
             raise PhraseListError(f"The word list {path} has {len(lines):,} lines, at most {MAX_PHRASES:,} are read.")

@@ -148,7 +148,7 @@ def _most_frequent(values: Sequence[Any]) -> Any:
 
 
 def read_titles(
-    source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()
+    source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = (), *, skip_untitled: bool = False
 ) -> tuple[list[Item], list[str], pa.Table]:
     """Titles to score with the item each is for, row by row, and the file's own table.
 
@@ -158,11 +158,13 @@ def read_titles(
         A parquet or CSV file, a glob or a folder.
     columns, ignore
         As in `read_items`.
+    skip_untitled
+        Leave rows without a title out, of the table too, instead of refusing them.
 
     Returns
     -------
     tuple of (items, titles, table)
-        All of the file's length and in its order; columns read from CSV are texts.
+        All of one length and in the file's order; columns read from CSV are texts.
 
     Raises
     ------
@@ -175,7 +177,8 @@ def read_titles(
     known: dict[tuple[object, ...], Item] = {}
     with open_source(source) as opened:
         required = ("item_id", "title")
-        rows = Rows.of(opened, _without_counts(opened, columns), None, required, required, ignore)
+        exclude = {"title": None} if skip_untitled else None
+        rows = Rows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
         check_texts(rows, *required)
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}
@@ -189,7 +192,8 @@ def read_titles(
                     known[key] = Item(item_id, flatten_fields(dict(zip(names, row, strict=True))))
                 items.append(known[key])
                 titles.append(title)
-            tables.append(_original(opened, file))
+            original = _original(opened, file)
+            tables.append(original.filter(original[rows.sources["title"][0]].is_valid()) if skip_untitled else original)
     return items, titles, pa.concat_tables(tables, promote_options="permissive")
 
 

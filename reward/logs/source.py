@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ ROW = "file_row_number"
 _CSV_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _DELIMITERS = ",\t;|"
 _MAX_LINE_BYTES = 2 << 20
+_SAMPLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -282,4 +284,15 @@ def clear_errors(where: str) -> Iterator[None]:
 
 
 def _not_utf8(where: str) -> str:
-    return f"{where} is not UTF-8 text. Convert it first, for example: iconv -f latin1 -t utf-8 IN > OUT"
+    return f"{where} is not UTF-8 text. Convert it first, for example: iconv -f {_encoding(where)} -t utf-8 IN > OUT"
+
+
+def _encoding(where: str) -> str:
+    """What the text may be encoded in: in Chinese, bytes past ASCII come in pairs."""
+    try:
+        with Path(where).open("rb") as stream:
+            high = [byte >= 0x80 for byte in stream.read(_SAMPLE_BYTES)]
+    except OSError:
+        return "latin1"
+    paired = sum(a and b for a, b in pairwise(high))
+    return "gb18030" if 2 * paired > sum(high) else "latin1"

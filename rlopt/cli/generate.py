@@ -52,9 +52,9 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     """Write titles for the items of a catalogue.
 
     ITEMS is a parquet or CSV file with item_id and the item's fields. The output has one row a title, with its
-    log_prob, its predicted reward, and why a current title was kept. Rules come from the section "constraints" of the
-    preset and from flags. Interrupted, the same command goes on where it was; `accelerate launch -m rlopt generate`
-    shares it between processes, with the same titles.
+    log_prob, its predicted reward, how like the logged titles it is (support), and why a current title was kept. Rules
+    come from the section "constraints" of the preset and from flags. Interrupted, the same command goes on where it
+    was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
 
     \b
     Example:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from reward.features.phraselist import is_file
 from rlopt.errors import ConfigError
 
 from .base import StageConfig
@@ -121,7 +122,24 @@ def read_preset(path: str | Path) -> dict[str, Any]:
             problems += [f"{section}.{problem}" for problem in _problems(config, values)]
     if problems:
         raise ConfigError(f"Config file {path}: {'; '.join(problems)}.")
-    return content
+    return {section: _beside(Path(path).parent, values) for section, values in content.items()}
+
+
+def _beside(folder: Path, values: Any) -> Any:
+    """A section whose ``@FILE`` entries name files in the preset's folder, where these are there."""
+    if not isinstance(values, dict):
+        return values
+    return {
+        name: [_found(folder, entry) for entry in value] if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+
+
+def _found(folder: Path, entry: Any) -> Any:
+    if not isinstance(entry, str) or not is_file(entry):
+        return entry
+    file = folder / entry[1:]
+    return f"@{file.resolve()}" if file.is_file() else entry
 
 
 def _problems(model: type[StageConfig], values: Mapping[str, Any]) -> list[str]:
@@ -138,7 +156,8 @@ def _phrase(model: type[StageConfig], detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{name} is not a setting{_suggest(name, tuple(model.model_fields))}"
     rule = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{name} must be {rule}. Got {detail['input']!r:.60}"
+    rule = rule.removeprefix("String should ") if rule.startswith("String should ") else f"be {rule}"
+    return f"{name} must {rule}. Got {detail['input']!r:.60}"
 
 
 def _suggest(name: str, known: tuple[str, ...]) -> str:

@@ -19,8 +19,8 @@ class RulesConfig(StageConfig):
     max_chars: int | None = Field(None, ge=4, description="Longest title in characters.")
     max_words: int | None = Field(None, ge=1, description="Longest title in words (a Chinese character is a word).")
     max_repeats: int = Field(2, ge=1, description="How often one word may occur.")
-    banned: tuple[str, ...] = Field((), description="Phrases no title may hold; @FILE reads one a line.")
-    required: tuple[Annotated[str, Field(pattern=r"\S")], ...] = Field((), description="Phrases every title must hold.")
+    banned: tuple[str, ...] = Field((), description="Phrases no title may hold; @FILE: one a line, # for comments.")
+    required: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="Phrases every title must hold.")
     superlatives: tuple[str, ...] | None = Field(
         None, description="Phrases of advertising law, @FILE reads one a line; none: the lists that come with rlopt."
     )

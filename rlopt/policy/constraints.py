@@ -13,6 +13,7 @@ from reward.features.phrases import units
 from reward.items import Item
 from reward.text import display_width, words
 from rlopt.config import RulesConfig
+from rlopt.errors import ConfigError
 
 REPLACEMENT = "\ufffd"  # stands where bytes spell no character
 SHOUT_LETTERS = 4
@@ -72,9 +73,11 @@ class Constraints:
         ------
         PhraseListError
             When a word list cannot be read.
+        ConfigError
+            When a required phrase breaks another rule.
         """
         law = PhraseList.superlatives() if config.superlatives is None else PhraseList.collect(config.superlatives)
-        return cls(
+        rules = cls(
             lexicon,
             config.max_width,
             config.max_chars,
@@ -85,6 +88,20 @@ class Constraints:
             law,
             config.formatting,
         )
+        rules.check_required()
+        return rules
+
+    def check_required(self) -> None:
+        """Refuse a required phrase that no title can hold.
+
+        Raises
+        ------
+        ConfigError
+            When another rule forbids what it says, or it is too long.
+        """
+        for phrase in self.required:
+            if kind := self.broken_for_good(Item(""), phrase):
+                raise ConfigError(f"No title can hold the required phrase {phrase!r}: it breaks the rule {kind!r}.")
 
     def check(self, item: Item, title: str) -> list[Violation]:
         """Every rule ``title`` breaks; empty for a good title."""
@@ -162,7 +179,7 @@ def _formatting(item: Item, title: str) -> Iterable[Violation]:
         own = item.text()
         if alien := [piece for piece in shouted if piece not in own]:
             yield Violation("capitals", " ".join(alien))
-    doubled = [a for a, b in pairwise(title) if a == b and a in _DOUBLED]
+    doubled = [a for a, b in pairwise("".join(title.split())) if a == b and a in _DOUBLED]
     symbols = sum(not (c.isalnum() or c.isspace() or unicodedata.combining(c)) for c in title)
     if doubled:
         yield Violation("punctuation", f"doubled {doubled[0]}")

@@ -171,7 +171,8 @@ def check_alike(policies: Sequence[TitlePolicy], folders: Sequence[str | Path]) 
             what = "prompts" if policy.tokenizer.get_vocab() == first.tokenizer.get_vocab() else "tokens"
             raise PolicyError(
                 f"{folder} has other {what} than {folders[0]}, so that the two cannot be averaged. "
-                "Take policies of one run (other seeds, PPO and SFT), or --ensemble-by titles."
+                "Take policies of one run (other seeds, PPO and SFT); generate can also rank titles by several "
+                "policies (--ensemble --ensemble-by titles)."
             )
 
 

@@ -92,7 +92,7 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
     dict
         ``coverage``: share of the item's short values that the title states. ``precision``: of these stated values
         and the title's claims that the item does not support (values, numbers, words), the share of the former; NaN
-        for a title with neither. ``length``: words.
+        for a title with neither, and for an item without fields. ``length``: words.
     """
     out = {name: np.zeros(len(titles)) for name in ("coverage", "precision", "length")}
     for row, (item, title) in enumerate(zip(items, titles, strict=True)):
@@ -102,6 +102,8 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
         wrong = len(lexicon.unsupported(item, title))
         out["coverage"][row] = said / len(values) if values else np.nan
         out["precision"][row] = said / (said + wrong) if said + wrong else np.nan
+        if not item.fields:
+            out["precision"][row] = np.nan
         out["length"][row] = len(words(title))
     return out
 

@@ -1,6 +1,7 @@
 """Reads the results of an A/B test: arm, item, impressions, clicks, optional conversions and date."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -85,13 +86,25 @@ def read_results(file: str | Path, *, metric: str = "clicks", control: str = "co
             f"{file}: arm must name two arms, '{control}' (--control) and one other. Got {len(names)}: {shown}."
         )
     items, codes = np.unique(np.asarray(table[item_name].to_pylist(), dtype=object), return_inverse=True)
-    dates = [d for d in table["date"].to_pylist() if d] if "date" in chosen else []
+    dates = _dates(file, table) if "date" in chosen else []
     return Results(
         Counts(arms != control, codes.astype(np.int64), impressions, events),
         tuple(map(str, items)),
         min(dates, default=None),
         max(dates, default=None),
     )
+
+
+def _dates(file: str | Path, table: pa.Table) -> list[str]:
+    """The days that are given."""
+    for row, text in enumerate(table["date"].to_pylist()):
+        try:
+            datetime.fromisoformat(text or "2000-01-01")
+        except ValueError as error:
+            raise EvaluationError(
+                f"{file}: date must be a day such as 2026-03-01. Got {text!r:.40} in row {row + 1}."
+            ) from error
+    return [text for text in table["date"].to_pylist() if text]
 
 
 def _counts(file: str | Path, table: pa.Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -1,12 +1,17 @@
 """Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from reward.items import Item
+from reward.logs.read import read_titles
 from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
+from rlopt.progress import note
 from rlopt.run import DATA, FINDINGS, Run
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
@@ -15,6 +20,7 @@ GENERATED = (
     "finished",
     "reward",
     "reward_std",
+    "support",
     "kept",
     "reason",
     "report",
@@ -60,6 +66,28 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
     return ColumnMapping({**kept, **stated.columns})
 
 
+def titles_of(
+    run: Run | None, file: str | Path, columns: str | None = None, no_context: Iterable[str] = ()
+) -> tuple[list[Item], list[str], pa.Table]:
+    """Titles of a file that came after the logs, with their items and the file's own table (`read_titles`).
+
+    Columns in ``no_context`` are no fields of the items. In a file that ``generate`` wrote, items for which it found no
+    title are left out, and counted for the user.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read, or lacks item ids or titles.
+    """
+    mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
+    written = _names(file).issuperset(GENERATED)
+    ignored = {*no_context, *ignored_columns(run, file)}
+    items, titles, table = read_titles(file, mapping, ignored, skip_untitled=written)
+    if written and (left_out := _rows(file) - len(titles)):
+        note(f"{left_out:,} rows of {file} are left out: generate found no title for them")
+    return items, titles, table
+
+
 def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
     """Columns of a file that came after the logs which are no context of the item.
 
@@ -82,3 +110,8 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
 def _names(file: str | Path) -> set[str]:
     with open_source(file) as source:
         return set(source.columns)
+
+
+def _rows(file: str | Path) -> int:
+    with open_source(file) as source:
+        return int(source.query(f"SELECT count(*) FROM {source.relation}", source.parameters).fetchall()[0][0])  # noqa: S608

@@ -21,6 +21,7 @@ from rlopt.progress import note, track
 from rlopt.report.content import EvaluationReport
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.judging.candidate import Candidate, PolicyCandidate, Source, open_candidate
+from rlopt.stages.judging.lifts import check_segments
 from rlopt.stages.judging.output import write_outputs
 from rlopt.stages.judging.report import Truth, make_report
 from rlopt.stages.judging.splits import check_items, check_splits, check_trained_on
@@ -126,6 +127,7 @@ def evaluate(
         check_items(splits, arms)
         candidate = open_candidate(run, source)
         test = test_arms(arms, covered(splits.test, candidate, source), config, random)
+        check_segments(test, config.by)
         sft = baseline_policy(run, source, config)
         policy = candidate.policy if isinstance(candidate, PolicyCandidate) else sft
         if policy is not None:

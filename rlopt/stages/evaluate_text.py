@@ -12,7 +12,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from reward.features.lexicon import Lexicon
 from reward.items import Item
-from reward.logs.catalogue import read_titles
 from reward.model.reward_model import RewardModel
 from reward.text import words
 from rlopt.config import TextConfig
@@ -29,8 +28,9 @@ from rlopt.policy.text_metrics import (
     drawn_sums,
     item_draws,
 )
+from rlopt.progress import note
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import column_mapping, ignored_columns, mapping_for
+from rlopt.stages.columns import titles_of
 from rlopt.stages.score import with_known_fields
 
 IntArray = npt.NDArray[np.int64]
@@ -82,12 +82,14 @@ def evaluate_text(
         When the file cannot be read, or has no such column of references.
     """
     config = config or TextConfig()
-    mapping = mapping_for(run, titles_file, columns) if run is not None else column_mapping(columns, None)
     named = [config.references] if config.references else []
-    ignored = {*named, *ignored_columns(run, titles_file)}
-    items, titles, table = read_titles(titles_file, mapping, ignored)
+    items, titles, table = titles_of(run, titles_file, columns, named)
     if run is not None:
         items = with_known_fields(run, items)
+    if not any(item.fields for item in items):
+        note(
+            "The items have no fields: coverage, precision and the baselines say nothing. Give a --run that knows them"
+        )
     references = _references(table, config.references, titles_file)
     kept = [i for i, text in enumerate(references or titles) if text]
     if not kept:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from reward.arms import Arms
+from reward.items import Item
 from rlopt import processes, threads
 from rlopt.config import ExportConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
@@ -32,6 +33,7 @@ from rlopt.stages.policies import load_policy, policy_folder
 WAYS = ("quantize", "prune", "distill_into", "average")
 LEARNING = {"titles", "epochs", "recover", "batch_size", "learning_rate"}
 UNUSED = {"quantize": LEARNING, "average": LEARNING, "prune": {"epochs"}, "distill_into": {"recover"}}
+PRUNING_TITLES = 256  # of the logs, on which neurons are measured
 RECOVERY_RATE = 0.1  # of the learning rate: a pruned model begins near where it shall end
 RECORD = "export.json"  # marks a folder as one that export wrote, and may write again
 
@@ -198,13 +200,19 @@ def _quantised(source: Path, policy: TitlePolicy, kind: str) -> Made:
 def _pruned(source: Path, policy: TitlePolicy, train: Arms, config: ExportConfig, work: Path) -> Made:
     pairs = teacher_pairs(policy, train.items, config, work) if config.recover else []
     width = getattr(policy.model.config, "intermediate_size", None)
-    prune_neurons(policy.model, float(config.prune or 0))
-    how = f"{source.name} with {policy.model.config.intermediate_size} of {width} neurons in each MLP, the largest."
+    prune_neurons(policy, float(config.prune or 0), _spread(train.pairs, PRUNING_TITLES))
+    left = policy.model.config.intermediate_size
+    how = f"{source.name} with {left} of {width} neurons in each MLP, those that add most on titles of the logs."
     if pairs:
         lessons = learned(policy, pairs, config.recover, config, work, RECOVERY_RATE)
         policy = lessons.policy
         how += f" Then {lessons.steps} steps of fine-tuning on {lessons.titles} titles that it had written before."
     return Made(policy, f"{source.name} pruned", how)
+
+
+def _spread(pairs: Sequence[tuple[Item, str]], n: int) -> Sequence[tuple[Item, str]]:
+    """At most ``n`` of the pairs, evenly spread."""
+    return pairs[:: -(-len(pairs) // n)]
 
 
 def _averaged(source: Path, policy: TitlePolicy, folders: tuple[str, ...]) -> Made:

@@ -105,6 +105,7 @@ def fit_reward(
         return FitRewardResult.of(run)
     if not force:
         _check_updates(run)
+    _say_what_is_replaced(run, logs, inputs)
     with run.stage("fit-reward", settings, inputs) as record:
         checkpoints = run.checkpoint_dir("fit-reward", record.key)
         encoder = run_encoder(run, config)
@@ -216,6 +217,15 @@ def logs_fingerprint(files: Mapping[Path, str]) -> str:
     for path, content in files.items():
         digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def _say_what_is_replaced(run: Run, logs: str | Path, inputs: dict[str, str]) -> None:
+    before = run.manifest["stages"].get("fit-reward")
+    if before is not None and before["inputs"] != inputs:
+        note(
+            f"{run.path} was fitted on {before['notes'].get('logs', 'other logs')}: its reward is replaced by that of "
+            f"{logs}, and policies and evaluations have to follow. --run DIR begins another run"
+        )
 
 
 def _check_updates(run: Run) -> None:

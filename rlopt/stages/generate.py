@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from reward.evidence.explain import SUPPORTED
 from reward.items import Item
 from reward.logs.catalogue import open_catalogue
 from reward.model.reward_model import RewardModel
@@ -81,9 +82,9 @@ def generate(
     """Write ``config.n`` titles an item with ``config.policy``.
 
     The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
-    by the same one. One row a title, items in the input's order: item_id, title, log_prob (nats), finished, reward,
-    reward_std, kept, reason, report, current_title, item_version. The parquet metadata (``rlopt.*``) name the run, the
-    fingerprints of policy and reward model, the settings and the versions.
+    by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
+    reward_std, support, kept, reason, report, current_title, item_version. The parquet metadata (``rlopt.*``) name the
+    run, the fingerprints of policy and reward model, the settings and the versions.
 
     Parameters
     ----------
@@ -106,9 +107,10 @@ def generate(
         When ``out`` cannot be written, or another process is writing it.
     """
     config = config or GenerateConfig()
+    _say_what_has_no_effect(config)
     run.require("fit-reward")
     source = policy_folder(run, config.policy)
-    check_output(out)
+    check_output(out, items_file)
     mapping = mapping_for(run, items_file, columns)
     began = time.monotonic()
     processes.join()
@@ -131,7 +133,16 @@ def generate(
                     bar.update(rows, titles_per_second=writer.written / (time.monotonic() - began))
             if processes.is_first():
                 shards.finish(metadata)
+    writer.say_what_stood_out()
     return writer.result(str(out), time.monotonic() - began)
+
+
+def _say_what_has_no_effect(config: GenerateConfig) -> None:
+    given = config.model_fields_set
+    if "best_of" in given and config.best_of <= config.n and config.best_of > 1:
+        note(f"--best-of {config.best_of} has no effect with --n {config.n}: give more than that")
+    if "keep_current" in given and config.keep_current and config.n > 1:
+        note("--keep-current has no effect with several titles an item")
 
 
 class _Writer:
@@ -173,6 +184,16 @@ class _Writer:
         self._totals.add(table)
         self.written += len(table)
         return len(table)
+
+    def say_what_stood_out(self) -> None:
+        """What a user would have to search the output for."""
+        totals = self._totals
+        if processes.is_first() and 2 * (totals.kept + totals.missing) > totals.rows and totals.stopped:
+            often = ", ".join(f"{rule} {count:,}" for rule, count in totals.stopped.most_common(3))
+            none = totals.kept + totals.missing
+            note(f"{none:,} of {totals.rows:,} rows have no new title. Titles that rules stopped: {often}")
+        if totals.strange:
+            note(f"{totals.strange:,} new titles are unlike anything logged (support below {SUPPORTED:g})")
 
     def result(self, output: str, seconds: float) -> GenerateResult:
         """What was written, in all, and the speed of this call."""

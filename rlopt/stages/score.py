@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from reward.evidence.explain import SUPPORTED
 from reward.items import Item
-from reward.logs.read import read_titles
+from reward.logs.source import find_files
 from reward.model.reward_model import RewardModel
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import SCORED, ignored_columns, mapping_for
+from rlopt.stages.columns import SCORED, titles_of
 
 CHUNK = 20_000
 
@@ -68,9 +68,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     """
     run.require("fit-reward")
     check_output(out)
-    items, titles, table = read_titles(
-        titles_file, mapping_for(run, titles_file, columns), ignored_columns(run, titles_file)
-    )
+    items, titles, table = titles_of(run, titles_file, columns)
     items = with_known_fields(run, items)
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
     values = {name: np.full(len(titles), np.nan) for name in SCORED}
@@ -93,19 +91,27 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     )
 
 
-def check_output(out: str | Path) -> None:
+def check_output(out: str | Path, source: str | Path | None = None) -> None:
     """Refuse an output that cannot be written before the work is done for it.
+
+    Parameters
+    ----------
+    source
+        The input, where it must not be replaced.
 
     Raises
     ------
     RunError
-        When the name ends in neither .parquet nor .csv, is a folder, or its folder does not take files.
+        When the name ends in neither .parquet nor .csv, is a folder or one of the input's files, or its folder does not
+        take files.
     """
     path = Path(out)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise RunError(f"The output must end in .parquet or .csv. Got {path}.")
     if path.is_dir():
         raise RunError(f"The output {path} is a folder. Name a file in it.")
+    if source is not None and path.exists() and any(path.samefile(file) for file in find_files(source)):
+        raise RunError(f"The output {path} is the input, and would replace it. Name another file.")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent) as probe:

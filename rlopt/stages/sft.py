@@ -13,6 +13,7 @@ from reward.arms import Arms
 from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import SftConfig
+from rlopt.errors import PolicyError
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.targets import Pairs, short_enough, sound_pairs
@@ -88,6 +89,7 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
     config = config or SftConfig()
     run.require("fit-reward")
     check_trackers(config.report_to)
+    _say_what_is_odd(config)
     quiet_loading()
     arms = run.arms().of_items(run.splits().train)
     with run.stage("sft", config) as record:
@@ -112,6 +114,15 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
         shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
     processes.wait()  # the folder is whole before another process reads it
     return result
+
+
+def _say_what_is_odd(config: SftConfig) -> None:
+    if config.model is None and config.gguf_file is not None:
+        raise PolicyError("--gguf-file names a file of --model. Give both.")
+    if config.model is None and config.shots is None and config.learn != "full":
+        note(f"The tiny model begins from random weights, and with --learn {config.learn} most of them stay random")
+    if {"steps", "epochs"} <= config.model_fields_set and config.steps:
+        note("--steps is given: --epochs has no effect")
 
 
 def _pairs(run: Run, config: SftConfig, arms: Arms) -> Pairs:

@@ -87,7 +87,7 @@ def apply_tagger(
     """
     config = config or ShortenConfig()
     run.require("tag")
-    check_output(out)
+    check_output(out, titles_file)
     limits = Limits(config.max_chars, config.max_width)
     if limits == Limits():
         limits = Limits(chars=DEFAULT_CHARS)

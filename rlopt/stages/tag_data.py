@@ -20,9 +20,13 @@ from rlopt.config import TagConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
 from rlopt.policy.alignment import align_entities, align_short
 from rlopt.policy.spans import Span, Units
+from rlopt.progress import note
 
 READ_ROWS = 1024
 MIN_TITLES = 20
+PRODUCT_KINDS = frozenset(
+    {"product", "product_word", "product_type", "type", "category", "品类", "产品", "产品词", "商品"}
+)
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,10 @@ def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
     by_key: dict[str, Labelled] = {}
     with open_source(titles_file) as source:
         column = _label_column(source, config)
-        for row in rows(source, {"title": config.title, "label": column}, flags={"label": _label_flag(config, column)}):
-            reason, labelled = _label(row, column == config.short, config, source)
+        for number, row in enumerate(
+            rows(source, {"title": config.title, "label": column}, flags={"label": _label_flag(config, column)}), 1
+        ):
+            reason, labelled = _label(row, column == config.short, config, f"{source.where}, row {number}")
             if labelled is None:
                 left_out[reason] += 1
             elif by_key.setdefault(same_text_key(labelled.title.text), labelled) is not labelled:
@@ -79,9 +85,10 @@ def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
     titles = list(by_key.values())
     counts = Counter(kind for labelled in titles for kind in {span.kind for span in labelled.spans})
     if len(titles) < MIN_TITLES or not counts:
+        why = "; ".join(f"{n}, because {reason}" for reason, n in left_out.items()) or "none"
         raise PolicyError(
             f"{titles_file} has {len(titles)} usable labelled titles with {counts.total()} labels, and at least "
-            f"{MIN_TITLES} are needed. Left out: {dict(left_out) or 'none'}."
+            f"{MIN_TITLES} are needed. Left out: {why}."
         )
     order = np.random.default_rng(config.seed).permutation(len(titles))
     n_held_out = min(max(1, round(config.held_out * len(titles))), len(titles) - 1)
@@ -163,7 +170,7 @@ def _label_flag(config: TagConfig, column: str) -> str:
     return "short" if column == config.short else "entities"
 
 
-def _label(row: Mapping[str, Any], pairs: bool, config: TagConfig, source: Source) -> tuple[str, Labelled | None]:
+def _label(row: Mapping[str, Any], pairs: bool, config: TagConfig, where: str) -> tuple[str, Labelled | None]:
     """(why it is left out, the labelled title)."""
     text = "" if row["title"] is None else str(row["title"])
     if len(text) > MAX_TITLE_CHARACTERS:
@@ -173,10 +180,10 @@ def _label(row: Mapping[str, Any], pairs: bool, config: TagConfig, source: Sourc
         return "the title is empty", None
     if pairs:
         spans = align_short(title, Units.of(str(row["label"] or "")[:MAX_TITLE_CHARACTERS]))
-        return "the short title does not consist of the long one's words", _labelled(title, spans)
+        return "the short title does not consist of the long one's words in their order", _labelled(title, spans)
     if row["label"] is None:
         return "no entities are given", None
-    named = [(config.kinds.get(kind, kind), value) for kind, value in _entities(row["label"], source)]
+    named = [(config.kinds.get(kind, kind), value) for kind, value in _entities(row["label"], where)]
     spans = align_entities(title, [(kind, value) for kind, value in named if kind])
     return "an entity is not in the title", _labelled(title, spans)
 
@@ -185,14 +192,14 @@ def _labelled(title: Units, spans: Sequence[Span] | None) -> Labelled | None:
     return None if spans is None else Labelled(title, tuple(spans))
 
 
-def _entities(value: Any, source: Source) -> list[tuple[str, str]]:
+def _entities(value: Any, where: str) -> list[tuple[str, str]]:
     """[(kind, text)] from JSON text or nested columns."""
     try:
         found = json.loads(value) if isinstance(value, str) else value
         return [_entity(entity) for entity in found]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RunError(
-            f"{source.where}: entities must be a list of [kind, text], or of objects with 'type' and 'text'. "
+            f"{where}: entities must be a list of [kind, text], or of objects with 'type' and 'text'. "
             f"Got {str(value)!r:.60}."
         ) from error
 
@@ -205,9 +212,15 @@ def _entity(entity: Any) -> tuple[str, str]:
 
 
 def _required(counts: Counter[str], config: TagConfig) -> str:
-    """The kind a short title must keep: the product word is what most titles have."""
+    """The kind a short title must keep: the product word is what most titles have.
+
+    Of kinds that as many have, one that is called so; the user is told of a choice that could be another.
+    """
     if config.required is None:
-        return min(counts, key=lambda kind: (-counts[kind], kind))
+        chosen = min(counts, key=lambda kind: (-counts[kind], kind.casefold() not in PRODUCT_KINDS, kind))
+        if tied := sorted(kind for kind in counts if counts[kind] == counts[chosen] and kind != chosen):
+            note(f"Short titles keep '{chosen}'; as many titles have {', '.join(tied)} (--required chooses)")
+        return chosen
     if config.required not in counts:
         raise ConfigError(f"required must be one of {', '.join(sorted(counts))}. Got {config.required!r}.")
     return config.required

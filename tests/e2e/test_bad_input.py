@@ -154,6 +154,7 @@ def test_bad_settings(
         (["--variants", "none.txt"], r"lexicon of variants none\.txt cannot be read"),
         (["--early-stopping", "0"], r"early_stopping must be greater than or equal to 1"),
         (["--drop-fields", "1"], r"drop_fields must be less than 1"),
+        (["--gguf-file", "a.gguf"], r"--gguf-file names a file of --model"),
         (["--report-to", "nowhere"], r"--report-to must be one of tensorboard, wandb, trackio"),
     ],
 )

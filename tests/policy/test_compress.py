@@ -5,21 +5,37 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+)
 
+from reward.items import Item
 from rlopt.errors import PolicyError
 from rlopt.policy import compress
-from rlopt.policy.compress import average_weights, is_quantised, load_quantised, neuron_magnitudes, prune_neurons
+from rlopt.policy.compress import average_weights, is_quantised, load_quantised, neuron_sizes, prune_neurons
+from rlopt.policy.prompt import TextRenderer
+from rlopt.policy.title_policy import TitlePolicy
+from tests.tiny_causal import save_tiny_causal
 
 WIDTH, HIDDEN, LAYERS = 40, 32, 2
 IDS = torch.arange(5, 45).reshape(2, 20)
 
 
-def model(seed: int = 0) -> LlamaForCausalLM:
+ITEMS = [Item(str(i), {"color": (color,), "type": ("dress",)}) for i, color in enumerate(("red", "blue", "off white"))]
+PAIRS = [(item, f"new {item.fields['color'][0]} dress") for item in ITEMS]
+
+
+def model(seed: int = 0, vocab_size: int = 64) -> LlamaForCausalLM:
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     config = LlamaConfig(
-        vocab_size=64,
+        vocab_size=vocab_size,
         hidden_size=HIDDEN,
         intermediate_size=WIDTH,
         num_hidden_layers=LAYERS,
@@ -34,65 +50,109 @@ def model(seed: int = 0) -> LlamaForCausalLM:
     return made
 
 
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(save_tiny_causal(tmp_path_factory.mktemp("causal")))
+
+
+@pytest.fixture
+def policy(tokenizer: PreTrainedTokenizerBase) -> TitlePolicy:
+    return policy_of(model(vocab_size=len(tokenizer)), tokenizer)
+
+
+def policy_of(network: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase) -> TitlePolicy:
+    return TitlePolicy(network, tokenizer, TextRenderer(), 32)
+
+
 def logits(of: torch.nn.Module) -> torch.Tensor:
     with torch.no_grad():
         return of(IDS).logits
 
 
+def sizes_by_hand(policy: TitlePolicy) -> list[torch.Tensor]:
+    """One title at a time, no padding: root mean square over tokens of every neuron's own addition."""
+    additions: list[list[torch.Tensor]] = [[] for _ in range(LAYERS)]
+    for prompt, (item, title) in zip(policy.prompt_ids(ITEMS), PAIRS, strict=True):
+        ids = torch.tensor([prompt + policy.target_ids(item, title)])
+        with torch.no_grad():
+            states = policy.model(ids, output_hidden_states=True).hidden_states
+            for k, layer in enumerate(policy.model.model.layers):
+                place = torch.arange(ids.shape[1])[None]
+                cos_sin = policy.model.model.rotary_emb(states[k], place)
+                attended = layer.self_attn(layer.input_layernorm(states[k]), cos_sin, None)[0] + states[k]
+                read = layer.post_attention_layernorm(attended)
+                active = torch.nn.functional.silu(layer.mlp.gate_proj(read)) * layer.mlp.up_proj(read)
+                every = active[0][:, :, None] * layer.mlp.down_proj.weight.T[None]  # tokens, neurons, residual
+                additions[k].append(every.double().square().sum(dim=-1))
+    return [torch.cat(found).mean(dim=0).sqrt() for found in additions]
+
+
+def test_the_size_of_a_neuron_is_what_it_adds(policy: TitlePolicy) -> None:
+    found = neuron_sizes(policy, [layer.mlp for layer in policy.model.model.layers], PAIRS)
+    for got, expected in zip(found, sizes_by_hand(policy), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-6)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.66])
-def test_exactly_the_share_is_gone(share: float) -> None:
-    before, pruned = model(), model()
-    prune_neurons(pruned, share)
+def test_exactly_the_share_is_gone(share: float, policy: TitlePolicy) -> None:
+    before = policy.model.num_parameters()
+    prune_neurons(policy, share, PAIRS)
     removed = round(share * WIDTH)
-    assert pruned.config.intermediate_size == WIDTH - removed
-    assert before.num_parameters() - pruned.num_parameters() == LAYERS * 3 * HIDDEN * removed
-    assert all(layer.mlp.up_proj.weight.shape == (WIDTH - removed, HIDDEN) for layer in pruned.model.layers)
+    assert policy.model.config.intermediate_size == WIDTH - removed
+    assert before - policy.model.num_parameters() == LAYERS * 3 * HIDDEN * removed
+    assert all(layer.mlp.up_proj.weight.shape == (WIDTH - removed, HIDDEN) for layer in policy.model.model.layers)
 
 
-def test_a_pruned_model_computes_what_the_whole_one_does_without_these_neurons() -> None:
-    pruned, silenced = model(), model()
-    prune_neurons(pruned, 0.4)
-    for layer in silenced.model.layers:
-        smallest = neuron_magnitudes(layer.mlp).argsort()[: round(0.4 * WIDTH)]
-        layer.mlp.down_proj.weight.data[:, smallest] = 0.0
-    assert (logits(pruned) - logits(model())).abs().max() > 1e-3
-    torch.testing.assert_close(logits(pruned), logits(silenced), atol=1e-5, rtol=1e-4)
+def test_a_pruned_model_computes_what_the_whole_one_does_without_these_neurons(policy: TitlePolicy) -> None:
+    whole, silenced = copy.deepcopy(policy.model), copy.deepcopy(policy.model)
+    sizes = neuron_sizes(policy, [layer.mlp for layer in policy.model.model.layers], PAIRS)
+    prune_neurons(policy, 0.4, PAIRS)
+    for layer, size in zip(silenced.model.layers, sizes, strict=True):
+        layer.mlp.down_proj.weight.data[:, size.argsort()[: round(0.4 * WIDTH)]] = 0.0
+    assert (logits(policy.model) - logits(whole)).abs().max() > 1e-3
+    torch.testing.assert_close(logits(policy.model), logits(silenced), atol=1e-5, rtol=1e-4)
 
 
-def test_what_remains_is_untouched_and_in_order() -> None:
-    before, pruned = model(), model()
-    prune_neurons(pruned, 0.3)
-    for old, new in zip(before.model.layers, pruned.model.layers, strict=True):
-        rows = neuron_magnitudes(old.mlp).argsort(descending=True)[: WIDTH - round(0.3 * WIDTH)].sort().values
+def test_what_remains_is_untouched_and_in_order(policy: TitlePolicy) -> None:
+    before = copy.deepcopy(policy.model)
+    sizes = neuron_sizes(policy, [layer.mlp for layer in policy.model.model.layers], PAIRS)
+    prune_neurons(policy, 0.3, PAIRS)
+    for old, new, size in zip(before.model.layers, policy.model.model.layers, sizes, strict=True):
+        rows = size.argsort(descending=True)[: WIDTH - round(0.3 * WIDTH)].sort().values
         assert torch.equal(new.mlp.gate_proj.weight, old.mlp.gate_proj.weight[rows])
         assert torch.equal(new.mlp.up_proj.weight, old.mlp.up_proj.weight[rows])
         assert torch.equal(new.mlp.down_proj.weight, old.mlp.down_proj.weight[:, rows])
     for name, tensor in before.state_dict().items():
         if "mlp" not in name:
-            assert torch.equal(tensor, pruned.state_dict()[name])
+            assert torch.equal(tensor, policy.model.state_dict()[name])
 
 
-def test_moving_a_factor_between_a_neurons_weights_does_not_change_its_magnitude() -> None:
-    mlp = model().model.layers[0].mlp
-    before = neuron_magnitudes(mlp)
-    mlp.up_proj.weight.data[3] *= 7
-    mlp.down_proj.weight.data[:, 3] /= 7
-    torch.testing.assert_close(neuron_magnitudes(mlp), before)
+def test_a_small_neuron_on_which_everything_hangs_stays(policy: TitlePolicy) -> None:
+    """Its weights are the smallest of the block and it is the one that is active: norms of weights would take it."""
+    mlp = policy.model.model.layers[0].mlp
+    mlp.gate_proj.weight.data[:] = -mlp.gate_proj.weight.data.abs()
+    mlp.up_proj.weight.data *= 1e-6
+    mlp.up_proj.weight.data[7] *= 1e5
+    mlp.gate_proj.weight.data[7] *= 0.01
+    before = mlp.down_proj.weight.data[:, 7].clone()
+    prune_neurons(policy, 0.9, PAIRS)
+    assert any(torch.equal(column, before) for column in policy.model.model.layers[0].mlp.down_proj.weight.data.T)
 
 
-def test_a_pruned_model_is_an_ordinary_folder(tmp_path: Path) -> None:
-    pruned = model()
-    prune_neurons(pruned, 0.5)
-    pruned.save_pretrained(tmp_path)
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path).eval()), logits(pruned))
+def test_a_pruned_model_is_an_ordinary_folder(policy: TitlePolicy, tmp_path: Path) -> None:
+    prune_neurons(policy, 0.5, PAIRS)
+    policy.model.save_pretrained(tmp_path)
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path).eval()), logits(policy.model))
 
 
-def test_pruning_that_cannot_be_done_is_one_clear_line() -> None:
+def test_pruning_that_cannot_be_done_is_one_clear_line(policy: TitlePolicy, tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(PolicyError, match=r"--prune 0\.99 would leave none of 40 neurons"):
-        prune_neurons(model(), 0.99)
+        prune_neurons(policy, 0.99, PAIRS)
+    with pytest.raises(PolicyError, match=f"would take none of {WIDTH} neurons away"):
+        prune_neurons(policy, 0.01, PAIRS)
     other = GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2))
     with pytest.raises(PolicyError, match="GPT2LMHeadModel has none"):
-        prune_neurons(other, 0.5)
+        prune_neurons(policy_of(other, tokenizer), 0.5, PAIRS)  # type: ignore[arg-type]
 
 
 def test_the_average_of_equal_models_is_that_model() -> None:
@@ -111,10 +171,8 @@ def test_an_average_is_the_mean_of_every_weight() -> None:
 
 
 def test_different_architectures_have_no_average() -> None:
-    smaller = model()
-    prune_neurons(smaller, 0.5)
     with pytest.raises(PolicyError, match="different architectures"):
-        average_weights([model(), smaller])
+        average_weights([model(), model(vocab_size=65)])
 
 
 def test_an_output_layer_of_its_own_has_no_average_with_a_shared_one() -> None:
@@ -125,11 +183,6 @@ def test_an_output_layer_of_its_own_has_no_average_with_a_shared_one() -> None:
     with pytest.raises(PolicyError, match="no average"):
         average_weights([one, other])
     assert torch.equal(one.model.embed_tokens.weight, before)
-
-
-def test_pruning_nothing_is_told() -> None:
-    with pytest.raises(PolicyError, match=f"would take none of {WIDTH} neurons away"):
-        prune_neurons(model(), 0.01)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ ZH = [Item(str(i), {"颜色": (("红色", "蓝色")[i % 2],), "类型": ("连衣
         ("red dress with love new red dress with love", "too_long"),
         ("NEW DRESS WITH LOVE", "capitals"),
         ("new red dress!!!", "punctuation"),
+        ("new red dress | | with love", "punctuation"),
         ("* + * + ~ / dress ^ & %", "punctuation"),
     ],
 )

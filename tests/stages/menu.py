@@ -148,6 +148,7 @@ class MenuReward:
         value = truth(items, titles)
         return SimpleNamespace(
             reward=value,
+            support=np.array([0.2 if style_of(t) == "magic" else 1.0 for t in titles]),
             reward_std=0.1 * value,
             effect=np.log(value / APPEAL),
             effect_std=np.full(len(value), 0.1),

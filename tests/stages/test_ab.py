@@ -13,6 +13,7 @@ import pytest
 
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
+from rlopt.stages.judging.report import last_analyses
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run
 
@@ -131,6 +132,7 @@ def test_csv_and_conversions(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
         ({"clicks": [0] * 120}, [], "The control has 0 clicks or conversions"),
         ({"item_id": ["one"] * 120}, [], "at least two items"),
         ({"item_id": [None] * 120}, [], "item_id must not be empty"),
+        ({"date": ["soon"] * 120}, [], "date must be a day such as 2026-03-01. Got 'soon' in row 1"),
         ({}, ["--metric", "conversions"], "has no column 'conversions'"),
         ({}, ["--planned-lift", "0"], "planned lift must be above -1 and not 0"),
     ],
@@ -144,3 +146,8 @@ def test_bad_results_are_one_line(
     assert outcome.err.count("\n") == 1
     assert re.search(message, outcome.err), outcome.err
     assert not run.metrics("calibration").rows()
+
+
+def test_a_later_analysis_of_the_same_results_takes_the_place_of_a_mistaken_one() -> None:
+    rows = [{"results": name, "metric": metric, "n": n} for n, (name, metric) in enumerate(["ax", "ay", "bx", "ax"])]
+    assert [row["n"] for row in last_analyses(rows)] == [3, 1, 2]

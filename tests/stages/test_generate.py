@@ -15,13 +15,14 @@ from reward import text
 from reward.features.phraselist import PhraseListError
 from reward.items import Item
 from rlopt.config import GenerateConfig
+from rlopt.errors import ConfigError, RunError
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.run import DATA, Run
 from rlopt.stages import generate as stage
-from rlopt.stages.columns import ignored_columns
+from rlopt.stages.columns import ignored_columns, titles_of
 from rlopt.stages.generate import GenerateResult, generate
 from rlopt.stages.writing.choice import NOT_BETTER
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
@@ -238,6 +239,62 @@ def test_another_content_of_a_word_list_begins_anew(run: Run, catalogue: Path, t
     serve(Writer(MIXED))
     generate(run, catalogue, tmp_path / "out.parquet", settings(banned=(f"@{banned}",)))
     assert not any("new" in title for title in pq.read_table(tmp_path / "out.parquet")["title"].to_pylist())
+
+
+def test_an_item_that_says_nothing_gets_no_title(run: Run, tmp_path: Path, serve: Any) -> None:
+    pq.write_table(pa.table({"item_id": ["a", "new"], "colour": ["red", None]}), tmp_path / "items.parquet")
+    serve(Menus({"a": ["new red shirt"], "new": ["new shirt"]}))
+    generate(run, tmp_path / "items.parquet", tmp_path / "out.parquet", settings(support=()))
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["title"] for row in rows] == ["new red shirt", None]
+    assert "neither fields nor a current title" in rows[1]["reason"]
+
+
+def test_what_stands_out_is_said(run: Run, catalogue: Path, tmp_path: Path, serve: Any, capsys: Any) -> None:
+    serve(Writer({"plain": 0.0, "long": 0.0, "new": 0.0, "magic": 1.0}))
+    generate(run, catalogue, tmp_path / "out.parquet", settings(n=2, best_of=2, support=()))
+    assert set(pq.read_table(tmp_path / "out.parquet")["support"].drop_null().to_pylist()) == {0.2}
+    said = capsys.readouterr().err
+    assert "unlike anything logged" in said
+    assert "--best-of 2 has no effect" in said
+    serve(Writer(ALL_NEW))
+    generate(run, catalogue, tmp_path / "none.parquet", settings(required=("free shipping",)))
+    assert f"{N_ITEMS} of {N_ITEMS} rows have no new title. Titles that rules stopped: required" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+@pytest.mark.parametrize("rules", [{"banned": ("free",)}, {"max_chars": 5}, {"superlatives": ("shipping",)}])
+def test_a_required_phrase_that_no_title_can_hold_is_refused(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any, rules: dict[str, Any]
+) -> None:
+    serve(Writer(ALL_NEW))
+    with pytest.raises(ConfigError, match="No title can hold the required phrase 'free shipping'"):
+        generate(run, catalogue, tmp_path / "out.parquet", settings(required=("free shipping",), **rules))
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_the_input_is_not_replaced(run: Run, catalogue: Path, serve: Any, place: str) -> None:
+    serve(Writer(ALL_NEW))
+    before = catalogue.read_bytes()
+    given = catalogue if place == "file" else catalogue.parent
+    with pytest.raises(RunError, match="is the input, and would replace it"):
+        generate(run, given, catalogue, settings())
+    assert catalogue.read_bytes() == before
+
+
+def test_titles_that_are_missing_are_left_out_by_whoever_reads_them(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any
+) -> None:
+    serve(Writer(MIXED))
+    for name in ("out.parquet", "out.csv"):
+        generate(run, catalogue, tmp_path / name, settings(banned=("red",)))
+        rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+        titled = [row["title"] for row in rows if row["title"]]
+        assert 0 < len(titled) < N_ITEMS
+        items, titles, table = titles_of(run, tmp_path / name)
+        assert titles == titled
+        assert len(items) == len(table) == len(titled)
 
 
 def test_csv_in_and_out(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:

@@ -72,6 +72,25 @@ def test_a_missing_column_of_labels_names_the_option(tmp_path: Path) -> None:
         read_corpus(path, TagConfig(labels="pairs", short="kurz"))
 
 
+def test_the_input_is_not_replaced(fitted: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "titles.parquet", title=["red bag"])
+    with pytest.raises(RunError, match="would replace it"):
+        apply_tagger(Run.open(fitted), path, path)
+
+
+def test_of_kinds_that_all_titles_have_the_product_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entities = json.dumps([["brand", "Orba"], ["product", "lamp"]])
+    path = write(tmp_path / "tied.parquet", title=[f"Orba lamp {n}" for n in range(30)], entities=[entities] * 30)
+    assert read_corpus(path, TagConfig()).required == "product"
+    assert "as many titles have brand (--required chooses)" in capsys.readouterr().err
+
+
+def test_a_wrong_entity_is_named_with_its_row(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.parquet", title=["a b"] * 3, entities=["[]", "[]", "no JSON"])
+    with pytest.raises(RunError, match=r"bad\.parquet, row 3: entities must be a list"):
+        read_corpus(path, TagConfig())
+
+
 def test_something_is_left_to_learn_from(tmp_path: Path) -> None:
     path = write(tmp_path / "pairs.parquet", title=[f"red bag {n}" for n in range(20)], short_title=["bag"] * 20)
     corpus = read_corpus(path, TagConfig(held_out=0.98))
@@ -197,7 +216,7 @@ def test_pairs_teach_what_to_keep(rlopt: Rlopt, tmp_path: Path) -> None:
     )
     outcome = rlopt("tag", "fit", data, *arguments, "--json")
     assert outcome.code == 0
-    assert outcome.json["left_out"] == {"the short title does not consist of the long one's words": 1}
+    assert outcome.json["left_out"] == {"the short title does not consist of the long one's words in their order": 1}
     assert outcome.json["entities"]["KEEP"]["f1"] > 0.8  # neighbours make one span
     assert outcome.json["shortened"]["precision"] > 0.95
     assert outcome.json["shortened"]["recall"] > 0.9

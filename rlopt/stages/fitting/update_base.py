@@ -18,6 +18,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json
+from rlopt.progress import note
 from rlopt.run import DATA, ENCODINGS, FINDINGS, Run
 from rlopt.stages.fitting.history import (
     HISTORY,
@@ -161,7 +162,10 @@ def check_rows(base: Base, logs: str | Path, new: Arms, force: bool) -> None:
                 f"{logs} holds the same counts of the same titles as {line['logs']}, learned on {line['date'][:10]}. "
                 "Give only new rows."
             )
-    between = overlap(merge_arms(base.parts()), new)
+    old = merge_arms(base.parts())
+    if old.last_seen is None or new.first_seen is None:
+        note(f"Without timestamps nobody can tell whether rows of {logs} were learned before: they would count twice")
+    between = overlap(old, new)
     if between is not None and not force:
         begin, end = (datetime.fromtimestamp(t, UTC).isoformat(sep=" ", timespec="minutes")[:16] for t in between)
         raise LogError(

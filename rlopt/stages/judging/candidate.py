@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from reward.arms import Arms
 from reward.items import Item
-from reward.logs.catalogue import read_titles
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
 from rlopt.files import fingerprint
@@ -20,7 +19,7 @@ from rlopt.ope.diagnostics import KlEstimate, kl_divergence
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import Bar
 from rlopt.run import Run
-from rlopt.stages.columns import ignored_columns, mapping_for
+from rlopt.stages.columns import titles_of
 from rlopt.stages.judging.titles import Written, write_titles
 from rlopt.stages.policies import OF_THE_RUN, load_policy, policy_folder
 
@@ -172,9 +171,7 @@ class TitlesCandidate:
         LogError
             When the file cannot be read or lacks a column.
         """
-        items, texts, _ = read_titles(
-            source.path, mapping_for(run, source.path, None), ignored_columns(run, source.path)
-        )
+        items, texts, _ = titles_of(run, source.path)
         titles: dict[str, list[str]] = {}
         for item, text in zip(items, texts, strict=True):
             titles.setdefault(item.item_id, []).append(text)

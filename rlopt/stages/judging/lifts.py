@@ -1,11 +1,13 @@
 """Lifts by the judge: over the baselines, by segment, and of what comes after the click."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
 
+from reward.arms import Arms
 from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
@@ -66,22 +68,9 @@ class Lifting:
         )
 
     def segments(self) -> tuple[Segment, ...]:
-        """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``.
-
-        Raises
-        ------
-        EvaluationError
-            No test item has such a field.
-        """
-        fields = {name for item in self.case.test.items for name in item.fields}
+        """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``."""
         groups: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
         for column in self.case.config.by:
-            if column not in fields:
-                near = get_close_matches(column, fields, n=1)
-                hint = (
-                    f"Did you mean '{near[0]}'?" if near else f"Items have: {', '.join(sorted(fields)[:12]) or 'none'}."
-                )
-                raise EvaluationError(f"There is no item field '{column}' to segment by (--by). {hint}")
             groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.case.test.items])
         return segment_lifts(
             self.case.mine.title_draws(),
@@ -132,3 +121,20 @@ class Lifting:
 def item_sums(values: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
     """Sums over each item's arms or titles, shape (n_items,)."""
     return np.bincount(item, weights=values, minlength=n_items).astype(np.float64)
+
+
+def check_segments(test: Arms, by: Sequence[str]) -> None:
+    """Check that test items have the fields to segment by.
+
+    Raises
+    ------
+    EvaluationError
+        None of them has such a field.
+    """
+    fields = {name for item in test.items for name in item.fields}
+    for column in by:
+        if column not in fields:
+            near = get_close_matches(column, fields, n=1)
+            known = ", ".join(sorted(fields)) or "none"
+            hint = f"Did you mean '{near[0]}'?" if near else f"Items have: {known}."
+            raise EvaluationError(f"There is no item field '{column}' to segment by (--by). {hint}")

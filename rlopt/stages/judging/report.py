@@ -1,6 +1,7 @@
 """From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,7 +96,7 @@ def make_report(
         guardrails=evidence.guardrails,
         checked_claims=mine.checked,
         segments=lifting.segments(),
-        history=tuple(run.metrics("calibration").rows()),
+        history=last_analyses(run.metrics("calibration").rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
         if found.usable
         else (),
@@ -135,3 +136,8 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
     if case.sft is not None:
         lifts["sft"] = mine / value(case.sft) - 1
     return lifts
+
+
+def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The rows of the A/B tests' history; of several analyses of one test's results and metric the last."""
+    return tuple({(row["results"], row["metric"]): row for row in history}.values())

@@ -20,6 +20,7 @@ ROUNDS = 6  # attempts at a sound title before the item goes without
 REMEMBERED = 10_000  # hashes of titles that wait to be sorted in
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
+MUTE = "the item says nothing: it has neither fields nor a current title"
 TAKEN = "other items have the better titles"
 
 
@@ -31,8 +32,8 @@ class Choice:
     ----------
     log_prob
         In nats under the policy, None where it did not write the title.
-    reward, reward_std
-        Prediction of the reward model, None without a title.
+    reward, reward_std, support
+        Prediction of the reward model (`reward.model.reward_model.RewardPrediction`), None without a title.
     kept
         True where it is the item's current title.
     reason
@@ -47,6 +48,7 @@ class Choice:
     finished: bool = True
     reward: float | None = None
     reward_std: float | None = None
+    support: float | None = None
     kept: bool = False
     reason: str | None = None
     report: tuple[str, ...] = ()
@@ -139,8 +141,12 @@ def choose_titles(
             candidates = bool(best)
             best = [row for row in best if _better(predicted.effect, predicted.effect_std, row, now, config.confidence)]
             if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
-                reward, std = float(predicted.reward[now]), float(predicted.reward_std[now])
-                fallback = _current(item, reward, std, rules, bool(best), candidates, refused)
+                fallback = replace(
+                    _current(item, rules, bool(best), candidates, refused),
+                    reward=float(predicted.reward[now]),
+                    reward_std=float(predicted.reward_std[now]),
+                    support=float(predicted.support[now]),
+                )
             now += 1
         choices = [
             Choice(
@@ -150,6 +156,7 @@ def choose_titles(
                 written[row].finished,
                 float(predicted.reward[row]),
                 float(predicted.reward_std[row]),
+                float(predicted.support[row]),
             )
             for row in best
         ]
@@ -208,8 +215,11 @@ def _sound_titles(
     """Different titles that break no rule; items that lack some are tried again."""
     found = [_Candidates() for _ in items]
     wanted = max(config.n, config.best_of)
+    speaking = [i for i, item in enumerate(items) if item.fields or item.current_title]
+    for i in set(range(len(items))).difference(speaking):
+        found[i].refused[MUTE] = None
     for attempt in range(ROUNDS):
-        short = [i for i, one in enumerate(found) if len(one.sound) < (wanted if attempt == 0 else config.n)]
+        short = [i for i in speaking if len(found[i].sound) < (wanted if attempt == 0 else config.n)]
         if not short:
             break
         likeliest = attempt == 0  # the likeliest title again would break the same rule again
@@ -268,22 +278,14 @@ def _better(
     return float(effect[new] - effect[old]) > spread * float(norm.ppf(confidence))
 
 
-def _current(
-    item: Item,
-    reward: float,
-    reward_std: float,
-    rules: Constraints,
-    better: bool,
-    candidates: bool,
-    refused: tuple[str, ...],
-) -> Choice:
+def _current(item: Item, rules: Constraints, better: bool, candidates: bool, refused: tuple[str, ...]) -> Choice:
     title = str(item.current_title)
     report = described(rules.check(item, title))
     if better:
         reason = TAKEN
     else:
         reason = NOT_BETTER if candidates else f"no new title keeps the rules ({'; '.join(refused[:3])})"
-    return Choice(item, title, None, True, reward, reward_std, True, reason, tuple(report))
+    return Choice(item, title, kept=True, reason=reason, report=tuple(report))
 
 
 def _given_out(
@@ -302,5 +304,6 @@ def _given_out(
     if fallback is not None and not given:
         shop.take(str(fallback.title))
         given.append(fallback)
-    missing = Choice(item, None, reason="no further title keeps the rules", report=refused[:5])
+    reason = MUTE if MUTE in refused else "no further title keeps the rules"
+    missing = Choice(item, None, reason=reason, report=refused[:5])
     return given + [replace(missing)] * (n - len(given))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from reward.evidence.explain import SUPPORTED
 from reward.items import Item
 from rlopt.stages.writing.choice import Choice
 
@@ -26,6 +27,7 @@ def to_table(chosen: Sequence[Sequence[Choice]], stopped: Mapping[str, int]) -> 
         "finished": ([row.finished for row in rows], pa.bool_()),
         "reward": ([row.reward for row in rows], pa.float64()),
         "reward_std": ([row.reward_std for row in rows], pa.float64()),
+        "support": ([row.support for row in rows], pa.float64()),
         "kept": ([row.kept for row in rows], pa.bool_()),
         "reason": ([row.reason for row in rows], pa.string()),
         "report": (["; ".join(row.report) or None for row in rows], pa.string()),
@@ -49,6 +51,7 @@ def from_table(table: pa.Table, items: Sequence[Item]) -> list[list[Choice]]:
                 row["finished"],
                 row["reward"],
                 row["reward_std"],
+                row["support"],
                 row["kept"],
                 row["reason"],
                 (row["report"],) if row["report"] else (),
@@ -80,6 +83,8 @@ class Totals:
         Titles, items, current titles that stay, rows without a title, titles that were not cut off.
     reward
         Sum of the predicted rewards.
+    strange
+        New titles unlike anything logged.
     stopped
         Rule -> titles that it stopped.
     """
@@ -90,6 +95,7 @@ class Totals:
     missing: int = 0
     finished: int = 0
     reward: float = 0.0
+    strange: int = 0
     stopped: Counter[str] = field(default_factory=Counter)
 
     def add(self, table: pa.Table) -> None:
@@ -100,4 +106,6 @@ class Totals:
         self.missing += table["title"].null_count
         self.finished += sum(table["finished"].to_pylist())
         self.reward += sum(value for value in table["reward"].to_pylist() if value is not None)
+        supports = zip(table["support"].to_pylist(), table["kept"].to_pylist(), strict=True)
+        self.strange += sum(value is not None and value < SUPPORTED and not kept for value, kept in supports)
         self.stopped.update(stopped_in(table))
