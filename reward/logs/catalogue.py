@@ -82,7 +82,7 @@ def open_catalogue(
     Parameters
     ----------
     source
-        A parquet or CSV file, a glob or a folder.
+        A parquet, CSV or JSONL file, a glob or a folder.
     columns
         The user's column names; mapped columns that the file lacks are ignored unless they are item_id or title.
     ignore
@@ -155,7 +155,7 @@ def read_titles(
     Parameters
     ----------
     source
-        A parquet or CSV file, a glob or a folder.
+        A parquet, CSV or JSONL file, a glob or a folder.
     columns, ignore
         As in `read_items`.
     skip_untitled

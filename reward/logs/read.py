@@ -86,7 +86,7 @@ def read_logs(
     Parameters
     ----------
     source
-        A parquet or CSV file, a glob, or a folder of them.
+        A parquet, CSV or JSONL file, a glob, or a folder of them.
     columns
         The user's column names, where they differ from the schema (`reward.logs.schema.CANONICAL`).
     exclude

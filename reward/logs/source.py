@@ -1,7 +1,8 @@
-"""Opens logs in DuckDB: a file, a glob or a folder of parquet or CSV, within a memory cap.
+"""Opens logs in DuckDB: a file, a glob or a folder of parquet, CSV or JSON lines, within a memory cap.
 
 CSV is parsed once, every value as text, into parquet in the temporary folder, so that later passes are cheap and
-a wrong value can be named with its row. A delimiter is taken from the header line, never guessed from the rows.
+a wrong value can be named with its row. A delimiter is taken from the header line, never guessed from the rows. JSON
+lines go the same way, with the types their values have.
 """
 
 import contextlib
@@ -28,7 +29,12 @@ DEFAULT_MEMORY_LIMIT = "1GB"
 
 FILE = "__rlopt_file"
 ROW = "file_row_number"
-_CSV_ENDINGS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_ENDINGS = {
+    "CSV": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
+    "JSON lines": (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
+}
+_PARQUET = "parquet"
+_MAX_OBJECT_BYTES = 16 << 20  # of a line of JSON
 _DELIMITERS = ",\t;|"
 _MAX_LINE_BYTES = 2 << 20
 _SAMPLE_BYTES = 1 << 16
@@ -117,7 +123,7 @@ def open_source(
         with clear_errors(where), duckdb.connect(":memory:", config=_settings(memory_limit, threads, folder)) as con:
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")
-            partitioned = not _is_csv(files[0]) and _partitioned(Path(source), files)
+            partitioned = _kind(files[0]) == _PARQUET and _partitioned(Path(source), files)
             parquet = {_stage(con, path, Path(folder), n): path for n, path in enumerate(files)}
             yield Source(con, where, _columns(con, parquet, partitioned), parquet, partitioned)
     finally:
@@ -130,8 +136,8 @@ def find_files(source: str | Path) -> list[Path]:
     try:
         if path.is_dir():
             files = [f for f in sorted(path.rglob("*")) if f.is_file() and not _hidden(f.relative_to(path))]
-            files = [f for f in files if _is_csv(f) or f.suffix.lower() == ".parquet"]
-            way_out = "no .parquet or .csv file in this folder"
+            files = [f for f in files if _kind(f) != _PARQUET or f.suffix.lower() == ".parquet"]
+            way_out = "no .parquet, .csv or .jsonl file in this folder"
         elif path.is_file():
             files, way_out = [path], ""
         elif glob.has_magic(str(source)):
@@ -142,12 +148,14 @@ def find_files(source: str | Path) -> list[Path]:
     except OSError as error:
         raise LogError(f"Cannot read {source}: {error.strerror}.") from error
     if not files:
-        raise LogError(f"Cannot read {source}: {way_out}. Logs are a file, a glob or a folder of parquet or CSV.")
+        raise LogError(
+            f"Cannot read {source}: {way_out}. Logs are a file, a glob or a folder of parquet, CSV or JSON lines."
+        )
     for file in files:
         _check_file(file)
-    kinds = {_is_csv(file) for file in files}
+    kinds = sorted({_kind(file) for file in files})
     if len(kinds) > 1:
-        raise LogError(f"{source} holds both parquet and CSV files. Name one kind, for example {path / '*.parquet'}")
+        raise LogError(f"{source} holds {' and '.join(kinds)} files. Name one kind, for example {path / '*.parquet'}")
     return files
 
 
@@ -159,9 +167,12 @@ def _check_file(path: Path) -> None:
         raise LogError(f"Cannot read {path}: {error.strerror}.") from error
     if not head:
         raise LogError(f"{path} is empty (0 bytes). Remove it or write it again.")
-    if not _is_csv(path) and head != b"PAR1":
-        kind = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else "neither parquet nor CSV"
-        raise LogError(f"Cannot read {path}: it is {kind}. Logs are .parquet, .csv or .tsv files (CSV also as .gz).")
+    if _kind(path) == _PARQUET and head != b"PAR1":
+        other = "neither parquet, CSV nor JSON lines"
+        what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other
+        raise LogError(
+            f"Cannot read {path}: it is {what}. Logs are .parquet, .csv, .tsv or .jsonl files (texts also as .gz)."
+        )
 
 
 def _matches(pattern: str) -> list[str]:
@@ -172,8 +183,9 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _is_csv(path: Path) -> bool:
-    return path.name.lower().endswith(_CSV_ENDINGS)
+def _kind(path: Path) -> str:
+    """What the file is by its name; everything else has to be parquet."""
+    return next((kind for kind, endings in _ENDINGS.items() if path.name.lower().endswith(endings)), _PARQUET)
 
 
 def _settings(memory_limit: str, threads: int | None, folder: str) -> dict[str, Any]:
@@ -208,21 +220,31 @@ def _columns(con: duckdb.DuckDBPyConnection, files: Mapping[str, Path], partitio
 
 
 def _stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int) -> str:
-    """The parquet file to read for ``path``: itself, or a copy of a CSV file with every value as text."""
-    if not _is_csv(path):
+    """The parquet file to read for ``path``: itself, or a copy of a text file."""
+    if _kind(path) == _PARQUET:
         with clear_errors(str(path)):
             con.execute(f"SELECT * FROM read_parquet($file, {_options(False)}) LIMIT 0", {"file": _literal(path)})
         return _literal(path)
-    names, delimiter = _header(path)
+    parameters: dict[str, Any]
+    if _kind(path) == "CSV":
+        names, delimiter = _header(path)
+        reader = (
+            "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
+            "hive_partitioning=false, quote='\"', escape='\"', nullstr='')"
+        )
+        parameters = {"columns": dict.fromkeys(names, "VARCHAR"), "delimiter": delimiter}
+    else:
+        reader = (
+            "read_json($file, format='newline_delimited', sample_size=-1, maximum_object_size=$most, "
+            "hive_partitioning=false)"
+        )
+        parameters = {"most": _MAX_OBJECT_BYTES}
     target = folder / f"{number:06d}.parquet"
     # The order of rows is kept here so that a wrong value can be named with its row.
     con.execute("SET preserve_insertion_order = true")
     with clear_errors(str(path)):
         con.execute(
-            f"COPY (SELECT * FROM read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
-            "hive_partitioning=false, "
-            f"quote='\"', escape='\"', nullstr='')) TO '{target}' (FORMAT parquet)",
-            {"file": _literal(path), "columns": dict.fromkeys(names, "VARCHAR"), "delimiter": delimiter},
+            f"COPY (SELECT * FROM {reader}) TO '{target}' (FORMAT parquet)", {"file": _literal(path), **parameters}
         )
     con.execute("SET preserve_insertion_order = false")
     return str(target)
@@ -295,4 +317,4 @@ def _encoding(where: str) -> str:
     except OSError:
         return "latin1"
     paired = sum(a and b for a, b in pairwise(high))
-    return "gb18030" if 2 * paired > sum(high) else "latin1"
+    return "gb18030" if 0 < sum(high) <= 2 * paired else "latin1"

@@ -41,7 +41,7 @@ DECISIONS = {
 def command(results: str, run_path: str, **settings: Any) -> None:
     """Analyse an A/B test, at any time, and compare it with what offline-eval had said.
 
-    RESULTS is a parquet or CSV file with arm (control and one other), item_id, impressions, clicks, and optional
+    RESULTS is a parquet, CSV or JSONL file with arm (control and one other), item_id, impressions, clicks, and optional
     conversions and date. Prediction and outcome are kept in the run (metrics/calibration.jsonl) for later reports.
 
     \b

@@ -19,7 +19,7 @@ from rlopt.cli.show import show, table
 def command(titles: str, columns: str | None, config: Path | None, run_path: str | None, **flags: Any) -> None:
     """Compare titles with references and with what their items say.
 
-    TITLES is a parquet or CSV file with item_id, title, the item's fields and a column of references. Two baselines
+    TITLES is a parquet, CSV or JSONL file with item_id, title, the item's fields and references. Two baselines
     stand beside them: all attributes joined by blanks, and the most similar other item's reference.
 
     \b

@@ -43,7 +43,7 @@ def command(
 ) -> None:
     """Learn from logged clicks what a title earns.
 
-    LOGS is a parquet or CSV file, a folder or a glob of them, with one row per impression or per title:
+    LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, with one row per impression or per title:
     item_id, title, clicks; where known impressions, conversions, propensity, position, timestamp. Every other
     column describes the item. The log doctor looks first (rlopt check-logs) and stops on logs that would
     teach nonsense.

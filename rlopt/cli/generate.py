@@ -51,7 +51,7 @@ from rlopt.cli.show import show
 def command(items: str, out: Path, columns: str | None, config: Path | None, run_path: str, **flags: Any) -> None:
     """Write titles for the items of a catalogue.
 
-    ITEMS is a parquet or CSV file with item_id and the item's fields. The output has one row a title, with its
+    ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
     log_prob, its predicted reward, how like the logged titles it is (support), and why a current title was kept. Rules
     come from the section "constraints" of the preset and from flags. Interrupted, the same command goes on where it
     was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.

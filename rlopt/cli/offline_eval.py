@@ -14,8 +14,8 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
 @click.command("offline-eval")
 @click.option(
     "--policy", metavar="POLICY",
-    help="Who is judged: ppo, grpo, rloo or sft of the run, a policy folder, or a parquet or CSV file with item_id and "
-    "title.  [default: ppo]",
+    help="Who is judged: ppo, grpo, rloo or sft of the run, a policy folder, or a parquet, CSV or JSONL file with "
+    "item_id and title.  [default: ppo]",
 )  # fmt: skip
 @click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
 @click.option("--draws", type=int, help="Posterior draws of the judge.  [default: 400]")

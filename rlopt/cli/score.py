@@ -17,7 +17,7 @@ from rlopt.cli.show import show
 def command(titles: str, out: Path, columns: str | None, run_path: str) -> None:
     """Predict what titles would earn.
 
-    TITLES is a parquet or CSV file with item_id, title and the item's fields. The output has all its columns and
+    TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields. The output has all its columns and
     p_click, p_conversion, reward (expected value per impression), reward_std and support (1: like logged titles,
     below 0.5: unlike any of them). The run's column names apply where the file lacks rlopt's.
 

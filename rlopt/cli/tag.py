@@ -43,7 +43,7 @@ def command() -> None:
 def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, ...], **flags: Any) -> None:
     """Learn which words of a title are what.
 
-    TITLES is a parquet or CSV file of long titles with either the entities tagged in them (JSON: [[kind, text], ...])
+    TITLES is a parquet, CSV or JSONL file of long titles with either the entities tagged in them ([[kind, text], ...])
     or the short titles that people wrote, whose words are then found in the long ones. A part of the titles is held
     out, and the tagger is measured on it.
 

@@ -40,8 +40,8 @@ def read_results(file: str | Path, *, metric: str = "clicks", control: str = "co
     Parameters
     ----------
     file
-        Parquet or CSV with arm, item_id, impressions, clicks, optional conversions and date; several rows of an arm and
-        item add up.
+        Parquet, CSV or JSONL with arm, item_id, impressions, clicks, optional conversions and date; several rows of an
+        arm and item add up.
     metric
         "clicks" or "conversions".
     control

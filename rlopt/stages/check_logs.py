@@ -51,7 +51,7 @@ def check_logs(
     Parameters
     ----------
     logs
-        File, folder or glob of parquet or CSV.
+        File, folder or glob of parquet, CSV or JSONL.
     columns
         The user's column names, as in ``--columns``.
     config

@@ -70,7 +70,7 @@ def evaluate_text(
     Parameters
     ----------
     titles_file
-        Parquet or CSV with item_id, title, the item's fields and, in the column ``config.references``, a reference.
+        Parquet, CSV or JSONL with item_id, title, the item's fields and, in ``config.references``, a reference.
     run
         With a reward model: predicted CTR and CVR too, and its train titles say which words need support.
     columns

@@ -66,7 +66,7 @@ def fit_reward(
     run
         A run directory, new or not.
     logs
-        File, folder or glob of parquet or CSV.
+        File, folder or glob of parquet, CSV or JSONL.
     config
         Settings of the stage.
     columns

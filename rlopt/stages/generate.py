@@ -91,7 +91,7 @@ def generate(
     run
         A run with a finished ``fit-reward``, and the policy.
     items_file
-        Parquet or CSV with item_id and the item's fields; an item of the logs needs no fields.
+        Parquet, CSV or JSONL with item_id and the item's fields; an item of the logs needs no fields.
     out
         ``.parquet``, or ``.csv`` for CSV.
     columns

@@ -51,7 +51,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     run
         A run with a finished ``fit-reward``.
     titles_file
-        Parquet or CSV with item_id, title and the item's fields; an item of the logs needs no fields.
+        Parquet, CSV or JSONL with item_id, title and the item's fields; an item of the logs needs no fields.
     out
         ``.parquet``, or ``.csv`` for CSV. The input's rows in their order, all columns kept.
     columns

@@ -72,7 +72,7 @@ def apply_tagger(
     run
         A run with a finished ``tag``.
     titles_file
-        Parquet or CSV with a column of titles.
+        Parquet, CSV or JSONL with a column of titles.
     out
         ``.parquet``, or ``.csv`` for CSV.
 

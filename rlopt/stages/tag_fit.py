@@ -76,7 +76,7 @@ def fit_tagger(
     run
         Any run directory; no other stage is needed.
     titles_file
-        Parquet or CSV with long titles, and tagged entities or short titles.
+        Parquet, CSV or JSONL with long titles, and tagged entities or short titles.
     unlabelled
         More files of titles, for the tiny model's pretraining.
 

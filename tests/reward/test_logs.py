@@ -101,6 +101,21 @@ def test_csv_parquet_threads_and_files_do_not_change_the_arms(tmp_path: Path) ->
     assert_same_arms(one, read_arms(str(tmp_path / "p?.parquet")), rtol=0)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "ndjson.gz"])
+def test_json_lines_give_the_same_arms(ending: str, tmp_path: Path) -> None:
+    log = impressions_log(3, 400)
+    log["attributes"] = [{"颜色": "红", "sizes": [1, 2]} if brand != "brand1" else None for brand in log["brand"]]
+    log.to_parquet(tmp_path / "log.parquet")
+    log.to_json(tmp_path / f"log.{ending}", orient="records", lines=True, force_ascii=False)
+    parquet, lines = read_logs(tmp_path / "log.parquet"), read_logs(tmp_path / f"log.{ending}")
+    assert_same_arms(parquet.arms, lines.arms)
+    assert parquet.arms.items == lines.arms.items
+    assert any(
+        "红" in value
+        for value in lines.arms.items[0].fields.get("颜色", ()) + lines.arms.items[-1].fields.get("颜色", ())
+    )
+
+
 def test_folders_named_column_value_are_columns(tmp_path: Path) -> None:
     for locale, title in (("en", "shoe"), ("zh", "鞋")):
         folder = tmp_path / "logs" / f"locale={locale}"

@@ -115,12 +115,14 @@ def test_unreadable_sources(tmp_path: Path) -> None:
     cases: list[tuple[str, bytes | None, str]] = [
         ("missing.parquet", None, "no such file or folder"),
         ("*.nothing", None, "no file matches this pattern"),
-        ("folder", None, "no .parquet or .csv file in this folder"),
-        ("mixed", None, "both parquet and CSV"),
+        ("folder", None, "no .parquet, .csv or .jsonl file in this folder"),
+        ("mixed", None, "holds CSV and parquet files"),
         ("empty.csv", b"", r"is empty \(0 bytes\)"),
         ("empty.parquet", b"", r"is empty \(0 bytes\)"),
         ("rows.csv", b"item_id,title,clicks\n", "has no rows"),
         ("latin.csv", "item_id,title,clicks\n1,caf\u00e9,1\n".encode("latin-1"), "not UTF-8 text.*iconv -f latin1"),
+        ("damaged.jsonl", b'{"item_id": "a", "title": "t", "clicks": 1}\n{"item_id": oops', "Malformed JSON"),
+        ("other.jsonl", b'[1, 2]\n"x"\n', "no column"),
         ("gbk.csv", "item_id,title,clicks\n1,红色连衣裙,1\n".encode("gbk"), "not UTF-8 text.*iconv -f gb18030"),
         ("head.csv", "item_id,title\u00e9,clicks\n".encode("latin-1"), "not UTF-8"),
         ("utf16.csv", "item_id,title,clicks\n1,a,1\n".encode("utf-16"), "not UTF-8"),
@@ -128,7 +130,7 @@ def test_unreadable_sources(tmp_path: Path) -> None:
         ("blank.csv", b"\n1,a,1\n", "has no header line"),
         ("broken.parquet", b"PAR1 and then nothing", "Cannot read .*broken.parquet"),
         ("text.parquet", b"item_id,title", "damaged or no parquet"),
-        ("logs.xlsx", b"PK\x03\x04", "neither parquet nor CSV"),
+        ("logs.xlsx", b"PK\x03\x04", "neither parquet, CSV nor JSON lines"),
         ("logs.csv.gz", b"no gzip", "Cannot read .*logs.csv.gz"),
     ]
     for name, content, message in cases:

@@ -187,7 +187,7 @@ def test_killed_while_saving_the_same_command_ends_as_if_undisturbed(
 
 
 def test_what_only_one_log_has_is_said(rlopt: Rlopt, run: Path, tmp_path: Path) -> None:
-    new = week(tmp_path, 4, drop=("conversions", "kind"), shelf=["top"])  # a week on which the new model is the better one
+    new = week(tmp_path, 4, drop=("conversions", "kind"), shelf=["top"])  # here the new model is the better one
     outcome = rlopt("fit-reward", new, "--update", "--run", run)
     assert outcome.code == 0, outcome.err
     for said in ("the new log lacks kind", "only the new log has shelf", "the new log count no conversions"):

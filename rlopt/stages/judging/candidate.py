@@ -26,7 +26,7 @@ from rlopt.stages.policies import OF_THE_RUN, load_policy, policy_folder
 FloatArray = npt.NDArray[np.float64]
 
 RESERVED = (*OF_THE_RUN, "best_of", "logged")
-TABLES = (".parquet", ".csv", ".tsv", ".gz")
+TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Source:
             return cls(policy, policy_folder(run, policy))
         path = Path(policy)
         if not (path.is_file() and path.suffix.lower() in TABLES):
-            path = policy_folder(run, policy, or_else=", or a parquet or CSV file with item_id and title")
+            path = policy_folder(run, policy, or_else=", or a parquet, CSV or JSONL file with item_id and title")
         name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
         return cls(f"{name}-titles" if name in RESERVED else name, path)
 
@@ -164,7 +164,7 @@ class TitlesCandidate:
 
     @classmethod
     def read(cls, run: Run, source: Source) -> "TitlesCandidate":
-        """From a parquet or CSV file with item_id and title, under rlopt's names or the run's own.
+        """From a parquet, CSV or JSONL file with item_id and title, under rlopt's names or the run's own.
 
         Raises
         ------

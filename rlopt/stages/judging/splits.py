@@ -70,8 +70,8 @@ def check_trained_on(run: Run, source: Source, trained_on: str | Path | None, sp
     source
         Who is judged.
     trained_on
-        Parquet or CSV with the item_id of every item whose clicks it learned from; `RUN` for this run's train items,
-        `NOTHING` for none of these logs' clicks. A policy of the run need not say.
+        Parquet, CSV or JSONL with the item_id of every item whose clicks it learned from; `RUN` for this run's train
+        items, `NOTHING` for none of these logs' clicks. A policy of the run need not say.
     splits
         The run's splits.
 
