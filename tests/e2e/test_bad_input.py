@@ -63,7 +63,7 @@ def raw(name: str, content: bytes) -> Callable[[Path], Path]:
 BAD_LOGS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing file": (lambda folder: folder / "none.parquet", r"Cannot read .*none\.parquet: no such file or folder"),
     "empty file": (raw("logs.parquet", b""), r"is empty \(0 bytes\)"),
-    "empty folder": (lambda folder: folder, r"no \.parquet or \.csv file in this folder"),
+    "empty folder": (lambda folder: folder, r"no .parquet, .csv or .jsonl file in this folder"),
     "no rows": (parquet({name: pa.array(v)[:0] for name, v in rows().items()}), r"no rows|holds no"),
     "damaged parquet": (raw("logs.parquet", b"PAR1 and then nonsense"), r"Cannot read .*logs\.parquet"),
     "another format": (raw("logs.xlsx", b"PK\x03\x04"), r"neither parquet, CSV nor JSON lines"),
