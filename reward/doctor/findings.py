@@ -19,6 +19,7 @@ Lines = Iterator[tuple[Severity, str]]
 SMALL_PROPENSITY = 0.01
 _LEARNABLE = 0.01
 _MANY_TIED = 0.2
+_MIN_CLICKED = 30  # titles with clicks, to tell that all counts are multiples of one number
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class Facts:
     title_problems: tuple[TitleProblem, ...]
     cvr: float | None
     corrected_cvr: float | None
+
+
+def repetition(arms: Arms) -> int:
+    """Greatest common divisor of all counts of impressions and clicks; 1 where too few titles were clicked to tell.
+
+    Counts of logs without copies have none: that all of ``n`` counts are even has a chance of about 2^-n.
+    """
+    if np.count_nonzero(arms.clicks) < _MIN_CLICKED:
+        return 1
+    return int(np.gcd.reduce(np.concatenate([arms.impressions, arms.clicks]).round().astype(np.int64)))
 
 
 def reward(logs: LogData, facts: Facts) -> Lines:
@@ -66,6 +77,15 @@ def reward(logs: LogData, facts: Facts) -> Lines:
             (
                 f"Reward: hardly, since the titles of one item do not differ beyond chance (p = {spread.p_value:.2f}); "
                 f"{size}. More impressions a title would help."
+            ),
+        )
+    if (times := repetition(arms)) > 1:
+        yield (
+            "warning",
+            (
+                f"All counts of impressions and clicks are multiples of {times}, as if every row were there {times} "
+                "times (a log read twice, a join that repeats rows). Remove the copies: differences look surer than "
+                "they are."
             ),
         )
     if logs.overdispersion is not None and logs.overdispersion > 1.2:

@@ -52,6 +52,16 @@ def test_sound_logs_have_no_stops_and_right_numbers(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["items"] == 30
 
 
+@pytest.mark.parametrize("times", [2, 3])
+def test_rows_that_are_there_several_times_are_told(times: int, tmp_path: Path) -> None:
+    columns = sound(seed=4)
+    assert "multiples of" not in said(report(tmp_path, columns), "reward")
+    repeated = {name: values * times for name, values in columns.items()}
+    assert f"multiples of {times}, as if every row were there {times} times" in said(
+        report(tmp_path, repeated), "reward", "warning"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -154,7 +154,9 @@ def test_what_was_learned_from_must_be_said(run: Run, write: Callable[..., Path]
 
 @pytest.mark.parametrize("policy", ["none.csv", "elsewhere", "titles.xlsx"])
 def test_what_is_neither_policy_nor_titles_is_refused(run: Run, policy: str) -> None:
-    with pytest.raises(PolicyError, match=r"or a policy folder, or a parquet, CSV or JSONL file with item_id and title\. Got"):
+    with pytest.raises(
+        PolicyError, match=r"or a parquet, CSV or JSONL file with item_id and title\. Got"
+    ):
         judge(run, policy)
 
 

@@ -15,6 +15,7 @@ from reward.logs.source import find_files
 from reward.logs.store import load_arms, save_arms
 from rlopt.files import fingerprint, to_json, whole_lines
 from rlopt.manifest import now
+from rlopt.progress import note
 
 HISTORY = "history.jsonl"
 PARTS = "parts"
@@ -51,8 +52,13 @@ def history_text(lines: Sequence[Mapping[str, Any]]) -> str:
 
 
 def log_fingerprints(logs: str | Path) -> dict[Path, str]:
-    """Fingerprint of every log file."""
-    return {path: fingerprint(path) for path in find_files(logs)}
+    """Fingerprint of every log file; of files with the same content the user is told."""
+    found = {path: fingerprint(path) for path in find_files(logs)}
+    first: dict[str, Path] = {}
+    for path, digest in found.items():
+        if first.setdefault(digest, path) != path:
+            note(f"{path} holds the same bytes as {first[digest]}: their rows count twice")
+    return found
 
 
 def counts_digest(arms: Arms) -> str:
