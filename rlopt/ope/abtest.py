@@ -136,7 +136,8 @@ def analyze(
     ratio = float(rates[1] / rates[0])
     if interval.std_error == 0:
         raise RoundsError("Every item has the same rates, so that the error is unknown. Are these real results?")
-    reach = sequence_reach(interval.std_error, planned_information(planned_lift, confidence), confidence)
+    planned = planned_information(planned_lift, confidence)
+    reach = sequence_reach(interval.std_error, planned, confidence) * widening(interval.effective_clusters, confidence)
     low, high = ratio * interval.low - 1, ratio * interval.high - 1
     always_low, always_high = float(ratio * np.exp(-reach) - 1), float(ratio * np.exp(min(reach, 700.0)) - 1)
     p_value = split_p_value(counts, treated_share)
@@ -161,6 +162,15 @@ def analyze(
         decision="invalid" if p_value < SAMPLE_RATIO_ALARM else decision,
         decided_by="fixed-horizon" if final else "always-valid",
     )
+
+
+def widening(effective_items: float, confidence: float) -> float:
+    """What an interval whose error is known must be multiplied by where the error comes from so few items.
+
+    The quotient of the t and the normal quantile: a confidence sequence takes the error for known.
+    """
+    level = 0.5 + confidence / 2
+    return float(stats.t.ppf(level, df=max(effective_items - 1.0, 1.0)) / stats.norm.ppf(level))
 
 
 def split_p_value(counts: Counts, treated_share: float) -> float:

@@ -76,8 +76,8 @@ def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_item
         )
     else:
         message = (
-            f"no overlap: {mean_mass:.2%} of what the policy writes was ever shown (at least {min_mass:.0%} needed), "
-            f"{effective:.0f} effective items (at least {min_items:.0f}); exact estimators cannot judge it"
+            f"too little overlap: {mean_mass:.2%} of what the policy writes was ever shown (at least {min_mass:.0%} "
+            f"needed), {effective:.0f} effective items (at least {min_items:.0f}); exact estimators cannot judge it"
         )
     return Overlap(
         mass=mean_mass,

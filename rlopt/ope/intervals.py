@@ -46,7 +46,7 @@ def effective_clusters(scores: FloatArray) -> float:
 
 
 def clustered_interval(value: float, scores: FloatArray, *, confidence: float, log_scale: bool) -> Interval:
-    """Interval of an estimate from its clusters' influence sums.
+    """Interval of an estimate from its clusters' influence sums: t with G_eff degrees of freedom, at most G - 1.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def clustered_interval(value: float, scores: FloatArray, *, confidence: float, l
         raise RoundsError("An interval needs at least two items (clusters). Got rounds of one item only.")
     std_error = float(np.sqrt(n_clusters / (n_clusters - 1) * (scores @ scores)))
     g_eff = effective_clusters(scores)
-    reach = float(stats.t.ppf(0.5 + confidence / 2, df=g_eff)) * std_error
+    reach = float(stats.t.ppf(0.5 + confidence / 2, df=min(g_eff, n_clusters - 1.0))) * std_error
     if log_scale and value > 0:
         # past e^700 a double overflows: such an interval is unbounded, and saying so needs no warning
         exponent = reach / value

@@ -106,8 +106,7 @@ class Tuned(Estimator):
     @cached_property
     def halves(self) -> tuple[npt.NDArray[np.bool_], Estimator, Estimator]:
         """True for rows of the first half, shape (n,), and the estimator used on it and on the second half."""
-        order = np.random.default_rng(self.seed).permutation(self.rounds.n_clusters)
-        first = (order < self.rounds.n_clusters // 2)[self.rounds.cluster_codes]
+        first = first_half(self.rounds, self.seed)
         on_first, on_second = (
             slope(candidates(self.of, part), part) for part in (self.rounds.take(~first), self.rounds.take(first))
         )
@@ -133,7 +132,9 @@ class Tuned(Estimator):
 
 
 def tuned(key: str, rounds: LoggedRounds, seed: int = 0) -> Estimator:
-    """The estimator ``key`` with a parameter fit for ``rounds``; with its default one below four items.
+    """The estimator ``key`` with a parameter fit for ``rounds``; with its default one where these tell too little.
+
+    That is below four items, and where one half of the items has no weight.
 
     Raises
     ------
@@ -142,4 +143,14 @@ def tuned(key: str, rounds: LoggedRounds, seed: int = 0) -> Estimator:
     """
     if key not in TUNABLE:
         raise RoundsError(f"Estimator '{key}' has no parameter to tune. Choose from: {', '.join(TUNABLE)}.")
-    return Tuned(key, rounds, seed) if rounds.n_clusters >= 4 and rounds.weight.any() else ESTIMATORS[key]()
+    if rounds.n_clusters < 4:
+        return ESTIMATORS[key]()
+    first = first_half(rounds, seed)
+    told = all(rounds.take(half).weight.any() for half in (first, ~first))
+    return Tuned(key, rounds, seed) if told else ESTIMATORS[key]()
+
+
+def first_half(rounds: LoggedRounds, seed: int) -> npt.NDArray[np.bool_]:
+    """True for the rows of half of the items, drawn at random, shape (n,)."""
+    order = np.random.default_rng(seed).permutation(rounds.n_clusters)
+    return np.asarray((order < rounds.n_clusters // 2)[rounds.cluster_codes])

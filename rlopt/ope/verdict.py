@@ -113,7 +113,8 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
     """Apply the rule to the evidence.
 
     Insufficient evidence where a "doubt" stands; else hold where a "hold" stands; else launch. The lift's interval
-    must lie above ``rule.min_lift`` against every baseline of ``rule.baseline``.
+    must lie above ``rule.min_lift`` against every baseline of ``rule.baseline``, or of all where it is none of them:
+    nothing is launched without a lift.
     """
     reasons = [
         *_lifts(evidence, rule),
@@ -134,11 +135,17 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
     return Verdict(decision, tuple(sorted(reasons, key=lambda reason: reason.status != decisive)))
 
 
+def _deciding(evidence: Evidence, rule: EvalConfig) -> set[str]:
+    """The baselines that the policy must beat."""
+    chosen = {name for name in evidence.lifts if rule.baseline in ("both", name)}
+    return chosen or set(evidence.lifts)
+
+
 def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     out = []
     for baseline, lift in evidence.lifts.items():
         status: Status = "ok" if lift.low > rule.min_lift else "hold"
-        if rule.baseline not in ("both", baseline):
+        if baseline not in _deciding(evidence, rule):
             status = "note"
         where = "above" if lift.low > rule.min_lift else "not above"
         out.append(
@@ -160,7 +167,7 @@ def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     out = []
     for baseline, lift in evidence.lifts.items():
         factor = (1.0 + lift.high) / max(1.0 + lift.low, 1e-9)
-        if factor > rule.max_interval_factor and rule.baseline in ("both", baseline):
+        if factor > rule.max_interval_factor and baseline in _deciding(evidence, rule):
             message = (
                 f"The interval of the lift over {BASELINES.get(baseline, baseline)} spans a factor of {factor:.1f} "
                 f"(at most {rule.max_interval_factor:g})."
@@ -241,7 +248,10 @@ def _propensities(evidence: Evidence) -> list[Reason]:
 
 def _kl(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     if evidence.kl is None:
-        return []
+        if rule.max_kl is None:
+            return []
+        message = f"KL to the SFT policy is not known, so that its limit of {rule.max_kl:g} nats cannot be checked."
+        return [Reason("kl", "doubt", message, None, rule.max_kl)]
     kl = evidence.kl.value
     if rule.max_kl is None:
         return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]

@@ -2,11 +2,13 @@
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reward.text import display_width
 
 from .spans import Span, Units
+
+ALONE = 0.1  # chance of a less likely reading that stands for itself
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class ShortTitle:
         return min((span.probability for span in self.kept), default=None)
 
 
-def shorten(title: Units, spans: Sequence[Span], limits: Limits, required: str | None = None) -> ShortTitle:
-    """The best short title made of ``spans``.
+def shorten(
+    title: Units, spans: Sequence[Span], limits: Limits, required: str | None = None, others: Sequence[Span] = ()
+) -> ShortTitle:
+    """The best short title made of ``spans``; what room they leave goes to ``others``.
 
     Parameters
     ----------
@@ -76,11 +80,19 @@ def shorten(title: Units, spans: Sequence[Span], limits: Limits, required: str |
         Of the short title.
     required
         Kind of which at least one span is kept, where there is one.
+    others
+        Less likely readings (`rlopt.policy.spans.alternatives`), the likeliest first. A kept span gives way to one that
+        holds it, so that a word whose boundary is in doubt is kept whole; others stand beside the kept ones where they
+        have a chance of `ALONE` and more than one unit. The likeliest of the required kind is kept where ``spans`` has
+        none.
     """
     if not len(title):
         return ShortTitle(None, reason="the title is empty")
     if limits.hold_text(title.text):
         return ShortTitle(title.text, reason="short enough as it is")
+    sure = required is None or any(span.kind == required for span in spans)
+    guess = [] if sure else [one for one in others if one.kind == required and _fits(title, one, limits)][:1]
+    spans = sorted([*(span for span in spans if not any(_meet(span, one) for one in guess)), *guess], key=_place)
     if not spans:
         return ShortTitle(None, reason="nothing worth keeping was found")
     has_required = any(span.kind == required for span in spans)
@@ -88,8 +100,39 @@ def shorten(title: Units, spans: Sequence[Span], limits: Limits, required: str |
     if not kept:
         what = f"no {required}" if has_required else "nothing worth keeping"
         return ShortTitle(None, reason=f"{what} fits in {limits}")
-    missing = f"no {required} was found" if required and not has_required else None
+    kept = _widened(title, kept, others, limits)
+    missing = None if sure else f"no {required} was found{' for sure' if guess else ''}"
     return ShortTitle(_joined(title, kept), tuple(kept), missing)
+
+
+def _widened(title: Units, kept: Sequence[Span], others: Sequence[Span], limits: Limits) -> list[Span]:
+    """``kept`` with each of ``others`` that fits, in their order; see `shorten`."""
+    now = list(kept)
+    for other in others:
+        inside = [span for span in now if other.start <= span.start and span.end <= other.end]
+        rest = [span for span in now if span not in inside]
+        alone = other.probability >= ALONE and other.end - other.start > 1
+        said = title.slice(other.start, other.end).casefold() in _joined(title, rest).casefold()
+        same = any((span.start, span.end) == (other.start, other.end) for span in inside)
+        if same or any(_meet(other, span) for span in rest) or not (inside or (alone and not said)):
+            continue
+        either = other.probability + max((span.probability for span in inside), default=0.0)  # they exclude each other
+        wider = sorted([*rest, replace(other, probability=min(1.0, either))], key=_place)
+        if limits.hold_text(_joined(title, wider)):
+            now = wider
+    return now
+
+
+def _fits(title: Units, span: Span, limits: Limits) -> bool:
+    return limits.hold_text(title.slice(span.start, span.end))
+
+
+def _meet(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _place(span: Span) -> int:
+    return span.start
 
 
 def best_spans(title: Units, spans: Sequence[Span], limits: Limits, required: str | None) -> list[Span]:

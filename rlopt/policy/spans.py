@@ -15,6 +15,7 @@ from reward.text import clean
 
 FloatArray = npt.NDArray[np.float64]
 OUTSIDE = "O"
+LEAST = 0.01  # chance of a span that is worth a look
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af"
 _UNIT = rf"[{_CJK}]\p{{M}}*|\p{{Nd}}+(?:[.,]\p{{Nd}}+)*\p{{M}}*|(?:(?![{_CJK}])\p{{L}}\p{{M}}*)+|.\p{{M}}*"
 
@@ -124,6 +125,27 @@ def decode(log_probs: FloatArray, kinds: Sequence[str]) -> list[Span]:
     for t in range(n - 1, 0, -1):
         path.append(int(back[t, path[-1]]))
     return _spans(path[::-1], log_probs, kinds)
+
+
+def alternatives(log_probs: FloatArray, kinds: Sequence[str]) -> list[Span]:
+    """Every span with a chance of `LEAST` at least, taking units as independent, the likeliest first; they overlap.
+
+    What `decode` leaves out: other boundaries, and what is less likely than not. Parameters as there; values are 0.
+    """
+    chance, n = np.exp(log_probs), len(log_probs)
+    found = []
+    for k, kind in enumerate(kinds):
+        begins, inside = chance[:, 1 + 2 * k], chance[:, 2 + 2 * k]
+        for start in np.flatnonzero(begins >= LEAST).tolist():
+            so_far, end = float(begins[start]), start + 1
+            while so_far >= LEAST:
+                here = so_far * (1.0 - float(inside[end])) if end < n else so_far
+                if here >= LEAST:
+                    found.append(Span(start, end, kind, 0.0, here))
+                if end == n:
+                    break
+                so_far, end = so_far * float(inside[end]), end + 1
+    return sorted(found, key=lambda span: (-span.probability, span.start, span.end))
 
 
 def _spans(path: Sequence[int], log_probs: FloatArray, kinds: Sequence[str]) -> list[Span]:

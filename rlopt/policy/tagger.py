@@ -23,7 +23,8 @@ from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPos
 
 from rlopt.errors import PolicyError
 
-from .spans import FloatArray, Span, Units, decode, label_names
+from .shorten import Limits, ShortTitle, shorten
+from .spans import FloatArray, Span, Units, alternatives, decode, label_names
 
 SETTINGS_FILE = "rlopt.json"
 WINDOW = 120  # tokens of a title that the model sees at once
@@ -75,7 +76,11 @@ class Tagger:
 
     def spans(self, titles: Sequence[Units], batch_size: int = 64) -> list[list[Span]]:
         """The likeliest spans of each title, with their values and probabilities."""
-        return [decode(scores, self.kinds) for scores in self.log_probs(titles, batch_size)]
+        return [spans for spans, _ in self.readings(titles, batch_size)]
+
+    def readings(self, titles: Sequence[Units], batch_size: int = 64) -> list[tuple[list[Span], list[Span]]]:
+        """The likeliest spans of each title, and every other reading of its parts (`alternatives`)."""
+        return [(decode(s, self.kinds), alternatives(s, self.kinds)) for s in self.log_probs(titles, batch_size)]
 
     @torch.inference_mode()
     def log_probs(self, titles: Sequence[Units], batch_size: int = 64) -> list[FloatArray]:
@@ -238,3 +243,13 @@ def label_settings(kinds: Sequence[str]) -> dict[str, Any]:
 def _first_line(error: Exception) -> str:
     line = str(error).strip().split("\n", 1)[0].rstrip(".")
     return (line or type(error).__name__) + "."
+
+
+def short_title(
+    tagger: Tagger, title: Units, spans: Sequence[Span], others: Sequence[Span], limits: Limits
+) -> ShortTitle:
+    """The short title that ``tagger`` makes of its readings.
+
+    One that learned from short titles has learned how much to keep: the room that its spans leave is left.
+    """
+    return shorten(title, spans, limits, tagger.required, others if tagger.required is not None else ())

@@ -201,13 +201,15 @@ class TitlePolicy:
         titles = [self._title(d.text, d.ids, sum(d.log_probs), d.stopped_by) for d in drafts]
         return [titles[k : k + n] for k in range(0, len(titles), n)]
 
-    def log_prob(self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256) -> npt.NDArray[np.float64]:
+    def log_prob(
+        self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256, *, temperature: float = 1.0
+    ) -> npt.NDArray[np.float64]:
         """Log-probability in nats of each title for its item, shape (n,).
 
         Of one past the length limit it is that of the tokens up to there.
         """
         targets = [self.target_ids(item, title) for item, title in zip(items, titles, strict=True)]
-        return self.log_prob_of_tokens(items, targets, batch_size=batch_size)
+        return self.log_prob_of_tokens(items, targets, temperature=temperature, batch_size=batch_size)
 
     def log_prob_of_tokens(
         self,

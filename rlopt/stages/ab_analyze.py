@@ -41,10 +41,13 @@ class Analysis:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the predicted and the observed interval meet; None without a prediction."""
+        """Whether the predicted interval and the one that decides meet; None without a prediction."""
         if self.prediction is None:
             return None
-        return bool(self.prediction["low"] <= self.outcome.high and self.outcome.low <= self.prediction["high"])
+        seen = self.outcome
+        fixed = seen.decided_by == "fixed-horizon"
+        low, high = (seen.low, seen.high) if fixed else (seen.always_low, seen.always_high)
+        return bool(self.prediction["low"] <= high and low <= self.prediction["high"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -122,7 +125,8 @@ def analyze_test(
 def remember(run: Run, analysis: Analysis, results: Path) -> None:
     """Append prediction and outcome to the calibration history; the same results against the same prediction once."""
     history = run.metrics(HISTORY)
-    row = {"results": fingerprint(results) if results.is_file() else str(results), **analysis.to_dict()}
+    content = fingerprint(results) if results.is_file() else str(results)
+    row = {"results": content, "file": str(results.resolve()), **analysis.to_dict()}
     if row in history.rows():
         note("These results are in the calibration history already")
     else:

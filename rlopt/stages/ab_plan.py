@@ -124,7 +124,7 @@ def plan_test(
     if lift is not None:
         wanted = {"given": lift}
     else:
-        predicted = (report or {})["lifts"][baseline]
+        predicted = predicted_lift(report or {}, metric, baseline)
         wanted = {"predicted": predicted["value"], "lower limit": predicted["low"]}
     return Plan(
         metric=metric,
@@ -140,6 +140,24 @@ def plan_test(
         impressions_a_day=daily,
         lifts=tuple(planned(name, value, design, power, daily) for name, value in wanted.items()),
     )
+
+
+def predicted_lift(report: Mapping[str, Any], metric: str, baseline: str) -> Mapping[str, Any]:
+    """What offline-eval said of this metric against this baseline.
+
+    Raises
+    ------
+    EvaluationError
+        It said nothing of it: of conversions it knows the lift over the logged titles alone, where they have any.
+    """
+    found: Mapping[str, Any] | None
+    if metric == "clicks":
+        found = report["lifts"][baseline]
+    else:
+        found = (report.get("guardrails") or {}).get("conversions") if baseline == "logged" else None
+    if not found:
+        raise EvaluationError(f"The evaluation has no lift of {metric} over {baseline}. Name one: --lift 0.03")
+    return found
 
 
 def planned(name: str, lift: float, design: TestDesign, power: float, daily: float | None) -> PlannedLift:

@@ -204,7 +204,7 @@ def make_table(
     )
     item_rate = item_rate_draws(clicks, exposure, config.draws, random)
     logged = judged["logged"].title_draws(share=test.exposure)
-    log_prob = policies["sft"].log_prob(test.arm_items, list(test.title))
+    log_prob = policies["sft"].log_prob(test.arm_items, list(test.title), temperature=config.temperature)
     preference, _ = policy_over_logged(log_prob, test.item_index)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
     base_truth = _true_value(judged["sft"].written, test.items, truth)

@@ -117,6 +117,8 @@ def evaluate(
     config = config or EvalConfig()
     run.require("fit-reward")
     source = Source.find(run, config.policy)
+    if source.name == config.baseline == "sft":
+        raise EvaluationError("The SFT policy cannot be its own baseline. Use --baseline logged.")
     splits = run.splits()
     check_splits(splits)
     inputs = source.fingerprints() | check_trained_on(run, source, trained_on, splits)

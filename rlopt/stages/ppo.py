@@ -91,6 +91,8 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     name = config.algorithm
     arms = run.arms().of_items(run.splits().train)
     rules = load(RulesConfig, preset=run.preset())
+    if config.kl_coef == 0 and config.kl_target is not None:
+        note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
     with run.stage(name, config, fingerprints(rules.files())) as record:
         policy = _start(run, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)

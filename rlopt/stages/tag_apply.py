@@ -18,9 +18,9 @@ from rlopt import threads
 from rlopt.config import ShortenConfig
 from rlopt.files import fingerprint, to_json
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.policy.shorten import Limits, ShortTitle, shorten
+from rlopt.policy.shorten import Limits, ShortTitle
 from rlopt.policy.spans import Units
-from rlopt.policy.tagger import Tagger
+from rlopt.policy.tagger import Tagger, short_title
 from rlopt.progress import note, track
 from rlopt.run import Run, package_versions
 from rlopt.stages.score import check_output
@@ -164,9 +164,9 @@ def _table(
     written = ["" if row["title"] is None else str(row["title"]) for row in piece]
     titles = [Units.of(title if len(title) <= MAX_TITLE_CHARACTERS else "") for title in written]
     wanted = [n for n, title in enumerate(titles) if not limits.hold_text(title.text)]
-    found = dict(zip(wanted, tagger.spans([titles[n] for n in wanted], batch_size), strict=True))
+    found = dict(zip(wanted, tagger.readings([titles[n] for n in wanted], batch_size), strict=True))
     short = [
-        shorten(title, found.get(n, []), limits, tagger.required)
+        short_title(tagger, title, *found.get(n, ([], [])), limits)
         if len(written[n]) <= MAX_TITLE_CHARACTERS
         else ShortTitle(None, reason=f"the title has more than {MAX_TITLE_CHARACTERS:,} characters")
         for n, title in enumerate(titles)

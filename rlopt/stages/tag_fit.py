@@ -16,10 +16,10 @@ from rlopt.config import TagConfig
 from rlopt.errors import ConfigError
 from rlopt.files import fingerprint, replacing_folders
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.policy.shorten import Limits, shorten
+from rlopt.policy.shorten import Limits
 from rlopt.policy.spans import Units
 from rlopt.policy.tag_metrics import ALL, Kept, Scores, entity_scores, kept_scores
-from rlopt.policy.tagger import Tagger, load_pretrained
+from rlopt.policy.tagger import Tagger, load_pretrained, short_title
 from rlopt.policy.tiny_tagger import build_tagger
 from rlopt.progress import note, track
 from rlopt.report.cards import tagger_card
@@ -192,9 +192,10 @@ def _measured(folder: Path, tagger: Tagger, corpus: Corpus, max_chars: int) -> T
     """The tagger on the held-out titles."""
     titles = [row.title for row in corpus.held_out]
     truth = [row.spans for row in corpus.held_out]
-    found = tagger.spans(titles)
+    readings = tagger.readings(titles)
+    found = [spans for spans, _ in readings]
     limits = Limits(chars=max_chars)
-    short = [shorten(title, spans, limits, tagger.required) for title, spans in zip(titles, found, strict=True)]
+    short = [short_title(tagger, title, *both, limits) for title, both in zip(titles, readings, strict=True)]
     return TagResult(
         folder,
         tagger.model.num_parameters(),

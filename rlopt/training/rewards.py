@@ -157,7 +157,7 @@ class TitleRewards:
         shop, titles = self._titles(item_index, completions)
         lift = monitor.scorer(shop, titles).reward / monitor.baseline[np.asarray(item_index)] - 1.0
         log_metric("monitor/lift", float(lift.mean()))
-        log_metric("monitor/std", float(lift.std()))
+        log_metric("monitor/std", spread_of_items(lift, np.asarray(item_index)))
         return [float(value) for value in lift]
 
     def _constraints(
@@ -181,3 +181,17 @@ class TitleRewards:
         for kind, count in sorted(counts.items()):
             log_metric(f"constraints/{kind}", count / len(completions))
         return penalties
+
+
+def spread_of_items(values: FloatArray, item: IntArray) -> float:
+    """The number whose quotient by sqrt(n) is the standard error of the mean of ``values``, shape (n,).
+
+    Titles of one item go together, so that the error is that of the items' means; where all titles are of one item,
+    nothing tells it, and they count as one title.
+    """
+    _, place, count = np.unique(item, return_inverse=True, return_counts=True)
+    n_items = len(count)
+    if n_items == 1:
+        return float(values.std() * np.sqrt(len(values)))
+    sums = np.bincount(place, values) / (len(values) / n_items)  # each item by its share of the titles
+    return float(sums.std(ddof=1) * np.sqrt(len(values) / n_items))

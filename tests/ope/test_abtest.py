@@ -46,7 +46,10 @@ def test_rates_by_hand() -> None:
     assert found.lift == pytest.approx(0.3)
     # influences: item 0: (15 - 9.75) / 39 - (10 - 7.5) / 30; item 1 the opposite; variance 2 / 1 * sum u^2
     u = (15 - 9.75) / 39 - (10 - 7.5) / 30
-    assert np.log(found.high + 1) - np.log(1.3) == pytest.approx(4.302653 * np.sqrt(2 * 2 * u**2), rel=1e-6)
+    assert np.log(found.high + 1) - np.log(1.3) == pytest.approx(12.706205 * np.sqrt(2 * 2 * u**2), rel=1e-6)  # t, 1 df
+    # the sequence takes the error for known: widened by the quotient of t and normal quantile at G_eff - 1 = 1
+    reach = sequence_reach(np.sqrt(2 * 2 * u**2), planned_information(0.1)) * 12.706205 / 1.959964
+    assert np.log(found.always_high + 1) - np.log(1.3) == pytest.approx(reach, rel=1e-5)
 
 
 def test_error_rates_of_simulated_tests() -> None:
@@ -78,6 +81,24 @@ def test_a_sequence_holds_under_peeking_and_the_usual_interval_does_not() -> Non
         naive += bool((log_ratio > 1.96 * std_error).any())
     assert stopped / 1000 <= 0.05
     assert naive / 1000 > 0.15
+
+
+@pytest.mark.parametrize("n_items", [3, 5, 10])
+def test_few_items_stop_a_test_without_effect_no_more_often(n_items: int) -> None:
+    """400 tests without effect whose items differ between arms by chance, looked at on each of 20 days."""
+    rng = np.random.default_rng(n_items)
+    treated, item = np.repeat([False, True], n_items), np.tile(np.arange(n_items), 2)
+    stopped = 0
+    for _ in range(400):
+        rate = 0.05 * np.exp(rng.normal(scale=0.1, size=(2, n_items)))
+        shown = np.full((20, 2, n_items), 500.0).cumsum(axis=0)
+        clicks = rng.binomial(500, rate, (20, 2, n_items)).cumsum(axis=0).astype(float)
+        looks = (
+            analyze(Counts(treated, item, n.ravel(), k.ravel()), planned_lift=0.05)
+            for n, k in zip(shown, clicks, strict=True)
+        )
+        stopped += any(look.decision in ("better", "worse") for look in looks)
+    assert stopped / 400 <= 0.05
 
 
 def test_the_sequence_is_the_boundary_of_its_paper() -> None:

@@ -96,7 +96,7 @@ def test_overlap_is_usable_where_the_policy_writes_logged_titles() -> None:
 def test_no_overlap_is_said_plainly(probability: float) -> None:
     found = overlap(*overlap_rounds(probability), min_mass=0.05, min_items=20)
     assert not found.usable
-    assert found.message.startswith("no overlap")
+    assert found.message.startswith("too little overlap")
 
 
 def test_overlap_on_a_few_items_only_is_none() -> None:

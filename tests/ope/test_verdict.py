@@ -98,6 +98,20 @@ def test_baseline_setting_chooses_what_must_be_beaten() -> None:
     assert decide(worse_than_logged, EvalConfig(baseline="sft")).decision == "launch"
 
 
+def test_nothing_launches_without_a_lift_that_decides() -> None:
+    """The baseline asked for is not there: the lifts that are decide."""
+    bad = replace(GOOD, lifts={"logged": lift(-0.5, -0.6, -0.4)})
+    assert decide(bad, EvalConfig(baseline="sft")).decision == "hold"
+    wide = replace(GOOD, lifts={"logged": lift(2.0, 0.01, 30.0)})
+    assert decide(wide, EvalConfig(baseline="sft")).decision == "insufficient-evidence"
+
+
+def test_a_limit_that_cannot_be_checked_is_a_doubt() -> None:
+    unknown = replace(GOOD, kl=None)
+    assert decide(unknown, EvalConfig()).decision == "launch"
+    assert decide(unknown, EvalConfig(max_kl=3.0)).decision == "insufficient-evidence"
+
+
 def test_high_kl_alone_is_a_note() -> None:
     verdict = decide(replace(GOOD, kl=KlEstimate(40.0, 0.1, 40.0, 39.0)), RULE)
     assert verdict.decision == "launch"

@@ -1,6 +1,6 @@
 """Short titles: the best spans that fit, found exactly."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -120,3 +120,44 @@ def test_thousands_of_spans_are_no_trouble() -> None:
     result = shorten(title, spans, Limits(chars=15, width=30))
     assert result.text is not None
     assert len(result.text) <= 15
+
+
+def test_a_word_whose_boundary_is_in_doubt_is_kept_whole_where_it_fits() -> None:
+    title = Units.of("儿童游泳池新款浴盆")
+    pool, basin = Span(2, 4, "p", 3.0, 0.5), Span(7, 9, "p", 2.0, 0.9)  # 游泳, 浴盆
+    longer = Span(2, 5, "p", 0.0, 0.3)  # 游泳池
+    assert shorten(title, [pool, basin], Limits(chars=6), "p", [longer]).text == "游泳池浴盆"
+    assert shorten(title, [pool, basin], Limits(chars=4), "p", [longer]).text == "游泳浴盆"
+    kept = shorten(title, [pool, basin], Limits(chars=6), "p", [longer]).kept
+    assert [span.probability for span in kept] == [0.8, 0.9]  # one of two readings that exclude each other
+
+
+def test_room_goes_to_less_likely_words_that_stand_for_themselves() -> None:
+    title = Units.of("儿童游泳池新款浴盆")
+    basin = Span(7, 9, "p", 2.0, 0.9)
+    others = [Span(2, 5, "p", 0.0, 0.2), Span(5, 7, "p", 0.0, 0.05), Span(6, 8, "p", 0.0, 0.05)]
+    assert shorten(title, [basin], Limits(chars=8), "p", others).text == "游泳池浴盆"  # 新款 is too unlikely
+    assert shorten(title, [basin], Limits(chars=4), "p", others).text == "浴盆"
+
+
+def test_the_likeliest_product_is_kept_where_none_is_sure() -> None:
+    title = Units.of("羚跑 新款 游泳池 包邮")
+    brand, likely = Span(0, 2, "b", 3.0, 0.9), Span(4, 7, "p", 0.0, 0.3)
+    result = shorten(title, [brand], Limits(chars=5), "p", [likely])
+    assert (result.text, result.reason) == ("羚跑游泳池", "no p was found for sure")
+    assert shorten(title, [brand], Limits(chars=5), "p").reason == "no p was found"
+
+
+@given(st.data())
+def test_what_is_kept_stays_in_and_the_limit_holds(data: st.DataObject) -> None:
+    n = len(TITLE)
+    cut = sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=6)))
+    spans = [Span(a, b, "x", data.draw(st.floats(0.1, 3)), 0.6) for a, b in pairwise(cut)][::2]
+    ends = st.tuples(st.integers(0, n - 1), st.integers(1, 6))
+    others = [Span(a, min(a + w, n), "x", 0.0, 0.3) for a, w in data.draw(st.lists(ends, max_size=8))]
+    limits = Limits(chars=data.draw(st.integers(1, 20)))
+    plain, wide = shorten(TITLE, spans, limits, "x"), shorten(TITLE, spans, limits, "x", others)
+    assert wide.text is None or limits.hold_text(wide.text)
+    inside = all(any(w.start <= k.start and k.end <= w.end for w in wide.kept) for k in plain.kept)
+    assert inside
+    assert all(a.end <= b.start for a, b in pairwise(wide.kept))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rlopt.policy.spans import Span, Units, decode, label_names, to_labels
+from rlopt.policy.spans import LEAST, Span, Units, alternatives, decode, label_names, to_labels
 
 KINDS = ("brand", "word")
 TEXT = st.text(alphabet=st.sampled_from("红鞋 abZ12.,-é\u0301\u200d😀👩🏽م َहिन्दी\n\t<b>&"), max_size=40)
@@ -76,3 +76,16 @@ def test_labels_say_the_spans_and_nothing_else(parts: list[tuple[int, int, str]]
     certain = np.log(np.array([[0.999 if name == label else 0.00025 for name in names] for label in labels]))
     assert [(s.start, s.end, s.kind) for s in decode(certain, KINDS)] == [(s.start, s.end, s.kind) for s in spans]
     assert decode(np.zeros((0, 5)), KINDS) == []
+
+
+def test_alternatives_are_all_spans_with_their_chances() -> None:
+    rng = np.random.default_rng(0)
+    chances = rng.dirichlet([1.0] * 5, size=4)
+    found = {(s.start, s.end, s.kind): s.probability for s in alternatives(np.log(chances), ("a", "b"))}
+    for k, kind in enumerate("ab"):
+        for start in range(4):
+            for end in range(start + 1, 5):
+                chance = chances[start, 1 + 2 * k] * np.prod(chances[start + 1 : end, 2 + 2 * k])
+                chance *= 1 - chances[end, 2 + 2 * k] if end < 4 else 1
+                assert found.get((start, end, kind), 0.0) == pytest.approx(chance if chance >= LEAST else 0.0)
+    assert list(found.values()) == sorted(found.values(), reverse=True)

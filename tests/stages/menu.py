@@ -89,7 +89,7 @@ class MenuPolicy:
     def _title(self, item: Item, k: int) -> GeneratedTitle:
         return GeneratedTitle(title_of(item, STYLES[k]), float(np.log(self.probability[STYLES[k]])), True, (k,))
 
-    def log_prob(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+    def log_prob(self, items: Sequence[Item], titles: Sequence[str], *, temperature: float = 1.0) -> FloatArray:
         return np.log([max(self.probability[style_of(t)], 1e-300) for t in titles])
 
     def log_prob_of_tokens(

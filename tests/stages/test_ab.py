@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
+from rlopt.stages.ab_plan import predicted_lift
 from rlopt.stages.judging.report import last_analyses
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run
@@ -27,7 +29,13 @@ def run(tmp_path: Path) -> Run:
     run = make_run(tmp_path / "run", make_arms(60))
     (run / DATA / "findings.json").write_text(json.dumps({"overdispersion": 1.5}))
     with run.stage("offline-eval", {"seed": 0}), run.replacing("eval") as folder:
-        report = {"lifts": LIFTS, "verdict": {"decision": "launch"}, "diagnostics": {"item_lift_spread": 0.05}}
+        guardrails = {"conversions": {"value": 0.02, "low": 0.01, "high": 0.03}}
+        report = {
+            "lifts": LIFTS,
+            "guardrails": guardrails,
+            "verdict": {"decision": "launch"},
+            "diagnostics": {"item_lift_spread": 0.05},
+        }
         (folder / "report.json").write_text(json.dumps(report))
     return run
 
@@ -86,6 +94,14 @@ def test_plan_for_a_given_lift_needs_no_evaluation(rlopt: Rlopt, tmp_path: Path)
     assert one < two
     assert "hold no conversions" in rlopt("ab-plan", "--run", run.path, "--lift", "0.1", "--metric", "conversions").err
     assert rlopt("ab-plan", "--run", run.path, "--lift", "40").code == 1
+
+
+def test_conversions_are_planned_for_by_their_own_lift(run: Run) -> None:
+    report = json.loads((run / "eval" / "report.json").read_text())
+    assert predicted_lift(report, "conversions", "logged")["value"] == 0.02
+    assert predicted_lift(report, "clicks", "sft")["value"] == 0.2
+    with pytest.raises(EvaluationError, match="no lift of conversions over sft"):
+        predicted_lift(report, "conversions", "sft")
 
 
 def test_analysis_beside_the_prediction_is_kept_once(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:

@@ -149,8 +149,8 @@ def test_a_policy_without_overlap_gets_no_exact_estimates(run: Run, monkeypatch:
     report = evaluate(run, CONFIG).report
     assert report.estimates == ()
     assert report.model_against_weights is None
-    assert report.overlap.message.startswith("no overlap")
-    assert "No overlap" in (run / "eval" / "report.html").read_text(encoding="utf-8")
+    assert report.overlap.message.startswith("too little overlap")
+    assert "Too little overlap" in (run / "eval" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_wrong_judge_is_found_out_by_the_logs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,10 +316,10 @@ def test_a_policy_that_never_writes_a_logged_title_is_said_to_be_judged_by_the_m
 ) -> None:
     """Every weight is exactly zero, which no exact estimator survives."""
     policies = use(monkeypatch, ppo={"plain": 0.0, "long": 0.0, "new": 0.0, "magic": 1.0})
-    monkeypatch.setattr(policies["ppo"], "log_prob", lambda items, titles: np.full(len(titles), -np.inf))
+    monkeypatch.setattr(policies["ppo"], "log_prob", lambda items, titles, **_: np.full(len(titles), -np.inf))
     outcome = rlopt("offline-eval", "--run", run.path, "--samples", "2")
     assert outcome.code == 0
-    assert "No overlap: 0.00% of what the policy writes was ever shown" in outcome.out
+    assert "Too little overlap: 0.00% of what the policy writes was ever shown" in outcome.out
     report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
     assert report["estimates"] == []
     assert report["diagnostics"]["overlap"]["ess"] == 0

@@ -131,6 +131,11 @@ def test_the_sft_policy_is_judged_against_the_logs(run: Run) -> None:
     assert result.report.verdict.decision == "hold"  # it writes what the logs hold
 
 
+def test_the_sft_policy_is_not_its_own_baseline(run: Run) -> None:
+    with pytest.raises(EvaluationError, match="cannot be its own baseline"):
+        judge(run, "sft", trained_on=None, baseline="sft")
+
+
 def test_titles_for_some_items_are_judged_on_these(
     run: Run, write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,9 +159,7 @@ def test_what_was_learned_from_must_be_said(run: Run, write: Callable[..., Path]
 
 @pytest.mark.parametrize("policy", ["none.csv", "elsewhere", "titles.xlsx"])
 def test_what_is_neither_policy_nor_titles_is_refused(run: Run, policy: str) -> None:
-    with pytest.raises(
-        PolicyError, match=r"or a parquet, CSV or JSONL file with item_id and title\. Got"
-    ):
+    with pytest.raises(PolicyError, match=r"or a parquet, CSV or JSONL file with item_id and title\. Got"):
         judge(run, policy)
 
 
@@ -191,5 +194,5 @@ def test_a_file_shows_each_of_its_titles_equally_often(arms: Arms) -> None:
         item.item_id: [title_of(item, "new").upper(), title_of(item, "new"), title_of(item, "magic"), "x"]
     }
     logged = arms.take(arms.item_index == 0)
-    log_prob = TitlesCandidate("x", titles).log_prob(logged)
+    log_prob = TitlesCandidate("x", titles).log_prob(logged, 1.0)
     assert np.exp(log_prob) == pytest.approx([0.0, 0.0, 0.5])

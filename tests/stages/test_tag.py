@@ -181,7 +181,7 @@ def test_an_interrupted_call_goes_on_and_loses_nothing(
     data = write(tmp_path / "in.parquet", title=[title for title, _ in TITLES])
     config = ShortenConfig(shard_titles=50)
     apply_tagger(Run.open(fitted), data, tmp_path / "whole.parquet", config)
-    real, calls = tag_apply.shorten, []
+    real, calls = tag_apply.short_title, []
 
     def failing(*arguments: object) -> object:
         calls.append(1)
@@ -189,7 +189,7 @@ def test_an_interrupted_call_goes_on_and_loses_nothing(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(tag_apply, "shorten", failing)
+    monkeypatch.setattr(tag_apply, "short_title", failing)
     with pytest.raises(KeyboardInterrupt):
         apply_tagger(Run.open(fitted), data, tmp_path / "out.parquet", config)
     assert not (tmp_path / "out.parquet").exists()

@@ -15,7 +15,7 @@ from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.peak import PeakGuard
 from rlopt.training.ppo.learn import improve
-from rlopt.training.rewards import Monitor
+from rlopt.training.rewards import Monitor, spread_of_items
 
 STD, TITLES = 0.2, 64
 
@@ -136,4 +136,19 @@ def test_the_monitor_looks_at_every_so_many_updates() -> None:
     assert watch(**batch, trainer_state=SimpleNamespace(global_step=4)) == [None, None]
     assert logged == {}
     assert watch(**batch, trainer_state=SimpleNamespace(global_step=5)) == pytest.approx([-0.5, 0.0])
-    assert logged == pytest.approx({"monitor/lift": -0.25, "monitor/std": 0.25})
+    assert logged == pytest.approx({"monitor/lift": -0.25, "monitor/std": 0.25 * np.sqrt(2)})  # n - 1
+
+
+def test_titles_of_one_item_do_not_count_as_many() -> None:
+    """The error of the mean is that of the items' means, whatever the number of titles an item."""
+    rng = np.random.default_rng(0)
+    errors, means = [], []
+    for _ in range(2000):
+        item = np.repeat(np.arange(8), 8)
+        values = rng.normal(size=8)[item] + 0.5 * rng.normal(size=64)
+        means.append(values.mean())
+        errors.append(spread_of_items(values, item) / np.sqrt(64))
+    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(np.std(means), rel=0.05)
+    alone = rng.normal(size=64)
+    assert spread_of_items(alone, np.arange(64)) == pytest.approx(alone.std(ddof=1))
+    assert spread_of_items(alone, np.zeros(64, dtype=np.int64)) == pytest.approx(alone.std() * 8)

@@ -102,8 +102,11 @@ class Candidate(Protocol):
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
         """Its titles for the test items."""
 
-    def log_prob(self, test: Arms) -> FloatArray:
-        """Log-probability in nats of each logged title, shape (n_arms,); -inf for one that it never writes."""
+    def log_prob(self, test: Arms, temperature: float) -> FloatArray:
+        """Log-probability in nats of each logged title, shape (n_arms,); -inf for one that it never writes.
+
+        ``temperature`` is what its titles are sampled at.
+        """
 
     def kl_to(self, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float) -> KlEstimate | None:
         """Its distance from the SFT policy along its own titles; None where it is not known."""
@@ -138,9 +141,9 @@ class PolicyCandidate:
             bar=bar,
         )
 
-    def log_prob(self, test: Arms) -> FloatArray:
+    def log_prob(self, test: Arms, temperature: float) -> FloatArray:
         """The policy's own."""
-        return self.policy.log_prob(test.arm_items, list(test.title))
+        return self.policy.log_prob(test.arm_items, list(test.title), temperature=temperature)
 
     def kl_to(self, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float) -> KlEstimate | None:
         """Exact along the written titles; None for a policy with other tokens or prompts."""
@@ -195,7 +198,7 @@ class TitlesCandidate:
             [()] * len(rows),
         )
 
-    def log_prob(self, test: Arms) -> FloatArray:
+    def log_prob(self, test: Arms, temperature: float) -> FloatArray:
         """Of each logged title: how often the file has the same words among the item's titles."""
         share = np.zeros(len(test))
         keys = {item.item_id: [same_text_key(title) for title in self.titles[item.item_id]] for item in test.items}

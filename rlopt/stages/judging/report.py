@@ -48,7 +48,7 @@ def make_report(
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
     test, mine, config = case.test, case.mine, case.config
-    log_prob = candidate.log_prob(test)
+    log_prob = candidate.log_prob(test, config.temperature)
     preference, mass = policy_over_logged(log_prob, test.item_index)
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
@@ -139,5 +139,5 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
 
 
 def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The rows of the A/B tests' history; of several analyses of one test's results and metric the last."""
-    return tuple({(row["results"], row["metric"]): row for row in history}.values())
+    """The rows of the A/B tests' history; of several looks at one file of results and one metric the last."""
+    return tuple({(row.get("file", row["results"]), row["metric"]): row for row in history}.values())

@@ -267,7 +267,10 @@ def judge_titles(
             predicted.reward_std[part],
             unsupported,
             () if lexicon is None else tuple(kind for kind in KINDS if kind in lexicon.kinds),
-            tuple(tuple(kinds(constraints.check(*pair))) for pair in pairs),
+            tuple(
+                (*kinds(constraints.check(*pair)), *([] if ended else ["unfinished"]))
+                for pair, ended in zip(pairs, group.finished, strict=True)
+            ),
             None if predicted.p_conversion is None else predicted.p_conversion[part],
         )
     return out

@@ -182,6 +182,11 @@ def _check(settings: PpoSettings) -> None:
             f"A batch of {settings.batch_size} titles cannot hold whole groups of {settings.generations} titles an "
             "item. Set --batch-size to a multiple of --generations."
         )
+    if settings.algorithm == "ppo" and settings.generations == 1 and settings.minibatches * settings.batch_size % 2:
+        raise PolicyError(
+            f"A rollout must hold an even number of titles. Got {settings.minibatches} batches of "
+            f"{settings.batch_size}. Set an even --batch-size."
+        )
     if settings.algorithm != "ppo" and settings.generations < 2:
         raise PolicyError(
             f"{settings.algorithm.upper()} compares titles of one item with each other and needs at least 2 of them. "
