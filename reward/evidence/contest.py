@@ -13,6 +13,9 @@ from . import metrics
 
 FloatArray = npt.NDArray[np.float64]
 
+MIN_ITEMS = 20
+"""With fewer, the bootstrap of items is too narrow to tell which model is worse: that of one item has no width."""
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -39,9 +42,14 @@ class Contest:
     log_likelihood: metrics.Interval
 
     @property
+    def tells(self) -> bool:
+        """Whether there are items enough for the intervals to mean anything."""
+        return self.items >= MIN_ITEMS
+
+    @property
     def new_is_worse(self) -> bool:
         """Whether the new model is worse beyond chance, in pair accuracy or in log-likelihood."""
-        return self.pair_accuracy.high < 0 or self.log_likelihood.high < 0
+        return self.tells and (self.pair_accuracy.high < 0 or self.log_likelihood.high < 0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

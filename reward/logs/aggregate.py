@@ -88,9 +88,12 @@ def position_bias(rows: Rows) -> PositionBias:
 
 def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
     """Impressions of each arm weighted by examination; an impression without a position weighs 1."""
-    weights = dict(zip(bias.position.tolist(), bias.theta.tolist(), strict=True))
+    theta = np.maximum(bias.theta, 1 / _UNIT)  # no exposure is rounded to nothing
+    weights = dict(zip(bias.position.tolist(), theta.tolist(), strict=True))
     _weight_table(rows, weights)
-    cells = f"SELECT item_id, title, sum(cells.impressions * coalesce(weight, {_UNIT})) AS n FROM cells "
+    cells = (
+        f"SELECT item_id, title, sum(CAST(cells.impressions AS HUGEINT) * coalesce(weight, {_UNIT})) AS n FROM cells "
+    )
     cells += "LEFT JOIN weights ON place = key GROUP BY item_id, title"
     found = fetch(
         rows, f"SELECT CAST(n AS DOUBLE) / {_UNIT} AS n FROM ({cells}) JOIN arms USING (item_id, title) ORDER BY arm"
@@ -130,7 +133,7 @@ def matured_clicks(rows: Rows, model: DelayModel) -> npt.NDArray[np.float64]:
     rows.source.query(
         f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": _log_end(rows)}
     )
-    weighed = f"SELECT item_id, title, sum(clicks * coalesce(weight, {_UNIT})) AS n FROM ages "
+    weighed = f"SELECT item_id, title, sum(CAST(clicks AS HUGEINT) * coalesce(weight, {_UNIT})) AS n FROM ages "
     weighed += "LEFT JOIN weights ON age = key GROUP BY item_id, title"
     found = fetch(
         rows,

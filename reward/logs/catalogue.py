@@ -18,6 +18,7 @@ from .context import context_sql, field_name, varying
 from .rows import PLACE, Rows
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, Source, open_source
+from .staging import PARQUET, file_kind
 from .validate import check_texts
 
 _ROWS = 2048  # read at once, and in a row group of the sorted copy
@@ -164,7 +165,7 @@ def read_titles(
     Returns
     -------
     tuple of (items, titles, table)
-        All of one length and in the file's order; columns read from CSV are texts.
+        All of one length and in the file's order; columns read from CSV and JSON lines are texts.
 
     Raises
     ------
@@ -181,6 +182,7 @@ def read_titles(
         rows = Rows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
         check_texts(rows, *required)
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
+        fields = [field_name(rows, column) for column in names]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}
         table = rows.select(*required, extra={**values, **PLACE})
         for file in opened.files:
@@ -189,7 +191,7 @@ def read_titles(
             for item_id, title, *row in found.fetchall():
                 key = (item_id, *row)
                 if key not in known:
-                    known[key] = Item(item_id, flatten_fields(dict(zip(names, row, strict=True))))
+                    known[key] = Item(item_id, flatten_fields(dict(zip(fields, row, strict=True))))
                 items.append(known[key])
                 titles.append(title)
             original = _original(opened, file)
@@ -210,6 +212,8 @@ def _without_counts(opened: Source, columns: ColumnMapping | None) -> ColumnMapp
 
 def _original(opened: Source, file: str) -> pa.Table:
     try:
-        return pq.read_table(file, partitioning=None)
+        # A parquet file of the user is named as DuckDB takes it, with pattern characters escaped.
+        user = opened.files[file]
+        return pq.read_table(user if file_kind(user) == PARQUET else file, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise LogError(f"Cannot read {opened.file_name(file)}: {str(error).splitlines()[0]}.") from error

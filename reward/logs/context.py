@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..items import flatten_fields
-from .rows import WHOLE_TYPES, Rows, is_nested
+from .rows import WHOLE_TYPES, Rows
 from .source import quote
+from .staging import NUMBER, is_nested
 
 MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
@@ -69,6 +70,10 @@ def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
         return f"CAST(CASE WHEN isnan({name}) THEN NULL ELSE CAST({name} AS VARCHAR) END AS DOUBLE)"
     if kind == "DOUBLE":
         return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
+    if kind == NUMBER:
+        real = f"CAST({name} AS DOUBLE)"
+        spelt = f"CASE WHEN NOT isnan({real}) THEN format('{{:.15g}}', {real}) END"
+        return f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN {name} ELSE {spelt} END"
     if kind in WHOLE_TYPES:
         return name
     return f"nullif(trim(CAST({name} AS VARCHAR)), '')"

@@ -112,11 +112,14 @@ def _alternate(
 
 
 def _shrink(theta: FloatArray, expected: FloatArray, group: IntArray) -> FloatArray:
-    """Draw each position to the one above it in its group; the first is its own anchor."""
+    """Draw each position to the one above it in its group; the first is its own anchor, or 1 without a click.
+
+    So every theta is above 0: of a position without clicks it is known only that it is looked at little.
+    """
     out = theta.copy()
     above: dict[int, float] = {}
     for k, (own, clicks) in enumerate(zip(theta, expected, strict=True)):
-        anchor = above.get(int(group[k]), float(own) if clicks >= PRIOR_CLICKS else 1.0)
+        anchor = above.get(int(group[k]), float(own) if clicks >= PRIOR_CLICKS and own > 0 else 1.0)
         out[k] = (clicks * own + PRIOR_CLICKS * anchor) / (clicks + PRIOR_CLICKS)
         above[int(group[k])] = out[k]
     return out

@@ -8,8 +8,10 @@ from typing import Any
 from ..errors import LogError
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, Source, quote
+from .staging import NESTED, NUMBER, is_nested
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
+_DAYS = 19000101, 21001231  # YYYYMMDD; as seconds they would be some days of August 1970
 Exclude = Mapping[str, Any]
 """Column -> value or list of values; rows that hold one of them are left out (None matches missing values)."""
 
@@ -147,10 +149,10 @@ class Rows:
         for column in self.sources[name]:
             found = self.source.columns[column]
             # A column without any value has the type "NULL".
-            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", '"NULL"'}
+            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", '"NULL"', NUMBER}
             number = number or (found.startswith(("DECIMAL", "ENUM")) and not is_nested(found))
             if kind in ("key", "text"):
-                fits = not is_nested(found)
+                fits = not is_nested(found) and found != NESTED
             elif kind == "time":
                 fits = (number and found != "BOOLEAN") or found == "DATE" or found.startswith("TIMESTAMP")
             else:
@@ -186,19 +188,18 @@ class Rows:
             # Without a time zone it is UTC; the plain type is ten times as fast.
             return f"epoch(CAST({name} AS {'TIMESTAMPTZ' if 'TIME ZONE' in kind else 'TIMESTAMP'}))"
         number = f"TRY_CAST({name} AS DOUBLE)"
-        # Numbers are seconds; beyond the year 5000 they can only be milliseconds, microseconds or nanoseconds.
+        # Whole numbers such as 20240131 are days. Other numbers are seconds; beyond the year 5000 they can only be
+        # milliseconds, microseconds or nanoseconds.
+        first, last = _DAYS
+        day = f"epoch(try_strptime(CAST(TRY_CAST({number} AS BIGINT) AS VARCHAR), '%Y%m%d'))"
         scaled = (
-            f"CASE WHEN abs({number}) > 1e17 THEN {number} / 1e9 WHEN abs({number}) > 1e14 THEN {number} / 1e6 "
+            f"CASE WHEN {number} BETWEEN {first} AND {last} AND {number} = floor({number}) THEN {day} "
+            f"WHEN abs({number}) > 1e17 THEN {number} / 1e9 WHEN abs({number}) > 1e14 THEN {number} / 1e6 "
             f"WHEN abs({number}) > 1e11 THEN {number} / 1e3 ELSE {number} END"
         )
         if kind == "VARCHAR" or kind.startswith("ENUM"):
             return f"coalesce({scaled}, epoch(TRY_CAST({name} AS TIMESTAMPTZ)))"
         return scaled
-
-
-def is_nested(kind: str) -> bool:
-    """Whether a DuckDB type is a list, struct, map or union."""
-    return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
 
 
 PLACE = {"file": FILE, "row": ROW}

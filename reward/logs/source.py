@@ -1,21 +1,15 @@
 """Opens logs in DuckDB: a file, a glob or a folder of parquet, CSV or JSON lines, within a memory cap.
 
-CSV is parsed once, every value as text, into parquet in the temporary folder, so that later passes are cheap and
-a wrong value can be named with its row. A delimiter is taken from the header line, never guessed from the rows. JSON
-lines go the same way, with the types their values have.
+Text files are parsed once into parquet in the temporary folder (`reward.logs.staging`).
 """
 
 import contextlib
-import csv
 import glob
-import gzip
-import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +17,13 @@ import duckdb
 import pyarrow as pa
 
 from ..errors import LogError
+from .staging import JSON_LINES, PARQUET, clear_errors, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
 
 FILE = "__rlopt_file"
 ROW = "file_row_number"
-_ENDINGS = {
-    "CSV": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
-    "JSON lines": (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
-}
-_PARQUET = "parquet"
-_MAX_OBJECT_BYTES = 16 << 20  # of a line of JSON
-_DELIMITERS = ",\t;|"
-_MAX_LINE_BYTES = 2 << 20
-_SAMPLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -51,7 +37,7 @@ class Source:
     where
         The source as the user named it, for messages.
     columns
-        Column name -> DuckDB type, in the file's order.
+        Column name -> DuckDB type, in the file's order; of JSON lines also `reward.logs.staging.NESTED` and `NUMBER`.
     files
         Parquet file to read -> the user's file it stands for.
     partitioned
@@ -123,9 +109,13 @@ def open_source(
         with clear_errors(where), duckdb.connect(":memory:", config=_settings(memory_limit, threads, folder)) as con:
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")
-            partitioned = _kind(files[0]) == _PARQUET and _partitioned(Path(source), files)
-            parquet = {_stage(con, path, Path(folder), n): path for n, path in enumerate(files)}
-            yield Source(con, where, _columns(con, parquet, partitioned), parquet, partitioned)
+            partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
+            staged = [stage(con, path, Path(folder), n) for n, path in enumerate(files)]
+            parquet = {file: path for (file, _), path in zip(staged, files, strict=True)}
+            columns = _columns(con, parquet, partitioned) | joined_kinds(kinds for _, kinds in staged)
+            if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
+                raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
+            yield Source(con, where, columns, parquet, partitioned)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -136,7 +126,9 @@ def find_files(source: str | Path) -> list[Path]:
     try:
         if path.is_dir():
             files = [f for f in sorted(path.rglob("*")) if f.is_file() and not _hidden(f.relative_to(path))]
-            files = [f for f in files if _kind(f) != _PARQUET or f.suffix.lower() == ".parquet"]
+            files = [f for f in files if file_kind(f) != PARQUET or f.suffix.lower() == ".parquet"]
+            tables = [f for f in files if file_kind(f) != JSON_LINES]
+            files = tables or files  # JSON lines beside tables are metrics and the like
             way_out = "no .parquet, .csv or .jsonl file in this folder"
         elif path.is_file():
             files, way_out = [path], ""
@@ -153,7 +145,7 @@ def find_files(source: str | Path) -> list[Path]:
         )
     for file in files:
         _check_file(file)
-    kinds = sorted({_kind(file) for file in files})
+    kinds = sorted({file_kind(file) for file in files})
     if len(kinds) > 1:
         raise LogError(f"{source} holds {' and '.join(kinds)} files. Name one kind, for example {path / '*.parquet'}")
     return files
@@ -167,7 +159,7 @@ def _check_file(path: Path) -> None:
         raise LogError(f"Cannot read {path}: {error.strerror}.") from error
     if not head:
         raise LogError(f"{path} is empty (0 bytes). Remove it or write it again.")
-    if _kind(path) == _PARQUET and head != b"PAR1":
+    if file_kind(path) == PARQUET and head != b"PAR1":
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other
         raise LogError(
@@ -181,11 +173,6 @@ def _matches(pattern: str) -> list[str]:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
-
-
-def _kind(path: Path) -> str:
-    """What the file is by its name; everything else has to be parquet."""
-    return next((kind for kind, endings in _ENDINGS.items() if path.name.lower().endswith(endings)), _PARQUET)
 
 
 def _settings(memory_limit: str, threads: int | None, folder: str) -> dict[str, Any]:
@@ -217,104 +204,3 @@ def _columns(con: duckdb.DuckDBPyConnection, files: Mapping[str, Path], partitio
     relation = f"read_parquet($files, {_options(partitioned)})"
     rows = con.execute(f"DESCRIBE SELECT * FROM {relation}", {"files": list(files)})
     return {name: kind for name, kind, *_ in rows.fetchall()}
-
-
-def _stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int) -> str:
-    """The parquet file to read for ``path``: itself, or a copy of a text file."""
-    if _kind(path) == _PARQUET:
-        with clear_errors(str(path)):
-            con.execute(f"SELECT * FROM read_parquet($file, {_options(False)}) LIMIT 0", {"file": _literal(path)})
-        return _literal(path)
-    parameters: dict[str, Any]
-    if _kind(path) == "CSV":
-        names, delimiter = _header(path)
-        reader = (
-            "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
-            "hive_partitioning=false, quote='\"', escape='\"', nullstr='')"
-        )
-        parameters = {"columns": dict.fromkeys(names, "VARCHAR"), "delimiter": delimiter}
-    else:
-        reader = (
-            "read_json($file, format='newline_delimited', sample_size=-1, maximum_object_size=$most, "
-            "hive_partitioning=false)"
-        )
-        parameters = {"most": _MAX_OBJECT_BYTES}
-    target = folder / f"{number:06d}.parquet"
-    # The order of rows is kept here so that a wrong value can be named with its row.
-    con.execute("SET preserve_insertion_order = true")
-    with clear_errors(str(path)):
-        con.execute(
-            f"COPY (SELECT * FROM {reader}) TO '{target}' (FORMAT parquet)", {"file": _literal(path), **parameters}
-        )
-    con.execute("SET preserve_insertion_order = false")
-    return str(target)
-
-
-def _literal(path: Path) -> str:
-    """``path`` with the characters that DuckDB would expand as a pattern kept literal."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
-
-
-def _header(path: Path) -> tuple[list[str], str]:
-    """Column names and delimiter of a CSV file, from its first line."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        with opener(path, "rb") as stream:
-            raw = stream.readline(_MAX_LINE_BYTES)
-        line = raw.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise LogError(_not_utf8(str(path))) from error
-    except (OSError, EOFError) as error:
-        raise LogError(f"Cannot read {path}: {error}.") from error
-    delimiter = max(_DELIMITERS, key=line.count)
-    names = [name.strip() for name in next(csv.reader(io.StringIO(line), delimiter=delimiter), [])]
-    if not any(names):
-        raise LogError(f"{path} has no header line: its first line must name the columns.")
-    names = [name or f"column{i}" for i, name in enumerate(names)]
-    folded = [name.casefold() for name in names]
-    double = next((name for name in names if folded.count(name.casefold()) > 1), None)
-    if double is not None:
-        raise LogError(f"{path} names the column '{double}' twice in its header. Rename or remove one.")
-    return names, delimiter
-
-
-@contextlib.contextmanager
-def clear_errors(where: str) -> Iterator[None]:
-    """Turn DuckDB's errors into one clear line about ``where``."""
-    try:
-        yield
-    except duckdb.Error as error:
-        text = str(error)
-        first = " ".join(text.split("\n\n")[0].split("Possible")[0].split())
-        if "utf-8" in text.lower() or "utf8" in text.lower() or "unicode" in text.lower():
-            message = _not_utf8(where)
-        elif isinstance(error, duckdb.OutOfMemoryException):
-            message = (
-                f"{where} does not fit: {first[:200]}. Give a larger memory_limit, or a --tmp-dir with room to spill."
-            )
-        elif isinstance(error, duckdb.ParserException) and "emory" in text:
-            message = f"memory_limit must be a size such as 1GB. {first[:200]}"
-        elif "No space left" in text:
-            message = f"No space left in the temporary folder while reading {where}. Name another with --tmp-dir."
-        else:
-            message = f"Cannot read {where}: {first[:300].rstrip('. ')}."
-        raise LogError(message) from error
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C
-            raise KeyboardInterrupt from error
-        raise
-
-
-def _not_utf8(where: str) -> str:
-    return f"{where} is not UTF-8 text. Convert it first, for example: iconv -f {_encoding(where)} -t utf-8 IN > OUT"
-
-
-def _encoding(where: str) -> str:
-    """What the text may be encoded in: in Chinese, bytes past ASCII come in pairs."""
-    try:
-        with Path(where).open("rb") as stream:
-            high = [byte >= 0x80 for byte in stream.read(_SAMPLE_BYTES)]
-    except OSError:
-        return "latin1"
-    paired = sum(a and b for a, b in pairwise(high))
-    return "gb18030" if 0 < sum(high) <= 2 * paired else "latin1"

@@ -95,7 +95,10 @@ def _number_checks(rows: Rows) -> Iterator[_Check]:
             "isnan(conversion_delay_hours) OR conversion_delay_hours < 0 OR conversion_delay_hours > 1e7",
             "be hours from 0 to 10,000,000",
         ),
-        "timestamp": ("isnan(timestamp) OR abs(timestamp) > 1e11", "be an ISO date and time, or seconds since 1970"),
+        "timestamp": (
+            "isnan(timestamp) OR abs(timestamp) > 1e11",
+            "be an ISO date and time, a day as YYYYMMDD, or seconds since 1970",
+        ),
     }
     for name, (wrong, must) in limits.items():
         if rows.has(name):

@@ -2,11 +2,13 @@
 
 The loss is the cross-entropy of arm rates with an item intercept profiled out at every round (the intercept at which
 an item's expected clicks equal its observed ones). At low rates it is the multinomial likelihood of which title of
-the item a click fell on, so nothing about the item itself can leak into the title effect.
+the item a click fell on, so nothing about the item itself can leak into the title effect. Items that were never or
+always clicked, or have one title, say nothing about titles and take no part.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import lightgbm as lgb
@@ -115,10 +117,25 @@ class ItemLoss:
     def gradients(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
         """First and second derivative at the trees' output, shape (n,) each."""
         effect = self.offset + prediction
-        p = 1.0 / (1.0 + np.exp(-(self.rows.intercepts(effect, steps=4)[self.rows.item] + effect)))
+        intercepts = self.rows.intercepts(effect, steps=4, least=0.0)
+        p = 1.0 / (1.0 + np.exp(-(intercepts[self.rows.item] + effect)))
         information = self.rows.trials * p * (1 - p)
         scale = self.weight / (self.noise.overdispersion + information * self.noise.title_variance)
-        return scale * (self.rows.trials * p - self.rows.successes), np.maximum(scale * information, 1e-9)
+        scale = np.where(self._tells, scale, 0.0)
+        gradient, hessian = scale * (self.rows.trials * p - self.rows.successes), scale * information
+        # Weighing the arms moves the intercept: with the step to where the weighed gradients sum to 0, the item's own
+        # level is projected out, as in the linear model.
+        total = np.maximum(self.rows.item_sum(hessian), 1e-12)
+        step = np.clip(self.rows.item_sum(gradient) / total, -2.0, 2.0)
+        return gradient - hessian * step[self.rows.item], np.maximum(hessian, 1e-9)
+
+    @cached_property
+    def _tells(self) -> npt.NDArray[np.bool_]:
+        """Whether the arm's item has two titles, a success and a failure, shape (n,)."""
+        rows = self.rows
+        successes, trials = rows.item_sum(rows.successes), rows.item_sum(rows.trials)
+        several = rows.item_sum((rows.trials > 0).astype(np.float64)) >= 2
+        return np.asarray((several & (successes > 0) & (successes < trials))[rows.item], dtype=np.bool_)
 
 
 class LocalTrees:

@@ -72,7 +72,13 @@ class SaleValue:
 
 
 def _variances(own: FloatArray, count: FloatArray) -> tuple[float, float]:
-    """Variance between items and within an item's conversions, neither below 0."""
+    """Variance between items and within an item's conversions, neither below 0.
+
+    Items that faded to less than one conversion (where most did: to less than the median) are left out: their 1 / n is
+    far from all others, and a few of them would decide.
+    """
+    told = count >= min(1.0, float(np.median(count)))
+    own, count = own[told], count[told]
     if len(own) < 3:
         return 0.0, 1.0
     squared = (own - np.average(own, weights=count)) ** 2

@@ -52,7 +52,7 @@ def command(
     test. Interrupted, the same command continues; finished and unchanged, it returns at once.
 
     --update refits on the arms of the run and those of new logs. Items keep their side; the new model is kept
-    unless it is clearly worse than the old one on held-out items of the newest log. LOGS must hold new rows only:
+    unless it is clearly worse than the old one on the judge's items of the newest log. LOGS must hold new rows only:
     what was learned before is recognised and refused. Conversions that came after the end of their own log are
     allowed for by their delay; to count them, fit anew from all logs.
 

@@ -216,11 +216,12 @@ class _Writer:
 
 
 def _completed(item: Item, known: dict[str, Item]) -> Item:
-    """The item with the fields and the current title that the logs had for it, where it comes without."""
+    """The item with the fields and the current title that the logs had for it; what it comes with goes first."""
     logged = known.get(item.item_id)
     if logged is None:
         return item
-    return replace(item, fields=item.fields or logged.fields, current_title=item.current_title or logged.current_title)
+    fields = {**logged.fields, **item.fields}
+    return replace(item, fields=fields, current_title=item.current_title or logged.current_title)
 
 
 def _policy(source: Path, config: GenerateConfig) -> TitleWriter:

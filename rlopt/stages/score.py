@@ -119,16 +119,15 @@ def check_output(out: str | Path, source: str | Path | None = None) -> None:
 
 
 def with_known_fields(run: Run, items: Sequence[Item]) -> list[Item]:
-    """Items that come without fields get those the logs had for them, and their current title."""
-    if all(item.fields for item in items):
-        return list(items)
+    """Items with the fields and the current title that the logs had for them; what they come with goes first."""
     known = {item.item_id: item for item in run.arms().items}
-    return [
-        item
-        if item.fields or item.item_id not in known
-        else replace(known[item.item_id], current_title=item.current_title or known[item.item_id].current_title)
-        for item in items
-    ]
+    filled: dict[int, Item] = {}  # an item that many titles share is made once
+    for item in items:
+        if id(item) not in filled:
+            logged = known.get(item.item_id, item)
+            title = item.current_title or logged.current_title
+            filled[id(item)] = replace(item, fields={**logged.fields, **item.fields}, current_title=title)
+    return [filled[id(item)] for item in items]
 
 
 def with_columns(table: pa.Table, values: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> pa.Table:

@@ -50,10 +50,11 @@ def update_reward(
 ) -> "UpdateResult":
     """Refit on the arms of the run and those of ``logs``, and keep the new model unless it is clearly worse.
 
-    Items keep their side of the split and new items are drawn by the same rule. Both models are compared on held-out
-    items in the newest log: the old one is kept only where the new one is worse beyond chance in pair accuracy or in
-    log-likelihood. Otherwise the new one is kept, since it stands on more and newer clicks. Where the old one is
-    kept, the run stays as it is, and the new arms wait for the next update.
+    Items keep their side of the split and new items are drawn by the same rule. Both models are compared on the items
+    of the judge side in the newest log (offline-eval reports on the test side, which must not choose): the old one is
+    kept only where the new one is worse beyond chance in pair accuracy or in log-likelihood. Otherwise the new one is
+    kept, since it stands on more and newer clicks; so it is where there are too few such items to tell. Where the old
+    one is kept, the run stays as it is, and the new arms wait for the next update.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def update_reward(
         checkpoints = run.checkpoint_dir("fit-reward", record.key)
         new, report = aggregate(logs, config, kept, tmp_dir, checkpoints, base.ignored())
         check_rows(base, logs, new, force)
-        parts, splits = _with_new(base, [*pending(run, digest), new], config)
+        parts, splits = _with_new(base, [*pending(run, digest, base.history()), new], config)
         _say_differences(base, report)
         keep(new, report, checkpoints)
         arms, effective = merge_arms(parts), effective_arms(parts, config.half_life_days)

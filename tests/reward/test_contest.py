@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multinomial
 
 from reward.evidence import contest as module
-from reward.evidence.contest import contest, item_log_likelihood
+from reward.evidence.contest import MIN_ITEMS, contest, item_log_likelihood
 from reward.model.linear import Rows
 from reward.model.reward_model import RewardPrediction
 
@@ -71,3 +71,13 @@ def test_of_two_models_that_are_equally_good_the_new_one_is_seldom_turned_down()
 def test_nothing_is_said_where_no_item_has_two_titles() -> None:
     arms = make_arms([("a", "x", 10, 1), ("b", "y", 10, 1)])
     assert contest(Scripted(np.zeros(2)), Scripted(np.zeros(2)), arms, seed=0) is None  # type: ignore[arg-type]
+
+
+def test_a_few_items_turn_nothing_down() -> None:
+    """The bootstrap of one item has no width: whatever comes out is no chance to it."""
+    for n_items, tells in ((1, False), (MIN_ITEMS - 1, False), (MIN_ITEMS, True)):
+        arms, truth = shop(3, n_items)
+        found = contest(Scripted(truth), Scripted(-truth), arms, seed=0)  # type: ignore[arg-type]
+        assert found is not None
+        assert found.pair_accuracy.high < 0
+        assert found.tells == found.new_is_worse == tells

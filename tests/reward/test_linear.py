@@ -205,3 +205,50 @@ def test_effects_go_by_the_field_that_matters() -> None:
     block = features.transform(arms.arm_items, list(arms.title))
     design = fit_design(features, block, click_rows(arms))
     assert features.category_names[design.category] == "category"
+
+
+def test_the_trees_learn_nothing_of_an_items_level() -> None:
+    """Whatever the trees say, an item's gradients sum to 0, and items that compare no titles have none."""
+    rows, _, _ = simulated(n_items=60)
+    successes, trials = rows.successes.copy(), rows.trials.copy()
+    successes[rows.item < 5] = 0.0
+    successes[(rows.item >= 5) & (rows.item < 8)] = trials[(rows.item >= 5) & (rows.item < 8)]
+    faded = (rows.item >= 8) & (rows.item < 12)
+    successes[faded], trials[faded] = 1e-4 * successes[faded], 1e-4 * trials[faded]  # less than half a click
+    alone = np.append(rows.item, 60)
+    rows = Rows(np.append(successes, 4.0), np.append(trials, 90.0), alone, 61)
+    silent = (rows.item < 8) | (rows.item == 60)
+    rng = np.random.default_rng(3)
+    for spread in (0.0, 0.3, 0.8):
+        loss = boosting.ItemLoss(rows, 0.1 * rng.standard_normal(241), np.ones(241), Noise(1.3, 0.02))
+        gradient, hessian = loss.gradients(spread * rng.standard_normal(241))
+        np.testing.assert_allclose(rows.item_sum(gradient), 0.0, atol=1e-9)
+        assert not gradient[silent].any()
+        np.testing.assert_array_equal(hessian[silent], 1e-9)
+        assert gradient[faded.nonzero()].any()
+        kept = boosting.ItemLoss(
+            Rows(rows.successes[~silent], rows.trials[~silent], rows.item[~silent] - 8, 52),
+            loss.offset[~silent],
+            loss.weight[~silent],
+            loss.noise,
+        )
+        prediction = spread * rng.standard_normal(241)
+        for some, whole in zip(kept.gradients(prediction[~silent]), loss.gradients(prediction), strict=True):
+            np.testing.assert_allclose(some, whole[~silent], rtol=1e-12)
+
+
+def test_the_trees_gradients_are_those_of_the_profiled_likelihood() -> None:
+    """Without noise beyond chance: the derivative of the log-likelihood with each item's intercept at its maximum."""
+    rows, _, _ = simulated(n_items=8)
+    rng = np.random.default_rng(4)
+    effect = 0.3 * rng.standard_normal(len(rows.item))
+
+    def loss_at(effect: np.ndarray) -> float:
+        p = 1 / (1 + np.exp(-(rows.intercepts(effect, steps=40)[rows.item] + effect)))
+        return -float(np.sum(rows.successes * np.log(p) + (rows.trials - rows.successes) * np.log(1 - p)))
+
+    gradient, _ = boosting.ItemLoss(rows, effect, np.ones(len(effect)), Noise(1.0, 0.0)).gradients(0 * effect)
+    for i in range(0, len(effect), 7):
+        step = np.zeros_like(effect)
+        step[i] = 1e-4
+        assert gradient[i] == pytest.approx((loss_at(effect + step) - loss_at(effect - step)) / 2e-4, abs=1e-3)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reward.doctor.examine import examine
 from reward.logs.read import read_arms, read_logs
 
 from .log_fixtures import assert_finite, assert_same_arms, mapped, read_csv_text, write_log
@@ -322,3 +323,56 @@ def test_open_bandit_logs_are_read(shared_data: Path) -> None:
     assert arms.propensity_logged
     assert arms.impressions.sum() == 10_000
     assert_finite(arms)
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ([20240131, 20240201], (1706659200.0, 1706745600.0)),
+        (["20240131", "20240201"], (1706659200.0, 1706745600.0)),
+        ([20240131.0, 20240201.0], (1706659200.0, 1706745600.0)),
+        ([19000101, 21001231], (-2208988800.0, 4133894400.0)),
+        ([19000100, 21001232], (19000100.0, 21001232.0)),
+        ([20240131.5, 20240132.5], (20240131.5, 20240132.5)),
+        ([1_700_000_000, 1_700_000_001_000], (1.7e9, 1.7e9 + 1)),
+    ],
+)
+def test_eight_digits_are_a_day(tmp_path: Path, times: list[object], seconds: tuple[float, float]) -> None:
+    path = write_log(
+        tmp_path / "log.parquet", {"item_id": ["1", "1"], "title": ["a", "a"], "clicks": [0, 1], "timestamp": times}
+    )
+    for file in (path, tmp_path / "log.csv", tmp_path / "log.jsonl"):
+        frame = pd.DataFrame({"item_id": ["1", "1"], "title": ["a", "a"], "clicks": [0, 1], "timestamp": times})
+        if file.suffix == ".csv":
+            frame.to_csv(file, index=False)
+        elif file.suffix == ".jsonl":
+            frame.to_json(file, orient="records", lines=True)
+        arms = read_arms(file)
+        assert arms.first_seen is not None
+        assert arms.last_seen is not None
+        assert (arms.first_seen[0], arms.last_seen[0]) == seconds, file.suffix
+
+
+def test_counts_near_the_limit_have_exposure(tmp_path: Path) -> None:
+    """Impressions times a weight of nine digits pass 64 bits."""
+    columns = {
+        "item_id": ["1"] * 4,
+        "title": ["a", "a", "b", "b"],
+        "impressions": [10**12] * 4,
+        "clicks": [10**10] * 4,
+        "position": [1, 2, 1, 2],
+        "timestamp": [1.7e9] * 4,
+        "conversions": [10**9] * 4,
+        "conversion_delay_hours": [1.0] * 4,
+    }
+    arms = read_arms(write_log(tmp_path / "log.parquet", columns))
+    np.testing.assert_allclose(arms.exposure, 2e12, rtol=1e-6)
+    assert_finite(arms)
+
+
+def test_a_first_position_that_nobody_clicked_leaves_exposure(tmp_path: Path) -> None:
+    text = "item_id,title,clicks,impressions,position\n1,a,0,100000,1\n1,a,5000,100000,2\n1,b,0,1000,1\n"
+    logs = read_csv_text(tmp_path, text)
+    assert_finite(logs.arms)
+    assert logs.arms.exposure[1] < 10
+    assert any(finding.topic == "positions" for finding in examine(logs).findings)

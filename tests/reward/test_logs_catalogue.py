@@ -91,3 +91,21 @@ def test_chinese_products_are_read(shared_data: Path) -> None:
     items, titles, table = read_titles(path, mapped("item_id=title"))
     assert len(items) == len(titles) == table.num_rows
     assert items[0].fields["鞋面材质"] == ("头层牛皮（除牛反绒）",)
+
+
+def test_titles_and_logs_call_the_fields_alike(tmp_path: Path) -> None:
+    mapping = mapped("surface=page")
+    rows = {"item_id": ["1", "1"], "title": ["a", "b"], "clicks": [0, 1], "page": ["feed"] * 2, "brand": ["B"] * 2}
+    path = write_log(tmp_path / "log.parquet", rows)
+    logged = dict(read_logs(path, columns=mapping).arms.items[0].fields)
+    assert logged == {"surface": ("feed",), "brand": ("B",)}
+    assert dict(read_titles(path, mapping)[0][0].fields) == dict(read_items(path, mapping)[0].fields) == logged
+
+
+def test_pattern_characters_in_a_files_name_are_its_name(tmp_path: Path) -> None:
+    write_log(tmp_path / "titles1.parquet", {"item_id": ["other"], "title": ["x"]})
+    for name in ("titles[1].parquet", "what?.parquet", "a*.parquet"):
+        path = write_log(tmp_path / name, {"item_id": ["1"], "title": [name]})
+        items, titles, table = read_titles(path)
+        assert ([item.item_id for item in items], titles) == (["1"], [name])
+        assert table["title"].to_pylist() == [name]

@@ -1,5 +1,6 @@
 """Hostile logs: whatever the texts and numbers, arms without NaN or one clear line."""
 
+import json
 import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -137,4 +138,14 @@ def test_hostile_bytes_in_csv(content: bytes, with_head: bool) -> None:
     with TemporaryDirectory() as name:
         path = Path(name) / "logs.csv"
         path.write_bytes((b"item_id,title,clicks\n" if with_head else b"") + content)
+        survives(Path(name), path)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(ROW, min_size=1, max_size=8), st.binary(max_size=20))
+def test_hostile_rows_in_json_lines(rows: list[dict[str, Any]], tail: bytes) -> None:
+    """Python writes NaN and Infinity, which are no JSON, and so may the end of the file be."""
+    with TemporaryDirectory() as name:
+        path = Path(name) / "logs.jsonl"
+        path.write_bytes("".join(json.dumps(row) + "\n" for row in rows).encode() + tail)
         survives(Path(name), path)

@@ -73,3 +73,12 @@ def test_nothing_is_corrected_without_information() -> None:
     np.testing.assert_array_equal(no_clicks.theta, [1, 1])
     empty = np.zeros(0, dtype=np.int64)
     assert len(examination(empty, empty, np.zeros(0), np.zeros(0), {}).theta) == 0
+
+
+def test_a_first_position_without_a_click_is_looked_at_all_the_same() -> None:
+    """No click where 50 and more were expected: little examination, and no exposure of 0."""
+    bias = estimate(np.array([[1e5, 1e5, 1e4]]), np.array([[0.0, 5e3, 5e2]]))
+    assert bias.identified.all()
+    assert 0 < bias.theta[0] < 0.01 * bias.theta[1]
+    assert np.isfinite(bias.theta.max() / bias.theta.min())
+    np.testing.assert_allclose(np.average(bias.theta, weights=bias.impressions), 1, rtol=1e-12)

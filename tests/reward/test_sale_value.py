@@ -7,6 +7,7 @@ import pytest
 
 from reward.arms import Arms
 from reward.items import Item
+from reward.model import sale_value
 from reward.model.reward_model import RewardModel
 from reward.model.sale_value import SaleValue
 
@@ -74,3 +75,25 @@ def test_the_reward_is_the_expected_revenue(tmp_path: object) -> None:
     expected = found.p_click * (0.5 + found.p_conversion * 2.0 * model.sale.of(items))
     np.testing.assert_allclose(found.reward, expected)
     assert np.corrcoef(model.sale.of(items), paid)[0, 1] > 0.9
+
+
+def test_counts_that_faded_to_almost_nothing_tell_almost_nothing() -> None:
+    """Item means of variance 64 and sales of variance 400, to the moments; then items of a millionth of a sale.
+
+    Half of the items sold 4 times, half 25: squared deviations of exactly 64 + 400 / n.
+    """
+    count = np.repeat([4.0, 25.0], 40)
+    own = 30 + np.tile([1.0, -1.0], 40) * np.sqrt(64 + 400 / count)
+    between, within = sale_value._variances(own, count)
+    assert (between, within) == pytest.approx((64, 400))
+    strange = sale_value._variances(np.append(own, [1000.0, 0.0]), np.append(count, [1e-6, 1e-3]))
+    assert strange == pytest.approx((64, 400))
+    old = sale_value._variances(np.append(own, [1000.0, 0.0]), np.append(count / 64, [1e-6, 1e-3]))  # all have faded
+    assert old[0] > 50
+    found = SaleValue.fit(sold((own * count).tolist(), count.tolist()))
+    faded = SaleValue.fit(sold([*(own * count).tolist(), 1e-3], [*count.tolist(), 1e-6]))
+    assert found is not None
+    assert faded is not None
+    assert faded.mean == pytest.approx(found.mean, rel=1e-3)
+    assert faded.by_item["item-0"] == pytest.approx(found.by_item["item-0"], rel=1e-3)
+    assert faded.by_item["item-80"] == pytest.approx(found.mean, rel=1e-3)

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from reward.errors import LogError
+from reward.items import Item
 from rlopt.errors import RunError
 from rlopt.run import Run
 from rlopt.stages.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
 from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.score import score
+from rlopt.stages.generate import _completed
+from rlopt.stages.score import score, with_known_fields
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
@@ -143,3 +145,25 @@ def test_titles_that_rlopt_wrote_are_scored_like_bare_ones(run: Run, tmp_path: P
     again = score(run, tmp_path / "bare-scored.parquet", tmp_path / "again.parquet")
     assert again.mean_reward == pytest.approx(float(np.mean(scored["bare"]["reward"].to_pylist())))
     assert ignored_columns(run, tmp_path / "own.parquet") & {"reason"} == set()
+
+
+def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -> None:
+    """A note beside the title adds to what the logs know of the item; where both have a field, the file holds."""
+    known = {item.item_id: item for item in run.arms().items}
+    logged = known["t1+i1"]
+    assert dict(logged.fields) == {"topic": ("dogs",)}
+    cases = [
+        (Item("t1+i1"), {"topic": ("dogs",)}, logged.current_title),
+        (Item("t1+i1", {"note": ("x",)}), {"topic": ("dogs",), "note": ("x",)}, logged.current_title),
+        (Item("t1+i1", {"topic": ("cats",)}, "Mine"), {"topic": ("cats",)}, "Mine"),
+        (Item("new", {"note": ("x",)}), {"note": ("x",)}, None),
+    ]
+    for item, fields, title in cases:
+        for found in (with_known_fields(run, [item])[0], _completed(item, known)):
+            assert (found.item_id, dict(found.fields), found.current_title) == (item.item_id, fields, title)
+    rows = {"item_id": ["t1+i1"] * 2, "title": ["3 ways to see", "A dog"]}
+    for name, more in (("bare", {}), ("note", {"note": ["x", "y"]})):
+        pq.write_table(pa.table({**rows, **more}), tmp_path / f"{name}.parquet")
+        score(run, tmp_path / f"{name}.parquet", tmp_path / f"{name}-scored.parquet")
+    bare, note = (pq.read_table(tmp_path / f"{name}-scored.parquet") for name in ("bare", "note"))
+    np.testing.assert_allclose(note["p_click"].to_numpy(), bare["p_click"].to_numpy(), rtol=0.02)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.csv import write_csv
 
+from reward.arms import Arms
+from reward.evidence.contest import Contest
+from reward.logs.read import read_arms
+from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
 from rlopt.run import Run
 from rlopt.stages import update_reward as stage
-from rlopt.stages.fitting.history import load_parts, read_history
+from rlopt.stages.fitting import update_decision
+from rlopt.stages.fitting.history import entry, load_parts, read_history
+from rlopt.stages.fitting.update_base import pending, set_aside
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
@@ -51,7 +58,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from rlopt.cli.main import run
 
     folder = tmp_path_factory.mktemp("fitted")
+    # 21 items on the judge side: the comparison of an update needs 20.
     arguments = ["fit-reward", str(week(folder, 0)), "--run", str(folder / "run"), "--members", "1"]
+    arguments += ["--judge-share", "0.35"]
     assert run(arguments) == 0
     return folder / "run"
 
@@ -78,7 +87,7 @@ def test_an_update_adds_up_keeps_the_sides_and_is_told_to_later_stages(rlopt: Rl
     assert len(after.items) == 90
     assert was.items() <= now.items()
     shares = [list(now.values()).count(name) for name in ("train", "judge", "test")]
-    assert shares == [54, 18, 18]
+    assert shares == [41, 31, 18]
     assert Run.open(run).record("fit-reward")["key"] != key  # what stands on the old reward is outdated
     assert [line["event"] for line in read_history(run / "reward")] == ["fit", "update"]
     assert [len(part.items) for part in load_parts(run / "data")] == [60, 60]
@@ -137,8 +146,6 @@ def test_a_worse_model_is_not_kept_and_its_arms_wait(
     fit = stage.fit_model
 
     def wrong(*arguments: object, **named: object) -> RewardModel:
-        from dataclasses import replace
-
         model = fit(*arguments, **named)  # type: ignore[arg-type]
         return replace(model, click=replace(model.click, slope=-model.click.slope))
 
@@ -148,6 +155,7 @@ def test_a_worse_model_is_not_kept_and_its_arms_wait(
     first = week(tmp_path, 1)
     outcome = rlopt("fit-reward", first, "--update", "--run", run, "--json")
     assert outcome.json["kept"] == "old"
+    assert outcome.json["figures"]["items"] == len(Run.open(run).splits().judge) == 21
     assert outcome.json["figures"]["pair_accuracy"]["high"] < 0
     assert "worse beyond chance" in outcome.json["why"]
     after = {name: tree_hash(run / name) if (run / name).is_dir() else (run / name).read_bytes() for name in parts}
@@ -215,3 +223,46 @@ def test_half_life_and_what_cannot_change(rlopt: Rlopt, run: Path, tmp_path: Pat
     nothing = rlopt("fit-reward", new, "--update", "--run", tmp_path / "none")
     assert nothing.code == 1
     assert "There is no run at" in nothing.err
+
+
+def test_the_judge_items_alone_decide(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test side is for offline-eval; without a judge side, or with a few items on it, the new model is kept."""
+    fitted = Run.open(run)
+    arms, splits = fitted.arms(), fitted.splits()
+    model = RewardModel.load(fitted / "reward")
+    seen: list[set[str]] = []
+    contest = update_decision.contest
+
+    def watched(old: RewardModel, new: RewardModel, arms: Arms, seed: int) -> Contest | None:
+        seen.append({item.item_id for item in arms.items})
+        return contest(old, new, arms, seed)
+
+    monkeypatch.setattr(update_decision, "contest", watched)
+    wrong = replace(model, click=replace(model.click, slope=-model.click.slope))
+    assert update_decision.compare(model, wrong, [arms], splits, 0).kept == "old"
+    assert seen == [set(splits.judge)]
+    assert set(splits.judge).isdisjoint(splits.test)
+    few = update_decision.compare(model, wrong, [arms], replace(splits, judge=splits.judge[:2]), 0)
+    assert few.kept == "new"
+    assert "too few held-out items to tell" in few.why
+    assert few.figures()["items"] == 2
+    none = update_decision.compare(model, wrong, [arms], Splits(splits.train, (), splits.test), 0)
+    assert (none.kept, none.why, none.figures()) == ("new", "there is no judge side to compare the models on", {})
+    one_title = arms.take(np.unique(arms.item_index, return_index=True)[1])
+    nothing = update_decision.compare(model, wrong, [one_title], splits, 0)
+    assert nothing.kept == "new"
+    assert "no item of the judge side with two titles" in nothing.why
+
+
+def test_arms_that_wait_are_not_taken_in_again_once_they_are_learned(run: Path, tmp_path: Path) -> None:
+    """A kill after an update is recorded and before what it took in is removed."""
+    fitted = Run.open(run)
+    waiting = [read_arms(week(tmp_path, number)) for number in (1, 2)]
+    history = read_history(run / "reward")
+    for number, arms in enumerate(waiting):
+        history.append(entry("trial", f"week{number + 1}", [f"file{number}"], arms))
+        set_aside(fitted, arms, f"digest{number}", history)
+    assert [arms.clicks.sum() for arms in pending(fitted, "another", history)] == [a.clicks.sum() for a in waiting]
+    assert [arms.clicks.sum() for arms in pending(fitted, "digest0", history)] == [waiting[1].clicks.sum()]
+    history[-2] = {**history[-2], "event": "update"}
+    assert [arms.clicks.sum() for arms in pending(fitted, "another", history)] == [waiting[1].clicks.sum()]

@@ -174,9 +174,14 @@ def check_rows(base: Base, logs: str | Path, new: Arms, force: bool) -> None:
         )
 
 
-def pending(run: Run, digest: str) -> list[Arms]:
-    """Arms of earlier logs whose update was not kept, without this one's."""
-    return [load_arms(folder) for folder in sorted((run / PENDING).glob("*/")) if not folder.name.endswith(digest)]
+def pending(run: Run, digest: str, history: Sequence[Entry]) -> list[Arms]:
+    """Arms of earlier logs whose update was not kept, without this one's and without those learned since.
+
+    A kill between the end of an update and the removal of what it took in leaves arms that are learned already.
+    """
+    learned = {line["counts"] for line in history if line["event"] != "trial"}
+    folders = [folder for folder in sorted((run / PENDING).glob("*/")) if not folder.name.endswith(digest)]
+    return [arms for arms in map(load_arms, folders) if counts_digest(arms) not in learned]
 
 
 def set_aside(run: Run, new: Arms, digest: str, history: Sequence[Entry]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reward.arms import Arms
-from reward.evidence.contest import Contest, contest
+from reward.evidence.contest import MIN_ITEMS, Contest, contest
 from reward.evidence.metrics import Interval
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
@@ -25,18 +25,24 @@ class Decision:
 
 
 def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:
-    """Both models on held-out items in the newest log."""
-    held_out = {*splits.judge, *splits.test}
+    """Both models on the judge items in the newest log; the test items, for offline-eval, choose nothing.
+
+    Where the judge items are too few to tell, the new model is kept.
+    """
     ends = [float(part.last_seen.max()) for part in parts if part.last_seen is not None and len(part)]
     newest = parts[ends.index(max(ends))] if len(ends) == len(parts) else parts[-1]
-    found = contest(old, new, newest.of_items(held_out), seed)
+    found = contest(old, new, newest.of_items(splits.judge), seed) if splits.judge else None
     if found is None:
-        return Decision("new", "the newest log has no held-out item with two titles to compare the models on", None)
+        why = "the newest log has no item of the judge side with two titles to compare the models on"
+        return Decision("new", why if splits.judge else "there is no judge side to compare the models on", None)
     accuracy, gain = found.pair_accuracy, found.log_likelihood
     figures = (
         f"pair accuracy {_percent(accuracy)} points, log-likelihood {gain.value:+.4f} "
         f"[{gain.low:+.4f}, {gain.high:+.4f}] a click"
     )
+    if not found.tells:
+        few = f"there are too few held-out items to tell which is better: {found.items:,} on the judge side"
+        return Decision("new", f"{few}, and {MIN_ITEMS} are needed ({figures})", found)
     if found.new_is_worse:
         return Decision(
             "old", f"the new one is worse beyond chance on {found.items:,} held-out items ({figures})", found
@@ -54,7 +60,10 @@ def figure_lines(figures: Mapping[str, Any]) -> list[str]:
     """The comparison in words, for a person."""
     names = {"pair_accuracy": ("pair accuracy", ".1%"), "picked_lift": ("CTR of the picked title", "+.1%")}
     names |= {"log_likelihood": ("log-likelihood a click", ".4f")}
-    lines = [f"On {figures['items']:,} held-out items of the newest log ({figures['impressions']:,} impressions):"]
+    lines = [
+        f"On {figures['items']:,} held-out items (judge side) of the newest log "
+        f"({figures['impressions']:,} impressions):"
+    ]
     for name, (label, form) in names.items():
         gap = figures[name]
         lines.append(
