@@ -19,16 +19,20 @@ WORD_PIECES = 3000
 
 
 def build_tokenizer(titles: Sequence[Units]) -> PreTrainedTokenizerFast:
-    """WordPiece tokenizer: a CJK character is a token, Latin words are pieces; trained on ``titles``."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNK, max_input_chars_per_word=100))
+    """BPE tokenizer: a CJK character is a token, Latin words are pieces; trained on ``titles``.
+
+    The library's WordPiece trainer numbers its pieces in the order of a hash table: another vocabulary each time.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = unit_splitter()
-    counts = Counter(character for title in titles for character in title.text.lower())
-    known = sum(count >= MIN_COUNT for count in counts.values())
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=2 * known + WORD_PIECES,
+    counts = Counter("".join(tokenizer.normalizer.normalize_str(title.text) for title in titles))
+    known = sorted(c for c, count in counts.items() if count >= MIN_COUNT and not c.isspace())
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(known) + WORD_PIECES,
         min_frequency=MIN_COUNT,
-        limit_alphabet=known,
+        initial_alphabet=known,  # a limit alone would choose among equally rare characters by chance
+        limit_alphabet=len(known),
         special_tokens=[PAD, UNK, MASK, CLS, SEP],
         show_progress=False,
     )
