@@ -12,7 +12,7 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.spans import Units
 from rlopt.policy.tag_metrics import entity_scores
 from rlopt.policy.tagger import Tagger
-from rlopt.policy.tiny_tagger import build_tagger
+from rlopt.policy.tiny_tagger import build_tagger, build_tokenizer
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.tag import IGNORED, ends_of, exchanged, label_rows, learn_labels, learn_words, mentions_of
 from tests.tagged_titles import tagged_titles
@@ -107,3 +107,12 @@ def test_labels_stand_at_the_first_token_of_each_unit() -> None:
     assert labels[0] == labels[-1] == IGNORED
     assert sum(label != IGNORED for label in labels) == len(title)
     assert sum(label % 2 == 1 for label in labels if label > 0) == len(SPANS[0])
+
+
+def test_the_same_titles_give_the_same_vocabulary() -> None:
+    """Equally rare characters and pairs abound: nothing may fall by the order of a hash table."""
+    rng = np.random.default_rng(0)
+    words = ["".join(rng.choice(list("abcdefghijklmnopqrstuvwxyz"), 6)) for _ in range(300)]
+    titles = [Units.of(f"{word} {chr(0x4E00 + i)}{chr(0x5E00 + i)}") for i, word in enumerate(words)] * 2
+    made = {build_tokenizer(titles).backend_tokenizer.to_str() for _ in range(4)}
+    assert len(made) == 1
