@@ -122,13 +122,14 @@ def read_preset(path: str | Path) -> dict[str, Any]:
             problems += [f"{section}.{problem}" for problem in _problems(config, values)]
     if problems:
         raise ConfigError(f"Config file {path}: {'; '.join(problems)}.")
-    return {section: _beside(Path(path).parent, values) for section, values in content.items()}
+    return {
+        section: _beside(Path(path).parent, values) if section in STAGES and values else values
+        for section, values in content.items()
+    }
 
 
-def _beside(folder: Path, values: Any) -> Any:
-    """A section whose ``@FILE`` entries name files in the preset's folder, where these are there."""
-    if not isinstance(values, dict):
-        return values
+def _beside(folder: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings, whose ``@FILE`` entries name files in the preset's folder where these are there."""
     return {
         name: [_found(folder, entry) for entry in value] if isinstance(value, list) else value
         for name, value in values.items()

@@ -152,8 +152,8 @@ class Constraints:
         found = self.superlatives.found(title)
         if not found:
             return found
-        own = item.text()
-        return [phrase for phrase in found if not PhraseList((phrase,), self.superlatives.exceptions).found(own)]
+        own = self.superlatives.found(item.text())
+        return [phrase for phrase in found if phrase not in own]
 
     @cached_property
     def _required(self) -> tuple[tuple[str, PhraseList], ...]:

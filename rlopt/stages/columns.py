@@ -80,9 +80,9 @@ def titles_of(
         When the file cannot be read, or lacks item ids or titles.
     """
     mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
-    written = _names(file).issuperset(GENERATED)
-    ignored = {*no_context, *ignored_columns(run, file)}
-    items, titles, table = read_titles(file, mapping, ignored, skip_untitled=written)
+    ignored = ignored_columns(run, file)
+    written = ignored.issuperset(GENERATED)
+    items, titles, table = read_titles(file, mapping, {*ignored, *no_context}, skip_untitled=written)
     if written and (left_out := _rows(file) - len(titles)):
         note(f"{left_out:,} rows of {file} are left out: generate found no title for them")
     return items, titles, table

@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.policies import load_policy, policy_folder
 from rlopt.stages.rules import constraints_for
-from rlopt.stages.score import check_output
+from rlopt.stages.score import check_output, completed
 from rlopt.stages.writing.choice import Shop, choose_titles, settle, title_hash
 from rlopt.stages.writing.shards import Shards, fingerprint_metadata, open_shards
 from rlopt.stages.writing.table import Totals, from_table, stopped_in, to_table
@@ -129,7 +129,7 @@ def generate(
             start = min(done * config.shard_items, catalogue.n_items)
             with track("generate", catalogue.n_items * config.n, start=start * config.n) as bar:
                 for number, piece in enumerate(catalogue.chunks(config.shard_items, start), start=done):
-                    rows = writer.write(number, [_completed(item, known) for item in piece])
+                    rows = writer.write(number, [completed(item, known) for item in piece])
                     bar.update(rows, titles_per_second=writer.written / (time.monotonic() - began))
             if processes.is_first():
                 shards.finish(metadata)
@@ -213,15 +213,6 @@ class _Writer:
 
     def _seed_of(self, number: int, step: int) -> int:
         return int(np.random.SeedSequence([self._seed, number, step]).generate_state(1)[0])
-
-
-def _completed(item: Item, known: dict[str, Item]) -> Item:
-    """The item with the fields and the current title that the logs had for it; what it comes with goes first."""
-    logged = known.get(item.item_id)
-    if logged is None:
-        return item
-    fields = {**logged.fields, **item.fields}
-    return replace(item, fields=fields, current_title=item.current_title or logged.current_title)
 
 
 def _policy(source: Path, config: GenerateConfig) -> TitleWriter:

@@ -1,7 +1,7 @@
 """``rlopt score``: what titles would earn, by the run's reward model."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,15 +119,20 @@ def check_output(out: str | Path, source: str | Path | None = None) -> None:
 
 
 def with_known_fields(run: Run, items: Sequence[Item]) -> list[Item]:
-    """Items with the fields and the current title that the logs had for them; what they come with goes first."""
+    """The items, `completed`."""
     known = {item.item_id: item for item in run.arms().items}
-    filled: dict[int, Item] = {}  # an item that many titles share is made once
+    made: dict[int, Item] = {}  # an item that many titles share is made once
     for item in items:
-        if id(item) not in filled:
-            logged = known.get(item.item_id, item)
-            title = item.current_title or logged.current_title
-            filled[id(item)] = replace(item, fields={**logged.fields, **item.fields}, current_title=title)
-    return [filled[id(item)] for item in items]
+        if id(item) not in made:
+            made[id(item)] = completed(item, known)
+    return [made[id(item)] for item in items]
+
+
+def completed(item: Item, known: Mapping[str, Item]) -> Item:
+    """The item with the fields and the current title that the logs had for it; what it comes with goes first."""
+    logged = known.get(item.item_id, item)
+    fields = {**logged.fields, **item.fields}
+    return replace(item, fields=fields, current_title=item.current_title or logged.current_title)
 
 
 def with_columns(table: pa.Table, values: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> pa.Table:

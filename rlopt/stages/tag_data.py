@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -74,10 +73,9 @@ def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
     by_key: dict[str, Labelled] = {}
     with open_source(titles_file) as source:
         column = _label_column(source, config)
-        for number, row in enumerate(
-            rows(source, {"title": config.title, "label": column}, flags={"label": _label_flag(config, column)}), 1
-        ):
-            reason, labelled = _label(row, column == config.short, config, f"{source.where}, row {number}")
+        label = "short" if column == config.short else "entities"
+        for number, row in enumerate(rows(source, {"title": config.title, label: column}), 1):
+            reason, labelled = _label(row, config, f"{source.where}, row {number}")
             if labelled is None:
                 left_out[reason] += 1
             elif by_key.setdefault(same_text_key(labelled.title.text), labelled) is not labelled:
@@ -107,17 +105,13 @@ def read_titles(files: Iterable[str | Path], column: str) -> list[Units]:
     return out
 
 
-def rows(
-    source: Source, columns: Mapping[str, str], start: int = 0, flags: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[dict[str, Any]]:
+def rows(source: Source, columns: Mapping[str, str], start: int = 0) -> Iterator[dict[str, Any]]:
     """Rows from the ``start``-th on in the files' order, a few thousand in memory.
 
     Parameters
     ----------
     columns
-        Name in the rows -> column of the file.
-    flags
-        Name in the rows -> option that names the column, where it is another word.
+        Name in the rows, which is that of the option for the column -> column of the file.
 
     Raises
     ------
@@ -130,7 +124,7 @@ def rows(
         if column not in source.columns:
             raise RunError(
                 f"{source.where} has no column '{column}' ({name}). Its columns: {', '.join(source.columns)}. "
-                f"Name yours with --{flags.get(name, name).replace('_', '-')}."
+                f"Name yours with --{name.replace('_', '-')}."
             )
     wanted = list(dict.fromkeys(columns.values()))
     number = 0
@@ -166,11 +160,7 @@ def _label_column(source: Source, config: TagConfig) -> str:
     return there[0]
 
 
-def _label_flag(config: TagConfig, column: str) -> str:
-    return "short" if column == config.short else "entities"
-
-
-def _label(row: Mapping[str, Any], pairs: bool, config: TagConfig, where: str) -> tuple[str, Labelled | None]:
+def _label(row: Mapping[str, Any], config: TagConfig, where: str) -> tuple[str, Labelled | None]:
     """(why it is left out, the labelled title)."""
     text = "" if row["title"] is None else str(row["title"])
     if len(text) > MAX_TITLE_CHARACTERS:
@@ -178,12 +168,12 @@ def _label(row: Mapping[str, Any], pairs: bool, config: TagConfig, where: str) -
     title = Units.of(text)
     if not len(title):
         return "the title is empty", None
-    if pairs:
-        spans = align_short(title, Units.of(str(row["label"] or "")[:MAX_TITLE_CHARACTERS]))
+    if "short" in row:
+        spans = align_short(title, Units.of(str(row["short"] or "")[:MAX_TITLE_CHARACTERS]))
         return "the short title does not consist of the long one's words in their order", _labelled(title, spans)
-    if row["label"] is None:
+    if row["entities"] is None:
         return "no entities are given", None
-    named = [(config.kinds.get(kind, kind), value) for kind, value in _entities(row["label"], where)]
+    named = [(config.kinds.get(kind, kind), value) for kind, value in _entities(row["entities"], where)]
     spans = align_entities(title, [(kind, value) for kind, value in named if kind])
     return "an entity is not in the title", _labelled(title, spans)
 

@@ -15,8 +15,7 @@ from rlopt.errors import RunError
 from rlopt.run import Run
 from rlopt.stages.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
 from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.generate import _completed
-from rlopt.stages.score import score, with_known_fields
+from rlopt.stages.score import completed, score, with_known_fields
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
@@ -159,7 +158,7 @@ def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -
         (Item("new", {"note": ("x",)}), {"note": ("x",)}, None),
     ]
     for item, fields, title in cases:
-        for found in (with_known_fields(run, [item])[0], _completed(item, known)):
+        for found in (with_known_fields(run, [item])[0], completed(item, known)):
             assert (found.item_id, dict(found.fields), found.current_title) == (item.item_id, fields, title)
     rows = {"item_id": ["t1+i1"] * 2, "title": ["3 ways to see", "A dog"]}
     for name, more in (("bare", {}), ("note", {"note": ["x", "y"]})):
