@@ -6,9 +6,9 @@ One definition serves the reward's vocabulary, the constraints on written titles
 import re
 import unicodedata
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -195,7 +195,7 @@ class _Own:
     percents: frozenset[str]
 
     @classmethod
-    def of(cls, item: Item, unit_words: Collection[str]) -> "_Own":
+    def of(cls, item: Item, unit_words: frozenset[str]) -> "_Own":
         tokens = as_digits(_said(item), unit_words)
         numbered = frozenset((a, b) for a, b in pairwise(tokens) if a[0].isdigit())
         text = f" {' '.join(tokens)} "
@@ -244,8 +244,8 @@ def _percents(text: str) -> frozenset[str]:
     return frozenset(_PERCENT.findall(unicodedata.normalize("NFKC", text)))
 
 
-def _values(items: Iterable[Item], unit_words: Collection[str]) -> dict[Words, bool]:
-    """Word sequences of the short values; prose, lone numbers and lone characters are none."""
+def _values(items: Iterable[Item], unit_words: frozenset[str]) -> dict[Words, bool]:
+    """Word sequences of the short values, with True for a brand."""
     found: dict[Words, bool] = {}
     for item in items:
         for name, texts in item.fields.items():
@@ -253,12 +253,18 @@ def _values(items: Iterable[Item], unit_words: Collection[str]) -> dict[Words, b
             for text in texts:
                 if len(text) > MAX_VALUE_CHARACTERS:
                     continue
-                sequence = tuple(as_digits(words(clean(text)), unit_words))
-                latin = sum(not is_cjk_word(word) for word in sequence)
-                if latin > MAX_VALUE_WORDS or len("".join(sequence)) < 2 or all(w[0].isdigit() for w in sequence):
-                    continue
-                found[sequence] = found.get(sequence, False) or brand
+                if sequence := _value(text, unit_words):
+                    found[sequence] = found.get(sequence, False) or brand
     return found
+
+
+@lru_cache(maxsize=1 << 14)
+def _value(text: str, unit_words: frozenset[str]) -> Words:
+    """The words of a short value, none for prose, a lone number or a lone character."""
+    sequence = tuple(as_digits(words(clean(text)), unit_words))
+    latin = sum(not is_cjk_word(word) for word in sequence)
+    lone = len("".join(sequence)) < 2 or all(word[0].isdigit() for word in sequence)
+    return () if lone or latin > MAX_VALUE_WORDS else sequence
 
 
 def _by_first(sequences: Iterable[Words]) -> dict[str, list[Words]]:

@@ -31,19 +31,20 @@ def stems(text: str, limit: int = MAX_TITLE_CHARACTERS) -> list[str]:
     return [stem(word) for word in words(text[:limit])]
 
 
-def spellings(value: str) -> list[Words]:
+@lru_cache(maxsize=1 << 14)
+def spellings(value: str) -> tuple[Words, ...]:
     """Word sequences by which a title may mention ``value``: the whole and its pieces ("Red/Blue", "棉（精梳）").
 
     Empty for prose. A lone letter, digit or CJK character is left out: titles contain it by accident.
     """
     if len(value) > MAX_VALUE_CHARACTERS:
-        return []
+        return ()
     found = {tuple(stems(part)): None for part in (value, *_PIECES.split(value))}
-    return [
+    return tuple(
         sequence
         for sequence in found
         if sequence and is_short(sequence) and (len(sequence) > 1 or len(sequence[0]) > 1)
-    ]
+    )
 
 
 def is_short(sequence: Words) -> bool:
