@@ -10,7 +10,7 @@ import numpy as np
 from ..logs.read import LogData
 from ..logs.splits import title_groups
 from ..text import same_text_key
-from .diagnosis import SampleRatio, TitleProblem, TitleSpread, sample_ratio, title_problems, title_spread
+from .diagnosis import SampleRatio, TitleProblem, TitleSpread, alone_share, sample_ratio, title_problems, title_spread
 from .findings import Facts, context, conversions, evaluation, positions, reward, sides, time, titles
 
 __all__ = ["Finding", "LogReport", "examine"]
@@ -43,6 +43,8 @@ class LogReport:
         Shares of the impressions with a value.
     first_timestamp, last_timestamp
         ISO dates, None without timestamps.
+    alone_share
+        Share of the impressions in times when no other title of the item was shown, None where that is not known.
     shared_titles, largest_tied_share
         Title texts that belong to several items, and the share of items in the largest group tied by such titles.
     sample_ratio, title_spread, title_problems, overdispersion
@@ -74,6 +76,7 @@ class LogReport:
     timestamp_share: float
     first_timestamp: str | None
     last_timestamp: str | None
+    alone_share: float | None
     shared_titles: int
     largest_tied_share: float
     sample_ratio: SampleRatio
@@ -138,6 +141,7 @@ def examine(logs: LogData, *, judge_share: float = 0.2, test_share: float = 0.2)
         timestamp_share=totals.timestamp_impressions / totals.impressions,
         first_timestamp=_iso(totals.first_timestamp),
         last_timestamp=_iso(totals.last_timestamp),
+        alone_share=facts.alone_share,
         shared_titles=facts.shared_titles,
         largest_tied_share=facts.largest_tied_share,
         sample_ratio=facts.sample_ratio,
@@ -169,6 +173,7 @@ def _facts(logs: LogData) -> Facts:
     clicks = float(arms.clicks.sum())
     return Facts(
         items_with_choice=int(np.count_nonzero(count >= 2)),
+        alone_share=alone_share(arms),
         shared_titles=sum(len(items) > 1 for items in owners.values()),
         largest_tied_share=float(np.bincount(title_groups(arms)).max() / len(arms.items)),
         sample_ratio=sample_ratio(arms),

@@ -19,6 +19,7 @@ Lines = Iterator[tuple[Severity, str]]
 SMALL_PROPENSITY = 0.01
 _LEARNABLE = 0.01
 _MANY_TIED = 0.2
+_OFTEN_ALONE = 0.2
 _MIN_CLICKED = 30  # titles with clicks, to tell that all counts are multiples of one number
 
 
@@ -27,6 +28,7 @@ class Facts:
     """Numbers that several topics speak of; see `reward.doctor.examine.LogReport`."""
 
     items_with_choice: int
+    alone_share: float | None
     shared_titles: int
     largest_tied_share: float
     sample_ratio: SampleRatio
@@ -210,13 +212,27 @@ def positions(logs: LogData, facts: Facts) -> Lines:
 
 
 def time(logs: LogData, facts: Facts) -> Lines:
-    """Can items be split by time."""
+    """Can items be split by time, and were titles of one item shown side by side."""
     if logs.arms.first_seen is not None:
         yield "ok", "Time: yes, items can be split by when they were first seen (time split)."
     elif logs.totals.timestamp_impressions:
         yield "warning", "Time: some titles have no timestamp, so items cannot be split by time."
     else:
         yield "ok", "Time: not logged, items are split at random."
+    yield from succession(facts.alone_share)
+
+
+def succession(alone: float | None) -> Lines:
+    """Did titles replace one another (``alone`` as in `reward.doctor.diagnosis.alone_share`)."""
+    if alone is not None and alone > _OFTEN_ALONE:
+        yield (
+            "warning",
+            (
+                f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in "
+                "times when no other title of the item was shown. What else changed then (season, price, place on the "
+                "page) counts as the title's doing. Show titles of one item side by side, at random."
+            ),
+        )
 
 
 def titles(logs: LogData, facts: Facts) -> Lines:

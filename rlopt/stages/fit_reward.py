@@ -17,7 +17,7 @@ from reward.logs.read import read_logs
 from reward.logs.schema import ColumnMapping
 from reward.logs.splits import Splits, split_items
 from reward.logs.store import load_arms, save_arms
-from reward.logs.update import faded, merge_arms
+from reward.logs.update import faded, levelled, merge_arms
 from reward.model.judge import Judge
 from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel
@@ -119,7 +119,7 @@ def fit_reward(
             time_split=config.time_split,
         )
         keep(arms, report, checkpoints)
-        effective = effective_arms([arms], config.half_life_days)
+        effective = joined_arms([arms], config.half_life_days)
         curve = LearningCurve(config.seed) if config.learning_curve else None
         monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
         model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
@@ -281,7 +281,7 @@ def _check_report(logs: str | Path, report: Mapping[str, Any]) -> None:
         raise LogError(f"{logs} cannot teach a reward. {stops[0]}{more}")
 
 
-def effective_arms(parts: Sequence[Arms], half_life_days: float | None) -> Arms:
+def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> Arms:
     """The arms of all logs in one table, their counts faded by age where a half life is set.
 
     Raises
@@ -289,6 +289,7 @@ def effective_arms(parts: Sequence[Arms], half_life_days: float | None) -> Arms:
     LogError
         Where a half life is set and a log has no times.
     """
+    parts = levelled(parts)
     if half_life_days is None:
         return merge_arms(parts)
     end = max((float(part.last_seen.max()) for part in parts if part.last_seen is not None), default=0.0)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
+from reward.doctor.diagnosis import alone_share
+from reward.doctor.findings import succession
 from reward.evidence.learning_curve import LearningCurve
 from reward.logs.splits import Splits
-from reward.logs.update import extend_splits, merge_arms
+from reward.logs.update import extend_splits, log_levels, merge_arms
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
@@ -22,9 +24,9 @@ from rlopt.stages.columns import column_mapping
 from rlopt.stages.fit_reward import (
     Fitted,
     aggregate,
-    effective_arms,
     fit_judge,
     fit_model,
+    joined_arms,
     keep,
     logs_fingerprint,
     save,
@@ -36,6 +38,8 @@ from rlopt.stages.fitting.monitor import fit_monitor
 from rlopt.stages.fitting.tree_engine import check_engine
 from rlopt.stages.fitting.update_base import Base, check_rows, check_settings, pending, seen, set_aside
 from rlopt.stages.fitting.update_decision import compare, figure_lines
+
+_LEVEL_CHANGE = 0.02  # below that, nobody needs to be told
 
 
 def update_reward(
@@ -98,7 +102,8 @@ def update_reward(
         parts, splits = _with_new(base, [*pending(run, digest, base.history()), new], config)
         _say_differences(base, report)
         keep(new, report, checkpoints)
-        arms, effective = merge_arms(parts), effective_arms(parts, config.half_life_days)
+        arms, effective = joined_arms(parts), joined_arms(parts, config.half_life_days)
+        _say_changes(parts, arms)
         encoder = run_encoder(run, config)
         curve = LearningCurve(config.seed) if config.learning_curve else None
         monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
@@ -230,6 +235,16 @@ def _say_differences(base: Base, report: Mapping[str, Any]) -> None:
     if (old["conversions"] is None) != (report["conversions"] is None):
         which = "the new log" if report["conversions"] is None else "the logs so far"
         note(f"Warning: {which} count no conversions: conversion rates are learned from the others alone.")
+
+
+def _say_changes(parts: Sequence[Arms], arms: Arms) -> None:
+    """What changed from one log to the next: how much every title is clicked, and which titles are shown."""
+    *_, before, now = log_levels(parts)
+    if abs(change := now / before - 1) > _LEVEL_CHANGE:
+        word = "more" if change > 0 else "less"
+        note(f"Titles that both logs hold are clicked {abs(change):.0%} {word} in the new one: this is corrected for.")
+    for _, message in succession(alone_share(arms)):
+        note(f"Warning: {message}")
 
 
 def _learned(base: Base) -> list[Entry]:
