@@ -36,6 +36,10 @@ DECISIONS = {
 )
 @click.option("--confidence", type=RATE, default=0.95, show_default=True, help="Of the intervals.")
 @click.option("--final", is_flag=True, help="The planned end, looked at once: the fixed-horizon interval decides.")
+@click.option(
+    "--policy", metavar="POLICY", default="ppo", show_default=True,
+    help="Whose titles the test shows, as offline-eval --policy was told it.",
+)  # fmt: skip
 @options.in_run
 @options.common
 def command(results: str, run_path: str, **settings: Any) -> None:

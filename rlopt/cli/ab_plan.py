@@ -31,6 +31,10 @@ RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
     "--traffic", type=click.FloatRange(0, min_open=True), metavar="N",
     help="Impressions a day.  [default: from the logs' timestamps]",
 )  # fmt: skip
+@click.option(
+    "--policy", metavar="POLICY", default="ppo", show_default=True,
+    help="Whose titles the test shows, as offline-eval --policy was told it.",
+)  # fmt: skip
 @options.in_run
 @options.common
 def command(run_path: str, one_sided: bool, **settings: Any) -> None:

@@ -8,7 +8,7 @@ from rlopt.files import fingerprint
 from rlopt.ope.abtest import TestOutcome, analyze
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.ab_plan import evaluation_of
+from rlopt.stages.ab_plan import evaluation_of, known_lift
 from rlopt.stages.ab_results import read_results
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
@@ -23,17 +23,20 @@ class Analysis:
     ----------
     outcome
         What the test showed.
+    policy
+        Whose titles were tested.
     metric
         "clicks" or "conversions".
     planned_lift
         What the confidence sequence was shaped for.
     prediction
-        What offline-eval had said; None where the run has no evaluation, or it was about clicks and this is not.
+        What offline-eval had said; None where the run has no evaluation of the policy, or none of this metric.
     last_date
         Last day of the results, None without dates.
     """
 
     outcome: TestOutcome
+    policy: str
     metric: str
     planned_lift: float
     prediction: dict[str, Any] | None
@@ -52,6 +55,7 @@ class Analysis:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
+            "policy": self.policy,
             "metric": self.metric,
             "planned_lift": self.planned_lift,
             "last_date": self.last_date,
@@ -72,13 +76,14 @@ def analyze_test(
     planned_lift: float | None = None,
     confidence: float = 0.95,
     final: bool = False,
+    policy: str = "ppo",
 ) -> Analysis:
     """Analyse the results of an A/B test and note prediction and outcome in the run's calibration history.
 
     Parameters
     ----------
     run
-        The run whose policy was tested.
+        The run that judged the policy.
     results
         File of results, see `read_results`.
     metric
@@ -95,21 +100,25 @@ def analyze_test(
         Of the intervals.
     final
         The planned end, looked at once.
+    policy
+        Whose titles the treatment showed, as offline-eval was told it (``--policy``).
 
     Raises
     ------
     LogError, EvaluationError
         The results cannot be read or say nothing.
+    PolicyError
+        There is no such policy.
     """
     run.require("fit-reward")
-    report = evaluation_of(run)
-    predicted = None if report is None or metric != "clicks" else report["lifts"][baseline]
+    report = evaluation_of(run, policy)
+    predicted = known_lift(report, metric, baseline) if report else None
     if planned_lift is None:
         planned_lift = predicted["value"] if predicted and abs(predicted["value"]) > 0.005 else PLANNED_LIFT
     read = read_results(results, metric=metric, control=control)
     outcome = analyze(read.counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None
-    if report is not None and predicted is not None:
+    if report and predicted:
         prediction = {
             "lift": predicted["value"],
             "low": predicted["low"],
@@ -117,7 +126,7 @@ def analyze_test(
             "baseline": baseline,
             "verdict": report["verdict"]["decision"],
         }
-    analysis = Analysis(outcome, metric, planned_lift, prediction, read.last_date)
+    analysis = Analysis(outcome, policy, metric, planned_lift, prediction, read.last_date)
     remember(run, analysis, Path(results))
     return analysis
 

@@ -13,6 +13,7 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.ope.weights import effective_sample_size
 from rlopt.run import DATA, FINDINGS, Run
+from rlopt.stages.judging.candidate import Source
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -77,6 +78,7 @@ def plan_test(
     power: float = 0.8,
     two_sided: bool = True,
     traffic: float | None = None,
+    policy: str = "ppo",
 ) -> Plan:
     """Size of an A/B test.
 
@@ -96,17 +98,22 @@ def plan_test(
         Of the test.
     traffic
         Impressions a day; None: from the logs' timestamps.
+    policy
+        Whose titles are tested, as offline-eval was told it (``--policy``).
 
     Raises
     ------
     EvaluationError
-        The logs lack the metric, or the run has no evaluation and no lift is given.
+        The logs lack the metric, or the run has no evaluation of the policy and no lift is given.
+    PolicyError
+        There is no such policy.
     """
     run.require("fit-reward")
-    report = evaluation_of(run)
+    report = evaluation_of(run, policy)
     if lift is None and report is None:
+        command = "rlopt offline-eval" if policy == "ppo" else f"rlopt offline-eval --policy {policy}"
         raise EvaluationError(
-            "This run has no evaluation to take a lift from. Run rlopt offline-eval, or name one: --lift 0.03"
+            f"This run has no evaluation of {policy} to take a lift from. Run {command}, or name one: --lift 0.03"
         )
     arms = run.arms()
     dispersion = logged_overdispersion(run)
@@ -150,14 +157,17 @@ def predicted_lift(report: Mapping[str, Any], metric: str, baseline: str) -> Map
     EvaluationError
         It said nothing of it: of conversions it knows the lift over the logged titles alone, where they have any.
     """
-    found: Mapping[str, Any] | None
-    if metric == "clicks":
-        found = report["lifts"][baseline]
-    else:
-        found = (report.get("guardrails") or {}).get("conversions") if baseline == "logged" else None
-    if not found:
+    found = known_lift(report, metric, baseline)
+    if found is None:
         raise EvaluationError(f"The evaluation has no lift of {metric} over {baseline}. Name one: --lift 0.03")
     return found
+
+
+def known_lift(report: Mapping[str, Any], metric: str, baseline: str) -> Mapping[str, Any] | None:
+    """What offline-eval said of this metric against this baseline; None where it said nothing of it."""
+    if metric == "clicks":
+        return report["lifts"].get(baseline) or None
+    return (report.get("guardrails") or {}).get("conversions") or None if baseline == "logged" else None
 
 
 def planned(name: str, lift: float, design: TestDesign, power: float, daily: float | None) -> PlannedLift:
@@ -177,10 +187,20 @@ def planned(name: str, lift: float, design: TestDesign, power: float, daily: flo
     )
 
 
-def evaluation_of(run: Run) -> dict[str, Any] | None:
-    """The run's report.json; None before offline-eval, or where it stands on stages that changed since."""
-    path = run / "eval" / "report.json"
-    if not run.done("offline-eval") or not path.exists():
+def evaluation_of(run: Run, policy: str = "ppo") -> dict[str, Any] | None:
+    """The report.json of this policy's evaluation; None before it, or where what it stands on changed since.
+
+    Raises
+    ------
+    PolicyError, StageOrderError
+        When there is no such policy.
+    """
+    source = Source.of_ppo(run) if policy == "ppo" else Source.find(run, policy)
+    path = run / source.folder / "report.json"
+    if not run.done(source.stage) or not path.exists():
+        return None
+    judged = run.record(source.stage)["inputs"]
+    if any(judged.get(name) != now for name, now in source.fingerprints().items()):
         return None
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return report

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlopt.errors import EvaluationError
+from rlopt.files import fingerprint
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
 from rlopt.stages.ab_plan import predicted_lift
@@ -83,7 +84,7 @@ def test_plan_for_a_given_lift_needs_no_evaluation(rlopt: Rlopt, tmp_path: Path)
     run = make_run(tmp_path / "bare", make_arms(60))
     outcome = rlopt("ab-plan", "--run", run.path)
     assert (outcome.code, outcome.err.count("\n")) == (1, 1)
-    assert "has no evaluation to take a lift from. Run rlopt offline-eval, or name one: --lift" in outcome.err
+    assert "has no evaluation of ppo to take a lift from. Run rlopt offline-eval, or name one: --lift" in outcome.err
     text = rlopt("ab-plan", "--run", run.path, "--lift", "0.05", "--one-sided").out
     assert "one-sided" in text
     assert "not known from these logs" in text
@@ -124,6 +125,31 @@ def test_analysis_beside_the_prediction_is_kept_once(rlopt: Rlopt, run: Run, tmp
     assert history[1]["outcome"]["impressions_control"] == 240_000
 
 
+def test_titles_from_elsewhere_have_their_own_prediction(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    titles = tmp_path / "agency.csv"
+    titles.write_text("item_id,title\ni1,New\n")
+    flags = ["--run", run.path, "--policy", titles]
+    outcome = rlopt("ab-plan", *flags)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert f"Run rlopt offline-eval --policy {titles}" in outcome.err
+    with (
+        run.stage("offline-eval-agency", {"seed": 0}, {"policy": fingerprint(titles)}),
+        run.replacing("eval-agency") as folder,
+    ):
+        lifts = {"logged": {"value": 0.3, "low": 0.2, "high": 0.4}}
+        (folder / "report.json").write_text(json.dumps({"lifts": lifts, "verdict": {"decision": "hold"}}))
+    assert rlopt("ab-plan", *flags, "--json").json["lifts"][0]["lift"] == 0.3
+    assert "no lift of clicks over sft" in rlopt("ab-plan", *flags, "--baseline", "sft").err
+    results = write_results(tmp_path / "results.parquet")
+    found = rlopt("ab-analyze", results, *flags, "--json").json
+    assert (found["prediction"]["lift"], found["prediction"]["verdict"]) == (0.3, "hold")
+    (row,) = run.metrics("calibration").rows()
+    assert row["policy"] == str(titles)
+    assert rlopt("ab-plan", "--run", run.path, "--policy", "nobody").code == 1
+    titles.write_text("item_id,title\ni1,Newer\n")  # other titles than those that were judged
+    assert "has no evaluation of" in rlopt("ab-plan", *flags).err
+
+
 def test_csv_and_conversions(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     lines = ["arm,item,impressions,clicks,conversions"]
     lines += [f"{arm},i{i},1000,60,{20 + 5 * (arm == 'b') + i % 3}" for i in range(20) for arm in ("a", "b")]
@@ -132,8 +158,8 @@ def test_csv_and_conversions(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
         "ab-analyze", tmp_path / "r.csv", "--run", run.path, "--control", "a", "--metric", "conversions", "--json"
     ).json
     assert found["outcome"]["lift"] == pytest.approx(5 * 20 / sum(20 + i % 3 for i in range(20)))
-    assert found["prediction"] is None  # offline-eval speaks of clicks
-    assert found["planned_lift"] == 0.05
+    assert found["prediction"] == {"lift": 0.02, "low": 0.01, "high": 0.03, "baseline": "logged", "verdict": "launch"}
+    assert found["planned_lift"] == 0.02
 
 
 @pytest.mark.parametrize(
