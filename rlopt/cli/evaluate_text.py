@@ -23,6 +23,18 @@ def command(titles: str, columns: str | None, config: Path | None, run_path: str
     stand beside them: all attributes joined by blanks, and the most similar other item's reference.
 
     \b
+    Against the references (0 to 1, 1 is the same text):
+      bleu, rouge_1, rouge_2, rouge_l  words in common (in Chinese: characters)
+      chrf                             pieces of words in common
+      exact                            share of titles that are the reference
+    About the items:
+      coverage                         share of the item's short values that the title states
+      precision                        of what a title states, the share that its item says too
+      length, distinct_1, distinct_2   words a title; different words and word pairs among all
+    With --run:
+      p_click, p_conversion            predicted CTR and conversions a click
+
+    \b
     Example:
       rlopt evaluate-text titles.parquet --references human_title
     """

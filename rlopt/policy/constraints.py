@@ -15,6 +15,11 @@ from reward.text import display_width, words
 from rlopt.config import RulesConfig
 from rlopt.errors import ConfigError
 
+RULES = (
+    "empty", "too_long", "unreadable", "repeated", "banned", "required", "superlative", "capitals", "punctuation",
+    "unsupported",
+)  # fmt: skip
+"""Every kind of `Violation` that a title can be found to have."""
 REPLACEMENT = "\ufffd"  # stands where bytes spell no character
 SHOUT_LETTERS = 4
 MAX_SYMBOL_SHARE = 0.25

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from reward.items import Item
 from reward.model.caution import Prediction, cautious_reward
-from rlopt.policy.constraints import Constraints
+from rlopt.policy.constraints import RULES, Constraints
 from rlopt.policy.prompt import Renderer
 
 FloatArray = npt.NDArray[np.float64]
@@ -178,8 +178,8 @@ class TitleRewards:
             counts.update(kinds)
             penalties.append(-float(len(kinds)))
         log_metric("constraints/violated", float(np.mean([penalty < 0 for penalty in penalties])))
-        for kind, count in sorted(counts.items()):
-            log_metric(f"constraints/{kind}", count / len(completions))
+        for kind in (*RULES, "unfinished"):  # those that nothing broke too: means are taken over steps and processes
+            log_metric(f"constraints/{kind}", counts[kind] / len(completions))
         return penalties
 
 
