@@ -122,6 +122,7 @@ def evaluate(
     splits = run.splits()
     check_splits(splits)
     inputs = source.fingerprints() | check_trained_on(run, source, trained_on, splits)
+    _say_what_is_replaced(run, source, config)
     quiet_loading()
     with run.stage(source.stage, config, inputs) as record:
         random = np.random.default_rng(config.seed)
@@ -149,6 +150,14 @@ def evaluate(
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["logged"].value)
     shutil.rmtree(run / "checkpoints" / source.stage, ignore_errors=True)
     return EvaluationResult(run / source.folder, report)
+
+
+def _say_what_is_replaced(run: Run, source: Source, config: EvalConfig) -> None:
+    """A report of other titles that had the same name."""
+    before = run.manifest["stages"].get(source.stage)
+    judged = before["config"].get("policy") if before else None
+    if judged and Path(judged).resolve() != Path(config.policy).resolve():
+        note(f"{run / source.folder} holds the evaluation of {judged}, which has the same name: it is replaced")
 
 
 def covered(test_items: Sequence[str], candidate: Candidate, source: Source) -> Sequence[str]:

@@ -106,6 +106,18 @@ def test_their_report_has_a_folder_and_names_of_its_own(run: Run, write: Callabl
     assert result.to_dict()["policy"] == "Agency-titles"
 
 
+def test_a_report_of_other_titles_of_the_same_name_is_told_before_it_goes(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "item_id,title\n" + "".join(f"{item_id},new\n" for item_id in run.splits().test)
+    for name in ("one", "other", "other"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "titles.csv").write_text(rows, encoding="utf-8")
+        judge(run, tmp_path / name / "titles.csv")
+    told = f"holds the evaluation of {tmp_path / 'one' / 'titles.csv'}, which has the same name"
+    assert capsys.readouterr().err.count(told) == 1
+
+
 def test_without_an_sft_policy_the_logged_titles_are_the_baseline(
     tmp_path: Path, arms: Arms, run: Run, write: Callable[..., Path]
 ) -> None:
