@@ -230,7 +230,8 @@ def succession(alone: float | None) -> Lines:
             (
                 f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in "
                 "times when no other title of the item was shown. What else changed then (season, price, place on the "
-                "page) counts as the title's doing. Show titles of one item side by side, at random."
+                "page) counts as the title's doing. Show titles of one item side by side, at random; what changed for "
+                "all titles alike is corrected for where logs are learned period by period (fit-reward --update)."
             ),
         )
 
