@@ -7,14 +7,14 @@ posterior of b is Gaussian and exact, with the item intercepts integrated out. v
 fixed point, v_t and phi by the moments of the residuals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dtrtri
 
-from .linear import Noise, Rows, Working
+from .linear import Matrix, Noise, Rows, Working
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -22,6 +22,7 @@ IntArray = npt.NDArray[np.int64]
 MIN_VARIANCE = 1e-8
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation
 _LARGEST_TITLE_VARIANCE = 1.0
+_BLOCK = 4096  # titles that are dense in memory at a time
 _CLEAR = 3.0  # standard errors of overdispersion above 1
 
 
@@ -60,7 +61,7 @@ def working_log(rows: Rows, effect: FloatArray) -> Working:
 
 
 def fit_posterior(
-    matrix: FloatArray, rows: Rows, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
+    matrix: Matrix, rows: Rows, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
 ) -> Posterior:
     """Posterior with empirical-Bayes variances.
 
@@ -95,13 +96,13 @@ def fit_posterior(
     return Posterior(mean, root, tuple(float(v) for v in variances), noise)
 
 
-def update_posterior(posterior: Posterior, matrix: FloatArray, rows: Rows) -> Posterior:
+def update_posterior(posterior: Posterior, matrix: Matrix, rows: Rows) -> Posterior:
     """The posterior after the clicks of further items, shape (n, d) as for `fit_posterior`.
 
     With V = R R' the posterior so far and X' M X the new rows' information in working responses around their
     predictions, V' = R (I + R' X' M X R)^-1 R'. Noise and prior variances stay as they were.
     """
-    effect = np.clip(matrix @ posterior.mean, -5.0, 5.0)
+    effect = np.clip(matrix @ posterior.mean, -5.0, 5.0).astype(np.float64)
     state = working_log(rows, effect)
     system = Normal.of(matrix, rows, state.response, state.weight(posterior.noise))
     root = posterior.root
@@ -128,12 +129,17 @@ class Normal:
     right: FloatArray
 
     @classmethod
-    def of(cls, matrix: FloatArray, rows: Rows, response: FloatArray, weight: FloatArray) -> "Normal":
-        """From X (n, d), responses z (n,) and their precisions (n,)."""
-        root = np.sqrt(weight)
-        scaled = root[:, None] * _centre(matrix, rows, weight)
-        z = root * _centre(response[:, None], rows, weight)[:, 0]
-        return cls(scaled.T @ scaled, scaled.T @ z)
+    def of(cls, matrix: Matrix, rows: Rows, response: FloatArray, weight: FloatArray) -> "Normal":
+        """From X (n, d), responses z (n,) and their precisions (n,); items are summed up some at a time."""
+        d = matrix.shape[1]
+        gram, right = np.zeros((d, d)), np.zeros(d)
+        for part, starts in _blocks_of_items(rows):
+            root = np.sqrt(weight[part])
+            columns = np.column_stack([matrix.rows(part), response[part]])
+            scaled = root[:, None] * _centred(columns, weight[part], starts)
+            gram += scaled[:, :d].T @ scaled[:, :d]
+            right += scaled[:, :d].T @ scaled[:, d]
+        return cls(gram, right)
 
     def solve(self, prior: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior mean (d,) and root R of the covariance R R' (d, d) under prior variances (d,).
@@ -193,15 +199,21 @@ def dispersion(rows: Rows, effect: FloatArray, determined: float = 0.0) -> Noise
     return noise
 
 
-def _centre(values: FloatArray, rows: Rows, weight: FloatArray) -> FloatArray:
-    """Values less their item's weighted mean, shape (n, k)."""
-    total = np.maximum(rows.item_sum(weight), 1e-300)
+def _blocks_of_items(rows: Rows) -> Iterator[tuple[IntArray, IntArray]]:
+    """Titles of whole items, about `_BLOCK` at a time: the titles, item by item, and where each item begins."""
     order = np.argsort(rows.item, kind="stable")
     starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
-    sums = np.add.reduceat((weight[:, None] * values)[order], starts, axis=0)
-    means = np.zeros((rows.n_items, values.shape[1]))
-    means[rows.item[order][starts]] = sums
-    out: FloatArray = values - (means / total[:, None])[rows.item]
+    for items in np.split(starts, np.flatnonzero(np.diff(starts // _BLOCK)) + 1):
+        begin, after = int(items[0]), np.searchsorted(starts, items[-1], side="right")
+        end = int(starts[after]) if after < len(starts) else len(order)
+        yield order[begin:end], items - begin
+
+
+def _centred(values: FloatArray, weight: FloatArray, starts: IntArray) -> FloatArray:
+    """Values (n, k) less their item's weighted mean; items begin at ``starts``."""
+    total = np.maximum(np.add.reduceat(weight, starts), 1e-300)
+    means = np.add.reduceat(weight[:, None] * values, starts, axis=0) / total[:, None]
+    out: FloatArray = values - np.repeat(means, np.diff(starts, append=len(values)), axis=0)
     return out
 
 

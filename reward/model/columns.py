@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from ..features.transformer import FeatureBlock, TitleFeatures
 from .bayes import Posterior, fit_posterior
@@ -41,7 +42,7 @@ class Columns:
     @classmethod
     def fit(
         cls, features: TitleFeatures, design: Design, block: FeatureBlock, rows: Rows, *, rng: np.random.Generator
-    ) -> tuple["Columns", FloatArray]:
+    ) -> tuple["Columns", Matrix]:
         """Columns for these titles and their values, shape (n, d)."""
         steps = design.matrix(block)
         varying = np.diff(steps.tocsc().indptr)
@@ -50,15 +51,16 @@ class Columns:
         nearly_one = (varying > len(block) - _MIN_ROWS) & (summed == varying)
         kept = np.flatnonzero((varying >= _MIN_ROWS) & ~constant & ~nearly_one)
         embedding, embedded = Embedding.fit(features, block, rows, rng=rng)
-        values = [steps[:, kept].toarray(), embedded, block.meaning]
-        return cls(features, design, embedding, kept), np.column_stack(values).astype(np.float64)
+        return cls(features, design, embedding, kept), _matrix(steps[:, kept], embedded, block)
+
+    def matrix(self, block: FeatureBlock) -> Matrix:
+        """Columns of new titles, shape (n, d)."""
+        steps = self.design.matrix(block)[:, self.kept]
+        return _matrix(steps, self.embedding.transform(self.features, block), block)
 
     def values(self, block: FeatureBlock) -> FloatArray:
-        """Columns of new titles, shape (n, d)."""
-        steps = self.design.matrix(block)[:, self.kept].toarray()
-        embedded = self.embedding.transform(self.features, block)
-        out: FloatArray = np.column_stack([steps, embedded, block.meaning]).astype(np.float64)
-        return out
+        """The same without zeros left out: for few titles."""
+        return self.matrix(block).rows(slice(None))
 
     def scores(self, block: FeatureBlock, coefficients: FloatArray) -> FloatArray:
         """``values(block) @ coefficients``, shape (n,), without the dense columns in memory."""
@@ -74,6 +76,10 @@ class Columns:
         names += [WORDING] * self.embedding.directions.shape[1]
         names += self.features.meaning.groups if self.features.meaning is not None else []
         return {name: np.flatnonzero([other == name for other in names]) for name in dict.fromkeys(names)}
+
+
+def _matrix(steps: sp.csr_matrix, embedded: FloatArray, block: FeatureBlock) -> Matrix:
+    return Matrix(steps, np.hstack([embedded, block.meaning]).astype(np.float32))
 
 
 def fit_design(features: TitleFeatures, block: FeatureBlock, rows: Rows) -> Design:
@@ -107,7 +113,7 @@ def fit_design(features: TitleFeatures, block: FeatureBlock, rows: Rows) -> Desi
 
 
 def fit_columns(
-    columns: Columns, matrix: FloatArray, rows: Rows, *, widening: float = 1.0
+    columns: Columns, matrix: Matrix, rows: Rows, *, widening: float = 1.0
 ) -> tuple[Posterior, dict[str, float]]:
     """Posterior of the coefficients and the prior variance of each group; see `reward.model.bayes.fit_posterior`."""
     groups = columns.groups()

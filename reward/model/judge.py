@@ -87,7 +87,7 @@ class Judge:
         block = features.transform(arms.arm_items, titles, logged=True)
         columns, matrix = Columns.fit(features, fit_design(features, block, rows), block, rows, rng=rng)
         posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
-        effect = matrix @ posterior.mean
+        effect = (matrix @ posterior.mean).astype(np.float64)
         return cls(
             features,
             columns,
@@ -143,7 +143,7 @@ class Judge:
         the logged range stay as fitted.
         """
         titles = [str(title) for title in arms.title]
-        matrix = self.columns.values(self.features.transform(arms.arm_items, titles))
+        matrix = self.columns.matrix(self.features.transform(arms.arm_items, titles))
         return replace(self, posterior=update_posterior(self.posterior, matrix, click_rows(arms)))
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:

@@ -130,6 +130,10 @@ class Matrix:
         scores: Float32Array = self.sparse @ coefficients[:split]
         return scores + self.dense @ coefficients[split:] if self.dense.shape[1] else scores
 
+    def rows(self, which: IntArray | slice) -> FloatArray:
+        """These rows without zeros left out, shape (n, n_columns)."""
+        return np.hstack([self.sparse[which].toarray(), self.dense[which]]).astype(np.float64)
+
     def transposed(self, values: Float32Array) -> Float32Array:
         """``matrix.T @ values``: (n, k) to (n_columns, k)."""
         return np.concatenate([self._sparse_columns @ values, self.dense.T @ values])

@@ -27,6 +27,10 @@ def simulated(n_items: int = 300, titles: int = 4, d: int = 6, seed: int = 0, me
     return Rows(clicks.astype(float), trials, item, n_items), matrix, b
 
 
+def dense(matrix: np.ndarray) -> linear.Matrix:
+    return linear.Matrix(sp.csr_matrix((len(matrix), 0), dtype=np.float32), matrix)
+
+
 def test_intercepts_make_expected_equal_observed() -> None:
     rows, matrix, b = simulated()
     effect = matrix @ b
@@ -67,12 +71,33 @@ def test_posterior_equals_gaussian_conditioning() -> None:
     weight = rng.uniform(0.5, 3.0, len(rows.item))
     z = rng.standard_normal(len(rows.item))
     prior = np.array([0.5, 0.1, 1.0, 0.3, 1e-8])
-    mean, root = bayes.Normal.of(matrix, rows, z, weight).solve(prior)
+    mean, root = bayes.Normal.of(dense(matrix), rows, z, weight).solve(prior)
     dummies = (rows.item[:, None] == np.arange(8)).astype(float)
     covariance_z = matrix * prior @ matrix.T + 1e6 * dummies @ dummies.T + np.diag(1 / weight)
     gain = (prior[:, None] * matrix.T) @ np.linalg.inv(covariance_z)
     np.testing.assert_allclose(mean, gain @ z, atol=1e-5)
     np.testing.assert_allclose(root @ root.T, np.diag(prior) - gain @ matrix * prior, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 7, 10**6])
+def test_normal_equations_are_the_same_in_blocks_and_in_any_order(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the projection written out; items of one to nine titles, one of them without any, rows shuffled."""
+    rng = np.random.default_rng(4)
+    item = rng.permutation(np.repeat(np.delete(np.arange(12), 5), rng.integers(1, 10, 11)))
+    n = len(item)
+    rows, matrix, z, weight = (
+        Rows(np.ones(n), np.full(n, 9.0), item, 12),
+        *rng.standard_normal((2, n, 4)),
+        rng.random(n),
+    )
+    z = z[:, 0]
+    dummies = (item[:, None] == np.delete(np.arange(12), 5)).astype(float)
+    projection = np.diag(weight) - weight[:, None] * dummies @ np.diag(1 / (weight @ dummies)) @ (dummies.T * weight)
+    monkeypatch.setattr(bayes, "_BLOCK", block)
+    mixed = linear.Matrix(sp.csr_matrix(matrix[:, :2]), matrix[:, 2:])
+    found = bayes.Normal.of(mixed, rows, z, weight)
+    np.testing.assert_allclose(found.gram, matrix.T @ projection @ matrix, atol=1e-12)
+    np.testing.assert_allclose(found.right, matrix.T @ projection @ z, atol=1e-12)
 
 
 def test_variances_of_groups_are_recovered_and_a_group_without_effect_vanishes() -> None:
@@ -83,7 +108,7 @@ def test_variances_of_groups_are_recovered_and_a_group_without_effect_vanishes()
     trials = np.full(4000, 3000.0)
     rate = 0.03 * np.exp(0.5 * rng.standard_normal(800)[item] + matrix @ b + 0.1 * rng.standard_normal(4000))
     rows = Rows(rng.poisson(trials * rate).astype(float), trials, item, 800)
-    posterior = bayes.fit_posterior(matrix, rows, [np.arange(30), np.arange(30, 60)], [0.01, 0.01])
+    posterior = bayes.fit_posterior(dense(matrix), rows, [np.arange(30), np.arange(30, 60)], [0.01, 0.01])
     assert posterior.variances[0] == pytest.approx(np.mean(b[:30] ** 2), rel=0.2)
     assert posterior.variances[1] < 0.02 * posterior.variances[0]
     assert posterior.noise.title_variance == pytest.approx(0.01, rel=0.3)
@@ -103,7 +128,7 @@ def test_intervals_of_contrasts_cover_the_truth() -> None:
         trials = rng.integers(500, 4000, 480).astype(float)
         clicks = rng.poisson(trials * 0.03 * np.exp(0.4 * rng.standard_normal(120)[item] + matrix @ b + title))
         rows = Rows(np.minimum(clicks, trials).astype(float), trials, item, 120)
-        posterior = bayes.fit_posterior(matrix, rows, [np.arange(20)], [0.02])
+        posterior = bayes.fit_posterior(dense(matrix), rows, [np.arange(20)], [0.02])
         contrast = rng.standard_normal((25, 20))
         std = np.linalg.norm(contrast @ posterior.root, axis=1)
         hits.append(np.abs(contrast @ (posterior.mean - b)) <= 1.96 * std)
@@ -114,9 +139,9 @@ def test_intervals_of_contrasts_cover_the_truth() -> None:
 def test_an_update_equals_gaussian_conditioning_on_the_new_counts() -> None:
     """In the new rows' working responses, by covariances instead of information; the intercepts nearly flat."""
     rows, matrix, _ = simulated(n_items=30, d=5)
-    posterior = bayes.fit_posterior(matrix, rows, [np.arange(5)], [0.02])
+    posterior = bayes.fit_posterior(dense(matrix), rows, [np.arange(5)], [0.02])
     new, columns, _ = simulated(n_items=9, d=5, seed=8)
-    updated = bayes.update_posterior(posterior, columns, new)
+    updated = bayes.update_posterior(posterior, dense(columns), new)
     state = bayes.working_log(new, columns @ posterior.mean)
     noise = np.diag(1 / state.weight(posterior.noise))
     dummies = (new.item[:, None] == np.arange(9)).astype(float)
@@ -138,11 +163,11 @@ def test_a_posterior_learned_in_two_parts_is_nearly_that_of_the_whole_and_still_
         trials = np.full(480, 2000.0)
         clicks = rng.poisson(trials * 0.03 * np.exp(0.4 * rng.standard_normal(120)[item] + matrix @ b)).astype(float)
         first = np.arange(480) < 240
-        whole = bayes.fit_posterior(matrix, Rows(clicks, trials, item, 120), [np.arange(20)], [0.02])
+        whole = bayes.fit_posterior(dense(matrix), Rows(clicks, trials, item, 120), [np.arange(20)], [0.02])
         half = Rows(clicks[first], trials[first], item[first], 60)
         rest = Rows(clicks[~first], trials[~first], item[~first] - 60, 60)
-        before = bayes.fit_posterior(matrix[first], half, [np.arange(20)], [0.02])
-        after = bayes.update_posterior(before, matrix[~first], rest)
+        before = bayes.fit_posterior(dense(matrix[first]), half, [np.arange(20)], [0.02])
+        after = bayes.update_posterior(before, dense(matrix[~first]), rest)
         gaps.append([np.mean((p.mean - whole.mean) ** 2) for p in (before, after)])
         hits.append(np.abs(after.mean - b) <= 1.96 * np.linalg.norm(after.root, axis=1))
     before_gap, after_gap = np.mean(gaps, axis=0)
