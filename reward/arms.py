@@ -32,7 +32,7 @@ class Arms:
     exposure
         Impressions weighted by the examination of the position they were shown at, relative to the average
         impression of these logs (position-based model), and by the level of their log where several were joined
-        (`reward.logs.update.log_levels`); equal to ``impressions`` where neither is known. clicks / exposure is the
+        (`reward.logs.levels.log_levels`); equal to ``impressions`` where neither is known. clicks / exposure is the
         debiased CTR.
     conversions, revenue
         Totals, None where the logs have none.

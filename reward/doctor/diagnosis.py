@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
+from ..logs.spread import Spread
 from ..text import clean
 
 FloatArray = npt.NDArray[np.float64]
@@ -124,32 +125,20 @@ def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.boo
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
-    """Spread of CTR between titles of one item, by moments.
-
-    With expected clicks m_a = exposure_a * CTR_item, Pearson's statistic X2 = sum (c_a - m_a)^2 / m_a has the mean
-    phi * (k - 1) + tau^2 * (M - sum m_a^2 / M) within an item of k titles and M clicks; phi is the overdispersion.
+    """Spread of CTR between titles of one item, by moments (`reward.logs.spread`).
 
     Returns
     -------
     TitleSpread or None
         None where no item has two titles and a click.
     """
-    n = len(arms.items)
-    clicks = np.bincount(arms.item_index, arms.clicks, minlength=n)
-    exposed = np.bincount(arms.item_index, arms.exposure, minlength=n)
-    rate = np.divide(clicks, exposed, out=np.zeros(n), where=exposed > 0)
-    used = ((np.bincount(arms.item_index, minlength=n) >= 2) & (clicks > 0))[arms.item_index]
-    if not used.any():
+    found = Spread.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
+    if not found.used.any():
         return None
-    item, mean = arms.item_index[used], (arms.exposure * rate[arms.item_index])[used]
-    statistic = float(np.sum((arms.clicks[used] - mean) ** 2 / mean))
-    freedom = float(len(item) - len(np.unique(item)))
-    room = float(mean.sum() - np.sum(mean**2 / clicks[item]))
-    spread = max(0.0, statistic - overdispersion * freedom) / room if room > 0 else 0.0
-    median = float(np.median(arms.clicks[used]))
+    median = float(np.median(arms.clicks[found.used]))
     return TitleSpread(
-        relative=float(np.sqrt(spread)),
-        p_value=float(stats.chi2.sf(statistic / overdispersion, freedom)),
+        relative=float(np.sqrt(found.variance(overdispersion))),
+        p_value=float(stats.chi2.sf(found.statistic / overdispersion, found.freedom)),
         median_clicks=median,
         detectable=float(2.8 * np.sqrt(2 * overdispersion / median)) if median > 0 else None,
     )

@@ -15,7 +15,6 @@ from ..arms import Arms
 from ..errors import LogError
 from ..items import Item
 from ..text import same_text_key
-from .position import examination
 from .splits import Splits, assign_groups, title_groups
 
 FloatArray = npt.NDArray[np.float64]
@@ -92,37 +91,6 @@ def merge_arms(parts: Sequence[Arms]) -> Arms:
         first_seen=_extreme(joined("first_seen"), where, n, np.minimum),
         last_seen=_extreme(joined("last_seen"), where, n, np.maximum),
     )
-
-
-def log_levels(parts: Sequence[Arms]) -> FloatArray:
-    """How much titles are clicked in each log, whatever they say: season, campaigns, the place on the page.
-
-    Told by the titles that several logs hold, by the same model as positions (`reward.logs.position`) with logs in
-    their place: clicks ~ exposure * alpha_arm * level_log. Without them a title that was first shown in a good month
-    would look like a good title.
-
-    Returns
-    -------
-    ndarray
-        Shape (n_parts,); the exposure-weighted mean is 1 among logs that common titles tie together, and 1 where there
-        are none.
-    """
-    if len(parts) == 1:
-        return np.ones(1)
-    keys = [key for part in parts for key in zip(part.item_ids.tolist(), part.title.tolist(), strict=True)]
-    number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-    arm = np.array([number[key] for key in keys], dtype=np.int64)
-    log = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    shown, clicks = (np.concatenate([getattr(part, name) for part in parts]) for name in ("exposure", "clicks"))
-    tied = np.bincount(arm, minlength=len(number))[arm] >= 2
-    totals = {k: float(part.exposure.sum()) for k, part in enumerate(parts)}
-    return examination(arm[tied], log[tied], shown[tied], clicks[tied], totals).theta
-
-
-def levelled(parts: Sequence[Arms]) -> list[Arms]:
-    """The parts with `log_levels` in their exposure, so that clicks / exposure compares across them."""
-    levels = log_levels(parts).tolist()
-    return [replace(part, exposure=part.exposure * level) for part, level in zip(parts, levels, strict=True)]
 
 
 def traffic_share(item_index: npt.NDArray[np.int64], impressions: FloatArray) -> FloatArray:

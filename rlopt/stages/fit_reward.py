@@ -13,11 +13,12 @@ from reward.doctor.examine import examine
 from reward.encoders.encoder import Encoder
 from reward.errors import LogError
 from reward.evidence.learning_curve import LearningCurve
+from reward.logs.levels import levelled
 from reward.logs.read import read_logs
 from reward.logs.schema import ColumnMapping
 from reward.logs.splits import Splits, split_items
 from reward.logs.store import load_arms, save_arms
-from reward.logs.update import faded, levelled, merge_arms
+from reward.logs.update import faded, merge_arms
 from reward.model.judge import Judge
 from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel

@@ -15,8 +15,9 @@ from reward.arms import Arms
 from reward.doctor.diagnosis import alone_share
 from reward.doctor.findings import succession
 from reward.evidence.learning_curve import LearningCurve
+from reward.logs.levels import log_levels
 from reward.logs.splits import Splits
-from reward.logs.update import extend_splits, log_levels, merge_arms
+from reward.logs.update import extend_splits, merge_arms
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run

@@ -1,0 +1,76 @@
+"""How much titles are clicked in one log and in another, whatever they say: season, campaigns, the place on the page.
+
+Told by the titles that several logs hold. Which titles an earlier log's clicks let live is no accident: they were
+lucky, too. Each title's rate before is therefore what is to be expected of it, drawn towards its item's by how much
+titles differ beyond chance (a gamma prior, as in Robbins (1956)), which holds however titles were chosen
+by those clicks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ..arms import Arms
+from .spread import Spread
+
+FloatArray = npt.NDArray[np.float64]
+
+PRIOR_CLICKS = 20.0
+"""Expected clicks at which the titles in common weigh as much as the guess that nothing changed."""
+
+
+def log_levels(parts: Sequence[Arms]) -> FloatArray:
+    """Level of each log: what clicks / exposure of any title is to be divided by for it to compare across logs.
+
+    Logs are taken one after the other: the level is the clicks of the titles that were in an earlier one, by the
+    clicks that their rates there lead to expect.
+
+    Parameters
+    ----------
+    parts
+        Arms of each log, oldest first.
+
+    Returns
+    -------
+    ndarray
+        Shape (n_parts,), its exposure-weighted mean 1. A log without a title in common is taken to be at the level of
+        those before it.
+    """
+    levels = np.ones(len(parts))
+    if len(parts) == 1:
+        return levels
+    arms: dict[tuple[str, str], int] = {}
+    items: dict[str, int] = {}
+    arm_of = []
+    for part in parts:
+        pairs = zip(part.item_ids.tolist(), part.title.tolist(), strict=True)
+        arm_of.append(np.array([arms.setdefault(pair, len(arms)) for pair in pairs], dtype=np.int64))
+    item = np.array([items.setdefault(item_id, len(items)) for item_id, _ in arms], dtype=np.int64)
+    clicks, exposure = np.zeros(len(arms)), np.zeros(len(arms))
+    for number, (part, arm) in enumerate(zip(parts, arm_of, strict=True)):
+        known = exposure[arm] > 0
+        rate = _expected_rate(clicks, exposure, item, len(items))[arm[known]]
+        expected = float(np.sum(part.exposure[known] * rate))
+        levels[number] = (part.clicks[known].sum() + PRIOR_CLICKS) / (expected + PRIOR_CLICKS)
+        clicks[arm] += part.clicks
+        exposure[arm] += part.exposure * levels[number]
+    shown = np.array([part.exposure.sum() for part in parts])
+    return np.asarray(levels * shown.sum() / max(float(levels @ shown), 1e-300))
+
+
+def levelled(parts: Sequence[Arms]) -> list[Arms]:
+    """The parts with `log_levels` in their exposure, so that clicks / exposure compares across them."""
+    levels = log_levels(parts).tolist()
+    return [replace(part, exposure=part.exposure * level) for part, level in zip(parts, levels, strict=True)]
+
+
+def _expected_rate(clicks: FloatArray, exposure: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
+    """Mean click rate of each arm given its clicks, under a gamma prior around its item's rate; shape (n_arms,)."""
+    seen = exposure > 0
+    variance = Spread.of(clicks[seen], exposure[seen], item[seen], n_items).variance()
+    total, exposed = np.bincount(item, clicks, minlength=n_items), np.bincount(item, exposure, minlength=n_items)
+    rate = np.divide(total, exposed, out=np.zeros(n_items), where=exposed > 0)[item]
+    # Prior: shape 1 / variance, mean rate. Posterior mean: rate (1 + variance clicks) / (1 + variance exposure rate).
+    return np.asarray(rate * (1 + variance * clicks) / (1 + variance * exposure * rate))
