@@ -2,8 +2,9 @@
 
 Told by the titles that several logs hold. Which titles an earlier log's clicks let live is no accident: they were
 lucky, too. Each title's rate before is therefore what is to be expected of it, drawn towards its item's by how much
-titles differ beyond chance (a gamma prior, as in Robbins (1956)), which holds however titles were chosen
-by those clicks.
+titles differ beyond chance (a gamma prior, as in Robbins (1956)), which holds however titles were chosen by those
+clicks. Titles also wear out while new ones come, and no clicks can tell that from worse times; so what is not to be
+seen in all clicks of the log together, too, is not taken for its level.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,14 @@ from .spread import Spread
 FloatArray = npt.NDArray[np.float64]
 
 PRIOR_CLICKS = 20.0
-"""Expected clicks at which the titles in common weigh as much as the guess that nothing changed."""
+"""Expected clicks at which clicks weigh as much as the guess that nothing changed."""
 
 
 def log_levels(parts: Sequence[Arms]) -> FloatArray:
     """Level of each log: what clicks / exposure of any title is to be divided by for it to compare across logs.
 
-    Logs are taken one after the other: the level is the clicks of the titles that were in an earlier one, by the
-    clicks that their rates there lead to expect.
+    Logs are taken one after the other. Of two ratios of clicks to expected clicks, that of the titles that were in an
+    earlier log and that of all, the level is the one nearer to 1, and 1 where they are on different sides of it.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def log_levels(parts: Sequence[Arms]) -> FloatArray:
     -------
     ndarray
         Shape (n_parts,), its exposure-weighted mean 1. A log without a title in common is taken to be at the level of
-        those before it.
+        the first.
     """
     levels = np.ones(len(parts))
     if len(parts) == 1:
@@ -50,10 +51,12 @@ def log_levels(parts: Sequence[Arms]) -> FloatArray:
     item = np.array([items.setdefault(item_id, len(items)) for item_id, _ in arms], dtype=np.int64)
     clicks, exposure = np.zeros(len(arms)), np.zeros(len(arms))
     for number, (part, arm) in enumerate(zip(parts, arm_of, strict=True)):
-        known = exposure[arm] > 0
-        rate = _expected_rate(clicks, exposure, item, len(items))[arm[known]]
-        expected = float(np.sum(part.exposure[known] * rate))
-        levels[number] = (part.clicks[known].sum() + PRIOR_CLICKS) / (expected + PRIOR_CLICKS)
+        if number:
+            known = exposure[arm] > 0
+            rate = _expected_rate(clicks, exposure, item, len(items))[arm[known]]
+            common = _ratio(part.clicks[known], float(np.sum(part.exposure[known] * rate)))
+            overall = float(clicks.sum()) / max(float(exposure.sum()), 1e-300)
+            levels[number] = _agreed(common, _ratio(part.clicks, overall * float(part.exposure.sum())))
         clicks[arm] += part.clicks
         exposure[arm] += part.exposure * levels[number]
     shown = np.array([part.exposure.sum() for part in parts])
@@ -64,6 +67,17 @@ def levelled(parts: Sequence[Arms]) -> list[Arms]:
     """The parts with `log_levels` in their exposure, so that clicks / exposure compares across them."""
     levels = log_levels(parts).tolist()
     return [replace(part, exposure=part.exposure * level) for part, level in zip(parts, levels, strict=True)]
+
+
+def _ratio(clicks: FloatArray, expected: float) -> float:
+    return (float(clicks.sum()) + PRIOR_CLICKS) / (expected + PRIOR_CLICKS)
+
+
+def _agreed(one: float, other: float) -> float:
+    """What two ratios both say: the one nearer to 1, and 1 where they are on different sides of it."""
+    if (one - 1) * (other - 1) <= 0:
+        return 1.0
+    return min(one, other, key=lambda ratio: abs(np.log(ratio)))
 
 
 def _expected_rate(clicks: FloatArray, exposure: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
