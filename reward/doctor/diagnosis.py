@@ -19,7 +19,6 @@ MAX_USUAL_CHARACTERS = 300
 SAMPLE_RATIO_LEVEL = 0.01
 """False-discovery rate at which an item's traffic counts as not split as expected."""
 _MIN_EXPECTED = 5.0
-_MIN_TIMED = 10  # impressions from which the first and the last tell when a title was shown
 _WORST = 5
 
 _TITLE_RULES = {
@@ -142,38 +141,6 @@ def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
         median_clicks=median,
         detectable=float(2.8 * np.sqrt(2 * overdispersion / median)) if median > 0 else None,
     )
-
-
-def alone_share(arms: Arms) -> float | None:
-    """Share of the impressions that fell in times when no other title of the item was shown.
-
-    Of titles seen for more than a moment and often enough to say from when to when, where the item has two of them;
-    between those times a title's impressions are taken as even. What else changed when one title replaced another
-    (season, price, place) can not be told from the title.
-
-    Returns
-    -------
-    float or None
-        None where times are not logged, or no item has two such titles.
-    """
-    if arms.first_seen is None or arms.last_seen is None:
-        return None
-    span = arms.last_seen - arms.first_seen
-    used = (span > 0) & (arms.impressions >= _MIN_TIMED)
-    used &= np.bincount(arms.item_index[used], minlength=len(arms.items))[arms.item_index] >= 2
-    if not used.any():
-        return None
-    arm = np.flatnonzero(used)
-    arm, step = np.concatenate([arm, arm]), np.repeat([1, -1], len(arm))
-    when = np.where(step > 0, arms.first_seen[arm], arms.last_seen[arm])
-    order = np.lexsort((when, arms.item_index[arm]))
-    arm, step, when = arm[order], step[order], when[order]
-    lasting = np.diff(when)
-    # An item's steps add up to none, so the sums begin anew with each item; where one arm is seen, they name it.
-    single = np.cumsum(step)[:-1] == 1
-    alone = np.bincount(np.cumsum(step * arm)[:-1][single], lasting[single], minlength=len(arms))
-    weight = arms.impressions[used]
-    return float(np.average(np.minimum(alone[used] / span[used], 1.0), weights=weight))
 
 
 def title_problems(titles: Iterable[str]) -> tuple[TitleProblem, ...]:

@@ -11,6 +11,7 @@ from ..errors import SplitError
 from ..logs.read import LogData
 from ..logs.schema import looks_like
 from ..logs.splits import split_items
+from ..logs.succession import OFTEN_ALONE
 from .diagnosis import SAMPLE_RATIO_LEVEL, SampleRatio, TitleProblem, TitleSpread
 
 Severity = Literal["ok", "warning", "stop"]
@@ -19,7 +20,6 @@ Lines = Iterator[tuple[Severity, str]]
 SMALL_PROPENSITY = 0.01
 _LEARNABLE = 0.01
 _MANY_TIED = 0.2
-_OFTEN_ALONE = 0.2
 _MIN_CLICKED = 30  # titles with clicks, to tell that all counts are multiples of one number
 
 
@@ -219,21 +219,23 @@ def time(logs: LogData, facts: Facts) -> Lines:
         yield "warning", "Time: some titles have no timestamp, so items cannot be split by time."
     else:
         yield "ok", "Time: not logged, items are split at random."
-    yield from succession(facts.alone_share)
+    yield from succession(facts.alone_share, corrected=logs.periods is not None)
 
 
-def succession(alone: float | None) -> Lines:
-    """Did titles replace one another (``alone`` as in `reward.doctor.diagnosis.alone_share`)."""
-    if alone is not None and alone > _OFTEN_ALONE:
-        yield (
-            "warning",
-            (
-                f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in "
-                "times when no other title of the item was shown. What else changed then (season, price, place on the "
-                "page) counts as the title's doing. Show titles of one item side by side, at random; what changed for "
-                "all titles alike is corrected for where logs are learned period by period (fit-reward --update)."
-            ),
-        )
+def succession(alone: float | None, *, corrected: bool) -> Lines:
+    """Did titles replace one another (``alone`` as in `reward.logs.succession.alone_share`)."""
+    if alone is None or alone <= OFTEN_ALONE:
+        return
+    all_alike = "is corrected for" if corrected else "could be corrected for if every row had a timestamp"
+    yield (
+        "warning",
+        (
+            f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in times "
+            "when no other title of the item was shown. What else changed then for the item (price, place on the page) "
+            f"counts as the title's doing; what changed for all items alike (season) {all_alike}. Show titles of one "
+            "item side by side, at random."
+        ),
+    )
 
 
 def titles(logs: LogData, facts: Facts) -> Lines:

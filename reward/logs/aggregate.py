@@ -88,9 +88,7 @@ def position_bias(rows: Rows) -> PositionBias:
 
 def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
     """Impressions of each arm weighted by examination; an impression without a position weighs 1."""
-    theta = np.maximum(bias.theta, 1 / _UNIT)  # no exposure is rounded to nothing
-    weights = dict(zip(bias.position.tolist(), theta.tolist(), strict=True))
-    _weight_table(rows, weights)
+    _weight_positions(rows, bias)
     cells = (
         f"SELECT item_id, title, sum(CAST(cells.impressions AS HUGEINT) * coalesce(weight, {_UNIT})) AS n FROM cells "
     )
@@ -99,6 +97,25 @@ def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
         rows, f"SELECT CAST(n AS DOUBLE) / {_UNIT} AS n FROM ({cells}) JOIN arms USING (item_id, title) ORDER BY arm"
     )
     return np.asarray(found["n"], dtype=np.float64)
+
+
+def period_cells(rows: Rows, bias: PositionBias | None, begin: float, length: float) -> Columns:
+    """Columns arm, period, clicks and exposure of each arm by the period after ``begin``; in seconds."""
+    _weight_positions(rows, bias)
+    place = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
+    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp")
+    table = rows.select(*names, where="impressions > 0")
+    counted = (
+        f"SELECT item_id, title, {place} AS place, CAST(floor((timestamp - $begin) / $length) AS BIGINT) AS period, "
+        f"CAST(impressions AS HUGEINT) AS shown, CAST(clicks AS BIGINT) AS clicked FROM {table}"
+    )
+    summed = (
+        f"SELECT arm, period, CAST(sum(clicked) AS BIGINT) AS clicks, "
+        f"CAST(sum(shown * coalesce(weight, {_UNIT})) AS DOUBLE) / {_UNIT} AS exposure FROM ({counted}) "
+        "JOIN (SELECT arm, item_id, title FROM arms) USING (item_id, title) LEFT JOIN weights ON place = key "
+        "GROUP BY ALL ORDER BY ALL"
+    )
+    return fetch(rows, summed, {**rows.parameters, "begin": begin, "length": length})
 
 
 def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
@@ -197,6 +214,13 @@ def _log_end(rows: Rows) -> float:
     names = ("conversions", "conversion_delay_hours", "timestamp")
     last = "max(timestamp + coalesce(CASE WHEN conversions > 0 THEN conversion_delay_hours END, 0) * 3600)"
     return float(rows.source.query(f"SELECT {last} FROM {rows.select(*names)}", rows.parameters).fetchall()[0][0])
+
+
+def _weight_positions(rows: Rows, bias: PositionBias | None) -> None:
+    """Table ``weights`` of positions; without any, of one that no row has."""
+    position, theta = ([-1], [1.0]) if bias is None else (bias.position.tolist(), bias.theta.tolist())
+    least = 1 / _UNIT  # no exposure is rounded to nothing
+    _weight_table(rows, {k: max(weight, least) for k, weight in zip(position, theta, strict=True)})
 
 
 def _weight_table(rows: Rows, weights: Mapping[int, float]) -> None:

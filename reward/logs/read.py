@@ -1,7 +1,7 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .position import PositionBias
 from .rows import Exclude, Rows
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
+from .succession import OFTEN_ALONE, Periods, alone_share, by_period
 from .validate import Totals, check_rows
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
@@ -47,6 +48,8 @@ class LogData:
         Examination by position; None where no position was logged.
     delay
         Delay of conversions; None where the logs do not tell it.
+    periods
+        How much all titles were clicked in each time, in logs whose titles replaced one another; None in others.
     overdispersion
         Variance of clicks over chance, from rows that repeat an arm (see `repeat_dispersion`); None where they are
         too few.
@@ -61,6 +64,7 @@ class LogData:
     dropped_columns: Mapping[str, str]
     position_bias: PositionBias | None
     delay: DelayModel | None
+    periods: Periods | None
     overdispersion: float | None
     source: str
 
@@ -102,7 +106,8 @@ def read_logs(
     -------
     LogData
         Arms sorted by item id, then title. Conversion rates and CTR per arm are corrected for delay and position
-        where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`).
+        where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`); where titles replaced one
+        another, for what changed for all titles from time to time too (`reward.logs.succession`).
 
     Raises
     ------
@@ -124,8 +129,13 @@ def read_logs(
         dispersion = repeat_dispersion(rows)
         context = read_context(rows)
         found = {name: rows.location(name) for name in rows.sources}
-    arms = _arms(sums, found, totals, context, exposed, matured)
-    return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, dispersion, str(source))
+        arms, periods = _arms(sums, found, totals, context, exposed, matured), None
+        begin, end = totals.first_timestamp, totals.last_timestamp
+        timed = totals.timestamp_impressions == totals.impressions
+        if timed and begin is not None and end is not None and (alone_share(arms) or 0.0) > OFTEN_ALONE:
+            periods, exposed = by_period(rows, arms, bias, begin, end)
+            arms = replace(arms, exposure=exposed)
+    return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, str(source))
 
 
 def _arms(

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
-from reward.doctor.diagnosis import alone_share
 from reward.doctor.findings import succession
 from reward.evidence.learning_curve import LearningCurve
 from reward.logs.levels import log_levels
 from reward.logs.splits import Splits
+from reward.logs.succession import alone_share
 from reward.logs.update import extend_splits, merge_arms
 from rlopt.config import RewardConfig
 from rlopt.progress import note
@@ -244,7 +244,7 @@ def _say_changes(parts: Sequence[Arms], arms: Arms) -> None:
     if abs(change := now / before - 1) > _LEVEL_CHANGE:
         word = "more" if change > 0 else "less"
         note(f"Titles that both logs hold are clicked {abs(change):.0%} {word} in the new one: this is corrected for.")
-    for _, message in succession(alone_share(arms)):
+    for _, message in succession(alone_share(arms), corrected=True):
         note(f"Warning: {message}")
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reward.arms import Arms
-from reward.doctor.diagnosis import alone_share, benjamini_hochberg, sample_ratio, title_problems, title_spread
+from reward.doctor.diagnosis import benjamini_hochberg, sample_ratio, title_problems, title_spread
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
 
@@ -177,28 +176,6 @@ def test_conversions_positions_time_and_columns_are_told(tmp_path: Path) -> None
     assert "Time: yes" in said(found, "time")
     assert "--columns propensity=pscore" in said(found, "context", "warning")
     assert found.dropped_columns == {"user_id": "differs within most items, so it describes the impression"}
-
-
-def timed(spans: list[tuple[str, float, float, float]]) -> Arms:
-    """One arm a row: item, first seen, last seen, impressions."""
-    made = make_arms([(item, f"t{k}", n, 1.0) for k, (item, _, _, n) in enumerate(spans)])
-    first, last = (np.array([row[k] for row in spans]) for k in (1, 2))
-    return replace(made, first_seen=first, last_seen=last)
-
-
-def test_titles_that_replace_one_another_by_hand() -> None:
-    side_by_side = [("a", 0.0, 10.0, 100.0), ("a", 0.0, 10.0, 300.0)]
-    replaced = [("b", 0.0, 5.0, 50.0), ("b", 6.0, 9.0, 150.0)]
-    partly = [("c", 0.0, 4.0, 80.0), ("c", 3.0, 7.0, 40.0), ("c", 6.0, 8.0, 20.0)]
-    assert alone_share(timed(side_by_side)) == 0
-    assert alone_share(timed(replaced)) == 1
-    # alone: 0 to 3 of the first title, 4 to 6 of the second, 7 to 8 of the third
-    assert alone_share(timed(partly)) == pytest.approx((80 * 3 / 4 + 40 * 2 / 4 + 20 * 1 / 2) / 140)
-    everything = timed([*partly[:2], *side_by_side, *replaced, partly[2]])
-    assert alone_share(everything) == pytest.approx((80 * 3 / 4 + 40 * 2 / 4 + 20 * 1 / 2 + 200) / 740)
-    # one title of its item that is timed, moments, and few impressions tell nothing
-    assert alone_share(timed([("d", 0.0, 9.0, 90.0), ("d", 3.0, 3.0, 90.0), ("d", 5.0, 6.0, 9.0)])) is None
-    assert alone_share(replace(timed(replaced), first_seen=None, last_seen=None)) is None
 
 
 @pytest.mark.parametrize("replaced", [False, True])
