@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..logs.periods import alone_share
 from ..logs.read import LogData
 from ..logs.splits import title_groups
-from ..logs.succession import alone_share
 from ..text import same_text_key
 from .diagnosis import SampleRatio, TitleProblem, TitleSpread, sample_ratio, title_problems, title_spread
 from .findings import Facts, context, conversions, evaluation, positions, reward, sides, time, titles

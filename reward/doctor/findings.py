@@ -8,10 +8,10 @@ import numpy as np
 
 from ..arms import Arms
 from ..errors import SplitError
+from ..logs.periods import OFTEN_ALONE
 from ..logs.read import LogData
 from ..logs.schema import looks_like
 from ..logs.splits import split_items
-from ..logs.succession import OFTEN_ALONE
 from .diagnosis import SAMPLE_RATIO_LEVEL, SampleRatio, TitleProblem, TitleSpread
 
 Severity = Literal["ok", "warning", "stop"]
@@ -19,6 +19,8 @@ Lines = Iterator[tuple[Severity, str]]
 
 SMALL_PROPENSITY = 0.01
 _LEARNABLE = 0.01
+_MOSTLY_TIED = 0.9
+_LEVEL_CHANGE = 0.1
 _MANY_TIED = 0.2
 _MIN_CLICKED = 30  # titles with clicks, to tell that all counts are multiples of one number
 
@@ -219,21 +221,35 @@ def time(logs: LogData, facts: Facts) -> Lines:
         yield "warning", "Time: some titles have no timestamp, so items cannot be split by time."
     else:
         yield "ok", "Time: not logged, items are split at random."
-    yield from succession(facts.alone_share, corrected=logs.periods is not None)
+    told = logs.periods is not None and logs.periods.tied_share > _MOSTLY_TIED
+    if logs.periods is not None and told and np.ptp(logs.periods.level) > _LEVEL_CHANGE:
+        low, high = float(logs.periods.level.min()), float(logs.periods.level.max())
+        yield (
+            "ok",
+            (
+                f"Season: titles that were shown all along got {low:.0%} to {high:.0%} of their average clicks, from "
+                f"one of {len(logs.periods.level)} times to another; titles are compared with that taken out."
+            ),
+        )
+    yield from succession(facts.alone_share, corrected=told)
 
 
 def succession(alone: float | None, *, corrected: bool) -> Lines:
-    """Did titles replace one another (``alone`` as in `reward.logs.succession.alone_share`)."""
+    """Did titles replace one another (``alone`` as in `reward.logs.periods.alone_share`)."""
     if alone is None or alone <= OFTEN_ALONE:
         return
-    all_alike = "is corrected for" if corrected else "could be corrected for if every row had a timestamp"
+    all_alike = (
+        "is corrected for"
+        if corrected
+        else "could not be told: that takes a time in every row, and titles shown before and after"
+    )
     yield (
         "warning",
         (
             f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in times "
-            "when no other title of the item was shown. What else changed then for the item (price, place on the page) "
-            f"counts as the title's doing; what changed for all items alike (season) {all_alike}. Show titles of one "
-            "item side by side, at random."
+            "when no other title of the item was shown. What else changed then for the item (price, place on the page, "
+            f"age) counts as the title's doing; what changed in the clicks of all items alike (season) {all_alike}. "
+            "Show titles of one item side by side, at random."
         ),
     )
 

@@ -16,6 +16,7 @@ from .rows import Rows
 Columns = dict[str, npt.NDArray[Any]]
 _UNIT = 10**9
 _MIN_FREEDOM = 30
+_DAY = "CAST(floor(timestamp / 86400) AS BIGINT)"
 
 
 def aggregate(rows: Rows, window_hours: float | None) -> Columns:
@@ -23,7 +24,7 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
 
     Arms are sorted by item_id, then title, in the order of code points. ``item_id`` and ``title`` are texts,
     ``item`` the rank of the item, the others sums; ``inverse_propensity`` is the sum of 1 / propensity over
-    ``propensity_impressions``.
+    ``propensity_impressions``, ``seconds`` that of the impressions' times.
     """
     counted = _counted(rows, window_hours)
     parameters = dict(rows.parameters)
@@ -47,7 +48,8 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
             "most_propensity": "max(propensity)",
         }
     if rows.has("timestamp"):
-        sums |= {"first_seen": "min(timestamp)", "last_seen": "max(timestamp)"}
+        whole = "CAST(impressions AS HUGEINT) * CAST(round(timestamp) AS HUGEINT)"
+        sums |= {"first_seen": "min(timestamp)", "last_seen": "max(timestamp)", "seconds": f"coalesce(sum({whole}), 0)"}
     position = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
     names = ("item_id", "title", "impressions", "clicks", "conversions", "revenue", "conversion_delay_hours")
     table = rows.select(*names, "propensity", "position", "timestamp", where="impressions > 0")
@@ -99,23 +101,57 @@ def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def period_cells(rows: Rows, bias: PositionBias | None, begin: float, length: float) -> Columns:
-    """Columns arm, period, clicks and exposure of each arm by the period after ``begin``; in seconds."""
+def day_totals(rows: Rows) -> Columns:
+    """Columns day (since 1970) and clicks, of the days that have impressions, in order."""
+    table = rows.select("impressions", "clicks", "timestamp", where="impressions > 0")
+    return fetch(
+        rows,
+        f"SELECT {_DAY} AS day, CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT) AS clicks FROM {table} GROUP BY day "
+        "ORDER BY day",
+        rows.parameters,
+    )
+
+
+def period_cells(rows: Rows, bias: PositionBias | None, period_of_day: Mapping[int, int], most: int) -> Columns:
+    """Make the table ``timed`` (arm by period); return columns arm, period, clicks and exposure of about ``most`` rows.
+
+    Where there are more, they are those of every k-th item.
+    """
     _weight_positions(rows, bias)
+    query = rows.source.query
+    query(
+        "CREATE OR REPLACE TEMP TABLE days AS SELECT unnest($days) AS day, unnest($periods) AS period",
+        {"days": list(period_of_day), "periods": list(period_of_day.values())},
+    )
     place = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
     names = ("item_id", "title", "impressions", "clicks", "position", "timestamp")
-    table = rows.select(*names, where="impressions > 0")
     counted = (
-        f"SELECT item_id, title, {place} AS place, CAST(floor((timestamp - $begin) / $length) AS BIGINT) AS period, "
-        f"CAST(impressions AS HUGEINT) AS shown, CAST(clicks AS BIGINT) AS clicked FROM {table}"
+        f"SELECT item_id, title, {place} AS place, {_DAY} AS day, CAST(impressions AS HUGEINT) AS shown, "
+        f"CAST(clicks AS BIGINT) AS clicked FROM {rows.select(*names, where='impressions > 0')}"
     )
-    summed = (
-        f"SELECT arm, period, CAST(sum(clicked) AS BIGINT) AS clicks, "
-        f"CAST(sum(shown * coalesce(weight, {_UNIT})) AS DOUBLE) / {_UNIT} AS exposure FROM ({counted}) "
-        "JOIN (SELECT arm, item_id, title FROM arms) USING (item_id, title) LEFT JOIN weights ON place = key "
-        "GROUP BY ALL ORDER BY ALL"
+    query(
+        "CREATE OR REPLACE TEMP TABLE timed AS SELECT arm, item, period, CAST(sum(clicked) AS BIGINT) AS clicks, "
+        f"sum(shown * coalesce(weight, {_UNIT})) AS shown FROM ({counted}) JOIN days USING (day) "
+        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) "
+        "LEFT JOIN weights ON place = key GROUP BY arm, item, period",
+        rows.parameters,
     )
-    return fetch(rows, summed, {**rows.parameters, "begin": begin, "length": length})
+    n = query("SELECT count(*) FROM timed").fetchall()[0][0]
+    return fetch(
+        rows,
+        f"SELECT arm, period, clicks, CAST(shown AS DOUBLE) / {_UNIT} AS exposure FROM timed "
+        f"WHERE item % {max(1, -(-n // most))} = 0 ORDER BY arm, period",
+    )
+
+
+def level_exposure(rows: Rows, level: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Exposure of each arm weighted by the level of its periods, from the table ``timed``."""
+    _weight_table(rows, dict(enumerate(level.tolist())))
+    summed = "SELECT arm, sum(shown * weight) AS n FROM timed JOIN weights ON period = key GROUP BY arm"
+    found = fetch(
+        rows, f"SELECT CAST(n AS DOUBLE) / {_UNIT} / {_UNIT} AS n FROM ({summed}) JOIN arms USING (arm) ORDER BY arm"
+    )
+    return np.asarray(found["n"], dtype=np.float64)
 
 
 def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
@@ -160,24 +196,31 @@ def matured_clicks(rows: Rows, model: DelayModel) -> npt.NDArray[np.float64]:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def repeat_dispersion(rows: Rows) -> float | None:
+def repeat_dispersion(rows: Rows, level_of_day: Mapping[int, float] | None = None) -> float | None:
     """Variance of clicks over chance between rows that repeat one arm at one position; None where too few do.
 
     Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
+    With ``level_of_day`` more clicks are expected on better days.
     """
     if not rows.has("impressions"):
         return None
     place = "position" if rows.has("position") else "NULL"
-    table = rows.select("item_id", "title", "impressions", "clicks", "position", where="impressions >= 2")
+    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp")
+    table, exposed = rows.select(*names, where="impressions >= 2"), "impressions"
+    if level_of_day is not None:
+        _weight_table(rows, level_of_day)
+        table = f"(SELECT * FROM {table} JOIN weights ON key = {_DAY})"
+        exposed = f"(impressions * weight / {_UNIT})"
     grouped = (
-        f"SELECT count(*) AS n, sum(clicks) AS c, sum(impressions) AS m, min(impressions) AS least, "
-        f"CAST(sum(CAST(round(clicks * clicks / impressions * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6 AS s "
+        f"SELECT count(*) AS n, sum(clicks) AS c, sum(impressions) AS m, {_rounded_sum(exposed)} AS e, "
+        f"min({exposed}) AS least, {_rounded_sum(f'clicks * clicks / {exposed}')} AS s "
         f"FROM {table} GROUP BY item_id, title, {place}"
     )
-    kept = f"SELECT n - 1 AS freedom, (s - c * c / m) / (c / m * (1 - c / m)) AS chi FROM ({grouped}) "
-    kept += "WHERE n >= 2 AND c < m AND least * c / m >= 5"
-    total = f"SELECT CAST(sum(CAST(round(chi * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6, sum(freedom) FROM ({kept})"
-    chi, freedom = rows.source.query(total, rows.parameters).fetchall()[0]
+    kept = f"SELECT n - 1 AS freedom, (s - c * c / e) / (c / e * (1 - c / m)) AS chi FROM ({grouped}) "
+    kept += "WHERE n >= 2 AND c < m AND least * c / e >= 5"
+    chi, freedom = rows.source.query(
+        f"SELECT {_rounded_sum('chi')}, sum(freedom) FROM ({kept})", rows.parameters
+    ).fetchall()[0]
     return float(chi / freedom) if freedom and freedom >= _MIN_FREEDOM else None
 
 
@@ -185,6 +228,11 @@ def fetch(rows: Rows, sql: str, parameters: Mapping[str, Any] | None = None) -> 
     """Columns of a result as NumPy arrays; texts as objects, missing numbers as NaN."""
     table = rows.source.table(sql, parameters)
     return {name: table.column(name).to_numpy() for name in table.column_names}
+
+
+def _rounded_sum(sql: str) -> str:
+    """Sum of millionths, the same in any order."""
+    return f"CAST(sum(CAST(round({sql} * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6"
 
 
 def _counted(rows: Rows, window_hours: float | None) -> dict[str, str]:
@@ -203,6 +251,8 @@ def _again(name: str) -> str:
         return f"max({name})"
     if name in ("revenue", "inverse_propensity"):
         return f"CAST(sum({name}) AS DOUBLE) / {_UNIT}"
+    if name == "seconds":
+        return "CAST(sum(seconds) AS DOUBLE)"
     return f"CAST(sum({name}) AS BIGINT)"
 
 

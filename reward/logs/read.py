@@ -1,7 +1,7 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks
 from .catalogue import read_items, read_titles
 from .context import Context, read_context
 from .delay import DelayModel
+from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
 from .rows import Exclude, Rows
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
-from .succession import OFTEN_ALONE, Periods, alone_share, by_period
 from .validate import Totals, check_rows
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
@@ -49,7 +49,8 @@ class LogData:
     delay
         Delay of conversions; None where the logs do not tell it.
     periods
-        How much all titles were clicked in each time, in logs whose titles replaced one another; None in others.
+        How much all titles were clicked in each time, in logs that show titles of an item at different times and have
+        a time in every row; None in others.
     overdispersion
         Variance of clicks over chance, from rows that repeat an arm (see `repeat_dispersion`); None where they are
         too few.
@@ -106,8 +107,8 @@ def read_logs(
     -------
     LogData
         Arms sorted by item id, then title. Conversion rates and CTR per arm are corrected for delay and position
-        where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`); where titles replaced one
-        another, for what changed for all titles from time to time too (`reward.logs.succession`).
+        where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`); where titles of an
+        item were shown at different times, for what changed for all titles too (`reward.logs.periods`).
 
     Raises
     ------
@@ -126,15 +127,15 @@ def read_logs(
             delay = delay_model(rows, conversion_window_hours)
         exposed = exposure(rows, bias) if bias else None
         matured = matured_clicks(rows, delay) if delay else None
-        dispersion = repeat_dispersion(rows)
+        periods = None
+        if totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME:
+            found_periods = by_period(rows, sums["item"].astype(np.int64), bias)
+            if found_periods is not None:
+                periods, exposed = found_periods
+        dispersion = repeat_dispersion(rows, periods.level_of_day if periods else None)
         context = read_context(rows)
         found = {name: rows.location(name) for name in rows.sources}
-        arms, periods = _arms(sums, found, totals, context, exposed, matured), None
-        begin, end = totals.first_timestamp, totals.last_timestamp
-        timed = totals.timestamp_impressions == totals.impressions
-        if timed and begin is not None and end is not None and (alone_share(arms) or 0.0) > OFTEN_ALONE:
-            periods, exposed = by_period(rows, arms, bias, begin, end)
-            arms = replace(arms, exposure=exposed)
+    arms = _arms(sums, found, totals, context, exposed, matured)
     return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, str(source))
 
 

@@ -203,6 +203,8 @@ def _blocks_of_items(rows: Rows) -> Iterator[tuple[IntArray, IntArray]]:
     """Titles of whole items, about `_BLOCK` at a time: the titles, item by item, and where each item begins."""
     order = np.argsort(rows.item, kind="stable")
     starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
+    if not len(starts):
+        return
     for items in np.split(starts, np.flatnonzero(np.diff(starts // _BLOCK)) + 1):
         begin, after = int(items[0]), np.searchsorted(starts, items[-1], side="right")
         end = int(starts[after]) if after < len(starts) else len(order)

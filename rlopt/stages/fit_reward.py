@@ -293,7 +293,7 @@ def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> A
     parts = levelled(parts)
     if half_life_days is None:
         return merge_arms(parts)
-    end = max((float(part.last_seen.max()) for part in parts if part.last_seen is not None), default=0.0)
+    end = max((float(part.last_seen.max()) for part in parts if part.last_seen is not None and len(part)), default=0.0)
     return merge_arms([faded(part, half_life_days, end) for part in parts])
 
 

@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from reward.arms import Arms
 from reward.doctor.findings import succession
 from reward.evidence.learning_curve import LearningCurve
 from reward.logs.levels import log_levels
+from reward.logs.periods import OFTEN_ALONE, alone_share
 from reward.logs.splits import Splits
-from reward.logs.succession import alone_share
 from reward.logs.update import extend_splits, merge_arms
 from rlopt.config import RewardConfig
 from rlopt.progress import note
@@ -104,7 +106,7 @@ def update_reward(
         _say_differences(base, report)
         keep(new, report, checkpoints)
         arms, effective = joined_arms(parts), joined_arms(parts, config.half_life_days)
-        _say_changes(parts, arms)
+        _say_changes(parts, arms, report)
         encoder = run_encoder(run, config)
         curve = LearningCurve(config.seed) if config.learning_curve else None
         monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
@@ -238,14 +240,19 @@ def _say_differences(base: Base, report: Mapping[str, Any]) -> None:
         note(f"Warning: {which} count no conversions: conversion rates are learned from the others alone.")
 
 
-def _say_changes(parts: Sequence[Arms], arms: Arms) -> None:
-    """What changed from one log to the next: how much every title is clicked, and which titles are shown."""
-    *_, before, now = log_levels(parts)
-    if abs(change := now / before - 1) > _LEVEL_CHANGE:
+def _say_changes(parts: Sequence[Arms], arms: Arms, report: Mapping[str, Any]) -> None:
+    """What changed from the earlier logs to the new one: how much all titles are clicked, and which are shown."""
+    levels = log_levels(parts)
+    told = bool(np.isin(levels.group[-1], levels.group[:-1]))
+    before = float(np.average(levels.level[:-1], weights=[part.exposure.sum() for part in parts[:-1]]))
+    if told and abs(change := levels.level[-1] / before - 1) > _LEVEL_CHANGE:
         word = "more" if change > 0 else "less"
-        note(f"Titles that both logs hold are clicked {abs(change):.0%} {word} in the new one: this is corrected for.")
-    for _, message in succession(alone_share(arms), corrected=True):
-        note(f"Warning: {message}")
+        note(
+            f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: this is corrected for."
+        )
+    if (report["alone_share"] or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
+        for _, message in succession(alone_share(arms), corrected=told):
+            note(f"Warning: {message}")
 
 
 def _learned(base: Base) -> list[Entry]:

@@ -108,7 +108,7 @@ def test_a_good_month_is_not_taken_for_a_good_title() -> None:
         return make_arms([(item, title, n, float(rng.poisson(0.05 * level * n))) for item, title, n in shown])
 
     first, second = log(1.0, "old", "stays"), log(0.75, "new", "stays")
-    levels = log_levels([first, second])
+    levels = log_levels([first, second]).level
     assert levels[1] / levels[0] == pytest.approx(0.75, rel=0.02)  # standard error 0.9 %
     assert np.average(levels) == pytest.approx(1.0)
     joined = merge_arms(levelled([first, second]))
@@ -131,7 +131,7 @@ def test_titles_that_were_kept_for_their_luck_do_not_make_the_next_month_look_ba
     again = rng.poisson(500 * rate[np.arange(n), best])
     second = make_arms([(f"i{i}", f"t{best[i]}", 500, float(again[i])) for i in range(n)])
     assert clicks.max(axis=1).sum() > 1.08 * again.sum()  # what a plain comparison would take for a bad month
-    levels = log_levels([first, second])
+    levels = log_levels([first, second]).level
     assert levels[1] / levels[0] == pytest.approx(1.0, abs=0.03)  # standard error about 1 %
 
 
@@ -145,14 +145,15 @@ def test_titles_that_wear_out_while_new_ones_come_are_no_bad_times() -> None:
         ]
         return make_arms([(item, title, 5_000, float(rng.poisson(5_000 * rate))) for item, title, rate in shown])
 
-    np.testing.assert_allclose(log_levels([week(number) for number in range(6)]), 1.0, atol=0.03)
+    np.testing.assert_allclose(log_levels([week(number) for number in range(6)]).level, 1.0, atol=0.03)
 
 
 def test_logs_without_common_titles_keep_their_level() -> None:
     one, other, third = (make_arms([("a", title, 100, clicks)]) for title, clicks in (("x", 40), ("y", 10), ("x", 20)))
-    assert log_levels([one]).tolist() == [1.0]
-    assert log_levels([one, other]).tolist() == [1.0, 1.0]
-    levels = log_levels([one, other, third])
+    assert log_levels([one]).level.tolist() == [1.0]
+    assert log_levels([one, other]).level.tolist() == [1.0, 1.0]
+    assert log_levels([one, other]).group.tolist() == [0, 1]
+    levels = log_levels([one, other, third]).level
     assert levels[0] == levels[1]
     assert levels[2] < levels[0]
 

@@ -140,4 +140,6 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
 
 def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     """The rows of the A/B tests' history; of several looks at one file of results and one metric the last."""
-    return tuple({(row.get("file", row["results"]), row.get("policy"), row["metric"]): row for row in history}.values())
+    return tuple(
+        {(row.get("file", row["results"]), row.get("policy", "ppo"), row["metric"]): row for row in history}.values()
+    )
