@@ -15,7 +15,7 @@ DECISIONS = {
     "better": "the new titles are better",
     "worse": "the new titles are worse: stop",
     "undecided": "undecided: go on, or end as planned",
-    "invalid": "invalid: the split is not the intended one, so that no comparison holds; find out why",
+    "invalid": "invalid: the split is not the intended one (--split), so that no comparison holds; find out why",
 }
 
 
@@ -77,7 +77,8 @@ def analysis_text(analysis: "Analysis") -> str:
         f"Treatment  {found.events_treated:,.0f} of {found.impressions_treated:,.0f} ({found.rate_treated:.4%})",
         f"Items      {found.n_items:,} ({found.effective_items:.0f} effective)",
         f"Split      p = {found.sample_ratio_p_value:.3g} against the intended one (below 0.001 is a mismatch)",
-        f"Decision   {DECISIONS[found.decision]} ({found.decided_by} interval)",
+        f"Decision   {DECISIONS[found.decision]}"
+        + ("" if found.decision == "invalid" else f" ({found.decided_by} interval)"),
     ]
     if analysis.agrees is not None:
         lines.append(f"Offline    {'agrees with' if analysis.agrees else 'contradicts'} the test; kept in the run")

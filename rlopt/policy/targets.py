@@ -45,8 +45,8 @@ def short_enough(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Pair
     if len(kept) < len(pairs):
         long = f"{(len(pairs) - len(kept)) / len(pairs):.0%} of the titles have more than {limit} tokens"
         if not kept:
-            raise PolicyError(f"{long}: there is nothing to learn from. Give a larger --max-title-tokens.")
-        note(f"{long} and are not learned from; --max-title-tokens sets the limit")
+            raise PolicyError(f"{long}: nothing to learn from. In YAML (--config): sft: {{max_title_tokens: N}}")
+        note(f"{long} and are not learned from; in YAML (--config) sft: {{max_title_tokens: N}} sets the limit")
     return kept
 
 

@@ -44,8 +44,8 @@ class Analysis:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether the predicted interval and the one that decides meet; None without a prediction."""
-        if self.prediction is None:
+        """Whether the predicted interval and the one that decides meet; None without a prediction or a valid test."""
+        if self.prediction is None or self.outcome.decision == "invalid":
             return None
         seen = self.outcome
         fixed = seen.decided_by == "fixed-horizon"

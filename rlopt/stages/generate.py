@@ -31,7 +31,7 @@ from rlopt.stages.columns import ignored_columns, mapping_for
 from rlopt.stages.policies import load_policy, policy_folder
 from rlopt.stages.rules import constraints_for
 from rlopt.stages.score import check_output, completed
-from rlopt.stages.writing.choice import Shop, choose_titles, settle, title_hash
+from rlopt.stages.writing.choice import BY_RULES, Shop, choose_titles, settle, title_hash
 from rlopt.stages.writing.shards import Shards, fingerprint_metadata, open_shards
 from rlopt.stages.writing.table import Totals, from_table, stopped_in, to_table
 
@@ -188,10 +188,12 @@ class _Writer:
     def say_what_stood_out(self) -> None:
         """What a user would have to search the output for."""
         totals = self._totals
-        if processes.is_first() and 2 * (totals.kept + totals.missing) > totals.rows and totals.stopped:
+        none = totals.kept + totals.missing
+        if processes.is_first() and 2 * none > totals.rows:
+            why = "; ".join(f"{reason}: {count:,}" for reason, count in totals.reasons.most_common())
             often = ", ".join(f"{rule} {count:,}" for rule, count in totals.stopped.most_common(3))
-            none = totals.kept + totals.missing
-            note(f"{none:,} of {totals.rows:,} rows have no new title. Titles that rules stopped: {often}")
+            rules = f" Titles that rules stopped: {often}" if often and BY_RULES in why else ""
+            note(f"{none:,} of {totals.rows:,} rows have no new title ({why}).{rules}")
         if totals.strange:
             note(f"{totals.strange:,} new titles are unlike anything logged (support below {SUPPORTED:g})")
 

@@ -191,5 +191,18 @@ def test_bad_results_are_one_line(
 
 
 def test_a_later_analysis_of_the_same_results_takes_the_place_of_a_mistaken_one() -> None:
-    rows = [{"results": name, "metric": metric, "n": n} for n, (name, metric) in enumerate(["ax", "ay", "bx", "ax"])]
-    assert [row["n"] for row in last_analyses(rows)] == [3, 1, 2]
+    def row(n: int, name: str, metric: str, decision: str = "better", **more: str) -> dict[str, Any]:
+        return {"results": name, "metric": metric, "n": n, "outcome": {"decision": decision}, **more}
+
+    rows = [row(0, "a", "x"), row(1, "a", "y"), row(2, "b", "x", "invalid"), row(3, "a", "x", policy="ppo")]
+    assert [one["n"] for one in last_analyses(rows)] == [3, 1, 2]
+    rows += [row(4, "a", "x", "invalid"), row(5, "b", "x", "worse"), row(6, "a", "x", policy="sft")]
+    assert [one["n"] for one in last_analyses(rows)] == [3, 1, 5, 6]
+
+
+def test_a_test_whose_split_is_off_agrees_with_nothing(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results.parquet")
+    outcome = rlopt("ab-analyze", results, "--run", run.path, "--split", "0.2")
+    assert "invalid: the split is not the intended one (--split)" in outcome.out
+    assert "Offline" not in outcome.out
+    assert run.metrics("calibration").rows()[0]["agrees"] is None

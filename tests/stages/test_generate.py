@@ -259,9 +259,14 @@ def test_what_stands_out_is_said(run: Run, catalogue: Path, tmp_path: Path, serv
     assert "--best-of 2 has no effect" in said
     serve(Writer(ALL_NEW))
     generate(run, catalogue, tmp_path / "none.parquet", settings(required=("free shipping",)))
-    assert f"{N_ITEMS} of {N_ITEMS} rows have no new title. Titles that rules stopped: required" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    told = " ".join(capsys.readouterr().err.split())
+    why = f"no further title keeps the rules: {N_ITEMS}"
+    assert f"{N_ITEMS} of {N_ITEMS} rows have no new title ({why}). Titles that rules stopped: required" in told
+    serve(Writer({"plain": 0.0}))
+    generate(run, catalogue, tmp_path / "kept.parquet", settings(support=()))
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no title is predicted better with confidence" in told
+    assert "Titles that rules stopped" not in told
 
 
 @pytest.mark.parametrize("rules", [{"banned": ("free",)}, {"max_chars": 5}, {"superlatives": ("shipping",)}])

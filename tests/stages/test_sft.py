@@ -172,7 +172,7 @@ def test_titles_past_the_limit_are_not_learned_half(run: Run) -> None:
     cut = policy.target_ids(*long)
     assert len(cut) == 5
     assert policy.tokenizer.eos_token_id not in cut
-    with pytest.raises(PolicyError, match="--max-title-tokens"):
+    with pytest.raises(PolicyError, match=r"sft: \{max_title_tokens: N\}"):
         short_enough(policy, [long])
 
 

@@ -139,7 +139,14 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
 
 
 def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    """The rows of the A/B tests' history; of several looks at one file of results and one metric the last."""
-    return tuple(
-        {(row.get("file", row["results"]), row.get("policy", "ppo"), row["metric"]): row for row in history}.values()
-    )
+    """The rows of the A/B tests' history; of several looks at one file of results and one metric the last valid one."""
+    last: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in history:
+        key = row.get("file", row["results"]), row.get("policy", "ppo"), row["metric"]
+        if key not in last or _valid(row) or not _valid(last[key]):
+            last[key] = row
+    return tuple(last.values())
+
+
+def _valid(analysis: dict[str, Any]) -> bool:
+    return bool(analysis["outcome"]["decision"] != "invalid")

@@ -21,6 +21,7 @@ REMEMBERED = 10_000  # hashes of titles that wait to be sorted in
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
 MUTE = "the item says nothing: it has neither fields nor a current title"
+BY_RULES = "title keeps the rules"  # in the reasons of rows that the rules left without a new title
 TAKEN = "other items have the better titles"
 
 
@@ -281,10 +282,8 @@ def _better(
 def _current(item: Item, rules: Constraints, better: bool, candidates: bool, refused: tuple[str, ...]) -> Choice:
     title = str(item.current_title)
     report = described(rules.check(item, title))
-    if better:
-        reason = TAKEN
-    else:
-        reason = NOT_BETTER if candidates else f"no new title keeps the rules ({'; '.join(refused[:3])})"
+    lacking = NOT_BETTER if candidates else f"no new {BY_RULES} ({'; '.join(refused[:3])})"
+    reason = TAKEN if better else lacking
     return Choice(item, title, kept=True, reason=reason, report=tuple(report))
 
 
@@ -304,6 +303,6 @@ def _given_out(
     if fallback is not None and not given:
         shop.take(str(fallback.title))
         given.append(fallback)
-    reason = MUTE if MUTE in refused else "no further title keeps the rules"
+    reason = MUTE if MUTE in refused else f"no further {BY_RULES}"
     missing = Choice(item, None, reason=reason, report=refused[:5])
     return given + [replace(missing)] * (n - len(given))

@@ -87,6 +87,8 @@ class Totals:
         New titles unlike anything logged.
     stopped
         Rule -> titles that it stopped.
+    reasons
+        Why rows have no new title -> how many.
     """
 
     rows: int = 0
@@ -97,6 +99,7 @@ class Totals:
     reward: float = 0.0
     strange: int = 0
     stopped: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, table: pa.Table) -> None:
         """Count one more table in."""
@@ -108,4 +111,5 @@ class Totals:
         self.reward += sum(value for value in table["reward"].to_pylist() if value is not None)
         supports = zip(table["support"].to_pylist(), table["kept"].to_pylist(), strict=True)
         self.strange += sum(value is not None and value < SUPPORTED and not kept for value, kept in supports)
+        self.reasons.update(reason.split(" (")[0] for reason in table["reason"].to_pylist() if reason)
         self.stopped.update(stopped_in(table))
