@@ -32,6 +32,7 @@ def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flag
     from rlopt.config import CompareConfig
 
     run = options.open_run(run_path)
+    options.check_rules(config, run)
     settings = options.settings(CompareConfig, config, {**flags, "best_of": best_of or None}, run)
 
     from rlopt.stages.compare import compare

@@ -48,6 +48,7 @@ def command(config: Path | None, run_path: str, gate: bool, trained_on: str | No
 
     run = options.open_run(run_path)
     run.require("fit-reward")
+    options.check_rules(config, run)
     settings = options.settings(EvalConfig, config, flags | {"by": flags["by"] or None}, run)
 
     from rlopt.stages.evaluate import evaluate

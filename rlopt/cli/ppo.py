@@ -73,6 +73,7 @@ def command(
 
     run = options.open_run(run_path)
     run.require("fit-reward")
+    options.check_rules(config, run)
     settings = options.settings(PpoConfig, config, {**flags, "report_to": report_to or None}, run)
     chosen = {"model": model, "gguf_file": gguf_file}
     sft = options.settings(SftConfig, config, {**chosen, "seed": flags["seed"]}, run)

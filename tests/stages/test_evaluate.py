@@ -348,6 +348,11 @@ def test_the_gate_is_an_exit_code(
     assert outcome.json["verdict"] == decision
     assert outcome.code == code
     assert rlopt("offline-eval", "--run", run.path, "--config", preset).code == 0
+    preset.write_text("eval: {max_text_kl: 50}\nconstraints: {max_chars: 12}\n", encoding="utf-8")
+    for command in ("offline-eval", "ppo", "compare"):
+        refused = rlopt(command, "--run", run.path, "--config", preset)
+        assert (refused.code, refused.err.count("\n")) == (1, 1)
+        assert f"{preset} has other constraints than run {run.path}" in refused.err
 
 
 def test_guardrails_veto(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
