@@ -109,6 +109,8 @@ def simulate(
         raise SimulationError(f"position_confounding must be 0 or more. Got {position_confounding} instead.")
     if out.is_dir():
         raise SimulationError(f"cannot write {out}: it is a folder. Name a file in it with -o.")
+    if out.suffix.lower() != ".parquet":
+        raise SimulationError(f"logs are written as parquet: -o must end in .parquet. Got {out}.")
     rng = generator(market.seed if seed is None else seed, market.locale, Stream.LOGS)
     stem = out.with_suffix("") if out.suffix == ".parquet" else out
     items_path = stem.with_name(stem.name + ".items.parquet")

@@ -8,15 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from reward.items import Item
     from reward.model.reward_model import RewardModel
     from rlopt.ope.evaluation import OffPolicyEvaluation
     from rlopt.policy.title_policy import TitlePolicy
     from rlopt.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__version__"]
+__all__ = ["Item", "OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__version__"]
 
 _HOMES = {
+    "Item": "reward.items",
     "OffPolicyEvaluation": "rlopt.ope.evaluation",
     "RewardModel": "reward.model.reward_model",
     "Run": "rlopt.run",

@@ -69,7 +69,7 @@ class RewardPrediction:
     support: FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RewardModel:
     """Fitted reward model; make one with `fit` or `load`.
 
@@ -95,6 +95,10 @@ class RewardModel:
     threads: int
     revenue_weight: float = 0.0
     sale: SaleValue | None = None
+
+    def __repr__(self) -> str:
+        outcomes = "clicks" if self.conversion is None else "clicks and conversions"
+        return f"RewardModel({outcomes}, {len(self.click.members)} members)"
 
     @classmethod
     def fit(

@@ -86,9 +86,12 @@ class OffPolicyEvaluation:
         Raises
         ------
         RoundsError
-            A value is not positive: a ratio to it says nothing.
+            There is no such estimator here, or a value is not positive: a ratio to it says nothing.
         """
-        estimator = next(e for e in self.estimators if e.key == key)
+        by_key = {estimator.key: estimator for estimator in self.estimators}
+        if key not in by_key:
+            raise RoundsError(f"There is no estimator {key!r} of these rounds. Use one of: {', '.join(by_key)}.")
+        estimator = by_key[key]
         value, scores = estimator.interval_source(self.rounds).scores(self.rounds)
         base = self.rounds.mean(self.rounds.reward)
         if base <= 0 or value <= 0:

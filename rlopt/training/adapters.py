@@ -14,6 +14,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rlopt.errors import PolicyError
 
+_ADALORA_STEPS = 3
 IMPORTANCE_FILE = "adalora_importance.safetensors"
 PATTERN_FILE = "adalora_ranks.json"
 
@@ -47,13 +48,15 @@ def adapter_config(
     Raises
     ------
     PolicyError
-        When peft does not know ``own``, or its adapters cannot be merged into the weights.
+        When peft does not know ``own``, its adapters cannot be merged into the weights, or AdaLoRA has too few steps.
     """
     if own:
         return _own(own)
     if learn == "lora":
         return lora(rank, dropout)
     if learn == "adalora":
+        if steps < _ADALORA_STEPS:
+            raise PolicyError(f"adalora shares out ranks in the middle of training: {_ADALORA_STEPS} steps at least.")
         return AdaLoraConfig(
             init_r=max(rank + 1, round(1.5 * rank)),
             target_r=rank,

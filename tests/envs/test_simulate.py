@@ -222,4 +222,6 @@ def test_bad_arguments(shop: Market, tmp_path: Path) -> None:
         simulate(shop, 1, tmp_path / "nowhere" / "logs.parquet")
     with pytest.raises(SimulationError, match="it is a folder"):
         simulate(shop, 1, tmp_path)
+    with pytest.raises(SimulationError, match=r"must end in .parquet. Got .*logs.csv"):
+        simulate(shop, 1, tmp_path / "logs.csv")
     assert list(tmp_path.iterdir()) == []

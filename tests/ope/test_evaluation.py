@@ -69,3 +69,5 @@ def test_lift_over_nothing_is_refused() -> None:
     empty = LoggedRounds(reward=[0.0, 0.0], weight=[1.0, 1.0])
     with pytest.raises(ValueError, match="relative lift needs positive values"):
         OffPolicyEvaluation(empty, ["ips"]).lift("ips")
+    with pytest.raises(ValueError, match=r"no estimator 'dr' of these rounds. Use one of: ips, snips\."):
+        OffPolicyEvaluation(rounds(), ["ips", "snips"]).lift("dr")
