@@ -194,6 +194,8 @@ class _Writer:
             often = ", ".join(f"{rule} {count:,}" for rule, count in totals.stopped.most_common(3))
             rules = f" Titles that rules stopped: {often}" if often and BY_RULES in why else ""
             note(f"{none:,} of {totals.rows:,} rows have no new title ({why}).{rules}")
+        if totals.broken:
+            note(f"{totals.broken:,} current titles that stay break a rule (the column report says which)")
         if totals.strange:
             note(f"{totals.strange:,} new titles are unlike anything logged (support below {SUPPORTED:g})")
 

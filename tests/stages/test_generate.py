@@ -157,6 +157,21 @@ def test_a_current_title_stays_unless_a_new_one_is_better_with_confidence(
     assert "Titles that rules stopped" not in told
 
 
+def test_a_current_title_that_breaks_a_rule_gives_way_to_a_worse_one_that_keeps_them(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any, capsys: Any
+) -> None:
+    with_titles(catalogue, "new")
+    serve(Writer({"plain": 1.0, "long": 0.0, "new": 0.0, "magic": 0.0}))
+    rules = settings(keep_current=True, banned=("new",), support=())
+    assert generate(run, catalogue, tmp_path / "out.parquet", rules).kept_current == 0
+    assert all(title.startswith("plain") for title in pq.read_table(tmp_path / "out.parquet")["title"].to_pylist())
+    capsys.readouterr()
+    serve(Writer(ALL_NEW))  # none that keeps them: the current one stays, and that is said
+    assert generate(run, catalogue, tmp_path / "none.parquet", rules).kept_current == N_ITEMS
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{N_ITEMS} current titles that stay break a rule" in told
+
+
 def test_best_of_takes_the_title_of_the_best_reward(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
     serve(Writer(MIXED))
     generate(run, catalogue, tmp_path / "out.parquet", settings(best_of=24))

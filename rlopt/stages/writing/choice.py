@@ -121,7 +121,8 @@ def choose_titles(
     """``counts`` choices an item (None: ``config.n`` of each), best first; ``shop`` remembers them.
 
     Items whose titles went to others of the same call are tried again, in up to ``passes`` passes. With one title an
-    item, its current title stays unless one that is better with confidence is free.
+    item, its current title stays unless one that is better with confidence is free; one that breaks a rule gives way to
+    the best that keeps them all.
     """
     counts = counts or [config.n] * len(items)
     found = _sound_titles(items, policy, rules, config, shop, seed)
@@ -140,7 +141,9 @@ def choose_titles(
         refused, fallback = tuple(one.refused), None
         if config.n == 1 and _has_current(item, config):
             candidates = bool(best)
-            best = [row for row in best if _better(predicted.effect, predicted.effect_std, row, now, config.confidence)]
+            if _may_stay(item, rules):
+                effects = predicted.effect, predicted.effect_std
+                best = [row for row in best if _better(*effects, row, now, config.confidence)]
             if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
                 fallback = replace(
                     _current(item, rules, bool(best), candidates, refused),
@@ -265,6 +268,11 @@ def described(violations: Sequence[Violation]) -> list[str]:
 
 def _has_current(item: Item, config: GenerateConfig) -> bool:
     return config.keep_current and bool(item.current_title)
+
+
+def _may_stay(item: Item, rules: Constraints) -> bool:
+    """Whether the current title breaks no rule but for claims: what fields do not say may be true of people's titles."""
+    return all(violation.kind == "unsupported" for violation in rules.check(item, str(item.current_title)))
 
 
 def _better(

@@ -83,6 +83,8 @@ class Totals:
         Titles, items, current titles that stay, rows without a title, titles that were not cut off.
     reward
         Sum of the predicted rewards.
+    broken
+        Current titles that stay although they break a rule.
     strange
         New titles unlike anything logged.
     stopped
@@ -97,6 +99,7 @@ class Totals:
     missing: int = 0
     finished: int = 0
     reward: float = 0.0
+    broken: int = 0
     strange: int = 0
     stopped: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -107,6 +110,8 @@ class Totals:
         self.items += len(set(table["item_id"].to_pylist()))
         self.kept += sum(table["kept"].to_pylist())
         self.missing += table["title"].null_count
+        reports = zip(table["report"].to_pylist(), table["kept"].to_pylist(), strict=True)
+        self.broken += sum(kept and bool(report) for report, kept in reports)
         self.finished += sum(table["finished"].to_pylist())
         self.reward += sum(value for value in table["reward"].to_pylist() if value is not None)
         supports = zip(table["support"].to_pylist(), table["kept"].to_pylist(), strict=True)
