@@ -29,10 +29,13 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
     "they are judged here); or run (this run's train items only), or nothing (none of these clicks).",
 )  # fmt: skip
+@options.columns
 @options.configured
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, gate: bool, trained_on: str | None, **flags: Any) -> None:
+def command(
+    columns: str | None, config: Path | None, run_path: str, gate: bool, trained_on: str | None, **flags: Any
+) -> None:
     """Say what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
 
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
@@ -54,7 +57,7 @@ def command(config: Path | None, run_path: str, gate: bool, trained_on: str | No
     from rlopt.stages.evaluate import evaluate
     from rlopt.stages.truth import truth_of
 
-    result = evaluate(run, settings, truth=truth_of(run), trained_on=trained_on)
+    result = evaluate(run, settings, truth=truth_of(run), trained_on=trained_on, columns=columns)
     show(result, result.to_text())
     if gate:
         click.get_current_context().exit(EXIT_CODES[result.report.verdict.decision])

@@ -87,6 +87,7 @@ def evaluate(
     *,
     truth: Truth | None = None,
     trained_on: str | Path | None = None,
+    columns: str | None = None,
 ) -> EvaluationResult:
     """Judge a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
 
@@ -104,6 +105,8 @@ def evaluate(
     trained_on
         For a policy or titles that are not of this run: what they learned from, see
         `rlopt.stages.judging.splits.check_trained_on`.
+    columns
+        The user's column names in files of titles and of items, as in ``--columns``.
 
     Raises
     ------
@@ -121,14 +124,15 @@ def evaluate(
         raise EvaluationError("The SFT policy cannot be its own baseline. Use --baseline logged.")
     splits = run.splits()
     check_splits(splits)
-    inputs = source.fingerprints() | check_trained_on(run, source, trained_on, splits)
+    inputs = source.fingerprints() | check_trained_on(run, source, trained_on, splits, columns)
+    inputs |= {"columns": columns} if columns else {}
     _say_what_is_replaced(run, source, config)
     quiet_loading()
     with run.stage(source.stage, config, inputs) as record:
         random = np.random.default_rng(config.seed)
         arms = run.arms()
         check_items(splits, arms)
-        candidate = open_candidate(run, source)
+        candidate = open_candidate(run, source, columns)
         test = test_arms(arms, covered(splits.test, candidate, source), config, random)
         check_segments(test, config.by)
         sft = baseline_policy(run, source, config)

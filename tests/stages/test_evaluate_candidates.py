@@ -106,6 +106,15 @@ def test_their_report_has_a_folder_and_names_of_its_own(run: Run, write: Callabl
     assert result.to_dict()["policy"] == "Agency-titles"
 
 
+def test_files_under_other_names_are_read_with_columns(run: Run, tmp_path: Path, rlopt: Any) -> None:
+    titles, trained = tmp_path / "agency.csv", tmp_path / "trained.csv"
+    titles.write_text("sku,text\n" + "".join(f"{i},new\n" for i in run.splits().test), encoding="utf-8")
+    trained.write_text("sku\n" + "".join(f"{i}\n" for i in run.splits().train), encoding="utf-8")
+    flags = ("--run", run.path, "--policy", titles, "--trained-on", trained)
+    assert "--columns item_id=sku" in rlopt("offline-eval", *flags).err
+    assert rlopt("offline-eval", *flags, "--columns", "item_id=sku,title=text").code == 0
+
+
 def test_a_report_of_other_titles_of_the_same_name_is_told_before_it_goes(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,15 +171,15 @@ class TitlesCandidate:
     titles: Mapping[str, Sequence[str]]
 
     @classmethod
-    def read(cls, run: Run, source: Source) -> "TitlesCandidate":
-        """From a parquet, CSV or JSONL file with item_id and title, under rlopt's names or the run's own.
+    def read(cls, run: Run, source: Source, columns: str | None = None) -> "TitlesCandidate":
+        """From a parquet, CSV or JSONL file with item_id and title, under rlopt's names, the run's own or ``columns``.
 
         Raises
         ------
         LogError
             When the file cannot be read or lacks a column.
         """
-        items, texts, _ = titles_of(run, source.path)
+        items, texts, _ = titles_of(run, source.path, columns)
         titles: dict[str, list[str]] = {}
         for item, text in zip(items, texts, strict=True):
             titles.setdefault(item.item_id, []).append(text)
@@ -219,7 +219,7 @@ class TitlesCandidate:
         return None
 
 
-def open_candidate(run: Run, source: Source) -> Candidate:
+def open_candidate(run: Run, source: Source, columns: str | None = None) -> Candidate:
     """Who stands behind ``source``; a file of titles is read at once.
 
     Raises
@@ -227,7 +227,7 @@ def open_candidate(run: Run, source: Source) -> Candidate:
     LogError
         When the file cannot be read.
     """
-    return PolicyCandidate(source.name, source.path) if source.is_policy else TitlesCandidate.read(run, source)
+    return PolicyCandidate(source.name, source.path) if source.is_policy else TitlesCandidate.read(run, source, columns)
 
 
 def kl_to_sft(

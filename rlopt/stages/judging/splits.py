@@ -60,7 +60,9 @@ def check_items(splits: Splits, arms: Arms) -> None:
         )
 
 
-def check_trained_on(run: Run, source: Source, trained_on: str | Path | None, splits: Splits) -> dict[str, str]:
+def check_trained_on(
+    run: Run, source: Source, trained_on: str | Path | None, splits: Splits, columns: str | None = None
+) -> dict[str, str]:
     """Refuse a policy from elsewhere that was trained on the judge's or the test items, or does not say on which.
 
     Parameters
@@ -74,6 +76,8 @@ def check_trained_on(run: Run, source: Source, trained_on: str | Path | None, sp
         items, `NOTHING` for none of these logs' clicks. A policy of the run need not say.
     splits
         The run's splits.
+    columns
+        The user's column names, of which that of item_id counts here.
 
     Returns
     -------
@@ -95,7 +99,8 @@ def check_trained_on(run: Run, source: Source, trained_on: str | Path | None, sp
     if trained_on is None or trained_on in (RUN, NOTHING):
         return {}
     file = Path(trained_on)
-    trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, None))}
+    named = ",".join(part for part in (columns or "").split(",") if part.strip().startswith("item_id="))
+    trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, named or None))}
     for side, items in (("test", splits.test), ("judge", splits.judge)):
         if shared := sorted(set(trained) & set(items)):
             raise EvaluationError(

@@ -271,7 +271,7 @@ def _has_current(item: Item, config: GenerateConfig) -> bool:
 
 
 def _may_stay(item: Item, rules: Constraints) -> bool:
-    """Whether the current title breaks no rule but for claims: what fields do not say may be true of people's titles."""
+    """Whether the current title breaks no rule, claims apart: people's titles may say what no field does, rightly."""
     return all(violation.kind == "unsupported" for violation in rules.check(item, str(item.current_title)))
 
 
