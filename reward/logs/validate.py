@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import LogError
 from .rows import PLACE, Rows
-from .schema import CANONICAL
+from .schema import CANONICAL, looks_like
 
 MAX_TITLE_CHARACTERS = 5_000
 """Longer titles are refused: no surface shows them, and one of them would fill every batch with padding."""
@@ -75,9 +75,12 @@ def _number_checks(rows: Rows) -> Iterator[_Check]:
             wrong = f"{missing} OR isnan({name}) OR {name} < 0 OR {name} > {MAX_COUNT} OR {name} <> floor({name})"
             yield _Check(name, wrong, f"be {_WHOLE}")
     if rows.has("clicks"):
-        yield _Check(
-            "clicks", "clicks > impressions", "not exceed the row's impressions", _pair("clicks", "impressions")
-        )
+        must = "not exceed the row's impressions"
+        if not rows.has("impressions"):
+            usual = [column for column in rows.source.columns if looks_like(column) == "impressions"]
+            names = usual[0] if usual else "COLUMN"
+            must += f", which are 1 a row where no column counts them (--columns impressions={names} names one)"
+        yield _Check("clicks", "clicks > impressions", must, _pair("clicks", "impressions"))
     if rows.has("clicks", "conversions"):
         must = "not exceed the row's clicks (count at most one conversion a click)"
         yield _Check("conversions", "conversions > clicks", must, _pair("conversions", "clicks"))

@@ -63,6 +63,11 @@ def test_wrong_values_are_named_with_their_row(tmp_path: Path, row: str, message
     assert "\n" not in str(caught.value)
 
 
+def test_unmapped_impressions_are_named(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match=r"--columns impressions=views names one\). Got '2 clicks and 1 impressions'"):
+        read_csv_text(tmp_path, "item_id,title,clicks,views\n1,a,2,100\n1,b,3,100\n")
+
+
 def test_ragged_csv_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "logs.csv"
     path.write_text(HEAD + GOOD + "1,b\n", encoding="utf-8")
