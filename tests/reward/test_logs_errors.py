@@ -11,7 +11,7 @@ import pytest
 from reward.errors import LogError
 from reward.logs.read import read_items, read_logs, read_titles
 
-from .log_fixtures import mapped, write_log
+from .log_fixtures import mapped, read_csv_text, write_log
 
 HEAD = "item_id,title,clicks,impressions,conversions,revenue,propensity,position,timestamp,conversion_delay_hours\n"
 GOOD = "1,a,1,2,0,0,0.5,1,2024-01-01,\n"
