@@ -105,7 +105,8 @@ def update_reward(
         parts, splits = _with_new(base, [*pending(run, digest, base.history()), new], config)
         _say_differences(base, report)
         keep(new, report, checkpoints)
-        arms, effective = joined_arms(parts), joined_arms(parts, config.half_life_days)
+        arms = joined_arms(parts)
+        effective = arms if config.half_life_days is None else joined_arms(parts, config.half_life_days)
         _say_changes(parts, arms, report)
         encoder = run_encoder(run, config)
         curve = LearningCurve(config.seed) if config.learning_curve else None

@@ -56,7 +56,10 @@ def adapter_config(
         return lora(rank, dropout)
     if learn == "adalora":
         if steps < _ADALORA_STEPS:
-            raise PolicyError(f"adalora shares out ranks in the middle of training: {_ADALORA_STEPS} steps at least.")
+            raise PolicyError(
+                f"adalora shares out ranks in the middle of training and needs {_ADALORA_STEPS} steps at least. Got "
+                f"{steps}. Set --steps."
+            )
         return AdaLoraConfig(
             init_r=max(rank + 1, round(1.5 * rank)),
             target_r=rank,

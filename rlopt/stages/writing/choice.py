@@ -140,13 +140,13 @@ def choose_titles(
         best = [int(row) for row in rows[np.argsort(-value[rows], kind="stable")]]
         refused, fallback = tuple(one.refused), None
         if config.n == 1 and _has_current(item, config):
-            candidates = bool(best)
-            if _may_stay(item, rules):
+            candidates, broken = bool(best), rules.check(item, str(item.current_title))
+            if _may_stay(broken):
                 effects = predicted.effect, predicted.effect_std
                 best = [row for row in best if _better(*effects, row, now, config.confidence)]
             if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
                 fallback = replace(
-                    _current(item, rules, bool(best), candidates, refused),
+                    _current(item, broken, bool(best), candidates, refused),
                     reward=float(predicted.reward[now]),
                     reward_std=float(predicted.reward_std[now]),
                     support=float(predicted.support[now]),
@@ -270,9 +270,9 @@ def _has_current(item: Item, config: GenerateConfig) -> bool:
     return config.keep_current and bool(item.current_title)
 
 
-def _may_stay(item: Item, rules: Constraints) -> bool:
-    """Whether the current title breaks no rule, claims apart: people's titles may say what no field does, rightly."""
-    return all(violation.kind == "unsupported" for violation in rules.check(item, str(item.current_title)))
+def _may_stay(broken: Sequence[Violation]) -> bool:
+    """Whether a current title breaks no rule, claims apart: people's titles may say what no field does, rightly."""
+    return all(violation.kind == "unsupported" for violation in broken)
 
 
 def _better(
@@ -287,12 +287,12 @@ def _better(
     return float(effect[new] - effect[old]) > spread * float(norm.ppf(confidence))
 
 
-def _current(item: Item, rules: Constraints, better: bool, candidates: bool, refused: tuple[str, ...]) -> Choice:
-    title = str(item.current_title)
-    report = described(rules.check(item, title))
+def _current(
+    item: Item, broken: Sequence[Violation], better: bool, candidates: bool, refused: tuple[str, ...]
+) -> Choice:
     lacking = NOT_BETTER if candidates else f"no new {BY_RULES} ({'; '.join(refused[:3])})"
     reason = TAKEN if better else lacking
-    return Choice(item, title, kept=True, reason=reason, report=tuple(report))
+    return Choice(item, item.current_title, kept=True, reason=reason, report=tuple(described(broken)))
 
 
 def _given_out(
