@@ -13,7 +13,6 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.ope.weights import effective_sample_size
 from rlopt.run import DATA, FINDINGS, Run
-from rlopt.stages.judging.candidate import Source
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -195,12 +194,17 @@ def evaluation_of(run: Run, policy: str = "ppo") -> dict[str, Any] | None:
     PolicyError, StageOrderError
         When there is no such policy.
     """
-    source = Source.of_ppo(run) if policy == "ppo" else Source.find(run, policy)
-    path = run / source.folder / "report.json"
-    if not run.done(source.stage) or not path.exists():
+    stage, folder, outside = "offline-eval", "eval", {}
+    if policy != "ppo":
+        from rlopt.stages.judging.candidate import Source  # takes seconds to load: only where it is needed
+
+        source = Source.find(run, policy)
+        stage, folder, outside = source.stage, source.folder, source.fingerprints()
+    path = run / folder / "report.json"
+    if not run.done(stage) or not path.exists():
         return None
-    judged = run.record(source.stage)["inputs"]
-    if any(judged.get(name) != now for name, now in source.fingerprints().items()):
+    judged = run.record(stage)["inputs"]
+    if any(judged.get(name) != now for name, now in outside.items()):
         return None
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return report

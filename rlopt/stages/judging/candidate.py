@@ -64,11 +64,6 @@ class Source:
         name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
         return cls(f"{name}-titles" if name in RESERVED else name, path)
 
-    @classmethod
-    def of_ppo(cls, run: Run) -> "Source":
-        """The run's PPO policy, trained or not."""
-        return cls("ppo", run / "ppo")
-
     @property
     def from_run(self) -> bool:
         """True for a policy that this run has trained."""
