@@ -44,6 +44,9 @@ class ShortenConfig(StageConfig):
     section: ClassVar[str] = "shorten"
 
     title: str = Field("title", min_length=1, description="Column of the titles.")
+    item_id: str | None = Field(
+        None, min_length=1, description="Column that names the rows; none: item_id, where there is one."
+    )
     max_chars: int | None = Field(None, ge=1, description="Longest short title in characters.")
     max_width: int | None = Field(None, ge=1, description="Longest short title in columns (Chinese counts two).")
     batch_size: int = Field(64, ge=1, description="Titles that go through the model at once.")

@@ -74,8 +74,8 @@ def shorten(
     title
         The long title.
     spans
-        What may be kept, not overlapping, in the title's order. A span whose words another, longer one holds is said
-        once only.
+        What may be kept, not overlapping, in the title's order. Each grows to whole words where blanks part words
+        ("C" to "USB-C"); one whose words another, longer one holds is said once only.
     limits
         Of the short title.
     required
@@ -90,6 +90,8 @@ def shorten(
         return ShortTitle(None, reason="the title is empty")
     if limits.hold_text(title.text):
         return ShortTitle(title.text, reason="short enough as it is")
+    spans = _whole_words(title, spans, required)
+    others = [_grown(title, span) for span in others]
     sure = required is None or any(span.kind == required for span in spans)
     guess = [] if sure else [one for one in others if one.kind == required and _fits(title, one, limits)][:1]
     spans = sorted([*(span for span in spans if not any(_meet(span, one) for one in guess)), *guess], key=_place)
@@ -103,6 +105,34 @@ def shorten(
     kept = _widened(title, kept, others, limits)
     missing = None if sure else f"no {required} was found{' for sure' if guess else ''}"
     return ShortTitle(_joined(title, kept), tuple(kept), missing)
+
+
+def _whole_words(title: Units, spans: Sequence[Span], required: str | None) -> list[Span]:
+    """``spans`` grown to whole words (`Units.whole`); those that share a word become one."""
+    out: list[Span] = []
+    for span in sorted(spans, key=_place):
+        span = _grown(title, span)
+        if out and span.start < out[-1].end:
+            span = _united(out.pop(), span, required)
+        out.append(span)
+    return out
+
+
+def _grown(title: Units, span: Span) -> Span:
+    start, end = title.whole(span.start, span.end)
+    return replace(span, start=start, end=end)
+
+
+def _united(one: Span, other: Span, required: str | None) -> Span:
+    """One span for two that share a word: of the required kind if either is, else of the more valuable one's."""
+    first = max(one, other, key=lambda span: (span.kind == required, span.value))
+    return Span(
+        min(one.start, other.start),
+        max(one.end, other.end),
+        first.kind,
+        one.value + other.value,
+        min(one.probability, other.probability),
+    )
 
 
 def _widened(title: Units, kept: Sequence[Span], others: Sequence[Span], limits: Limits) -> list[Span]:

@@ -4,6 +4,7 @@ A unit is a CJK character, a run of letters, a number, or a symbol, each with it
 cuts titles here and inside the tiny tagger's tokenizer.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ def unit_splitter() -> pre_tokenizers.PreTokenizer:
 
 
 _SPLITTER = unit_splitter()
+_INSIDE_WORDS = frozenset("-\u2010\u2011'\u2019&_")  # symbols that a word goes on after
+_HAS_NO_BLANKS = re.compile(f"[{_CJK}]")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,42 @@ class Units:
     def slice(self, start: int, end: int) -> str:
         """The text of the units ``start`` to ``end`` (exclusive), with the blanks between them."""
         return self.text[self.places[start][0] : self.places[end - 1][1]]
+
+    def whole(self, start: int, end: int) -> tuple[int, int]:
+        """The units ``start`` to ``end`` (exclusive) with what else belongs to their words.
+
+        A word is what stands between blanks or symbols where blanks part words: "USB-C", "men's", "13inch". The units
+        of scripts without blanks stand alone.
+        """
+        while start > 0 and self._goes_on(start):
+            start -= 1
+        while end < len(self) and self._goes_on(end):
+            end += 1
+        return start, end
+
+    def _goes_on(self, unit: int) -> bool:
+        """True where ``unit`` continues the word of the unit before."""
+        before, here = self._unit(unit - 1), self._unit(unit)
+        if not self._touch(unit):
+            return False
+        if here in _INSIDE_WORDS:
+            return self._touch(unit + 1) and _is_part(before) and _is_part(self._unit(unit + 1))
+        if before in _INSIDE_WORDS:
+            return self._touch(unit - 1) and _is_part(self._unit(unit - 2)) and _is_part(here)
+        return _is_part(before) and _is_part(here)
+
+    def _touch(self, unit: int) -> bool:
+        """True where no blank parts ``unit`` from the one before."""
+        return 0 < unit < len(self) and self.places[unit - 1][1] == self.places[unit][0]
+
+    def _unit(self, unit: int) -> str:
+        first, past = self.places[unit]
+        return self.text[first:past]
+
+
+def _is_part(unit: str) -> bool:
+    """True for letters and digits of scripts that part words by blanks."""
+    return unit[0].isalnum() and not _HAS_NO_BLANKS.match(unit)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 
+from reward.logs.schema import looks_like
 from reward.logs.source import Source, find_files, open_source
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from rlopt import threads
@@ -63,9 +64,9 @@ def apply_tagger(
 ) -> ShortenResult:
     """Shorten titles with the run's tagger, in constant memory; an interrupted call is continued by the same one.
 
-    One row a title, in the input's order: item_id (where the file has it), title, short_title, kept (JSON list of
-    [kind, text]), reason (why there is no short title, or why it is not what one would expect), confidence
-    (probability of the least certain span that was kept).
+    One row a title, in the input's order: item_id (where the file has it, or `item_id` names its column), title,
+    short_title, kept (JSON list of [kind, text]), reason (why there is no short title, or why it is not what one would
+    expect), confidence (probability of the least certain span that was kept).
 
     Parameters
     ----------
@@ -100,17 +101,18 @@ def apply_tagger(
         open_source(titles_file, memory_limit=MEMORY_LIMIT) as source,
         open_shards(Path(out), _key(metadata, titles_file)) as shards,
     ):
+        columns = _columns(source, config)
         totals = _Totals()
         start = _resume(shards, totals)
         with track("tag apply", _count(source), start=start) as bar:
-            for number, piece in enumerate(_pieces(source, config, start), start=shards.done()):
-                table = _table(piece, tagger, limits, config.batch_size, _has_ids(source))
+            for number, piece in enumerate(_pieces(source, columns, config.shard_titles, start), start=shards.done()):
+                table = _table(piece, tagger, limits, config.batch_size, ITEM_ID in columns)
                 shards.write(number, table)
                 totals.add(table)
                 written += len(table)
                 bar.update(len(table), titles_per_second=written / (time.monotonic() - began))
         if not totals.rows:  # an input without rows gives an output without rows
-            shards.write(0, _table([], tagger, limits, config.batch_size, _has_ids(source)))
+            shards.write(0, _table([], tagger, limits, config.batch_size, ITEM_ID in columns))
         shards.finish(metadata)
     return totals.result(str(out), written / (time.monotonic() - began))
 
@@ -146,14 +148,17 @@ def _count(source: Source) -> int:
     return int(source.query(f"SELECT count(*) FROM {source.relation}", source.parameters).fetchall()[0][0])  # noqa: S608
 
 
-def _has_ids(source: Source) -> bool:
-    return ITEM_ID in source.columns
+def _columns(source: Source, config: ShortenConfig) -> dict[str, str]:
+    """Name in the rows -> column of the file."""
+    ids = config.item_id or (ITEM_ID if ITEM_ID in source.columns else None)
+    if ids is None and (usual := [column for column in source.columns if looks_like(column) == ITEM_ID]):
+        note(f"The short titles are written without item_id; --item-id {usual[0]} takes it from '{usual[0]}'")
+    return {"title": config.title, **({} if ids is None else {ITEM_ID: ids})}
 
 
-def _pieces(source: Source, config: ShortenConfig, start: int) -> Iterator[list[dict[str, Any]]]:
-    columns = {"title": config.title, **({ITEM_ID: ITEM_ID} if _has_ids(source) else {})}
+def _pieces(source: Source, columns: Mapping[str, str], size: int, start: int) -> Iterator[list[dict[str, Any]]]:
     stream = rows(source, columns, start)
-    while piece := list(islice(stream, config.shard_titles)):
+    while piece := list(islice(stream, size)):
         yield piece
 
 

@@ -161,3 +161,30 @@ def test_what_is_kept_stays_in_and_the_limit_holds(data: st.DataObject) -> None:
     inside = all(any(w.start <= k.start and k.end <= w.end for w in wide.kept) for k in plain.kept)
     assert inside
     assert all(a.end <= b.start for a, b in pairwise(wide.kept))
+
+
+def test_words_between_blanks_are_not_cut() -> None:
+    title = Units.of("Anker USB-C cable 13inch men's A/B 快充Type-C数据线 -20")
+    whole = {"USB": "USB-C", "-": "USB-C", "13": "13inch", "'s": "men's", "A/": "A", "B ": "B", "Type": "Type-C"}
+    for part, word in {**whole, "数": "数", "20": "20"}.items():
+        unit = [start for start, _ in title.places].index(title.text.index(part))
+        assert title.slice(*title.whole(unit, unit + 1)) == word, part
+    place = title.words().index("USB")
+    usb, c = Span(place, place + 1, "k", 3.0, 0.9), Span(place + 2, place + 3, "p", 1.0, 0.9)
+    for limit, text in ((20, "USB-C"), (4, None)):
+        result = shorten(title, [usb, c], Limits(chars=limit), "p")
+        assert result.text == text
+    kept = shorten(title, [usb, c], Limits(chars=20), "p").kept
+    assert [(title.slice(s.start, s.end), s.kind, s.value) for s in kept] == [("USB-C", "p", 4.0)]
+
+
+@given(st.data())
+def test_every_word_of_a_short_title_is_one_of_the_long_title(data: st.DataObject) -> None:
+    words = data.draw(st.lists(st.sampled_from(["USB-C", "men's", "x", "3-in-1", "H&M", "50ml"]), min_size=2))
+    title = Units.of(" ".join(words))
+    cut = sorted(data.draw(st.sets(st.integers(0, len(title)), min_size=2, max_size=8)))
+    spans = [Span(a, b, "x", data.draw(st.floats(0.1, 3)), 0.6) for a, b in pairwise(cut)][::2]
+    ends = st.tuples(st.integers(0, len(title) - 1), st.integers(1, 3))
+    others = [Span(a, min(a + w, len(title)), "x", 0.0, 0.3) for a, w in data.draw(st.lists(ends, max_size=4))]
+    short = shorten(title, spans, Limits(chars=data.draw(st.integers(1, 30))), "x", others).text
+    assert set((short or "").split()) <= set(words)

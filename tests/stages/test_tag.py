@@ -130,6 +130,18 @@ def test_short_titles_keep_the_product_in_the_length(fitted: Path, rlopt: Rlopt,
     assert kept >= 0.97 * len(rows)
 
 
+def test_rows_keep_their_names_under_another_column(fitted: Path, rlopt: Rlopt, tmp_path: Path) -> None:
+    data = write(tmp_path / "in.parquet", sku=["a", "b"], title=[title for title, _ in tagged_titles(2, seed=2)])
+    told = rlopt("tag", "apply", data, "-o", tmp_path / "out.parquet", "--run", fitted)
+    assert "--item-id sku" in told.err
+    named = rlopt("tag", "apply", data, "-o", tmp_path / "out.parquet", "--item-id", "sku", "--run", fitted)
+    assert named.code == 0
+    assert pq.read_table(tmp_path / "out.parquet")["item_id"].to_pylist() == ["a", "b"]
+    wrong = rlopt("tag", "apply", data, "-o", tmp_path / "out.parquet", "--item-id", "ean", "--run", fitted)
+    assert wrong.code == 1
+    assert "--item-id" in wrong.err
+
+
 def test_hostile_titles_give_a_row_each(fitted: Path, tmp_path: Path) -> None:
     data = write(tmp_path / "in.parquet", title=pa.array(HOSTILE, pa.string()))
     result = apply_tagger(Run.open(fitted), data, tmp_path / "out.parquet", ShortenConfig(max_chars=15, max_width=24))
