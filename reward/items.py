@@ -5,6 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MISSING = frozenset({"", "-", "--", "n/a", "#n/a", "nan", "none", "null", "<na>", "\\n"})
+"""Texts, in lower case, that say of a field that its value is not known; \\N is Hive's and MySQL's. NA is none of them:
+it is North America and Namibia, too."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -44,7 +48,7 @@ class Item:
 
 
 def flatten_fields(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Fields of one row of any types as name -> values, all text; missing and empty values are left out.
+    """Fields of one row of any types as name -> values, all text; missing values (`MISSING` too) are left out.
 
     A text that holds a JSON object or a JSON list of ``[name, value]`` pairs is opened like the nested type.
     """
@@ -61,8 +65,9 @@ def _flatten(name: str, value: Any) -> Iterable[tuple[str, str]]:
     if isinstance(value, str):
         opened = _open_json(value)
         if opened is None:
-            if value.strip():
-                yield name, value.strip()
+            text = value.strip()
+            if text.casefold() not in MISSING:
+                yield name, text
             return
         value = opened
     if isinstance(value, Mapping):

@@ -21,24 +21,49 @@ SAMPLE_RATIO_LEVEL = 0.01
 _MIN_EXPECTED = 5.0
 _WORST = 5
 
+_EMPTY = "empty after cleaning"
 _TITLE_RULES = {
     "control characters": re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"),
     "line breaks or tabs": re.compile(r"[\t\n]"),
     "zero-width or direction characters": re.compile("[\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069]"),
     "HTML": re.compile(r"</?[a-zA-Z][^<>]*>|&(?:[a-zA-Z]{2,8}|#\d{1,6});"),
     "broken encoding": re.compile("\ufffd|\u00c3[\u0080-\u00bf]"),
-    "blanks at the ends": re.compile(r"^\s|\s$"),
     f"more than {MAX_USUAL_CHARACTERS} characters": re.compile(rf"(?s).{{{MAX_USUAL_CHARACTERS + 1}}}"),
+}
+_INVISIBLE = "The reward reads a word that holds one as two, and a policy writes the word without it. Remove them."
+_ADVICE = {
+    "control characters": _INVISIBLE,
+    "line breaks or tabs": (
+        "The same words with a blank in their place count as another title, and a policy writes the blank. Log a blank "
+        "where people saw no break."
+    ),
+    "zero-width or direction characters": _INVISIBLE,
+    "HTML": (
+        "The reward takes tags and entities for words, and a policy learns to write them. Log what people saw: no "
+        "tags, & for &amp;."
+    ),
+    "broken encoding": (
+        "The reward learns from the broken letters, and a policy learns to write them. Export the logs again as UTF-8."
+    ),
+    f"more than {MAX_USUAL_CHARACTERS} characters": (
+        "Most surfaces cut them, and the reward learns from what nobody saw. Log what was shown."
+    ),
+    _EMPTY: "No policy learns from them. Leave such rows out, or log what was shown.",
 }
 
 
 @dataclass(frozen=True)
 class TitleProblem:
-    """A text rule that logged titles break: how many distinct titles, and one of them."""
+    """A text rule that logged titles break: how many distinct titles, one of them, and what comes of it."""
 
     rule: str
     titles: int
     example: str
+
+    @property
+    def advice(self) -> str:
+        """What the reward model and a policy make of such titles, and the way out."""
+        return _ADVICE[self.rule]
 
 
 @dataclass(frozen=True)
@@ -148,7 +173,7 @@ def title_problems(titles: Iterable[str]) -> tuple[TitleProblem, ...]:
     found: dict[str, list[str]] = {}
     for title in dict.fromkeys(titles):
         if not clean(title):
-            found.setdefault("empty after cleaning", []).append(title)
+            found.setdefault(_EMPTY, []).append(title)
         for rule, pattern in _TITLE_RULES.items():
             if pattern.search(title):
                 found.setdefault(rule, []).append(title)

@@ -256,8 +256,13 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
 
 def titles(logs: LogData, facts: Facts) -> Lines:
     """Do titles break text rules, or sit on several items."""
+    if logs.padded_titles:
+        yield "ok", f"{logs.padded_titles:,} titles had blanks at their ends, which were taken off."
     for problem in facts.title_problems:
-        yield "warning", f"{problem.titles:,} titles have {problem.rule}, for example {problem.example[:60]!r}."
+        yield (
+            "warning",
+            f"{problem.titles:,} titles have {problem.rule}, for example {problem.example[:60]!r}. {problem.advice}",
+        )
     if facts.shared_titles:
         severity: Severity = "warning" if facts.largest_tied_share > _MANY_TIED else "ok"
         yield (

@@ -8,6 +8,7 @@ import numpy as np
 from ..arms import Arms
 from ..model.reward_model import RewardModel, click_rows, conversion_rows
 from . import metrics, reliability
+from .ceiling import noise_ceiling
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Evidence:
     pair_accuracy_significant
         The same for pairs that differ significantly after overdispersion; None without such a pair.
     noise_ceiling
-        Pair agreement of two random halves of the same clicks.
+        What ``pair_accuracy`` would be for a model that knew the true rates: even it does not know which way chance
+        went (`reward.evidence.ceiling`).
     picked_lift
         CTR of the title the model would pick, relative to the item's average title, minus one.
     best_lift
@@ -104,7 +106,7 @@ def evidence(model: RewardModel, arms: Arms, seed: int) -> Evidence | None:
         significant_pairs=int(tallies.significant.sum()),
         pair_accuracy=accuracy,
         pair_accuracy_significant=significant if tallies.significant.sum() else None,
-        noise_ceiling=metrics.noise_ceiling(rows, seed),
+        noise_ceiling=noise_ceiling(rows, phi),
         picked_lift=metrics.Interval(ratio.value - 1, ratio.low - 1, ratio.high - 1),
         best_lift=float(tallies.best.sum() / tallies.mean.sum() - 1) if tallies.mean.sum() else 0.0,
         hit_rate=hit,

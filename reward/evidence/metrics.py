@@ -65,18 +65,9 @@ def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> It
     """
     sums = np.zeros((9, rows.n_items))
     rates = rows.successes / np.maximum(rows.trials, 1e-12)
-    for item, arms in _arms_of_items(rows):
-        if len(arms) < 2:
-            continue
-        arms = arms[:_MAX_TITLES]
-        clicks, trials, rate, score = rows.successes[arms], rows.trials[arms], rates[arms], prediction[arms]
-        i, j = np.triu_indices(len(arms), 1)
-        difference = rate[i] - rate[j]
-        pooled = (clicks[i] + clicks[j]) / np.maximum(trials[i] + trials[j], 1e-12)
-        spread = np.sqrt(
-            np.maximum(pooled * (1 - pooled), 0) * (1 / np.maximum(trials[i], 1e-12) + 1 / np.maximum(trials[j], 1e-12))
-        )
-        z = np.abs(difference) / np.maximum(spread * np.sqrt(overdispersion), 1e-300)
+    for item, arms in arms_of_items(rows):
+        rate, score = rates[arms], prediction[arms]
+        i, j, difference, z = pair_z(rows, arms, overdispersion)
         counted = difference != 0
         right = np.where(score[i] == score[j], 0.5, np.sign(score[i] - score[j]) == np.sign(difference))
         significant = counted & (z > _Z95)
@@ -146,28 +137,27 @@ def ratio_intervals(sums_by_item: FloatArray, seed: int, repetitions: int = 1000
     return [Interval(float(p), float(a), float(b)) for p, a, b in zip(point, low, high, strict=True)]
 
 
-def noise_ceiling(rows: Rows, seed: int, splits: int = 5) -> float:
-    """Pair agreement of two halves of the same clicks: what no model can beat on half of the data.
-
-    Each click and each impression goes to either half by a fair coin (clicks binomial, exposure in two).
-    """
-    rng = np.random.default_rng(seed)
-    clicks = np.floor(rows.successes).astype(np.int64)
-    values = []
-    for _ in range(splits):
-        first = rng.binomial(clicks, 0.5).astype(np.float64)
-        half = np.maximum(rows.trials / 2, 1e-12)
-        second = Rows(clicks - first, half, rows.item, rows.n_items)
-        values.append(pair_accuracy(tally(second, first / half)))
-    return float(np.mean(values))
-
-
 def overdispersion(rows: Rows, effect: FloatArray) -> float:
     """Variance of the counts relative to the binomial, at least 1, given title effects (n,); see `bayes.dispersion`."""
     return dispersion(rows, effect).overdispersion
 
 
-def _arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:
+def arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:
+    """Each item with two titles or more, and its arms (the first `_MAX_TITLES`)."""
     order = np.argsort(rows.item, kind="stable")
     starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
-    return [(int(rows.item[part[0]]), part) for part in np.split(order, starts[1:]) if len(part)]
+    found = [(int(rows.item[part[0]]), part[:_MAX_TITLES]) for part in np.split(order, starts[1:]) if len(part)]
+    return [(item, arms) for item, arms in found if len(arms) > 1]
+
+
+def pair_z(rows: Rows, arms: IntArray, overdispersion: float) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+    """Every two of these arms: positions of both in ``arms``, difference of their rates, its z; shape (n_pairs,) each.
+
+    z is that of two proportions, divided by the square root of the overdispersion.
+    """
+    clicks, trials = rows.successes[arms], np.maximum(rows.trials[arms], 1e-12)
+    i, j = np.triu_indices(len(arms), 1)
+    difference = clicks[i] / trials[i] - clicks[j] / trials[j]
+    pooled = (clicks[i] + clicks[j]) / (trials[i] + trials[j])
+    spread = np.sqrt(np.maximum(pooled * (1 - pooled), 0) * (1 / trials[i] + 1 / trials[j]))
+    return i, j, difference, np.abs(difference) / np.maximum(spread * np.sqrt(overdispersion), 1e-300)

@@ -56,13 +56,13 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
     outputs = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
     query = rows.source.query
     query(
-        f"CREATE TEMP TABLE cells AS SELECT item_id, title, {position} AS place, {outputs} FROM {table} "
+        f"CREATE OR REPLACE TEMP TABLE cells AS SELECT item_id, title, {position} AS place, {outputs} FROM {table} "
         "GROUP BY item_id, title, place",
         parameters,
     )
     again = ", ".join(f"{_again(name)} AS {name}" for name in sums)
     query(
-        "CREATE TEMP TABLE arms AS SELECT row_number() OVER (ORDER BY item_id, title) - 1 AS arm, "
+        "CREATE OR REPLACE TEMP TABLE arms AS SELECT row_number() OVER (ORDER BY item_id, title) - 1 AS arm, "
         "dense_rank() OVER (ORDER BY item_id) - 1 AS item, * FROM "
         f"(SELECT item_id, title, count(place) AS places, {again} FROM cells GROUP BY item_id, title)"
     )

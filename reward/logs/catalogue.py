@@ -4,7 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -109,6 +109,7 @@ def open_catalogue(
 def _sort_by_item(opened: Source, rows: Rows, path: Path) -> tuple[int, dict[str, str]]:
     """Write the rows to ``path`` in the order of `Catalogue`; how many items there are, and column -> field name."""
     check_texts(rows, "item_id")
+    rows = replace(rows, trim=True)
     candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
     dropped = varying(rows, candidates, "1", "true")
     kept = [c for c in candidates if c not in dropped]
@@ -165,7 +166,8 @@ def read_titles(
     Returns
     -------
     tuple of (items, titles, table)
-        All of one length and in the file's order; columns read from CSV and JSON lines are texts.
+        All of one length and in the file's order, titles without blanks at their ends; the table is as the file has
+        it. Columns read from CSV and JSON lines are texts.
 
     Raises
     ------
@@ -181,6 +183,7 @@ def read_titles(
         exclude = {"title": None} if skip_untitled else None
         rows = Rows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
         check_texts(rows, *required)
+        rows = replace(rows, trim=True)
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
         fields = [field_name(rows, column) for column in names]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}

@@ -2,13 +2,15 @@
 
 A log has the context on every row. For each item the most frequent value of a column counts (ties: the smallest).
 A column that differs within most items (user, session, device) describes the impression, not the item: it is left
-out and reported. All of it is aggregated in DuckDB; only one row an item reaches Python.
+out and reported. Customary marks of missing values (N/A, null: `reward.items.MISSING`) are no values. All of it is
+aggregated in DuckDB; only one row an item reaches Python.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..items import flatten_fields
+from ..items import MISSING, flatten_fields
 from .rows import WHOLE_TYPES, Rows
 from .source import quote
 from .staging import NUMBER, is_nested
@@ -16,6 +18,8 @@ from .staging import NUMBER, is_nested
 MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
 _FETCH = 10_000
+_MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
+_LONGEST_MARK = 8  # characters, blanks around it included
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,24 @@ def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
         return f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN {name} ELSE {spelt} END"
     if kind in WHOLE_TYPES:
         return name
-    return f"nullif(trim(CAST({name} AS VARCHAR)), '')"
+    return _known_sql(f"trim(CAST({name} AS VARCHAR))")
+
+
+def _known_sql(text: str) -> str:
+    """SQL of a text, NULL where it is a mark of a missing value (`reward.items.MISSING`), with blanks around it or not.
+
+    Tested is what is short and begins with no digit: the marks of numbers would cost as much as their reading.
+    """
+    mark = f"regexp_full_match({text}, '{_MARK}')"
+    short = f"strlen({text}) <= {_LONGEST_MARK} AND NOT {text} BETWEEN '.' AND ':'"
+    return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
 
 
 def _compared_sql(rows: Rows, column: str) -> str:
     """SQL of a value that tells equal from different, cheaper than `context_sql`."""
     kind = rows.source.columns[column]
     if kind == "VARCHAR":
-        return f"nullif({quote(column)}, '')"
+        return _known_sql(quote(column))
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 
 

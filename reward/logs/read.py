@@ -1,7 +1,7 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ class LogData:
     overdispersion
         Variance of clicks over chance, from rows that repeat an arm (see `repeat_dispersion`); None where they are
         too few.
+    padded_titles
+        How many (item, title) pairs had blanks at the ends of the title, which are taken off.
     source
         What was read, for messages.
     """
@@ -67,6 +69,7 @@ class LogData:
     delay: DelayModel | None
     periods: Periods | None
     overdispersion: float | None
+    padded_titles: int
     source: str
 
 
@@ -106,9 +109,10 @@ def read_logs(
     Returns
     -------
     LogData
-        Arms sorted by item id, then title. Conversion rates and CTR per arm are corrected for delay and position
-        where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`); where titles of an
-        item were shown at different times, for what changed for all titles too (`reward.logs.periods`).
+        Arms sorted by item id, then title; titles without blanks at their ends. Conversion rates and CTR per arm are
+        corrected for delay and position where the logs have what that takes (`Arms.matured_clicks`, `Arms.exposure`);
+        where titles of an item were shown at different times, for what changed for all titles too
+        (`reward.logs.periods`).
 
     Raises
     ------
@@ -121,6 +125,10 @@ def read_logs(
         rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
         totals = check_rows(rows)
         sums = aggregate(rows, conversion_window_hours)
+        # Arms are few and rows are many: in a second pass titles are trimmed, where one has blanks at its ends at all.
+        if padded := sum(title != title.strip() for title in sums["title"]):
+            rows = replace(rows, trim=True)
+            sums = aggregate(rows, conversion_window_hours)
         bias = position_bias(rows) if totals.position_impressions else None
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
@@ -136,7 +144,9 @@ def read_logs(
         context = read_context(rows)
         found = {name: rows.location(name) for name in rows.sources}
     arms = _arms(sums, found, totals, context, exposed, matured)
-    return LogData(arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, str(source))
+    return LogData(
+        arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, padded, str(source)
+    )
 
 
 def _arms(

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from ..errors import LogError
+from .blanks import trimmed
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, Source, quote
 from .staging import NESTED, NUMBER, is_nested
@@ -30,12 +31,16 @@ class Rows:
         Rows to leave out, see `Exclude`.
     ignore
         Columns that are no context of the item although nothing else uses them.
+    trim
+        Whether blanks at the ends of titles are taken off. It costs time in every pass: logs are read with it only
+        where an arm shows that some title has them.
     """
 
     source: Source
     sources: Mapping[str, tuple[str, ...]]
     exclude: Exclude
     ignore: frozenset[str] = frozenset()
+    trim: bool = False
 
     @classmethod
     def of(
@@ -112,6 +117,8 @@ class Rows:
             return "CAST(1 AS DOUBLE)"
         columns = self.sources[name]
         kind = CANONICAL[name].kind
+        if kind == "text" and self.trim:
+            return trimmed(self._text(columns[0]))
         if kind in ("key", "text", "context"):
             return self._text(columns[0]) if len(columns) == 1 else self._joined(columns)
         if kind == "time":

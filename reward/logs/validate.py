@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LogError
+from .blanks import blank
 from .rows import PLACE, Rows
 from .schema import CANONICAL, looks_like
 
@@ -16,7 +17,6 @@ MIN_PROPENSITY = 1e-9
 """Smallest propensity: an importance weight above a billion means nothing."""
 MAX_AMOUNT = 1e15
 _MAX_POSITION = 10**6
-_BLANKS = " \t\r\n\u3000\u00a0"
 _WHOLE = f"a whole number from 0 to {MAX_COUNT:,}"
 
 
@@ -51,20 +51,13 @@ class _Check:
 def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
     for name in ("item_id", "title"):
         if name in names:
-            yield _Check(name, _blank(name), "not be empty")
+            yield _Check(name, blank(name), "not be empty")
     if "title" in names:
         must = f"have at most {MAX_TITLE_CHARACTERS:,} characters"
         # Bytes are known and at least as many as characters, which would have to be counted in every title.
         long = f"strlen(title) > {MAX_TITLE_CHARACTERS}"
         wrong = f"CASE WHEN {long} THEN length(title) > {MAX_TITLE_CHARACTERS} ELSE false END"
         yield _Check("title", wrong, must)
-
-
-def _blank(name: str) -> str:
-    # Trimming every title is slow: only those that begin with a blank are looked at. AND would not do, since DuckDB
-    # evaluates its sides in the order it sees fit.
-    begins = f"unicode({name}) IN ({', '.join(str(ord(c)) for c in _BLANKS)})"
-    return f"{name} IS NULL OR {name} = '' OR CASE WHEN {begins} THEN trim({name}, '{_BLANKS}') = '' ELSE false END"
 
 
 def _number_checks(rows: Rows) -> Iterator[_Check]:

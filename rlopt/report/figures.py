@@ -247,7 +247,7 @@ def items_curve(items: FloatArray, accuracy: FloatArray, ceiling: float) -> str:
     axes.set_xscale("log")
     axes.set_xticks(items, [f"{n:,.0f}" for n in items])
     axes.minorticks_off()
-    axes.set_xlabel("items learned from  (dashed: two halves of the clicks)")
+    axes.set_xlabel("items learned from  (dashed: with the true rates known)")
     axes.set_ylabel("pairs in order, %")
     return _svg(figure, "items", "Pair accuracy by the number of items")
 

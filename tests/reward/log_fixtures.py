@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +19,42 @@ from reward.logs.schema import ColumnMapping
 def write_log(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
     """Write a parquet file with these columns."""
     pq.write_table(pa.table({name: pa.array(list(values)) for name, values in columns.items()}), path)
+    return path
+
+
+def impressions_log(seed: int, n: int = 4_000) -> pd.DataFrame:
+    """One row per impression with every optional column, missing values included."""
+    rng = np.random.default_rng(seed)
+    item, arm = rng.integers(0, 12, n), rng.integers(0, 4, n)
+    position = rng.integers(1, 6, n).astype(float)
+    position[rng.random(n) < 0.05] = np.nan
+    click = rng.random(n) < 0.3 / np.where(np.isnan(position), 3, position)
+    converted = click & (rng.random(n) < 0.3)
+    return pd.DataFrame(
+        {
+            "item_id": [f"商品{i}" for i in item],
+            "title": [f"Title {a} of {i}" for a, i in zip(arm, item, strict=True)],
+            "click": click,
+            "conversions": converted.astype(int),
+            "revenue": np.where(converted, rng.integers(1, 50, n) / 4, 0.0),
+            "conversion_delay_hours": np.where(converted, rng.integers(0, 20, n) / 2, np.nan),
+            "propensity": np.where(arm == 0, 0.4, 0.2),
+            "position": position,
+            "timestamp": 1.7e9 + 3600.0 * rng.integers(0, 300, n),
+            "brand": [f"brand{i % 3}" for i in item],
+            "price": np.where(item == 3, np.nan, item * 1.5),
+        }
+    )
+
+
+def written(log: pd.DataFrame, path: Path) -> Path:
+    """The file that holds the frame, as its ending says: parquet, CSV or JSON lines."""
+    if path.suffix == ".parquet":
+        log.to_parquet(path)
+    elif path.suffix == ".csv":
+        log.to_csv(path, index=False)
+    else:
+        log.to_json(path, orient="records", lines=True, force_ascii=False)
     return path
 
 

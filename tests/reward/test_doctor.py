@@ -143,7 +143,6 @@ def test_broken_titles_are_counted_once_each() -> None:
         "\u200b",
         "tab\there",
         "x" * 301,
-        " pad",
         "\x07a",
     ]
     found = {problem.rule: problem.titles for problem in title_problems([*titles, *titles])}
@@ -154,8 +153,30 @@ def test_broken_titles_are_counted_once_each() -> None:
         "empty after cleaning": 1,
         "line breaks or tabs": 1,
         "more than 300 characters": 1,
-        "blanks at the ends": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("title", "consequence", "way_out"),
+    [
+        ("<b>Red</b> dress", "a policy learns to write them", "no tags"),
+        ("Red &amp; blue", "a policy learns to write them", "& for &amp;"),
+        ("Red\ndress", "count as another title, and a policy writes the blank", "Log a blank"),
+        ("Red\x07dress", "a policy writes the word without it", "Remove them"),
+        ("R\ufffdd dress", "a policy learns to write them", "as UTF-8"),
+        ("x" * 301, "nobody saw", "Log what was shown"),
+        ("\u200b", "No policy learns from them", "Leave such rows out"),
+    ],
+)
+def test_broken_titles_come_with_what_follows_and_the_way_out(
+    title: str, consequence: str, way_out: str, tmp_path: Path
+) -> None:
+    columns = sound()
+    columns["title"][0] = title
+    warned = said(report(tmp_path, columns), "titles", "warning")
+    assert repr(title[:60]) in warned
+    assert consequence in warned
+    assert way_out in warned
 
 
 def test_conversions_positions_time_and_columns_are_told(tmp_path: Path) -> None:

@@ -9,32 +9,7 @@ import pytest
 from reward.doctor.examine import examine
 from reward.logs.read import read_arms, read_logs
 
-from .log_fixtures import assert_finite, assert_same_arms, mapped, read_csv_text, write_log
-
-
-def impressions_log(seed: int, n: int = 4_000) -> pd.DataFrame:
-    """One row per impression with every optional column, missing values included."""
-    rng = np.random.default_rng(seed)
-    item, arm = rng.integers(0, 12, n), rng.integers(0, 4, n)
-    position = rng.integers(1, 6, n).astype(float)
-    position[rng.random(n) < 0.05] = np.nan
-    click = rng.random(n) < 0.3 / np.where(np.isnan(position), 3, position)
-    converted = click & (rng.random(n) < 0.3)
-    return pd.DataFrame(
-        {
-            "item_id": [f"商品{i}" for i in item],
-            "title": [f"Title {a} of {i}" for a, i in zip(arm, item, strict=True)],
-            "click": click,
-            "conversions": converted.astype(int),
-            "revenue": np.where(converted, rng.integers(1, 50, n) / 4, 0.0),
-            "conversion_delay_hours": np.where(converted, rng.integers(0, 20, n) / 2, np.nan),
-            "propensity": np.where(arm == 0, 0.4, 0.2),
-            "position": position,
-            "timestamp": 1.7e9 + 3600.0 * rng.integers(0, 300, n),
-            "brand": [f"brand{i % 3}" for i in item],
-            "price": np.where(item == 3, np.nan, item * 1.5),
-        }
-    )
+from .log_fixtures import assert_finite, assert_same_arms, impressions_log, mapped, read_csv_text, write_log
 
 
 def test_single_impressions_and_aggregated_rows_give_the_same_arms(tmp_path: Path) -> None:

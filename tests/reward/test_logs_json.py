@@ -31,7 +31,7 @@ def test_long_numbers_that_differ_in_the_last_digit_are_two_items(digits: str, t
 
 
 def test_values_are_the_texts_of_the_file(tmp_path: Path) -> None:
-    titles: list[object] = ["Red shoes", 2024, 'Blue "x" shoes', UUID, "2024-01-02T03:04:05Z", "1e3", " 鞋 ", True]
+    titles: list[object] = ["Red shoes", 2024, 'Blue "x" shoes', UUID, "2024-01-02T03:04:05Z", "1e3", '"鞋"', True]
     spec = {"mixed": "plain", "id": 12345678901234567891, "code": UUID, "When": "2024-01-02T03:04:05Z"}
     more = {"sku": UUID, "day": "2024-1-2", "price": 3.0, "size": 7, "version": "3.0", "fits": False, "spec": spec}
     rows = [{"item_id": "a", "title": title, "clicks": 0, **more} for title in titles]

@@ -49,17 +49,6 @@ def test_pair_accuracy_equals_brute_force() -> None:
     assert metrics.pair_accuracy(tallies) == pytest.approx(right / pairs)
 
 
-def test_noise_ceiling_runs_from_half_to_one() -> None:
-    rng = np.random.default_rng(1)
-    item = np.repeat(np.arange(200), 4)
-    trials = np.full(800, 4000.0)
-    same = Rows(rng.binomial(4000, 0.1, 800).astype(float), trials, item, 200)
-    assert metrics.noise_ceiling(same, 0) == pytest.approx(0.5, abs=0.03)
-    apart = np.tile([0.05, 0.1, 0.2, 0.4], 200)
-    different = Rows(rng.binomial(4000, apart).astype(float), trials, item, 200)
-    assert metrics.noise_ceiling(different, 0) > 0.99
-
-
 def test_bootstrap_covers_the_mean_of_items() -> None:
     rng = np.random.default_rng(2)
     covered = 0

@@ -14,6 +14,30 @@ from rlopt.report.cards import reward_card
 from rlopt.run import package_versions
 from rlopt.stages.fitting.evidence import Evidence, change_text, effects_note
 
+_MEANING = {
+    "items": "held-out items with titles of different rates; in brackets, 95 % intervals over items",
+    "arms": "titles of all held-out items",
+    "pairs": "pairs of titles of one item whose observed click rates differ",
+    "significant_pairs": "pairs whose rates differ beyond chance (95 %)",
+    "pair_accuracy": "share of the pairs that it puts in the observed order; 0.5 is a coin, higher is better",
+    "pair_accuracy_significant": "the same of the significant pairs",
+    "noise_ceiling": "about what pair accuracy would be if the true rates were known, as clicks are chance; no model's",
+    "picked_lift": "click rate of the titles it would pick over that of the average title, minus 1; higher is better",
+    "best_lift": "the same of the titles with the highest observed rate, luck included: no model reaches it",
+    "hit_rate": "share of the items whose picked title has the highest observed rate; higher is better",
+    "hit_chance": "the same of a blind pick",
+    "calibration_error": "mean distance of predicted and observed clicks per impression; lower is better",
+    "normalised_entropy": "log loss, where always saying the base rate is 1; lower is better",
+    "interval_coverage": "share of the titles whose clicks lie in their 90 % interval; 0.9 is right",
+    "base_rate": "clicks per impression of the held-out titles",
+    "overdispersion": "variance of clicks, where chance alone is 1; intervals are wider by its root",
+    "conversion_calibration_error": "mean distance of predicted and observed conversions per click; lower is better",
+    "conversion_rate": "conversions per click of the held-out titles",
+    "randomised": "whether titles were shown by logged propensities that the traffic agrees with: effects are causes",
+    "effects_explained": "share of the variance of its title effects that readable properties account for, 0 to 1",
+}
+"""Figure of the evidence -> what it is, its unit and which direction is good."""
+
 
 def write_card(
     folder: Path,
@@ -60,10 +84,12 @@ def write_card(
 
 
 def _figures(figures: Evidence) -> dict[str, str | float | int | None]:
-    """The evidence as rows of the model card."""
+    """The evidence as rows of the model card: its name with what it means, and its value with the 95 % interval."""
     out: dict[str, str | float | int | None] = {}
     for name, value in figures.items():
         label = name.replace("_", " ")
+        if name in _MEANING:
+            label += f": {_MEANING[name]}"
         if isinstance(value, dict) and set(value) == {"value", "low", "high"}:
             out[label] = f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
         elif not isinstance(value, (dict, list, tuple)):

@@ -85,7 +85,8 @@ def evidence_lines(figures: Evidence) -> list[str]:
     lines = [
         f"On {figures['items']:,} items it has not seen:",
         f"  of two titles of an item it finds the better one in {every.value:.1%} of {figures['pairs']:,} pairs "
-        f"[{every.low:.1%}, {every.high:.1%}]; two halves of the clicks agree in {figures['noise_ceiling']:.1%}",
+        f"[{every.low:.1%}, {every.high:.1%}]; with the true rates known it would be about "
+        f"{figures['noise_ceiling']:.0%}",
     ]
     if figures["pair_accuracy_significant"] is not None:
         clear = Interval(**figures["pair_accuracy_significant"])
