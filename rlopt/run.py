@@ -79,9 +79,9 @@ class Run:
     Made by `Run.open`; nothing is written before the first stage begins.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._manifest = Manifest(path)
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._manifest = Manifest(self.path)
         self._active: list[str] = []
 
     def __truediv__(self, name: str) -> Path:

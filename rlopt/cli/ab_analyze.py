@@ -40,17 +40,23 @@ DECISIONS = {
     "--policy", metavar="POLICY", default="ppo", show_default=True,
     help="Whose titles the test shows, as offline-eval --policy was told it.",
 )  # fmt: skip
+@click.option(
+    "--columns", metavar="NAME=COLUMN,...",
+    help="Your names for the columns, arm=variant,item_id=sku; by default those that fit-reward was told.",
+)  # fmt: skip
 @options.in_run
 @options.common
 def command(results: str, run_path: str, **settings: Any) -> None:
     """Analyse an A/B test, at any time, and compare it with what offline-eval had said.
 
     RESULTS is a parquet, CSV or JSONL file with arm (control and one other), item_id, impressions, clicks, and optional
-    conversions and date. Prediction and outcome are kept in the run (metrics/calibration.jsonl) for later reports.
+    conversions and date. The run's column names apply where the file lacks rlopt's. Prediction and outcome are kept in
+    the run (metrics/calibration.jsonl) for later reports.
 
     \b
     Example:
       rlopt ab-analyze results.csv --split 0.2
+      rlopt ab-analyze results.csv --columns arm=variant,date=day
     """
     run = options.open_run(run_path)
     run.require("fit-reward")

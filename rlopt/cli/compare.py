@@ -7,6 +7,7 @@ import click
 
 from rlopt.cli import options
 from rlopt.cli.show import percent, show, table
+from rlopt.wording import counted
 
 if TYPE_CHECKING:
     from rlopt.stages.compare import CompareResult
@@ -44,18 +45,19 @@ def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flag
 
 def as_table(result: "CompareResult") -> str:
     """The comparison for a person."""
-    header = ("policy", "lift over SFT", "interval", "true lift", "KL", "faithful", "cost")
+    known = any(row.true_lift is not None for row in result.contenders)  # in simulated shops
+    header = ("policy", "lift over SFT", "interval", *(["true lift"] if known else []), "KL", "faithful", "cost")
     rows = [
         (
             row.name,
             percent(row.lift),
             "-" if row.low is None or row.high is None else f"{100 * row.low:+.1f} to {100 * row.high:+.1f}",
-            percent(row.true_lift),
+            *([percent(row.true_lift)] if known else []),
             f"{row.kl:.2f}",
             "-" if row.faithfulness is None else f"{row.faithfulness:.1%}",
             str(row.titles_written),
         )
         for row in result.contenders
     ]
-    title = f"On {result.n_items} test items, by the judge; cost: titles written for one that is shown"
+    title = f"On {counted(result.n_items, 'test item')}, by the judge; cost: titles written for one that is shown"
     return table(header, rows, title=title) + f"\nFigure  {result.folder}/lift_against_kl.svg"

@@ -50,7 +50,7 @@ def last_screen(result: "DemoResult") -> str:
     seconds = "  ".join(f"{stage} {spent:.0f}" for stage, spent in result.seconds.items())
     return "\n".join(
         [
-            table(header, rows, title="On test items, which no model has seen"),
+            table(header, rows, title="On test items, of which the reward model and the policies know nothing"),
             f"Faithful titles   {result.faithfulness:.1%} (SFT policy: {result.sft_faithfulness:.1%})",
             f"KL to SFT policy  {result.kl:.2f} nats a title",
             f"Verdict           {result.headline}",

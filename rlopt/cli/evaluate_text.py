@@ -7,6 +7,7 @@ import click
 
 from rlopt.cli import options
 from rlopt.cli.show import show, table
+from rlopt.wording import counted
 
 
 @click.command("evaluate-text")
@@ -49,8 +50,9 @@ def command(titles: str, columns: str | None, config: Path | None, run_path: str
 
     result = evaluate_text(titles, settings, run=run, columns=columns)
     names = list(result.table)
+    title = f"{counted(result.titles, 'title')} of {counted(result.items, 'item')}"
     rows = [[metric, *(_cell(result.table[name][metric]) for name in names)] for metric in result.table["titles"]]
-    show(result, table(["metric", *names], rows, title=f"{result.titles:,} titles of {result.items:,} items"))
+    show(result, table(["metric", *names], rows, title=title))
 
 
 def _cell(estimate: Any) -> str:

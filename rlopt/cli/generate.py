@@ -13,7 +13,10 @@ from rlopt.cli.show import show
 @click.argument("items", metavar="ITEMS")
 @options.output
 @click.option("--policy", metavar="NAME", help="ppo, sft, grpo or rloo of the run, or a policy folder.  [default: ppo]")
-@click.option("--n", type=int, help="Titles an item.  [default: 1]")
+@click.option(
+    "--n", type=int,
+    help="Titles an item; from 2 on all are new ones, and the current title is not among them.  [default: 1]",
+)  # fmt: skip
 @click.option("--best-of", type=int, help="Titles written an item; the best by reward are kept.  [default: 1]")
 @click.option("--temperature", type=float, help="Sampling temperature; 0 takes the likeliest word.  [default: 1.0]")
 @click.option("--top-p", type=float, help="Sample from the likeliest words with this probability.  [default: 1.0]")

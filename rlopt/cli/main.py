@@ -16,21 +16,21 @@ from rlopt.errors import RloptError
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
 _COMMANDS = {
+    "simulate": "simulate",
+    "check-logs": "check_logs",
     "fit-reward": "fit_reward",
     "sft": "sft",
     "ppo": "ppo",
     "offline-eval": "offline_eval",
     "compare": "compare",
+    "generate": "generate",
     "ab-plan": "ab_plan",
     "ab-analyze": "ab_analyze",
-    "generate": "generate",
-    "export": "export",
     "score": "score",
     "explain": "explain",
     "evaluate-text": "evaluate_text",
     "tag": "tag",
-    "check-logs": "check_logs",
-    "simulate": "simulate",
+    "export": "export",
     "demo": "demo",
 }
 

@@ -41,6 +41,7 @@ def command(
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
     has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. Other policies, and
     titles that people or another model wrote for the run's test items, are judged alike, into eval-NAME/.
+    Interrupted, the same command keeps the titles that were written; finished, it writes and judges anew.
 
     \b
     Example:

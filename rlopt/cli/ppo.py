@@ -47,6 +47,7 @@ from rlopt.cli.show import show
 @click.option("--temperature", type=float, help="Sampling temperature.  [default: 1.0]")
 @click.option("--save-every", type=int, help="Updates between checkpoints.  [default: 100]")
 @click.option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb or trackio; repeatable.")
+@click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
 @sft_model_options
 @options.configured
 @options.in_run
@@ -57,13 +58,15 @@ def command(
     model: str | None,
     gguf_file: str | None,
     report_to: tuple[str, ...],
+    force: bool,
     **flags: Any,
 ) -> None:
     """Train the title policy by PPO against the reward, close to the supervised policy.
 
     Trains the supervised policy first when the run has none (--model then says from what). Metrics go to
     metrics/ppo.jsonl of the run, gains against KL to metrics/ppo.svg. Interrupted, the same command continues from
-    the last checkpoint and ends with the same weights. `accelerate launch -m rlopt ppo` shares it between processes.
+    the last checkpoint and ends with the same weights; finished and unchanged, it returns at once.
+    `accelerate launch -m rlopt ppo` shares it between processes.
 
     \b
     Example:
@@ -88,4 +91,5 @@ def command(
     elif any(chosen.values()) and not run.current("sft", sft):
         note("The run's supervised policy is another model: training it anew from --model.")
         train_sft(run, sft)
-    show(train_ppo(run, settings))
+    result = train_ppo(run, settings, force=force)
+    show(result, result.to_text())

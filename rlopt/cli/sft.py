@@ -68,14 +68,16 @@ def sft_model_options(command: options.Command) -> options.Command:
 )
 @click.option("--save-every", type=int, help="Steps between checkpoints.  [default: 100]")
 @click.option("--report-to", multiple=True, metavar="TRACKER", help="tensorboard, wandb or trackio; repeatable.")
+@click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
 @options.configured
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, report_to: tuple[str, ...], **flags: Any) -> None:
+def command(config: Path | None, run_path: str, report_to: tuple[str, ...], force: bool, **flags: Any) -> None:
     """Train the supervised policy: a language model that writes titles like those in the logs.
 
     It is PPO's starting point and reference, and the baseline of offline-eval. `rlopt ppo` calls it when the run
-    has none; use this command to choose the model or its settings.
+    has none; use this command to choose the model or its settings. Interrupted, the same command continues from the
+    last checkpoint; finished and unchanged, it returns at once.
 
     \b
     Example:
@@ -89,4 +91,4 @@ def command(config: Path | None, run_path: str, report_to: tuple[str, ...], **fl
 
     from rlopt.stages.sft import train_sft
 
-    show(train_sft(run, settings))
+    show(train_sft(run, settings, force=force))

@@ -72,7 +72,7 @@ def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, 
 @click.argument("titles", metavar="TITLES")
 @options.output
 @click.option("--title", metavar="COLUMN", help="Column of the titles.  [default: title]")
-@click.option("--item-id", metavar="COLUMN", help="Column that names the rows.  [default: item_id, where there is one]")
+@click.option("--item-id", metavar="COLUMN", help="Column that names the rows; item_id where the file has it.")
 @click.option("--max-chars", type=int, help="Longest short title in characters; 15 where no length is given.")
 @click.option("--max-width", type=int, help="Longest short title in columns; a Chinese character is two.")
 @click.option("--batch-size", type=int, help="Titles at once.  [default: 64]")

@@ -14,6 +14,8 @@ from .intervals import clustered_interval
 from .rounds import FloatArray, IntArray
 from .weights import effective_sample_size
 
+SMALLEST_TOLD = 1e-4  # smaller shares are told in words
+
 
 @dataclass(frozen=True)
 class Overlap:
@@ -76,8 +78,9 @@ def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_item
         )
     else:
         message = (
-            f"too little overlap: {mean_mass:.2%} of what the policy writes was ever shown (at least {min_mass:.0%} "
-            f"needed), {effective:.0f} effective items (at least {min_items:.0f}); exact estimators cannot judge it"
+            f"too little overlap: {_percent(mean_mass)} of what the policy writes was ever shown (at least "
+            f"{min_mass:.0%} needed), {effective:.0f} effective items (at least {min_items:.0f}); exact "
+            "estimators cannot judge it"
         )
     return Overlap(
         mass=mean_mass,
@@ -89,6 +92,10 @@ def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_item
         message=message,
         heaviest_share=heaviest_share(rounds.weight, rounds.counts),
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share >= SMALLEST_TOLD else f"less than {SMALLEST_TOLD:.2%}"
 
 
 def heaviest_share(weight: FloatArray, count: FloatArray, part: float = 0.01) -> float:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .direct import TitleDraws, item_ratios
+from .quantities import numbers_of
 from .rounds import FloatArray, IntArray, RoundsError
 
 MIN_ITEMS = 5  # smaller segments go to the rest: their interval would only widen everybody's
@@ -26,7 +27,7 @@ class Segment:
     Parameters
     ----------
     column, value
-        What defines it: "price", "19.9 to 49".
+        What defines it: "price", "19.9 – 49"; the value is `REST` for what is left, `MISSING` for items without one.
     n_items
         Items in it.
     lift, low, high
@@ -129,16 +130,16 @@ def group_items(column: str, values: Sequence[str | None]) -> dict[tuple[str, st
     Returns
     -------
     dict
-        (column, value) -> item positions; segments below `MIN_ITEMS` are joined as "(other)", or left out if that
-        stays too small.
+        (column, value) -> item positions; segments below `MIN_ITEMS` are joined as `REST`, or left out if that stays
+        too small.
     """
     labels = _bands(values) or [MISSING if value is None else value for value in values]
     positions: dict[str, list[int]] = {}
     for i, label in enumerate(labels):
         positions.setdefault(label, []).append(i)
-    ranked = sorted(positions, key=lambda label: (-len(positions[label]), label))
+    ranked = sorted(positions.keys() - {REST}, key=lambda label: (-len(positions[label]), label))
     kept = [label for label in ranked[:MAX_VALUES] if len(positions[label]) >= MIN_ITEMS]
-    rest = [i for label in ranked if label not in kept for i in positions[label]]
+    rest = [i for label in positions if label not in kept for i in positions[label]]
     groups = {(column, label): np.array(positions[label], dtype=np.int64) for label in kept}
     if len(rest) >= MIN_ITEMS:
         groups[column, REST] = np.array(sorted(rest), dtype=np.int64)
@@ -146,20 +147,20 @@ def group_items(column: str, values: Sequence[str | None]) -> dict[tuple[str, st
 
 
 def _bands(values: Sequence[str | None]) -> list[str] | None:
-    """Quantile bands of a numeric column with many values; None for any other."""
-    numbers = np.array([_number(value) for value in values], dtype=np.float64)
+    """Quantile bands of a column whose values are mostly numbers, many or rare ones; None for any other.
+
+    `REST` stands for values that are no number, or one of another unit.
+    """
+    numbers, unit = numbers_of(values)
     known: npt.NDArray[np.bool_] = np.isfinite(numbers)
     given = sum(value is not None for value in values)
-    if not given or known.sum() < 0.9 * given or len(np.unique(numbers[known])) <= MAX_VALUES:
+    distinct, counts = np.unique(numbers[known], return_counts=True)
+    if known.sum() < max(given / 2, 2 * MIN_ITEMS):
         return None
-    edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, BANDS + 1)))
+    if len(distinct) <= MAX_VALUES and counts[counts >= MIN_ITEMS].sum() >= given / 2:
+        return None
+    bands = min(BANDS, int(known.sum()) // (MIN_ITEMS + 1))
+    edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, bands + 1)))
     band = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
-    names = [f"{low:,.6g} to {high:,.6g}" for low, high in pairwise(edges)]
-    return [names[band[i]] if known[i] else MISSING for i in range(len(values))]
-
-
-def _number(value: str | None) -> float:
-    try:
-        return float(value) if value is not None else np.nan
-    except ValueError:
-        return np.nan
+    names = [f"{low:,.6g} – {high:,.6g} {unit}".rstrip() for low, high in pairwise(edges)]
+    return [names[band[i]] if known[i] else MISSING if value is None else REST for i, value in enumerate(values)]

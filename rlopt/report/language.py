@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 
+from rlopt.ope.diagnostics import SMALLEST_TOLD
 from rlopt.ope.guardrails import RULES
 from rlopt.ope.verdict import Reason
 
 from .content import EvaluationReport
 
-PERCENTAGES = {"lift", "support", "overlap", "faithfulness", "conversions", "revenue", "violations"}
+PERCENTAGES = {"lift", "support", "faithfulness", "conversions", "revenue", "violations"}
 COUNTS = {"test_items"}
 
 
@@ -58,6 +59,15 @@ class Words:
         names: dict[str, str] = self.entries["policies"]
         return names.get(name, name)
 
+    def small_share(self, value: float) -> str:
+        """A share that may be next to nothing, which is then said in words."""
+        return f"{value:.2%}" if value >= SMALLEST_TOLD else self("less_than", share=f"{SMALLEST_TOLD:.2%}")
+
+    def segment(self, value: str) -> str:
+        """A segment's value; what stands for the rest, or for none, in this language."""
+        names: dict[str, str] = self.entries.get("segment_values", {})
+        return names.get(value, value)
+
     def headline(self, report: EvaluationReport) -> str:
         """The decision in words."""
         headlines: dict[str, str] = self.entries.get("headlines", {})
@@ -78,6 +88,8 @@ class Words:
             name: self("reasons.none") if figure is None else form.format(figure)
             for name, figure in (("figure", reason.figure), ("threshold", reason.threshold))
         }
+        if kind == "overlap" and reason.figure is not None:
+            values["figure"] = self.small_share(reason.figure)
         lift = {
             "lift": report.lifts.get(baseline),
             "conversions": report.guardrails.conversions,

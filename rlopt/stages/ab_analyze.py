@@ -9,7 +9,8 @@ from rlopt.ope.abtest import TestOutcome, analyze
 from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.ab_plan import evaluation_of, known_lift
-from rlopt.stages.ab_results import read_results
+from rlopt.stages.ab_results import names_of_results, read_results
+from rlopt.stages.columns import mapping_for
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 HISTORY = "calibration"
@@ -77,6 +78,7 @@ def analyze_test(
     confidence: float = 0.95,
     final: bool = False,
     policy: str = "ppo",
+    columns: str | None = None,
 ) -> Analysis:
     """Analyse the results of an A/B test and note prediction and outcome in the run's calibration history.
 
@@ -102,6 +104,9 @@ def analyze_test(
         The planned end, looked at once.
     policy
         Whose titles the treatment showed, as offline-eval was told it (``--policy``).
+    columns
+        The user's column names, as in ``--columns``, those of arm and date among them; the run's mapping serves where
+        the file lacks rlopt's names.
 
     Raises
     ------
@@ -115,7 +120,8 @@ def analyze_test(
     predicted = known_lift(report, metric, baseline) if report else None
     if planned_lift is None:
         planned_lift = predicted["value"] if predicted and abs(predicted["value"]) > 0.005 else PLANNED_LIFT
-    read = read_results(results, metric=metric, control=control)
+    own, names = names_of_results(columns)
+    read = read_results(results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own)
     outcome = analyze(read.counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None
     if report and predicted:

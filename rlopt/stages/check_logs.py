@@ -8,6 +8,7 @@ from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
 from rlopt.config import RewardConfig, load, read_preset
 from rlopt.stages.columns import column_mapping
+from rlopt.wording import counted
 
 SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
@@ -30,12 +31,12 @@ class CheckResult:
     def to_text(self) -> str:
         """The report for a person: totals, then one finding a line (X stops fit-reward, ! warns)."""
         report = self.report
-        conversions = "" if report.conversions is None else f", {report.conversions:,} conversions"
+        conversions = "" if report.conversions is None else f", {counted(report.conversions, 'conversion')}"
         totals = [
-            f"{report.source}: {report.rows:,} rows, {report.impressions:,} impressions, {report.clicks:,} clicks"
-            f"{conversions}",
-            f"{report.items:,} items, {report.arms:,} titles ({report.arms_per_item:.1f} an item; "
-            f"{report.items_with_choice:,} items have several); CTR {report.ctr:.2%}",
+            f"{report.source}: {counted(report.rows, 'row')}, {counted(report.impressions, 'impression')}, "
+            f"{counted(report.clicks, 'click')}{conversions}",
+            f"{counted(report.items, 'item')}, {counted(report.arms, 'title')} ({report.arms_per_item:.1f} an item; "
+            f"{counted(report.items_with_choice, 'item has', 'items have')} several); CTR {report.ctr:.2%}",
             "",
         ]
         findings = [f"{SIGNS[finding.severity]}{finding.message}" for finding in report.findings]

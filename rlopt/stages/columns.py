@@ -13,6 +13,7 @@ from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
 from rlopt.progress import note
 from rlopt.run import DATA, FINDINGS, Run
+from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
 GENERATED = (
@@ -84,7 +85,7 @@ def titles_of(
     written = ignored.issuperset(GENERATED)
     items, titles, table = read_titles(file, mapping, {*ignored, *no_context}, skip_untitled=written)
     if written and (left_out := _rows(file) - len(titles)):
-        note(f"{left_out:,} rows of {file} are left out: generate found no title for them")
+        note(f"{counted(left_out, 'row is', 'rows are')} left out of {file}: generate had found no title there")
     return items, titles, table
 
 

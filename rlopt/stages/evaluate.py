@@ -28,6 +28,7 @@ from rlopt.stages.judging.splits import check_items, check_splits, check_trained
 from rlopt.stages.judging.titles import Case, Written, best_by_reward, judge_titles, logged_titles, write_titles
 from rlopt.stages.policies import load_policy
 from rlopt.stages.rules import constraints_for
+from rlopt.wording import counted
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class EvaluationResult:
             lines += ["", "By segment, the worst first (intervals that hold together; q: false discovery rate):"]
             lines += [
                 f"  {s.lift:+7.1%}  {s.low:+7.1%} to {s.high:+7.1%}  q {s.q_value:.3f}  {s.column}: {s.value:.60} "
-                f"({s.n_items} items)"
+                f"({counted(s.n_items, 'item')})"
                 for s in self.report.segments
             ]
         return "\n".join([*lines, "", f"Report: {self.folder / 'report.html'}"])
@@ -175,8 +176,9 @@ def covered(test_items: Sequence[str], candidate: Candidate, source: Source) -> 
     chosen = [item_id for item_id in test_items if candidate.covers(item_id)]
     if len(chosen) < 2:
         raise EvaluationError(
-            f"{source.path} has titles for {len(chosen)} of this run's {len(test_items)} test items, and a lift needs "
-            "two at least. Write titles for the items that `splits.json` in the run's data folder lists as test."
+            f"{source.path} has titles for {len(chosen)} of this run's {counted(len(test_items), 'test item')}, and a "
+            "lift needs two at least. Write titles for the items that `splits.json` in the run's data folder lists as "
+            "test."
         )
     if len(chosen) < len(test_items):
         note(f"{source.path} has titles for {len(chosen)} of {len(test_items)} test items: judged on these")

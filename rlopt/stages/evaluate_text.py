@@ -80,8 +80,12 @@ def evaluate_text(
     ------
     LogError, RunError
         When the file cannot be read, or has no such column of references.
+    StageOrderError
+        When ``run`` has no reward model yet.
     """
     config = config or TextConfig()
+    if run is not None:
+        run.require("fit-reward")
     named = [config.references] if config.references else []
     items, titles, table = titles_of(run, titles_file, columns, named)
     if run is not None:

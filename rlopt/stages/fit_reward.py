@@ -45,6 +45,7 @@ from rlopt.stages.fitting.history import (
 from rlopt.stages.fitting.monitor import MONITOR, fit_monitor
 from rlopt.stages.fitting.tree_engine import check_engine, tree_engine
 from rlopt.stages.truth import MARKET
+from rlopt.wording import counted
 
 EVIDENCE = "evidence.json"
 
@@ -185,8 +186,9 @@ class FitRewardResult:
     def to_text(self) -> str:
         """For a person."""
         lines = [
-            f"{self.items:,} items with {self.arms:,} titles, {self.impressions:,} impressions: "
-            f"{self.train:,} items train, {self.judge:,} judge, {self.test:,} test.",
+            f"{counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
+            f"{counted(self.impressions, 'impression')}: "
+            f"{counted(self.train, 'item trains', 'items train')}, {self.judge:,} judge, {self.test:,} test.",
             *evidence_lines(self.evidence),
             f"Reward model: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
         ]

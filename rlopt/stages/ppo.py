@@ -1,9 +1,8 @@
 """``rlopt ppo``: the title policy, improved by PPO, or by a rival of it, against the reward model."""
 
+import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
-from rlopt.files import atomic_write, fingerprints
+from rlopt.files import atomic_write, fingerprints, to_json
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
@@ -27,8 +26,9 @@ from rlopt.report.figures import gains_against_kl
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.fitting.monitor import load_monitor
 from rlopt.stages.policies import load_policy
+from rlopt.stages.ppo_result import SHOWN, InPercent, PpoResult
 from rlopt.stages.rules import constraints_for
-from rlopt.stages.sft import LAST_STEPS, train_sft
+from rlopt.stages.sft import train_sft
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import MICRO_BATCH, has_bf16
 from rlopt.training.callbacks import JsonLines
@@ -38,42 +38,30 @@ from rlopt.training.peak import PeakGuard
 from rlopt.training.ppo.learn import PpoSettings, improve
 from rlopt.training.rates import reinforced_rate
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
+from rlopt.wording import counted
 
 SCALE_ITEMS, SCALE_ITEMS_LARGE = 256, 64
 GENERATE_BATCH = 64
 GROUP = 8  # titles an item for GRPO and RLOO
 WARMUP_SHARE = 20
-SHOWN = {
-    "objective/predicted_lift": "lift",
-    "objective/kl": "kl",
-    "val/explained_variance": "explained",
-    "constraints/violated": "violations",
-}
 
 
-@dataclass(frozen=True)
-class PpoResult:
-    """What came of the training: the step of the policy that was kept, and means over the updates before it."""
-
-    folder: Path
-    steps: int
-    predicted_lift: float | None
-    monitor_lift: float | None
-    kl: float | None
-    violations: float | None
-    explained_variance: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
-
-
-def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
+def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
     With ``config.algorithm`` "grpo" or "rloo" a rival of PPO does, and writes the folder of its name. Trains the SFT
-    policy first when the run has none, and says so. Under ``accelerate launch`` the processes share each batch, and
-    the first of them writes.
+    policy first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
+    these settings, rules and earlier stages, it returns what it had found. Under ``accelerate launch`` the processes
+    share each batch, and the first of them writes.
+
+    Parameters
+    ----------
+    run
+        A run with a finished ``fit-reward``.
+    config
+        Settings of the stage.
+    force
+        Train anew although nothing changed.
 
     Raises
     ------
@@ -93,7 +81,11 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
     rules = load(RulesConfig, preset=run.preset())
     if config.kl_coef == 0 and config.kl_target is not None:
         note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
-    with run.stage(name, config, fingerprints(rules.files())) as record:
+    inputs = _inputs(rules)
+    if not force and run.current(name, config, inputs) and (run / name).is_dir():
+        note(f"{name.upper()} is finished with these settings: nothing to do (--force trains anew).")
+        return PpoResult.of(run, name)
+    with run.stage(name, config, inputs) as record:
         policy = _start(run, config)
         model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
@@ -108,17 +100,29 @@ def train_ppo(run: Run, config: PpoConfig | None = None) -> PpoResult:
         if rewards.monitor is not None:
             titles = settings.minibatches * settings.batch_size
             guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
-        note(f"{name.upper()} on {len(arms.items)} items, {settings.steps} updates of {settings.batch_size} titles")
+        note(
+            f"{name.upper()} on {counted(len(arms.items), 'item')}, {counted(settings.steps, 'update')} of "
+            f"{counted(settings.batch_size, 'title')}"
+        )
         with track(name.upper(), settings.steps, start=done) as bar:
-            callbacks = [JsonLines(metrics, bar, SHOWN)]
+            callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
             improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, guard)
-        result = _result(run / name, guard.kept_step if guard else settings.steps, metrics.rows())
+        result = PpoResult.measured(run / name, guard.kept_step if guard else settings.steps, metrics.rows())
         if processes.is_first():
             _save(run, config, improved, result, metrics.rows(), len(arms.items))
             record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
     if processes.is_first():
         shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
     return result
+
+
+def _inputs(rules: RulesConfig) -> dict[str, str]:
+    """What the training stands on beside its settings: the run's rules, where they are not the usual ones."""
+    if rules == RulesConfig(seed=rules.seed):
+        return {}
+    said = to_json(rules.model_dump(mode="json", exclude={"seed"}))
+    digest = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
+    return {"constraints": digest, **fingerprints(rules.files())}
 
 
 def _start(run: Run, config: PpoConfig) -> TitlePolicy:
@@ -159,7 +163,7 @@ def _rewards(
 
 
 def _save(
-    run: Run, config: PpoConfig, policy: TitlePolicy, result: "PpoResult", rows: list[dict[str, Any]], n_items: int
+    run: Run, config: PpoConfig, policy: TitlePolicy, result: PpoResult, rows: list[dict[str, Any]], n_items: int
 ) -> None:
     """The policy's folder with its card, and the figure of what was gained for how far it moved."""
     with run.replacing(config.algorithm) as folder:
@@ -229,21 +233,3 @@ def _learning(config: PpoConfig, sft: dict[str, Any]) -> tuple[str, int, int]:
         return config.learn, config.lora_rank, config.last_n
     defaults = {name: PpoConfig.model_fields[name].default for name in ("lora_rank", "last_n")}
     return sft.get("learn", "full"), sft.get("lora_rank", defaults["lora_rank"]), sft.get("last_n", defaults["last_n"])
-
-
-def _result(folder: Path, kept_step: int, rows: list[dict[str, Any]]) -> PpoResult:
-    last = [row for row in rows if row["step"] <= kept_step][-LAST_STEPS:]
-
-    def mean(name: str) -> float | None:
-        values = [row[name] for row in last if name in row]
-        return float(np.mean(values)) if values else None
-
-    return PpoResult(
-        folder,
-        kept_step,
-        mean("objective/predicted_lift"),
-        mean("monitor/lift"),
-        mean("objective/kl"),
-        mean("constraints/violated"),
-        mean("val/explained_variance"),
-    )

@@ -75,8 +75,11 @@ class SftResult:
         return {**asdict(self), "folder": str(self.folder)}
 
 
-def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
+def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False) -> SftResult:
     """Learn to write the titles of the train items' logs; writes ``sft/`` of the run.
+
+    Interrupted, it goes on from the last checkpoint; finished with these settings, it returns what it had found, unless
+    ``force`` asks to train anew.
 
     Raises
     ------
@@ -90,6 +93,9 @@ def train_sft(run: Run, config: SftConfig | None = None) -> SftResult:
     run.require("fit-reward")
     check_trackers(config.report_to)
     _say_what_is_odd(config)
+    if not force and run.current("sft", config) and (run / "sft").is_dir():
+        note("SFT is finished with these settings: nothing to do (--force trains anew).")
+        return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
     arms = run.arms().of_items(run.splits().train)
     with run.stage("sft", config) as record:

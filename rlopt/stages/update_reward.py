@@ -41,6 +41,7 @@ from rlopt.stages.fitting.monitor import fit_monitor
 from rlopt.stages.fitting.tree_engine import check_engine
 from rlopt.stages.fitting.update_base import Base, check_rows, check_settings, pending, seen, set_aside
 from rlopt.stages.fitting.update_decision import compare, figure_lines
+from rlopt.wording import counted
 
 _LEVEL_CHANGE = 0.02  # below that, nobody needs to be told
 
@@ -196,7 +197,10 @@ class UpdateResult:
         """For a person."""
         if self.kept == "known":
             return f"Nothing to do: {self.why}."
-        lines = [f"{self.logs}: {self.items:,} items with {self.arms:,} titles, {self.impressions:,} impressions."]
+        lines = [
+            f"{self.logs}: {counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
+            f"{counted(self.impressions, 'impression')}."
+        ]
         if self.figures:
             lines += figure_lines(self.figures)
         lines.append(f"Kept the {self.kept} model: {self.why}.")
@@ -220,8 +224,9 @@ def _with_new(base: Base, news: Sequence[Arms], config: RewardConfig) -> tuple[l
         )
         if extended.left_out:
             note(
-                f"Warning: {extended.left_out:,} titles ({extended.impressions_left_out:,.0f} impressions) are left "
-                "out: the same text belongs to items on another side of the split."
+                f"Warning: {counted(extended.left_out, 'title is', 'titles are')} left out "
+                f"({counted(extended.impressions_left_out, 'impression')}): the same text "
+                "belongs to items on another side of the split."
             )
         splits = extended.splits
         parts.append(extended.arms)

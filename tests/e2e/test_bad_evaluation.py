@@ -49,7 +49,7 @@ BAD: dict[str, tuple[Callable[[Run], Any], str]] = {
     "no clicks": (without_clicks, r"test items have no click at all"),
     "an item on two sides": (lambda run: split(run, test=ids(2, 0)), r"an item is on two sides"),
     "a judge that has seen the test": (lambda run: split(run, judge=ids(1, 2)), r"an item is on two sides"),
-    "splits of other logs": (lambda run: split(run, test=["x", "y"]), r"2 test items of .* not in its logs .*'x'"),
+    "splits of other logs": (lambda run: split(run, test=["x", "y"]), r"logs lack 2 test items of its splits .*'x'"),
     "damaged splits": (lambda run: (run / DATA / "splits.json").write_text("{"), r"splits"),
     "damaged arms": (lambda run: (run / DATA / "arms.parquet").write_bytes(b"PAR1"), r"arms"),
 }
@@ -73,11 +73,11 @@ def test_refusals(name: str, rlopt: Rlopt, run: Run, tree_hash: TreeHash) -> Non
 @pytest.mark.parametrize(
     ("content", "pattern"),
     [
-        ("item_id\ni0002\n", r"1 of the items in .*seen.csv are test items of this run \(first: 'i0002'\)"),
-        ("item_id\ni0001\n", r"are judge items of this run"),
+        ("item_id\ni0002\n", r"seen.csv shares 1 item with the test items of this run \(first: 'i0002'\)"),
+        ("item_id\ni0001\n", r"shares 1 item with the judge items of this run"),
         ("sku\ni0001\n", r"item_id"),
         ("", r"is empty"),
-        (None, r"no such file"),
+        (None, r"There is no file .*seen.csv\.$"),
     ],
 )
 def test_trained_on(content: str | None, pattern: str, rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
@@ -88,6 +88,12 @@ def test_trained_on(content: str | None, pattern: str, rlopt: Rlopt, run: Run, t
     assert outcome.code == 1
     (line,) = outcome.err.strip().splitlines()
     assert re.search(pattern, line), line
+
+
+def test_a_mistyped_nothing_is_no_file(rlopt: Rlopt, run: Run) -> None:
+    outcome = rlopt("offline-eval", "--run", run.path, "--trained-on", "none")
+    assert outcome.code == 1
+    assert "run or nothing. There is no file none. Did you mean nothing?" in outcome.err
 
 
 @pytest.mark.parametrize(

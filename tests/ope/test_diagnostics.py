@@ -96,7 +96,8 @@ def test_overlap_is_usable_where_the_policy_writes_logged_titles() -> None:
 def test_no_overlap_is_said_plainly(probability: float) -> None:
     found = overlap(*overlap_rounds(probability), min_mass=0.05, min_items=20)
     assert not found.usable
-    assert found.message.startswith("too little overlap")
+    told = "less than 0.01%" if probability < 1e-4 else f"{probability:.2%}"
+    assert found.message.startswith(f"too little overlap: {told} of what the policy writes was ever shown")
 
 
 def test_overlap_on_a_few_items_only_is_none() -> None:

@@ -65,10 +65,37 @@ def test_numbers_are_banded_and_words_are_not() -> None:
     prices = [None if i % 50 == 0 else str(1.5 * i) for i in range(200)]
     bands = group_items("price", prices)
     assert [len(i) for i in bands.values()] == pytest.approx([49] * 4, abs=1)
-    assert all(" to " in value for _, value in bands)
+    lows, highs = zip(*(map(float, value.split(" – ")) for _, value in bands), strict=True)
+    assert sorted(lows)[1:] == sorted(highs)[:-1]
+    for (_, value), items in bands.items():
+        low, high = map(float, value.split(" – "))
+        assert all(low <= 1.5 * i <= high for i in items)
     assert sum(map(len, bands.values())) == 196  # four without a price are too few for a segment
     brands = ["a"] * 20 + ["b"] * 10 + ["c"] * 4 + ["d"] * 3 + [None] * 6
     groups = {value: len(i) for (_, value), i in group_items("brand", brands).items()}
     assert groups == {"a": 20, "b": 10, MISSING: 6, REST: 7}
     few_numbers = group_items("size", [str(i % 3) for i in range(30)])
     assert {value for _, value in few_numbers} == {"0", "1", "2"}
+
+
+def test_messy_numbers_are_banded_and_what_is_none_is_the_rest() -> None:
+    """Prices as shops write them: none of 200 items may fall into the rest for the way its price is written."""
+    euro = [("{:,.2f}", "$"), ("{:.2f}", ""), ("{:.0f}", "$ ")]
+    prices: list[str | None] = []
+    for i in range(200):
+        form, mark = euro[i % 3]
+        prices.append(mark + form.format(7 * i + 1))
+    groups = {value: len(items) for (_, value), items in group_items("price", prices).items()}
+    assert len(groups) == 4
+    assert all(size == pytest.approx(50, abs=1) and value.endswith(" $") for value, size in groups.items())
+    prices[:30] = ["on request"] * 10 + ["5 €"] * 10 + [None] * 10
+    groups = {value: len(items) for (_, value), items in group_items("price", prices).items()}
+    assert (groups[REST], groups[MISSING]) == (20, 10)
+    assert sum(groups.values()) == 200
+
+
+def test_a_dozen_rare_numbers_are_banded_too() -> None:
+    few = [str(i % 12) for i in range(40)]  # no value has five items
+    assert REST not in {value for _, value in group_items("size", few)}
+    words = [f"word {chr(97 + i % 26)}" for i in range(40)]
+    assert {value for _, value in group_items("name", words)} == {REST}

@@ -13,6 +13,7 @@ import pytest
 from rlopt.config import EvalConfig
 from rlopt.files import to_json
 from rlopt.ope.guardrails import RULES
+from rlopt.ope.segments import MISSING, REST
 from rlopt.ope.verdict import Evidence, decide
 from rlopt.report.html import render, schema, shown
 from rlopt.report.language import words_of
@@ -165,6 +166,24 @@ def test_segments_and_history_are_told() -> None:
     bare = " ".join(Page(render(sample_report(simulated=False), METRICS)).text)
     assert "Where" not in bare
     assert "Earlier A/B tests" not in bare
+
+
+@pytest.mark.parametrize(("lang", "rest", "none"), [("en", "(other)", "(none)"), ("zh", "（其他）", "（无）")])
+def test_what_stands_for_the_rest_is_said_in_the_reports_language(lang: str, rest: str, none: str) -> None:
+    report = sample_report(lang=lang)
+    first, second, *others = report.segments
+    named = replace(report, segments=(replace(first, value=REST), replace(second, value=MISSING), *others))
+    text = " ".join(Page(render(named, METRICS)).text)
+    assert f"brand: {rest}" in text
+    assert f"brand: {none}" in text
+
+
+@pytest.mark.parametrize(("mass", "said"), [(0.0, ("less than 0.01%", "不到 0.01%")), (0.0123, ("1.23%", "1.23%"))])
+def test_next_to_no_overlap_is_said_in_words(mass: float, said: tuple[str, str]) -> None:
+    for lang, told in zip(("en", "zh"), said, strict=True):
+        report = sample_report(overlap=False, lang=lang)
+        text = " ".join(Page(render(replace(report, overlap=replace(report.overlap, mass=mass)), METRICS)).text)
+        assert words_of(lang)("overlap_none", mass=told, items="80") in text
 
 
 def test_what_faithful_means_is_told() -> None:

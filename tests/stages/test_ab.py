@@ -162,6 +162,51 @@ def test_csv_and_conversions(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     assert found["planned_lift"] == 0.02
 
 
+def test_results_may_have_the_names_of_the_runs_logs_or_those_of_columns(
+    rlopt: Rlopt, run: Run, tmp_path: Path
+) -> None:
+    """The same results under other names give the same analysis; item ids of several columns are joined as in logs."""
+    plain = rlopt("ab-analyze", write_results(tmp_path / "plain.parquet"), "--run", run.path, "--json").json
+    table = pq.read_table(tmp_path / "plain.parquet")
+    shop = {"item_id": "sku", "impressions": "views", "clicks": "taps"}
+    pq.write_table(table.rename_columns([shop.get(n, n) for n in table.column_names]), tmp_path / "shop.parquet")
+    outcome = rlopt("ab-analyze", tmp_path / "shop.parquet", "--run", run.path)
+    assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+    assert "has no column 'item_id'" in outcome.err
+    (run / DATA / "preset.json").write_text(json.dumps({"columns": {**shop, "title": "headline"}}))
+    found = rlopt("ab-analyze", tmp_path / "shop.parquet", "--run", run.path, "--json").json
+    assert found == plain
+
+    items = table["item_id"].to_pylist()
+    tool = {
+        "variant": table["arm"],
+        "day": table["date"],
+        "a": [item[:3] for item in items],
+        "b": [item[3:] for item in items],
+        "shown": table["impressions"],
+        "hits": table["clicks"].cast(pa.string()),
+        "clicks": [0] * len(items),
+    }
+    pq.write_table(pa.table(tool), tmp_path / "tool.parquet")
+    flags = ["--run", run.path, "--columns"]
+    names = "arm=variant,date=day,item_id=a+b,impressions=shown,clicks=hits"
+    found = rlopt("ab-analyze", tmp_path / "tool.parquet", *flags, names, "--json").json
+    assert found == plain
+    for columns, message in (
+        ("arm=group", "has no column 'group' (mapped to 'arm'). It has variant, day, a,"),
+        ("arm=variant,arm=day", "--columns names 'arm' twice: variant and day"),
+        ("arm=variant,item_id=a+c", "has no column 'c' (mapped to 'item_id')"),
+        ("arm=variant,visits=shown", "Unknown column 'visits'"),
+        (
+            "arm=variant,item_id=a+b,impressions=day,clicks=hits",
+            "day must be whole numbers, 0 or more. Got '2026-03-01'",
+        ),
+    ):
+        outcome = rlopt("ab-analyze", tmp_path / "tool.parquet", *flags, columns)
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+        assert message in outcome.err, outcome.err
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [

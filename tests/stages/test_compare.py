@@ -93,12 +93,14 @@ def test_the_baseline_and_the_files(result: CompareResult, rows: dict[str, Conte
     assert [row["name"] for row in kept["contenders"]] == list(rows)
     assert (run / "compare" / "lift_against_kl.svg").read_text().startswith("<svg")
     assert "best of 16" in as_table(result)
+    assert "true lift" in as_table(result)
 
 
 def test_without_the_truth_there_is_no_oracle(run: Run) -> None:
     found = compare(run, CompareConfig(best_of=(4,), draws=50, policies=("grpo",)))
     assert [row.name for row in found.contenders] == ["sft", "grpo", "best of 4"]
     assert all(row.true_lift is None for row in found.contenders)
+    assert "true lift" not in as_table(found)
 
 
 def test_a_policy_the_run_lacks_is_named(run: Run) -> None:

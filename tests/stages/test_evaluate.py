@@ -237,9 +237,9 @@ def test_runs_without_a_side_are_refused(
 @pytest.mark.parametrize(
     ("splits", "message"),
     [
-        (Splits(("a", "b"), ("c",), ("d", "b")), "1 items are both train and test items .first: 'b'"),
-        (Splits(("a", "b"), ("b",), ("d",)), "both train and judge"),
-        (Splits(("a",), ("b",), ("b",)), "both judge and test"),
+        (Splits(("a", "b"), ("c",), ("d", "b")), "The train and the test side share 1 item .first: 'b'"),
+        (Splits(("a", "b"), ("b",), ("d",)), "The train and the judge side share 1 item"),
+        (Splits(("a",), ("b",), ("b",)), "The judge and the test side share 1 item"),
     ],
 )
 def test_shared_items_are_refused(splits: Splits, message: str) -> None:
@@ -304,7 +304,7 @@ def test_a_policy_trained_on_judged_items_is_refused(run: Run, tmp_path: Path, m
     file = tmp_path / "trained.csv"
     for ids, side in (([splits.train[0], splits.test[3]], "test"), ([splits.judge[0]], "judge")):
         file.write_text("item_id\n" + "\n".join(ids) + "\n")
-        with pytest.raises(EvaluationError, match=f"1 of the items in .*trained.csv are {side} items of this run"):
+        with pytest.raises(EvaluationError, match=f"trained.csv shares 1 item with the {side} items of this run"):
             evaluate(run, CONFIG, trained_on=file)
     file.write_text("item_id\n" + "\n".join(splits.train) + "\n")
     evaluate(run, CONFIG.model_copy(update={"best_of": 0}), trained_on=file)
@@ -319,7 +319,7 @@ def test_a_policy_that_never_writes_a_logged_title_is_said_to_be_judged_by_the_m
     monkeypatch.setattr(policies["ppo"], "log_prob", lambda items, titles, **_: np.full(len(titles), -np.inf))
     outcome = rlopt("offline-eval", "--run", run.path, "--samples", "2")
     assert outcome.code == 0
-    assert "Too little overlap: 0.00% of what the policy writes was ever shown" in outcome.out
+    assert "Too little overlap: less than 0.01% of what the policy writes was ever shown" in outcome.out
     report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
     assert report["estimates"] == []
     assert report["diagnostics"]["overlap"]["ess"] == 0

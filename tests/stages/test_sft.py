@@ -62,6 +62,16 @@ def test_ppo_refuses_a_prefix_in_a_line_that_names_the_way_out(run: Run) -> None
     assert "\n" not in str(error.value)
 
 
+def test_a_finished_training_is_done_again_only_where_something_changed(run: Run) -> None:
+    first = train_sft(run, SftConfig(**QUICK))
+    (run / "sft" / "mark").touch()  # gone where the folder is written anew
+    assert train_sft(run, SftConfig(**QUICK)) == first
+    assert (run / "sft" / "mark").exists()
+    assert train_sft(run, SftConfig(**QUICK), force=True) == first  # one seed, one result
+    assert not (run / "sft" / "mark").exists()
+    assert train_sft(run, SftConfig(**{**QUICK, "steps": 5})).steps == 5
+
+
 def test_optimize_asks_with_the_current_title_and_says_so_in_the_folder(fitted: Run) -> None:
     run = fitted
     train_sft(run, SftConfig(task="optimize", steps=60, batch_size=16, learning_rate=5e-3))

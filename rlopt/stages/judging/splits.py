@@ -11,6 +11,7 @@ from rlopt.files import fingerprint
 from rlopt.run import Run
 from rlopt.stages.columns import mapping_for
 from rlopt.stages.judging.candidate import Source
+from rlopt.wording import counted
 
 RUN, NOTHING = "run", "nothing"
 
@@ -33,8 +34,8 @@ def check_splits(splits: Splits) -> None:
     for first, second in (("train", "test"), ("train", "judge"), ("judge", "test")):
         if shared := sorted(sides[first] & sides[second]):
             raise EvaluationError(
-                f"{len(shared)} items are both {first} and {second} items (first: {shared[0]!r:.60}), so the policy "
-                "would be judged on what it learned from. Run rlopt fit-reward again."
+                f"The {first} and the {second} side share {counted(len(shared), 'item')} (first: {shared[0]!r:.60}), "
+                "so that the policy would be judged on what it learned from. Run rlopt fit-reward again."
             )
 
 
@@ -50,8 +51,8 @@ def check_items(splits: Splits, arms: Arms) -> None:
     for side, items in (("train", splits.train), ("judge", splits.judge), ("test", splits.test)):
         if strange := sorted(set(items) - known):
             raise EvaluationError(
-                f"{len(strange)} {side} items of this run's splits are not in its logs (first: {strange[0]!r:.60}): "
-                "they belong to other logs. Run rlopt fit-reward again."
+                f"This run's logs lack {counted(len(strange), f'{side} item')} of its splits (first: "
+                f"{strange[0]!r:.60}): the splits are those of other logs. Run rlopt fit-reward again."
             )
     if len(set(splits.test)) < 2:
         raise EvaluationError(
@@ -99,13 +100,19 @@ def check_trained_on(
     if trained_on is None or trained_on in (RUN, NOTHING):
         return {}
     file = Path(trained_on)
+    if not file.exists() and not set("*?[") & set(str(file)):
+        meant = f" Did you mean {NOTHING}?" if str(file).casefold() in ("none", "no", "null") else ""
+        raise EvaluationError(
+            f"--trained-on must be a file with the item_id of every item that was learned from, {RUN} or {NOTHING}. "
+            f"There is no file {file}.{meant}"
+        )
     named = ",".join(part for part in (columns or "").split(",") if part.strip().startswith("item_id="))
     trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, named or None))}
     for side, items in (("test", splits.test), ("judge", splits.judge)):
         if shared := sorted(set(trained) & set(items)):
             raise EvaluationError(
-                f"{len(shared)} of the items in {file} are {side} items of this run (first: {shared[0]!r:.60}): a "
-                f"policy trained on them looks good here whatever it does. Train it on the run's train items only "
-                f"({run / 'data' / 'splits.json'})."
+                f"{file} shares {counted(len(shared), 'item')} with the {side} items of this run (first: "
+                f"{shared[0]!r:.60}): a policy trained on them looks good here whatever it does. Train it on the run's "
+                f"train items only ({run / 'data' / 'splits.json'})."
             )
     return {"trained-on": fingerprint(file)}

@@ -1,0 +1,60 @@
+"""Numbers as people write them into a field: "$1,299.00", "19,99 €", "12 kg"."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from .rounds import FloatArray
+
+_NUMBER = re.compile(r"(?:(?<!\w)[-+])?\d+(?:[.,'’\u00a0\u202f]\d{3}(?!\d))*(?:[.,]\d+)?")
+_MARKS = re.compile(r"['’\u00a0\u202f]")
+_COMMAS = re.compile(r"\d{1,3}(?:,\d{3})+")
+
+
+def numbers_of(values: Sequence[str | None]) -> tuple[FloatArray, str]:
+    """The values as numbers of one unit.
+
+    A value is a number, or a text with one number in it; what stands around the number is its unit. Texts of the unit
+    that most have are taken, and bare numbers where that unit is no word ("19.9" beside "$19.9").
+
+    Returns
+    -------
+    Numbers, shape (n_values,), NaN for what is none, has another unit or is not finite; and the unit, "" for none.
+    """
+    read = [None if value is None else _read(value) for value in values]
+    units = Counter(unit for _, unit in filter(None, read))
+    if not units:
+        return np.full(len(values), np.nan), ""
+    named = Counter({unit: n for unit, n in units.items() if unit})
+    symbol = next((unit for unit, _ in named.most_common(1) if not any(map(str.isalpha, unit))), "")
+    unit = units.most_common(1)[0][0] or symbol
+    taken = {unit, ""} if unit == symbol else {unit}
+    numbers = np.array([found[0] if found and found[1] in taken else np.nan for found in read], dtype=np.float64)
+    return np.where(np.isfinite(numbers), numbers, np.nan), unit
+
+
+def _read(value: str) -> tuple[float, str] | None:
+    """Number and unit of a text; None where it holds no number, or several."""
+    try:
+        return float(value), ""
+    except ValueError:
+        pass
+    found = _NUMBER.findall(value)
+    if len(found) != 1:
+        return None
+    before, _, after = value.partition(found[0])
+    return _number(found[0]), " ".join(f"{before} {after}".split()).casefold()
+
+
+def _number(text: str) -> float:
+    """A number whose thousands may be set apart, with a decimal point or comma."""
+    text = _MARKS.sub("", text)
+    sign, digits = (text[0], text[1:]) if text[0] in "+-" else ("", text)
+    point, comma = digits.rfind("."), digits.rfind(",")
+    if comma > point >= 0 or (point < 0 and digits.count(",") == 1 and not _COMMAS.fullmatch(digits)):
+        digits = digits.replace(".", "").replace(",", ".")  # 1.299,00 and 19,99
+    elif digits.count(".") > 1:
+        digits = digits.replace(".", "")  # 1.299.000
+    return float(sign + digits.replace(",", ""))

@@ -1,0 +1,60 @@
+"""The presets in configs/: each names commands that exist, take its options, and read every section it holds."""
+
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from rlopt.cli.main import cli
+from rlopt.config import read_preset
+
+PRESETS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
+READS = {
+    "fit-reward": {"columns", "exclude", "reward", "constraints"},
+    "sft": {"sft"},
+    "ppo": {"sft", "ppo"},
+    "offline-eval": {"eval"},
+    "generate": {"generate", "constraints"},
+    "tag fit": {"tag"},
+    "tag apply": {"shorten"},
+}
+
+
+def commands_of(preset: Path) -> list[list[str]]:
+    """The words of each command on the preset's first line, without the program's name."""
+    line = preset.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    words = [shlex.split(command) for command in line.split("&&")]
+    assert all(command[0] == "rlopt" for command in words)
+    return [command[1:] for command in words]
+
+
+def parsed(words: list[str]) -> tuple[str, click.Context]:
+    """Name of a command and its parsed options; nothing is run."""
+    command, name = cli.get_command(click.Context(cli), words[0]), words[0]
+    rest = words[1:]
+    while isinstance(command, click.Group):
+        command, name, rest = command.get_command(click.Context(command), rest[0]), f"{name} {rest[0]}", rest[1:]
+    assert command is not None
+    return name, command.make_context(name, rest)  # a click.UsageError where an option is unknown
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=[path.stem for path in PRESETS])
+def test_a_preset_is_valid_for_the_commands_on_its_first_line(
+    preset: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    read_preset(preset)
+    read: set[str] = set()
+    given = []
+    for words in commands_of(preset):
+        name, context = parsed(words)
+        if (config := context.params.get("config")) is not None:
+            given.append(config.resolve())
+            read |= READS[name]
+        elif given and "fit-reward" in [words[0] for words in commands_of(preset)]:
+            read |= READS[name]  # fit-reward keeps the preset in the run
+    assert set(given) == {preset}
+    held = set(yaml.safe_load(preset.read_text(encoding="utf-8")))
+    assert held - read == set(), "no command of the first line reads these sections"
