@@ -23,11 +23,21 @@ class Item:
         values (struct, JSON object, list of ``[name, value]`` pairs) are flattened to one field a name.
     current_title
         The title in use today (the logged title with most impressions), None for an item without logs.
+
+    Raises
+    ------
+    TypeError
+        When the values of a field are a plain text, whose letters would be taken for values.
     """
 
     item_id: str
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     current_title: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, values in self.fields.items():
+            if isinstance(values, str):
+                raise TypeError(f"The field {name!r:.60} needs a tuple of texts. Got {values!r:.60}: put it into one.")
 
     def text(self) -> str:
         """All field values joined by blanks."""

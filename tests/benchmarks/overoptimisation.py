@@ -75,8 +75,7 @@ def prepared(variant: str, items: int, seed: int, folder: Path) -> Run:
     run = Run.open(folder / "run", create=True)
     alone = {"members": 1, "monitor_share": 0.0} if variant == "unguarded" else {}
     fit_reward(run, logs, RewardConfig(seed=seed, **alone))
-    if not run.current("sft", sft := SftConfig(seed=seed)):
-        train_sft(run, sft)
+    train_sft(run, SftConfig(seed=seed))
     return run
 
 
@@ -105,8 +104,7 @@ def cell(variant: str, items: int, seed: int, arguments: argparse.Namespace) -> 
     log_the_truth(run)
     own = UNGUARDED if variant == "unguarded" else {}
     config = PpoConfig(steps=arguments.steps, seed=seed, save_every=max(1, arguments.steps // 30), **own)
-    if not run.current("ppo", config):
-        train_ppo(run, config)
+    train_ppo(run, config)
     rows = [row for row in run.metrics("ppo").rows() if "truth/lift" in row]
     # The best window is picked on every other update and valued on the rest: the largest of many means is luck too.
     window = max(1, len(rows) // 2 // WINDOWS)

@@ -54,8 +54,7 @@ def shop(name: str, arguments: argparse.Namespace) -> Run:
         simulate(logs, config)
     run = Run.open(folder / "run", create=True)
     fit_reward(run, logs, RewardConfig(seed=int(seed)))
-    if not run.current("sft", sft := SftConfig(seed=int(seed))):
-        train_sft(run, sft)
+    train_sft(run, SftConfig(seed=int(seed)))
     return run
 
 
@@ -65,8 +64,7 @@ def cell(name: str, method: str, settings: dict[str, float], arguments: argparse
     seed = int(name.split("-")[1])
     config = PpoConfig(algorithm=method, steps=arguments.steps, seed=seed, **settings)
     began = time.monotonic()
-    if not run.current(method, config):
-        train_ppo(run, config)
+    train_ppo(run, config)
     seconds = time.monotonic() - began
     how = CompareConfig(policies=(method,), seed=seed, samples=8, max_items=arguments.test_items)
     result = compare(run, how, truth=truth_of(run))

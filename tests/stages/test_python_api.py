@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reward.items import Item
 from rlopt.config import ExportConfig, TextConfig
 from rlopt.errors import StageOrderError
 from rlopt.run import Run
@@ -45,3 +46,9 @@ def test_an_empty_run_is_one_clear_error(name: str, tmp_path: Path) -> None:
         with pytest.raises(StageOrderError, match=r"Run .*empty has no 'fit-reward' yet\. Run first: rlopt fit-reward"):
             CALLS[name](run, file)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "titles.csv"]
+
+
+def test_a_text_is_not_taken_for_a_field_of_letters() -> None:
+    with pytest.raises(TypeError, match="'brand' needs a tuple of texts. Got 'Acme'"):
+        Item("sku-1", {"brand": "Acme"})  # type: ignore[dict-item]
+    assert Item("sku-1", {"brand": ("Acme",)}).text() == "Acme"
