@@ -35,7 +35,8 @@ class Item:
     current_title: str | None = None
 
     def __post_init__(self) -> None:
-        for name, values in self.fields.items():
+        given: Mapping[str, object] = self.fields  # whatever a caller gave
+        for name, values in given.items():
             if isinstance(values, str):
                 raise TypeError(f"The field {name!r:.60} needs a tuple of texts. Got {values!r:.60}: put it into one.")
 

@@ -49,6 +49,6 @@ def test_an_empty_run_is_one_clear_error(name: str, tmp_path: Path) -> None:
 
 
 def test_a_text_is_not_taken_for_a_field_of_letters() -> None:
-    with pytest.raises(TypeError, match="'brand' needs a tuple of texts. Got 'Acme'"):
+    with pytest.raises(TypeError, match=r"'brand' needs a tuple of texts\. Got 'Acme'"):
         Item("sku-1", {"brand": "Acme"})  # type: ignore[dict-item]
     assert Item("sku-1", {"brand": ("Acme",)}).text() == "Acme"
