@@ -30,8 +30,10 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _no_run_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run from outside, and no ``--json`` from the test before."""
     monkeypatch.delenv("RLOPT_RUN", raising=False)
+    monkeypatch.setattr("rlopt.progress._quiet", False)
 
 
 @dataclass(frozen=True)
