@@ -56,8 +56,9 @@ class Lexicon:
         is none of an item whose text holds 白 and 色 apart). Values that titles mostly use for items without them
         are left out.
     units
-        Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number, and a
-        number that is spelt before one counts as its digits ("三件" as "3件").
+        Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number, unless
+        the item also says them without one ("2022 秋季" of 2022 and 秋季). A number that is spelt before one counts as
+        its digits ("三件" as "3件").
     kinds
         Kinds of claims that are looked for.
     """
@@ -141,7 +142,7 @@ class Lexicon:
         if word[0].isdigit():
             if word not in own.words:
                 return Claim("number", word)
-            if after in self.units and (word, after) not in own.numbered:
+            if after in self.units and after not in own.free and (word, after) not in own.numbered:
                 return Claim("unit", f"{word} {after}")
             return None
         if word in own.words or word in self.generic:
@@ -184,7 +185,7 @@ def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], 
 
 @dataclass(frozen=True)
 class _Own:
-    """What one item says: words, text, short values, numbers with the word behind them, percentages."""
+    """What one item says: words, text, short values, numbers with the word behind them, free units, percentages."""
 
     item: Item
     words: frozenset[str]
@@ -192,6 +193,7 @@ class _Own:
     text: str
     index: Mapping[str, list[Words]]
     numbered: frozenset[tuple[str, str]]
+    free: frozenset[str]
     percents: frozenset[str]
 
     @classmethod
@@ -206,6 +208,7 @@ class _Own:
             text,
             _by_first(_values([item], unit_words)),
             numbered,
+            frozenset(b for a, b in pairwise([_APART, *tokens]) if b in unit_words and not a[0].isdigit()),
             _percents(item.text()[:MAX_ITEM_CHARACTERS]),
         )
 

@@ -68,6 +68,15 @@ def test_a_number_needs_its_own_unit_although_another_item_has_this_size() -> No
     assert lexicon.unsupported_words(shop[9], "bottle 500 ml") == ()
 
 
+def test_a_word_that_the_item_also_says_without_a_number_is_no_unit_of_it() -> None:
+    shop = [Item(str(i), {"年份": ("2022秋季",), "重量": ("3千克",)}) for i in range(9)]
+    apart = Item("a", {"年份": ("2021",), "季节": ("秋季",), "编号": ("5",), "重量": ("3千克",)})
+    lexicon = Lexicon.learn([(item, "新款2022秋季") for item in [*shop, apart]])
+    assert {"秋", "千"} <= lexicon.units
+    assert lexicon.unsupported_words(apart, "新款2021秋季") == ()
+    assert lexicon.unsupported_words(apart, "新款5千克") == ("5 千",)
+
+
 def test_numbers_need_support_also_where_values_do_not() -> None:
     shop = [Item(str(i), {"size": ((f"{250 + i % 2 * 250} ml"),), "colour": ("off white",)}) for i in range(20)]
     lexicon = replace(
