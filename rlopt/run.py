@@ -143,10 +143,17 @@ class Run:
     def current(
         self, stage: str, config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> bool:
-        """True where ``stage`` is done with exactly these settings and inputs: doing it again would change nothing."""
-        return self.done(stage) and bool(
-            self.manifest["stages"][stage]["key"]
-            == self._manifest.key(stage, _settings(config), _inputs(config, inputs))
+        """True where ``stage`` is done with exactly these settings and inputs: doing it again would change nothing.
+
+        False where another attempt at it was begun since, and interrupted: it may have left its own metrics.
+        """
+        return (
+            self.done(stage)
+            and stage not in self.manifest["unfinished"]
+            and bool(
+                self.manifest["stages"][stage]["key"]
+                == self._manifest.key(stage, _settings(config), _inputs(config, inputs))
+            )
         )
 
     def require(self, *stages: str) -> None:

@@ -31,12 +31,13 @@ def noise_ceiling(rows: Rows, overdispersion: float = 1.0) -> float:
     overdispersion
         Variance of the counts relative to the binomial.
     """
-    counts = np.zeros(int(_SURE / _BIN) + 1, dtype=np.int64)
+    counts, ties = np.zeros(int(_SURE / _BIN) + 1, dtype=np.int64), 0
     for _, arms in arms_of_items(rows):
         _, _, difference, found = pair_z(rows, arms, overdispersion)
-        bins = (np.minimum(found[difference != 0], _SURE) / _BIN).astype(np.int64)
+        bins = (np.minimum(found, _SURE) / _BIN).astype(np.int64)
+        ties += int(np.sum(difference == 0))
         counts += np.bincount(bins, minlength=len(counts))
-    if not counts.sum():
+    if counts.sum() == ties:
         return 0.5
     z, share = _BIN * (np.flatnonzero(counts) + 0.5), counts[counts > 0] / counts.sum()
     density = np.exp(-0.5 * z[:, None] ** 2 / (1 + _VARIANCES)) / np.sqrt(1 + _VARIANCES)
@@ -44,5 +45,6 @@ def noise_ceiling(rows: Rows, overdispersion: float = 1.0) -> float:
     for _ in range(_STEPS):
         weight = weight * ((share / (density @ weight)) @ density)
     posterior = density * weight / (density @ weight)[:, None]
-    agreed = ndtr(np.sqrt(_VARIANCES / (1 + _VARIANCES)) * z[:, None])
-    return float(share @ np.sum(posterior * agreed, axis=1))
+    agreed = np.sum(posterior * ndtr(np.sqrt(_VARIANCES / (1 + _VARIANCES)) * z[:, None]), axis=1)
+    in_order = share * counts.sum() - ties * (z < _BIN)  # ties have no order, but belong to the distribution of z
+    return float(in_order @ agreed / in_order.sum())

@@ -57,8 +57,8 @@ class Lexicon:
         are left out.
     units
         Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number, unless
-        the item also says them without one ("2022 秋季" of 2022 and 秋季). A number that is spelt before one counts as
-        its digits ("三件" as "3件").
+        there stands what the item says by itself ("2022 秋季" of 2022 and 秋季). A number that is spelt before one counts as its
+        digits ("三件" as "3件").
     kinds
         Kinds of claims that are looked for.
     """
@@ -142,7 +142,7 @@ class Lexicon:
         if word[0].isdigit():
             if word not in own.words:
                 return Claim("number", word)
-            if after in self.units and after not in own.free and (word, after) not in own.numbered:
+            if after in self.units and (word, after) not in own.numbered and not own.says_apart(tokens, i + 1):
                 return Claim("unit", f"{word} {after}")
             return None
         if word in own.words or word in self.generic:
@@ -185,7 +185,7 @@ def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], 
 
 @dataclass(frozen=True)
 class _Own:
-    """What one item says: words, text, short values, numbers with the word behind them, free units, percentages."""
+    """What one item says: words, text, short values, numbers with the word behind them, percentages."""
 
     item: Item
     words: frozenset[str]
@@ -193,7 +193,6 @@ class _Own:
     text: str
     index: Mapping[str, list[Words]]
     numbered: frozenset[tuple[str, str]]
-    free: frozenset[str]
     percents: frozenset[str]
 
     @classmethod
@@ -208,13 +207,20 @@ class _Own:
             text,
             _by_first(_values([item], unit_words)),
             numbered,
-            frozenset(b for a, b in pairwise([_APART, *tokens]) if b in unit_words and not a[0].isdigit()),
             _percents(item.text()[:MAX_ITEM_CHARACTERS]),
         )
 
     def says(self, sequence: Words) -> bool:
         """True where the item's fields hold ``sequence`` word by word."""
         return f" {' '.join(sequence)} " in self.text
+
+    def says_apart(self, tokens: Sequence[str], i: int) -> bool:
+        """True where a value of the item begins at ``i``, or two CJK characters that it says, never behind a number."""
+        if _longest(self.index, tokens, i):
+            return True
+        pair = tuple(tokens[i : i + 2])
+        counted = any(unit == tokens[i] for _, unit in self.numbered)
+        return len(pair) == 2 and all(map(is_cjk_word, pair)) and not counted and self.says(pair)
 
     def supports(self, sequence: Words) -> bool:
         """True where the item says it; of Latin words also where it says each, and behind a number the same one."""

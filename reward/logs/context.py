@@ -19,7 +19,7 @@ MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
 _FETCH = 10_000
 _MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
-_LONGEST_MARK = 8  # characters, blanks around it included
+_LONGEST_MARK = 4  # bytes, without blanks around it
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,12 @@ def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
 def _known_sql(text: str) -> str:
     """SQL of a text, NULL where it is a mark of a missing value (`reward.items.MISSING`), with blanks around it or not.
 
-    Tested is what is short and begins with no digit: the marks of numbers would cost as much as their reading.
+    Tested is what is short, or has a blank at an end, and begins with no digit: to test numbers costs as much as to
+    read them.
     """
     mark = f"regexp_full_match({text}, '{_MARK}')"
-    short = f"strlen({text}) <= {_LONGEST_MARK} AND NOT {text} BETWEEN '.' AND ':'"
+    short = f"strlen({text}) <= {_LONGEST_MARK} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
+    short = f"({short}) AND NOT {text} BETWEEN '.' AND ':'"
     return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
 
 

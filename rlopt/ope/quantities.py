@@ -10,20 +10,24 @@ from .rounds import FloatArray
 
 _NUMBER = re.compile(r"(?:(?<!\w)[-+])?\d+(?:[.,'’\u00a0\u202f]\d{3}(?!\d))*(?:[.,]\d+)?")
 _MARKS = re.compile(r"['’\u00a0\u202f]")
-_COMMAS = re.compile(r"\d{1,3}(?:,\d{3})+")
+_COMMAS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
+_IN_A_CODE = re.compile(r"[^\W\d_]-$")  # "A-12"
 
 
 def numbers_of(values: Sequence[str | None]) -> tuple[FloatArray, str]:
     """The values as numbers of one unit.
 
-    A value is a number, or a text with one number in it; what stands around the number is its unit. Texts of the unit
-    that most have are taken, and bare numbers where that unit is no word ("19.9" beside "$19.9").
+    A value is a number, or a text with one number in it; what stands around the number is its unit, in capitals or not.
+    Texts of the unit that most have are taken, and bare numbers where that unit is no word ("19.9" beside "$19.9").
 
     Returns
     -------
-    Numbers, shape (n_values,), NaN for what is none, has another unit or is not finite; and the unit, "" for none.
+    Numbers, shape (n_values,), NaN for what is none, has another unit or is not finite; and the unit as most spell it,
+    "" for none.
     """
-    read = [None if value is None else _read(value) for value in values]
+    spelt = [None if value is None else _read(value) for value in values]
+    spellings = Counter(unit for _, unit in filter(None, spelt))
+    read = [found and (found[0], found[1].casefold()) for found in spelt]
     units = Counter(unit for _, unit in filter(None, read))
     if not units:
         return np.full(len(values), np.nan), ""
@@ -32,7 +36,8 @@ def numbers_of(values: Sequence[str | None]) -> tuple[FloatArray, str]:
     unit = units.most_common(1)[0][0] or symbol
     taken = {unit, ""} if unit == symbol else {unit}
     numbers = np.array([found[0] if found and found[1] in taken else np.nan for found in read], dtype=np.float64)
-    return np.where(np.isfinite(numbers), numbers, np.nan), unit
+    shown = max((one for one in spellings if one.casefold() == unit), key=spellings.__getitem__)
+    return np.where(np.isfinite(numbers), numbers, np.nan), shown
 
 
 def _read(value: str) -> tuple[float, str] | None:
@@ -45,7 +50,7 @@ def _read(value: str) -> tuple[float, str] | None:
     if len(found) != 1:
         return None
     before, _, after = value.partition(found[0])
-    return _number(found[0]), " ".join(f"{before} {after}".split()).casefold()
+    return None if _IN_A_CODE.search(before) else (_number(found[0]), " ".join(f"{before} {after}".split()))
 
 
 def _number(text: str) -> float:

@@ -1,5 +1,6 @@
 """Lift by segment of the items, with intervals that hold together and false discoveries controlled."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -149,7 +150,7 @@ def group_items(column: str, values: Sequence[str | None]) -> dict[tuple[str, st
 def _bands(values: Sequence[str | None]) -> list[str] | None:
     """Quantile bands of a column whose values are mostly numbers, many or rare ones; None for any other.
 
-    `REST` stands for values that are no number, or one of another unit.
+    Values that are no number, or one of another unit, stay where `MIN_ITEMS` items have them; `REST` stands for others.
     """
     numbers, unit = numbers_of(values)
     known: npt.NDArray[np.bool_] = np.isfinite(numbers)
@@ -163,4 +164,6 @@ def _bands(values: Sequence[str | None]) -> list[str] | None:
     edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, bands + 1)))
     band = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
     names = [f"{low:,.6g} – {high:,.6g} {unit}".rstrip() for low, high in pairwise(edges)]
-    return [names[band[i]] if known[i] else MISSING if value is None else REST for i, value in enumerate(values)]
+    often = {value for value, n in Counter(values).items() if value is not None and n >= MIN_ITEMS}
+    others = [MISSING if value is None else value if value in often else REST for value in values]
+    return [names[band[i]] if known[i] else other for i, other in enumerate(others)]

@@ -28,7 +28,8 @@ def unit_splitter() -> pre_tokenizers.PreTokenizer:
 
 
 _SPLITTER = unit_splitter()
-_INSIDE_WORDS = frozenset("-\u2010\u2011'\u2019&_")  # symbols that a word goes on after
+_INSIDE_WORDS = frozenset("-\u2010\u2011'\u2019&_.")  # symbols with a part of a word on either side
+_ENDING_WORDS, _BEGINNING_WORDS = frozenset("+%#°\u2032\u2033"), frozenset("$€£¥￥#@")
 _HAS_NO_BLANKS = re.compile(f"[{_CJK}]")
 
 
@@ -67,8 +68,8 @@ class Units:
     def whole(self, start: int, end: int) -> tuple[int, int]:
         """The units ``start`` to ``end`` (exclusive) with what else belongs to their words.
 
-        A word is what stands between blanks or symbols where blanks part words: "USB-C", "men's", "13inch". The units
-        of scripts without blanks stand alone.
+        A word is what stands between blanks, commas, slashes, brackets and the like where blanks part words: "USB-C",
+        "men's", "13inch", "C++", "$19.99". The units of scripts without blanks stand alone.
         """
         while start > 0 and self._goes_on(start):
             start -= 1
@@ -85,7 +86,9 @@ class Units:
             return self._touch(unit + 1) and _is_part(before) and _is_part(self._unit(unit + 1))
         if before in _INSIDE_WORDS:
             return self._touch(unit - 1) and _is_part(self._unit(unit - 2)) and _is_part(here)
-        return _is_part(before) and _is_part(here)
+        if before in _BEGINNING_WORDS and _is_part(here):
+            return True
+        return all(_is_part(one) or one in _ENDING_WORDS for one in (before, here))
 
     def _touch(self, unit: int) -> bool:
         """True where no blank parts ``unit`` from the one before."""

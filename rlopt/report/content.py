@@ -127,7 +127,7 @@ class EvaluationReport:
     cross_checks
         What logged clicks say beside the judge, by likeness of titles; the judge on the same impressions first.
     ensemble_spread
-        Policy, "logged" included -> mean spread of the reward model's members over its prediction.
+        Policy, "logged" included -> how unsure the reward model is of its titles' effects, in nats; the mean.
     guardrails
         What a launch must not cost.
     checked_claims

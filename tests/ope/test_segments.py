@@ -90,7 +90,7 @@ def test_messy_numbers_are_banded_and_what_is_none_is_the_rest() -> None:
     assert all(size == pytest.approx(50, abs=1) and value.endswith(" $") for value, size in groups.items())
     prices[:30] = ["on request"] * 10 + ["5 €"] * 10 + [None] * 10
     groups = {value: len(items) for (_, value), items in group_items("price", prices).items()}
-    assert (groups[REST], groups[MISSING]) == (20, 10)
+    assert (groups["on request"], groups["5 €"], groups[MISSING]) == (10, 10, 10)
     assert sum(groups.values()) == 200
 
 
@@ -99,3 +99,10 @@ def test_a_dozen_rare_numbers_are_banded_too() -> None:
     assert REST not in {value for _, value in group_items("size", few)}
     words = [f"word {chr(97 + i % 26)}" for i in range(40)]
     assert {value for _, value in group_items("name", words)} == {REST}
+
+
+def test_a_word_that_many_have_stays_apart_from_numbers() -> None:
+    values = ["one size"] * 45 + [f"{30 + i / 2:g}" for i in range(55)] + ["odd"]
+    groups = group_items("size", values)
+    assert len(groups["size", "one size"]) == 45
+    assert sum(len(items) for (_, value), items in groups.items() if "–" in value) == 55

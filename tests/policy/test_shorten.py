@@ -169,6 +169,14 @@ def test_words_between_blanks_are_not_cut() -> None:
     for part, word in {**whole, "数": "数", "20": "20"}.items():
         unit = [start for start, _ in title.places].index(title.text.index(part))
         assert title.slice(*title.whole(unit, unit + 1)) == word, part
+    title = Units.of("Learn C++ and C# with node.js, 50% off $19.99 at 50°C +")
+    words = {"node": "node.js", "js": "node.js", "50": "50%", "19": "$19.99", "C#": "C#", "C+": "C++", "Learn": "Learn"}
+    for part, word in words.items():
+        unit = [start for start, _ in title.places].index(title.text.index(part))
+        assert title.slice(*title.whole(unit, unit + 1)) == word, part
+    assert title.slice(*title.whole(len(title) - 1, len(title))) == "+"
+    assert title.slice(*title.whole(len(title) - 2, len(title) - 1)) == "50°C"
+    title = Units.of("Anker USB-C cable 13inch men's A/B 快充Type-C数据线 -20")
     place = title.words().index("USB")
     usb, c = Span(place, place + 1, "k", 3.0, 0.9), Span(place + 2, place + 3, "p", 1.0, 0.9)
     for limit, text in ((20, "USB-C"), (4, None)):
@@ -180,7 +188,9 @@ def test_words_between_blanks_are_not_cut() -> None:
 
 @given(st.data())
 def test_every_word_of_a_short_title_is_one_of_the_long_title(data: st.DataObject) -> None:
-    words = data.draw(st.lists(st.sampled_from(["USB-C", "men's", "x", "3-in-1", "H&M", "50ml"]), min_size=2))
+    words = data.draw(
+        st.lists(st.sampled_from(["USB-C", "men's", "x", "3-in-1", "H&M", "50ml", "C++", "$9"]), min_size=2)
+    )
     title = Units.of(" ".join(words))
     cut = sorted(data.draw(st.sets(st.integers(0, len(title)), min_size=2, max_size=8)))
     spans = [Span(a, b, "x", data.draw(st.floats(0.1, 3)), 0.6) for a, b in pairwise(cut)][::2]

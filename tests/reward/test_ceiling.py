@@ -97,3 +97,15 @@ def test_normal_differences_have_the_closed_form() -> None:
 def test_without_a_pair_it_is_a_coin() -> None:
     assert noise_ceiling(Rows(np.array([1.0, 2.0]), np.array([9.0, 9.0]), np.array([0, 1]), 2)) == 0.5
     assert noise_ceiling(Rows(np.array([0.0, 0.0]), np.array([9.0, 9.0]), np.array([0, 0]), 1)) == 0.5
+
+
+@pytest.mark.parametrize("clicks", [3.0, 9.0, 90.0])
+def test_equal_exposures_whose_counts_often_tie_are_no_sign_of_effects(clicks: float) -> None:
+    rng = np.random.default_rng(5)
+    n, k, trials = 2000, 4, clicks / 0.03
+    for spread, allowed in ((0.0, 0.03), (0.4, 0.05 if clicks < 9 else 0.03)):
+        rate = (0.03 * np.exp(spread * rng.standard_normal((n, k)))).ravel()
+        counts = rng.binomial(int(trials), rate).astype(float)
+        rows = Rows(counts, np.full(n * k, float(int(trials))), np.repeat(np.arange(n), k), n)
+        reached = metrics.pair_accuracy(metrics.tally(rows, rate))
+        assert noise_ceiling(rows) == pytest.approx(reached, abs=allowed)

@@ -68,13 +68,19 @@ def test_a_number_needs_its_own_unit_although_another_item_has_this_size() -> No
     assert lexicon.unsupported_words(shop[9], "bottle 500 ml") == ()
 
 
-def test_a_word_that_the_item_also_says_without_a_number_is_no_unit_of_it() -> None:
+def test_a_value_of_the_item_may_follow_any_of_its_numbers() -> None:
     shop = [Item(str(i), {"年份": ("2022秋季",), "重量": ("3千克",)}) for i in range(9)]
     apart = Item("a", {"年份": ("2021",), "季节": ("秋季",), "编号": ("5",), "重量": ("3千克",)})
     lexicon = Lexicon.learn([(item, "新款2022秋季") for item in [*shop, apart]])
     assert {"秋", "千"} <= lexicon.units
     assert lexicon.unsupported_words(apart, "新款2021秋季") == ()
+    assert lexicon.unsupported_words(Item("b", {"年份": ("2021年秋季",)}), "新款2021秋季") == ()
     assert lexicon.unsupported_words(apart, "新款5千克") == ("5 千",)
+    pack = Item("p", {"type": ("hiking pack",), "volume": ("5 L",), "颜色": ("红色背包",), "数量": ("3件",)})
+    sizes = [Item("q", {"count": ("2 pack",), "颜色": ("4色",)}), *shop]
+    lexicon = Lexicon.learn([(item, "hiking") for item in [*sizes, pack]])
+    for false in ("5 pack", "3 色", "5 件"):
+        assert lexicon.unsupported_words(pack, f"hiking {false}") == (false,)
 
 
 def test_numbers_need_support_also_where_values_do_not() -> None:

@@ -11,7 +11,7 @@ from reward.logs.read import read_items, read_logs
 
 from .log_fixtures import read_csv_text, write_log, written
 
-MARKS = ["N/A", "n/a", "null", "NULL", "None", "-", "NaN", " nan ", "\\N", ""]
+MARKS = ["N/A", "n/a", "null", "NULL", "None", "-", "NaN", " nan ", "null        ", "\\N", ""]
 
 
 def priced_log(seed: int, n_items: int = 40, rows_an_item: int = 60) -> pd.DataFrame:

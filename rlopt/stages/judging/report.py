@@ -80,7 +80,7 @@ def make_report(
         policies=tuple(policy_figures(case.judged[name], case.logged, lift, config) for name, lift in lifts.items()),
         kl=evidence.kl,
         cross_checks=clues.cross_checks(),
-        ensemble_spread={name: float(g.ensemble_std.mean()) for name, g in case.judged.items()},
+        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.judged.items()},
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=evidence.model_against_weights,

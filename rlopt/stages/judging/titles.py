@@ -91,9 +91,9 @@ class Judged:
         How near they are to titles the judge knows, in [0, 1].
     reward, reward_std
         Prediction of the reward model and its ensemble spread.
-    ensemble_std
-        The ensemble's spread in a title's effect alone, in nats of the odds of a click: what `reward_std` says of it
-        without what is unsure about its item.
+    reward_effect_std
+        How unsure the reward model is of a title's effect alone, in nats of the odds of a click: `reward_std` without
+        what is unsure about the item.
     unsupported
         What of a title its item does not support; None where no claims are checked.
     checked
@@ -112,7 +112,7 @@ class Judged:
     support: FloatArray
     reward: FloatArray
     reward_std: FloatArray
-    ensemble_std: FloatArray
+    reward_effect_std: FloatArray
     unsupported: tuple[tuple[str, ...], ...] | None
     checked: tuple[str, ...] = ()
     violations: tuple[tuple[str, ...], ...] = ()
