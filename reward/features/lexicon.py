@@ -57,8 +57,8 @@ class Lexicon:
         are left out.
     units
         Words that follow a number in field values ("20 L", "15 寸"); they may follow only the item's own number, unless
-        there stands what the item says by itself ("2022 秋季" of 2022 and 秋季). A number that is spelt before one counts as its
-        digits ("三件" as "3件").
+        there stands what the item says by itself ("2022 秋季" of 2022 and 秋季). A number that is spelt before one
+        counts as its digits ("三件" as "3件").
     kinds
         Kinds of claims that are looked for.
     """
