@@ -19,7 +19,7 @@ MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
 _FETCH = 10_000
 _MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
-_LONGEST_MARK = 4  # bytes, without blanks around it
+_LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
 
 
 @dataclass(frozen=True)

@@ -115,10 +115,8 @@ def demo(
         raise RunError(f"Run {run.path} is no demo but a run on other logs. Name another one with --run.")
     logs = _simulated_logs(run, SimulateConfig(**SHOP, locale=locale, seed=seed))
     fit_reward(run, logs, RewardConfig(seed=seed))
-    if not run.current("sft", sft := SftConfig(**SFT, seed=seed)):
-        train_sft(run, sft)
-    if not run.current("ppo", ppo := PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed)):
-        train_ppo(run, ppo)
+    train_sft(run, SftConfig(**SFT, seed=seed))
+    train_ppo(run, PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed))
     if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
         evaluate(run, evaluation, truth=truth_of(run))
     return _result(run)

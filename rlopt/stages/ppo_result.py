@@ -9,8 +9,8 @@ import numpy as np
 
 from rlopt.progress import Bar
 from rlopt.run import Run
+from rlopt.stages.sft import LAST_STEPS
 
-LAST_STEPS = 20
 SHOWN = {
     "objective/predicted_lift": "lift",
     "objective/kl": "kl",

@@ -134,8 +134,7 @@ def fooled_run(folder: Path, locale: Literal["en", "zh"], seed: int, arguments: 
             simulate(new / "logs.parquet", SimulateConfig(**size, locale=locale, seed=seed, rows="arms"))
             spoil(new / "logs.parquet", CLICKS[seed % len(CLICKS)], reward)
     fit_reward(run, logs, reward)
-    if not run.current("sft", sft := SftConfig(seed=seed, steps=200)):
-        train_sft(run, sft)
+    train_sft(run, SftConfig(seed=seed, steps=200))
     return run
 
 

@@ -74,13 +74,9 @@ def main() -> None:
     seed = {"seed": arguments.seed}
     run = Run.open(arguments.run, create=True)
     fit_reward(run, DATA / "upworthy" / "packages.parquet", load(RewardConfig, PRESET, seed), preset=preset)
-    sft = load(SftConfig, PRESET, {"steps": arguments.sft_steps, "save_every": 25, **seed})
-    if not run.current("sft", sft):
-        train_sft(run, sft)
+    train_sft(run, load(SftConfig, PRESET, {"steps": arguments.sft_steps, "save_every": 25, **seed}))
     own = {name: getattr(arguments, name) for name in ("steps", "batch_size", "learning_rate", "kl_coef")}
-    ppo = load(PpoConfig, PRESET, {**own, **seed})
-    if not run.current("ppo", ppo):
-        train_ppo(run, ppo)
+    train_ppo(run, load(PpoConfig, PRESET, {**own, **seed}))
     result = evaluate(run, load(EvalConfig, PRESET, {"samples": 2, "max_items": arguments.max_items, **seed}))
     lift, kl = result.report.lifts["sft"], result.report.kl
     print(
