@@ -32,7 +32,7 @@ class Arms:
     exposure
         Impressions weighted by the examination of the position they were shown at, relative to the average
         impression of these logs (position-based model), and by the level of their time and of their log
-        (`reward.logs.periods`, `reward.logs.levels`); equal to ``impressions`` where neither is known.
+        (`reward.logs.periods`, `reward.logs.log_levels`); equal to ``impressions`` where neither is known.
         clicks / exposure is the debiased CTR.
     conversions, revenue
         Totals, None where the logs have none.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
-from ..logs.spread import Spread
+from ..logs.heterogeneity import Spread
 from ..text import clean
 
 FloatArray = npt.NDArray[np.float64]
@@ -149,7 +149,7 @@ def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.boo
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
-    """Spread of CTR between titles of one item, by moments (`reward.logs.spread`).
+    """Spread of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
 
     Returns
     -------

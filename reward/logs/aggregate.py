@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
 from .position import PositionBias, examination
-from .rows import Rows
+from .typed_rows import Rows
 
 Columns = dict[str, npt.NDArray[Any]]
 _UNIT = 10**9

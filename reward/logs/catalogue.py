@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from ..errors import LogError
 from ..items import Item, flatten_fields
-from .context import context_sql, field_name, varying
-from .rows import PLACE, Rows
+from .item_fields import context_sql, field_name, varying
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, Source, open_source
-from .staging import PARQUET, file_kind
+from .text_files import PARQUET, file_kind
+from .typed_rows import PLACE, Rows
 from .validate import check_texts
 
 _ROWS = 2048  # read at once, and in a row group of the sorted copy

@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from ..arms import Arms
 from .aggregate import Columns, day_totals, level_exposure, period_cells
-from .levels import Cells, levels
+from .log_levels import Cells, levels
 from .position import PositionBias
-from .rows import Rows
+from .typed_rows import Rows
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -95,7 +95,7 @@ def apart(sums: Columns) -> float:
 def by_period(rows: Rows, item: IntArray, bias: PositionBias | None) -> tuple[Periods, FloatArray] | None:
     """Levels of the periods of a log whose rows all have times, and the arms' exposure with them in it, (n_arms,).
 
-    The levels are those of `reward.logs.levels`, periods in the place of logs.
+    The levels are those of `reward.logs.log_levels`, periods in the place of logs.
 
     Parameters
     ----------

@@ -13,13 +13,13 @@ from ..errors import LogError
 from ..items import Item
 from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
 from .catalogue import read_items, read_titles
-from .context import Context, read_context
 from .delay import DelayModel
+from .item_fields import Context, read_context
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
-from .rows import Exclude, Rows
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
+from .typed_rows import Exclude, Rows
 from .validate import Totals, check_rows
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]

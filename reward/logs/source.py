@@ -1,6 +1,6 @@
 """Opens logs in DuckDB: a file, a glob or a folder of parquet, CSV or JSON lines, within a memory cap.
 
-Text files are parsed once into parquet in the temporary folder (`reward.logs.staging`).
+Text files are parsed once into parquet in the temporary folder (`reward.logs.text_files`).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from ..errors import LogError
-from .staging import JSON_LINES, PARQUET, clear_errors, file_kind, joined_kinds, stage
+from .text_files import JSON_LINES, PARQUET, clear_errors, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
@@ -37,7 +37,8 @@ class Source:
     where
         The source as the user named it, for messages.
     columns
-        Column name -> DuckDB type, in the file's order; of JSON lines also `reward.logs.staging.NESTED` and `NUMBER`.
+        Column name -> DuckDB type, in the file's order; of JSON lines also `NESTED` and `NUMBER` of
+        `reward.logs.text_files`.
     files
         Parquet file to read -> the user's file it stands for.
     partitioned

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LogError
-from .blanks import blank
-from .rows import PLACE, Rows
 from .schema import CANONICAL, looks_like
+from .trim_sql import blank
+from .typed_rows import PLACE, Rows
 
 MAX_TITLE_CHARACTERS = 5_000
 """Longer titles are refused: no surface shows them, and one of them would fill every batch with padding."""

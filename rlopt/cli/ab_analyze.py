@@ -8,7 +8,7 @@ from rlopt.cli import options
 from rlopt.cli.show import percent, show, table
 
 if TYPE_CHECKING:
-    from rlopt.stages.ab_analyze import Analysis
+    from rlopt.stages.ab.analyze import Analysis
 
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 DECISIONS = {
@@ -61,7 +61,7 @@ def command(results: str, run_path: str, **settings: Any) -> None:
     run = options.open_run(run_path)
     run.require("fit-reward")
 
-    from rlopt.stages.ab_analyze import analyze_test
+    from rlopt.stages.ab.analyze import analyze_test
 
     analysis = analyze_test(run, results, **settings)
     show(analysis, analysis_text(analysis))

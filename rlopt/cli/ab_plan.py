@@ -8,7 +8,7 @@ from rlopt.cli import options
 from rlopt.cli.show import percent, show, table
 
 if TYPE_CHECKING:
-    from rlopt.stages.ab_plan import Plan
+    from rlopt.stages.ab.plan import Plan
 
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
@@ -49,7 +49,7 @@ def command(run_path: str, one_sided: bool, **settings: Any) -> None:
     run = options.open_run(run_path)
     run.require("fit-reward")
 
-    from rlopt.stages.ab_plan import plan_test
+    from rlopt.stages.ab.plan import plan_test
 
     plan = plan_test(run, two_sided=not one_sided, **settings)
     show(plan, plan_text(plan))

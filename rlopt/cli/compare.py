@@ -36,8 +36,8 @@ def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flag
     options.check_rules(config, run)
     settings = options.settings(CompareConfig, config, {**flags, "best_of": best_of or None}, run)
 
+    from rlopt.stages.common.truth import truth_of
     from rlopt.stages.compare import compare
-    from rlopt.stages.truth import truth_of
 
     result = compare(run, settings, truth=truth_of(run))
     show(result, as_table(result))

@@ -9,7 +9,7 @@ from rlopt.cli import options
 from rlopt.cli.show import show, table
 
 if TYPE_CHECKING:
-    from rlopt.stages.export import ExportResult
+    from rlopt.stages.export.stage import ExportResult
 
 
 @click.command("export")
@@ -49,7 +49,7 @@ def command(out: Path, config: Path | None, run_path: str, **flags: Any) -> None
     run = options.open_run(run_path)
     settings = options.settings(ExportConfig, config, {**flags, "average": flags["average"] or None}, run)
 
-    from rlopt.stages.export import export
+    from rlopt.stages.export.stage import export
 
     result = export(run, out, settings)
     show(result, as_table(result))

@@ -74,7 +74,7 @@ def command(
     preset = read_preset(config) if config is not None else {}
     settings = options.settings(RewardConfig, config, flags)
 
-    from rlopt.stages.fit_reward import fit_reward
+    from rlopt.stages.fit_reward.stage import fit_reward
 
     result = fit_reward(
         run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, scheduler=scheduler, force=force
@@ -84,7 +84,7 @@ def command(
 
 def _update(logs: str, config: Path | None, run_path: str, flags: dict[str, Any], **more: Any) -> None:
     from rlopt.config import RewardConfig, load
-    from rlopt.stages.update_reward import run_settings, update_reward
+    from rlopt.stages.fit_reward.update import run_settings, update_reward
 
     run = options.open_run(run_path)
     settings = load(RewardConfig, config, flags, preset={"reward": run_settings(run)})

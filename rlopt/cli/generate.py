@@ -70,6 +70,6 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     given = {name: value or None if isinstance(value, tuple) else value for name, value in flags.items()}
     settings = options.settings(GenerateConfig, config, given, run)
 
-    from rlopt.stages.generate import generate
+    from rlopt.stages.generate.stage import generate
 
     show(generate(run, items, out, settings, columns=columns))

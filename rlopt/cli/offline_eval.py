@@ -55,8 +55,8 @@ def command(
     options.check_rules(config, run)
     settings = options.settings(EvalConfig, config, flags | {"by": flags["by"] or None}, run)
 
-    from rlopt.stages.evaluate import evaluate
-    from rlopt.stages.truth import truth_of
+    from rlopt.stages.common.truth import truth_of
+    from rlopt.stages.offline_eval.stage import evaluate
 
     result = evaluate(run, settings, truth=truth_of(run), trained_on=trained_on, columns=columns)
     show(result, result.to_text())

@@ -82,8 +82,8 @@ def command(
     sft = options.settings(SftConfig, config, {**chosen, "seed": flags["seed"]}, run)
 
     from rlopt.progress import note
-    from rlopt.stages.ppo import train_ppo
-    from rlopt.stages.sft import train_sft
+    from rlopt.stages.ppo.stage import train_ppo
+    from rlopt.stages.sft.stage import train_sft
 
     if not run.done("sft"):
         note("This run has no supervised policy yet: training it first (rlopt sft).")

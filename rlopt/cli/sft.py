@@ -89,6 +89,6 @@ def command(config: Path | None, run_path: str, report_to: tuple[str, ...], forc
     run.require("fit-reward")
     settings = options.settings(SftConfig, config, {**flags, "report_to": report_to or None}, run)
 
-    from rlopt.stages.sft import train_sft
+    from rlopt.stages.sft.stage import train_sft
 
     show(train_sft(run, settings, force=force))

@@ -56,7 +56,7 @@ def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, 
     run = options.open_run(run_path, create=True)
     settings = options.settings(TagConfig, config, flags, run)
 
-    from rlopt.stages.tag_fit import fit_tagger
+    from rlopt.stages.tag.fit import fit_tagger
 
     result = fit_tagger(run, titles, settings, unlabelled=unlabelled)
     scores = [
@@ -94,6 +94,6 @@ def apply(titles: str, out: Path, config: Path | None, run_path: str, **flags: A
     run = options.open_run(run_path, create=True)
     settings = options.settings(ShortenConfig, config, flags, run)
 
-    from rlopt.stages.tag_apply import apply_tagger
+    from rlopt.stages.tag.apply import apply_tagger
 
     show(apply_tagger(run, titles, out, settings))

@@ -68,7 +68,9 @@ class SftConfig(StageConfig):
     batch_size: int = Field(32, ge=1, description="Titles a step.")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
     learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate; none: by what learns and from where (`rlopt/training/rates.py`)."
+        None,
+        gt=0,
+        description="Peak learning rate; none: by what learns and from where (`training/learning_rates.py`).",
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", description="What the learning rate does after it has warmed up over 5 % of the steps."

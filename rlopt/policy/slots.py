@@ -15,7 +15,7 @@ from typing import Any
 from reward.items import Item
 from reward.text import WORD_CHARACTER, clean, in_word
 
-from .keywords import keywords_in
+from .description_words import keywords_in
 
 MAX_SLOTS = 48
 MAX_VALUES_PER_FIELD = 3

@@ -17,11 +17,11 @@ from rlopt.errors import PolicyError
 from .constraints import Constraints
 from .decoding import Completion, sample
 from .drafts import Draft, DraftStream, uniform_numbers, write
-from .guard import Guard, GuardedBeams
 from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer
 from .renderers import renderer_from_dict
+from .rules_while_writing import Guard, GuardedBeams
 from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens, token_kl
 from .slot_mask import OpenSlotsOnly, SlotMask
 
@@ -175,7 +175,7 @@ class TitlePolicy:
         beams
             More than one: the ``n`` best of so many beams instead of samples.
         constraints
-            Rules that already hold while a title is written, as far as they can (`rlopt.policy.guard`).
+            Rules that already hold while a title is written, as far as they can (`rlopt.policy.rules_while_writing`).
 
         Raises
         ------

@@ -7,7 +7,7 @@ from typing import Any
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
 from rlopt.config import RewardConfig, load, read_preset
-from rlopt.stages.columns import column_mapping
+from rlopt.stages.common.columns import column_mapping
 from rlopt.wording import counted
 
 SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}

@@ -26,13 +26,13 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
 from rlopt.report.figures import Point, lift_against_kl
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.evaluate import test_arms
-from rlopt.stages.judging.candidate import kl_to_sft
-from rlopt.stages.judging.report import Truth
-from rlopt.stages.judging.splits import check_splits
-from rlopt.stages.judging.titles import Judged, Written, judge_titles, logged_titles, write_titles
-from rlopt.stages.policies import load_policy
-from rlopt.stages.rules import constraints_for
+from rlopt.stages.common.policies import load_policy
+from rlopt.stages.common.rules import constraints_for
+from rlopt.stages.offline_eval.candidate import kl_to_sft
+from rlopt.stages.offline_eval.report import Truth
+from rlopt.stages.offline_eval.splits import check_splits
+from rlopt.stages.offline_eval.stage import test_arms
+from rlopt.stages.offline_eval.titles import Judged, Written, judge_titles, logged_titles, write_titles
 
 ALGORITHMS = ("ppo", "grpo", "rloo")
 FloatArray = npt.NDArray[np.float64]

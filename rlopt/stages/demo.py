@@ -9,12 +9,12 @@ from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, Simulat
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.evaluate import evaluate
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.common.truth import market_of, true_faithfulness, truth_of
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import market_of, true_faithfulness, truth_of
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
 SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}

@@ -30,7 +30,7 @@ from rlopt.policy.text_metrics import (
 )
 from rlopt.progress import note
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import titles_of
+from rlopt.stages.common.columns import titles_of
 from rlopt.stages.score import with_known_fields
 
 IntArray = npt.NDArray[np.int64]

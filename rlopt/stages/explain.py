@@ -13,8 +13,8 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt.errors import RunError
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.fit_reward import EVIDENCE
-from rlopt.stages.fitting.evidence import effects_note, read_evidence
+from rlopt.stages.fit_reward.evidence import effects_note, read_evidence
+from rlopt.stages.fit_reward.stage import EVIDENCE
 
 _PARTS = 10  # topics printed; --json has all
 

@@ -19,7 +19,7 @@ from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import SCORED, titles_of
+from rlopt.stages.common.columns import SCORED, titles_of
 
 CHUNK = 20_000
 

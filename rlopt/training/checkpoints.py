@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .peak import PeakGuard
+from .early_stopping import PeakGuard
 
 COMPLETE = "COMPLETE"
 

@@ -25,7 +25,7 @@ from .adapters import AllocateRanks, with_adapters
 from .arguments import TrainSettings, shared_arguments
 from .callbacks import quiet
 from .checkpoints import MarkComplete, train
-from .order import training_order
+from .example_order import training_order
 from .prefixes import learned_prefix, start_from_text
 from .title_loss import NO_LABEL, WEIGHT, TitleSFTTrainer
 

@@ -26,7 +26,7 @@ from rlopt.config import GenerateConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
-from rlopt.stages.generate import generate
+from rlopt.stages.generate.stage import generate
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 

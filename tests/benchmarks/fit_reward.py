@@ -109,7 +109,7 @@ def run_command(logs: Path, threads: int) -> Clock:
     clock = Clock()
     from rlopt.config import RewardConfig
     from rlopt.run import Run
-    from rlopt.stages import fit_reward as stage
+    from rlopt.stages.fit_reward import stage
 
     clock.lap("import")
     read = stage.read_logs

@@ -26,12 +26,12 @@ from envs.market import Market
 from rlopt.config import CompareConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.files import JsonlWriter
 from rlopt.run import Run
+from rlopt.stages.common.truth import market_of, truth_of
 from rlopt.stages.compare import compare
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import market_of, truth_of
 
 SHOPS = [*(f"en-{seed}" for seed in range(7)), *(f"zh-{seed}" for seed in range(3))]
 TUNING_SHOPS = ["en-100", "zh-100"]

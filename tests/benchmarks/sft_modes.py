@@ -19,11 +19,11 @@ from _data import DATA
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.stages.supervising.start import pretrained_policy, prompted_policy, with_examples
+from rlopt.stages.sft.start import pretrained_policy, prompted_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.freezing import freeze
-from rlopt.training.rates import SUPERVISED, supervised_rate
+from rlopt.training.learning_rates import SUPERVISED, supervised_rate
 from rlopt.training.sft import CountLearning, fine_tune
 
 COLUMNS = ("chrF", "ROUGE-L", "unsupported")

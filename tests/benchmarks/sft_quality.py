@@ -29,12 +29,12 @@ from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import slot_coverage
-from rlopt.policy.targets import sound_pairs
+from rlopt.policy.sound_targets import sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.stages.supervising import start as sft_start
+from rlopt.stages.sft import start as sft_start
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
-from rlopt.training.rates import supervised_rate
+from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import fine_tune
 
 COLUMNS = ("chrF", "ROUGE-L", "coverage", "unsupported")

@@ -31,12 +31,12 @@ from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, Simulat
 from rlopt.errors import RloptError
 from rlopt.files import JsonlWriter
 from rlopt.run import DATA, Run
-from rlopt.stages.evaluate import evaluate
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.common.truth import truth_of
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import truth_of
 
 PARTS = ("shops", "leaks", "hacked")
 BASELINES = ("over_sft", "over_logged")

@@ -22,8 +22,8 @@ from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
 from reward.text import clean, same_text_key
-from rlopt.policy.spans import Span, Units
-from rlopt.policy.tagger import Tagger
+from rlopt.tagging.spans import Span, Units
+from rlopt.tagging.tagger import Tagger
 
 BOTH = {"HCCX": "product", "HC": "product", "HPPX": "brand", "HP": "brand", "XH": "", "MISC": ""}
 FOUR = {"HCCX": "product", "HPPX": "brand", "XH": "model", "MISC": "other"}

@@ -12,9 +12,9 @@ from rlopt.policy import decoding
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.decoding import RowStream, _shared_tokens, sample
 from rlopt.policy.drafts import Draft, DraftStream, uniform_numbers
-from rlopt.policy.guard import Guard
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.rules_while_writing import Guard
 from rlopt.policy.scoring import completion_log_softmax, left_pad
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer

@@ -13,7 +13,7 @@ from rlopt.config import RewardConfig
 from rlopt.errors import RunError, StageOrderError
 from rlopt.run import Run
 from rlopt.stages.explain import explain_title
-from rlopt.stages.fit_reward import FitRewardResult, fit_reward
+from rlopt.stages.fit_reward.stage import FitRewardResult, fit_reward
 from rlopt.stages.score import score
 
 ITEMS = 120

@@ -13,8 +13,8 @@ from reward.errors import LogError
 from reward.items import Item
 from rlopt.errors import RunError
 from rlopt.run import Run
-from rlopt.stages.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
-from rlopt.stages.fit_reward import fit_reward
+from rlopt.stages.common.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
+from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.score import completed, score, with_known_fields
 from tests.conftest import Outcome
 
@@ -114,7 +114,7 @@ def test_check_logs_speaks_and_refuses(rlopt: Rlopt, tmp_path: Path) -> None:
 
 
 def test_simulated_logs_bring_their_market_real_ones_do_not(fitted_run: Path, run: Run) -> None:
-    from rlopt.stages.truth import market_of, truth_of
+    from rlopt.stages.common.truth import market_of, truth_of
 
     market = market_of(Run.open(fitted_run))
     assert market is not None

@@ -17,11 +17,11 @@ from rlopt.training.adapters import AllocateRanks
 from rlopt.training.arguments import TrainSettings, shared_arguments
 from rlopt.training.callbacks import quiet
 from rlopt.training.checkpoints import MarkComplete, train
-from rlopt.training.order import training_order
-from rlopt.training.peak import PeakGuard
+from rlopt.training.early_stopping import PeakGuard
+from rlopt.training.example_order import training_order
 from rlopt.training.rewards import MONITOR, TitleRewards
 
-from .group import TitleGRPOTrainer, TitleRLOOTrainer
+from .grpo_rloo import TitleGRPOTrainer, TitleRLOOTrainer
 from .kl import kl_controller
 from .trainer import PPOArguments, PPOTrainer
 

@@ -25,8 +25,8 @@ from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
 from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
-from .held import HeldToReference
 from .kl import kl_controller
+from .kl_to_reference import HeldToReference
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
 

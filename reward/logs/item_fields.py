@@ -1,0 +1,178 @@
+"""Context of the items: every column of the logs that is not part of the schema.
+
+A log has the context on every row. For each item the most frequent value of a column counts (ties: the smallest).
+A column that differs within most items (user, session, device) describes the impression, not the item: it is left
+out and reported. Customary marks of missing values (N/A, null: `reward.items.MISSING`) are no values. All of it is
+aggregated in DuckDB; only one row an item reaches Python.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..items import MISSING, flatten_fields
+from .source import quote
+from .text_files import NUMBER, is_nested
+from .typed_rows import WHOLE_TYPES, Rows
+
+MAX_VARYING_SHARE = 0.5
+"""A column with more than one value in a larger share of items is not context of the item."""
+_FETCH = 10_000
+_MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
+_LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
+
+
+@dataclass(frozen=True)
+class Context:
+    """Fields of the items, and the columns that were left out.
+
+    Parameters
+    ----------
+    fields
+        Item id -> field name -> values (see `reward.items.Item`).
+    columns
+        Columns that became fields.
+    dropped
+        Column -> why it is no context of the item, in plain words.
+    """
+
+    fields: Mapping[str, Mapping[str, tuple[str, ...]]]
+    columns: tuple[str, ...]
+    dropped: Mapping[str, str]
+
+
+def read_context(rows: Rows, weight: str = "impressions", where: str = "impressions > 0") -> Context:
+    """Aggregate the context columns of ``rows`` by item.
+
+    Parameters
+    ----------
+    rows
+        Valid rows (`reward.logs.validate`).
+    weight
+        SQL expression that a row counts with: ``impressions``, so that aggregated rows and single impressions agree.
+    where
+        SQL condition of the rows to use.
+    """
+    dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
+    candidates = [c for c in rows.context_columns if c not in dropped]
+    dropped |= varying(rows, candidates, weight, where)
+    columns = [c for c in candidates if c not in dropped]
+    fields = _fields(rows, columns, weight, where) if columns else {}
+    return Context(fields, tuple(columns), dropped)
+
+
+def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
+    """SQL of a context column's value as it goes to `flatten_fields`: numbers as they are, nested types as JSON.
+
+    ``name`` is what the query calls the column where that is not its own name.
+    """
+    name, kind = name or quote(column), rows.source.columns[column]
+    if is_nested(kind):
+        return f"CAST(to_json({name}) AS VARCHAR)"
+    if kind == "FLOAT":
+        # By way of text: 0.1 stays 0.1 instead of the nearest 64-bit number of a 32-bit one.
+        return f"CAST(CASE WHEN isnan({name}) THEN NULL ELSE CAST({name} AS VARCHAR) END AS DOUBLE)"
+    if kind == "DOUBLE":
+        return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
+    if kind == NUMBER:
+        real = f"CAST({name} AS DOUBLE)"
+        spelt = f"CASE WHEN NOT isnan({real}) THEN format('{{:.15g}}', {real}) END"
+        return f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN {name} ELSE {spelt} END"
+    if kind in WHOLE_TYPES:
+        return name
+    return _known_sql(f"trim(CAST({name} AS VARCHAR))")
+
+
+def _known_sql(text: str) -> str:
+    """SQL of a text, NULL where it is a mark of a missing value (`reward.items.MISSING`), with blanks around it or not.
+
+    Tested is what is short, or has a blank at an end, and begins with no digit: to test numbers costs as much as to
+    read them.
+    """
+    mark = f"regexp_full_match({text}, '{_MARK}')"
+    short = f"strlen({text}) <= {_LONGEST_MARK} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
+    short = f"({short}) AND NOT {text} BETWEEN '.' AND ':'"
+    return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
+
+
+def _compared_sql(rows: Rows, column: str) -> str:
+    """SQL of a value that tells equal from different, cheaper than `context_sql`."""
+    kind = rows.source.columns[column]
+    if kind == "VARCHAR":
+        return _known_sql(quote(column))
+    return quote(column) if is_nested(kind) else context_sql(rows, column)
+
+
+def varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+    """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
+    if not columns:
+        return {}
+    # Two hashes an item and column: memory does not grow with the width of the values.
+    values = (_compared_sql(rows, column) for column in columns)
+    hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
+    table = rows.select("item_id", "impressions", where=where, extra=hashes)
+    ends = ", ".join(f"min({h}) AS lo_{h}, max({h}) AS hi_{h}" for h in hashes)
+    by_item = f"SELECT item_id, sum({weight}) AS n, {ends} FROM {table} GROUP BY item_id"
+    counts = ", ".join(
+        f"count(lo_{h}), count(lo_{h}) FILTER (n >= 2), count(lo_{h}) FILTER (n >= 2 AND lo_{h} <> hi_{h})"
+        for h in hashes
+    )
+    found = rows.source.query(f"SELECT {counts} FROM ({by_item})", rows.parameters).fetchall()[0]
+    dropped: dict[str, str] = {}
+    for i, column in enumerate(columns):
+        filled, several, varying = found[3 * i : 3 * i + 3]
+        if not filled:
+            dropped[column] = "no values"
+        elif varying > MAX_VARYING_SHARE * several:
+            dropped[column] = "differs within most items, so it describes the impression"
+    return dropped
+
+
+def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    keys = [f"c{i}" for i in range(len(columns))]
+    names = dict(zip(keys, (field_name(rows, column) for column in columns), strict=True))
+    # The distinct combinations are few, and grouping keys spill to disk where the states of aggregates would not.
+    # Texts are grouped as they stand and cleaned afterwards: trimming every row is slow.
+    raw = {key: _grouped_sql(rows, column) for key, column in zip(keys, columns, strict=True)}
+    table = rows.select("item_id", "impressions", where=where, extra=raw)
+    cleaned = ", ".join(
+        f"{context_sql(rows, column, key) if raw[key] == quote(column) else key} AS {key}"
+        for key, column in zip(keys, columns, strict=True)
+    )
+    query = rows.source.query
+    query(
+        f"CREATE TEMP TABLE context AS SELECT item_id, {cleaned}, sum(n) AS n FROM (SELECT item_id, "
+        f"{', '.join(keys)}, sum({weight}) AS n FROM {table} GROUP BY ALL) GROUP BY ALL",
+        rows.parameters,
+    )
+    query("CREATE TEMP TABLE several AS SELECT item_id FROM context GROUP BY item_id HAVING count(*) > 1")
+    out: dict[str, dict[str, tuple[str, ...]]] = {}
+    single = query(f"SELECT item_id, {', '.join(keys)} FROM context ANTI JOIN several USING (item_id)")
+    while batch := single.fetchmany(_FETCH):
+        for item_id, *row in batch:
+            out[item_id] = flatten_fields(dict(zip(names.values(), row, strict=True)))
+    mixed: dict[str, dict[str, object]] = {}
+    for key, name in names.items():
+        weighed = (
+            f"SELECT item_id, {key} AS value, sum(n) AS n FROM context SEMI JOIN several USING (item_id) "
+            f"WHERE {key} IS NOT NULL GROUP BY ALL"
+        )
+        first = "row_number() OVER (PARTITION BY item_id ORDER BY n DESC, value) = 1"
+        found = query(f"SELECT item_id, value FROM ({weighed}) QUALIFY {first}")
+        while batch := found.fetchmany(_FETCH):
+            for item_id, value in batch:
+                mixed.setdefault(item_id, {})[name] = value
+    out |= {item_id: flatten_fields(row) for item_id, row in mixed.items()}
+    query("DROP TABLE context")
+    query("DROP TABLE several")
+    return out
+
+
+def _grouped_sql(rows: Rows, column: str) -> str:
+    """SQL of the value that rows are grouped by: a text as it stands, anything else as `context_sql`."""
+    return quote(column) if rows.source.columns[column] == "VARCHAR" else context_sql(rows, column)
+
+
+def field_name(rows: Rows, column: str) -> str:
+    """The canonical name of surface and locale, the column's own name otherwise."""
+    return next((name for name, sources in rows.sources.items() if sources == (column,)), column)

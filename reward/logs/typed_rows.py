@@ -1,0 +1,213 @@
+"""Rows of a log under their canonical names, with typed values: the SQL that every pass over the logs starts from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..errors import LogError
+from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
+from .source import FILE, ROW, Source, quote
+from .text_files import NESTED, NUMBER, is_nested
+from .trim_sql import trimmed
+
+WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
+_DAYS = 19000101, 21001231  # YYYYMMDD; as seconds they would be some days of August 1970
+Exclude = Mapping[str, Any]
+"""Column -> value or list of values; rows that hold one of them are left out (None matches missing values)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a source with typed canonical columns.
+
+    Parameters
+    ----------
+    source
+        Opened logs.
+    sources
+        Canonical name -> the source columns it comes from (see `ColumnMapping.resolve`).
+    exclude
+        Rows to leave out, see `Exclude`.
+    ignore
+        Columns that are no context of the item although nothing else uses them.
+    trim
+        Whether blanks at the ends of titles are taken off. It costs time in every pass: logs are read with it only
+        where an arm shows that some title has them.
+    """
+
+    source: Source
+    sources: Mapping[str, tuple[str, ...]]
+    exclude: Exclude
+    ignore: frozenset[str] = frozenset()
+    trim: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        mapping: ColumnMapping | None,
+        exclude: Exclude | None,
+        required: Sequence[str],
+        used: Sequence[str] = tuple(CANONICAL),
+        ignore: Iterable[str] = (),
+    ) -> "Rows":
+        """Resolve the mapping, check the filter's columns and the types of the ``used`` canonical columns.
+
+        Raises
+        ------
+        LogError
+            Where a column is missing, ambiguous, or of a type that cannot hold its values.
+        """
+        mapping = mapping or ColumnMapping()
+        sources = mapping.resolve(list(source.columns), source.where, required)
+        named = {name: columns[0] for name, columns in sources.items() if len(columns) == 1}
+        filters: dict[str, Any] = {}
+        for name, value in (exclude or {}).items():
+            column = name if name in source.columns else named.get(name)
+            if column is None:
+                raise LogError(
+                    f"exclude names the column '{name}', which {source.where} does not have. "
+                    f"Its columns: {', '.join(source.columns)}."
+                )
+            filters[column] = value
+        rows = cls(source, sources, filters, frozenset(ignore))
+        for name in sources:
+            if name in used:
+                rows._check_type(name)
+        return rows
+
+    @property
+    def context_columns(self) -> list[str]:
+        """Source columns that are context of the item: all that are not mapped or filtered on, surface and locale."""
+        used = {c for name, columns in self.sources.items() if CANONICAL[name].kind != "context" for c in columns}
+        used |= self.ignore | set(self.exclude)
+        return [c for c in self.source.columns if c not in used and c.strip().casefold() not in ALIASES]
+
+    def has(self, *names: str) -> bool:
+        """Whether the logs have all these canonical columns."""
+        return all(name in self.sources for name in names)
+
+    def location(self, name: str) -> str:
+        """The user's name of a canonical column, for messages."""
+        return KEY_SEPARATOR.join(self.sources[name])
+
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of `select`."""
+        return {**self.source.parameters, **{f"x{i}": value for i, (_, _, value) in enumerate(self._conditions)}}
+
+    def select(self, *names: str, where: str = "true", extra: Mapping[str, str] | None = None) -> str:
+        """SQL of the kept rows with these canonical columns; takes `parameters`.
+
+        Columns the logs lack are left out, except impressions, which are 1. ``extra`` adds expressions over
+        canonical names; ``where`` may use them too.
+        """
+        columns = [
+            f"{self.expression(name)} AS {name}" for name in names if name in self.sources or name == "impressions"
+        ]
+        columns += [f"{sql} AS {alias}" for alias, sql in (extra or {}).items()]
+        keep = " AND ".join(["true", *(f"NOT coalesce({sql}, false)" for sql, _, _ in self._conditions)])
+        inner = f"SELECT {', '.join(columns)} FROM {self.source.relation} WHERE {keep}"
+        return f"(SELECT * FROM ({inner}) WHERE {where})"
+
+    def expression(self, name: str) -> str:
+        """SQL expression of a canonical column's typed value; NULL where a text does not spell such a value."""
+        if name == "impressions" and name not in self.sources:
+            return "CAST(1 AS DOUBLE)"
+        columns = self.sources[name]
+        kind = CANONICAL[name].kind
+        if kind == "text" and self.trim:
+            return trimmed(self._text(columns[0]))
+        if kind in ("key", "text", "context"):
+            return self._text(columns[0]) if len(columns) == 1 else self._joined(columns)
+        if kind == "time":
+            return self._epoch_seconds(columns[0])
+        return self._number(columns[0])
+
+    def given(self, name: str) -> str:
+        """SQL condition: the row has a value in this column, right or wrong."""
+        return " OR ".join(f"{quote(column)} IS NOT NULL" for column in self.sources[name])
+
+    def raw(self, name: str) -> str:
+        """SQL expression of a canonical column's value as it stands in the file, as text."""
+        return self._text(self.sources[name][0])
+
+    @cached_property
+    def _conditions(self) -> list[tuple[str, str, Any]]:
+        out: list[tuple[str, str, Any]] = []
+        for column, wanted in self.exclude.items():
+            for value in wanted if isinstance(wanted, (list, tuple, set)) else (wanted,):
+                parameter = f"$x{len(out)}"
+                if value is None:
+                    sql = f"({quote(column)} IS NULL) = {parameter}"
+                    value = True
+                elif isinstance(value, bool):
+                    sql = f"TRY_CAST({quote(column)} AS BOOLEAN) = {parameter}"
+                elif isinstance(value, (int, float)):
+                    sql = f"TRY_CAST({quote(column)} AS DOUBLE) = {parameter}"
+                else:
+                    sql, value = f"CAST({quote(column)} AS VARCHAR) = {parameter}", str(value)
+                out.append((sql, column, value))
+        return out
+
+    def _check_type(self, name: str) -> None:
+        kind = CANONICAL[name].kind
+        for column in self.sources[name]:
+            found = self.source.columns[column]
+            # A column without any value has the type "NULL".
+            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", '"NULL"', NUMBER}
+            number = number or (found.startswith(("DECIMAL", "ENUM")) and not is_nested(found))
+            if kind in ("key", "text"):
+                fits = not is_nested(found) and found != NESTED
+            elif kind == "time":
+                fits = (number and found != "BOOLEAN") or found == "DATE" or found.startswith("TIMESTAMP")
+            else:
+                fits = kind == "context" or number
+            if fits:
+                continue
+            wanted = {"key": "text or numbers", "text": "text", "time": "dates, or seconds since 1970"}
+            raise LogError(
+                f"Column '{column}' of {self.source.where} ({name}) must hold {wanted.get(kind, 'numbers')}. "
+                f"Got type {found} instead. Map another column with --columns {name}=COLUMN."
+            )
+
+    def _joined(self, columns: Sequence[str]) -> str:
+        """Key of several columns: a missing part counts as empty, the key is missing where all parts are."""
+        parts = [self._text(column) for column in columns]
+        key = f" || '{KEY_SEPARATOR}' || ".join(f"coalesce({part}, '')" for part in parts)
+        return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN {key} END"
+
+    def _text(self, column: str) -> str:
+        if self.source.columns[column] == "BLOB":
+            return f"TRY(decode({quote(column)}))"
+        return f"CAST({quote(column)} AS VARCHAR)"
+
+    def _number(self, column: str) -> str:
+        name, kind = quote(column), self.source.columns[column]
+        if kind == "VARCHAR" or kind.startswith("ENUM"):
+            return f"coalesce(TRY_CAST({name} AS DOUBLE), TRY_CAST(TRY_CAST({name} AS BOOLEAN) AS DOUBLE))"
+        return f"CAST({name} AS DOUBLE)"
+
+    def _epoch_seconds(self, column: str) -> str:
+        name, kind = quote(column), self.source.columns[column]
+        if kind.startswith(("TIMESTAMP", "DATE")):
+            # Without a time zone it is UTC; the plain type is ten times as fast.
+            return f"epoch(CAST({name} AS {'TIMESTAMPTZ' if 'TIME ZONE' in kind else 'TIMESTAMP'}))"
+        number = f"TRY_CAST({name} AS DOUBLE)"
+        # Whole numbers such as 20240131 are days. Other numbers are seconds; beyond the year 5000 they can only be
+        # milliseconds, microseconds or nanoseconds.
+        first, last = _DAYS
+        day = f"epoch(try_strptime(CAST(TRY_CAST({number} AS BIGINT) AS VARCHAR), '%Y%m%d'))"
+        scaled = (
+            f"CASE WHEN {number} BETWEEN {first} AND {last} AND {number} = floor({number}) THEN {day} "
+            f"WHEN abs({number}) > 1e17 THEN {number} / 1e9 WHEN abs({number}) > 1e14 THEN {number} / 1e6 "
+            f"WHEN abs({number}) > 1e11 THEN {number} / 1e3 ELSE {number} END"
+        )
+        if kind == "VARCHAR" or kind.startswith("ENUM"):
+            return f"coalesce({scaled}, epoch(TRY_CAST({name} AS TIMESTAMPTZ)))"
+        return scaled
+
+
+PLACE = {"file": FILE, "row": ROW}
+"""Extra columns for `Rows.select` that say where a row stands."""

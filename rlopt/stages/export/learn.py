@@ -1,0 +1,115 @@
+"""Policies that learn from titles another policy wrote: the tiny student, and a pruned model that recovers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from reward.items import Item
+from rlopt import threads
+from rlopt.config import ExportConfig, SftConfig
+from rlopt.errors import PolicyError
+from rlopt.files import JsonlWriter, replacing_folders
+from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note, track
+from rlopt.stages.common.policies import load_policy
+from rlopt.stages.offline_eval.titles import write_titles
+from rlopt.stages.sft.start import tiny_policy
+from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
+from rlopt.training.callbacks import JsonLines
+from rlopt.training.checkpoints import newest_checkpoint, step_of
+from rlopt.training.learning_rates import supervised_rate
+from rlopt.training.sft import fine_tune
+
+SAVE_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """A policy after learning, and from how much."""
+
+    policy: TitlePolicy
+    titles: int
+    steps: int
+
+
+def teacher_pairs(teacher: TitlePolicy, items: Sequence[Item], config: ExportConfig, work: Path) -> Pairs:
+    """Finished titles that ``teacher`` samples for ``items``, ``config.titles`` an item; kept in ``work`` as they come.
+
+    Sequence-level distillation (Kim and Rush 2016), from samples instead of beams: a student of the likeliest titles
+    alone would lose the teacher's variety.
+
+    Raises
+    ------
+    PolicyError
+        When it finished none.
+    """
+    with track("Titles to learn from", len(items) * config.titles) as bar:
+        written = write_titles(
+            "teacher",
+            teacher,
+            items,
+            config.titles,
+            temperature=1.0,
+            seed=config.seed,
+            cache=work / "teacher.jsonl",
+            bar=bar,
+        )
+    rows = zip(written.item.tolist(), written.title, written.finished.tolist(), strict=True)
+    pairs = [(items[i], title) for i, title, finished in rows if finished and title]
+    if not pairs:
+        raise PolicyError(
+            f"The policy finished none of {len(written.title)} titles: there is nothing to learn from. "
+            "Export one that was trained for longer, or with a higher max_title_tokens."
+        )
+    return pairs
+
+
+def distilled(teacher: TitlePolicy, items: Sequence[Item], config: ExportConfig, work: Path) -> Lessons:
+    """A tiny model that learned the titles of ``teacher``.
+
+    Raises
+    ------
+    PolicyError
+        When the titles are mostly words that no field of their items holds.
+    """
+    pairs = teacher_pairs(teacher, items, config, work)
+    start = work / "student"
+    if not start.exists():
+        student = tiny_policy(SftConfig(seed=config.seed, max_title_tokens=teacher.max_title_tokens), pairs)
+        with replacing_folders(work, [start.name]) as fresh:
+            student.save(fresh[start.name])
+    return learned(load_policy(start), pairs, config.epochs, config, work)
+
+
+def learned(
+    policy: TitlePolicy, pairs: Pairs, epochs: float, config: ExportConfig, work: Path, share_of_rate: float = 1.0
+) -> Lessons:
+    """``policy`` after ``epochs`` passes over ``pairs``; interrupted, it goes on from its last checkpoint."""
+    rate = config.learning_rate or supervised_rate("full", pretrained=not isinstance(policy.renderer, SlotRenderer))
+    if isinstance(policy.renderer, SlotRenderer):
+        pairs = sound_pairs(policy.renderer.slots, pairs)
+    pairs = short_enough(policy, pairs)
+    steps = max(1, round(epochs * len(pairs) / config.batch_size))
+    small = policy.model.num_parameters() < threads.SMALL_MODEL
+    torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
+    settings = TrainSettings(
+        steps=steps,
+        batch_size=config.batch_size,
+        micro_batch_size=config.batch_size if small else MICRO_BATCH,
+        learning_rate=share_of_rate * rate,
+        save_every=SAVE_EVERY,
+        seed=config.seed,
+        bf16=has_bf16(),
+        gradient_checkpointing=torch.cuda.is_available() and not small,
+    )
+    checkpoints = work / "checkpoints"
+    done = step_of(newest_checkpoint(checkpoints))
+    note(f"Learning {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
+    with track("Learning", steps, start=done) as bar:
+        callback = JsonLines(JsonlWriter(work / "learning.jsonl"), bar, {"loss": "loss"})
+        trained = fine_tune(policy, pairs, settings, checkpoints, [callback])
+    return Lessons(trained, len(pairs), steps)

