@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from ..arrays import Float32Array
 from ..errors import ModelError
 from . import packaged
-
-Float32Array = npt.NDArray[np.float32]
 
 POOLING = 1  # raise it when the same weights would give other columns
 _BATCH = 64
@@ -174,7 +172,7 @@ def _is_causal(source: str) -> bool:
 
 
 def _quick_type() -> torch.dtype:
-    """Half precision where the processor multiplies it faster: hidden states then differ by a few thousandths."""
+    """HalfArray precision where the processor multiplies it faster: hidden states then differ by a few thousandths."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public name yet
     return torch.bfloat16 if supported() else torch.float32
 

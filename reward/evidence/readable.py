@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
+from ..arrays import BoolArray, FloatArray, IntArray
 from ..features.mentions import MentionScanner
 from ..features.phrases import units
 from ..features.transformer import FeatureBlock, TitleFeatures
 from ..items import Item
 from ..model.effect import predict_effect
 from ..model.outcome import Outcome
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 MAX_TITLES = 6000  # titles the regression rests on at most: whole items, in their order
 MAX_WORDS = 15
@@ -146,7 +142,7 @@ def surrogate(
 
 
 def _half_widths(each: FloatArray, columns: FloatArray, scale: float) -> FloatArray | None:
-    """Half of each coefficient's 95 % interval, shape (P,), from its spread over the members; None for one member.
+    """HalfArray of each coefficient's 95 % interval, shape (P,), from its spread over the members; None for one member.
 
     A handful of members tells a spread badly, so it is drawn to that of all properties, which counts as much as
     `_POOLED` members more (in units in which a rarer property is as sure as a common one).
