@@ -172,7 +172,7 @@ def _is_causal(source: str) -> bool:
 
 
 def _quick_type() -> torch.dtype:
-    """HalfArray precision where the processor multiplies it faster: hidden states then differ by a few thousandths."""
+    """Half precision where the processor multiplies it faster: hidden states then differ by a few thousandths."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)  # no public name yet
     return torch.bfloat16 if supported() else torch.float32
 

@@ -16,7 +16,7 @@ def planned_information(lift: float, confidence: float = 0.95, power: float = 0.
 
 
 def sequence_reach(std_error: float, planned: float, confidence: float = 0.95) -> float:
-    """HalfArray width of a confidence sequence: estimate -+ this covers the truth at all times together.
+    """Half width of a confidence sequence: estimate -+ this covers the truth at all times together.
 
     The two-sided normal mixture boundary: with information I = 1 / se^2, estimate * I is a martingale of intrinsic
     time I, and stays within sqrt((I + rho) log((I + rho) / (rho alpha^2))) for all I with probability 1 - alpha. rho
