@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import FloatArray
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
 from .position import PositionBias, examination
 from .typed_rows import Rows
@@ -151,7 +152,7 @@ def period_cells(rows: Rows, weighting: Weighting, period_of_day: Mapping[int, i
     )
 
 
-def level_exposure(rows: Rows, level: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def level_exposure(rows: Rows, level: FloatArray) -> FloatArray:
     """Exposure of each arm weighted by the level of its periods, from the table ``timed``."""
     weight_table(rows, dict(enumerate(level.tolist())))
     by_arm = (
@@ -185,7 +186,7 @@ def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
     return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
 
 
-def matured_clicks(rows: Rows, model: DelayModel, *, by_propensity: bool = False) -> npt.NDArray[np.float64]:
+def matured_clicks(rows: Rows, model: DelayModel, *, by_propensity: bool = False) -> FloatArray:
     """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp.
 
     ``by_propensity`` counts a click 1 / propensity times.

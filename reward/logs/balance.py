@@ -10,13 +10,10 @@ by theta. Only titles that were shown at several levels tell theta, so good titl
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from ..arrays import FloatArray, IntArray
 from .position import linked_groups
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 PRIOR_CLICKS = 20.0
 """Expected clicks at which a level's own data weigh as much as the guess that it is like all others."""

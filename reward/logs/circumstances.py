@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from ..arrays import FloatArray
 from .aggregate import Columns, inverse_sums
 from .balance import Balance, balance_of, level_effects
 from .impression_columns import Crossed, ImpressionColumn, impression_columns
@@ -20,8 +20,6 @@ from .level_counts import joint_cells, level_cells
 from .position import PositionBias
 from .typed_rows import Rows
 from .weighting import Weighting
-
-FloatArray = npt.NDArray[np.float64]
 
 LEVEL = 0.01
 """False-discovery rate at which titles count as shown under unlike circumstances."""

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray, IntArray
 from .balance import LevelCells
 from .impression_columns import ImpressionColumn
 from .typed_rows import Rows
 from .weighting import Weighting, summed
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SUMS = {
     "clicks": "clicks * counts",

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray
 from .impression_columns import Crossed, ImpressionColumn, sampled
 from .position import PositionBias
 from .typed_rows import Rows
-
-FloatArray = npt.NDArray[np.float64]
 
 UNIT = 10**9
 """Sums are made of whole multiples of 1 / UNIT, so that they do not depend on the order in which threads add."""
