@@ -1,7 +1,6 @@
 """Which of two reward models orders the titles of an item better, on the same arms of items neither was fitted on."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from ..arms import Arms
 from ..arrays import FloatArray
 from ..model.linear import Rows
 from ..model.reward_model import RewardModel, click_rows
+from ..plain import Plain
 from . import metrics
 
 MIN_ITEMS = 20
@@ -16,7 +16,7 @@ MIN_ITEMS = 20
 
 
 @dataclass(frozen=True)
-class Contest:
+class Contest(Plain):
     """New model against old model on held-out items; intervals are 95 %, by item bootstrap.
 
     Parameters
@@ -48,10 +48,6 @@ class Contest:
     def new_is_worse(self) -> bool:
         """Whether the new model is worse beyond chance, in pair accuracy or in log-likelihood."""
         return self.tells and (self.pair_accuracy.high < 0 or self.log_likelihood.high < 0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
 
 
 def contest(old: RewardModel, new: RewardModel, arms: Arms, seed: int) -> Contest | None:

@@ -1,8 +1,7 @@
 """Why the model thinks of a title what it does: against the titles its item was logged with, in readable words."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -13,6 +12,7 @@ from ..features.ngrams import character_grams
 from ..features.phrases import MAX_TITLE_CHARACTERS, is_cjk_word, joined
 from ..items import Item
 from ..model.reward_model import RewardModel, RewardPrediction
+from ..plain import JsonObject, Plain
 from ..text import words
 from .contributions import OUTSIDE, contributions
 
@@ -53,7 +53,7 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Plain):
     """One title explained.
 
     Parameters
@@ -103,9 +103,9 @@ class Explanation:
         """Whether the title is unlike anything logged."""
         return self.support < SUPPORTED
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON types."""
-        return {**asdict(self), "out_of_distribution": self.out_of_distribution}
+        return {**super().to_dict(), "out_of_distribution": self.out_of_distribution}
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
 
 from .direct import LiftEstimate, TitleDraws, estimate_lift, item_ratios
 
@@ -26,7 +26,7 @@ RULES = {
 
 
 @dataclass(frozen=True)
-class Guardrails:
+class Guardrails(Plain):
     """Figures that can veto a launch.
 
     Parameters
@@ -43,15 +43,6 @@ class Guardrails:
     revenue: LiftEstimate | None = None
     violations: Mapping[str, float] = field(default_factory=dict)
     violation_share: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "conversions": self.conversions.to_dict() if self.conversions else None,
-            "revenue": self.revenue.to_dict() if self.revenue else None,
-            "violations": dict(self.violations),
-            "violation_share": self.violation_share,
-        }
 
 
 def rate_slope(

@@ -1,8 +1,9 @@
 """The verdict: launch, hold, or insufficient evidence, every reason with its figure and threshold."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
+from reward.plain import JsonObject, Plain, plain
 from rlopt.config import EvalConfig
 
 from .diagnostics import KlEstimate, Overlap
@@ -45,7 +46,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Plain):
     """What to do, and why; reasons that decided come first."""
 
     decision: Decision
@@ -56,13 +57,9 @@ class Verdict:
         """The decision in words."""
         return HEADLINES[self.decision]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "decision": self.decision,
-            "headline": self.headline,
-            "reasons": [asdict(reason) for reason in self.reasons],
-        }
+    def to_dict(self) -> JsonObject:
+        """Plain values, the headline among them."""
+        return {"decision": self.decision, "headline": self.headline, "reasons": plain(self.reasons)}
 
 
 @dataclass(frozen=True)

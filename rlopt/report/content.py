@@ -1,11 +1,12 @@
 """What an evaluation report says, as plain data: written to report.json, rendered to report.html."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from reward.plain import JsonObject, Plain, plain
 from rlopt.ope.cross_checks import CrossCheck
 from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
 from rlopt.ope.direct import LiftEstimate
@@ -20,7 +21,7 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
-class PolicyFigures:
+class PolicyFigures(Plain):
     """One policy's titles on the test items.
 
     Parameters
@@ -56,10 +57,6 @@ class PolicyFigures:
     novel_share: float
     distinct_share: float
     finished_share: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "lift_over_logged": self.lift_over_logged.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class EvaluationReport:
+class EvaluationReport(Plain):
     """Everything the report shows; see the fields' own classes.
 
     Parameters
@@ -189,32 +186,32 @@ class EvaluationReport:
         lift = self.lifts["logged"]
         return float(np.sqrt(lift.item_lift.var() + (lift.item_std**2).mean()))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready, as report.schema.json describes it."""
-        return {
+        layout = {
             "schema_version": SCHEMA_VERSION,
             "candidate": self.candidate,
-            "verdict": self.verdict.to_dict(),
-            "lifts": {name: lift.to_dict() for name, lift in self.lifts.items()},
+            "verdict": self.verdict,
+            "lifts": self.lifts,
             "true_lifts": self.true_lifts,
-            "policies": [figures.to_dict() for figures in self.policies],
-            "kl": self.kl.to_dict() if self.kl else None,
+            "policies": self.policies,
+            "kl": self.kl,
             "diagnostics": {
-                "hidden_arms": self.hidden_arms.to_dict() if self.hidden_arms else None,
-                "overlap": self.overlap.to_dict(),
+                "hidden_arms": self.hidden_arms,
+                "overlap": self.overlap,
                 "model_against_weights": self.model_against_weights,
                 "sample_ratio_p_value": self.sample_ratio_p_value,
-                "propensity_calibration": _plain(self.propensity_calibration),
-                "text_shift": _plain(self.text_shift),
+                "propensity_calibration": self.propensity_calibration,
+                "text_shift": self.text_shift,
                 "item_lift_spread": self.item_lift_spread,
                 "ensemble_spread": self.ensemble_spread,
             },
-            "cross_checks": [check.to_dict() for check in self.cross_checks],
-            "guardrails": self.guardrails.to_dict(),
-            "checked_claims": list(self.checked_claims),
-            "segments": [segment.to_dict() for segment in self.segments],
-            "history": [dict(row) for row in self.history],
-            "estimates": [estimate.to_dict() for estimate in self.estimates],
+            "cross_checks": self.cross_checks,
+            "guardrails": self.guardrails,
+            "checked_claims": self.checked_claims,
+            "segments": self.segments,
+            "history": self.history,
+            "estimates": self.estimates,
             "test": {
                 "items": self.n_items,
                 "items_in_run": self.n_test_items,
@@ -223,13 +220,10 @@ class EvaluationReport:
                 "logged_ctr": self.logged_ctr,
                 "propensity_logged": self.propensity_logged,
             },
-            "examples": [asdict(example) for example in self.examples],
+            "examples": self.examples,
             "config": self.config,
             "fingerprints": self.fingerprints,
             "versions": self.versions,
             "seconds": self.seconds,
         }
-
-
-def _plain(part: PropensityCalibration | TextShift | None) -> dict[str, Any] | None:
-    return None if part is None else part.to_dict()
+        return {name: plain(value) for name, value in layout.items()}

@@ -2,9 +2,8 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject, plain
 from rlopt import threads
 from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
 from rlopt.files import to_json
@@ -75,11 +75,11 @@ class CompareResult:
     contenders: tuple[Contender, ...]
     n_items: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {
             "items": self.n_items,
-            "contenders": [asdict(row) for row in self.contenders],
+            "contenders": plain(self.contenders),
             "figure": str(self.folder / "lift_against_kl.svg"),
         }
 

@@ -1,10 +1,11 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from reward.plain import JsonObject, plain
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.errors import RunError
 from rlopt.progress import note
@@ -66,7 +67,7 @@ class DemoResult:
     headline: str
     seconds: dict[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data; the lift over the SFT policy under plain names."""
         return {
             "estimated_lift": self.over_sft.estimated,
@@ -74,7 +75,7 @@ class DemoResult:
             "high": self.over_sft.high,
             "true_lift": self.over_sft.true,
             "true_lift_over_logged": self.over_logged.true,
-            "over_logged": asdict(self.over_logged),
+            "over_logged": plain(self.over_logged),
             "faithfulness": self.faithfulness,
             "sft_faithfulness": self.sft_faithfulness,
             "kl": self.kl,

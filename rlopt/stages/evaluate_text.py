@@ -1,9 +1,8 @@
 """``rlopt evaluate-text``: titles against references and their items, beside two baselines that need no model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from reward.arrays import IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from reward.text import words
 from rlopt.config import TextConfig
 from rlopt.errors import RunError
@@ -37,7 +37,7 @@ CELLS = 20_000_000  # similarities in memory
 
 
 @dataclass(frozen=True)
-class TextResult:
+class TextResult(Plain):
     """Metrics of the titles and of the baselines.
 
     Parameters
@@ -51,10 +51,6 @@ class TextResult:
     titles: int
     items: int
     table: dict[str, dict[str, Estimate]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def evaluate_text(

@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from reward.arms import Arms
 from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, Part, explain
 from reward.items import Item
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt.errors import RunError
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fit_reward.evidence import effects_note, read_evidence
@@ -26,7 +26,7 @@ class ExplainResult:
     explanation: Explanation
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {**self.explanation.to_dict(), "note": self.note}
 

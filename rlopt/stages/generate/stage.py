@@ -5,9 +5,8 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from reward.evidence.explain import SUPPORTED
 from reward.items import Item
 from reward.logs.catalogue import open_catalogue
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from rlopt import processes, threads
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
@@ -39,7 +39,7 @@ MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
 
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Plain):
     """What `generate` wrote.
 
     Parameters
@@ -65,10 +65,6 @@ class GenerateResult:
     without_title: int
     stopped: dict[str, int]
     titles_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def generate(

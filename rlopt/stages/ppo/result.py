@@ -1,12 +1,13 @@
 """What ``rlopt ppo`` tells of a training: figures beside its bar, and the result."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from reward.plain import Plain
 from rlopt.progress import Bar
 from rlopt.run import Run
 from rlopt.stages.sft.stage import LAST_STEPS
@@ -21,7 +22,7 @@ SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in 
 
 
 @dataclass(frozen=True)
-class PpoResult:
+class PpoResult(Plain):
     """What came of the training.
 
     Parameters
@@ -90,10 +91,6 @@ class PpoResult:
             updates=max((row["step"] for row in rows), default=kept_step),
             averaged=len(last),
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
 
     def to_text(self) -> str:
         """For a person: which policy was kept, how it did, and what comes next."""

@@ -1,9 +1,8 @@
 """``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from reward.arms import Arms
 from reward.arrays import FloatArray
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from rlopt import processes, threads
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
@@ -45,7 +45,7 @@ LAST_STEPS = 20
 
 
 @dataclass(frozen=True)
-class SftResult:
+class SftResult(Plain):
     """What came of the supervised training.
 
     Parameters
@@ -69,10 +69,6 @@ class SftResult:
     kept_step: int
     loss: float | None
     held_out_loss: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
 
 
 def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False) -> SftResult:

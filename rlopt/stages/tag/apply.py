@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from reward.logs.schema import looks_like
 from reward.logs.source import Source, find_files, open_source
 from reward.logs.validate import MAX_TITLE_CHARACTERS
+from reward.plain import Plain
 from rlopt import threads
 from rlopt.config import ShortenConfig
 from rlopt.files import fingerprint, to_json
@@ -34,7 +35,7 @@ ITEM_ID = "item_id"
 
 
 @dataclass(frozen=True)
-class ShortenResult:
+class ShortenResult(Plain):
     """What `apply_tagger` wrote.
 
     Parameters
@@ -53,10 +54,6 @@ class ShortenResult:
     unchanged: int
     without: int
     titles_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def apply_tagger(
