@@ -61,7 +61,7 @@ def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
         lines.finish()
 
 
-def _shown(numbers: dict[str, Any]) -> str:
+def _shown(numbers: dict[str, float | str]) -> str:
     return "  ".join(f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
 
 
@@ -70,7 +70,7 @@ class _Lines:
         self.label, self.total, self.done = label, total, start
         self.began = self.told = time.monotonic()
         self.first = start
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.set(self.done + n, **numbers)
@@ -94,7 +94,7 @@ class _Lines:
 class _Rich:
     def __init__(self, progress: Any, task: Any) -> None:
         self.progress, self.task = progress, task
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.numbers.update(numbers)

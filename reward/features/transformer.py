@@ -16,6 +16,7 @@ from ..encoders.encoder import Encoder
 from ..encoders.meaning import Meaning
 from ..errors import ModelError
 from ..items import Item
+from ..plain import JsonObject
 from . import lexical
 from .mentions import COUNTS, Mentions, MentionScanner
 from .ngrams import Grams, character_grams, item_frequency, word_grams
@@ -227,7 +228,7 @@ class TitleFeatures:
             self.meaning.transform(titles) if self.meaning is not None else np.zeros((len(titles), 0), np.float32),
         )
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> tuple[JsonObject, dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "word_idf": self.word_idf,
@@ -235,7 +236,7 @@ class TitleFeatures:
             "triple_items": self.triple_items,
             "pair_items": self.pair_items,
         }
-        meta: dict[str, Any] = {"vocabulary": self.vocabulary.to_json()}
+        meta: JsonObject = {"vocabulary": self.vocabulary.to_json()}
         if self.meaning is not None:
             meta["meaning"], own = self.meaning.state()
             arrays |= {f"meaning.{name}": value for name, value in own.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..items import Item
+from ..plain import JsonObject
 from .fields import MAX_SLOTS, as_number, choose_categories, choose_numerics, choose_slots
 from .lexicon import mostly_unsupported
 from .phrases import (
@@ -62,7 +63,7 @@ class Vocabulary:
     known: Mapping[str, int]
     unusual_slots: frozenset[int]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain JSON types; `from_json` reads it back."""
         return {
             "slots": list(self.slots),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..arrays import FloatArray
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
 from .position import PositionBias, examination
+from .text_files import Parameters
 from .typed_rows import Rows
 
 Columns = dict[str, npt.NDArray[Any]]
@@ -161,7 +162,7 @@ def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
     counted = _counted(rows, window_hours)["conversions"]
     names = ("impressions", "conversions", "conversion_delay_hours", "timestamp")
     known = "conversions > 0 AND conversion_delay_hours IS NOT NULL AND timestamp IS NOT NULL"
-    parameters: dict[str, Any] = {**rows.parameters, "end": end}
+    parameters: Parameters = {**rows.parameters, "end": end}
     if window_hours is not None:
         parameters["window"] = window_hours
     cells = fetch(

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from ..errors import LogError
-from .text_files import JSON_LINES, PARQUET, clear_errors, file_kind, joined_kinds, stage
+from .text_files import JSON_LINES, PARQUET, Parameters, clear_errors, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
@@ -58,7 +58,7 @@ class Source:
         return f"read_parquet($files, {options})"
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Parameters:
         """Parameters that `relation` takes."""
         return {"files": list(self.files)}
 
@@ -176,7 +176,7 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _settings(memory_limit: str, threads: int | None, folder: str) -> dict[str, Any]:
+def _settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
     return {
         "memory_limit": memory_limit,
         "threads": threads or len(os.sched_getaffinity(0)),

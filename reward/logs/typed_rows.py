@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import LogError
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, Source, quote
-from .text_files import NESTED, NUMBER, is_nested
+from .text_files import NESTED, NUMBER, Parameters, is_nested
 from .trim_sql import trimmed
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
@@ -93,7 +93,7 @@ class Rows:
         return KEY_SEPARATOR.join(self.sources[name])
 
     @cached_property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Parameters:
         """Parameters of `select`."""
         return {**self.source.parameters, **{f"x{i}": value for i, (_, _, value) in enumerate(self._conditions)}}
 

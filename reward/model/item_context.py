@@ -15,6 +15,7 @@ from ..features.fields import as_number
 from ..features.ngrams import item_frequency, to_matrix, word_grams
 from ..features.phrases import MAX_FIELD_WORDS, stems
 from ..items import Item
+from ..plain import JsonObject
 from .baseline import beta_strength
 
 N_BUCKETS = 1 << 14
@@ -147,7 +148,7 @@ class Context:
         predicted = np.column_stack([_held_out(matrix, fold, fit) for fit in (of_rate, of_level)])
         return replace(flat, coefficients=coefficients, intercepts=intercepts), predicted
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> tuple[JsonObject, dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "field_idf": self.field_idf,
@@ -155,7 +156,7 @@ class Context:
             "coefficients": self.coefficients,
             "intercepts": self.intercepts,
         }
-        meta: dict[str, Any] = {"numerics": {name: list(scale) for name, scale in self.numerics.items()}}
+        meta: JsonObject = {"numerics": {name: list(scale) for name, scale in self.numerics.items()}}
         if self.before is not None:
             earlier_meta, earlier = self.before.state()
             meta |= {"before": earlier_meta, "before_scale": list(self.before_scale)}

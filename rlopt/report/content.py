@@ -175,7 +175,7 @@ class EvaluationReport(Plain):
     checked_claims: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
-    config: dict[str, Any] = field(default_factory=dict)
+    config: JsonObject = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from reward.plain import JsonObject, plain
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
@@ -18,10 +18,10 @@ from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
-SFT: dict[str, Any] = {}
-PPO: dict[str, Any] = {"steps": 400}
-EVAL: dict[str, Any] = {}
+SHOP: dict[str, int] = {"items": 5000, "impressions": 4_000_000}
+SFT: dict[str, int] = {}
+PPO: dict[str, int] = {"steps": 400}
+EVAL: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from reward.arms import Arms
 from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.judge import Judge
+from reward.plain import JsonObject
 from rlopt.ope.diagnostics import (
     model_against_weights,
     overlap,
@@ -137,15 +137,15 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
     return lifts
 
 
-def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
     """The rows of the A/B tests' history; of several looks at one file of results and one metric the last valid one."""
-    last: dict[tuple[str, str, str], dict[str, Any]] = {}
+    last: dict[tuple[str, str, str], JsonObject] = {}
     for row in history:
-        key = row.get("file", row["results"]), row.get("policy", "ppo"), row["metric"]
+        key = str(row.get("file", row["results"])), row.get("policy", "ppo"), row["metric"]
         if key not in last or _valid(row) or not _valid(last[key]):
             last[key] = row
     return tuple(last.values())
 
 
-def _valid(analysis: dict[str, Any]) -> bool:
+def _valid(analysis: JsonObject) -> bool:
     return bool(analysis["outcome"]["decision"] != "invalid")

@@ -13,6 +13,7 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
@@ -163,7 +164,7 @@ def _rewards(
 
 
 def _save(
-    run: Run, config: PpoConfig, policy: TitlePolicy, result: PpoResult, rows: list[dict[str, Any]], n_items: int
+    run: Run, config: PpoConfig, policy: TitlePolicy, result: PpoResult, rows: list[JsonObject], n_items: int
 ) -> None:
     """The policy's folder with its card, and the figure of what was gained for how far it moved."""
     with run.replacing(config.algorithm) as folder:
@@ -225,7 +226,7 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     return PpoSettings(**{**shared, **own})
 
 
-def _learning(config: PpoConfig, sft: dict[str, Any]) -> tuple[str, int, int]:
+def _learning(config: PpoConfig, sft: JsonObject) -> tuple[str, int, int]:
     """What learns, the rank of its adapters, and its blocks."""
     if config.peft_config:
         return "full", config.lora_rank, config.last_n  # adapters of its own freeze the rest themselves
