@@ -29,7 +29,7 @@ def note(message: str) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
 
 
-class Bar(Protocol):
+class ProgressBar(Protocol):
     """What `track` hands out."""
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
@@ -40,7 +40,7 @@ class Bar(Protocol):
 
 
 @contextmanager
-def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
+def track(label: str, total: float, start: float = 0) -> Iterator[ProgressBar]:
     """Show progress of ``total`` steps.
 
     Parameters
@@ -106,7 +106,7 @@ class _Rich:
 
 
 @contextmanager
-def _terminal_bar(label: str, total: float, start: float) -> Iterator[Bar]:
+def _terminal_bar(label: str, total: float, start: float) -> Iterator[ProgressBar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

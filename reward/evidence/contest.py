@@ -6,7 +6,7 @@ import numpy as np
 
 from ..arms import Arms
 from ..arrays import FloatArray
-from ..model.linear import Rows
+from ..model.linear import ArmCounts
 from ..model.reward_model import RewardModel, click_rows
 from ..plain import Plain
 from . import metrics
@@ -94,7 +94,7 @@ def contest(old: RewardModel, new: RewardModel, arms: Arms, seed: int) -> Contes
     )
 
 
-def item_log_likelihood(rows: Rows, effect: FloatArray) -> FloatArray:
+def item_log_likelihood(rows: ArmCounts, effect: FloatArray) -> FloatArray:
     """Log-likelihood of the titles each item's clicks fell on, given the exposure of its titles; shape (n_items,).
 
     The multinomial likelihood of the conditional logit at low rates: a click falls on title j of its item with chance

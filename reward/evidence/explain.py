@@ -23,7 +23,7 @@ _Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Part:
+class TopicChange:
     """What one topic changes about P(click), relative to the titles compared with; 95 % interval over the ensemble."""
 
     topic: str
@@ -90,7 +90,7 @@ class Explanation(Plain):
     reward: float
     reward_std: float
     change: float
-    parts: tuple[Part, ...]
+    parts: tuple[TopicChange, ...]
     nearest: tuple[Neighbour, ...]
     support: float
     outside: tuple[Outside, ...]
@@ -170,7 +170,9 @@ def explain(model: RewardModel, item: Item, title: str, logged: Logged | None = 
     )
 
 
-def _parts(topics: Sequence[str], center: FloatArray, each: FloatArray, scale: float, logit: float) -> tuple[Part, ...]:
+def _parts(
+    topics: Sequence[str], center: FloatArray, each: FloatArray, scale: float, logit: float
+) -> tuple[TopicChange, ...]:
     k = each.shape[1]
     reach = float(stats.t.ppf(0.975, k - 1)) * scale * each.std(axis=1, ddof=1) if k > 1 else None
     out = []
@@ -179,10 +181,10 @@ def _parts(topics: Sequence[str], center: FloatArray, each: FloatArray, scale: f
         if abs(change) < _LEAST_CHANGE:
             continue
         if reach is None or topic == OUTSIDE:  # what lies outside is a rule, not an estimate
-            out.append(Part(topic, change, None, None))
+            out.append(TopicChange(topic, change, None, None))
         else:
             low, high = (_relative(float(center[g] + sign * reach[g]), logit) for sign in (-1, 1))
-            out.append(Part(topic, change, low, high))
+            out.append(TopicChange(topic, change, low, high))
     return tuple(sorted(out, key=lambda part: -abs(np.log1p(part.change))))
 
 
@@ -198,18 +200,18 @@ def _nearest(title: str, logged: Logged, most: int = 3) -> tuple[Neighbour, ...]
 
 
 def _outside(model: RewardModel, dense: Float32Array) -> tuple[Outside, ...]:
-    guard = model.click.guard
-    values = dense[0, guard.columns].astype(np.float64)
-    order = np.argsort(-guard.each(dense)[0], kind="stable")
+    logged_range = model.click.logged_range
+    values = dense[0, logged_range.columns].astype(np.float64)
+    order = np.argsort(-logged_range.each(dense)[0], kind="stable")
     return tuple(
         Outside(
-            model.features.names[guard.columns[j]],
+            model.features.names[logged_range.columns[j]],
             float(values[j]),
-            float(guard.low[j]) if np.isfinite(guard.low[j]) else None,
-            float(guard.high[j]) if np.isfinite(guard.high[j]) else None,
+            float(logged_range.low[j]) if np.isfinite(logged_range.low[j]) else None,
+            float(logged_range.high[j]) if np.isfinite(logged_range.high[j]) else None,
         )
         for j in order
-        if guard.each(dense)[0, j] > 0
+        if logged_range.each(dense)[0, j] > 0
     )
 
 

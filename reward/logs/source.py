@@ -27,7 +27,7 @@ ROW = "file_row_number"
 
 
 @dataclass(frozen=True)
-class Source:
+class FileSource:
     """Opened logs.
 
     Parameters
@@ -89,7 +89,7 @@ def open_source(
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
-) -> Iterator[Source]:
+) -> Iterator[FileSource]:
     """Open ``source`` for reading; temporary files are removed at the end.
 
     Raises
@@ -116,7 +116,7 @@ def open_source(
             columns = _columns(con, parquet, partitioned) | joined_kinds(kinds for _, kinds in staged)
             if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
                 raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-            yield Source(con, where, columns, parquet, partitioned)
+            yield FileSource(con, where, columns, parquet, partitioned)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -29,7 +29,7 @@ _REACH = 4.0  # log-odds from the overall rate within which the quasi-likelihood
 
 
 @dataclass(frozen=True)
-class Totals:
+class ItemTotals:
     """Totals of n items: clicks and exposure (or conversions and clicks), shape (n,) each."""
 
     successes: FloatArray
@@ -37,7 +37,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Context:
+class ItemContext:
     """Ridge from an item's fields to the log-odds of its average rate, and to its level.
 
     Parameters
@@ -62,7 +62,7 @@ class Context:
     coefficients: FloatArray
     intercepts: FloatArray
     numerics: Mapping[str, tuple[float, float]]
-    before: "Context | None" = None
+    before: "ItemContext | None" = None
     before_scale: tuple[float, float] = (0.0, 1.0)
 
     def predict(self, items: Sequence[Item]) -> FloatArray:
@@ -77,12 +77,12 @@ class Context:
     def fit(
         cls,
         items: Sequence[Item],
-        totals: Totals,
+        totals: ItemTotals,
         level: FloatArray,
         *,
         rng: np.random.Generator,
-        before: Totals | None = None,
-    ) -> tuple["Context", FloatArray]:
+        before: ItemTotals | None = None,
+    ) -> tuple["ItemContext", FloatArray]:
         """Fit with the penalty that predicts held-out items best.
 
         The rate is regressed by penalised quasi-likelihood on the counts themselves (iteratively reweighted ridge):
@@ -164,7 +164,7 @@ class Context:
         return meta, arrays
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> "Context":
+    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> "ItemContext":
         """Context from what `state` gave."""
         numerics = {name: (float(mean), float(sd)) for name, (mean, sd) in meta["numerics"].items()}
         own = arrays["field_idf"], arrays["word_idf"], arrays["coefficients"], arrays["intercepts"]
@@ -207,7 +207,7 @@ class _Counts:
     spread: float
 
     @classmethod
-    def of(cls, totals: Totals) -> "_Counts":
+    def of(cls, totals: ItemTotals) -> "_Counts":
         clicks, trials = totals.successes, totals.trials
         rate = float(np.clip(clicks.sum() / max(float(trials.sum()), 1e-12), 1e-9, 1 - 1e-9))
         strength = beta_strength(clicks, trials, np.full(len(clicks), rate), 1.0)

@@ -14,11 +14,11 @@ from ..errors import ModelError
 from ..features.support import Support
 from ..features.transformer import TitleFeatures
 from ..plain import JsonObject
-from .calibration import Platt, Spread
+from .calibration import EnsembleSpread, Platt
 from .design import Design
 from .effect import Basis
 from .ensemble import load_member, save_member
-from .item_context import Context
+from .item_context import ItemContext
 from .linear import Noise
 from .outcome import Outcome
 
@@ -136,7 +136,7 @@ def _outcome_state(outcome: Outcome) -> tuple[JsonObject, Arrays]:
     }
     arrays: Arrays = {"coefficients": outcome.basis.coefficients, "intercepts": outcome.intercepts}
     arrays |= {f"context.{name}": value for name, value in context.items()}
-    arrays |= {f"guard.{name}": value for name, value in outcome.guard.state().items()}
+    arrays |= {f"guard.{name}": value for name, value in outcome.logged_range.state().items()}
     return meta, arrays
 
 
@@ -153,10 +153,10 @@ def _outcome(name: str, meta: Mapping[str, Any], arrays: Arrays, features: Title
         basis,
         tuple(load_member(folder / f"{name}-{k}.npz") for k in range(int(meta["members"]))),
         float(meta["slope"]),
-        Spread(*map(float, meta["spread"])),
+        EnsembleSpread(*map(float, meta["spread"])),
         Support.from_state(_part(own, "guard.")),
         float(meta["pace"]),
-        Context.from_state(meta["context"], _part(own, "context.")),
+        ItemContext.from_state(meta["context"], _part(own, "context.")),
         Platt(*map(float, meta["platt"])),
         float(meta["context_std"]),
         {str(item_id): i for i, item_id in enumerate(meta["known"])},

@@ -24,7 +24,7 @@ from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
-from rlopt.report.figures import Point, lift_against_kl
+from rlopt.report.figures import PolicyPoint, lift_against_kl
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.rules import constraints_for
@@ -137,7 +137,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
         with run.replacing("compare") as folder:
             result = CompareResult(run / "compare", contenders, len(test.items))
             (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-            points = [Point(c.name, c.kl, c.lift, c.true_lift) for c in contenders]
+            points = [PolicyPoint(c.name, c.kl, c.lift, c.true_lift) for c in contenders]
             (folder / "lift_against_kl.svg").write_text(lift_against_kl(points), encoding="utf-8")
     shutil.rmtree(run / "checkpoints" / "compare", ignore_errors=True)
     return result

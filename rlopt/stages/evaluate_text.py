@@ -17,8 +17,8 @@ from reward.text import words
 from rlopt.config import TextConfig
 from rlopt.errors import RunError
 from rlopt.policy.text_metrics import (
+    BootstrapMean,
     Draws,
-    Estimate,
     about_items,
     against_references,
     bleu,
@@ -50,7 +50,7 @@ class TextResult(Plain):
 
     titles: int
     items: int
-    table: dict[str, dict[str, Estimate]]
+    table: dict[str, dict[str, BootstrapMean]]
 
 
 def evaluate_text(
@@ -135,7 +135,7 @@ def _metrics(
     model: RewardModel | None,
     index: IntArray,
     draws: Draws,
-) -> dict[str, Estimate]:
+) -> dict[str, BootstrapMean]:
     columns = about_items(items, titles, lexicon)
     if references is not None:
         columns = {**against_references(titles, references), **columns}
@@ -150,10 +150,10 @@ def _metrics(
         sums = [np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T]
         by_item = np.stack(sums, axis=1, dtype=np.float64)
         low, high = np.quantile([bleu(row) for row in drawn_sums(draws, by_item)], [0.025, 0.975])
-        out = {"bleu": Estimate(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
+        out = {"bleu": BootstrapMean(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
     for n in (1, 2):
         value = distinct(titles, n)
-        out[f"distinct_{n}"] = Estimate(value, float("nan"), float("nan"))  # of the whole set: no mean of items
+        out[f"distinct_{n}"] = BootstrapMean(value, float("nan"), float("nan"))  # of the whole set: no mean of items
     return out
 
 

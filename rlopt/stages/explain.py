@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reward.arms import Arms
-from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, Part, explain
+from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, TopicChange, explain
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
@@ -98,12 +98,12 @@ def _item_of(arms: Arms, item_id: str) -> tuple[Item, Logged]:
     return arms.items[place[item_id]], Logged(titles, arms.impressions[rows].tolist(), arms.clicks[rows].tolist())
 
 
-def _part_lines(parts: Sequence[Part]) -> list[str]:
+def _part_lines(parts: Sequence[TopicChange]) -> list[str]:
     width = max((len(part.topic) for part in parts), default=0)
     return [f"  {part.topic:<{width}}  {part.change:+6.1%}{_interval(part)}" for part in parts]
 
 
-def _interval(part: Part) -> str:
+def _interval(part: TopicChange) -> str:
     return "" if part.low is None or part.high is None else f" [{part.low:+.1%}, {part.high:+.1%}]"
 
 

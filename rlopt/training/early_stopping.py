@@ -40,7 +40,7 @@ def smoothed(looks: Sequence[Look]) -> tuple[float, float]:
 
 
 @dataclass
-class PeakGuard(TrainerCallback):
+class EarlyStopping(TrainerCallback):
     """Remembers the checkpoint at which the monitor stood highest, and stops the training when it has clearly fallen.
 
     The monitor is smoothed over a window of `SHARE_OF_STEPS` of the training, at least `MIN_LOOKS` looks. "Clearly" is

@@ -17,7 +17,7 @@ HISTORY = "calibration"
 
 
 @dataclass(frozen=True)
-class Prediction:
+class EvaluationPrediction:
     """What offline-eval had said: the lift over ``baseline`` with its interval, and its verdict on the policy."""
 
     lift: float
@@ -51,7 +51,7 @@ class Analysis:
     policy: str
     metric: str
     planned_lift: float
-    prediction: Prediction | None
+    prediction: EvaluationPrediction | None
     last_date: str | None
 
     @property
@@ -136,7 +136,9 @@ def analyze_test(
     outcome = analyze(read.counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None
     if report and predicted:
-        prediction = Prediction(predicted.value, predicted.low, predicted.high, baseline, report.verdict.decision)
+        prediction = EvaluationPrediction(
+            predicted.value, predicted.low, predicted.high, baseline, report.verdict.decision
+        )
     analysis = Analysis(outcome, policy, metric, planned_lift, prediction, read.last_date)
     remember(run, analysis, Path(results))
     return analysis

@@ -16,7 +16,7 @@ from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
 from rlopt.policy.supported_claims import held_claims
-from rlopt.policy.text_metrics import Estimate, bootstrap_mean, item_draws, nearest_reference
+from rlopt.policy.text_metrics import BootstrapMean, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
@@ -60,10 +60,10 @@ class Measured:
     megabytes: float
     parameters: int
     titles_per_second: float
-    reward: Estimate
-    faithfulness: Estimate | None
-    chrf: Estimate
-    kl: Estimate | None
+    reward: BootstrapMean
+    faithfulness: BootstrapMean | None
+    chrf: BootstrapMean
+    kl: BootstrapMean | None
 
 
 def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:

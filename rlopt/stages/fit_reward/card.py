@@ -113,7 +113,7 @@ def _draw(folder: Path, evidence: FitEvidence | None) -> dict[str, str]:
     out: dict[str, str] = {}
     if evidence is None:
         return out
-    effects = [draw.Bar(e.property, e.change, e.low, e.high) for e in evidence.effects]
+    effects = [draw.EffectBar(e.property, e.change, e.low, e.high) for e in evidence.effects]
     bins, points = evidence.reliability, evidence.learning_curve
     drawn = {
         "What goes with clicks": ("effects.svg", draw.effect_bars(effects) if effects else ""),

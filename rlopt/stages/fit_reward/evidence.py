@@ -9,7 +9,7 @@ from reward.arms import Arms
 from reward.doctor.diagnosis import sample_ratio
 from reward.evidence.contributions import contributions, gain_shares, sizes
 from reward.evidence.held_out import HeldOutFigures, held_out_figures
-from reward.evidence.learning_curve import LearningCurve, Point
+from reward.evidence.learning_curve import CurvePoint, LearningCurve
 from reward.evidence.readable import Effect, readable_effects
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
@@ -64,7 +64,7 @@ class FitEvidence(HeldOutFigures):
     effects: tuple[Effect, ...]
     effects_explained: float
     topics: dict[str, TopicSize]
-    learning_curve: tuple[Point, ...]
+    learning_curve: tuple[CurvePoint, ...]
 
 
 def measure(

@@ -30,7 +30,7 @@ Event = Literal["fit", "update", "trial"]
 
 
 @dataclass(frozen=True)
-class Outcome(Plain):
+class UpdateOutcome(Plain):
     """What came of an update: which model was kept ("old" or "new"), why, and the comparison where there was one."""
 
     kept: str
@@ -73,11 +73,11 @@ class Entry(Plain):
     arms: int
     impressions: int
     clicks: int
-    outcome: Outcome | None = None
+    outcome: UpdateOutcome | None = None
 
     @classmethod
     def of(
-        cls, event: Event, logs: str | Path, files: Sequence[str], arms: Arms, outcome: Outcome | None = None
+        cls, event: Event, logs: str | Path, files: Sequence[str], arms: Arms, outcome: UpdateOutcome | None = None
     ) -> "Entry":
         """What is to be remembered of a log."""
         return cls(
@@ -113,7 +113,7 @@ def read_history(reward: Path) -> list[Entry]:
 
 def _entry(line: str, path: Path) -> Entry:
     found = Entry.from_json(line, path)
-    return found if found.event == "fit" else replace(found, outcome=Outcome.from_json(line, path))
+    return found if found.event == "fit" else replace(found, outcome=UpdateOutcome.from_json(line, path))
 
 
 def history_text(lines: Sequence[Entry]) -> str:

@@ -28,7 +28,7 @@ from rlopt.run import Run
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.evidence import measure
-from rlopt.stages.fit_reward.history import PENDING, Entry, Outcome, log_fingerprints
+from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints
 from rlopt.stages.fit_reward.monitor import fit_monitor
 from rlopt.stages.fit_reward.stage import (
     Fitted,
@@ -116,7 +116,7 @@ def update_reward(
         monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
         model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
         decision = compare(base.model(run), model, parts, splits, config.seed)
-        outcome = Outcome(decision.kept, decision.why, decision.contest)
+        outcome = UpdateOutcome(decision.kept, decision.why, decision.contest)
         line = Entry.of("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, outcome)
         if decision.kept == "old":
             set_aside(run, new, digest, [*base.history(), line])
@@ -128,7 +128,7 @@ def update_reward(
             fitted = Fitted(
                 arms, splits, rest, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)
             )
-            base.guard(run, checkpoints, logs)
+            base.keep_copy(run, checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
             record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=outcome.why)
     shutil.rmtree(run / "checkpoints" / "fit-reward", ignore_errors=True)
@@ -177,7 +177,7 @@ class UpdateResult(Plain):
     impressions: int
 
     @classmethod
-    def of(cls, run: Run, logs: str | Path, line: Entry, outcome: Outcome) -> "UpdateResult":
+    def of(cls, run: Run, logs: str | Path, line: Entry, outcome: UpdateOutcome) -> "UpdateResult":
         """From the line of the history."""
         return cls(
             str(run.path),
@@ -196,7 +196,7 @@ class UpdateResult(Plain):
         why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
         if line.event == "trial":
             why = f"an update with these rows was tried on {line.date[:10]} and not kept (--force tries again)"
-        return cls.of(run, logs, line, Outcome("known", why, None))
+        return cls.of(run, logs, line, UpdateOutcome("known", why, None))
 
     def to_dict(self) -> JsonObject:
         """Plain JSON data."""

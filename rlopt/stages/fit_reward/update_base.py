@@ -1,4 +1,4 @@
-"""What an update starts from, and the guards that no row is counted twice: fingerprints, counts, times."""
+"""What an update starts from, and the checks that no row is counted twice: fingerprints, counts, times."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ class Base:
             **{name: self.settings[name] for name in RewardConfig.model_fields if name in self.settings}
         )
 
-    def guard(self, run: Run, checkpoints: Path, logs: str | Path) -> None:
+    def keep_copy(self, run: Run, checkpoints: Path, logs: str | Path) -> None:
         """Copy what saving is about to replace, so that a kill in the midst of it loses nothing."""
         target = checkpoints / _BASE
         if self.folder == target:

@@ -32,7 +32,7 @@ from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.stages.common.rules import constraints_for
 from rlopt.stages.generate.choice import BY_RULES, Shop, choose_titles, settle, title_hash
 from rlopt.stages.generate.shards import Shards, fingerprint_metadata, open_shards
-from rlopt.stages.generate.table import Totals, from_table, stopped_in, to_table
+from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 from rlopt.stages.score import check_output, completed
 
 MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
@@ -149,7 +149,7 @@ class _Writer:
     ) -> None:
         self._who = policy, model, rules, config
         self._seed, self._shards = config.seed, shards
-        self._shop, self._totals = Shop(), Totals()
+        self._shop, self._totals = Shop(), TableTotals()
         self.written = 0
 
     def resume(self) -> None:

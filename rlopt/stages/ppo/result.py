@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from reward.plain import Plain
-from rlopt.progress import Bar
+from rlopt.progress import ProgressBar
 from rlopt.run import Run
 from rlopt.stages.sft.stage import LAST_STEPS
 
@@ -131,7 +131,7 @@ def _percent(share: float | None, sign: str = "") -> str | None:
 class InPercent:
     """A bar that shows lifts and shares in percent."""
 
-    bar: Bar
+    bar: ProgressBar
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         """Move on by ``n``."""

@@ -34,7 +34,7 @@ from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import MICRO_BATCH, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
-from rlopt.training.early_stopping import PeakGuard
+from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.freezing import freeze
 from rlopt.training.learning_rates import reinforced_rate
 from rlopt.training.ppo.learn import PpoSettings, improve
@@ -97,18 +97,18 @@ def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False)
         if processes.is_first():
             metrics.truncate_after(done)
         rewards = _rewards(run, policy, model, arms, config, rules, settings.updates_a_rollout)
-        guard = None
+        stopping = None
         if rewards.monitor is not None:
             titles = settings.minibatches * settings.batch_size
-            guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
+            stopping = EarlyStopping(settings.steps, rewards.monitor.every, titles, metrics.rows())
         note(
             f"{name.upper()} on {counted(len(arms.items), 'item')}, {counted(settings.steps, 'update')} of "
             f"{counted(settings.batch_size, 'title')}"
         )
         with track(name.upper(), settings.steps, start=done) as bar:
             callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
-            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, guard)
-        result = PpoResult.measured(run / name, guard.kept_step if guard else settings.steps, metrics.rows())
+            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, stopping)
+        result = PpoResult.measured(run / name, stopping.kept_step if stopping else settings.steps, metrics.rows())
         if processes.is_first():
             _save(run, config, improved, result, metrics.rows(), len(arms.items))
             record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})

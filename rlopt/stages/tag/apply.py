@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from reward.logs.schema import looks_like
-from reward.logs.source import Source, find_files, open_source
+from reward.logs.source import FileSource, find_files, open_source
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from reward.plain import Plain
 from rlopt import threads
@@ -141,11 +141,11 @@ def _resume(shards: Shards, totals: "_Totals") -> int:
     return totals.rows
 
 
-def _count(source: Source) -> int:
+def _count(source: FileSource) -> int:
     return int(source.query(f"SELECT count(*) FROM {source.relation}", source.parameters).fetchall()[0][0])  # noqa: S608
 
 
-def _columns(source: Source, config: ShortenConfig) -> dict[str, str]:
+def _columns(source: FileSource, config: ShortenConfig) -> dict[str, str]:
     """Name in the rows -> column of the file."""
     ids = config.item_id or (ITEM_ID if ITEM_ID in source.columns else None)
     if ids is None and (usual := [column for column in source.columns if looks_like(column) == ITEM_ID]):
@@ -153,7 +153,7 @@ def _columns(source: Source, config: ShortenConfig) -> dict[str, str]:
     return {"title": config.title, **({} if ids is None else {ITEM_ID: ids})}
 
 
-def _pieces(source: Source, columns: Mapping[str, str], size: int, start: int) -> Iterator[list[dict[str, Any]]]:
+def _pieces(source: FileSource, columns: Mapping[str, str], size: int, start: int) -> Iterator[list[dict[str, Any]]]:
     stream = rows(source, columns, start)
     while piece := list(islice(stream, size)):
         yield piece
