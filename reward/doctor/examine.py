@@ -1,4 +1,4 @@
-"""The log doctor: what these logs hold, what they can support and what they cannot, in plain words."""
+"""The log doctor: what these logs hold, what they can teach and what they cannot, in plain words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

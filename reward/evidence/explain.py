@@ -75,7 +75,7 @@ class Explanation(Plain):
     outside
         The features that put it outside.
     unsupported, unknown
-        Words that nothing of the item supports, and words that no logged title holds.
+        Words that nothing of the item states, and words that no logged title holds.
     known_item
         Whether the item has logs of its own in the model.
     """
@@ -216,9 +216,9 @@ def _outside(model: RewardModel, dense: Float32Array) -> tuple[Outside, ...]:
 
 
 def _words(model: RewardModel, item: Item, title: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words without which the title has fewer unsupported (never seen) ones, in the title's order.
+    """Words without which the title has fewer unstated (never seen) ones, in the title's order.
 
-    A word stands or falls with its neighbours (a value of two words), so each is judged by leaving it out.
+    A word stands or falls with its neighbours (a value of two words), so each is tried by leaving it out.
     """
     tokens = words(title[:MAX_TITLE_CHARACTERS])
     variants = [joined(tokens), *(joined(tokens[:i] + tokens[i + 1 :]) for i in range(len(tokens)))]

@@ -1,7 +1,7 @@
 """Features of (item, title) pairs: one transformer, fitted on train items only, saved as JSON and arrays.
 
 Three views of a pair: a dense table of readable numbers (what the title looks like, which fields it mentions where,
-what nothing supports), n-grams of the title written in slots, and the item's context codes.
+what nothing of the item states), n-grams of the title written in slots, and the item's context codes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -279,7 +279,7 @@ def _derived(mentions: Mentions, triples: Float32Array, pairs: Float32Array, n_p
     count = {name: mentions.counts[:, i] for i, name in enumerate(COUNTS)}
     words = np.maximum(count["count: words"], 1.0)
     mentioned = (~np.isnan(mentions.position)).sum(axis=1)
-    # An empty title supports nothing and says nothing: it takes the worst value of every share.
+    # An empty title states nothing and says nothing: it takes the worst value of every share.
     empty = count["count: words"] == 0
     first = np.min(_or(mentions.position, _NEVER), axis=1, initial=_NEVER)
     columns = [

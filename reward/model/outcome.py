@@ -157,16 +157,16 @@ def _calibrate(
     rows, noise = training.rows, training.basis.noise
     left_out = np.column_stack([member.item_weight[rows.item] == 0 for member in members])
     count = left_out.sum(axis=1)
-    judged = count >= min(2, len(members))
-    if not judged.any():
+    told = count >= min(2, len(members))
+    if not told.any():
         return 1.0, calibration.EnsembleSpread()
     trees = predict_trees(members, training.basis.table(block, training.fold_score), threads=threads)
-    honest = (training.fold_score + np.sum(trees * left_out, axis=1) / np.maximum(count, 1))[judged]
-    sub = ArmCounts(rows.successes[judged], rows.trials[judged], rows.item[judged], rows.n_items)
+    honest = (training.fold_score + np.sum(trees * left_out, axis=1) / np.maximum(count, 1))[told]
+    sub = ArmCounts(rows.successes[told], rows.trials[told], rows.item[told], rows.n_items)
     slope = calibration.effect_slope(sub, honest, noise)
     mean = np.sum(each * left_out, axis=1) / np.maximum(count, 1)
-    deviation = np.where(left_out, each - mean[:, None], 0.0)[judged]
-    std = np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[judged] - 1, 1))
+    deviation = np.where(left_out, each - mean[:, None], 0.0)[told]
+    std = np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[told] - 1, 1))
     return slope, calibration.fit_spread(sub, slope * honest, slope * std, noise)
 
 

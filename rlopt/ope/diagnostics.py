@@ -48,7 +48,7 @@ class Overlap(Plain):
 
 
 def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_items: float) -> Overlap:
-    """Judge whether exact off-policy estimators have anything to stand on.
+    """Whether exact off-policy estimators have anything to stand on.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ class Grounds:
     kl
         KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
-        Share of titles with no unsupported word; None where no claims are checked.
+        Share of titles that claim nothing their item does not state; None where no claims are checked.
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
@@ -267,7 +267,7 @@ def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
         Reason(
             "faithfulness",
             "ok" if share >= needed else "hold",
-            f"{share:.1%} of the titles claim nothing that their item does not support (at least {needed:.1%} needed).",
+            f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
         )

@@ -91,7 +91,7 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
     -------
     dict
         ``coverage``: share of the item's short values that the title states. ``precision``: of these stated values
-        and the title's claims that the item does not support (values, numbers, words), the share of the former; NaN
+        and the title's claims that the item does not state (values, numbers, words), the share of the former; NaN
         for a title with neither, and for an item without fields. ``length``: words.
     """
     out = {name: np.zeros(len(titles)) for name in ("coverage", "precision", "length")}
@@ -99,7 +99,7 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
         tokens = f" {' '.join(words(title))} "
         values = {tuple(words(v)) for vs in item.fields.values() for v in vs if len(v) <= 60} - {()}
         said = sum(f" {' '.join(value)} " in tokens for value in values)
-        wrong = len(lexicon.unsupported(item, title))
+        wrong = len(lexicon.unstated(item, title))
         out["coverage"][row] = said / len(values) if values else np.nan
         out["precision"][row] = said / (said + wrong) if said + wrong else np.nan
         if not item.fields:

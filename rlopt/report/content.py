@@ -29,13 +29,13 @@ class PolicyFigures(Plain):
     policy
         Its name: "sft", "best_of", or that of the evaluated one ("ppo", or a folder's or file's).
     n_titles, n_items
-        Titles judged, and items they are for.
+        Titles evaluated, and items they are for.
     lift_over_logged
         By the judge.
     reward, reward_std
         Mean prediction of the reward model PPO optimised, and its mean ensemble spread: what the judge is a check on.
     faithfulness
-        Share of titles with no unsupported word; None where no claims are checked.
+        Share of titles that claim nothing their item does not state; None where no claims are checked.
     support_share
         Share of titles near titles the judge knows.
     novel_share
@@ -78,7 +78,7 @@ class Example:
     reward, reward_std
         Prediction of the reward model for ``title``.
     unsupported
-        Words of ``title`` its item does not support.
+        Words of ``title`` that its item does not state.
     violations
         Other rules it breaks.
     """

@@ -48,7 +48,7 @@ class DemoResult:
     over_sft, over_logged
         Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
-        Share of titles with no word that the item does not support, by the simulator.
+        Share of titles with no word that the item does not state, by the simulator.
     kl
         Nats a title, PPO to SFT policy.
     verdict, headline

@@ -67,7 +67,7 @@ def evaluate_text(
     titles_file
         Parquet, CSV or JSONL with item_id, title, the item's fields and, in ``config.references``, a reference.
     run
-        With a reward model: predicted CTR and CVR too, and its train titles say which words need support.
+        With a reward model: predicted CTR and CVR too, and its train titles say which words an item must state.
     columns
         The user's column names, as in ``--columns``.
 

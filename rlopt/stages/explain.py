@@ -45,7 +45,7 @@ class ExplainResult:
             *_support_lines(found),
         ]
         if found.unsupported:
-            lines.append(f"Words the item does not support: {', '.join(found.unsupported)}")
+            lines.append(f"Words the item does not state: {', '.join(found.unsupported)}")
         if found.unknown:
             lines.append(f"Words no logged title holds: {', '.join(found.unknown)}")
         if found.nearest:

@@ -127,7 +127,7 @@ class World:
         draws = self.learned.draws([*owners, *self.test.arm_items], [*titles, *self.logged_titles], 400, self.rng)
         supported = self.judge.support(owners, titles).reshape(n, size) >= RULE.support_level
         faithful = np.array(
-            [bool(t) and not self.lexicon.unsupported_words(i, t) for i, t in zip(owners, titles, strict=True)]
+            [bool(t) and not self.lexicon.unstated_words(i, t) for i, t in zip(owners, titles, strict=True)]
         ).reshape(n, size)
 
         def true_lift(t: float) -> float:

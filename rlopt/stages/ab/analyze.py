@@ -96,7 +96,7 @@ def analyze_test(
     Parameters
     ----------
     run
-        The run that judged the policy.
+        The run that evaluated the policy.
     results
         File of results, see `read_results`.
     metric

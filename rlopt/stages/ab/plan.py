@@ -192,8 +192,8 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     path = run / folder / "report.json"
     if not run.done(stage) or not path.exists():
         return None
-    judged = run.record(stage)["inputs"]
-    if any(judged.get(name) != now for name, now in outside.items()):
+    evaluated = run.record(stage)["inputs"]
+    if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
     return Evaluation.from_json(path.read_text(encoding="utf-8"), path)
 

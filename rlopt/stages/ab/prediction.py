@@ -1,4 +1,4 @@
-"""What offline-eval predicted of a policy, as planning and judging an A/B test of it need it."""
+"""What offline-eval predicted of a policy, as planning and analysing an A/B test of it need it."""
 
 from dataclasses import dataclass
 

@@ -112,8 +112,8 @@ class PpoResult(Plain):
             )
             lines.append(f"{over}, of titles as they were sampled:")
         lines += [f"  {label:<14}  {value:>{width}}  {meaning}" for label, value, meaning in rows]
-        judged = "" if name == "ppo" else f" --policy {name}"
-        lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{judged} --run {run}")
+        of_whom = "" if name == "ppo" else f" --policy {name}"
+        lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{of_whom} --run {run}")
         return "\n".join(lines)
 
     def _kept(self) -> str:
