@@ -18,7 +18,7 @@ from .balance import Balance, balance_of, level_effects
 from .impression_columns import Crossed, ImpressionColumn, impression_columns
 from .level_counts import joint_cells, level_cells
 from .position import PositionBias
-from .typed_rows import Rows
+from .typed_rows import TypedRows
 from .weighting import Weighting
 
 LEVEL = 0.01
@@ -45,7 +45,7 @@ class Circumstances:
     weighting: Weighting
 
 
-def circumstances(rows: Rows, sums: Columns, bias: PositionBias | None, left_out: Sequence[str]) -> Circumstances:
+def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, left_out: Sequence[str]) -> Circumstances:
     """Test every column that describes the impression, and take off those that titles and clicks both go with.
 
     Parameters
@@ -78,7 +78,7 @@ def propensities_differ(sums: Columns) -> bool:
 
 
 def _effects(
-    rows: Rows, columns: Sequence[ImpressionColumn], weighting: Weighting
+    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting
 ) -> tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...]:
     """Relative click rates at the columns' levels; of few combinations those of each combination."""
     if not columns:
@@ -122,7 +122,7 @@ class InverseWeighted:
     @classmethod
     def of(
         cls,
-        rows: Rows,
+        rows: TypedRows,
         sums: Columns,
         exposure: FloatArray,
         matured: FloatArray | None,

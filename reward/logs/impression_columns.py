@@ -7,7 +7,7 @@ from typing import Any
 
 from .item_fields import context_sql
 from .text_files import is_nested
-from .typed_rows import WHOLE_TYPES, Rows
+from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_LEVELS = 50
 """Values of a column that count one by one, the most frequent ones; the others are one level."""
@@ -82,7 +82,7 @@ class Crossed:
         return {name: value for part in parts for name, value in part.items()}
 
 
-def impression_columns(rows: Rows, left_out: Iterable[str]) -> list[ImpressionColumn]:
+def impression_columns(rows: TypedRows, left_out: Iterable[str]) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression and have few values enough to compare.
 
     Parameters
@@ -113,18 +113,18 @@ def impression_columns(rows: Rows, left_out: Iterable[str]) -> list[ImpressionCo
     return [column for column in out if column.n_levels > 2]
 
 
-def sampled(rows: Rows) -> str:
+def sampled(rows: TypedRows) -> str:
     """SQL condition on source rows that keeps those of every k-th item where there are many rows."""
     counted = rows.source.query(f"SELECT count(*) FROM {rows.source.relation}", rows.source.parameters)
     step = -(-int(counted.fetchall()[0][0]) // SAMPLE_ROWS)
     return "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
 
 
-def _sample(rows: Rows, values: Mapping[str, str]) -> str:
+def _sample(rows: TypedRows, values: Mapping[str, str]) -> str:
     return rows.select("impressions", extra={"kept": sampled(rows), **values}, where="impressions > 0 AND kept")
 
 
-def _column(rows: Rows, name: str, sql: str, kind: str, n_values: int) -> ImpressionColumn:
+def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> ImpressionColumn:
     """The column with its levels; with none where they are too many to compare."""
     query = rows.source.query
     if n_values > MAX_LEVELS and kind in _NUMBERS:

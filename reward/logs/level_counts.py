@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import FloatArray, IntArray
 from .balance import LevelCells
 from .impression_columns import ImpressionColumn
-from .typed_rows import Rows
+from .typed_rows import TypedRows
 from .weighting import Weighting, summed
 
 _SUMS = {
@@ -20,7 +20,7 @@ _SUMS = {
 }
 
 
-def level_cells(rows: Rows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> dict[str, LevelCells]:
+def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> dict[str, LevelCells]:
     """Counts of arms by the levels of each column, from one pass over the rows (of a sample of the items, if many)."""
     if not columns:
         return {}
@@ -49,7 +49,7 @@ class JointCells:
     exposure: FloatArray
 
 
-def joint_cells(rows: Rows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> JointCells:
+def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> JointCells:
     """Counts of arms by all columns together (of a sample of the items, if the rows are many)."""
     names = [f"x{i}" for i in range(len(columns))]
     found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
@@ -58,7 +58,7 @@ def joint_cells(rows: Rows, columns: Sequence[ImpressionColumn], weighting: Weig
 
 
 def _grouped(
-    rows: Rows, columns: Sequence[ImpressionColumn], weighting: Weighting, grouping: str
+    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting, grouping: str
 ) -> Mapping[str, FloatArray]:
     names = {f"x{i}": column.level_sql(f"column{i}") for i, column in enumerate(columns)}
     parameters = weighting.parameters(rows)

@@ -8,7 +8,7 @@ from ..arms import Arms
 from ..arrays import FloatArray, IntArray
 from .aggregate import Columns, day_totals, level_exposure, period_cells
 from .log_levels import Cells, levels
-from .typed_rows import Rows
+from .typed_rows import TypedRows
 from .weighting import Weighting
 
 OFTEN_ALONE = 0.2
@@ -89,7 +89,7 @@ def apart(sums: Columns) -> float:
     return float(np.sqrt(np.average((sums["seconds"] / shown - by_item[item]) ** 2, weights=shown)))
 
 
-def by_period(rows: Rows, item: IntArray, weighting: Weighting) -> tuple[Periods, FloatArray] | None:
+def by_period(rows: TypedRows, item: IntArray, weighting: Weighting) -> tuple[Periods, FloatArray] | None:
     """Levels of the periods of a log whose rows all have times, and the arms' exposure with them in it, (n_arms,).
 
     The levels are those of `reward.logs.log_levels`, periods in the place of logs.

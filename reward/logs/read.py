@@ -17,13 +17,13 @@ from .balance import Balance
 from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
 from .delay import DelayModel
-from .item_fields import OF_IMPRESSION, Context, read_context
+from .item_fields import OF_IMPRESSION, ItemFields, read_context
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
-from .typed_rows import Exclude, Rows
-from .validate import Totals, check_rows
+from .typed_rows import Exclude, TypedRows
+from .validate import LogTotals, check_rows
 from .weighting import exposure
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
@@ -70,7 +70,7 @@ class LogData:
     """
 
     arms: Arms
-    totals: Totals
+    totals: LogTotals
     columns: Mapping[str, str]
     context_columns: tuple[str, ...]
     dropped_columns: Mapping[str, str]
@@ -133,7 +133,7 @@ def read_logs(
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
+        rows = TypedRows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
         totals = check_rows(rows)
         sums = aggregate(rows, conversion_window_hours)
         # Arms are few and rows are many: in a second pass titles are trimmed, where one has blanks at its ends at all.
@@ -181,14 +181,14 @@ def read_logs(
     )
 
 
-def _with_propensity(sums: Columns, totals: Totals) -> Columns:
+def _with_propensity(sums: Columns, totals: LogTotals) -> Columns:
     """The sums, without the propensities where these do not count as logged."""
     if _propensity_logged(sums, totals):
         return sums
     return {name: values for name, values in sums.items() if not name.endswith("_propensity")}
 
 
-def _propensity_logged(sums: Columns, totals: Totals) -> bool:
+def _propensity_logged(sums: Columns, totals: LogTotals) -> bool:
     if "propensity_impressions" not in sums:
         return False
     enough = totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
@@ -210,8 +210,8 @@ def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
 def _arms(
     sums: Columns,
     found: Mapping[str, str],
-    totals: Totals,
-    context: Context,
+    totals: LogTotals,
+    context: ItemFields,
     exposed: FloatArray | None,
     matured: FloatArray | None,
 ) -> Arms:
@@ -239,7 +239,7 @@ def _arms(
     )
 
 
-def _items(sums: Columns, context: Context, impressions: FloatArray) -> tuple[Item, ...]:
+def _items(sums: Columns, context: ItemFields, impressions: FloatArray) -> tuple[Item, ...]:
     """Items in the order of their rank; the current title is the one with most impressions (ties: the first)."""
     order = np.lexsort((np.arange(len(impressions)), -impressions, sums["item"]))
     first = order[np.unique(sums["item"][order], return_index=True)[1]]

@@ -9,7 +9,7 @@ import numpy as np
 from ..arrays import FloatArray
 from .impression_columns import Crossed, ImpressionColumn, sampled
 from .position import PositionBias
-from .typed_rows import Rows
+from .typed_rows import TypedRows
 
 UNIT = 10**9
 """Sums are made of whole multiples of 1 / UNIT, so that they do not depend on the order in which threads add."""
@@ -39,7 +39,7 @@ class Weighting:
         """Whether every impression has an exposure of one."""
         return self.bias is None and not self.effects
 
-    def parameters(self, rows: Rows) -> dict[str, Any]:
+    def parameters(self, rows: TypedRows) -> dict[str, Any]:
         """What `table` takes; makes the table of the positions' weights, too."""
         out = dict(rows.parameters)
         for i, (column, theta) in enumerate(self.effects):
@@ -52,7 +52,7 @@ class Weighting:
         weight_table(rows, {k: max(weight, least) for k, weight in zip(position, theta, strict=True)})
         return out
 
-    def table(self, rows: Rows, extra: Mapping[str, str] | None = None, *, sample: bool = False) -> str:
+    def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None, *, sample: bool = False) -> str:
         """SQL of rows item_id, title, impressions, clicks, counts and exposed, with ``extra`` source expressions.
 
         ``counts`` is what the row's impressions and clicks count, ``exposed`` what its impressions do when compared
@@ -83,7 +83,7 @@ def summed(sql: str) -> str:
     return f"CAST(sum({whole(sql)}) AS DOUBLE) / {UNIT}"
 
 
-def weight_table(rows: Rows, weights: Mapping[int, float]) -> None:
+def weight_table(rows: TypedRows, weights: Mapping[int, float]) -> None:
     """Table ``weights`` (key, weight): weights as whole multiples of 1 / UNIT."""
     rows.source.query(
         "CREATE OR REPLACE TEMP TABLE weights AS SELECT unnest($keys) AS key, unnest($weights) AS weight",
@@ -91,7 +91,7 @@ def weight_table(rows: Rows, weights: Mapping[int, float]) -> None:
     )
 
 
-def exposure(rows: Rows, weighting: Weighting) -> FloatArray:
+def exposure(rows: TypedRows, weighting: Weighting) -> FloatArray:
     """Exposure of each arm, shape (n_arms,): its impressions with what each counts for."""
     parameters = weighting.parameters(rows)
     by_arm = f"SELECT item_id, title, {summed('impressions * exposed')} AS n FROM {weighting.table(rows)} "
