@@ -148,11 +148,11 @@ def _unlike_clicks(cells: LevelCells, n_levels: int) -> tuple[float, float]:
     if np.count_nonzero(told) < 2:
         return 1.0, 1.0
     statistic = float(np.sum((seen - expected)[told] ** 2 / (expected * design)[told]))
-    sure = expected >= 50
-    ratio = seen[sure] / expected[sure]
+    (theta,) = level_effects(cells.arm, cells.level[:, None], cells.clicks, cells.exposure, (n_levels,))
+    sure = theta[expected >= 50]
     return (
         float(stats.chi2.sf(statistic, np.count_nonzero(told) - 1)),
-        float(ratio.max() / ratio.min()) if np.count_nonzero(sure) > 1 and ratio.min() > 0 else 1.0,
+        float(sure.max() / sure.min()) if len(sure) > 1 else 1.0,
     )
 
 

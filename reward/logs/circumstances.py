@@ -61,15 +61,18 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
     columns = impression_columns(rows, left_out)
     cells = level_cells(rows, columns, weighting)
     found = [balance_of(column.name, cells[column.name]) for column in columns]
-    unlike = stats.false_discovery_control([balance.p_value for balance in found]) <= LEVEL if found else ()
-    taken = [
-        column
-        for column, balance, rejected in zip(columns, found, unlike, strict=True)
-        if rejected and balance.click_p_value < CLICK_LEVEL
-    ]
-    names = {column.name for column in taken}
+    names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
+    taken = [column for column in columns if column.name in names]
     balances = tuple(replace(balance, adjusted=balance.column in names) for balance in found)
     return Circumstances(balances, replace(weighting, effects=_effects(rows, taken, weighting)))
+
+
+def unlike(balances: Sequence[Balance]) -> list[Balance]:
+    """Those by which an item's titles were shown under unlike circumstances, at the false-discovery rate `LEVEL`."""
+    if not balances:
+        return []
+    rejected = stats.false_discovery_control([balance.p_value for balance in balances]) <= LEVEL
+    return [balance for balance, unbalanced in zip(balances, rejected, strict=True) if unbalanced]
 
 
 def propensities_differ(sums: Columns) -> bool:

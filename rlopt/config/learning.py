@@ -27,6 +27,15 @@ class RewardConfig(StageConfig):
     click_weight: float = Field(1.0, ge=0, description="Worth of a click.")
     conversion_weight: float = Field(0.0, ge=0, description="Worth of a conversion.")
     revenue_weight: float = Field(0.0, ge=0, description="Worth of a unit of revenue.")
+    assignment: Literal["randomized", "logged", "unknown"] | None = Field(
+        None,
+        description="How titles were chosen: at random within an item, given what the logs record of the impression; "
+        "with logged propensities; or nobody knows. None: logged where propensities are, else unknown, and then no "
+        "verdict says launch.",
+    )
+    conversions_complete: bool = Field(
+        False, description="All conversions of these clicks have come in: none is still to come."
+    )
     conversion_window_hours: float | None = Field(
         None, gt=0, description="Conversions later than this after the click do not count."
     )

@@ -13,7 +13,7 @@ from reward.logs.read import LogData, read_logs
 
 from ..log_fixtures import write_log
 
-ITEMS, SHOWN = 120, 4000
+ITEMS, SHOWN = 60, 3000
 BOOST = {"good": 2.0, "poor": 0.5}
 
 
@@ -64,12 +64,12 @@ def test_row_propensities_undo_the_personalisation(tmp_path: Path) -> None:
 
 def test_effective_clicks_have_the_variance_of_the_weighted_rate(tmp_path: Path) -> None:
     lifts, errors = [], []
-    for seed in range(30):
+    for seed in range(20):
         found = read(tmp_path, confounded(np.random.default_rng(seed), {"good": 0.9, "poor": 0.1}), "propensity")
         lift, error = relative_rate(found.arms)
         lifts.append(lift)
         errors.append(error)
-    assert np.std(lifts) == pytest.approx(np.mean(errors), rel=0.35)  # 30 draws know a deviation to 13 %
+    assert np.std(lifts) == pytest.approx(np.mean(errors), rel=0.5)  # 20 draws know a deviation to 16 %
 
 
 def test_the_same_confounding_in_a_column_is_found_and_taken_off(tmp_path: Path) -> None:
