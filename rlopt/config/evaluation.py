@@ -24,6 +24,13 @@ class EvalConfig(StageConfig):
     draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     baseline: Literal["both", "logged", "sft"] = Field("both", description="What the policy must beat to launch.")
+    weight: Literal["traffic", "items"] = Field(
+        "traffic",
+        description="What an item counts in the lift that decides: by its traffic, or all alike. The other one can veto.",
+    )
+    assignment: Literal["randomized", "logged", "unknown"] | None = Field(
+        None, description="How titles of the logs were chosen, where fit-reward was not told. None: as it was told."
+    )
     min_lift: float = Field(0.0, gt=-1, description="The interval must lie above this lift to launch.")
     min_items: int = Field(30, ge=2, description="Fewer test items than this: not enough evidence.")
     max_kl: float | None = Field(None, gt=0, description="More nats a title than this: not enough evidence.")
