@@ -26,7 +26,7 @@ class EvalConfig(StageConfig):
     baseline: Literal["both", "logged", "sft"] = Field("both", description="What the policy must beat to launch.")
     weight: Literal["traffic", "items"] = Field(
         "traffic",
-        description="What an item counts in the lift that decides: by its traffic, or all alike. The other one can veto.",
+        description="What an item counts in the lift that decides: by its traffic, or all alike; the other can veto.",
     )
     assignment: Literal["randomized", "logged", "unknown"] | None = Field(
         None, description="How titles of the logs were chosen, where fit-reward was not told. None: as it was told."

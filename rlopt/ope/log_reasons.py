@@ -1,4 +1,4 @@
-"""What the logs themselves say for or against believing a lift: the log doctor's findings, and how titles were assigned.
+"""What the logs say for or against believing a lift: the log doctor's findings, and how titles were assigned.
 
 The verdict has no opinion of its own about the logs: a finding's consequence is the doctor's (`reward.doctor`).
 """

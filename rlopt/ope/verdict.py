@@ -149,7 +149,7 @@ def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
 
 
 def _other_lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
-    """The lift with items weighted the other way: a gain by the one that is a loss by the other is no gain to launch."""
+    """The lift with items weighted the other way, which vetoes a gain that is a loss by it."""
     out = []
     which = "Each item counting alike" if rule.weight == "traffic" else "Items counting by their traffic"
     for baseline, lift in grounds.other_lifts.items():
@@ -174,8 +174,8 @@ def _candidates(grounds: Grounds) -> list[Reason]:
         return []
     confidence = grounds.lifts["logged"].confidence
     message = (
-        f"{grounds.candidates} candidates have been asked about on these test items, and the best of many looks good by "
-        f"chance: intervals are {confidence:.1%} ones, so that all of them hold together."
+        f"{grounds.candidates} candidates have been asked about on these test items, and the best of many looks good "
+        f"by chance: intervals are {confidence:.1%} ones, so that all of them hold together."
     )
     return [Reason("candidates", "note", message, float(grounds.candidates))]
 
