@@ -23,7 +23,7 @@ def checked_claims(pairs: Sequence[tuple[Item, str]], kinds: Collection[Kind] | 
     pairs
         Logged (item, title) pairs.
     kinds
-        Kinds of claims to look for. None: those of which at most a fifth of the titles make one that their item does not state.
+        Kinds of claims to look for. None: those that at most a fifth of the titles make where their item does not.
     """
     lexicon = Lexicon.learn(pairs)
     if kinds is None:

@@ -18,7 +18,7 @@ Pairs = list[tuple[Item, str]]
 
 
 def sound_pairs(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> Pairs:
-    """The (item, title) pairs without claims that the item does not state, shouting, strings of symbols, or a value said twice.
+    """The (item, title) pairs without unstated claims, shouting, strings of symbols, or a value said twice.
 
     A small model does not learn a rule that its examples break now and then, and the mistakes it learns instead are
     more than theirs. Where less than half of the titles would remain they are not the exception, and are kept; values
