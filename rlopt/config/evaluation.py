@@ -6,6 +6,8 @@ from pydantic import Field
 
 from .base import StageConfig
 
+Weight = Literal["traffic", "items"]
+
 
 class EvalConfig(StageConfig):
     """``offline-eval``: the judge's comparison on test items, and the rule of the verdict."""
@@ -24,7 +26,7 @@ class EvalConfig(StageConfig):
     draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
     baseline: Literal["both", "logged", "sft"] = Field("both", description="What the policy must beat to launch.")
-    weight: Literal["traffic", "items"] = Field(
+    weight: Weight = Field(
         "traffic",
         description="What an item counts in the lift that decides: by its traffic, or all alike; the other can veto.",
     )

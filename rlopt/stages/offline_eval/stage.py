@@ -56,6 +56,12 @@ class EvaluationResult:
             "low": over_sft.low,
             "high": over_sft.high,
             "over_logged": {"estimated_lift": over_logged.value, "low": over_logged.low, "high": over_logged.high},
+            "by_other_weight": {
+                name: {"estimated_lift": lift.value, "low": lift.low, "high": lift.high}
+                for name, lift in self.report.other_lifts.items()
+            },
+            "weight": self.report.config["weight"],
+            "candidates": self.report.candidates,
             "true_lift": truth.get("sft", truth.get("logged")),
             "true_lift_over_logged": truth.get("logged"),
             "faithfulness": mine.faithfulness,
@@ -147,7 +153,7 @@ def evaluate(
         written = write_all(run, cache, candidate, sft, test, model, config)
         rules = constraints_for(arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
         judged = judge_titles(written, test, judge, model, rules, config.draws, random)
-        case = Case(test, judged, candidate.name, config)
+        case = Case(test, judged, candidate.name, config, source.from_run)
         report = make_report(run, case, len(splits.test), judge, candidate, sft, random, truth)
         learned = run.metrics(source.name).rows() if source.from_run else []
         with run.replacing(source.folder) as folder:
