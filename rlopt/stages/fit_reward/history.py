@@ -61,6 +61,14 @@ def log_fingerprints(logs: str | Path) -> dict[Path, str]:
     return found
 
 
+def logs_fingerprint(files: Mapping[Path, str]) -> str:
+    """Hash over the names and contents of all log files, from `log_fingerprints`."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path, content in files.items():
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
+
+
 def counts_digest(arms: Arms) -> str:
     """Hash of all (item, title) pairs with their counts: the same rows in another file format have the same one."""
     digest = hashlib.blake2b(digest_size=16)

@@ -19,9 +19,14 @@ class Decision:
     why: str
     contest: Contest | None
 
-    def figures(self) -> dict[str, Any]:
-        """Of the comparison, as plain data."""
-        return self.contest.to_dict() if self.contest else {}
+    @property
+    def event(self) -> str:
+        """What the history calls it."""
+        return "update" if self.kept == "new" else "trial"
+
+    def outcome(self) -> dict[str, Any]:
+        """For the history, as plain data."""
+        return {"kept": self.kept, "why": self.why, "figures": self.contest.to_dict() if self.contest else {}}
 
 
 def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:

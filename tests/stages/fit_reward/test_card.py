@@ -6,8 +6,8 @@ import pytest
 from reward.evidence import metrics
 from reward.logs.splits import split_items
 from reward.model.reward_model import RewardModel, click_rows
+from rlopt.stages.common.evidence import evidence_lines, measure
 from rlopt.stages.fit_reward.card import _figures
-from rlopt.stages.fit_reward.evidence import evidence_lines, measure
 from tests.reward.shop import make_shop
 
 

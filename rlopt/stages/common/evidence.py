@@ -19,6 +19,7 @@ from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
 from rlopt.threads import available
 
+EVIDENCE = "evidence.json"  # in the folder of the reward
 Evidence = dict[str, Any]
 
 _SHAP_TITLES = 1500  # titles whose contributions are averaged
