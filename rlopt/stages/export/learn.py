@@ -15,10 +15,10 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
-from rlopt.stages.common.followed import followed
 from rlopt.stages.common.policies import compute_with, load_policy
 from rlopt.stages.common.tiny_policy import tiny_policy
 from rlopt.stages.common.titles import write_titles
+from rlopt.stages.common.trainings import steps_done
 from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.learning_rates import supervised_rate
@@ -108,7 +108,7 @@ def learned(
     )
     checkpoints, metrics = work / "checkpoints", JsonlWriter(work / "learning.jsonl")
     note(f"Learning {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
-    with followed("Learning", metrics, steps, checkpoints) as bar:
+    with track("Learning", steps, start=steps_done(metrics, checkpoints)) as bar:
         callback = JsonLines(metrics, bar, {"loss": "loss"})
         trained = fine_tune(policy, pairs, settings, checkpoints, [callback])
     return Lessons(trained, len(pairs), steps)

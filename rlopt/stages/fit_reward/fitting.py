@@ -9,6 +9,7 @@ from typing import Any
 from reward.arms import Arms
 from reward.doctor.examine import examine
 from reward.encoders.encoder import Encoder
+from reward.errors import ModelError
 from reward.evidence.learning_curve import LearningCurve
 from reward.logs.log_levels import levelled
 from reward.logs.read import read_logs
@@ -23,8 +24,10 @@ from rlopt.config import RewardConfig
 from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note, track
 from rlopt.run import FINDINGS
-from rlopt.stages.fit_reward.monitor import fit_monitor
+from rlopt.stages.common.monitor import monitor_items
 from rlopt.stages.fit_reward.tree_engine import tree_engine
+
+MONITOR_MEMBERS = 2
 
 
 def aggregate(
@@ -146,6 +149,33 @@ def fit_model(
             watch=curve.watch if curve is not None else None,
             trees=trees,
         )
+
+
+def fit_monitor(train: Arms, config: RewardConfig, encoder: Encoder | None) -> tuple[RewardModel | None, Arms]:
+    """The monitor (None where its items would be too few, or teach nothing) and the arms left for the reward.
+
+    A small ensemble does: only its mean is watched. It reads with the reward's encoder: the titles it will see are
+    those that the reward encodes anyway.
+    """
+    chosen = set(monitor_items(train, config.monitor_share, config.seed))
+    if not chosen:
+        return None, train
+    note(f"Fitting the monitor on {len(chosen)} train items of its own")
+    try:
+        model = RewardModel.fit(
+            train.of_items(chosen),
+            seed=config.seed,
+            n_members=MONITOR_MEMBERS,
+            click_weight=config.click_weight,
+            conversion_weight=config.conversion_weight,
+            revenue_weight=config.revenue_weight,
+            threads=threads.available(),
+            encoder=encoder,
+        )
+    except ModelError as error:
+        note(f"No monitor: {error}")
+        return None, train
+    return model, train.of_items({item.item_id for item in train.items} - chosen)
 
 
 def fit_judge(arms: Arms, splits: Splits, config: RewardConfig, encoder: Encoder | None) -> Judge | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlopt.progress import Bar
 from rlopt.run import Run
-from rlopt.stages.common.followed import LAST_STEPS
+from rlopt.stages.common.trainings import LAST_STEPS
 
 SHOWN = {
     "objective/predicted_lift": "lift",

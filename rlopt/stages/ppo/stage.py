@@ -19,12 +19,12 @@ from rlopt.errors import PolicyError
 from rlopt.files import atomic_write, fingerprints, to_json
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.progress import note
+from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.report.figures import gains_against_kl
 from rlopt.run import Run, package_versions
-from rlopt.stages.common.followed import followed
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.trainings import steps_done
 from rlopt.stages.ppo.result import SHOWN, InPercent, PpoResult
 from rlopt.stages.sft.stage import train_sft
 from rlopt.training.adapters import adapter_config
@@ -144,17 +144,18 @@ def _improved(
 ) -> tuple[TitlePolicy, int]:
     """The policy after training, and the update after which it was as it is kept."""
     run, name, items = opened.run, config.algorithm, opened.train_arms.items
+    metrics = run.metrics(name)
+    done = steps_done(metrics, checkpoints)  # long before the other processes read them
     rewards = _rewards(opened, policy, config, settings.updates_a_rollout)
     note(
         f"{name.upper()} on {counted(len(items), 'item')}, {counted(settings.steps, 'update')} of "
         f"{counted(settings.batch_size, 'title')}"
     )
-    metrics = run.metrics(name)
-    with followed(name.upper(), metrics, settings.steps, checkpoints) as bar:
-        guard = None
-        if rewards.monitor is not None:
-            titles = settings.minibatches * settings.batch_size
-            guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
+    guard = None
+    if rewards.monitor is not None:
+        titles = settings.minibatches * settings.batch_size
+        guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
+    with track(name.upper(), settings.steps, start=done) as bar:
         callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
         improved = improve(policy, run / "sft", items, rewards, settings, checkpoints, callbacks, guard)
     return improved, guard.kept_step if guard else settings.steps

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlopt.policy.sound_targets import Pairs
-from rlopt.stages.common.followed import LAST_STEPS
+from rlopt.stages.common.trainings import LAST_STEPS
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.progress import note
+from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import Run, package_versions
-from rlopt.stages.common.followed import LAST_STEPS, followed
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import compute_with
+from rlopt.stages.common.trainings import LAST_STEPS, steps_done
 from rlopt.stages.sft.data import (
     Evidence,
     Lesson,
@@ -137,7 +137,7 @@ def _train(
     metrics = opened.run.metrics("sft")
     count = CountLearning()
     note(f"SFT on {len(lesson.pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
-    with followed("SFT", metrics, settings.steps, checkpoints) as bar:
+    with track("SFT", settings.steps, start=steps_done(metrics, checkpoints)) as bar:
         shown = {"loss": "loss", "eval_loss": "held-out"}
         trained = fine_tune(
             policy,

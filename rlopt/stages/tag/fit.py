@@ -14,11 +14,11 @@ from rlopt.config import TagConfig
 from rlopt.errors import ConfigError
 from rlopt.files import fingerprint, replacing_folders
 from rlopt.policy.pretrained import quiet_loading
-from rlopt.progress import note
+from rlopt.progress import note, track
 from rlopt.report.cards import tagger_card
 from rlopt.run import Run, package_versions
-from rlopt.stages.common.followed import followed
 from rlopt.stages.common.policies import compute_with
+from rlopt.stages.common.trainings import steps_done
 from rlopt.stages.tag.data import Corpus, Labelled, read_corpus, read_titles
 from rlopt.tagging.learn import learn_labels, learn_words
 from rlopt.tagging.metrics import ALL, Kept, Scores, entity_scores, kept_scores
@@ -129,7 +129,7 @@ def _with_words(run: Run, config: TagConfig, tagger: Tagger, titles: Sequence[Un
     settings = replace(settings, learning_rate=WORDS_RATE * settings.learning_rate)
     note(f"Learning words from {len(titles):,} titles")
     metrics = run.metrics("tag-words")
-    with followed("tag-words", metrics, settings.steps, folder) as bar:
+    with track("tag-words", settings.steps, start=steps_done(metrics, folder)) as bar:
         learn_words(tagger, titles, settings, folder, [JsonLines(metrics, bar, {"loss": "loss"})])
     return tagger
 
@@ -138,7 +138,7 @@ def _with_labels(run: Run, config: TagConfig, tagger: Tagger, examples: Sequence
     settings = _settings(config, tagger, len(examples), config.epochs)
     note(f"Learning labels from {len(examples):,} titles, {tagger.model.num_parameters() / 1e6:.1f} M parameters")
     metrics = run.metrics("tag")
-    with followed("tag", metrics, settings.steps, folder) as bar:
+    with track("tag", settings.steps, start=steps_done(metrics, folder)) as bar:
         labelled = [(row.title, row.spans) for row in examples]
         callbacks = [JsonLines(metrics, bar, {"loss": "loss"})]
         return learn_labels(tagger, labelled, settings, folder, callbacks, exchange=tagger.required is not None)
