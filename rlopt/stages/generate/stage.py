@@ -72,9 +72,9 @@ def generate(
     processes.join()
     with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
         policy = _policy(source, config)
+        model, rules = opened.reward, opened.constraints_of(config)
         metadata = _metadata(run, source, config)
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
-        model, rules = opened.reward, opened.constraints_of(config)
         with open_shards(Path(out), key) as shards:
             writer = Writer(policy, model, rules, config, shards)
             writer.resume()
