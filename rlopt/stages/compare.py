@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
@@ -28,7 +28,6 @@ from rlopt.stages.common.titles import Written, best_of_each_item, kl_to_sft, lo
 from rlopt.stages.common.truth import Truth
 
 ALGORITHMS = ("ppo", "grpo", "rloo")
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

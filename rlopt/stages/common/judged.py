@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray, IntArray
 from reward.features.lexicon import KINDS
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from rlopt.ope.direct import TitleDraws
 from rlopt.policy.constraints import Constraints, kinds
 from rlopt.stages.common.titles import Written
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.items import Item
 from rlopt.files import JsonlWriter
 from rlopt.ope.diagnostics import KlEstimate, kl_divergence
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import Bar
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 CHUNK = 64  # items a file line; what an interruption may cost
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
@@ -21,8 +21,6 @@ from rlopt.stages.common.columns import titles_of
 from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.source import Source
 from rlopt.stages.common.titles import Written, kl_to_sft, write_titles
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Candidate(Protocol):

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import BoolArray
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
 from rlopt.stages.common.judged import Judged
@@ -50,7 +50,7 @@ class Case:
         return None if self.new == "sft" else self.judged.get("sft")
 
 
-def novel(written: Written, logged: Written) -> npt.NDArray[np.bool_]:
+def novel(written: Written, logged: Written) -> BoolArray:
     """True for titles the logs never showed for their item, shape (n,)."""
     known = {(int(item), same_text_key(title)) for item, title in zip(logged.item, logged.title, strict=True)}
     pairs = zip(written.item, written.title, strict=True)

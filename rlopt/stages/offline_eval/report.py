@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from rlopt.ope.diagnostics import (
     model_against_weights,
     overlap,
@@ -30,8 +30,6 @@ from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import Lifting, item_sums
 from rlopt.stages.offline_eval.output import examples, policy_figures
 from rlopt.stages.offline_eval.rounds import Clues
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def make_report(
