@@ -81,7 +81,7 @@ def train_ppo(
     config = config or PpoConfig()
     name = config.algorithm
     opened = OpenedRun(run)
-    _train_sft_first(run, sft or _preset_sft(run, config), sft_as_given)
+    _train_sft_first(run, config, sft, sft_as_given)
     _say_what_has_no_effect(config)
     inputs = _inputs(opened.rules)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
@@ -98,16 +98,12 @@ def train_ppo(
     return result
 
 
-def _preset_sft(run: Run, config: PpoConfig) -> SftConfig:
-    return SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})})
-
-
-def _train_sft_first(run: Run, sft: SftConfig, as_given: bool) -> None:
+def _train_sft_first(run: Run, config: PpoConfig, sft: SftConfig | None, as_given: bool) -> None:
     """Train the SFT policy where the run has none, or another one than it must have."""
     if not run.done("sft"):
         note("This run has no supervised policy yet: training it first (rlopt sft).")
-        train_sft(run, sft)
-    elif as_given and not run.current("sft", sft):
+        train_sft(run, sft or SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})}))
+    elif sft is not None and as_given and not run.current("sft", sft):
         note("The run's supervised policy is another model: training it anew from --model.")
         train_sft(run, sft)
 
