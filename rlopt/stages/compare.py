@@ -1,9 +1,8 @@
 """``rlopt compare``: does PPO earn its place? The run's policies against each other and against best-of-n."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject, plain
 from rlopt.config import CompareConfig
 from rlopt.files import to_json
 from rlopt.ope.direct import estimate_lift, item_rate_draws
@@ -19,7 +19,7 @@ from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
-from rlopt.report.figures import Point, lift_against_kl
+from rlopt.report.figures import PolicyPoint, lift_against_kl
 from rlopt.run import Run
 from rlopt.stages.common.held_out import check_splits, shown_arms
 from rlopt.stages.common.judged import Judged, judge_titles
@@ -68,11 +68,11 @@ class CompareResult:
     contenders: tuple[Contender, ...]
     n_items: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {
             "items": self.n_items,
-            "contenders": [asdict(row) for row in self.contenders],
+            "contenders": plain(self.contenders),
             "figure": str(self.folder / "lift_against_kl.svg"),
         }
 
@@ -122,7 +122,7 @@ def _save(run: Run, result: CompareResult) -> None:
     """The table and its figure."""
     with run.replacing("compare") as folder:
         (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-        points = [Point(c.name, c.kl, c.lift, c.true_lift) for c in result.contenders]
+        points = [PolicyPoint(c.name, c.kl, c.lift, c.true_lift) for c in result.contenders]
         (folder / "lift_against_kl.svg").write_text(lift_against_kl(points), encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
 """``rlopt score``: what titles would earn, by the run's reward model."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reward.evidence.explain import SUPPORTED
+from reward.plain import Plain
 from rlopt.errors import RunError
 from rlopt.files import atomic_path
 from rlopt.progress import track
@@ -22,7 +23,7 @@ CHUNK = 20_000
 
 
 @dataclass(frozen=True)
-class ScoreResult:
+class ScoreResult(Plain):
     """What `score` wrote."""
 
     output: str
@@ -31,10 +32,6 @@ class ScoreResult:
     mean_reward: float
     mean_reward_std: float
     out_of_distribution: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:

@@ -103,7 +103,7 @@ def judge_titles(
         start += len(group)
         pairs = list(zip(owners[part], titles[part], strict=True))
         lexicon = constraints.lexicon
-        unsupported = None if lexicon is None else tuple(lexicon.unsupported_words(*pair) for pair in pairs)
+        unsupported = None if lexicon is None else tuple(lexicon.unstated_words(*pair) for pair in pairs)
         out[group.policy] = Judged(
             group,
             draws[:, part],

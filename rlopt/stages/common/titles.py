@@ -14,7 +14,7 @@ from reward.items import Item
 from rlopt.files import JsonlWriter
 from rlopt.ope.diagnostics import KlEstimate, kl_divergence
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.progress import Bar
+from rlopt.progress import ProgressBar
 
 CHUNK = 64  # items a file line; what an interruption may cost
 
@@ -93,7 +93,7 @@ def write_titles(
     temperature: float,
     seed: int,
     cache: Path,
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Written:
     """``n`` titles an item by one policy.
 

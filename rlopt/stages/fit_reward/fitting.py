@@ -1,13 +1,12 @@
 """From logs to models: what a fit and an update do alike."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
-from reward.doctor.examine import examine
+from reward.doctor.examine import LogReport, examine
 from reward.encoders.encoder import Encoder
 from reward.errors import ModelError
 from reward.evidence.learning_curve import LearningCurve
@@ -24,6 +23,7 @@ from rlopt.config import RewardConfig
 from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note, track
 from rlopt.run import FINDINGS
+from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.monitor import monitor_items
 from rlopt.stages.fit_reward.tree_engine import tree_engine
 
@@ -37,10 +37,10 @@ def aggregate(
     tmp_dir: str | Path | None,
     checkpoints: Path,
     ignore: Iterable[str] = (),
-) -> tuple[Arms, dict[str, Any]]:
+) -> tuple[Arms, LogReport]:
     """Arms of the logs and what the doctor says of them; an interrupted stage finds both where it left them."""
     if (checkpoints / FINDINGS).exists():  # written last
-        return load_arms(checkpoints), json.loads((checkpoints / FINDINGS).read_text(encoding="utf-8"))
+        return load_arms(checkpoints), read_report(checkpoints)
     note(f"Reading {logs}")
     data = read_logs(
         logs,
@@ -53,13 +53,12 @@ def aggregate(
         tmp_dir=tmp_dir,
     )
     report = examine(data, judge_share=config.judge_share, test_share=config.test_share)
-    for finding in report.findings:
-        if finding.severity == "warning":
-            note(f"Warning: {finding.message}")
-    return data.arms, report.to_dict()
+    for warning in report.warnings:
+        note(f"Warning: {warning}")
+    return data.arms, report
 
 
-def keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
+def keep(arms: Arms, report: LogReport, checkpoints: Path) -> None:
     """Keep what an interrupted stage need not do again; only after nothing can be refused any more."""
     if not (checkpoints / FINDINGS).exists():
         with disk_errors(checkpoints):

@@ -1,19 +1,20 @@
 """What ``rlopt fit-reward`` tells, of a fit and of an update."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rlopt.run import DATA, FINDINGS, Run
-from rlopt.stages.common.evidence import EVIDENCE, evidence_lines
-from rlopt.stages.fit_reward.history import Entry
-from rlopt.stages.fit_reward.update_decision import figure_lines
+from reward.evidence.contest import Contest
+from reward.plain import JsonObject, Plain, plain
+from rlopt.run import DATA, Run
+from rlopt.stages.common.evidence import EVIDENCE, FitEvidence, evidence_lines, read_evidence
+from rlopt.stages.common.log_report import read_report
+from rlopt.stages.fit_reward.history import Entry, UpdateOutcome
+from rlopt.stages.fit_reward.update_decision import contest_lines
 from rlopt.wording import counted
 
 
 @dataclass(frozen=True)
-class FitRewardResult:
+class FitRewardResult(Plain):
     """What `fit_reward` left in the run.
 
     Parameters
@@ -25,7 +26,7 @@ class FitRewardResult:
     warnings
         What the log doctor warns of.
     evidence
-        How good the reward is on items it has not seen; empty where none were held out.
+        How good the reward is on items it has not seen; None (in JSON an empty object) where none were held out.
     """
 
     run: str
@@ -36,28 +37,28 @@ class FitRewardResult:
     judge: int
     test: int
     warnings: tuple[str, ...]
-    evidence: dict[str, Any]
+    evidence: FitEvidence | None
 
     @classmethod
     def of(cls, run: Run) -> "FitRewardResult":
         """The result a finished stage left."""
-        findings = json.loads((run / DATA / FINDINGS).read_text(encoding="utf-8"))
+        report = read_report(run / DATA)
         splits = run.splits()
         return cls(
             run=str(run.path),
-            items=findings["items"],
-            arms=findings["arms"],
-            impressions=findings["impressions"],
+            items=report.items,
+            arms=report.arms,
+            impressions=report.impressions,
             train=len(splits.train),
             judge=len(splits.judge),
             test=len(splits.test),
-            warnings=tuple(f["message"] for f in findings["findings"] if f["severity"] == "warning"),
-            evidence=json.loads((run / "reward" / EVIDENCE).read_text(encoding="utf-8")),
+            warnings=report.warnings,
+            evidence=read_evidence(run / "reward" / EVIDENCE),
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        return {**super().to_dict(), "evidence": plain(self.evidence or {})}
 
     def to_text(self) -> str:
         """For a person."""
@@ -72,7 +73,7 @@ class FitRewardResult:
 
 
 @dataclass(frozen=True)
-class UpdateResult:
+class UpdateResult(Plain):
     """What an update came to.
 
     Parameters
@@ -84,7 +85,7 @@ class UpdateResult:
     why
         The reason, in words.
     figures
-        `reward.evidence.contest.Contest` as plain data; empty without a comparison.
+        Of the comparison; None (in JSON an empty object) without one.
     items, arms, impressions
         Size of the new log.
     """
@@ -93,29 +94,36 @@ class UpdateResult:
     logs: str
     kept: str
     why: str
-    figures: dict[str, Any]
+    figures: Contest | None
     items: int
     arms: int
     impressions: int
 
     @classmethod
-    def of(cls, run: Run, logs: str | Path, line: Entry) -> "UpdateResult":
+    def of(cls, run: Run, logs: str | Path, line: Entry, outcome: UpdateOutcome) -> "UpdateResult":
         """From the line of the history."""
-        sizes = {name: int(line[name]) for name in ("items", "arms", "impressions")}
-        return cls(str(run.path), str(logs), line["kept"], line["why"], line["figures"], **sizes)
+        return cls(
+            str(run.path),
+            str(logs),
+            outcome.kept,
+            outcome.why,
+            outcome.figures,
+            items=line.items,
+            arms=line.arms,
+            impressions=line.impressions,
+        )
 
     @classmethod
     def known(cls, run: Run, logs: str | Path, line: Entry) -> "UpdateResult":
         """Nothing was done."""
-        why = f"the same rows were learned on {line['date'][:10]} from {line['logs']}"
-        if line["event"] == "trial":
-            why = f"an update with these rows was tried on {line['date'][:10]} and not kept (--force tries again)"
-        sizes = {name: int(line.get(name, 0)) for name in ("items", "arms", "impressions")}
-        return cls(str(run.path), str(logs), "known", why, {}, **sizes)
+        why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
+        if line.event == "trial":
+            why = f"an update with these rows was tried on {line.date[:10]} and not kept (--force tries again)"
+        return cls.of(run, logs, line, UpdateOutcome("known", why, None))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
-        return asdict(self)
+        return {**super().to_dict(), "figures": plain(self.figures or {})}
 
     def to_text(self) -> str:
         """For a person."""
@@ -125,8 +133,8 @@ class UpdateResult:
             f"{self.logs}: {counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
             f"{counted(self.impressions, 'impression')}."
         ]
-        if self.figures:
-            lines += figure_lines(self.figures)
+        if self.figures is not None:
+            lines += contest_lines(self.figures)
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
             lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")

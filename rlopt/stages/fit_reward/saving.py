@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
+from reward.doctor.examine import LogReport
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
 from reward.model.judge import Judge
 from reward.model.persistence import POLICY_ENCODER
 from rlopt.files import atomic_write, to_json
 from rlopt.run import DATA, FINDINGS, Run
-from rlopt.stages.common.evidence import EVIDENCE
+from rlopt.stages.common.evidence import EVIDENCE, FitEvidence, evidence_text
 from rlopt.stages.common.monitor import MONITOR
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.card import write_card
@@ -41,11 +42,11 @@ class Fitted:
 
     learned: Learned
     judge: Judge | None
-    evidence: dict[str, Any]
+    evidence: FitEvidence | None
     arms: Arms
     parts: Sequence[Arms]
     splits: Splits
-    report: dict[str, Any]
+    report: LogReport
     history: Sequence[Entry]
 
 
@@ -64,7 +65,7 @@ def save(
         (data / "preset.json").write_text(to_json(preset, indent=2), encoding="utf-8")
         (data / FINDINGS).write_text(to_json(fitted.report, indent=2), encoding="utf-8")
         fitted.learned.model.save(folders["reward"])
-        (folders["reward"] / EVIDENCE).write_text(to_json(fitted.evidence, indent=2), encoding="utf-8")
+        (folders["reward"] / EVIDENCE).write_text(evidence_text(fitted.evidence), encoding="utf-8")
         (folders["reward"] / HISTORY).write_text(history_text(fitted.history), encoding="utf-8")
         write_card(
             folders["reward"],
@@ -73,7 +74,7 @@ def save(
             fitted.splits,
             fitted.evidence,
             settings,
-            [finding["message"] for finding in fitted.report["findings"] if finding["severity"] == "warning"],
+            fitted.report.warnings,
         )
         if fitted.learned.monitor is not None:
             fitted.learned.monitor.save(folders[MONITOR])

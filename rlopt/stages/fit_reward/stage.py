@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
+from reward.doctor.examine import LogReport
 from reward.errors import LogError
 from reward.logs.splits import Splits, split_items
 from rlopt.config import RewardConfig
@@ -17,7 +18,7 @@ from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
-from rlopt.stages.fit_reward.history import PENDING, entry, log_fingerprints, logs_fingerprint, read_history
+from rlopt.stages.fit_reward.history import PENDING, Entry, log_fingerprints, logs_fingerprint, read_history
 from rlopt.stages.fit_reward.result import FitRewardResult
 from rlopt.stages.fit_reward.saving import Fitted, market_beside, save
 from rlopt.stages.fit_reward.tree_engine import check_engine
@@ -91,7 +92,7 @@ def fit_reward(
         learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
         judge = fit_judge(effective, splits, config, encoder)
         evidence = measure(learned.model, arms, splits, config.seed, learned.curve)
-        history = [entry("fit", logs, list(files.values()), arms)]
+        history = [Entry.of("fit", logs, list(files.values()), arms)]
         fitted = Fitted(learned, judge, evidence, arms, [arms], splits, report, history)
         save(run, fitted, settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
@@ -126,7 +127,7 @@ def _check_updates(run: Run) -> None:
     RunError
         Where the run holds updates; ``--force`` fits anew all the same.
     """
-    updates = [line["logs"] for line in read_history(run / "reward") if line["event"] == "update"]
+    updates = [line.logs for line in read_history(run / "reward") if line.event == "update"]
     if updates:
         raise RunError(
             f"Run {run.path} has learned from {len(updates)} more logs since its fit (last: {updates[-1]}), which a "
@@ -135,8 +136,7 @@ def _check_updates(run: Run) -> None:
         )
 
 
-def _check_report(logs: str | Path, report: Mapping[str, Any]) -> None:
-    stops = [finding["message"] for finding in report["findings"] if finding["severity"] == "stop"]
-    if stops:
+def _check_report(logs: str | Path, report: LogReport) -> None:
+    if stops := report.stops:
         more = f" (and {len(stops) - 1} more: rlopt check-logs)" if len(stops) > 1 else ""
-        raise LogError(f"{logs} cannot teach a reward. {stops[0]}{more}")
+        raise LogError(f"{logs} cannot teach a reward. {stops[0].message}{more}")

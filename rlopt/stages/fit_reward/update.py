@@ -6,18 +6,20 @@ on average; but a row that is given twice counts twice, which fingerprints, coun
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from reward.arms import Arms
+from reward.doctor.examine import LogReport
 from reward.doctor.findings import succession
 from reward.logs.log_levels import log_levels
 from reward.logs.periods import OFTEN_ALONE, alone_share
 from reward.logs.splits import Splits
 from reward.logs.update import extend_splits, merge_arms
+from reward.plain import JsonObject
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
@@ -25,7 +27,7 @@ from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
-from rlopt.stages.fit_reward.history import PENDING, Entry, entry, log_fingerprints, logs_fingerprint
+from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints, logs_fingerprint
 from rlopt.stages.fit_reward.result import UpdateResult
 from rlopt.stages.fit_reward.saving import Fitted, save
 from rlopt.stages.fit_reward.tree_engine import check_engine
@@ -101,7 +103,8 @@ def update_reward(
         encoder = run_encoder(run, config)
         learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
         decision = compare(base.model(run), learned.model, parts, splits, config.seed)
-        line = entry(decision.event, logs, list(files.values()), new, **decision.outcome())
+        outcome = UpdateOutcome(decision.kept, decision.why, decision.contest)
+        line = Entry.of(decision.event, logs, list(files.values()), new, outcome)
         if decision.kept == "old":
             set_aside(run, new, digest, [*base.history(), line])
             record.unchanged = True
@@ -110,15 +113,15 @@ def update_reward(
             evidence = measure(learned.model, arms, splits, config.seed, learned.curve)
             merged = _merged_report(base.report(), report, arms)
             fitted = Fitted(learned, judge, evidence, arms, parts, splits, merged, [*_learned(base), line])
-            base.guard(run, record.checkpoints, logs)
+            base.keep_copy(run, record.checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
-            record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=line["why"])
+            record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=outcome.why)
     if decision.kept == "new":
         shutil.rmtree(run / PENDING, ignore_errors=True)
-    return UpdateResult.of(run, logs, line)
+    return UpdateResult.of(run, logs, line, outcome)
 
 
-def run_settings(run: Run) -> dict[str, Any]:
+def run_settings(run: Run) -> JsonObject:
     """The settings the run's reward model was fitted with, for the YAML file and the flags to go over.
 
     Raises
@@ -154,20 +157,20 @@ def _with_new(base: Base, news: Sequence[Arms], config: RewardConfig) -> tuple[l
     return parts, splits
 
 
-def _say_differences(base: Base, report: Mapping[str, Any]) -> None:
+def _say_differences(base: Base, report: LogReport) -> None:
     """Context and outcomes that only one of the logs has."""
     old = base.report()
-    before, now = (set(some["context_columns"]) for some in (old, report))
+    before, now = set(old.context_columns), set(report.context_columns)
     if missing := sorted(before - now):
         note(f"Warning: the new log lacks {', '.join(missing)}: known items keep what they had, new ones have none.")
     if fresh := sorted(now - before):
         note(f"Warning: only the new log has {', '.join(fresh)}: items that it does not hold have none.")
-    if (old["conversions"] is None) != (report["conversions"] is None):
-        which = "the new log" if report["conversions"] is None else "the logs so far"
+    if (old.conversions is None) != (report.conversions is None):
+        which = "the new log" if report.conversions is None else "the logs so far"
         note(f"Warning: {which} count no conversions: conversion rates are learned from the others alone.")
 
 
-def _say_changes(parts: Sequence[Arms], arms: Arms, report: Mapping[str, Any]) -> None:
+def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
     """What changed from the earlier logs to the new one: how much all titles are clicked, and which are shown."""
     levels = log_levels(parts)
     told = bool(np.isin(levels.group[-1], levels.group[:-1]))
@@ -177,28 +180,28 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: Mapping[str, Any]) -
         note(
             f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: this is corrected for."
         )
-    if (report["alone_share"] or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
+    if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
         for _, message in succession(alone_share(arms), corrected=told):
             note(f"Warning: {message}")
 
 
 def _learned(base: Base) -> list[Entry]:
     """The history, with updates that were tried and not kept before now among those that were learned."""
-    return [{**line, "event": "update"} if line["event"] == "trial" else line for line in base.history()]
+    return [replace(line, event="update") if line.event == "trial" else line for line in base.history()]
 
 
-def _merged_report(old: Mapping[str, Any], new: Mapping[str, Any], arms: Arms) -> dict[str, Any]:
+def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
     """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one."""
-    context = [*old["context_columns"], *(c for c in new["context_columns"] if c not in old["context_columns"])]
-    dropped = {**new["dropped_columns"], **old["dropped_columns"]}
-    return {
-        **new,
-        "rows": old["rows"] + new["rows"],
-        "items": len(arms.items),
-        "arms": len(arms),
-        "impressions": int(arms.impressions.sum()),
-        "clicks": int(arms.clicks.sum()),
-        "conversions": None if arms.conversions is None else int(arms.conversions.sum()),
-        "context_columns": context,
-        "dropped_columns": {name: why for name, why in dropped.items() if name not in context},
-    }
+    context = tuple(dict.fromkeys([*old.context_columns, *new.context_columns]))
+    dropped = {**new.dropped_columns, **old.dropped_columns}
+    return replace(
+        new,
+        rows=old.rows + new.rows,
+        items=len(arms.items),
+        arms=len(arms),
+        impressions=int(arms.impressions.sum()),
+        clicks=int(arms.clicks.sum()),
+        conversions=None if arms.conversions is None else int(arms.conversions.sum()),
+        context_columns=context,
+        dropped_columns={name: why for name, why in dropped.items() if name not in context},
+    )

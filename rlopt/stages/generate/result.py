@@ -1,11 +1,12 @@
 """What ``rlopt generate`` tells."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from reward.plain import Plain
 
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Plain):
     """What `generate` wrote.
 
     Parameters
@@ -31,7 +32,3 @@ class GenerateResult:
     without_title: int
     stopped: dict[str, int]
     titles_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)

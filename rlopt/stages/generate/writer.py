@@ -16,7 +16,7 @@ from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.choice import BY_RULES, Shop, choose_titles, settle, title_hash
 from rlopt.stages.generate.result import GenerateResult
-from rlopt.stages.generate.table import Totals, from_table, stopped_in, to_table
+from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 
 
 class Writer:
@@ -27,7 +27,7 @@ class Writer:
     ) -> None:
         self._who = policy, model, rules, config
         self._seed, self._shards = config.seed, shards
-        self._shop, self._totals = Shop(), Totals()
+        self._shop, self._totals = Shop(), TableTotals()
         self.written = 0
 
     def resume(self) -> None:

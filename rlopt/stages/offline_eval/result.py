@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from reward.plain import JsonObject, plain
 from rlopt.report.content import EvaluationReport
 from rlopt.wording import counted
 
@@ -15,7 +15,7 @@ class EvaluationResult:
     folder: Path
     report: EvaluationReport
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data: the lift over the SFT policy under plain names, that over the logged titles in a group.
 
         Without an SFT policy to compare with, both are over the logged titles.
@@ -41,7 +41,7 @@ class EvaluationResult:
             "support_share": mine.support_share,
             "overlap": self.report.overlap.message,
             "items": self.report.n_items,
-            "segments": [segment.to_dict() for segment in self.report.segments],
+            "segments": plain(self.report.segments),
             "report": str(self.folder / "report.html"),
         }
 

@@ -13,6 +13,7 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig
 from rlopt.errors import PolicyError
@@ -30,7 +31,7 @@ from rlopt.stages.sft.stage import train_sft
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import MICRO_BATCH, has_bf16
 from rlopt.training.callbacks import JsonLines
-from rlopt.training.early_stopping import PeakGuard
+from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.freezing import freeze
 from rlopt.training.learning_rates import reinforced_rate
 from rlopt.training.ppo.learn import PpoSettings, improve
@@ -147,14 +148,14 @@ def _improved(
         f"{name.upper()} on {counted(len(items), 'item')}, {counted(settings.steps, 'update')} of "
         f"{counted(settings.batch_size, 'title')}"
     )
-    guard = None
+    stopping = None
     if rewards.monitor is not None:
         titles = settings.minibatches * settings.batch_size
-        guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
+        stopping = EarlyStopping(settings.steps, rewards.monitor.every, titles, metrics.rows())
     with track(name.upper(), settings.steps, start=done) as bar:
         callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
-        improved = improve(policy, run / "sft", items, rewards, settings, checkpoints, callbacks, guard)
-    return improved, guard.kept_step if guard else settings.steps
+        improved = improve(policy, run / "sft", items, rewards, settings, checkpoints, callbacks, stopping)
+    return improved, stopping.kept_step if stopping else settings.steps
 
 
 def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_a_rollout: int) -> TitleRewards:
@@ -236,7 +237,7 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     return PpoSettings(**{**shared, **own})
 
 
-def _learning(config: PpoConfig, sft: dict[str, Any]) -> tuple[str, int, int]:
+def _learning(config: PpoConfig, sft: JsonObject) -> tuple[str, int, int]:
     """What learns, the rank of its adapters, and its blocks."""
     if config.peft_config:
         return "full", config.lora_rank, config.last_n  # adapters of its own freeze the rest themselves

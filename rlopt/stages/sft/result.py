@@ -1,18 +1,18 @@
 """What ``rlopt sft`` tells of a training."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from reward.plain import JsonObject, Plain
 from rlopt.policy.sound_targets import Pairs
 from rlopt.stages.common.trainings import LAST_STEPS
 
 
 @dataclass(frozen=True)
-class SftResult:
+class SftResult(Plain):
     """What came of the supervised training.
 
     Parameters
@@ -39,7 +39,7 @@ class SftResult:
 
     @classmethod
     def measured(
-        cls, folder: Path, parameters: int, learned: int, pairs: Pairs, rows: Sequence[Mapping[str, Any]]
+        cls, folder: Path, parameters: int, learned: int, pairs: Pairs, rows: Sequence[JsonObject]
     ) -> "SftResult":
         """The result of a training on ``pairs``: its figures from ``rows``, the metrics of its steps."""
         steps = max((row["step"] for row in rows), default=0)
@@ -58,7 +58,3 @@ class SftResult:
             float(np.mean(losses)) if losses else None,
             best[0] if best else None,
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}

@@ -18,8 +18,8 @@ from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import compute_with
 from rlopt.stages.common.trainings import LAST_STEPS, steps_done
 from rlopt.stages.sft.data import (
-    Evidence,
     Lesson,
+    TitleRates,
     best_pairs,
     hold_out,
     improvement_pairs,
@@ -94,7 +94,7 @@ def _trained(opened: OpenedRun, config: SftConfig, checkpoints: Path) -> tuple[T
 def _prompted(opened: OpenedRun, config: SftConfig, _: Path) -> tuple[TitlePolicy, int, Pairs]:
     """A policy that is shown examples, of which nothing learned, and the examples."""
     policy = prompted_policy(config)
-    examples = best_pairs(opened.train_arms, _evidence(opened)) if config.shots else []
+    examples = best_pairs(opened.train_arms, _title_rates(opened)) if config.shots else []
     if processes.is_first():
         opened.run.metrics("sft").truncate_after(0)  # those of an earlier training
     return with_examples(policy, config, examples), 0, examples
@@ -103,7 +103,7 @@ def _prompted(opened: OpenedRun, config: SftConfig, _: Path) -> tuple[TitlePolic
 def _pairs(opened: OpenedRun, config: SftConfig) -> Pairs:
     """What to learn for the task, with the altered copies asked for."""
     arms = opened.train_arms
-    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _evidence(opened))
+    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(opened))
     models = config.back_translation
     return Augmentation(
         config.copies,
@@ -114,9 +114,9 @@ def _pairs(opened: OpenedRun, config: SftConfig) -> Pairs:
     ).apply(pairs, config.seed)
 
 
-def _evidence(opened: OpenedRun) -> Evidence:
+def _title_rates(opened: OpenedRun) -> TitleRates:
     """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
-    return Evidence.of(opened.train_arms, opened.reward.click.basis.noise.overdispersion)
+    return TitleRates.of(opened.train_arms, opened.reward.click.basis.noise.overdispersion)
 
 
 def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
