@@ -4,7 +4,7 @@ import hashlib
 import json
 
 from rlopt.run import Run
-from rlopt.stages.offline_eval.titles import Case
+from rlopt.stages.offline_eval.case import Case
 
 LEDGER = "candidates"
 
