@@ -38,6 +38,7 @@ def evaluation(logs: LogData, facts: Facts) -> Lines:
                     "Find out why before trusting any comparison."
                 ),
                 "none" if ratio.agrees else "doubt",
+                "sample_ratio",
             )
         return
     partly = f" Only {share:.1%} of the impressions have a propensity." if share > 0 else ""
@@ -56,6 +57,7 @@ def evaluation(logs: LogData, facts: Facts) -> Lines:
                 "followed results or users, comparisons of titles are confounded; where they were meant so, log them."
             ),
             "doubt" if facts.assignment == "randomized" and not ratio.agrees else "none",
+            "unequal_traffic",
         )
 
 
@@ -71,6 +73,7 @@ def _propensity_sums(arms: Arms) -> Lines:
                 "chance of a title given its item."
             ),
             "doubt",
+            "propensity_sums",
         )
 
 
@@ -84,6 +87,7 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
                 "effective clicks are fewer than those seen."
             ),
             "note",
+            "row_propensities",
         )
     found = unlike(logs.balances)
     for balance in found:
@@ -106,6 +110,7 @@ def _unlike(balance: Balance) -> Lines:
                 "side."
             ),
             "doubt",
+            "unlike_circumstances",
         )
     else:
         yield (
@@ -115,4 +120,5 @@ def _unlike(balance: Balance) -> Lines:
                 f"{balance.column}."
             ),
             "note",
+            "equal_levels",
         )

@@ -46,13 +46,15 @@ __all__ = ["Finding", "LogReport", "examine"]
 class Finding:
     """One line of the report: ``stop`` means that a model fitted on these logs would be meaningless.
 
-    ``consequence`` is what it does to the verdict, see `reward.doctor.findings.Consequence`.
+    ``consequence`` is what it does to the verdict, see `reward.doctor.findings.Consequence`; where that is something,
+    ``kind`` names it for programs.
     """
 
     severity: Severity
     topic: str
     message: str
     consequence: Consequence = "none"
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,8 +222,8 @@ def _assignment(logs: LogData, said: Assignment | None) -> Assignment:
 
 def _lines(logs: LogData, facts: Facts, topics: Sequence[Callable[[LogData, Facts], Lines]]) -> Iterator[Finding]:
     for topic in topics:
-        for severity, message, *consequence in topic(logs, facts):
-            yield Finding(severity, topic.__name__, message, consequence[0] if consequence else USUAL[severity])
+        for severity, message, *told in topic(logs, facts):
+            yield Finding(severity, topic.__name__, message, *(told or (USUAL[severity],)))
 
 
 def _facts(logs: LogData, assignment: Assignment, conversions_complete: bool) -> Facts:

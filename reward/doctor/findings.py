@@ -20,7 +20,8 @@ Consequence = Literal["none", "note", "doubt", "stop"]
 Assignment = Literal["randomized", "logged", "unknown"]
 """How titles came to be shown: at random within the item (given what the logs record of the impression), with the
 chances that the logs hold, or nobody knows how."""
-Line = tuple[Severity, str] | tuple[Severity, str, Consequence]
+Line = tuple[Severity, str] | tuple[Severity, str, Consequence, str]
+"""Severity and sentence; where the verdict hears of it, the consequence and a short name for programs."""
 Lines = Iterator[Line]
 USUAL: dict[Severity, Consequence] = {"ok": "none", "warning": "none", "stop": "stop"}
 """Consequence of a line that names none."""
@@ -92,6 +93,7 @@ def reward(logs: LogData, facts: Facts) -> Lines:
                 f"{size}. More impressions a title would help."
             ),
             "doubt",
+            "no_title_effect",
         )
     if (times := repetition(arms)) > 1:
         yield (
@@ -102,6 +104,7 @@ def reward(logs: LogData, facts: Facts) -> Lines:
                 "they are."
             ),
             "doubt",
+            "copies",
         )
     if logs.overdispersion is not None and logs.overdispersion > 1.2:
         yield (
@@ -137,6 +140,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
                 "Where all have come in, say so: --conversions-complete."
             ),
             "doubt",
+            "immature_conversions",
         )
         return
     seen = float(logs.delay.seen(np.array([logs.delay.longest_hours]))[0])
@@ -225,6 +229,7 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
             "Show titles of one item side by side, at random."
         ),
         "doubt",
+        "replaced_titles",
     )
 
 

@@ -41,28 +41,25 @@ def log_reasons(logs: LogGrounds, lift: LiftEstimate) -> list[Reason]:
     return [
         _assignment(logs.assignment, lift),
         *(
-            Reason(f"logs_{finding.topic}", "doubt" if finding.consequence == "doubt" else "note", finding.message)
+            Reason(f"logs_{finding.kind}", "doubt" if finding.consequence == "doubt" else "note", finding.message)
             for finding in told
         ),
     ]
 
 
 def _assignment(assignment: Assignment, lift: LiftEstimate) -> Reason:
+    """How titles were assigned; the figures are how strong an unseen cause must be, for the lift and for its limit."""
+    figures = (e_value(1 + lift.value), e_value(1 + lift.low)) if lift.low > 0 else (None, None)
+    undone = ""
+    if lift.low > 0:
+        undone = (
+            f"; an unseen cause would undo the lift only if it made both showing such a title and clicking "
+            f"{figures[0]:.2f} times as likely ({figures[1]:.2f} times to reach the interval's lower limit)"
+        )
     if assignment != "unknown":
-        return Reason("assignment", "note", f"{_HOW[assignment]}{_undone(lift)}.")
+        return Reason(f"assignment_{assignment}", "note", f"{_HOW[assignment]}{undone}.", *figures)
     message = (
-        f"{_HOW[assignment]}, so titles that look better may just have been shown where people click more"
-        f"{_undone(lift)}. Log propensities, or where they were shown at random say so: --assignment randomized."
+        f"{_HOW[assignment]}, so titles that look better may just have been shown where people click more{undone}. "
+        "Log propensities, or where they were shown at random say so: --assignment randomized."
     )
-    return Reason("assignment", "doubt", message)
-
-
-def _undone(lift: LiftEstimate) -> str:
-    """How strong an unseen cause of both would have to be, for the lift and for the limit of its interval."""
-    if lift.low <= 0:
-        return ""
-    return (
-        f"; an unseen cause would undo the lift only if it made both showing such a title and clicking "
-        f"{e_value(1 + lift.value):.2f} times as likely ({e_value(1 + lift.low):.2f} times to reach the interval's "
-        "lower limit)"
-    )
+    return Reason("assignment_unknown", "doubt", message, *figures)

@@ -157,7 +157,7 @@ def _other_lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
         loses = lift.value <= rule.min_lift
         out.append(
             Reason(
-                f"other_weight_{baseline}",
+                f"other_lift_over_{baseline}",
                 "hold" if decides and loses else "note",
                 f"{which}, the lift over {BASELINES.get(baseline, baseline)} is {lift.value:+.1%} "
                 f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%})"
