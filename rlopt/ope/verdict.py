@@ -247,7 +247,7 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
 def _slope(test: HiddenArmTest) -> list[Reason]:
     """Whether titles the judge likes are clicked more at all."""
     message = (
-        f"Where the judge predicts 1 % more clicks for one of an item's logged titles, {test.slope:.2f} % more came "
+        f"For 1 % more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f} % more came "
         f"(standard error {test.slope_std_error:.2f}; 1 is right)"
     )
     if test.slope < 0:

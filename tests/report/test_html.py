@@ -243,7 +243,7 @@ def test_every_reason_has_a_sentence(lang: str) -> None:
             sft_faithfulness=None, candidates=3, logs=LogGrounds(
                 "unknown", tuple(Finding("warning", "evaluation", "A message.", "doubt", kind) for kind in KINDS)
             ),
-            other_lifts={"logged": lift(-0.1, -0.2, 0.1)},
+            other_lifts={"logged": lift(-0.1, -0.2, 0.1), "sft": lift(0.1, 0.0, 0.2)},
     )  # fmt: skip
     for verdict in (whole.verdict, decide(missing, EvalConfig(max_kl=1.0))):
         for reason in verdict.reasons:

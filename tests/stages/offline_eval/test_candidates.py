@@ -148,7 +148,7 @@ def test_without_an_sft_policy_the_logged_titles_are_the_baseline(
 
 
 def test_the_sft_policy_is_judged_against_the_logs(run: Run) -> None:
-    result = judge(run, "sft", trained_on=None)
+    result = judge(run, "sft", trained_on=None, samples=40)  # few would be luckier titles than the logged ones
     assert set(result.report.lifts) == {"logged"}
     assert result.folder == run / "eval-sft"
     assert result.report.verdict.decision == "hold"  # it writes what the logs hold
