@@ -16,6 +16,7 @@ from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from rlopt import threads
+from rlopt.algorithms import ALGORITHMS, DEFAULT
 from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
 from rlopt.files import to_json
 from rlopt.ope.direct import estimate_lift, item_rate_draws
@@ -34,7 +35,6 @@ from rlopt.stages.offline_eval.splits import check_splits
 from rlopt.stages.offline_eval.stage import test_arms
 from rlopt.stages.offline_eval.titles import Judged, Written, judge_titles, logged_titles, write_titles
 
-ALGORITHMS = ("ppo", "grpo", "rloo")
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -45,7 +45,7 @@ class Contender:
     Parameters
     ----------
     name
-        "sft", "ppo", "grpo", "rloo", "best of 16", "oracle best of 16".
+        "sft", that of an algorithm, "best of 16", "oracle best of 16".
     lift, low, high
         Judge's lift over the SFT policy with its interval, 0.05 is +5 %; None for SFT itself and for oracles.
     true_lift
@@ -86,7 +86,7 @@ class CompareResult:
 
 
 def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | None = None) -> CompareResult:
-    """Compare SFT, the run's PPO, GRPO and RLOO policies and best-of-n on test items; writes ``compare/`` of the run.
+    """Compare SFT, the run's trained policies and best-of-n on test items; writes ``compare/`` of the run.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     """
     config = config or CompareConfig()
     trained = [name for name in config.policies or ALGORITHMS if config.policies or run.done(name)]
-    run.require("fit-reward", "sft", *(trained or ["ppo"]))
+    run.require("fit-reward", "sft", *(trained or [DEFAULT.name]))
     splits = run.splits()
     check_splits(splits)
     quiet_loading()

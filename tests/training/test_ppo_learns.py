@@ -72,7 +72,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(sft_folder: Path, tmp_pat
 
 
 def test_several_epochs_and_generations_resume_equally(sft_folder: Path, tmp_path: Path) -> None:
-    changes = {"epochs": 2, "minibatches": 2, "generations": 4, "kl_target": 1.0, "train_trunk": True}
+    changes = {"epochs": 2, "minibatches": 2, "generations": 4, "kl_target": 1.0, "critic": "own"}
     whole = weights(train(sft_folder, tmp_path / "whole", 6, **changes))
     with pytest.raises(KeyboardInterrupt):
         train(sft_folder, tmp_path / "broken", 6, (StopAt(5),), **changes)

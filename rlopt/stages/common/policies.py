@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from rlopt import processes
+from rlopt.algorithms import POLICIES
 from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
-
-OF_THE_RUN = ("ppo", "sft", "grpo", "rloo")
 
 
 def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
@@ -25,12 +24,12 @@ def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
     PolicyError
         When it is neither a name nor a folder.
     """
-    if policy in OF_THE_RUN:
+    if policy in POLICIES:
         run.require(policy)
         return run / policy
     if not Path(policy).is_dir():
         raise PolicyError(
-            f"--policy must be one of {', '.join(OF_THE_RUN)} of the run, or a policy folder{or_else}. "
+            f"--policy must be one of {', '.join(POLICIES)} of the run, or a policy folder{or_else}. "
             f"Got {policy!r:.200}."
         )
     return Path(policy)

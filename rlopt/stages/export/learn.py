@@ -18,7 +18,7 @@ from rlopt.progress import note, track
 from rlopt.stages.common.policies import load_policy
 from rlopt.stages.offline_eval.titles import write_titles
 from rlopt.stages.sft.start import tiny_policy
-from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
+from rlopt.training.arguments import train_settings
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.learning_rates import supervised_rate
@@ -94,17 +94,14 @@ def learned(
         pairs = sound_pairs(policy.renderer.slots, pairs)
     pairs = short_enough(policy, pairs)
     steps = max(1, round(epochs * len(pairs) / config.batch_size))
-    small = policy.model.num_parameters() < threads.SMALL_MODEL
     torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
-    settings = TrainSettings(
+    settings = train_settings(
+        policy.model,
         steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=share_of_rate * rate,
         save_every=SAVE_EVERY,
         seed=config.seed,
-        bf16=has_bf16(),
-        gradient_checkpointing=torch.cuda.is_available() and not small,
     )
     checkpoints = work / "checkpoints"
     done = step_of(newest_checkpoint(checkpoints))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from reward.arms import Arms
 from reward.items import Item
 from reward.text import same_text_key
+from rlopt.algorithms import POLICIES
 from rlopt.config import EvalConfig
 from rlopt.files import fingerprint
 from rlopt.ope.diagnostics import KlEstimate, kl_divergence
@@ -20,12 +21,12 @@ from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import Bar
 from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
-from rlopt.stages.common.policies import OF_THE_RUN, load_policy, policy_folder
+from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.stages.offline_eval.titles import Written, write_titles
 
 FloatArray = npt.NDArray[np.float64]
 
-RESERVED = (*OF_THE_RUN, "best_of", "logged")
+RESERVED = (*POLICIES, "best_of", "logged")
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
 
 
@@ -55,7 +56,7 @@ class Source:
         PolicyError
             When there is no such folder or file.
         """
-        if policy in OF_THE_RUN:
+        if policy in POLICIES:
             run.require("sft", policy)
             return cls(policy, policy_folder(run, policy))
         path = Path(policy)
@@ -67,7 +68,7 @@ class Source:
     @property
     def from_run(self) -> bool:
         """True for a policy that this run has trained."""
-        return self.name in OF_THE_RUN
+        return self.name in POLICIES
 
     @property
     def is_policy(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rlopt.algorithms import ALGORITHMS, DEFAULT
 from rlopt.progress import Bar
 from rlopt.run import Run
 from rlopt.stages.sft.stage import LAST_STEPS
@@ -115,12 +116,12 @@ class PpoResult:
             )
             lines.append(f"{over}, of titles as they were sampled:")
         lines += [f"  {label:<14}  {value:>{width}}  {meaning}" for label, value, meaning in rows]
-        judged = "" if name == "ppo" else f" --policy {name}"
+        judged = "" if name == DEFAULT.name else f" --policy {name}"
         lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{judged} --run {run}")
         return "\n".join(lines)
 
     def _kept(self) -> str:
-        name = self.folder.name.upper()
+        name = ALGORITHMS[self.folder.name].label
         if self.updates is None or self.updates <= self.steps:
             return f"{name}: kept the policy of the last update, {self.steps:,}."
         return f"{name}: kept the policy of update {self.steps:,} of {self.updates:,}, where the monitor stood highest."

@@ -14,6 +14,7 @@ from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
+from rlopt.algorithms import ALGORITHMS
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
 from rlopt.files import atomic_write, fingerprints, to_json
@@ -30,7 +31,7 @@ from rlopt.stages.fit_reward.monitor import load_monitor
 from rlopt.stages.ppo.result import SHOWN, InPercent, PpoResult
 from rlopt.stages.sft.stage import train_sft
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import MICRO_BATCH, has_bf16
+from rlopt.training.arguments import train_settings
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.early_stopping import PeakGuard
@@ -42,15 +43,14 @@ from rlopt.wording import counted
 
 SCALE_ITEMS, SCALE_ITEMS_LARGE = 256, 64
 GENERATE_BATCH = 64
-GROUP = 8  # titles an item for GRPO and RLOO
 WARMUP_SHARE = 20
 
 
 def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
-    With ``config.algorithm`` "grpo" or "rloo" a rival of PPO does, and writes the folder of its name. Trains the SFT
-    policy first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
+    With another ``config.algorithm`` a rival of PPO does, and writes the folder of its name. Trains the SFT policy
+    first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
     these settings, rules and earlier stages, it returns what it had found. Under ``accelerate launch`` the processes
     share each batch, and the first of them writes.
 
@@ -76,14 +76,14 @@ def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False)
         note("This run has no supervised policy yet: training it first (rlopt sft).")
         train_sft(run, SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})}))
     quiet_loading()
-    name = config.algorithm
+    name, label = config.algorithm, ALGORITHMS[config.algorithm].label
     arms = run.arms().of_items(run.splits().train)
     rules = load(RulesConfig, preset=run.preset())
     if config.kl_coef == 0 and config.kl_target is not None:
         note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
     inputs = _inputs(rules)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
-        note(f"{name.upper()} is finished with these settings: nothing to do (--force trains anew).")
+        note(f"{label} is finished with these settings: nothing to do (--force trains anew).")
         return PpoResult.of(run, name)
     with run.stage(name, config, inputs) as record:
         policy = _start(run, config)
@@ -98,13 +98,12 @@ def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False)
         rewards = _rewards(run, policy, model, arms, config, rules, settings.updates_a_rollout)
         guard = None
         if rewards.monitor is not None:
-            titles = settings.minibatches * settings.batch_size
-            guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
+            guard = PeakGuard(settings.steps, rewards.monitor.every, settings.titles_a_rollout, metrics.rows())
         note(
-            f"{name.upper()} on {counted(len(arms.items), 'item')}, {counted(settings.steps, 'update')} of "
+            f"{label} on {counted(len(arms.items), 'item')}, {counted(settings.steps, 'update')} of "
             f"{counted(settings.batch_size, 'title')}"
         )
-        with track(name.upper(), settings.steps, start=done) as bar:
+        with track(label, settings.steps, start=done) as bar:
             callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
             improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, guard)
         result = PpoResult.measured(run / name, guard.kept_step if guard else settings.steps, metrics.rows())
@@ -203,26 +202,28 @@ def item_baseline(model: RewardModel, arms: Arms) -> npt.NDArray[np.float64]:
 
 
 def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
-    small = policy.model.num_parameters() < threads.SMALL_MODEL
+    """The settings, and what they leave open."""
     sft = run.record("sft")["config"]
     learn, rank, _ = _learning(config, sft)
     pretrained = sft.get("model") is not None and not config.peft_config  # adapters take larger steps
-    shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
-    own: dict[str, Any] = {
-        "generations": config.generations or (1 if config.algorithm == "ppo" else GROUP),
-        "critic_warmup": min(config.critic_warmup, config.steps // WARMUP_SHARE),
-        "learning_rate": config.learning_rate or reinforced_rate(learn, pretrained),
-        "adapters": adapter_config(learn, rank, config.steps, config.peft_config),
-        "micro_batch_size": config.batch_size if small else MICRO_BATCH,
-        "train_trunk": config.critic == "own",
-        "bf16": has_bf16() if config.bf16 is None else config.bf16,
-        "gradient_checkpointing": (
-            torch.cuda.is_available() and not small
-            if config.gradient_checkpointing is None
-            else config.gradient_checkpointing
-        ),
-    }
-    return PpoSettings(**{**shared, **own})
+    shared = train_settings(
+        policy.model,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate or reinforced_rate(learn, pretrained),
+        save_every=config.save_every,
+        seed=config.seed,
+        adapters=adapter_config(learn, rank, config.steps, config.peft_config),
+        bf16=config.bf16,
+        gradient_checkpointing=config.gradient_checkpointing,
+        report_to=config.report_to,
+    )
+    return PpoSettings(
+        **vars(shared),
+        config=config,
+        generations=config.generations or ALGORITHMS[config.algorithm].generations,
+        critic_warmup=min(config.critic_warmup, config.steps // WARMUP_SHARE),
+    )
 
 
 def _learning(config: PpoConfig, sft: dict[str, Any]) -> tuple[str, int, int]:
