@@ -65,6 +65,9 @@ class Configured(click.Command):
     They are made when a command is parsed or its help is shown, so that the list of commands is instant.
     """
 
+    _given: list[Any]
+    _made: list[click.Parameter] | None
+
     @property
     def params(self) -> list[click.Parameter]:
         """All parameters."""

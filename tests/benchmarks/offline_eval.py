@@ -27,7 +27,7 @@ from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import hidden_arm_test
 
 FloatArray = npt.NDArray[np.float64]
-KEYS = [key for key in ESTIMATORS if key != "mips"]
+KEYS = [key for key, made in ESTIMATORS.items() if not made.needs_marginal]
 RESAMPLES = 100
 CHUNK = 100_000
 

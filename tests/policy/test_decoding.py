@@ -7,7 +7,7 @@ import torch
 from reward.features.phraselist import PhraseList
 from reward.items import Item
 from reward.text import display_width
-from rlopt.errors import PolicyError
+from rlopt.errors import ConfigError, PolicyError
 from rlopt.policy import decoding
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.decoding import RowStream, _shared_tokens, sample
@@ -143,6 +143,10 @@ def test_the_best_beam_is_at_least_as_likely_as_the_greedy_title(policy: TitlePo
 def test_more_titles_than_beams_are_refused(policy: TitlePolicy) -> None:
     with pytest.raises(PolicyError, match="at most 2 titles an item"):
         policy.generate(ITEMS, 3, beams=2)
+    with pytest.raises(ConfigError, match=r"temprature is not a setting \(did you mean 'temperature'\?\)"):
+        policy.generate(ITEMS, temprature=0.5)
+    with pytest.raises(ConfigError, match=r"top_p must be less than or equal to 1\. Got 2"):
+        policy.generate(ITEMS, top_p=2)
 
 
 def test_a_title_does_not_depend_on_the_titles_beside_it(policy: TitlePolicy, monkeypatch: pytest.MonkeyPatch) -> None:

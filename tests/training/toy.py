@@ -15,7 +15,7 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.ppo.learn import PpoSettings
+from rlopt.training.ppo.settings import PpoSettings
 from rlopt.training.rewards import LiftScale, TitleRewards
 
 COLOURS = ("red", "blue", "green", "white")

@@ -37,7 +37,8 @@ from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.early_stopping import PeakGuard
 from rlopt.training.freezing import freeze
 from rlopt.training.learning_rates import reinforced_rate
-from rlopt.training.ppo.learn import PpoSettings, improve
+from rlopt.training.ppo.learn import improve
+from rlopt.training.ppo.settings import PpoSettings
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
 from rlopt.wording import counted
 
