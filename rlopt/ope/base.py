@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reward.arrays import FloatArray
+
 from .intervals import clustered_interval, empirical_bernstein_bound
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
 QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)  # of the weights, at which a bound is tried

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from datasets import Dataset
 from transformers import (
     EarlyStoppingCallback,
@@ -17,6 +15,7 @@ from transformers import (
 )
 from trl import SFTConfig as SFTArguments
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from rlopt.config import SftConfig
 from rlopt.policy.title_policy import TitlePolicy
@@ -56,7 +55,7 @@ def fine_tune(
     *,
     recipe: SftConfig | None = None,
     held_out: Pairs = (),
-    weights: npt.NDArray[np.float64] | None = None,
+    weights: FloatArray | None = None,
 ) -> TitlePolicy:
     """``policy`` after learning ``pairs`` of item and title; loss on the title alone.
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from rlopt.config import PpoConfig
 from rlopt.policy.constraints import Constraints
@@ -38,8 +38,8 @@ PAIRS = [
 class Predicted:
     """What a reward model returns, as far as training reads it."""
 
-    reward: npt.NDArray[np.float64]
-    effect_std: npt.NDArray[np.float64]
+    reward: FloatArray
+    effect_std: FloatArray
 
 
 def likes_new(items: Sequence[Item], titles: Sequence[str]) -> Predicted:

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from reward.arrays import FloatArray
 from rlopt.config import PpoConfig
 from rlopt.training.arguments import TrainSettings
 
-ScoreSoFar = Callable[[Sequence[int], Sequence[str]], npt.NDArray[np.float64]]  # of unfinished titles, for the critic
+ScoreSoFar = Callable[[Sequence[int], Sequence[str]], FloatArray]  # of unfinished titles, for the critic
 
 
 @dataclass(frozen=True, kw_only=True)
