@@ -236,7 +236,7 @@ def test_places_that_are_not_its_own_are_refused(run: Run, tmp_path: Path, tree_
     for place, why in ((mine, "was not written by export"), (run / "ppo", "lies in the run"), (run / "x", "lies in")):
         with pytest.raises(RunError, match=why):
             export(run, place, config(prune=0.5))
-    with pytest.raises(PolicyError, match="--policy must be one of ppo, sft, grpo, rloo.* of the run"):
+    with pytest.raises(PolicyError, match=r"--policy must be one of ppo, sft, grpo, rloo.* of the run"):
         export(run, tmp_path / "out", config(policy="pppo", prune=0.5))
     with pytest.raises(PolicyError, match="mine is not a title policy"):
         export(run, tmp_path / "out", config(policy=str(mine), prune=0.5))
