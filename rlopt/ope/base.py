@@ -1,12 +1,13 @@
 """What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
 from reward.arrays import FloatArray
+from reward.plain import Plain
 
 from .intervals import clustered_interval, empirical_bernstein_bound
 from .rounds import LoggedRounds, RoundsError
@@ -16,7 +17,7 @@ QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)  # of the weights, at which a boun
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Plain):
     """What a policy would have earned per round, with its uncertainty.
 
     Parameters
@@ -55,10 +56,6 @@ class Estimate:
     effective_clusters: float
     scale: str
     biased: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
