@@ -36,8 +36,7 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     """
     from rlopt.config import GenerateConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
 
     from rlopt.stages.generate.stage import generate

@@ -33,8 +33,7 @@ def command(config: Path | None, run_path: str, force: bool, **flags: Any) -> No
     """
     from rlopt.config import SftConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
     settings = options.settings(SftConfig, config, flags, run)
 
     from rlopt.stages.sft.stage import train_sft

@@ -185,12 +185,12 @@ def test_a_refused_token_leaves_the_others_as_likely_as_they_were(policy: TitleP
     p = logs[0, 0].exp().numpy()
     alone = [policy.renderer.title(item, str(policy.tokenizer.decode([token]))) for token in range(len(p))]
     words = [text.casefold() for text in alone if text.isalpha() and len(text) > 2]
-    rules = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
-    rules = RulesWhileWriting(rules, policy.renderer, policy.tokenizer)
+    constraints = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
+    rules = RulesWhileWriting(constraints, policy.renderer, policy.tokenizer)
     refused = [bool(rules.broken(item, [token])) for token in range(len(p))]
     expected = np.where(refused, 0.0, p) / p[~np.array(refused)].sum()
     one_token = TitlePolicy(policy.model, policy.tokenizer, policy.renderer, 1)
-    (titles,) = one_token.generate([item], n, constraints=rules, seed=2)
+    (titles,) = one_token.generate([item], n, constraints=constraints, seed=2)
     seen = np.bincount([title.token_ids[0] for title in titles], minlength=len(p)) / n
     assert sum(refused) > 4
     assert np.abs(seen - expected).max() < 4.5 * np.sqrt(expected.max() / n)

@@ -1,6 +1,7 @@
 """PPO finds what is rewarded; checkpoints, resumption, PEFT and gradient accumulation do what they promise."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,10 +174,8 @@ def unclipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients as they are: clipped ones are all of one length."""
     arguments = learn._arguments
 
-    def without_clipping(*given: object) -> object:
-        made = arguments(*given)  # type: ignore[arg-type]
-        made.max_grad_norm = 1e9
-        return made
+    def without_clipping(*given: Any) -> dict[str, Any]:
+        return {**arguments(*given), "max_grad_norm": 1e9}
 
     monkeypatch.setattr(learn, "_arguments", without_clipping)
 

@@ -11,7 +11,7 @@ from reward.plain import Plain
 from rlopt.algorithms import ALGORITHMS, DEFAULT
 from rlopt.progress import ProgressBar
 from rlopt.run import Run
-from rlopt.stages.sft.stage import LAST_STEPS
+from rlopt.stages.common.trainings import LAST_STEPS
 
 SHOWN = {
     "objective/predicted_lift": "lift",
