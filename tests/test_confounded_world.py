@@ -174,8 +174,9 @@ def test_a_share_of_the_unclicked_promo_impressions_is_missing() -> None:
     promo = rows["slot"] < PROMO
     shown = np.bincount(promo, rows["impressions"])
     unclicked = shown[1] - rows["clicks"][promo].sum()
-    all_unclicked = (world.shop.traffic @ (1 - world.click_rate(world.shop.logged_effect)))[:PROMO].sum() / 4
-    assert shown[0] == pytest.approx(world.shop.traffic.sum() / 2, rel=0.01)
+    share = world.contexts.title_share
+    all_unclicked = world.shop.traffic @ (1 - world.click_rate(world.shop.logged_effect)) @ (share * (share < 0.2))
+    assert shown[0] == pytest.approx(0.7 * world.shop.traffic.sum(), rel=0.01)
     assert 1 - unclicked / all_unclicked == pytest.approx(0.12, abs=0.01)
 
 

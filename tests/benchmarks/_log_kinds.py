@@ -158,7 +158,13 @@ KINDS: Mapping[str, Kind] = {
     "surface": Kind("the same confounding, in column surface", lambda: two_crowds(visible=True)),
     "hour": Kind("hourly, promo titles in the evening", lambda: evenings((0.85, 0.15), (1.4, 0.7))),
     "hour_mild": Kind("the same, mild", lambda: evenings((0.6, 0.4), (1.3, 0.9))),
-    "missing": Kind("12 % of unclicked promo impressions missing", calendar, "logged", propensities=True, missing=0.12),
+    "missing": Kind(
+        "12 % of unclicked promo impressions missing",
+        lambda: calendar(shares=(0.15, 0.15, 0.35, 0.35)),
+        "logged",
+        propensities=True,
+        missing=0.12,
+    ),
     "no_effect": Kind("titles do not matter, randomised", calendar, taste=Taste(phrases=False, promo=(0.0, 0.0))),
     "hardly": Kind(
         "titles do not matter, column surface confounds",
@@ -181,7 +187,7 @@ KINDS: Mapping[str, Kind] = {
     "category": Kind(
         "70 % of the traffic dislikes the change",
         calendar,
-        taste=Taste(promo=(-0.43, 0.5), first_share=0.7),
+        taste=Taste(promo=(-0.4, 0.58), first_share=0.7),
     ),
     "replaced": Kind("titles replaced one another, items wear out", one_after_the_other, starts=60),
     "weekend": Kind("promo titles at weekends, a weekend season", weekends),
