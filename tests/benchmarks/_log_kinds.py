@@ -187,7 +187,7 @@ KINDS: Mapping[str, Kind] = {
     "category": Kind(
         "70 % of the traffic dislikes the change",
         calendar,
-        taste=Taste(promo=(-0.4, 0.58), first_share=0.7),
+        taste=Taste(promo=(-0.46, 0.62), first_share=0.7),
     ),
     "replaced": Kind("titles replaced one another, items wear out", one_after_the_other, starts=60),
     "weekend": Kind("promo titles at weekends, a weekend season", weekends),
