@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from ..assignment import Assignment
 from ..errors import LogError
 from ..logs.balance import Balance
 from ..logs.periods import alone_share
@@ -25,7 +26,6 @@ from .diagnosis import (
 )
 from .findings import (
     USUAL,
-    Assignment,
     Consequence,
     Facts,
     Lines,
@@ -90,7 +90,7 @@ class LogReport(Plain):
     findings
         All of it in plain words.
     assignment
-        How titles came to be shown, see `reward.doctor.findings.Assignment`.
+        How titles came to be shown, see `reward.assignment`.
     balances
         Were an item's titles shown under like circumstances, column by column.
     """

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from ..arms import Arms
+from ..assignment import Assignment
 from ..errors import SplitError
 from ..logs.periods import OFTEN_ALONE
 from ..logs.read import LogData
@@ -17,9 +18,6 @@ from .diagnosis import SampleRatio, TitleProblem, TitleSpread
 Severity = Literal["ok", "warning", "stop"]
 Consequence = Literal["none", "note", "doubt", "stop"]
 """What a finding does to the verdict: nothing; it is told there; no launch while it stands; nothing is fitted."""
-Assignment = Literal["randomized", "logged", "unknown"]
-"""How titles came to be shown: at random within the item (given what the logs record of the impression), with the
-chances that the logs hold, or nobody knows how."""
 Line = tuple[Severity, str] | tuple[Severity, str, Consequence, str]
 """Severity and sentence; where the verdict hears of it, the consequence and a short name for programs."""
 Lines = Iterator[Line]

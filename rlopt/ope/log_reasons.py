@@ -5,8 +5,8 @@ The verdict has no opinion of its own about the logs: a finding's consequence is
 
 from dataclasses import dataclass
 
+from reward.assignment import Assignment
 from reward.doctor.examine import Finding
-from reward.doctor.findings import Assignment
 
 from .direct import LiftEstimate
 from .reasons import Reason

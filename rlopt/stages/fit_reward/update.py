@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from reward.arms import Arms
+from reward.assignment import Assignment
 from reward.doctor.examine import LogReport
-from reward.doctor.findings import Assignment, succession
+from reward.doctor.findings import succession
 from reward.logs.log_levels import log_levels
 from reward.logs.periods import OFTEN_ALONE, alone_share
 from reward.logs.splits import Splits
