@@ -28,7 +28,8 @@ def evaluation(logs: LogData, facts: Facts) -> Lines:
                 "warning",
                 (f"{low:.1%} of the titles have a propensity below {SMALL_PROPENSITY}: their weights will be large."),
             )
-        yield from _propensity_sums(arms)
+        if logs.weighted is None:  # else the sample ratio holds each item's propensities against its traffic
+            yield from _propensity_sums(arms)
         if ratio.mismatched:
             yield (
                 "warning",

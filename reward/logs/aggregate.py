@@ -211,17 +211,22 @@ def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = 
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def repeat_dispersion(rows: TypedRows, level_of_day: Mapping[int, float] | None = None) -> float | None:
-    """Variance of clicks over chance between rows that repeat one arm at one position; None where too few do.
+def repeat_dispersion(
+    rows: TypedRows, weighting: Weighting, level_of_day: Mapping[int, float] | None = None
+) -> float | None:
+    """Variance of clicks over chance between rows that repeat one arm in like circumstances; None where too few do.
 
     Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
-    With ``level_of_day`` more clicks are expected on better days.
+    Like are rows at one position, at one level of every column that is taken off, and with one propensity where these
+    differ. With ``level_of_day`` more clicks are expected on better days.
     """
     if not rows.has("impressions"):
         return None
-    place = "position" if rows.has("position") else "NULL"
-    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp")
-    table, exposed = rows.select(*names, where="impressions >= 2"), "impressions"
+    levels, parameters = weighting.levels(rows)
+    like = [*levels, *(["position"] if rows.has("position") else [])]
+    like += ["propensity"] if weighting.by_propensity else []
+    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp", "propensity")
+    table, exposed = rows.select(*names, where="impressions >= 2", extra=levels), "impressions"
     if level_of_day is not None:
         weight_table(rows, level_of_day)
         table = f"(SELECT * FROM {table} JOIN weights ON key = {_DAY})"
@@ -229,12 +234,12 @@ def repeat_dispersion(rows: TypedRows, level_of_day: Mapping[int, float] | None 
     grouped = (
         f"SELECT count(*) AS n, sum(clicks) AS c, sum(impressions) AS m, {_rounded_sum(exposed)} AS e, "
         f"min({exposed}) AS least, {_rounded_sum(f'clicks * clicks / {exposed}')} AS s "
-        f"FROM {table} GROUP BY item_id, title, {place}"
+        f"FROM {table} GROUP BY {', '.join(['item_id', 'title', *like])}"
     )
     kept = f"SELECT n - 1 AS freedom, (s - c * c / e) / (c / e * (1 - c / m)) AS chi FROM ({grouped}) "
     kept += "WHERE n >= 2 AND c < m AND least * c / e >= 5"
     chi, freedom = rows.source.query(
-        f"SELECT {_rounded_sum('chi')}, sum(freedom) FROM ({kept})", rows.parameters
+        f"SELECT {_rounded_sum('chi')}, sum(freedom) FROM ({kept})", parameters
     ).fetchall()[0]
     return float(chi / freedom) if freedom and freedom >= _MIN_FREEDOM else None
 

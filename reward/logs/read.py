@@ -159,7 +159,7 @@ def read_logs(
         if weighting.by_propensity:
             exposed = exposure(rows, weighting) if exposed is None else exposed
             weighted = InverseWeighted.of(rows, sums, exposed, matured, conversion_window_hours)
-        dispersion = repeat_dispersion(rows, periods.level_of_day if periods else None)
+        dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
     arms = _arms(sums, found, totals, context, exposed, matured)
     if weighted is not None:

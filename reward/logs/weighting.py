@@ -9,6 +9,7 @@ import numpy as np
 from ..arrays import FloatArray
 from .impression_columns import Crossed, ImpressionColumn, sampled
 from .position import PositionBias
+from .text_files import Parameters
 from .typed_rows import TypedRows
 
 UNIT = 10**9
@@ -38,6 +39,14 @@ class Weighting:
     def trivial(self) -> bool:
         """Whether every impression has an exposure of one."""
         return self.bias is None and not self.effects
+
+    def levels(self, rows: TypedRows) -> tuple[dict[str, str], Parameters]:
+        """SQL of the levels that rows are compared at, by name, and the parameters that it and a select take."""
+        columns = {f"level{i}": column for i, (column, _) in enumerate(self.effects)}
+        parameters = dict(rows.parameters)
+        for name, column in columns.items():
+            parameters |= column.parameters(name)
+        return {name: column.level_sql(name) for name, column in columns.items()}, parameters
 
     def parameters(self, rows: TypedRows) -> dict[str, Any]:
         """What `table` takes; makes the table of the positions' weights, too."""

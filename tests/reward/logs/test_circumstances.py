@@ -148,3 +148,22 @@ def test_hostile_values_are_levels_like_others(tmp_path: Path) -> None:
     columns["where"] = np.where(columns["where"] == "good", "'); DROP TABLE arms; --", 'x" $theta0')
     data = read(tmp_path, columns, "where")
     assert data.balances[0].adjusted
+
+
+def test_circumstances_are_no_overdispersion(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    where = np.tile(np.repeat(["good", "poor"], 10), 40)
+    promo = rng.random(len(where)) < np.where(where == "good", 0.8, 0.2)
+    columns = {
+        "item_id": np.repeat([f"item-{i:03}" for i in range(40)], 20),
+        "title": np.where(promo, "Promo", "Plain"),
+        "impressions": np.full(len(where), 2000),
+        "clicks": rng.binomial(2000, np.where(where == "good", 0.1, 0.025)),
+        "where": where,
+    }
+    data = read(tmp_path, columns, "where", "impressions")
+    assert data.balances[0].adjusted
+    assert data.overdispersion == pytest.approx(1.0, abs=0.2)
+    blind = read(tmp_path, {k: v for k, v in columns.items() if k != "where"}, "impressions")
+    assert blind.overdispersion is not None
+    assert blind.overdispersion > 5
