@@ -251,6 +251,6 @@ def test_a_later_analysis_of_the_same_results_takes_the_place_of_a_mistaken_one(
 def test_a_test_whose_split_is_off_agrees_with_nothing(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     results = write_results(tmp_path / "results.parquet")
     outcome = rlopt("ab-analyze", results, "--run", run.path, "--split", "0.2")
-    assert "invalid: the split is not the intended one (--split)" in outcome.out
+    assert "invalid: the split is not the intended one" in outcome.out
     assert "Offline" not in outcome.out
     assert run.metrics("calibration").rows()[0]["agrees"] is None
