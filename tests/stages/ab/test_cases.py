@@ -19,7 +19,7 @@ def cases(shared_data: Path) -> Path:
 
 @pytest.fixture
 def analyze(tmp_path: Path, rlopt: Callable[..., Any]) -> Callable[..., Any]:
-    run = make_run(tmp_path / "run", make_arms())
+    run = make_run(tmp_path / "run", make_arms(30))
     return lambda *arguments: rlopt("ab-analyze", *arguments, "--run", run.path, "--final", "--json").json
 
 
