@@ -127,7 +127,7 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     np.minimum.at(least, arms.item_index, expected)
     tested = np.flatnonzero((count >= 2) & (least >= _MIN_EXPECTED))
     p_values = stats.chi2.sf(statistic[tested], count[tested] - 1)
-    wrong = tested[benjamini_hochberg(p_values, SAMPLE_RATIO_LEVEL)]
+    wrong = tested[stats.false_discovery_control(p_values) <= SAMPLE_RATIO_LEVEL]  # Benjamini-Hochberg
     worst = wrong[np.argsort(-statistic[wrong] / np.maximum(count[wrong] - 1, 1), kind="stable")][:_WORST]
     return SampleRatio(
         "propensity" if arms.propensity_logged else "equal shares",
@@ -135,17 +135,6 @@ def sample_ratio(arms: Arms) -> SampleRatio:
         len(wrong),
         tuple(arms.items[i].item_id for i in worst),
     )
-
-
-def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.bool_]:
-    """Which hypotheses are rejected at a false-discovery rate of ``level``, shape of ``p_values``."""
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    passed = p_values[order] <= level * np.arange(1, n + 1) / max(n, 1)
-    rejected = np.zeros(n, dtype=bool)
-    if passed.any():
-        rejected[order[: int(np.flatnonzero(passed)[-1]) + 1]] = True
-    return rejected
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:

@@ -8,7 +8,6 @@ q_hat(x, a), E_n the mean over logged rounds. Every estimate equals Open Bandit 
     ESTIMATORS["ips_clip"](max_weight=10.0).estimate(rounds)
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +35,6 @@ class _Clipped(Estimator):
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf, open_low=True)
 
-    @property
-    def weight_bound(self) -> float:
-        """max_weight."""
-        return self.max_weight
-
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights cut at max_weight."""
         return weights.clip(rounds.weight, self.max_weight)
@@ -54,11 +48,6 @@ class _SubGaussian(Estimator):
 
     def __post_init__(self) -> None:
         self._parameter(0.0, 1.0)
-
-    @property
-    def weight_bound(self) -> float:
-        """1 / lambda, the limit for large w; for lambda 0 the weights are plain."""
-        return 1.0 / self.lambda_ if self.lambda_ > 0 else math.inf
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Bounded weights w / (1 - lambda + lambda w)."""
@@ -100,11 +89,6 @@ class DirectMethod(_Doubly):
     """
 
     key = "dm"
-
-    @property
-    def weight_bound(self) -> float:
-        """One."""
-        return 1.0
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """One each: the direct method weights no round."""
@@ -156,11 +140,6 @@ class SwitchDR(_Doubly):
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf)
 
-    @property
-    def weight_bound(self) -> float:
-        """Tau."""
-        return self.tau
-
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights up to tau, others 0."""
         return weights.switch(rounds.weight, self.tau)
@@ -178,11 +157,6 @@ class DRos(_Doubly):
 
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf)
-
-    @property
-    def weight_bound(self) -> float:
-        """sqrt(lambda) / 2, at w = sqrt(lambda)."""
-        return math.sqrt(self.lambda_) / 2
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Shrunken weights lambda w / (w^2 + lambda)."""
