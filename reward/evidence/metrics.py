@@ -86,11 +86,9 @@ def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> It
     return ItemTallies(*sums)
 
 
-def pair_accuracy(tallies: ItemTallies, *, significant: bool = False) -> float:
+def pair_accuracy(tallies: ItemTallies) -> float:
     """Share of pairs ordered rightly; 0.5 without a pair."""
-    right = tallies.right_significant if significant else tallies.right
-    pairs = tallies.significant if significant else tallies.pairs
-    return float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
+    return float(tallies.right.sum() / tallies.pairs.sum()) if tallies.pairs.sum() else 0.5
 
 
 def picked_lift(tallies: ItemTallies) -> float:
