@@ -107,18 +107,6 @@ class Market:
         p_click = shoppers.click_probability(self._click_base + self._click_appeal[index] + effects[0])
         return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1])
 
-    def true_values(
-        self,
-        items: Sequence[Item],
-        titles: Sequence[str],
-        click_weight: float = 1.0,
-        conversion_weight: float = 0.0,
-    ) -> FloatArray:
-        """Expected reward of an impression: w_click * P(click) + w_conv * P(click) * P(conversion | click), (n,)."""
-        p_click, p_conversion = self.click_and_conversion(items, titles)
-        value: FloatArray = click_weight * p_click + conversion_weight * p_click * p_conversion
-        return value
-
     def true_value(self, item: Item, title: str) -> float:
         """Click probability of one title of one item; any text is answered."""
         return float(self.click_probability([item], [title])[0])
