@@ -75,7 +75,7 @@ class TitleEnv(gymnasium.Env[str, str]):
         return self.item.to_json(), reward, True, False, info
 
 
-class FieldTitles(gymnasium.Wrapper[npt.NDArray[np.float32], npt.NDArray[np.int64], str, str]):
+class FieldTitles(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.int64]]):
     """A title is the values of a few fields, one after the other; the agent says which, place by place.
 
     An observation has a 1 for each of `fields` that the item has, else 0, shape (n_fields,). An action has a number for
@@ -84,7 +84,7 @@ class FieldTitles(gymnasium.Wrapper[npt.NDArray[np.float32], npt.NDArray[np.int6
 
     Parameters
     ----------
-    env
+    titles
         The environment of texts.
     places
         The most values a title can have.
@@ -95,10 +95,11 @@ class FieldTitles(gymnasium.Wrapper[npt.NDArray[np.float32], npt.NDArray[np.int6
         Names of all fields of the items, sorted.
     """
 
-    def __init__(self, env: TitleEnv, places: int = 6) -> None:
-        super().__init__(env)
-        self.titles = env
-        self.fields = tuple(sorted({name for item in env.items for name in item.fields}))
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, titles: TitleEnv, places: int = 6) -> None:
+        self.titles = titles
+        self.fields = tuple(sorted({name for item in titles.items for name in item.fields}))
         self.observation_space = spaces.Box(0.0, 1.0, (len(self.fields),), np.float32)
         self.action_space = spaces.MultiDiscrete([len(self.fields) + 1] * places)
 
@@ -106,13 +107,14 @@ class FieldTitles(gymnasium.Wrapper[npt.NDArray[np.float32], npt.NDArray[np.int6
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
         """Draw the next item; returns which fields it has, and its id."""
-        _, info = self.env.reset(seed=seed, options=options)
+        super().reset(seed=seed, options=options)
+        _, info = self.titles.reset(seed=seed)
         return self._seen(), info
 
     def step(self, action: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Reward of the title that ``action`` writes for the current item; the episode ends."""
-        _, reward, terminated, truncated, info = self.env.step(self.write(self.titles.item, action))
-        return self._seen(), float(reward), terminated, truncated, info
+        _, reward, terminated, truncated, info = self.titles.step(self.write(self.titles.item, action))
+        return self._seen(), reward, terminated, truncated, info
 
     def write(self, item: Item, action: npt.NDArray[np.int64]) -> str:
         """The title of ``item`` that ``action`` means."""

@@ -18,7 +18,7 @@ from envs.gym import FieldTitles, TitleEnv, market_env
 
 @pytest.fixture(autouse=True)
 def _checker_notes() -> Iterator[None]:
-    """The checkers warn that the env has no registered name, is wrapped, and speaks text: all meant."""
+    """The checkers warn that the env has no registered name and speaks text: both meant."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="gymnasium")
         warnings.filterwarnings("ignore", module="stable_baselines3")
