@@ -1,4 +1,4 @@
-"""The presets in configs/: each names commands that exist, take its options, and read every section it holds."""
+"""The presets in configs/: found by name; each names commands that exist, take its options, and read all it holds."""
 
 import shlex
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from rlopt.cli.main import cli
-from rlopt.config import read_preset
+from rlopt.config import preset_files, read_preset
+from rlopt.config.preset_files import preset_file
+from rlopt.errors import ConfigError
+from rlopt.stages import demo
 
 PRESETS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
 READS = {
@@ -19,6 +22,7 @@ READS = {
     "generate": {"generate", "constraints"},
     "tag fit": {"tag"},
     "tag apply": {"shorten"},
+    "demo": {"simulate", "reward", "sft", "ppo", "eval"},
 }
 
 
@@ -50,11 +54,35 @@ def test_a_preset_is_valid_for_the_commands_on_its_first_line(
     given = []
     for words in commands_of(preset):
         name, context = parsed(words)
-        if (config := context.params.get("config")) is not None:
-            given.append(config.resolve())
+        config = context.params.get("config")
+        if name == "demo":
+            config = demo.QUICK_PRESET if context.params["quick"] else demo.PRESET
+        if config is not None:
+            given.append(preset_file(config).resolve())
             read |= READS[name]
         elif given and "fit-reward" in [words[0] for words in commands_of(preset)]:
             read |= READS[name]  # fit-reward keeps the preset in the run
     assert set(given) == {preset}
     held = set(yaml.safe_load(preset.read_text(encoding="utf-8")))
     assert held - read == set(), "no command of the first line reads these sections"
+
+
+def test_a_preset_is_found_by_its_name_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_preset("quick")["reward"] == {"members": 3}
+    (tmp_path / "quick").write_text("ppo: {steps: 7}", encoding="utf-8")  # the user's own file goes before
+    assert read_preset("quick") == {"ppo": {"steps": 7}}
+
+
+def test_in_an_installed_package_the_presets_lie_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preset_files, "_PACKAGE", tmp_path / "rlopt")
+    (tmp_path / "rlopt" / "presets").mkdir(parents=True)
+    (tmp_path / "configs").mkdir()  # another package's
+    (tmp_path / "rlopt" / "presets" / "mine.yaml").write_text("ppo: {steps: 7}", encoding="utf-8")
+    assert read_preset("mine") == {"ppo": {"steps": 7}}
+
+
+@pytest.mark.parametrize("name", ["quik", "configs/quick.yml", "nowhere/quick.yaml"])
+def test_an_unknown_preset_lists_those_there_are(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"no config file {name}. Did you mean the preset quick.*conversions, demo,"):
+        preset_file(name)

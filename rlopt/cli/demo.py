@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     "--locale", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the shop."
 )
 @click.option("--run", "run_path", metavar="DIR", help="Run directory of its own.  [default: runs/demo-LOCALE-SEED]")
+@click.option("--quick", is_flag=True, help="A toy: a small shop and short trainings, in about a minute.")
 @click.option("--steps", type=click.IntRange(min=1), help="PPO updates.")
 @options.common
 def command(run_path: str | None, **flags: Any) -> None:
@@ -54,6 +55,7 @@ def last_screen(result: "DemoResult") -> str:
             f"Faithful titles   {result.faithfulness:.1%} (SFT policy: {result.sft_faithfulness:.1%})",
             f"KL to SFT policy  {result.kl:.2f} nats a title",
             f"Verdict           {result.headline}",
+            *(["                  of a toy: it shows that the chain works, not how well"] if result.toy else []),
             f"Seconds           {seconds}  (total {sum(result.seconds.values()):.0f})",
             f"Report            {result.run}/eval/report.html",
         ]

@@ -82,7 +82,10 @@ def configured(command: Command) -> Command:
         command
     )
     return click.option(
-        "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset; flags win over it (see configs/)."
+        "--config",
+        metavar="PRESET",
+        type=click.Path(path_type=Path),
+        help="YAML file, or a preset of rlopt by name (quick, upworthy ...); flags win over it.",
     )(command)
 
 

@@ -3,9 +3,18 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
+from rlopt.config import (
+    EvalConfig,
+    PpoConfig,
+    RewardConfig,
+    SftConfig,
+    SimulateConfig,
+    StageConfig,
+    load,
+    read_preset,
+)
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
@@ -17,10 +26,8 @@ from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
-SFT: dict[str, Any] = {}
-PPO: dict[str, Any] = {"steps": 400}
-EVAL: dict[str, Any] = {}
+PRESET, QUICK_PRESET = "demo", "demo-quick"
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,8 @@ class DemoResult:
         Of offline-eval, which knows nothing of the truth.
     seconds
         Stage -> seconds.
+    toy
+        A quick demo: too small for its verdict to tell anything but that the chain works.
     """
 
     run: str
@@ -65,6 +74,7 @@ class DemoResult:
     verdict: str
     headline: str
     seconds: dict[str, float]
+    toy: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data; the lift over the SFT policy under plain names."""
@@ -81,6 +91,7 @@ class DemoResult:
             "verdict": self.verdict,
             "seconds": self.seconds,
             "run": self.run,
+            "toy": self.toy,
         }
 
 
@@ -90,36 +101,45 @@ def demo(
     seed: int = 0,
     locale: Literal["en", "zh"] = "en",
     steps: int | None = None,
+    quick: bool = False,
 ) -> DemoResult:
     """Simulate a shop, fit the reward, train SFT and PPO, evaluate, and look up the truth.
 
     Parameters
     ----------
     run_path
-        Run directory. By default ``runs/demo-LOCALE-SEED``, which an interrupted demo is continued in; when one is
-        finished there, the next free name.
+        Run directory. By default ``runs/demo-LOCALE-SEED`` (``demo-quick-LOCALE-SEED``), which an interrupted demo is
+        continued in; when one is finished there, the next free name.
     seed
         Seed of the shop and of every stage.
     locale
         Language of the shop.
     steps
         PPO updates.
+    quick
+        A small shop and short trainings, about a minute of one core: a toy.
 
     Raises
     ------
     RunError
         When ``run_path`` is a run on other logs: a demo never overwrites one.
     """
-    run = Run.open(run_path, create=True) if run_path is not None else _free_run(f"demo-{locale}-{seed}")
+    preset = read_preset(QUICK_PRESET if quick else PRESET)
+
+    def settings(model: type[ConfigT], **own: Any) -> ConfigT:
+        return load(model, overrides={"seed": seed, **own}, preset=preset)
+
+    name = f"demo-quick-{locale}-{seed}" if quick else f"demo-{locale}-{seed}"
+    run = Run.open(run_path, create=True) if run_path is not None else _free_run(name)
     if run.done("fit-reward") and not run.done("simulate"):
         raise RunError(f"Run {run.path} is no demo but a run on other logs. Name another one with --run.")
-    logs = _simulated_logs(run, SimulateConfig(**SHOP, locale=locale, seed=seed))
-    fit_reward(run, logs, RewardConfig(seed=seed))
-    train_sft(run, SftConfig(**SFT, seed=seed))
-    train_ppo(run, PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed))
-    if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
+    logs = _simulated_logs(run, settings(SimulateConfig, locale=locale))
+    fit_reward(run, logs, settings(RewardConfig))
+    train_sft(run, settings(SftConfig))
+    train_ppo(run, settings(PpoConfig, steps=steps))
+    if not run.current("offline-eval", evaluation := settings(EvalConfig)):
         evaluate(run, evaluation, truth=truth_of(run))
-    return _result(run)
+    return _result(run, toy=quick)
 
 
 def _free_run(name: str) -> Run:
@@ -141,7 +161,7 @@ def _simulated_logs(run: Run, config: SimulateConfig) -> Path:
     return run / "shop" / "logs.parquet"
 
 
-def _result(run: Run) -> DemoResult:
+def _result(run: Run, toy: bool) -> DemoResult:
     report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
     market = market_of(run)
     if market is None or report["true_lifts"] is None:
@@ -161,4 +181,5 @@ def _result(run: Run) -> DemoResult:
         verdict=report["verdict"]["decision"],
         headline=report["verdict"]["headline"],
         seconds={stage: run.record(stage)["seconds"] for stage in STAGES},
+        toy=toy,
     )
