@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlopt.policy.title_policy import TitlePolicy
     from rlopt.run import Run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Item", "OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__version__"]
 
 _HOMES = {
