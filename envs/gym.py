@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import Float32Array, IntArray
 from reward.items import Item
 from reward.text import is_cjk
 
@@ -75,7 +75,7 @@ class TitleEnv(gymnasium.Env[str, str]):
         return self.item.to_json(), reward, True, False, info
 
 
-class FieldTitles(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.int64]]):
+class FieldTitles(gymnasium.Env[Float32Array, IntArray]):
     """A title is the values of a few fields, one after the other; the agent says which, place by place.
 
     An observation has a 1 for each of `fields` that the item has, else 0, shape (n_fields,). An action has a number for
@@ -105,24 +105,24 @@ class FieldTitles(gymnasium.Env[npt.NDArray[np.float32], npt.NDArray[np.int64]])
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Float32Array, dict[str, Any]]:
         """Draw the next item; returns which fields it has, and its id."""
         super().reset(seed=seed, options=options)
         _, info = self.titles.reset(seed=seed)
         return self._seen(), info
 
-    def step(self, action: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: IntArray) -> tuple[Float32Array, float, bool, bool, dict[str, Any]]:
         """Reward of the title that ``action`` writes for the current item; the episode ends."""
         _, reward, terminated, truncated, info = self.titles.step(self.write(self.titles.item, action))
         return self._seen(), reward, terminated, truncated, info
 
-    def write(self, item: Item, action: npt.NDArray[np.int64]) -> str:
+    def write(self, item: Item, action: IntArray) -> str:
         """The title of ``item`` that ``action`` means."""
         named = dict.fromkeys(self.fields[place - 1] for place in action if place)
         values = [item.fields[name][0] for name in named if name in item.fields]
         return ("" if is_cjk(item.text()) else " ").join(values)
 
-    def _seen(self) -> npt.NDArray[np.float32]:
+    def _seen(self) -> Float32Array:
         has = self.titles.item.fields
         return np.array([name in has for name in self.fields], dtype=np.float32)
 

@@ -5,14 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
-from ..logs.heterogeneity import Spread
+from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_USUAL_CHARACTERS = 300
 """Titles above this length are reported: most surfaces cut them."""
@@ -138,14 +135,14 @@ def sample_ratio(arms: Arms) -> SampleRatio:
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
-    """Spread of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
+    """Heterogeneity of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
 
     Returns
     -------
     TitleSpread or None
         None where no item has two titles and a click.
     """
-    found = Spread.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
+    found = Heterogeneity.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
     if not found.used.any():
         return None
     median = float(np.median(arms.clicks[found.used]))

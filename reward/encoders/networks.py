@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from ..arrays import Float32Array
 from ..errors import ModelError
 from . import packaged
-
-Float32Array = npt.NDArray[np.float32]
 
 POOLING = 1  # raise it when the same weights would give other columns
 _BATCH = 64

@@ -23,15 +23,14 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import FloatArray, IntArray
 from ..errors import ModelError
 from .boosting import MAX_ROUNDS, ItemLoss, TreeTask, can_split, choice_log_likelihood, no_trees, parameters, stopped
-from .linear import Rows
+from .linear import ArmCounts
 
 if TYPE_CHECKING:
     from distributed import Client
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 LOCAL_WORKERS = 2
 MAX_ARMS = 2**24
@@ -202,7 +201,7 @@ def part_of(loss: ItemLoss, index: IntArray) -> ItemLoss:
     """The loss of these arms alone; they must be all arms of their items."""
     rows = loss.rows
     items, item = np.unique(rows.item[index], return_inverse=True)
-    some = Rows(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
+    some = ArmCounts(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
     return ItemLoss(some, loss.offset[index], loss.weight[index], loss.noise)
 
 

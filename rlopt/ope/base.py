@@ -1,17 +1,20 @@
 """What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
+from reward.arrays import FloatArray
+from reward.plain import Plain
+
 from .intervals import clustered_interval
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Plain):
     """What a policy would have earned per round, with its uncertainty.
 
     Parameters
@@ -46,10 +49,6 @@ class Estimate:
     n_clusters: int
     effective_clusters: float
     scale: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

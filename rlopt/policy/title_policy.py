@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from rlopt.errors import PolicyError
 
@@ -21,7 +21,7 @@ from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer
 from .renderers import renderer_from_dict
-from .rules_while_writing import Guard, GuardedBeams
+from .rules_while_writing import RuledBeams, RulesWhileWriting
 from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens, token_kl
 from .slot_mask import OpenSlotsOnly, SlotMask
 
@@ -189,12 +189,12 @@ class TitlePolicy:
         prompts = self.prompt_ids(items)
         numbers = uniform_numbers(len(items) * n, self.max_title_tokens, seed)
         drafts = [Draft(k // n, prompts[k // n], row) for k, row in enumerate(numbers)]
-        guard = Guard(constraints, self.renderer, self.tokenizer) if constraints is not None else None
+        rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer) if constraints is not None else None
         write(
             drafts,
             lambda batch: self._complete(batch, temperature, top_p),
             lambda batch: self._spell([items[draft.item] for draft in batch], [draft.ids for draft in batch]),
-            lambda draft: guard.ruling(items[draft.item], draft.ids, draft.text) if guard is not None else None,
+            lambda draft: rules.ruling(items[draft.item], draft.ids, draft.text) if rules is not None else None,
             self._eos_id,
             batch_size,
         )
@@ -203,7 +203,7 @@ class TitlePolicy:
 
     def log_prob(
         self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256, *, temperature: float = 1.0
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Log-probability in nats of each title for its item, shape (n,).
 
         Of one past the length limit it is that of the tokens up to there.
@@ -218,7 +218,7 @@ class TitlePolicy:
         *,
         temperature: float = 1.0,
         batch_size: int = 256,
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Log-probability in nats of each completion (token ids, end of sentence included), shape (n,)."""
         prompts = self.prompt_ids(items)
         out = np.zeros(len(prompts))
@@ -234,7 +234,7 @@ class TitlePolicy:
         *,
         temperature: float = 1.0,
         batch_size: int = 128,
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """KL(self || reference) in nats a title along completions sampled from self, shape (n,); never negative.
 
         The per-token divergences (`rlopt.policy.scoring.token_kl`) are summed along the sampled path.
@@ -309,8 +309,8 @@ class TitlePolicy:
             if self.slot_mask is not None:
                 processors.append(OpenSlotsOnly(self.slot_mask, ids.shape[1]))
             if constraints is not None:
-                guard = Guard(constraints, self.renderer, self.tokenizer)
-                processors.append(GuardedBeams(guard, owners, ids.shape[1], beams, self._eos_id))
+                rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer)
+                processors.append(RuledBeams(rules, owners, ids.shape[1], beams, self._eos_id))
             with torch.inference_mode():
                 found = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
                     input_ids=ids.to(self.model.device),
@@ -330,12 +330,12 @@ class TitlePolicy:
 
     def _log_probs(
         self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], temperature: float
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         self.model.eval()
         with torch.inference_mode():
             ids, mask, width, completion_mask = self._tensors(prompts, completions)
             scores = score_tokens(self.model, ids, mask, width, temperature=temperature, slot_mask=self.slot_mask)
-            total: npt.NDArray[np.float64] = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
+            total: FloatArray = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
         return total
 
     def _tensors(

@@ -1,10 +1,11 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from reward.plain import JsonObject, plain
 from rlopt.config import (
     EvalConfig,
     PpoConfig,
@@ -18,7 +19,7 @@ from rlopt.config import (
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.common.truth import market_of, true_faithfulness, truth_of
+from rlopt.stages.common.truth import market_of, true_faithfulness
 from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
@@ -54,7 +55,7 @@ class DemoResult:
     over_sft, over_logged
         Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
-        Share of titles with no word that the item does not support, by the simulator.
+        Share of titles with no word that the item does not state, by the simulator.
     kl
         Nats a title, PPO to SFT policy.
     verdict, headline
@@ -76,7 +77,7 @@ class DemoResult:
     seconds: dict[str, float]
     toy: bool
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data; the lift over the SFT policy under plain names."""
         return {
             "estimated_lift": self.over_sft.estimated,
@@ -84,7 +85,7 @@ class DemoResult:
             "high": self.over_sft.high,
             "true_lift": self.over_sft.true,
             "true_lift_over_logged": self.over_logged.true,
-            "over_logged": asdict(self.over_logged),
+            "over_logged": plain(self.over_logged),
             "faithfulness": self.faithfulness,
             "sft_faithfulness": self.sft_faithfulness,
             "kl": self.kl,
@@ -138,7 +139,7 @@ def demo(
     train_sft(run, settings(SftConfig))
     train_ppo(run, settings(PpoConfig, steps=steps))
     if not run.current("offline-eval", evaluation := settings(EvalConfig)):
-        evaluate(run, evaluation, truth=truth_of(run))
+        evaluate(run, evaluation)
     return _result(run, toy=quick)
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from envs import shoppers
@@ -22,10 +21,9 @@ from envs.errors import MarketError
 from envs.lexicon import PhraseIndex
 from envs.log_columns import attributes_json
 from envs.seeds import Stream, generator
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import display_width, same_text_key, words
-
-FloatArray = npt.NDArray[np.float64]
 
 STRANGER, BROKEN_PAIR, REPEATED = -0.5, -0.08, -0.15
 EFFECT_RANGE = (-5.0, 2.0)
@@ -35,7 +33,7 @@ VARIANT_KINDS = 4
 
 @dataclass(frozen=True)
 class _Known:
-    """What one item supports: phrases of its values, all its words, and neighbouring words of its real titles."""
+    """What one item states: phrases of its values, all its words, and neighbouring words of its real titles."""
 
     phrases: PhraseIndex
     words: frozenset[str]
@@ -50,7 +48,7 @@ class RealTitles:
     items
         Items with their attributes; ids must differ.
     titles
-        The real titles of each item: their wording counts as supported.
+        The real titles of each item: their wording counts as stated.
     locale
         "en" or "zh": decides the width liked best.
     seed

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray
 from reward.model.judge import Judge
 from rlopt.ope.cross_checks import (
     CrossCheck,
@@ -19,10 +19,8 @@ from rlopt.ope.cross_checks import (
 from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.weights import importance_weight
+from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import item_sums
-from rlopt.stages.offline_eval.titles import Case
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
