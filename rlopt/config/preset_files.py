@@ -3,10 +3,9 @@
 import difflib
 from pathlib import Path
 
-import rlopt
 from rlopt.errors import ConfigError
 
-_PACKAGE = Path(rlopt.__file__).parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def preset_folder() -> Path:
