@@ -1,8 +1,8 @@
 """The run directory: what a chain of stages shares, what each has done, with which settings and inputs.
 
 A stage is finished when the manifest says so, and the manifest says so last: whatever kills a process, the next one
-finds either the old result or the new one. Layout: DESIGN section 4, with ``data/`` (arms, items, splits, settings of
-the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
+finds either the old result or the new one. Layout: docs/architecture.md, section 4. ``fit-reward`` writes ``data/``
+(arms, items, splits, settings of the logs); ``checkpoints/`` is for stages under way.
 """
 
 import json

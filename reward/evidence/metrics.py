@@ -1,4 +1,4 @@
-"""How well a model orders the titles of an item: the yardsticks of DESIGN section 5, on items it has not seen."""
+"""How well a model orders the titles of an item it has not seen: the yardsticks of docs/architecture.md, section 5."""
 
 from dataclasses import dataclass
 
