@@ -6,6 +6,7 @@ the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
 """
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,9 +26,10 @@ from rlopt.files import (
     fingerprints,
     needs_recovery,
     recover_folders,
+    refuse_links,
     replacing_folders,
 )
-from rlopt.lock import locked
+from rlopt.lock import HOLDER, LOCK, locked
 from rlopt.manifest import Manifest, package_versions
 
 if TYPE_CHECKING:
@@ -106,10 +108,11 @@ class Run:
         StageOrderError
             When there is no run and ``create`` is False.
         RunError
-            When the directory is something else, or its manifest is damaged or of another format.
+            When the directory is something else or holds a link, or its manifest is damaged or of another format.
         """
         run = cls(Path(path))
-        if run._manifest.path.exists():
+        if os.path.lexists(run._manifest.path):
+            run.refuse_links()
             run._manifest.read()
             if needs_recovery(run.path):
                 with locked(run.path, "recovery"), disk_errors(run.path):
@@ -124,6 +127,17 @@ class Run:
         elif not create:
             raise StageOrderError(f"There is no run at {run.path}. Start one with: rlopt fit-reward LOGS --run {path}")
         return run
+
+    def refuse_links(self) -> None:
+        """Check that no link lies in the run directory, which may itself be behind one.
+
+        Raises
+        ------
+        RunError
+            Where there is one, or a pipe, a socket or a device.
+        """
+        with disk_errors(self.path):
+            refuse_links(self.path, "use another run directory with --run")
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -205,6 +219,7 @@ class Run:
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, f"rlopt {name}"), disk_errors(self.path):
+            self.refuse_links()
             recover_folders(self.path)
             before = self._manifest.path.read_bytes() if self._manifest.path.exists() else None
             record = StageRecord(self._manifest.key(name, settings, given))
@@ -234,7 +249,8 @@ class Run:
             atomic_write(self._manifest.path, before)
             return
         self._manifest.path.unlink(missing_ok=True)
-        (self / ".lock").unlink(missing_ok=True)
+        for name in (LOCK, HOLDER):
+            (self / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: then it was not ours alone
             self.path.rmdir()
 

@@ -16,7 +16,7 @@ from reward.items import Item
 from reward.logs.source import find_files
 from reward.model.reward_model import RewardModel
 from rlopt.errors import RunError
-from rlopt.files import atomic_path, disk_errors
+from rlopt.files import atomic_path, disk_errors, refuse_in_run
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.common.columns import SCORED, titles_of
@@ -102,14 +102,15 @@ def check_output(out: str | Path, source: str | Path | None = None) -> None:
     Raises
     ------
     RunError
-        When the name ends in neither .parquet nor .csv, is a folder or one of the input's files, or its folder does not
-        take files.
+        When the name ends in neither .parquet nor .csv, is a folder, in a run directory or one of the input's files,
+        or its folder does not take files.
     """
     path = Path(out)
     if path.suffix.lower() not in (".parquet", ".csv"):
         raise RunError(f"The output must end in .parquet or .csv. Got {path}.")
     if path.is_dir():
         raise RunError(f"The output {path} is a folder. Name a file in it.")
+    refuse_in_run(path)
     if source is not None and path.exists() and any(path.samefile(file) for file in find_files(source)):
         raise RunError(f"The output {path} is the input, and would replace it. Name another file.")
     with disk_errors(path):
