@@ -14,9 +14,11 @@ import os
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import is_dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +29,8 @@ from .errors import RewardError
 MAX_BYTES = 1 << 30
 """No file of a run's JSON, and no array, is larger: whoever names a larger one has damaged it."""
 MAX_DEPTH = 32
-AGAIN = "Run rlopt fit-reward again."
+AGAIN = "Run rlopt fit-reward again (with --force)."
 Arrays = dict[str, npt.NDArray[Any]]
-Value = TypeVar("Value")
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 _SHOWN = 80  # characters of a file's own words in a message
@@ -54,21 +55,34 @@ def read_bytes(path: Path, way_out: str = AGAIN, limit: int = MAX_BYTES) -> byte
     SavedError
         When it is missing, cannot be read, or is a link, a folder, a pipe or larger.
     """
+    with open_saved(path, way_out) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise SavedError(damaged(path, f"it has {size:,} bytes, at most {limit:,} are read", way_out))
+        return file.read(limit + 1)
+
+
+@contextmanager
+def open_saved(path: Path, way_out: str = AGAIN) -> Iterator[BinaryIO]:
+    """A regular file, open for reading.
+
+    Raises
+    ------
+    SavedError
+        When it is missing, cannot be read, or is a link, a folder or a pipe.
+    """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        handle = os.open(path, flags)
-        with os.fdopen(handle, "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise SavedError(damaged(path, "it is no regular file", way_out))
-            if found.st_size > limit:
-                raise SavedError(damaged(path, f"it has {found.st_size:,} bytes, at most {limit:,} are read", way_out))
-            return file.read(limit + 1)
+        file = os.fdopen(os.open(path, flags), "rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise SavedError(f"{path} is missing. {way_out}") from error
     except OSError as error:
         reason = _READ_ERRORS.get(error.errno or 0) or error.strerror or type(error).__name__
         raise SavedError(damaged(path, reason, way_out)) from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise SavedError(damaged(path, "it is no regular file", way_out))
+        yield file
 
 
 def read_json(path: Path, kind: Any, way_out: str = AGAIN) -> Any:
@@ -79,8 +93,8 @@ def read_json(path: Path, kind: Any, way_out: str = AGAIN) -> Any:
     path
         The file.
     kind
-        What it must be: ``dict[str, Any]``, a TypedDict, a dataclass, anything pydantic checks; kinds are not
-        converted.
+        What it must be: ``dict[str, Any]``, a dataclass that stands for an object with at least its fields, anything
+        that pydantic checks. Nothing is converted; what comes back is plain data.
     way_out
         What to do about a damaged file, a sentence.
 
@@ -97,35 +111,53 @@ def parse_json(text: bytes | str, where: Path | str, kind: Any, way_out: str = A
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         _check_depth(value)
-        return TypeAdapter(kind, config=None if _is_model(kind) else _STRICT).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise SavedError(damaged(where, _first(error), way_out)) from error
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"it is no JSON: {error}"
         raise SavedError(damaged(where, reason, way_out)) from error
+    check_kind(text, where, kind, way_out)
+    return value
+
+
+def check_kind(text: bytes | str, where: Path | str, kind: Any, way_out: str = AGAIN) -> None:
+    """Check that a JSON text is of a certain kind, see `read_json`."""
+    try:
+        _adapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise SavedError(damaged(where, _first(error), way_out)) from error
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    if isinstance(kind, type) and is_dataclass(kind):
+        kind.__pydantic_config__ = _STRICT  # type: ignore[attr-defined]
+        return TypeAdapter(kind)
+    return TypeAdapter(kind, config=_STRICT)
 
 
 def read_lines(path: Path, way_out: str = AGAIN) -> list[dict[str, Any]]:
-    """The JSON objects of a file of JSON lines; a last line that a killed writer left half is left out.
+    """The JSON objects of a file of JSON lines, see `whole_lines`."""
+    return [row for _, row in whole_lines(path, way_out)]
+
+
+def whole_lines(path: Path, way_out: str = AGAIN) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a file of JSON lines, as text and as the object it spells.
+
+    A last line without an end, which a killed writer left half, is left out.
 
     Raises
     ------
     SavedError
         When the file cannot be read, or another line is no JSON object.
     """
-    content = read_bytes(path, way_out)
-    lines = content.split(b"\n")
-    whole, rest = lines[:-1], lines[-1]
-    found = [
-        parse_json(line, f"Line {number} of {path}", dict[str, Any], way_out)
-        for number, line in enumerate(whole, start=1)
-        if line.strip()
-    ]
+    *lines, rest = read_bytes(path, way_out).split(b"\n")
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            row = parse_json(line, f"Line {number} of {path}", dict[str, Any], way_out)
+            found.append((line.decode(), row))
     if rest.strip():
-        try:
-            found.append(parse_json(rest, path, dict[str, Any], way_out))
-        except SavedError:
-            return found
+        with suppress(SavedError):
+            found.append((rest.decode(errors="replace"), parse_json(rest, path, dict[str, Any], way_out)))
     return found
 
 
@@ -246,12 +278,6 @@ def number(value: object, name: str, low: float = -math.inf, high: float = math.
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value - value != 0:
         raise ValueError(f"{name} is {str(value)[:_SHOWN]}")
     return float(value)
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and (
-        hasattr(kind, "model_config") or hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__total__")
-    )
 
 
 def _no_number(name: str) -> float:

@@ -31,6 +31,7 @@ _DISK_ERRORS = {
     errno.ELOOP: "it is a link, and links are not followed here; remove it",
     errno.EISDIR: "a folder is where this file belongs; remove it or choose another place",
 }
+_REMOVE_LINES = "Remove that line or the file, and run the stage that wrote it again."
 _TEMP = ".tmp-"
 _OLD = ".old-"
 
@@ -273,11 +274,15 @@ def fingerprint(path: Path) -> str:
 
 
 def fingerprints(files: Iterable[str | Path]) -> dict[str, str]:
-    """Fingerprint of each file that can be read; whoever reads the others says what is wrong with them."""
+    """Fingerprint of each word list that can be read; whoever reads the others says what is wrong with them."""
+    from reward.features.phraselist import MAX_BYTES  # here: `rlopt --help` loads this module, and no NumPy
+
     found = {}
     for file in files:
         with suppress(OSError):
-            found[str(file)] = fingerprint(Path(file))
+            known = Path(file).stat()
+            if stat.S_ISREG(known.st_mode) and known.st_size <= MAX_BYTES:
+                found[str(file)] = fingerprint(Path(file))
     return found
 
 
@@ -307,14 +312,21 @@ class JsonlWriter:
     ----------
     path
         The file; a half-written last line (the process was killed) is cut off on opening.
+    shape
+        What every line must hold: a dataclass, see `reward.saved.read_json`; any object by default.
+
+    Raises
+    ------
+    SavedError
+        When the file holds anything else.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, shape: Any = None) -> None:
+        self.path, self._shape = path, shape
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                self._keep(whole_lines(path))
+            if os.path.lexists(path):
+                self._keep([text for text, _ in self._lines()])
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row."""
@@ -324,12 +336,20 @@ class JsonlWriter:
     def truncate_after(self, step: int) -> None:
         """Drop rows whose ``step`` is past ``step``: a resumed run writes them again."""
         if self.path.exists():
-            kept = [line for line in whole_lines(self.path) if json.loads(line).get("step", 0) <= step]
-            self._keep(kept)
+            self._keep([text for text, row in self._lines() if row.get("step", 0) <= step])
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows written so far."""
-        return [json.loads(line) for line in whole_lines(self.path)] if self.path.exists() else []
+        return [row for _, row in self._lines()] if self.path.exists() else []
+
+    def _lines(self) -> list[tuple[str, dict[str, Any]]]:
+        from reward.saved import check_kind, whole_lines
+
+        lines = whole_lines(self.path, _REMOVE_LINES)
+        if self._shape is not None:
+            for number, (text, _) in enumerate(lines, start=1):
+                check_kind(text, f"Line {number} of {self.path}", self._shape, _REMOVE_LINES)
+        return lines
 
     def _keep(self, lines: Sequence[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)
@@ -339,15 +359,3 @@ class JsonlWriter:
 
 def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-
-
-def whole_lines(path: Path) -> list[str]:
-    """Lines of ``path`` that hold one whole JSON value; what a killed writer left half is left out."""
-    out = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            json.loads(line)
-        except ValueError:
-            continue
-        out.append(line)
-    return out

@@ -5,7 +5,6 @@ finds either the old result or the new one. Layout: DESIGN section 4, with ``dat
 the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reward.saved import read_json
 from rlopt import processes
 from rlopt.config import StageConfig
 from rlopt.errors import RloptError, RunError, StageOrderError
@@ -291,15 +291,24 @@ class Run:
         from reward.logs.splits import Splits
 
         self.require("fit-reward")
-        return Splits.from_json((self / DATA / "splits.json").read_text(encoding="utf-8"))
+        return Splits.read(self / DATA / "splits.json")
 
     def preset(self) -> dict[str, Any]:
         """The preset ``fit-reward`` was given (``columns`` and a section a stage); empty without one."""
         path = self / DATA / "preset.json"
-        if not path.exists():
-            return {}
-        preset: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return preset
+        return kept_preset(path) if path.exists() else {}
+
+
+def kept_preset(path: Path) -> dict[str, Any]:
+    """The preset that ``fit-reward`` kept in a file of the run: a table of settings a section.
+
+    Raises
+    ------
+    SavedError
+        When the file is damaged.
+    """
+    preset: dict[str, Any] = read_json(path, dict[str, dict[str, Any] | None])
+    return preset
 
 
 def _inputs(config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None) -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from reward.seeds import MAX_SEED
+
 if TYPE_CHECKING:
     from rlopt.config import StageConfig
     from rlopt.run import Run
@@ -78,7 +80,7 @@ def in_run(command: Command) -> Command:
 
 def configured(command: Command) -> Command:
     """``--config`` and ``--seed``."""
-    command = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random.  [default: 0]")(
+    command = click.option("--seed", type=click.IntRange(0, MAX_SEED), help="Seed of everything random.  [default: 0]")(
         command
     )
     return click.option(

@@ -27,9 +27,13 @@ def simulate(out: str | Path, config: SimulateConfig | None = None) -> Simulated
     RunError
         When the folder cannot be made, or lies in a run directory.
     """
-    config = config or SimulateConfig()
     out = Path(out)
     refuse_in_run(out)
+    return write_shop(out, config or SimulateConfig())
+
+
+def write_shop(out: Path, config: SimulateConfig) -> SimulatedLogs:
+    """As `simulate`, wherever ``out`` lies: the demo's shop is a part of its run."""
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     market = Market(config.items, config.locale, config.seed)

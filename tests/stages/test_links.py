@@ -112,6 +112,14 @@ class Killed(BaseException):
     pass
 
 
+def _be_killed(out: Path) -> None:
+    with _workplace(out, "1" * 32) as work:
+        (work / "half").write_text("x")
+        with replacing_folders(out.parent, ["out"], scratch=work.parent) as fresh:
+            (fresh["out"] / "half").write_text("x")
+            raise Killed
+
+
 def test_an_interrupted_export_clears_up_after_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed while it writes, and between the two moves: all leftovers lie in its own folder, and the next takes them
     away; a folder moved aside returns."""
@@ -119,11 +127,8 @@ def test_an_interrupted_export_clears_up_after_itself(tmp_path: Path, monkeypatc
     out.mkdir()
     (out / "old").write_text("old")
     monkeypatch.setattr("rlopt.files.remove", lambda _: None)  # a killed process clears nothing up
-    with pytest.raises(Killed), _workplace(out, "1" * 32) as work:
-        (work / "half").write_text("x")
-        with replacing_folders(tmp_path, ["out"], scratch=work.parent) as fresh:
-            (fresh["out"] / "half").write_text("x")
-            raise Killed
+    with pytest.raises(Killed):
+        _be_killed(out)
     (tmp_path / ".out.parts" / ".old-out").mkdir()
     out.rename(tmp_path / ".out.parts" / ".old-out")
     assert [path.name for path in tmp_path.iterdir()] == [".out.parts"]

@@ -1,6 +1,5 @@
 """``rlopt ab-plan``: how large and how long an A/B test must be to find what offline-eval predicted."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reward.arms import Arms
+from reward.saved import read_json
 from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.ope.weights import effective_sample_size
@@ -206,7 +206,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> dict[str, Any] | None:
     judged = run.record(stage)["inputs"]
     if any(judged.get(name) != now for name, now in outside.items()):
         return None
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    report: dict[str, Any] = read_json(path, dict[str, Any], "Run rlopt offline-eval again.")
     return report
 
 
@@ -215,7 +215,7 @@ def logged_overdispersion(run: Run) -> float | None:
     path = run / DATA / FINDINGS
     if not path.exists():
         return None
-    value = json.loads(path.read_text(encoding="utf-8")).get("overdispersion")
+    value = read_json(path, dict[str, Any]).get("overdispersion")
     return None if value is None else float(value)
 
 

@@ -1,6 +1,5 @@
 """How good the reward is on items it has not seen: what ``fit-reward`` prints, saves and puts on the model card."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from reward.evidence.metrics import Interval
 from reward.evidence.readable import readable_effects
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
+from reward.saved import read_json
 from rlopt.threads import available
 
 Evidence = dict[str, Any]
@@ -73,7 +73,7 @@ def measure(model: RewardModel, arms: Arms, splits: Splits, seed: int, curve: Le
 
 def read_evidence(path: Path) -> Evidence:
     """The evidence a fit saved; empty where there is none."""
-    found: Evidence = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found: Evidence = read_json(path, dict[str, Any]) if path.exists() else {}
     return found
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from reward.arms import Arms
 from reward.logs.source import find_files
 from reward.logs.store import load_arms, save_arms
-from rlopt.files import fingerprint, to_json, whole_lines
+from reward.saved import read_lines
+from rlopt.files import fingerprint, to_json
 from rlopt.manifest import now
 from rlopt.progress import note
 
@@ -43,7 +44,7 @@ def entry(event: str, logs: str | Path, files: Sequence[str], arms: Arms, **more
 def read_history(reward: Path) -> list[Entry]:
     """The lines of the history in a ``reward`` folder; none for a run that was fitted before there was one."""
     path = reward / HISTORY
-    return [json.loads(line) for line in whole_lines(path)] if path.exists() else []
+    return read_lines(path) if path.exists() else []
 
 
 def history_text(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -1,7 +1,6 @@
 """``rlopt fit-reward``: from logs to the reward model, the judge and the splits every later stage keeps to."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from reward.logs.update import faded, merge_arms
 from reward.model.judge import Judge
 from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel
+from reward.saved import read_json
 from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.errors import RunError
@@ -165,7 +165,7 @@ class FitRewardResult:
     @classmethod
     def of(cls, run: Run) -> "FitRewardResult":
         """The result a finished stage left."""
-        findings = json.loads((run / DATA / FINDINGS).read_text(encoding="utf-8"))
+        findings = read_json(run / DATA / FINDINGS, dict[str, Any])
         splits = run.splits()
         return cls(
             run=str(run.path),
@@ -176,7 +176,7 @@ class FitRewardResult:
             judge=len(splits.judge),
             test=len(splits.test),
             warnings=tuple(f["message"] for f in findings["findings"] if f["severity"] == "warning"),
-            evidence=json.loads((run / "reward" / EVIDENCE).read_text(encoding="utf-8")),
+            evidence=read_json(run / "reward" / EVIDENCE, dict[str, Any]),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def aggregate(
 ) -> tuple[Arms, dict[str, Any]]:
     """Arms of the logs and what the doctor says of them; an interrupted stage finds both where it left them."""
     if (checkpoints / FINDINGS).exists():  # written last
-        return load_arms(checkpoints), json.loads((checkpoints / FINDINGS).read_text(encoding="utf-8"))
+        return load_arms(checkpoints), read_json(checkpoints / FINDINGS, dict[str, Any])
     note(f"Reading {logs}")
     data = read_logs(
         logs,
