@@ -78,7 +78,7 @@ def _check_tree(values: Mapping[str, str], columns: int) -> None:
         if not 0 <= feature[node] < columns:
             raise ValueError(f"a split by column {feature[node]} of {columns}")
         if int(decision[node]) & _CATEGORICAL and not (
-            threshold[node] == int(threshold[node]) and 0 <= threshold[node] < categories
+            0 <= threshold[node] < categories and threshold[node] == int(threshold[node])
         ):
             raise ValueError("a split by categories out of place")
         for child in (int(left[node]), int(right[node])):
@@ -105,6 +105,7 @@ def _numbers(
     if count is not None and len(words) != count:
         raise ValueError(f"{len(words)} values of {name}, not {count}")
     found = [kind(word) for word in words]
-    if any(value != value or abs(value) == float("inf") for value in found):
+    # A split of missing values from all others has the threshold infinity.
+    if any(value != value or (abs(value) == float("inf") and name != "threshold") for value in found):
         raise ValueError(f"{name} holds no finite numbers")
     return found

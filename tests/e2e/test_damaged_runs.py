@@ -188,7 +188,7 @@ def test_a_table_that_is_another(
     )
     for column in columns:
         assert {f"{column} {kind}" for kind in ("gone", "all null", "of lists", "of numbers", "of NaN")} <= refused
-    assert {"no metadata", "another table"} <= refused
+    assert "another table" in refused
 
 
 def probe(model: RewardModel | Judge, run: Run) -> None:

@@ -45,7 +45,7 @@ from rlopt.stages.fit_reward.history import (
 )
 from rlopt.stages.fit_reward.monitor import MONITOR, fit_monitor
 from rlopt.stages.fit_reward.tree_engine import check_engine, tree_engine
-from rlopt.wording import counted
+from rlopt.wording import counted, joined_lines
 
 EVIDENCE = "evidence.json"
 
@@ -192,7 +192,7 @@ class FitRewardResult:
             *evidence_lines(self.evidence),
             f"Reward model: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
         ]
-        return "\n".join(lines)
+        return joined_lines(lines)
 
 
 @dataclass(frozen=True)

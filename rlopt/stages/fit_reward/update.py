@@ -41,7 +41,7 @@ from rlopt.stages.fit_reward.stage import (
 from rlopt.stages.fit_reward.tree_engine import check_engine
 from rlopt.stages.fit_reward.update_base import Base, check_rows, check_settings, pending, seen, set_aside
 from rlopt.stages.fit_reward.update_decision import compare, figure_lines
-from rlopt.wording import counted
+from rlopt.wording import counted, joined_lines
 
 _LEVEL_CHANGE = 0.02  # below that, nobody needs to be told
 
@@ -206,7 +206,7 @@ class UpdateResult:
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
             lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")
-        return "\n".join(lines)
+        return joined_lines(lines)
 
 
 def _with_new(base: Base, news: Sequence[Arms], config: RewardConfig) -> tuple[list[Arms], Splits]:

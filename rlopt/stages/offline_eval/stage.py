@@ -22,13 +22,13 @@ from rlopt.report.content import EvaluationReport
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.rules import constraints_for
-from rlopt.stages.offline_eval.candidate import Candidate, PolicyCandidate, Source, open_candidate
+from rlopt.stages.offline_eval.candidate import PLACE, Candidate, PolicyCandidate, Source, open_candidate
 from rlopt.stages.offline_eval.lifts import check_segments
 from rlopt.stages.offline_eval.output import write_outputs
 from rlopt.stages.offline_eval.report import Truth, make_report
 from rlopt.stages.offline_eval.splits import check_items, check_splits, check_trained_on
 from rlopt.stages.offline_eval.titles import Case, Written, best_by_reward, judge_titles, logged_titles, write_titles
-from rlopt.wording import counted
+from rlopt.wording import counted, joined_lines
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class EvaluationResult:
                 f"({counted(s.n_items, 'item')})"
                 for s in self.report.segments
             ]
-        return "\n".join([*lines, "", f"Report: {self.folder / 'report.html'}"])
+        return joined_lines([*lines, "", f"Report: {self.folder / 'report.html'}"])
 
 
 def evaluate(
@@ -127,7 +127,6 @@ def evaluate(
     check_splits(splits)
     inputs = source.fingerprints() | check_trained_on(run, source, trained_on, splits, columns)
     inputs |= {"columns": columns} if columns else {}
-    _say_what_is_replaced(run, source, config)
     quiet_loading()
     with run.stage(source.stage, config, inputs) as record:
         random = np.random.default_rng(config.seed)
@@ -153,16 +152,10 @@ def evaluate(
         with run.replacing(source.folder) as folder:
             write_outputs(folder, report, judged, test, learned)
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["logged"].value)
+        if not source.from_run:
+            record.notes[PLACE] = str(source.path.resolve())
     shutil.rmtree(run / "checkpoints" / source.stage, ignore_errors=True)
     return EvaluationResult(run / source.folder, report)
-
-
-def _say_what_is_replaced(run: Run, source: Source, config: EvalConfig) -> None:
-    """A report of other titles that had the same name."""
-    before = run.manifest["stages"].get(source.stage)
-    judged = before["config"].get("policy") if before else None
-    if judged and Path(judged).resolve() != Path(config.policy).resolve():
-        note(f"{run / source.folder} holds the evaluation of {judged}, which has the same name: it is replaced")
 
 
 def covered(test_items: Sequence[str], candidate: Candidate, source: Source) -> Sequence[str]:

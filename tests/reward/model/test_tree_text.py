@@ -38,9 +38,9 @@ def replaced(text: str, name: str, place: int, value: str, tree: int = 0) -> str
 def test_a_good_text_passes_and_is_read_the_same(text: str) -> None:
     assert check_trees(text) == 3
     assert "num_cat=1" in text
-    same = replaced(text, "leaf_value", 0, "0.25")
-    assert check_trees(same) == 3
-    lgb.Booster(model_str=same)
+    for same in (replaced(text, "leaf_value", 0, "0.25"), replaced(text, "threshold", 1, "inf")):
+        assert check_trees(same) == 3
+        lgb.Booster(model_str=same)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_good_text_passes_and_is_read_the_same(text: str) -> None:
         ("right_child", 0, "-99", "a child -99"),
         ("split_feature", 0, "3", "column 3 of 3"),
         ("split_feature", 0, "-1", "column -1"),
-        ("threshold", 0, "inf", "no finite numbers"),
+        ("threshold", 0, "nan", "no finite numbers"),
         ("leaf_value", 0, "nan", "no finite numbers"),
         ("leaf_value", 0, "0 0", "7 values of leaf_value"),
         ("num_leaves", 0, "1000000000", "num_leaves is"),
