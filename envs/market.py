@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.saved import SavedError, damaged, read_json
 from reward.seeds import MAX_SEED
@@ -20,8 +21,6 @@ from .lexicon import ItemLexicon, Reading, reader
 from .logging_policy import MAX_TITLES, MIN_TITLES, propensities
 from .seeds import Stream, generator
 from .writers import Writer
-
-FloatArray = npt.NDArray[np.float64]
 
 VERSION = 1
 MAX_ITEMS = 1_000_000
@@ -134,12 +133,12 @@ class Market:
         """Click probability of one title of one item; any text is answered."""
         return float(self.click_probability([item], [title])[0])
 
-    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """Words of ``title`` that neither the item's fields nor the locale's generic words support, casefolded.
+    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """Words of ``title`` that neither the item's fields nor the locale's generic words hold, casefolded.
 
-        Numbers count as words. Chinese is matched greedily, longest first; what is left over is unsupported.
+        Numbers count as words. Chinese is matched greedily, longest first; what is left over is unstated.
         """
-        return self.reading(item, title).unsupported
+        return self.reading(item, title).unstated
 
     def reading(self, item: Item, title: str) -> Reading:
         """What a shopper finds in ``title``."""

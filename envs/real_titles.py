@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import display_width, same_text_key, words
 
@@ -26,8 +26,6 @@ from .lexicon import PhraseIndex
 from .log_columns import attributes_json
 from .seeds import Stream, generator
 
-FloatArray = npt.NDArray[np.float64]
-
 STRANGER, BROKEN_PAIR, REPEATED = -0.5, -0.08, -0.15
 EFFECT_RANGE = (-5.0, 2.0)
 APPEAL_SD = 0.7
@@ -36,7 +34,7 @@ VARIANT_KINDS = 4
 
 @dataclass(frozen=True)
 class _Known:
-    """What one item supports: phrases of its values, all its words, and neighbouring words of its real titles."""
+    """What one item states: phrases of its values, all its words, and neighbouring words of its real titles."""
 
     phrases: PhraseIndex
     words: frozenset[str]
@@ -51,7 +49,7 @@ class RealTitles:
     items
         Items with their attributes; ids must differ.
     titles
-        The real titles of each item: their wording counts as supported.
+        The real titles of each item: their wording counts as stated.
     locale
         "en" or "zh": decides the width liked best.
     seed

@@ -62,6 +62,14 @@ def read_bytes(path: Path, way_out: str = AGAIN, limit: int = MAX_BYTES) -> byte
         return file.read(limit + 1)
 
 
+def read_text(path: Path, way_out: str = AGAIN) -> str:
+    """Content of a regular UTF-8 file; errors as in `read_bytes`."""
+    try:
+        return read_bytes(path, way_out).decode()
+    except UnicodeDecodeError as error:
+        raise SavedError(damaged(path, "it is not UTF-8 text", way_out)) from error
+
+
 @contextmanager
 def open_saved(path: Path, way_out: str = AGAIN) -> Iterator[BinaryIO]:
     """A regular file, open for reading.

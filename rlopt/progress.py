@@ -30,7 +30,7 @@ def note(message: str) -> None:
         print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
 
 
-class Bar(Protocol):
+class ProgressBar(Protocol):
     """What `track` hands out."""
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
@@ -41,7 +41,7 @@ class Bar(Protocol):
 
 
 @contextmanager
-def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
+def track(label: str, total: float, start: float = 0) -> Iterator[ProgressBar]:
     """Show progress of ``total`` steps.
 
     Parameters
@@ -62,7 +62,7 @@ def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
         lines.finish()
 
 
-def _shown(numbers: dict[str, Any]) -> str:
+def _shown(numbers: dict[str, float | str]) -> str:
     shown = (f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
     return one_line("  ".join(shown))
 
@@ -72,7 +72,7 @@ class _Lines:
         self.label, self.total, self.done = label, total, start
         self.began = self.told = time.monotonic()
         self.first = start
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.set(self.done + n, **numbers)
@@ -96,7 +96,7 @@ class _Lines:
 class _Rich:
     def __init__(self, progress: Any, task: Any) -> None:
         self.progress, self.task = progress, task
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.numbers.update(numbers)
@@ -108,7 +108,7 @@ class _Rich:
 
 
 @contextmanager
-def _terminal_bar(label: str, total: float, start: float) -> Iterator[Bar]:
+def _terminal_bar(label: str, total: float, start: float) -> Iterator[ProgressBar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
-from ..logs.heterogeneity import Spread
+from ..arrays import BoolArray, FloatArray
+from ..logs.circumstances import InverseWeighted
+from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_USUAL_CHARACTERS = 300
 """Titles above this length are reported: most surfaces cut them."""
@@ -137,7 +136,31 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     )
 
 
-def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.bool_]:
+def weighted_sample_ratio(arms: Arms, weighted: InverseWeighted) -> SampleRatio:
+    """Z test by arm of rows with propensities of their own; items with an arm that differs are mismatched.
+
+    Weighted by 1 / propensity an arm's impressions add up to its item's on average, with the variance
+    sum (1 - p) / p^2.
+    """
+    total = np.bincount(arms.item_index, arms.impressions, minlength=len(arms.items))[arms.item_index]
+    variance = np.maximum(weighted.shown_squared - weighted.shown, 1e-9)
+    count = np.bincount(arms.item_index, minlength=len(arms.items))[arms.item_index]
+    tested = np.flatnonzero((count >= 2) & (arms.impressions >= _MIN_EXPECTED))
+    z = np.abs(weighted.shown - total)[tested] / np.sqrt(variance[tested])
+    if not len(tested):
+        return SampleRatio("propensity", 0, 0, ())
+    wrong = stats.false_discovery_control(2 * stats.norm.sf(z)) <= SAMPLE_RATIO_LEVEL
+    items = arms.item_index[tested]
+    worst = items[wrong][np.argsort(-z[wrong], kind="stable")].tolist()
+    return SampleRatio(
+        "propensity",
+        len(np.unique(items)),
+        len(set(worst)),
+        tuple(arms.items[i].item_id for i in list(dict.fromkeys(worst))[:_WORST]),
+    )
+
+
+def benjamini_hochberg(p_values: FloatArray, level: float) -> BoolArray:
     """Which hypotheses are rejected at a false-discovery rate of ``level``, shape of ``p_values``."""
     n = len(p_values)
     order = np.argsort(p_values, kind="stable")
@@ -149,14 +172,14 @@ def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.boo
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
-    """Spread of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
+    """Heterogeneity of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
 
     Returns
     -------
     TitleSpread or None
         None where no item has two titles and a click.
     """
-    found = Spread.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
+    found = Heterogeneity.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
     if not found.used.any():
         return None
     median = float(np.median(arms.clicks[found.used]))

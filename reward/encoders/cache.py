@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-Half = npt.NDArray[np.float16]
+from ..arrays import HalfArray
 
 _MOST_BYTES = 1 << 28  # a file that has grown to this takes no more: policies in training write titles without end
 _AT_ONCE = 500  # keys a question; SQLite takes 999 parameters everywhere
@@ -34,12 +33,12 @@ class EncodingCache:
     def __init__(self, path: Path, encoder: str, width: int) -> None:
         self._path, self._encoder, self._width = path, encoder, width
 
-    def get(self, texts: Sequence[str]) -> dict[str, Half]:
+    def get(self, texts: Sequence[str]) -> dict[str, HalfArray]:
         """Vectors of those texts that are kept."""
         if not _is_file(self._path):
             return {}
         by_key = {_key(text): text for text in texts}
-        found: dict[str, Half] = {}
+        found: dict[str, HalfArray] = {}
         keys = list(by_key)
         with contextlib.suppress(sqlite3.Error, OSError), self._open() as connection:
             for start in range(0, len(keys), _AT_ONCE):
@@ -52,7 +51,7 @@ class EncodingCache:
                             found[by_key[key]] = half
         return found
 
-    def put(self, vectors: Iterable[tuple[str, Half]]) -> None:
+    def put(self, vectors: Iterable[tuple[str, HalfArray]]) -> None:
         """Keep these vectors, unless the file has grown large."""
         if os.path.lexists(self._path) and (not _is_file(self._path) or self._path.stat().st_size > _MOST_BYTES):
             return

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Spread:
+class Heterogeneity:
     """Pearson's statistic of clicks within items.
 
     With expected clicks m_a = exposure_a * CTR_item, X2 = sum (c_a - m_a)^2 / m_a has the mean
@@ -28,10 +26,10 @@ class Spread:
     statistic: float
     freedom: float
     room: float
-    used: npt.NDArray[np.bool_]
+    used: BoolArray
 
     @classmethod
-    def of(cls, clicks: FloatArray, exposure: FloatArray, item: IntArray, n_items: int) -> "Spread":
+    def of(cls, clicks: FloatArray, exposure: FloatArray, item: IntArray, n_items: int) -> "Heterogeneity":
         """From counts of arms, shape (n_arms,) each."""
         total = np.bincount(item, clicks, minlength=n_items)
         exposed = np.bincount(item, exposure, minlength=n_items)

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from ..items import MISSING, flatten_fields
 from .source import quote
 from .text_files import NUMBER, is_nested
-from .typed_rows import WHOLE_TYPES, Rows
+from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
 ALWAYS_KEPT = 256
 MAX_VALUES = 5_000_000
 """More than `ALWAYS_KEPT` columns become fields as long as all items have at most so many values, about 1 GB."""
+OF_IMPRESSION = "differs within most items, so it describes the impression"
+"""Why such a column is left out."""
 _FETCH = 10_000
 _AT_ONCE = 32  # columns that the engine aggregates together
 _MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
@@ -27,7 +29,7 @@ _LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without bl
 
 
 @dataclass(frozen=True)
-class Context:
+class ItemFields:
     """Fields of the items, and the columns that were left out.
 
     Parameters
@@ -45,7 +47,7 @@ class Context:
     dropped: Mapping[str, str]
 
 
-def read_context(rows: Rows, weight: str = "impressions", where: str = "impressions > 0") -> Context:
+def read_context(rows: TypedRows, weight: str = "impressions", where: str = "impressions > 0") -> ItemFields:
     """Aggregate the context columns of ``rows`` by item.
 
     Parameters
@@ -63,10 +65,10 @@ def read_context(rows: Rows, weight: str = "impressions", where: str = "impressi
     dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
     columns = [c for c in candidates if c not in dropped]
     fields = _fields(rows, columns, weight, where) if columns else {}
-    return Context(fields, tuple(columns), dropped)
+    return ItemFields(fields, tuple(columns), dropped)
 
 
-def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
+def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
     """SQL of a context column's value as it goes to `flatten_fields`: numbers as they are, nested types as JSON.
 
     ``name`` is what the query calls the column where that is not its own name.
@@ -100,7 +102,7 @@ def _known_sql(text: str) -> str:
     return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
 
 
-def _compared_sql(rows: Rows, column: str) -> str:
+def _compared_sql(rows: TypedRows, column: str) -> str:
     """SQL of a value that tells equal from different, cheaper than `context_sql`."""
     kind = rows.source.columns[column]
     if kind == "VARCHAR":
@@ -108,7 +110,7 @@ def _compared_sql(rows: Rows, column: str) -> str:
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 
 
-def varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
     found: dict[str, str] = {}
     for block in _blocks(columns):
@@ -116,7 +118,7 @@ def varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str
     return found
 
 
-def _too_many(rows: Rows, columns: list[str], where: str) -> dict[str, str]:
+def _too_many(rows: TypedRows, columns: list[str], where: str) -> dict[str, str]:
     """Columns that would fill the memory with fields: of very wide logs, the last ones, and numbers before texts."""
     if len(columns) <= ALWAYS_KEPT:
         return {}
@@ -135,7 +137,7 @@ def _blocks(columns: list[str]) -> Iterator[list[str]]:
         yield columns[start : start + _AT_ONCE]
 
 
-def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+def _varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     # Two hashes an item and column: memory does not grow with the width of the values.
     values = (_compared_sql(rows, column) for column in columns)
     hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
@@ -153,11 +155,11 @@ def _varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[st
         if not filled:
             dropped[column] = "no values"
         elif varying > MAX_VARYING_SHARE * several:
-            dropped[column] = "differs within most items, so it describes the impression"
+            dropped[column] = OF_IMPRESSION
     return dropped
 
 
-def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
+def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
     """Fields of each item; a field that several columns name has the values of all, in their order."""
     out: dict[str, dict[str, tuple[str, ...]]] = {}
     for block in _blocks(columns):
@@ -169,7 +171,9 @@ def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str
     return out
 
 
-def _most_frequent(rows: Rows, columns: list[str], weight: str, where: str) -> Iterator[tuple[str, dict[str, object]]]:
+def _most_frequent(
+    rows: TypedRows, columns: list[str], weight: str, where: str
+) -> Iterator[tuple[str, dict[str, object]]]:
     """Item ids with the value of each column that counts."""
     keys = [f"c{i}" for i in range(len(columns))]
     names = dict(zip(keys, (field_name(rows, column) for column in columns), strict=True))
@@ -208,11 +212,11 @@ def _most_frequent(rows: Rows, columns: list[str], weight: str, where: str) -> I
     query("DROP TABLE several")
 
 
-def _grouped_sql(rows: Rows, column: str) -> str:
+def _grouped_sql(rows: TypedRows, column: str) -> str:
     """SQL of the value that rows are grouped by: a text as it stands, anything else as `context_sql`."""
     return quote(column) if rows.source.columns[column] == "VARCHAR" else context_sql(rows, column)
 
 
-def field_name(rows: Rows, column: str) -> str:
+def field_name(rows: TypedRows, column: str) -> str:
     """The canonical name of surface and locale, the column's own name otherwise."""
     return next((name for name, sources in rows.sources.items() if sources == (column,)), column)

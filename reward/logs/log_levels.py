@@ -13,13 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
-from .heterogeneity import Spread
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import FloatArray, IntArray
+from .heterogeneity import Heterogeneity
 
 PRIOR_CLICKS = 20.0
 """Clicks at which a log weighs as much as the guess that nothing changed."""
@@ -143,8 +140,8 @@ def _expected_rate(clicks: FloatArray, exposure: FloatArray, item: IntArray, n_i
     exposed = np.bincount(item, exposure, minlength=n_items).astype(np.float64)
     overall = np.full(n_items, float(total.sum()) / max(float(exposed.sum()), 1e-300))
     shown, seen = exposed > 0, exposure > 0
-    between = Spread.of(total[shown], exposed[shown], np.zeros(int(shown.sum()), dtype=np.int64), 1).variance()
-    within = Spread.of(clicks[seen], exposure[seen], item[seen], n_items).variance()
+    between = Heterogeneity.of(total[shown], exposed[shown], np.zeros(int(shown.sum()), dtype=np.int64), 1).variance()
+    within = Heterogeneity.of(clicks[seen], exposure[seen], item[seen], n_items).variance()
     of_item = _posterior_mean(overall, total, exposed, between)
     return _posterior_mean(of_item[item], clicks, exposure, within)
 

@@ -9,18 +9,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import Item
-from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
+from .aggregate import Columns, aggregate, delay_model, matured_clicks, position_bias, repeat_dispersion
+from .balance import Balance
 from .catalogue import read_items, read_titles
+from .circumstances import InverseWeighted, circumstances
 from .delay import DelayModel
-from .item_fields import Context, read_context
+from .item_fields import OF_IMPRESSION, ItemFields, read_context
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
-from .typed_rows import Exclude, Rows
-from .validate import Totals, check_rows
+from .typed_rows import Exclude, TypedRows
+from .validate import LogTotals, check_rows
+from .weighting import exposure
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
 
@@ -58,10 +62,15 @@ class LogData:
         How many (item, title) pairs had blanks at the ends of the title, which are taken off.
     source
         What was read, for messages.
+    balances
+        Were an item's titles shown under like circumstances: the test of each column that describes the impression.
+    weighted
+        Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
+        counts then); None elsewhere.
     """
 
     arms: Arms
-    totals: Totals
+    totals: LogTotals
     columns: Mapping[str, str]
     context_columns: tuple[str, ...]
     dropped_columns: Mapping[str, str]
@@ -71,6 +80,8 @@ class LogData:
     overdispersion: float | None
     padded_titles: int
     source: str
+    balances: tuple[Balance, ...] = ()
+    weighted: InverseWeighted | None = None
 
 
 def read_arms(source: str | Path, **options: Any) -> Arms:
@@ -122,45 +133,91 @@ def read_logs(
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
+        rows = TypedRows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
         totals = check_rows(rows)
         sums = aggregate(rows, conversion_window_hours)
         # Arms are few and rows are many: in a second pass titles are trimmed, where one has blanks at its ends at all.
         if padded := sum(title != title.strip() for title in sums["title"]):
             rows = replace(rows, trim=True)
             sums = aggregate(rows, conversion_window_hours)
+        context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
+        of_impression = [column for column, why in context.dropped.items() if why == OF_IMPRESSION]
+        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, of_impression)
+        weighting = found_circumstances.weighting
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
             delay = delay_model(rows, conversion_window_hours)
-        exposed = exposure(rows, bias) if bias else None
-        matured = matured_clicks(rows, delay) if delay else None
+        matured = matured_clicks(rows, delay, by_propensity=weighting.by_propensity) if delay else None
+        exposed = None if weighting.trivial else exposure(rows, weighting)
         periods = None
         if totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME:
-            found_periods = by_period(rows, sums["item"].astype(np.int64), bias)
+            found_periods = by_period(rows, sums["item"].astype(np.int64), weighting)
             if found_periods is not None:
                 periods, exposed = found_periods
-        dispersion = repeat_dispersion(rows, periods.level_of_day if periods else None)
-        context = read_context(rows)
+        weighted = None
+        if weighting.by_propensity:
+            exposed = exposure(rows, weighting) if exposed is None else exposed
+            weighted = InverseWeighted.of(rows, sums, exposed, matured, conversion_window_hours)
+        dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
     arms = _arms(sums, found, totals, context, exposed, matured)
+    if weighted is not None:
+        arms = _reweighted(arms, weighted)
     return LogData(
-        arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, padded, str(source)
+        arms,
+        totals,
+        found,
+        context.columns,
+        context.dropped,
+        bias,
+        delay,
+        periods,
+        dispersion,
+        padded,
+        str(source),
+        found_circumstances.balances,
+        weighted,
+    )
+
+
+def _with_propensity(sums: Columns, totals: LogTotals) -> Columns:
+    """The sums, without the propensities where these do not count as logged."""
+    if _propensity_logged(sums, totals):
+        return sums
+    return {name: values for name, values in sums.items() if not name.endswith("_propensity")}
+
+
+def _propensity_logged(sums: Columns, totals: LogTotals) -> bool:
+    if "propensity_impressions" not in sums:
+        return False
+    enough = totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
+    return enough and bool(np.all(sums["propensity_impressions"] > 0))
+
+
+def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
+    """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
+    return replace(
+        arms,
+        clicks=weighted.clicks,
+        exposure=weighted.exposure,
+        conversions=None if arms.conversions is None else weighted.conversions,
+        revenue=None if arms.revenue is None else weighted.revenue,
+        matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
     )
 
 
 def _arms(
     sums: Columns,
     found: Mapping[str, str],
-    totals: Totals,
-    context: Context,
-    exposed: npt.NDArray[np.float64] | None,
-    matured: npt.NDArray[np.float64] | None,
+    totals: LogTotals,
+    context: ItemFields,
+    exposed: FloatArray | None,
+    matured: FloatArray | None,
 ) -> Arms:
     impressions, clicks = _floats(sums["impressions"]), _floats(sums["clicks"])
     conversions = _floats(sums["conversions"]) if "conversions" in found else None
-    logged = "propensity" in found and totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
-    logged = logged and bool(np.all(sums["propensity_impressions"] > 0))
+    logged = _propensity_logged(sums, totals)
     if matured is None:
         matured = clicks
     elif conversions is not None:
@@ -182,7 +239,7 @@ def _arms(
     )
 
 
-def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]) -> tuple[Item, ...]:
+def _items(sums: Columns, context: ItemFields, impressions: FloatArray) -> tuple[Item, ...]:
     """Items in the order of their rank; the current title is the one with most impressions (ties: the first)."""
     order = np.lexsort((np.arange(len(impressions)), -impressions, sums["item"]))
     first = order[np.unique(sums["item"][order], return_index=True)[1]]
@@ -190,23 +247,23 @@ def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]
     return tuple(Item(i, context.fields.get(i, {}), title) for i, title in zip(ids, titles, strict=True))
 
 
-def _logged_propensity(sums: Columns) -> npt.NDArray[np.float64]:
+def _logged_propensity(sums: Columns) -> FloatArray:
     """Impression-weighted harmonic mean of the rows' propensities: importance weights then average to theirs."""
     least, most = sums["least_propensity"], sums["most_propensity"]
     mean = sums["propensity_impressions"] / sums["inverse_propensity"]
     return np.asarray(np.where(least == most, least, np.minimum(mean, 1.0)))
 
 
-def _traffic_share(item: npt.NDArray[Any], impressions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _traffic_share(item: npt.NDArray[Any], impressions: FloatArray) -> FloatArray:
     return np.asarray(impressions / np.bincount(item, impressions)[item])
 
 
-def _times(sums: Columns, name: str) -> npt.NDArray[np.float64] | None:
+def _times(sums: Columns, name: str) -> FloatArray | None:
     """Seconds since 1970; None where not every arm has a time."""
     if name not in sums or np.any(np.isnan(_floats(sums[name]))):
         return None
     return _floats(sums[name])
 
 
-def _floats(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _floats(values: npt.NDArray[Any]) -> FloatArray:
     return values.astype(np.float64)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import items_from_json
 from ..saved import AGAIN, SavedError, damaged, open_saved
@@ -133,7 +133,7 @@ def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
     return column
 
 
-def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def _floats(table: pa.Table, name: str) -> FloatArray:
     return np.asarray(_column(table, name, pa.float64()).to_numpy(), dtype=np.float64)
 
 

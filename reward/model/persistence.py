@@ -14,12 +14,13 @@ from ..encoders.encoder import open_encoder
 from ..errors import ModelError
 from ..features.support import Support
 from ..features.transformer import TitleFeatures
+from ..plain import JsonObject
 from ..saved import AGAIN, SavedError, check_kind, damage, parse_json, read_arrays, read_bytes
-from .calibration import Platt, Spread
+from .calibration import EnsembleSpread, Platt
 from .design import Design
 from .effect import Basis
 from .ensemble import load_member, save_member
-from .item_context import Context
+from .item_context import ItemContext
 from .linear import Noise
 from .outcome import Outcome
 from .shapes import ModelShape
@@ -35,7 +36,7 @@ def save_model(
 ) -> None:
     """Write a reward model into ``folder``, which exists and is empty."""
     feature_meta, arrays = features.state()
-    meta: dict[str, Any] = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
+    meta: JsonObject = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
     for name, outcome in outcomes.items():
         meta["outcomes"][name], own = _outcome_state(outcome)
         arrays |= {f"{name}/{key}": value for key, value in own.items()}
@@ -48,7 +49,7 @@ def save_model(
 
 def load_model(
     folder: str | Path, encodings: Path | None = None
-) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
+) -> tuple[TitleFeatures, dict[str, Outcome], JsonObject]:
     """Features, outcomes and settings written by `save_model`.
 
     Raises
@@ -109,7 +110,7 @@ def model_damage(folder: str | Path) -> Iterator[None]:
         raise ModelError(str(error)) from error
 
 
-def read_state(folder: str | Path, expected_format: int, shape: type) -> tuple[dict[str, Any], Arrays]:
+def read_state(folder: str | Path, expected_format: int, shape: type) -> tuple[JsonObject, Arrays]:
     """meta.json, which has this shape, and arrays.npz of a model folder.
 
     Raises
@@ -137,7 +138,7 @@ def _read_state(folder: Path, expected_format: int, shape: type) -> tuple[dict[s
     return meta, read_arrays(folder / "arrays.npz", AGAIN, infinite=("guard.low",))
 
 
-def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
+def _outcome_state(outcome: Outcome) -> tuple[JsonObject, Arrays]:
     context_meta, context = outcome.context.state()
     meta = {
         "members": len(outcome.members),
@@ -154,7 +155,7 @@ def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
     }
     arrays: Arrays = {"coefficients": outcome.basis.coefficients, "intercepts": outcome.intercepts}
     arrays |= {f"context.{name}": value for name, value in context.items()}
-    arrays |= {f"guard.{name}": value for name, value in outcome.guard.state().items()}
+    arrays |= {f"guard.{name}": value for name, value in outcome.logged_range.state().items()}
     return meta, arrays
 
 
@@ -176,10 +177,10 @@ def _outcome(name: str, meta: Mapping[str, Any], arrays: Arrays, features: Title
             load_member(folder / f"{name}-{k}.npz", width, len(basis.table_names)) for k in range(int(meta["members"]))
         ),
         float(meta["slope"]),
-        Spread(*map(float, meta["spread"])),
+        EnsembleSpread(*map(float, meta["spread"])),
         Support.from_state(_part(own, "guard.")),
         float(meta["pace"]),
-        Context.from_state(meta["context"], _part(own, "context.")),
+        ItemContext.from_state(meta["context"], _part(own, "context.")),
         Platt(*map(float, meta["platt"])),
         float(meta["context_std"]),
         {str(item_id): i for i, item_id in enumerate(meta["known"])},

@@ -58,8 +58,7 @@ def command(results: str, run_path: str, **settings: Any) -> None:
       rlopt ab-analyze results.csv --split 0.2
       rlopt ab-analyze results.csv --columns arm=variant,date=day
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
     from rlopt.stages.ab.analyze import analyze_test
 
@@ -75,7 +74,7 @@ def analysis_text(analysis: "Analysis") -> str:
         ("always valid (any number of looks)", found.lift, found.always_low, found.always_high),
     ]
     if prediction:
-        entries.append(("offline-eval had said", prediction["lift"], prediction["low"], prediction["high"]))
+        entries.append(("offline-eval had said", prediction.lift, prediction.low, prediction.high))
     rows = [(name, percent(lift), f"{percent(low)} to {percent(high)}") for name, lift, low, high in entries]
     lines = [
         table((f"lift in {analysis.metric}", "", f"{found.confidence:.0%} interval"), rows),

@@ -1,14 +1,16 @@
 """Outcome of an A/B test of titles: sample-ratio check, lift by item, fixed-horizon and always-valid intervals."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from reward.arrays import BoolArray, FloatArray, IntArray
+from reward.plain import Plain
+
 from .intervals import clustered_interval
-from .rounds import FloatArray, IntArray, RoundsError
+from .rounds import RoundsError
 from .sequential import planned_information, sequence_reach
 
 SAMPLE_RATIO_ALARM = 1e-3  # the usual threshold: a split off by chance alone rings once in a thousand tests
@@ -31,14 +33,14 @@ class Counts:
         Counts; ``events`` are clicks or conversions.
     """
 
-    treated: npt.NDArray[np.bool_]
+    treated: BoolArray
     item: IntArray
     impressions: FloatArray
     events: FloatArray
 
 
 @dataclass(frozen=True)
-class TestOutcome:
+class TestOutcome(Plain):
     """What an A/B test showed.
 
     Parameters
@@ -85,10 +87,6 @@ class TestOutcome:
     sample_ratio_p_value: float
     decision: Outcome
     decided_by: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def analyze(

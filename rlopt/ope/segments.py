@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
+
+from reward.arrays import BoolArray, FloatArray, IntArray
+from reward.plain import Plain
 
 from .direct import TitleDraws, item_ratios
 from .quantities import numbers_of
-from .rounds import FloatArray, IntArray, RoundsError
+from .rounds import RoundsError
 
 MIN_ITEMS = 5  # smaller segments go to the rest: their interval would only widen everybody's
 MAX_VALUES = 12
@@ -22,7 +23,7 @@ MISSING = "(none)"
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(Plain):
     """Lift over the logged titles on the items of one segment.
 
     Parameters
@@ -45,10 +46,6 @@ class Segment:
     high: float
     p_value: float
     q_value: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def segment_lifts(
@@ -153,7 +150,7 @@ def _bands(values: Sequence[str | None]) -> list[str] | None:
     Values that are no number, or one of another unit, stay where `MIN_ITEMS` items have them; `REST` stands for others.
     """
     numbers, unit = numbers_of(values)
-    known: npt.NDArray[np.bool_] = np.isfinite(numbers)
+    known: BoolArray = np.isfinite(numbers)
     given = sum(value is not None for value in values)
     distinct, counts = np.unique(numbers[known], return_counts=True)
     if known.sum() < max(given / 2, 2 * MIN_ITEMS):

@@ -25,6 +25,7 @@ SHOUT_LETTERS = 4
 MAX_SYMBOL_SHARE = 0.25
 FREE_SYMBOLS = 6
 _DOUBLED = frozenset("!?！？。,，|~*★☆◆")
+USUAL = RulesConfig()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Constraints:
     Parameters
     ----------
     lexicon
-        Decides which numbers, units, brands, values and words need the item's support; None switches that rule off.
+        Decides which numbers, units, brands, values and words the item must state; None switches that rule off.
     max_width
         Longest title in display columns (a Chinese character counts two).
     max_chars, max_words
@@ -61,10 +62,10 @@ class Constraints:
     """
 
     lexicon: Lexicon | None = None
-    max_width: int = 160
+    max_width: int = USUAL.max_width
     max_chars: int | None = None
     max_words: int | None = None
-    max_repeats: int = 2
+    max_repeats: int = USUAL.max_repeats
     banned: PhraseList = field(default_factory=PhraseList)
     required: tuple[str, ...] = ()
     superlatives: PhraseList = field(default_factory=PhraseList)
@@ -72,7 +73,7 @@ class Constraints:
 
     @classmethod
     def of(cls, config: RulesConfig, lexicon: Lexicon | None = None) -> "Constraints":
-        """The rules as configured, and the claims that need support.
+        """The rules as configured, and the claims that the item must state.
 
         Raises
         ------
@@ -126,7 +127,7 @@ class Constraints:
             found.append(Violation("superlative", ", ".join(superlatives)))
         if self.formatting:
             found += _formatting(item, title)
-        if self.lexicon is not None and (claims := self.lexicon.unsupported(item, title)):
+        if self.lexicon is not None and (claims := self.lexicon.unstated(item, title)):
             found.append(Violation("unsupported", ", ".join(f"{claim.kind} {claim.text}" for claim in claims)))
         return found
 

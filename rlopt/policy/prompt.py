@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import clean
 from rlopt.errors import PolicyError
 
@@ -33,7 +34,7 @@ class Renderer(Protocol):
     def title(self, item: Item, completion: str) -> str:
         """The title that ``completion`` spells for ``item``; inverse of `target`."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description; `rlopt.policy.renderers` reads it back."""
 
     @property
@@ -66,7 +67,7 @@ class SlotRenderer:
         """``completion`` with its slots filled from the item."""
         return self.slots.fill(item, completion)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description."""
         return {"kind": "slots", "task": self.task, **self.slots.to_dict()}
 
@@ -134,7 +135,7 @@ class TextRenderer:
         """First line of the completion, cleaned."""
         return clean(completion.strip().split("\n", 1)[0])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description."""
         return {
             "kind": "text",

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
+from reward.plain import JsonObject, Plain
 from rlopt.config import RewardConfig, load, read_preset
 from rlopt.stages.common.columns import column_mapping
 from rlopt.wording import counted, joined_lines
@@ -14,7 +14,7 @@ SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Plain):
     """What the doctor found in the logs."""
 
     report: LogReport
@@ -24,7 +24,7 @@ class CheckResult:
         """True where fit-reward refuses these logs."""
         return bool(self.report.stops)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {**self.report.to_dict(), "usable": not self.stops}
 
@@ -77,4 +77,12 @@ def check_logs(
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )
-    return CheckResult(examine(data, judge_share=settings.judge_share, test_share=settings.test_share))
+    return CheckResult(
+        examine(
+            data,
+            judge_share=settings.judge_share,
+            test_share=settings.test_share,
+            assignment=settings.assignment,
+            conversions_complete=settings.conversions_complete,
+        )
+    )

@@ -1,15 +1,16 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from reward.plain import JsonObject, plain
 from reward.saved import read_json
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.common.truth import market_of, true_faithfulness, truth_of
+from rlopt.stages.common.truth import market_of, true_faithfulness
 from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
@@ -17,10 +18,10 @@ from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import write_shop
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
-SFT: dict[str, Any] = {}
-PPO: dict[str, Any] = {"steps": 400}
-EVAL: dict[str, Any] = {}
+SHOP: dict[str, int] = {"items": 5000, "impressions": 4_000_000}
+SFT: dict[str, int] = {}
+PPO: dict[str, int] = {"steps": 400}
+EVAL: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DemoResult:
     over_sft, over_logged
         Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
-        Share of titles with no word that the item does not support, by the simulator.
+        Share of titles with no word that the item does not state, by the simulator.
     kl
         Nats a title, PPO to SFT policy.
     verdict, headline
@@ -66,7 +67,7 @@ class DemoResult:
     headline: str
     seconds: dict[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data; the lift over the SFT policy under plain names."""
         return {
             "estimated_lift": self.over_sft.estimated,
@@ -74,7 +75,7 @@ class DemoResult:
             "high": self.over_sft.high,
             "true_lift": self.over_sft.true,
             "true_lift_over_logged": self.over_logged.true,
-            "over_logged": asdict(self.over_logged),
+            "over_logged": plain(self.over_logged),
             "faithfulness": self.faithfulness,
             "sft_faithfulness": self.sft_faithfulness,
             "kl": self.kl,
@@ -118,7 +119,7 @@ def demo(
     train_sft(run, SftConfig(**SFT, seed=seed))
     train_ppo(run, PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed))
     if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
-        evaluate(run, evaluation, truth=truth_of(run))
+        evaluate(run, evaluation)
     return _result(run)
 
 
@@ -142,7 +143,7 @@ def _simulated_logs(run: Run, config: SimulateConfig) -> Path:
 
 
 def _result(run: Run) -> DemoResult:
-    report = read_json(run / "eval" / "report.json", dict[str, Any], "Run rlopt offline-eval again.")
+    report = read_json(run / "eval" / "report.json", JsonObject, "Run rlopt offline-eval again.")
     market = market_of(run)
     if market is None or report["true_lifts"] is None:
         raise RunError(f"Run {run.path} is no demo: it holds no simulated shop. Name another one with --run.")

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +20,12 @@ from transformers import (
 )
 from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPositionalEmbedding
 
+from reward.arrays import FloatArray
+from reward.plain import JsonObject
 from rlopt.errors import PolicyError
 
 from .shorten import Limits, ShortTitle, shorten
-from .spans import FloatArray, Span, Units, alternatives, decode, label_names
+from .spans import Span, Units, alternatives, decode, label_names
 
 SETTINGS_FILE = "rlopt.json"
 WINDOW = 120  # tokens of a title that the model sees at once
@@ -234,7 +235,7 @@ def _fix_positions(model: PreTrainedModel) -> None:
             module.weight.requires_grad_(False)
 
 
-def label_settings(kinds: Sequence[str]) -> dict[str, Any]:
+def label_settings(kinds: Sequence[str]) -> JsonObject:
     """``id2label`` and ``label2id`` of a model's config."""
     names = label_names(kinds)
     return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}

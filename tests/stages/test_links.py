@@ -11,7 +11,7 @@ from rlopt.errors import RunError
 from rlopt.files import own_folder, recover_folders, remove, replacing_folders
 from rlopt.run import Run
 from rlopt.stages.export.stage import RECORD, _check_place, _workplace
-from rlopt.stages.generate.shards import open_shards
+from rlopt.stages.common.shards import open_shards
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run
 

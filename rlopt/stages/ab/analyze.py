@@ -1,24 +1,35 @@
 """``rlopt ab-analyze``: what an A/B test showed, and whether the offline estimate had been right."""
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reward.logs.source import find_files
-from rlopt.files import fingerprint, to_json
+from reward.plain import JsonObject, plain
+from rlopt.algorithms import POLICIES
+from rlopt.files import fingerprint
 from rlopt.ope.abtest import TestOutcome, analyze
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.ab.plan import evaluation_of, known_lift
+from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
-from rlopt.stages.common.policies import OF_THE_RUN
+from rlopt.stages.common.source import Source
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 HISTORY = "calibration"
+
+
+@dataclass(frozen=True)
+class EvaluationPrediction:
+    """What offline-eval had said: the lift over ``baseline`` with its interval, and its verdict on the policy."""
+
+    lift: float
+    low: float
+    high: float
+    baseline: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,7 @@ class Analysis:
     policy: str
     metric: str
     planned_lift: float
-    prediction: dict[str, Any] | None
+    prediction: EvaluationPrediction | None
     last_date: str | None
 
     @property
@@ -56,17 +67,17 @@ class Analysis:
         seen = self.outcome
         fixed = seen.decided_by == "fixed-horizon"
         low, high = (seen.low, seen.high) if fixed else (seen.always_low, seen.always_high)
-        return bool(self.prediction["low"] <= high and low <= self.prediction["high"])
+        return bool(self.prediction.low <= high and low <= self.prediction.high)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {
             "policy": self.policy,
             "metric": self.metric,
             "planned_lift": self.planned_lift,
             "last_date": self.last_date,
-            "outcome": self.outcome.to_dict(),
-            "prediction": self.prediction,
+            "outcome": plain(self.outcome),
+            "prediction": plain(self.prediction),
             "agrees": self.agrees,
         }
 
@@ -90,7 +101,7 @@ def analyze_test(
     Parameters
     ----------
     run
-        The run that judged the policy.
+        The run that evaluated the policy.
     results
         File of results, see `read_results`.
     metric
@@ -122,21 +133,17 @@ def analyze_test(
     """
     run.require("fit-reward")
     report = evaluation_of(run, policy)
-    predicted = known_lift(report, metric, baseline) if report else None
+    predicted = report.lift(metric, baseline) if report else None
     if planned_lift is None:
-        planned_lift = predicted["value"] if predicted and abs(predicted["value"]) > 0.005 else PLANNED_LIFT
+        planned_lift = predicted.value if predicted and abs(predicted.value) > 0.005 else PLANNED_LIFT
     own, names = names_of_results(columns)
     read = read_results(results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own)
     outcome = analyze(read.counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None
     if report and predicted:
-        prediction = {
-            "lift": predicted["value"],
-            "low": predicted["low"],
-            "high": predicted["high"],
-            "baseline": baseline,
-            "verdict": report["verdict"]["decision"],
-        }
+        prediction = EvaluationPrediction(
+            predicted.value, predicted.low, predicted.high, baseline, report.verdict.decision
+        )
     analysis = Analysis(outcome, policy, metric, planned_lift, prediction, read.last_date)
     remember(run, analysis, results, read)
     return analysis
@@ -163,18 +170,13 @@ def remember(run: Run, analysis: Analysis, results: str | Path, read: Results) -
         history.write(row)
 
 
-def _without_places(row: Mapping[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(to_json(row))
-    return {name: value for name, value in plain.items() if name not in ("file", "policy")}
+def _without_places(row: JsonObject) -> JsonObject:
+    return {name: value for name, value in plain(row).items() if name not in ("file", "policy")}
 
 
 def _content(run: Run, policy: str) -> str:
     """A policy of the run by its name, one from elsewhere by its content."""
-    if policy in OF_THE_RUN:
-        return policy
-    from rlopt.stages.offline_eval.candidate import Source  # takes seconds to load: only where it is needed
-
-    return Source.find(run, policy).fingerprints()["policy"]
+    return policy if policy in POLICIES else Source.find(run, policy).fingerprints()["policy"]
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from reward.items import Item
 from reward.logs.read import read_titles
 from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
-from reward.saved import read_json
 from rlopt.progress import note
-from rlopt.run import DATA, FINDINGS, Run
+from rlopt.run import DATA, Run
+from rlopt.stages.common.log_report import read_report
 from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
@@ -29,11 +28,6 @@ GENERATED = (
     "current_title",
     "item_version",
 )
-
-
-@dataclass(frozen=True)
-class _Findings:
-    dropped_columns: dict[str, str]
 
 
 def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> ColumnMapping:
@@ -110,8 +104,7 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
     own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in names}
     if run is None:
         return own
-    report = read_json(run / DATA / FINDINGS, _Findings)
-    return {*own, *report["dropped_columns"], *(run.preset().get("exclude") or {})}
+    return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
 
 
 def _names(file: str | Path) -> set[str]:

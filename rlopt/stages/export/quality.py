@@ -6,23 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
-from rlopt.policy.supported_claims import held_claims
-from rlopt.policy.text_metrics import Estimate, bootstrap_mean, item_draws, nearest_reference
+from rlopt.policy.checked_claims import checked_claims
+from rlopt.policy.text_metrics import BootstrapMean, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
-from rlopt.run import ENCODINGS, Run
+from rlopt.run import Run
+from rlopt.stages.common.monitor import monitor_items
+from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import load_policy
-from rlopt.stages.fit_reward.monitor import monitor_items
-from rlopt.stages.offline_eval.titles import Written, write_titles
+from rlopt.stages.common.titles import Written, write_titles
 
 MEASURED_SHARE = 0.25  # of the train items at most
 DRAWS = 1000
@@ -30,8 +31,6 @@ SPEED_TITLES = 256
 SPEED_TITLES_LARGE = 32  # where a model is large
 SPEED_SECONDS = 20.0  # no further round after so long
 SPEED_ROUNDS = 3
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Measured:
     reward
         Mean predicted reward of its titles.
     faithfulness
-        Share of titles that say something, and nothing their item does not support; None where no claims are checked.
+        Share of titles that say something, and nothing their item does not state; None where no claims are checked.
     chrf
         Mean over titles of the chrF to the nearest of the item's logged titles, in [0, 1].
     kl
@@ -62,10 +61,10 @@ class Measured:
     megabytes: float
     parameters: int
     titles_per_second: float
-    reward: Estimate
-    faithfulness: Estimate | None
-    chrf: Estimate
-    kl: Estimate | None
+    reward: BootstrapMean
+    faithfulness: BootstrapMean | None
+    chrf: BootstrapMean
+    kl: BootstrapMean | None
 
 
 def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
@@ -83,22 +82,21 @@ def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
 
 
 def measure(
-    run: Run, arms: Arms, train: Arms, rows: Sequence[tuple[str, Path]], config: ExportConfig, cache: Path
+    opened: OpenedRun, arms: Arms, rows: Sequence[tuple[str, Path]], config: ExportConfig, cache: Path
 ) -> list[Measured]:
     """One row of the table for each name and folder; the first is the policy the others came from.
 
     Parameters
     ----------
+    opened
+        The run, whose reward predicts, and whose train titles say which words any title may use.
     arms
         Items to measure on, with their logged titles.
-    train
-        Their titles say which words any title may use.
     cache
         Folder in which written titles are kept, so that an interrupted measurement goes on.
     """
     policies = [load_policy(folder) for _, folder in rows]
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    lexicon = held_claims(train.pairs)
+    model, lexicon = opened.reward, checked_claims(opened.train_arms.pairs)
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []
@@ -167,7 +165,7 @@ def _faithful(lexicon: Lexicon | None, items: Sequence[Item], titles: Sequence[s
     if lexicon is None:
         return None
     pairs = zip(items, titles, strict=True)
-    return np.array([float(bool(title) and not lexicon.unsupported_words(item, title)) for item, title in pairs])
+    return np.array([float(bool(title) and not lexicon.unstated_words(item, title)) for item, title in pairs])
 
 
 def _nearest_chrf(arms: Arms, written: Written) -> FloatArray:

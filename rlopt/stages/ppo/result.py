@@ -1,15 +1,17 @@
 """What ``rlopt ppo`` tells of a training: figures beside its bar, and the result."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlopt.progress import Bar
+from reward.plain import Plain
+from rlopt.algorithms import ALGORITHMS, DEFAULT
+from rlopt.progress import ProgressBar
 from rlopt.run import Run
-from rlopt.stages.sft.stage import LAST_STEPS
+from rlopt.stages.common.trainings import LAST_STEPS
 
 SHOWN = {
     "objective/predicted_lift": "lift",
@@ -21,7 +23,7 @@ SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in 
 
 
 @dataclass(frozen=True)
-class PpoResult:
+class PpoResult(Plain):
     """What came of the training.
 
     Parameters
@@ -91,10 +93,6 @@ class PpoResult:
             averaged=len(last),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
-
     def to_text(self) -> str:
         """For a person: which policy was kept, how it did, and what comes next."""
         name, run = self.folder.name, self.folder.parent
@@ -115,12 +113,12 @@ class PpoResult:
             )
             lines.append(f"{over}, of titles as they were sampled:")
         lines += [f"  {label:<14}  {value:>{width}}  {meaning}" for label, value, meaning in rows]
-        judged = "" if name == "ppo" else f" --policy {name}"
-        lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{judged} --run {run}")
+        of_whom = "" if name == DEFAULT.name else f" --policy {name}"
+        lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{of_whom} --run {run}")
         return "\n".join(lines)
 
     def _kept(self) -> str:
-        name = self.folder.name.upper()
+        name = ALGORITHMS[self.folder.name].label
         if self.updates is None or self.updates <= self.steps:
             return f"{name}: kept the policy of the last update, {self.steps:,}."
         return f"{name}: kept the policy of update {self.steps:,} of {self.updates:,}, where the monitor stood highest."
@@ -134,7 +132,7 @@ def _percent(share: float | None, sign: str = "") -> str | None:
 class InPercent:
     """A bar that shows lifts and shares in percent."""
 
-    bar: Bar
+    bar: ProgressBar
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         """Move on by ``n``."""

@@ -13,19 +13,20 @@ import torch
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .kl import KLController
+from rlopt.training.batches import Batch
+
+from .kl import kl_controller
+from .settings import PpoSettings
 
 STATE_FILE = "kl.json"
 REFERENCE = "ref_log_softmax"
 
 
 class HeldToReference:
-    """Mixin before `TitleRollouts` for trainers with a ``kl_controller``.
+    """Mixin before `TitleRollouts`; the first argument of its trainers are the settings, of which it takes the penalty.
 
     Without a reference (``beta`` 0) the KL is not known and nothing is controlled.
     """
-
-    kl_controller: KLController
 
     _seen: Tensor | None = None  # of an update: nats, tokens, titles
 
@@ -38,15 +39,20 @@ class HeldToReference:
     _reference: Tensor | None
     _divergence: Tensor | None
 
-    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+    def __init__(self, settings: PpoSettings, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        self.kl_controller = kl_controller(settings.config.kl_coef, settings.config.kl_target)
+
+    def _generate_and_score_completions(self, inputs: Any) -> Batch:
         """The rollout, and what the reference would have written in it: the last thing that trl computes there."""
         self.keeps_distributions = self.beta != 0.0
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        batch: Batch = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         self.keeps_distributions = False
         batch[REFERENCE], self._rolled_out = self._rolled_out, None
         return batch
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+    def compute_loss(self, model: Any, inputs: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """The trainer's loss; on the way the KL of the titles it learns from is counted."""
         self._reference = inputs.get(REFERENCE)
         loss: Tensor = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
