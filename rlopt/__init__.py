@@ -7,6 +7,8 @@ policy would win before anyone sees it. The names below are loaded on first use,
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rlopt import neighbours
+
 if TYPE_CHECKING:
     from reward.items import Item
     from reward.model.reward_model import RewardModel
@@ -24,6 +26,9 @@ _HOMES = {
     "Run": "rlopt.run",
     "TitlePolicy": "rlopt.policy.title_policy",
 }
+
+
+neighbours.check()
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reward.seeds import MAX_SEED
 from rlopt.cli import options
 from rlopt.cli.show import percent, show, table
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Seed of everything random."
+)
 @click.option(
     "--locale", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the shop."
 )

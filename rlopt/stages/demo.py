@@ -1,11 +1,11 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from reward.plain import JsonObject, plain
+from reward.saved import read_json
 from rlopt.config import (
     EvalConfig,
     PpoConfig,
@@ -24,7 +24,7 @@ from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.sft.stage import train_sft
-from rlopt.stages.simulate import simulate
+from rlopt.stages.simulate import write_shop
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
 PRESET, QUICK_PRESET = "demo", "demo-quick"
@@ -158,12 +158,12 @@ def _simulated_logs(run: Run, config: SimulateConfig) -> Path:
     if not run.current("simulate", config):
         note(f"Simulating a shop of {config.items:,} items and {config.impressions:,} impressions")
         with run.stage("simulate", config), run.replacing("shop") as folder:
-            simulate(folder / "logs.parquet", config)
+            write_shop(folder / "logs.parquet", config)
     return run / "shop" / "logs.parquet"
 
 
 def _result(run: Run, toy: bool) -> DemoResult:
-    report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
+    report = read_json(run / "eval" / "report.json", JsonObject, "Run rlopt offline-eval again.")
     market = market_of(run)
     if market is None or report["true_lifts"] is None:
         raise RunError(f"Run {run.path} is no demo: it holds no simulated shop. Name another one with --run.")
