@@ -1,5 +1,7 @@
 """``rlopt ab-analyze``: what an A/B test showed, and whether the offline estimate had been right."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +9,9 @@ import numpy as np
 from scipy import stats
 
 from reward.arrays import FloatArray
+from reward.logs.source import find_files
 from reward.plain import JsonObject, plain
+from rlopt.algorithms import POLICIES
 from rlopt.files import fingerprint
 from rlopt.ope.abtest import TestOutcome, analyze
 from rlopt.progress import note
@@ -15,6 +19,7 @@ from rlopt.run import Run
 from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
+from rlopt.stages.common.source import Source
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 HISTORY = "calibration"
@@ -166,7 +171,7 @@ def analyze_test(
         )
     off = tuple(read.items[i] for i in outcome.split.mismatched) if outcome.split else ()
     analysis = Analysis(outcome, policy, metric, planned_lift, prediction, read.last_date, off)
-    remember(run, analysis, Path(results))
+    remember(run, analysis, results, read)
     return analysis
 
 
@@ -195,12 +200,35 @@ def _std_error(low: float, high: float, confidence: float) -> float:
     return float((np.log1p(high) - np.log1p(max(low, -1 + 1e-9))) / 2 / stats.norm.ppf(0.5 + confidence / 2))
 
 
-def remember(run: Run, analysis: Analysis, results: Path) -> None:
-    """Append prediction and outcome to the calibration history; the same results against the same prediction once."""
+def remember(run: Run, analysis: Analysis, results: str | Path, read: Results) -> None:
+    """Append prediction and outcome to the calibration history; the same results against the same prediction once.
+
+    A test is known by what it holds: its first day, or the items of results without days; the policy by its content.
+    Where the files lie is kept for people.
+    """
+    files = find_files(results)
+    row = {
+        "results": _digest(sorted(map(fingerprint, files))),
+        "test": _digest([read.first_date] if read.first_date is not None else sorted(set(read.items))),
+        "candidate": _content(run, analysis.policy),
+        "file": str(Path(results).resolve()),
+        **analysis.to_dict(),
+    }
     history = run.metrics(HISTORY)
-    content = fingerprint(results) if results.is_file() else str(results)
-    row = {"results": content, "file": str(results.resolve()), **analysis.to_dict()}
-    if row in history.rows():
+    if _without_places(row) in map(_without_places, history.rows()):
         note("These results are in the calibration history already")
     else:
         history.write(row)
+
+
+def _without_places(row: JsonObject) -> JsonObject:
+    return {name: value for name, value in plain(row).items() if name not in ("file", "policy")}
+
+
+def _content(run: Run, policy: str) -> str:
+    """A policy of the run by its name, one from elsewhere by its content."""
+    return policy if policy in POLICIES else Source.find(run, policy).fingerprints()["policy"]
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.blake2b("\n".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

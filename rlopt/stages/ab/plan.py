@@ -8,6 +8,7 @@ import numpy as np
 
 from reward.arms import Arms
 from reward.plain import Plain
+from reward.saved import read_text
 from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.ope.weights import effective_sample_size
@@ -194,7 +195,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     evaluated = run.record(stage)["inputs"]
     if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
-    return Evaluation.from_json(path.read_text(encoding="utf-8"), path)
+    return Evaluation.from_json(read_text(path, "Run rlopt offline-eval again."), path)
 
 
 def logged_overdispersion(run: Run) -> float | None:

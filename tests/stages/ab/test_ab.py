@@ -126,6 +126,22 @@ def test_analysis_beside_the_prediction_is_kept_once(rlopt: Rlopt, run: Run, tmp
     history = run.metrics("calibration").rows()
     assert [row["last_date"] for row in history] == ["2026-03-01", "2026-03-02"]
     assert history[1]["outcome"]["impressions_control"] == 240_000
+    assert len(last_analyses(history)) == 1  # two looks at one test
+
+
+def test_the_history_knows_contents_and_not_places(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    """A copy is the same results; another test in the same place is another test."""
+    results = write_results(tmp_path / "results.parquet")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "part.parquet").write_bytes(results.read_bytes())
+    for place in (results, tmp_path / "copy" / "part.parquet", tmp_path / "copy", tmp_path / "copy" / "*.parquet"):
+        assert rlopt("ab-analyze", place, "--run", run.path).code == 0
+    assert len(run.metrics("calibration").rows()) == 1
+    write_results(results, date=["2026-09-09"] * pq.read_metadata(results).num_rows)
+    assert rlopt("ab-analyze", results, "--run", run.path).code == 0
+    history = run.metrics("calibration").rows()
+    assert history[0]["file"] == history[1]["file"]
+    assert len(last_analyses(history)) == 2
 
 
 def test_titles_from_elsewhere_have_their_own_prediction(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
