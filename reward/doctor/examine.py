@@ -128,6 +128,13 @@ class LogReport(Plain):
     balances: tuple[Balance, ...] = ()
 
     @property
+    def days(self) -> str | None:
+        """First and last day and the time zone, None without timestamps."""
+        if self.first_timestamp is None or self.last_timestamp is None:
+            return None
+        return f"{self.first_timestamp[:10]} to {self.last_timestamp[:10]} (UTC)"
+
+    @property
     def stops(self) -> tuple[Finding, ...]:
         """Findings that make any model of these logs meaningless."""
         return tuple(finding for finding in self.findings if finding.severity == "stop")

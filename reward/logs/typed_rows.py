@@ -1,18 +1,18 @@
 """Rows of a log under their canonical names, with typed values: the SQL that every pass over the logs starts from."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 from ..errors import LogError
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, FileSource, quote
 from .text_files import NESTED, NUMBER, Parameters, is_nested
+from .times import ISO, TimeForm, number_form, text_form
 from .trim_sql import trimmed
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
-_DAYS = 19000101, 21001231  # YYYYMMDD; as seconds they would be some days of August 1970
 Exclude = Mapping[str, Any]
 """Column -> value or list of values; rows that hold one of them are left out (None matches missing values)."""
 
@@ -34,6 +34,8 @@ class TypedRows:
     trim
         Whether blanks at the ends of titles are taken off. It costs time in every pass: logs are read with it only
         where an arm shows that some title has them.
+    time
+        How the times are written.
     """
 
     source: FileSource
@@ -41,6 +43,7 @@ class TypedRows:
     exclude: Exclude
     ignore: frozenset[str] = frozenset()
     trim: bool = False
+    time: TimeForm = ISO
 
     @classmethod
     def of(
@@ -75,6 +78,8 @@ class TypedRows:
         for name in sources:
             if name in used:
                 rows._check_type(name)
+        if "timestamp" in sources and "timestamp" in used:
+            rows = replace(rows, time=rows._time_form(sources["timestamp"][0]))
         return rows
 
     @property
@@ -193,20 +198,26 @@ class TypedRows:
         name, kind = quote(column), self.source.columns[column]
         if kind.startswith(("TIMESTAMP", "DATE")):
             # Without a time zone it is UTC; the plain type is ten times as fast.
-            return f"epoch(CAST({name} AS {'TIMESTAMPTZ' if 'TIME ZONE' in kind else 'TIMESTAMP'}))"
-        number = f"TRY_CAST({name} AS DOUBLE)"
-        # Whole numbers such as 20240131 are days. Other numbers are seconds; beyond the year 5000 they can only be
-        # milliseconds, microseconds or nanoseconds.
-        first, last = _DAYS
-        day = f"epoch(try_strptime(CAST(TRY_CAST({number} AS BIGINT) AS VARCHAR), '%Y%m%d'))"
-        scaled = (
-            f"CASE WHEN {number} BETWEEN {first} AND {last} AND {number} = floor({number}) THEN {day} "
-            f"WHEN abs({number}) > 1e17 THEN {number} / 1e9 WHEN abs({number}) > 1e14 THEN {number} / 1e6 "
-            f"WHEN abs({number}) > 1e11 THEN {number} / 1e3 ELSE {number} END"
-        )
+            zoned = "TIME ZONE" in kind or "TZ" in kind
+            return f"epoch(CAST({name} AS {'TIMESTAMPTZ' if zoned else 'TIMESTAMP'}))"
+        return self.time.sql(name, f"TRY_CAST({name} AS DOUBLE)")
+
+    def _time_form(self, column: str) -> TimeForm:
+        kind, where = self.source.columns[column], self.source.where
+        if kind.startswith(("TIMESTAMP", "DATE")) or kind == '"NULL"':
+            return ISO
+        text = f"CAST({quote(column)} AS VARCHAR)"
         if kind == "VARCHAR" or kind.startswith("ENUM"):
-            return f"coalesce({scaled}, epoch(TRY_CAST({name} AS TIMESTAMPTZ)))"
-        return scaled
+            found = text_form(partial(self._ask, text), column, where)
+            if found is not None:
+                return found
+        return number_form(partial(self._ask, f"TRY_CAST({quote(column)} AS DOUBLE)"), column, where)
+
+    def _ask(self, value: str, outputs: str, *, limit: int | None = None) -> list[tuple[Any, ...]]:
+        """Query over the kept rows with ``x`` the value of the SQL ``value``."""
+        table = self.select(extra={"x": value})
+        some = f"(SELECT x FROM {table} WHERE x IS NOT NULL LIMIT {limit})" if limit else table
+        return self.source.query(f"SELECT {outputs} FROM {some}", self.parameters).fetchall()
 
 
 PLACE = {"file": FILE, "row": ROW}

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LogError
+from . import times
 from .schema import CANONICAL, looks_like
+from .times import FIRST_YEAR, last_year
 from .trim_sql import blank
 from .typed_rows import PLACE, TypedRows
 
@@ -77,6 +79,7 @@ def _number_checks(rows: TypedRows) -> Iterator[_Check]:
     if rows.has("clicks", "conversions"):
         must = "not exceed the row's clicks (count at most one conversion a click)"
         yield _Check("conversions", "conversions > clicks", must, _pair("conversions", "clicks"))
+    first, end = times.limits()
     limits = {
         "revenue": (f"isnan(revenue) OR abs(revenue) > {MAX_AMOUNT}", "be a finite number"),
         "propensity": (
@@ -92,8 +95,8 @@ def _number_checks(rows: TypedRows) -> Iterator[_Check]:
             "be hours from 0 to 10,000,000",
         ),
         "timestamp": (
-            "isnan(timestamp) OR abs(timestamp) > 1e11",
-            "be an ISO date and time, a day as YYYYMMDD, or seconds since 1970",
+            f"isnan(timestamp) OR timestamp < {first} OR timestamp >= {end}",
+            f"be a time from {FIRST_YEAR} to {last_year()}, written as {rows.time.name}",
         ),
     }
     for name, (wrong, must) in limits.items():

@@ -32,9 +32,10 @@ class CheckResult(Plain):
         """The report for a person: totals, then one finding a line (X stops fit-reward, ! warns)."""
         report = self.report
         conversions = "" if report.conversions is None else f", {counted(report.conversions, 'conversion')}"
+        days = "" if report.days is None else f", {report.days}"
         totals = [
             f"{report.source}: {counted(report.rows, 'row')}, {counted(report.impressions, 'impression')}, "
-            f"{counted(report.clicks, 'click')}{conversions}",
+            f"{counted(report.clicks, 'click')}{conversions}{days}",
             f"{counted(report.items, 'item')}, {counted(report.arms, 'title')} ({report.arms_per_item:.1f} an item; "
             f"{counted(report.items_with_choice, 'item has', 'items have')} several); CTR {report.ctr:.2%}",
             "",

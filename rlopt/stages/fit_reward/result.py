@@ -27,6 +27,8 @@ class FitRewardResult(Plain):
         What the log doctor warns of.
     evidence
         How good the reward is on items it has not seen; None (in JSON an empty object) where none were held out.
+    days
+        First and last day of the logs and the time zone; None without timestamps.
     """
 
     run: str
@@ -38,6 +40,7 @@ class FitRewardResult(Plain):
     test: int
     warnings: tuple[str, ...]
     evidence: FitEvidence | None
+    days: str | None
 
     @classmethod
     def of(cls, run: Run) -> "FitRewardResult":
@@ -54,6 +57,7 @@ class FitRewardResult(Plain):
             test=len(splits.test),
             warnings=report.warnings,
             evidence=read_evidence(run / "reward" / EVIDENCE),
+            days=report.days,
         )
 
     def to_dict(self) -> JsonObject:
@@ -64,7 +68,7 @@ class FitRewardResult(Plain):
         """For a person."""
         lines = [
             f"{counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
-            f"{counted(self.impressions, 'impression')}: "
+            f"{counted(self.impressions, 'impression')}{f', {self.days}' if self.days else ''}: "
             f"{counted(self.train, 'item trains', 'items train')}, {self.judge:,} judge, {self.test:,} test.",
             *evidence_lines(self.evidence),
             f"Reward model: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
