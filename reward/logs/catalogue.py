@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ..errors import LogError
 from ..items import Item, flatten_fields
 from .item_fields import context_sql, field_name, varying
+from .keys import respelled_file
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, FileSource, open_source
 from .text_files import PARQUET, file_kind
@@ -53,6 +54,10 @@ class Catalogue:
                 piece = []
         if piece:
             yield piece
+
+    def item_ids(self) -> set[str]:
+        """All item ids."""
+        return set(pq.read_table(self.path, columns=["item_id"])["item_id"].unique().to_pylist())
 
     def _rows(self, start: int) -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(self.path) as file:
@@ -111,7 +116,7 @@ def open_catalogue(
 def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int, dict[str, str]]:
     """Write the rows to ``path`` in the order of `Catalogue`; how many items there are, and column -> field name."""
     check_texts(rows, "item_id")
-    rows = replace(rows, trim=True)
+    rows = respelled_file(replace(rows, trim=True))
     candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
     dropped = varying(rows, candidates, "1", "true")
     kept = [c for c in candidates if c not in dropped]
@@ -185,7 +190,7 @@ def read_titles(
         exclude = {"title": None} if skip_untitled else None
         rows = TypedRows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
         check_texts(rows, *required)
-        rows = replace(rows, trim=True)
+        rows = respelled_file(replace(rows, trim=True))
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
         fields = [field_name(rows, column) for column in names]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}

@@ -18,6 +18,7 @@ from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
 from .delay import DelayModel
 from .item_fields import OF_IMPRESSION, ItemFields, read_context
+from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
 from .schema import ColumnMapping
@@ -136,9 +137,11 @@ def read_logs(
         rows = TypedRows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
         totals = check_rows(rows)
         sums = aggregate(rows, conversion_window_hours)
-        # Arms are few and rows are many: in a second pass titles are trimmed, where one has blanks at its ends at all.
-        if padded := sum(title != title.strip() for title in sums["title"]):
-            rows = replace(rows, trim=True)
+        # Arms are few and rows are many: only where an arm shows it are titles and ids spelt anew, in a second pass.
+        padded = sum(title != title.strip() for title in sums["title"])
+        spelt = respelled(replace(rows, trim=True) if padded else rows, dict.fromkeys(sums["item_id"].tolist()))
+        if spelt is not rows:
+            rows = spelt
             sums = aggregate(rows, conversion_window_hours)
         context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None

@@ -32,16 +32,15 @@ class TimeForm:
         For people, such as YYYYMMDDHH.
     pattern
         Of ``strptime`` for digits or texts; empty for numbers that count from some day.
-    scale, origin
-        Of counting numbers: seconds since 1970 are ``(x - origin) * scale``.
+    per_second
+        Of numbers that count since 1970: how many a second has; 0 of days of a spreadsheet.
     low, high
         Numbers from ``low`` to below ``high`` lie in `FIRST_YEAR` to next year.
     """
 
     name: str
     pattern: str = ""
-    scale: float = 1.0
-    origin: float = 0.0
+    per_second: int = 1
     low: float = 0.0
     high: float = 0.0
 
@@ -54,10 +53,10 @@ class TimeForm:
         if self.pattern:
             digits = f"CAST(TRY_CAST({number} AS BIGINT) AS VARCHAR)"
             return f"CASE WHEN {number} = floor({number}) THEN epoch(try_strptime({digits}, '{self.pattern}')) END"
-        if self.scale >= 1:
+        if not self.per_second:
             # A fraction of a day is not exact: milliseconds are.
-            return f"round(({number} - {self.origin}) * {self.scale}, 3)" if self.origin else number
-        return f"{number} / {1 / self.scale!r}"
+            return f"round(({number} - {_EXCEL_EPOCH}) * {_DAY}, 3)"
+        return f"{number} / {self.per_second}"
 
 
 ISO = TimeForm("an ISO date and time")
@@ -90,11 +89,9 @@ def forms() -> list[TimeForm]:
     for name, zeros in two_digits:
         pattern = "".join(f"%{letter}" for letter in "ymdHMS"[: len(name) // 2])
         out.append(TimeForm(name, pattern, low=10 * 10**zeros, high=(short + 1) * 10**zeros))
-    out.append(
-        TimeForm("days of a spreadsheet", "", _DAY, _EXCEL_EPOCH, *(t / _DAY + _EXCEL_EPOCH for t in (low, high)))
-    )
+    out.append(TimeForm("days of a spreadsheet", "", 0, *(t / _DAY + _EXCEL_EPOCH for t in (low, high))))
     for unit, per_second in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)):
-        out.append(TimeForm(f"{unit} since 1970", "", 1 / per_second, 0.0, low * per_second, high * per_second))
+        out.append(TimeForm(f"{unit} since 1970", "", per_second, low * per_second, high * per_second))
     return out
 
 
@@ -122,8 +119,9 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
         # A few wrong values must not hide the form of all others: they are named with their row later.
         parts = ask(f"quantile_disc(x, [0.1, 0.9]) FILTER ({known})")[0][0]
         fitting = _fitting(*parts)
-    if len(fitting) > 1:
-        fitting = [form for form, wrong in zip(fitting, _wrong(ask, fitting), strict=True) if not wrong] or fitting
+    if any(form.pattern for form in fitting):
+        wrong = dict(zip(fitting, _wrong(ask, fitting), strict=True))
+        fitting = [form for form in fitting if not wrong[form]] or [form for form in fitting if wrong[form] < n / 2]
     if not fitting:
         some = f"{low:.15g}" if low == high else f"numbers from {low:.15g} to {high:.15g}"
         raise LogError(
@@ -179,10 +177,8 @@ def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:
 _CLOCKS = ("", " %H", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", "T%H", " %I:%M %p", " %I:%M:%S %p")
 _DATES = ("%Y-%m", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
 _MONTHS = ("%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%Y年%m月%d日", "%Y年%m月")
-_PATTERNS = tuple(date + clock for date in (*_DATES, *_MONTHS) for clock in _CLOCKS) + (
-    "%Y%m%dT%H%M%S",
-    "%Y%m%d %H:%M:%S",
-)
+_WITH_CLOCKS = tuple(date + clock for date in (*_DATES, *_MONTHS) for clock in _CLOCKS)
+_PATTERNS = (*_WITH_CLOCKS, "%Y%m%dT%H%M%S", "%Y%m%d %H:%M:%S")
 
 
 def _spelt(pattern: str) -> str:

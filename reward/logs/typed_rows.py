@@ -13,6 +13,7 @@ from .times import ISO, TimeForm, number_form, text_form
 from .trim_sql import trimmed
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
+_EXACT_BELOW = {"DOUBLE": 2**53, "FLOAT": 2**24}  # whole numbers from here on may have lost digits
 Exclude = Mapping[str, Any]
 """Column -> value or list of values; rows that hold one of them are left out (None matches missing values)."""
 
@@ -36,6 +37,9 @@ class TypedRows:
         where an arm shows that some title has them.
     time
         How the times are written.
+    trim_ids, whole_ids
+        Whether blanks at the ends of item ids are taken off, and the columns of which fractions of zeros are
+        (`reward.logs.keys`).
     """
 
     source: FileSource
@@ -44,6 +48,8 @@ class TypedRows:
     ignore: frozenset[str] = frozenset()
     trim: bool = False
     time: TimeForm = ISO
+    trim_ids: bool = False
+    whole_ids: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -124,8 +130,10 @@ class TypedRows:
         kind = CANONICAL[name].kind
         if kind == "text" and self.trim:
             return trimmed(self._text(columns[0]))
-        if kind in ("key", "text", "context"):
-            return self._text(columns[0]) if len(columns) == 1 else self._joined(columns)
+        if kind == "key":
+            return self._key(columns[0]) if len(columns) == 1 else self._joined(columns)
+        if kind in ("text", "context"):
+            return self._text(columns[0])
         if kind == "time":
             return self._epoch_seconds(columns[0])
         return self._number(columns[0])
@@ -179,9 +187,25 @@ class TypedRows:
 
     def _joined(self, columns: Sequence[str]) -> str:
         """Key of several columns: a missing part counts as empty, the key is missing where all parts are."""
-        parts = [self._text(column) for column in columns]
+        parts = [self._key(column) for column in columns]
         key = f" || '{KEY_SEPARATOR}' || ".join(f"coalesce({part}, '')" for part in parts)
         return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN {key} END"
+
+    def _key(self, column: str) -> str:
+        """Text of an id: whole numbers have no fraction; floats that may have lost digits are NULL."""
+        name, kind = quote(column), self.source.columns[column]
+        if kind in _EXACT_BELOW:
+            number = f"CAST({name} AS DOUBLE)"
+            text = f"CASE WHEN {number} = floor({number}) THEN CAST(CAST({number} AS BIGINT) AS VARCHAR) "
+            text += f"ELSE CAST({name} AS VARCHAR) END"
+            return f"CASE WHEN isnan({number}) THEN '' WHEN abs({number}) < {_EXACT_BELOW[kind]} THEN {text} END"
+        if kind.startswith("DECIMAL") and not is_nested(kind):
+            whole = f"CAST(CAST({name} AS HUGEINT) AS VARCHAR)"
+            return f"CASE WHEN {name} = floor({name}) THEN {whole} ELSE CAST({name} AS VARCHAR) END"
+        text = self._text(column)
+        if column in self.whole_ids:
+            text = rf"regexp_replace({text}, '\.0+(\s*)$', '\1')"
+        return trimmed(text) if self.trim_ids else text
 
     def _text(self, column: str) -> str:
         if self.source.columns[column] == "BLOB":

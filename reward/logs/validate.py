@@ -51,6 +51,9 @@ class _Check:
 
 
 def _text_checks(rows: TypedRows, names: Sequence[str]) -> Iterator[_Check]:
+    if "item_id" in names:
+        must = "have all its digits, and floats do not keep more than 15 of them: write ids as whole numbers or texts"
+        yield _Check("item_id", "given_item_id AND item_id IS NULL", must)
     for name in ("item_id", "title"):
         if name in names:
             yield _Check(name, blank(name), "not be empty")

@@ -16,6 +16,7 @@ from rlopt.files import atomic_path
 from rlopt.progress import track
 from rlopt.run import Run
 from rlopt.stages.common.columns import SCORED, titles_of
+from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
 
@@ -63,6 +64,8 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     opened = OpenedRun(run)
     check_output(out)
     items, titles, table = titles_of(run, titles_file, columns)
+    described = any(item.fields for item in items)
+    check_known((item.item_id for item in items), opened.arms.items, titles_file, described=described)
     items = opened.with_known_fields(items)
     model = opened.reward
     values = {name: np.full(len(titles), np.nan) for name in SCORED}

@@ -19,6 +19,7 @@ from rlopt.run import Run
 from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
+from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.source import Source
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
@@ -162,6 +163,7 @@ def analyze_test(
         planned_lift = predicted.value if predicted and abs(predicted.value) > 0.005 else PLANNED_LIFT
     own, names = names_of_results(columns)
     read = read_results(results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own)
+    check_known(read.items, run.arms().items, results)
     counts = replace(read.counts, expected=expected_events(run, read, metric))
     outcome = analyze(counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from reward.arrays import IntArray
+from reward.logs.keys import respelled_file
 from reward.logs.schema import ColumnMapping
 from reward.logs.source import FileSource, open_source, quote
 from reward.logs.typed_rows import TypedRows
@@ -96,6 +97,7 @@ def read_results(
         named = _columns_of_results(source, metric, own or {})
         wanted = ("item_id", "impressions", metric)
         rows = TypedRows.of(source, _mapping_of(source, mapping, wanted), None, wanted, wanted)
+        rows = respelled_file(rows)
         texts = {name: f"CAST({quote(column)} AS VARCHAR)" for name, column in named.items()}
         texts["item_id"] = rows.expression("item_id")
         for name in wanted[1:]:

@@ -17,6 +17,7 @@ from rlopt.policy.vllm_engine import VllmWriter
 from rlopt.progress import note, track
 from rlopt.run import Run, package_versions
 from rlopt.stages.common.columns import ignored_columns, mapping_for
+from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
 from rlopt.stages.common.policies import compute_with, load_policy, policy_folder
@@ -71,6 +72,7 @@ def generate(
     began = time.monotonic()
     processes.join()
     with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
+        check_known(catalogue.item_ids(), opened.arms.items, items_file, described=bool(catalogue.columns))
         policy = _policy(source, config)
         model, rules = opened.reward, opened.constraints_of(config)
         metadata = _metadata(run, source, config)

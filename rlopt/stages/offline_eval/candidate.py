@@ -18,6 +18,7 @@ from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import ProgressBar
 from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
+from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.source import Source
 from rlopt.stages.common.titles import Written, kl_to_sft, write_titles
@@ -109,6 +110,7 @@ class TitlesCandidate:
             When the file cannot be read or lacks a column.
         """
         items, texts, _ = titles_of(run, source.path, columns)
+        check_known((item.item_id for item in items), run.arms().items, source.path, described=False)
         titles: dict[str, list[str]] = {}
         for item, text in zip(items, texts, strict=True):
             titles.setdefault(item.item_id, []).append(text)

@@ -41,7 +41,7 @@ GOOD = "1,a,1,2,0,0,0.5,1,2024-01-01,\n"
         ("1,b,1,2,1,0,x,1,0,", r"propensity must be in.*Got 'x'"),
         ("1,b,1,2,1,0,1,-1,0,", r"position must be a whole number.*Got '-1'"),
         ("1,b,1,2,1,0,1,top,0,", r"position must be a whole number.*Got 'top'"),
-        ("1,b,1,2,1,0,1,1,yesterday,", r"timestamp must be an ISO date.*Got 'yesterday'"),
+        ("1,b,1,2,1,0,1,1,yesterday,", r"timestamp must be a time.*written as an ISO date.*Got 'yesterday'"),
         ("1,b,1,2,1,0,1,1,0,-3", r"conversion_delay_hours must be hours.*Got '-3'"),
         (",b,1,2,1,0,1,1,0,", r"item_id must not be empty. Got no value in row 2"),
         ("1,,1,2,1,0,1,1,0,", r"title must not be empty. Got no value in row 2"),
@@ -83,7 +83,8 @@ def test_ragged_csv_is_named_with_its_line(tmp_path: Path) -> None:
 def test_nan_in_float_columns_is_seen(tmp_path: Path, column: str, value: float) -> None:
     """Statistics in parquet files leave NaN out; a check that trusts them would not see it."""
     columns = {"item_id": ["1"] * 60, "title": ["a"] * 60, "clicks": [1.0] * 60, "impressions": [2.0] * 60}
-    columns |= {column: [1.0] * 59 + [value], "price": [5.0] * 59 + [math.nan]}
+    usual = 1.7e9 if column == "timestamp" else 1.0
+    columns |= {column: [usual] * 59 + [value], "price": [5.0] * 59 + [math.nan]}
     path = write_log(tmp_path / "log.parquet", columns)
     with pytest.raises(LogError, match=rf"{column} .*row 60 of"):
         read_logs(path)

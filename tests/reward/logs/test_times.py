@@ -28,13 +28,13 @@ def seconds_of(path: Path, table: pa.Table) -> list[float]:
     pq.write_table(table, path)
     with open_source(path, threads=1) as opened:
         rows = TypedRows.of(opened, None, None, ("timestamp",), ("timestamp",))
-        table = opened.table(f"SELECT timestamp FROM {rows.select('timestamp', extra={'r': 'file_row_number'})} ORDER BY r",
-                             rows.parameters)  # fmt: skip
+        select = rows.select("timestamp", extra={"r": "file_row_number"})
+        table = opened.table(f"SELECT timestamp FROM {select} ORDER BY r", rows.parameters)
     return table["timestamp"].to_pylist()
 
 
 TIMES = st.lists(
-    st.datetimes(datetime(2013, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    st.datetimes(datetime(2013, 1, 1), datetime(2026, 12, 31), timezones=st.just(UTC)).map(
         lambda t: t.replace(microsecond=0)
     ),
     min_size=30,
@@ -78,6 +78,8 @@ def test_any_spelling_is_read_as_the_same_instants(tmp_path: Path, times: list[d
         ([2026, 2026], "2026"),
         (["03/04/2026", "05/06/2026"], "day and month cannot be told apart"),
         ([20512, 20513], "numbers from 20512 to 20513"),
+        ([19000101, 21001231], "numbers from 19000101"),
+        ([1_700_000_000, 1_700_000_001_000], "numbers from 1700000000"),
     ],
 )
 def test_what_is_no_time_is_refused_with_what_was_seen(tmp_path: Path, values: list[object], seen: str) -> None:
