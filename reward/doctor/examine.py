@@ -33,6 +33,7 @@ from .findings import (
     context,
     conversions,
     positions,
+    reading,
     reward,
     sides,
     time,
@@ -174,7 +175,7 @@ def examine(
         Where titles are said to have been shown with logged propensities, and there are none.
     """
     facts = _facts(logs, _assignment(logs, assignment), conversions_complete)
-    topics = (reward, evaluation, circumstances, conversions, positions, time, titles, context)
+    topics = (reading, reward, evaluation, circumstances, conversions, positions, time, titles, context)
     findings = [*_lines(logs, facts, topics)]
     findings += [Finding(*line, "stop") for line in sides(logs.arms, judge_share, test_share)]
     order = {"stop": 0, "warning": 1, "ok": 2}

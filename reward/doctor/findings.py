@@ -188,6 +188,12 @@ def positions(logs: LogData, facts: Facts) -> Lines:
         )
 
 
+def reading(logs: LogData, facts: Facts) -> Lines:
+    """What was decided in reading the logs."""
+    for note in logs.notes:
+        yield "warning", note, "none"
+
+
 def time(logs: LogData, facts: Facts) -> Lines:
     """Can items be split by time, and were titles of one item shown side by side."""
     if logs.arms.first_seen is not None:

@@ -1,9 +1,9 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from .item_fields import OF_IMPRESSION, ItemFields, read_context
 from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
+from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .typed_rows import Exclude, TypedRows
@@ -29,6 +30,7 @@ from .weighting import exposure
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
 
+Copies = Literal["stop", "keep"]
 LOGGED_SHARE = 0.99
 """Propensities count as logged where at least this share of the impressions, and every arm, has one."""
 
@@ -68,6 +70,8 @@ class LogData:
     weighted
         Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
         counts then); None elsewhere.
+    notes
+        What was decided in reading the logs, in plain words.
     """
 
     arms: Arms
@@ -83,6 +87,7 @@ class LogData:
     source: str
     balances: tuple[Balance, ...] = ()
     weighted: InverseWeighted | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_arms(source: str | Path, **options: Any) -> Arms:
@@ -97,6 +102,7 @@ def read_logs(
     exclude: Exclude | None = None,
     ignore: Iterable[str] = (),
     conversion_window_hours: float | None = None,
+    copies: Copies = "stop",
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
@@ -115,6 +121,9 @@ def read_logs(
         Columns that are no context of the item although nothing else uses them.
     conversion_window_hours
         Attribution window: conversions that came later do not count. None counts all.
+    copies
+        "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
+        share an id count once in any case.
     memory_limit, threads, tmp_dir
         Limits of DuckDB, and where it spills and keeps temporary files.
 
@@ -129,13 +138,16 @@ def read_logs(
     Raises
     ------
     LogError
-        Where the logs cannot be read or hold a value that the schema forbids.
+        Where the logs cannot be read, hold a value that the schema forbids, or count something twice.
     """
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
         rows = TypedRows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
-        totals = check_rows(rows)
+        if copies == "stop":
+            refuse_copied_files(rows)
+        rows, repeated_events = without_repeated_events(rows)
+        totals = _checked(rows, copies)
         sums = aggregate(rows, conversion_window_hours)
         # Arms are few and rows are many: only where an arm shows it are titles and ids spelt anew, in a second pass.
         padded = sum(title != title.strip() for title in sums["title"])
@@ -143,6 +155,11 @@ def read_logs(
         if spelt is not rows:
             rows = spelt
             sums = aggregate(rows, conversion_window_hours)
+        if copies == "stop":
+            refuse_totals(
+                str(source), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
+            )
+            refuse_repeated_rows(rows, totals, len(sums["title"]))
         context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
         of_impression = [column for column, why in context.dropped.items() if why == OF_IMPRESSION]
@@ -181,7 +198,23 @@ def read_logs(
         str(source),
         found_circumstances.balances,
         weighted,
+        (*opened.notes, *_notes(repeated_events)),
     )
+
+
+def _checked(rows: TypedRows, copies: Copies) -> LogTotals:
+    """The totals of valid rows; a row that is the sum of the others is refused as such, whatever else is wrong."""
+    try:
+        return check_rows(rows)
+    except LogError:
+        if copies == "stop":
+            refuse_total_row(rows)
+        raise
+
+
+def _notes(repeated_events: int) -> Iterator[str]:
+    if repeated_events:
+        yield f"{repeated_events:,} rows repeat the event id, item and title of another row: each event counts once."
 
 
 def _with_propensity(sums: Columns, totals: LogTotals) -> Columns:

@@ -43,6 +43,10 @@ class FileSource:
         Parquet file to read -> the user's file it stands for.
     partitioned
         Whether the folders of the files are named ``column=value`` and count as columns (parquet only).
+    folder
+        Temporary folder, removed at the end.
+    notes
+        What was decided in reading the files, in plain words.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -50,6 +54,8 @@ class FileSource:
     columns: Mapping[str, str]
     files: Mapping[str, Path]
     partitioned: bool
+    folder: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def relation(self) -> str:
@@ -116,7 +122,7 @@ def open_source(
             columns = _columns(con, parquet, partitioned) | joined_kinds(kinds for _, kinds in staged)
             if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
                 raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-            yield FileSource(con, where, columns, parquet, partitioned)
+            yield FileSource(con, where, columns, parquet, partitioned, Path(folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -48,6 +48,9 @@ class RewardConfig(StageConfig):
         None, "Evidence this old counts half as much, so that old logs fade (needs timestamps).", gt=0
     )
     learning_curve: bool = setting(True, "Measure what fewer items would have taught.")
+    copies: Literal["stop", "keep"] = setting(
+        "stop", "Whether files, rows and totals that the logs hold twice stop the reading, or count."
+    )
     memory_limit: str = setting(
         "1GB", "Memory of the log engine, such as 2GB.", metavar="SIZE", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$"
     )

@@ -75,6 +75,7 @@ def check_logs(
         columns=column_mapping(columns, preset),
         exclude=preset.get("exclude"),
         conversion_window_hours=settings.conversion_window_hours,
+        copies=settings.copies,
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )
