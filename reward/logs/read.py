@@ -24,6 +24,7 @@ from .position import PositionBias
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
+from .spelt_numbers import Decimal
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
 from .weighting import exposure
@@ -102,6 +103,7 @@ def read_logs(
     exclude: Exclude | None = None,
     ignore: Iterable[str] = (),
     conversion_window_hours: float | None = None,
+    decimal: Decimal | None = None,
     copies: Copies = "stop",
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
@@ -121,6 +123,9 @@ def read_logs(
         Columns that are no context of the item although nothing else uses them.
     conversion_window_hours
         Attribution window: conversions that came later do not count. None counts all.
+    decimal
+        What stands before a fraction in numbers written as texts; None: what the column tells (see
+        `reward.logs.spelt_numbers`).
     copies
         "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
         share an id count once in any case.
@@ -143,7 +148,9 @@ def read_logs(
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = TypedRows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
+        rows = TypedRows.of(
+            opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore, decimal=decimal
+        )
         if copies == "stop":
             refuse_copied_files(rows)
         rows, repeated_events = without_repeated_events(rows)

@@ -1,18 +1,20 @@
 """Rows of a log under their canonical names, with typed values: the SQL that every pass over the logs starts from."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
 from ..errors import LogError
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, FileSource, quote
+from .spelt_numbers import Decimal, Spelling, other_texts, spelling
 from .text_files import NESTED, NUMBER, Parameters, is_nested
 from .times import ISO, TimeForm, number_form, text_form
 from .trim_sql import trimmed
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
+_NUMBERS = ("count", "amount", "share", "place", "hours")
 _EXACT_BELOW = {"DOUBLE": 2**53, "FLOAT": 2**24}  # whole numbers from here on may have lost digits
 Exclude = Mapping[str, Any]
 """Column -> value or list of values; rows that hold one of them are left out (None matches missing values)."""
@@ -40,6 +42,8 @@ class TypedRows:
     trim_ids, whole_ids
         Whether blanks at the ends of item ids are taken off, and the columns of which fractions of zeros are
         (`reward.logs.keys`).
+    numbers
+        Columns of texts whose numbers have separators, and which.
     """
 
     source: FileSource
@@ -50,6 +54,7 @@ class TypedRows:
     time: TimeForm = ISO
     trim_ids: bool = False
     whole_ids: frozenset[str] = frozenset()
+    numbers: Mapping[str, Spelling] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -60,6 +65,7 @@ class TypedRows:
         required: Sequence[str],
         used: Sequence[str] = tuple(CANONICAL),
         ignore: Iterable[str] = (),
+        decimal: Decimal | None = None,
     ) -> "TypedRows":
         """Resolve the mapping, check the filter's columns and the types of the ``used`` canonical columns.
 
@@ -86,7 +92,10 @@ class TypedRows:
                 rows._check_type(name)
         if "timestamp" in sources and "timestamp" in used:
             rows = replace(rows, time=rows._time_form(sources["timestamp"][0]))
-        return rows
+        numbers = {
+            name: columns[0] for name, columns in sources.items() if name in used and CANONICAL[name].kind in _NUMBERS
+        }
+        return replace(rows, numbers=rows._spellings(numbers, decimal))
 
     @property
     def context_columns(self) -> list[str]:
@@ -214,6 +223,8 @@ class TypedRows:
 
     def _number(self, column: str) -> str:
         name, kind = quote(column), self.source.columns[column]
+        if column in self.numbers:
+            return self.numbers[column].sql(f"CAST({name} AS VARCHAR)")
         if kind == "VARCHAR" or kind.startswith("ENUM"):
             return f"coalesce(TRY_CAST({name} AS DOUBLE), TRY_CAST(TRY_CAST({name} AS BOOLEAN) AS DOUBLE))"
         return f"CAST({name} AS DOUBLE)"
@@ -225,6 +236,25 @@ class TypedRows:
             zoned = "TIME ZONE" in kind or "TZ" in kind
             return f"epoch(CAST({name} AS {'TIMESTAMPTZ' if zoned else 'TIMESTAMP'}))"
         return self.time.sql(name, f"TRY_CAST({name} AS DOUBLE)")
+
+    def _spellings(self, columns: Mapping[str, str], said: Decimal | None) -> dict[str, Spelling]:
+        out = {}
+        for name, column in columns.items():
+            kind = self.source.columns[column]
+            if kind != "VARCHAR" and not kind.startswith("ENUM"):
+                continue
+            texts = other_texts(self.source.columns, [column])
+            found = spelling(
+                partial(self._ask, f"CAST({quote(column)} AS VARCHAR)"),
+                column,
+                self.source.where,
+                whole=CANONICAL[name].kind == "count",
+                others=partial(self._ask, texts) if texts else None,
+                said=said,
+            )
+            if found is not None:
+                out[column] = found
+        return out
 
     def _time_form(self, column: str) -> TimeForm:
         kind, where = self.source.columns[column], self.source.where

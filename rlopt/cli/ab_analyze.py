@@ -44,6 +44,7 @@ DECISIONS = {
     "--columns", metavar="NAME=COLUMN,...",
     help="Your names for the columns, arm=variant,item_id=sku; by default those that fit-reward was told.",
 )  # fmt: skip
+@click.option("--decimal", type=click.Choice([".", ","]), help="What stands before a fraction in numbers as texts.")
 @options.in_run
 @options.common
 def command(results: str, run_path: str, **settings: Any) -> None:

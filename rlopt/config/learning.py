@@ -48,6 +48,9 @@ class RewardConfig(StageConfig):
         None, "Evidence this old counts half as much, so that old logs fade (needs timestamps).", gt=0
     )
     learning_curve: bool = setting(True, "Measure what fewer items would have taught.")
+    decimal: Literal[".", ","] | None = setting(
+        None, "What stands before a fraction in numbers written as texts.", none="what the column tells"
+    )
     copies: Literal["stop", "keep"] = setting(
         "stop", "Whether files, rows and totals that the logs hold twice stop the reading, or count."
     )

@@ -1,7 +1,9 @@
 """``rlopt check-logs``: the log doctor."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
@@ -46,7 +48,12 @@ class CheckResult(Plain):
 
 
 def check_logs(
-    logs: str | Path, *, columns: str | None = None, config: str | Path | None = None, tmp_dir: str | Path | None = None
+    logs: str | Path,
+    *,
+    columns: str | None = None,
+    config: str | Path | None = None,
+    tmp_dir: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
 ) -> CheckResult:
     """Examine logs as ``fit-reward`` does first.
 
@@ -60,6 +67,8 @@ def check_logs(
         YAML preset whose ``columns``, ``exclude`` and ``reward`` sections apply.
     tmp_dir
         Where the log engine spills; the system's temporary folder by default.
+    flags
+        Settings of `RewardConfig` that go before the preset's.
 
     Raises
     ------
@@ -69,12 +78,13 @@ def check_logs(
         When the preset is wrong.
     """
     preset = read_preset(config) if config is not None else {}
-    settings = load(RewardConfig, config)
+    settings = load(RewardConfig, config, flags)
     data = read_logs(
         logs,
         columns=column_mapping(columns, preset),
         exclude=preset.get("exclude"),
         conversion_window_hours=settings.conversion_window_hours,
+        decimal=settings.decimal,
         copies=settings.copies,
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,

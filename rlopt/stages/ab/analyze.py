@@ -10,6 +10,7 @@ from scipy import stats
 
 from reward.arrays import FloatArray
 from reward.logs.source import find_files
+from reward.logs.spelt_numbers import Decimal
 from reward.plain import JsonObject, plain
 from rlopt.algorithms import POLICIES
 from rlopt.files import fingerprint
@@ -120,6 +121,7 @@ def analyze_test(
     final: bool = False,
     policy: str = "ppo",
     columns: str | None = None,
+    decimal: Decimal | None = None,
 ) -> Analysis:
     """Analyse the results of an A/B test and note prediction and outcome in the run's calibration history.
 
@@ -148,6 +150,8 @@ def analyze_test(
     columns
         The user's column names, as in ``--columns``, those of arm and date among them; the run's mapping serves where
         the file lacks rlopt's names.
+    decimal
+        What stands before a fraction in numbers written as texts; None: what the column tells.
 
     Raises
     ------
@@ -162,7 +166,9 @@ def analyze_test(
     if planned_lift is None:
         planned_lift = predicted.value if predicted and abs(predicted.value) > 0.005 else PLANNED_LIFT
     own, names = names_of_results(columns)
-    read = read_results(results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own)
+    read = read_results(
+        results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own, decimal=decimal
+    )
     check_known(read.items, run.arms().items, results)
     counts = replace(read.counts, expected=expected_events(run, read, metric))
     outcome = analyze(counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)

@@ -12,6 +12,7 @@ from reward.arrays import IntArray
 from reward.logs.keys import respelled_file
 from reward.logs.schema import ColumnMapping
 from reward.logs.source import FileSource, open_source, quote
+from reward.logs.spelt_numbers import Decimal
 from reward.logs.typed_rows import TypedRows
 from rlopt.errors import EvaluationError
 from rlopt.ope.abtest import Counts
@@ -69,6 +70,7 @@ def read_results(
     control: str = "control",
     mapping: ColumnMapping | None = None,
     own: Mapping[str, str] | None = None,
+    decimal: Decimal | None = None,
 ) -> Results:
     """Read and check the results of an A/B test.
 
@@ -85,6 +87,8 @@ def read_results(
         The user's names of item_id, impressions and the metric; names of other columns have no effect.
     own
         The user's names of arm, date and visitor.
+    decimal
+        What stands before a fraction in numbers written as texts; None: what the column tells.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def read_results(
     with open_source(file) as source:
         named = _columns_of_results(source, metric, own or {})
         wanted = ("item_id", "impressions", metric)
-        rows = TypedRows.of(source, _mapping_of(source, mapping, wanted), None, wanted, wanted)
+        rows = TypedRows.of(source, _mapping_of(source, mapping, wanted), None, wanted, wanted, decimal=decimal)
         rows = respelled_file(rows)
         texts = {name: f"CAST({quote(column)} AS VARCHAR)" for name, column in named.items()}
         texts["item_id"] = rows.expression("item_id")

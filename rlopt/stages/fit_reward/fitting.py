@@ -48,6 +48,7 @@ def aggregate(
         exclude=kept.get("exclude"),
         ignore=ignore,
         conversion_window_hours=config.conversion_window_hours,
+        decimal=config.decimal,
         copies=config.copies,
         memory_limit=config.memory_limit,
         threads=threads.available(),
