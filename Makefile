@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes on one core each are faster than two that fight for both; RLOPT_THREADS=4 overrides.
 JOBS ?= auto
 
-.PHONY: help install demo test lint wheel format bench clean
+.PHONY: help install demo test cases lint wheel format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next
 
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+cases: $(STAMP)  ## inputs as users have them, expected and found (needs ../shared/cases)
+	$(BIN)/python -m tests.cases
 
 lint: $(STAMP)  ## ruff, mypy, the layer contract, spelling, file lengths
 	$(BIN)/ruff check .

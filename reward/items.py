@@ -8,9 +8,44 @@ from typing import Any
 
 from .saved import AGAIN, SavedError, damaged, parse_json
 
-MISSING = frozenset({"", "-", "--", "n/a", "#n/a", "nan", "none", "null", "<na>", "\\n"})
-"""Texts, in lower case, that say of a field that its value is not known; \\N is Hive's and MySQL's. NA is none of them:
-it is North America and Namibia, too."""
+MISSING = frozenset(
+    {
+        *(
+            "",
+            "-",
+            "--",
+            "\u2013",
+            "\u2014",
+            "?",
+            "n/a",
+            "#n/a",
+            "n.a.",
+            "n. a.",
+            "k.a.",
+            "k. a.",
+            "nan",
+            "none",
+            "null",
+        ),
+        *("<na>", "<null>", "\\n", "(not set)", "(not provided)", "not set", "not specified", "not available"),
+        *(
+            "not applicable",
+            "unknown",
+            "(unknown)",
+            "unspecified",
+            "undefined",
+            "(none)",
+            "(null)",
+            "(blank)",
+            "(empty)",
+        ),
+        *("[null]", "#null!", "#ref!", "#value!", "#name?", "#div/0!", "#num!"),
+        *("\u672a\u77e5", "\u6682\u65e0", "\u65e0", "\u672a\u8bbe\u7f6e", "\u4e0d\u8be6"),
+    }
+)
+"""Texts, in lower case, that say of a field that its value is not known: those of databases, spreadsheets, analytics
+and shop exports, English, German and Chinese; \\N is Hive's and MySQL's. NA is none of them: it is North America and
+Namibia, too."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
     if rows.has("timestamp"):
         whole = "CAST(impressions AS HUGEINT) * CAST(round(timestamp) AS HUGEINT)"
         sums |= {"first_seen": "min(timestamp)", "last_seen": "max(timestamp)", "seconds": f"coalesce(sum({whole}), 0)"}
-    position = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
+    position = "CAST(round(position) AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
     names = ("item_id", "title", "impressions", "clicks", "conversions", "revenue", "conversion_delay_hours")
     table = rows.select(*names, "propensity", "position", "timestamp", where="impressions > 0")
     outputs = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
@@ -223,7 +223,7 @@ def repeat_dispersion(
     if not rows.has("impressions"):
         return None
     levels, parameters = weighting.levels(rows)
-    like = [*levels, *(["position"] if rows.has("position") else [])]
+    like = [*levels, *(["round(position)"] if rows.has("position") else [])]
     like += ["propensity"] if weighting.by_propensity else []
     names = ("item_id", "title", "impressions", "clicks", "position", "timestamp", "propensity")
     table, exposed = rows.select(*names, where="impressions >= 2", extra=levels), "impressions"

@@ -25,6 +25,7 @@ OF_IMPRESSION = "differs within most items, so it describes the impression"
 _FETCH = 10_000
 _AT_ONCE = 32  # columns that the engine aggregates together
 _MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
+_FIRST_LETTERS = sorted({ord(first) for mark in MISSING if mark for first in (mark[0], mark[0].upper())} | {-1, 0})
 _LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
 
 
@@ -93,12 +94,11 @@ def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
 def _known_sql(text: str) -> str:
     """SQL of a text, NULL where it is a mark of a missing value (`reward.items.MISSING`), with blanks around it or not.
 
-    Tested is what is short, or has a blank at an end, and begins with no digit: to test numbers costs as much as to
-    read them.
+    Tested is what is short and begins like a mark, or has a blank at an end: to test all costs as much as to read them.
     """
     mark = f"regexp_full_match({text}, '{_MARK}')"
-    short = f"strlen({text}) <= {_LONGEST_MARK} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
-    short = f"({short}) AND NOT {text} BETWEEN '.' AND ':'"
+    short = f"strlen({text}) <= {_LONGEST_MARK} AND unicode({text}) IN ({', '.join(map(str, _FIRST_LETTERS))})"
+    short = f"{short} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
     return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
 
 

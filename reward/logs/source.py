@@ -7,7 +7,7 @@ import contextlib
 import glob
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ import pyarrow as pa
 from joblib import cpu_count
 
 from ..errors import LogError
-from .text_files import JSON_LINES, PARQUET, Parameters, clear_errors, file_kind, joined_kinds, stage
+from .engine_errors import clear_errors
+from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
 
+_LAKE_TABLES = {"Delta": "_delta_log/*", "Iceberg": "metadata/*.metadata.json", "Hudi": ".hoodie/*"}
 FILE = "__rlopt_file"
 ROW = "file_row_number"
 
@@ -118,11 +120,12 @@ def open_source(
             con.execute("SET enable_progress_bar = false")
             partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
             staged = [stage(con, path, Path(folder), n) for n, path in enumerate(files)]
-            parquet = {file: path for (file, _), path in zip(staged, files, strict=True)}
-            columns = _columns(con, parquet, partitioned) | joined_kinds(kinds for _, kinds in staged)
+            parquet = {found.file: path for found, path in zip(staged, files, strict=True)}
+            columns = _columns(con, parquet, partitioned) | joined_kinds(found.kinds for found in staged)
+            notes = tuple(note for found in staged for note in found.notes)
             if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
                 raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-            yield FileSource(con, where, columns, parquet, partitioned, Path(folder))
+            yield FileSource(con, where, columns, parquet, partitioned, Path(folder), notes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -136,6 +139,7 @@ def find_files(source: str | Path) -> list[Path]:
             files = [f for f in files if file_kind(f) != PARQUET or f.suffix.lower() == ".parquet"]
             tables = [f for f in files if file_kind(f) != JSON_LINES]
             files = tables or files  # JSON lines beside tables are metrics and the like
+            files = [f for f in files if ".json" not in f.suffixes[-2:]] or files  # so is JSON beside them
             way_out = "no .parquet, .csv or .jsonl file in this folder"
         elif path.is_file():
             files, way_out = [path], ""
@@ -150,12 +154,33 @@ def find_files(source: str | Path) -> list[Path]:
         raise LogError(
             f"Cannot read {source}: {way_out}. Logs are a file, a glob or a folder of parquet, CSV or JSON lines."
         )
+    _refuse_lake_tables(
+        source, [path, *(parent for file in files for parent in file.parents)] if files != [path] else []
+    )
     for file in files:
         _check_file(file)
     kinds = sorted({file_kind(file) for file in files})
     if len(kinds) > 1:
         raise LogError(f"{source} holds {' and '.join(kinds)} files. Name one kind, for example {path / '*.parquet'}")
     return files
+
+
+def _refuse_lake_tables(source: str | Path, folders: Iterable[Path]) -> None:
+    """The plain files of a table with a log of its own hold removed rows too.
+
+    Raises
+    ------
+    LogError
+        Naming the kind of table and the way out.
+    """
+    for folder in dict.fromkeys(folders):
+        for kind, mark in _LAKE_TABLES.items():
+            if next(folder.glob(mark), None) is not None:
+                raise LogError(
+                    f"{source} is a {kind} table ({folder / mark.split('/')[0]}): its files hold rows that were "
+                    f"removed or replaced. Export the table's present rows to parquet with a reader of {kind}, "
+                    "and name that file."
+                )
 
 
 def _check_file(path: Path) -> None:

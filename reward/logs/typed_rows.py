@@ -86,7 +86,7 @@ class TypedRows:
                     f"Its columns: {', '.join(source.columns)}."
                 )
             filters[column] = value
-        rows = cls(source, sources, filters, frozenset(ignore))
+        rows = cls(source, sources, filters, frozenset(ignore) | mapping.switched_off(source.columns))
         for name in sources:
             if name in used:
                 rows._check_type(name)

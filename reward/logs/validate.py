@@ -90,8 +90,8 @@ def _number_checks(rows: TypedRows) -> Iterator[_Check]:
             f"be in (0, 1] (at least {MIN_PROPENSITY:g})",
         ),
         "position": (
-            f"isnan(position) OR position < 0 OR position > {_MAX_POSITION} OR position <> floor(position)",
-            f"be a whole number from 0 to {_MAX_POSITION:,}",
+            f"isnan(position) OR position < 0 OR position > {_MAX_POSITION}",
+            f"be a number from 0 to {_MAX_POSITION:,}",
         ),
         "conversion_delay_hours": (
             "isnan(conversion_delay_hours) OR conversion_delay_hours < 0 OR conversion_delay_hours > 1e7",

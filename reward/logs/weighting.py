@@ -72,7 +72,7 @@ class Weighting:
         factors = [f"list_element($theta{i}, {c.level_sql(f'levels{i}')} + 1)" for i, (c, _) in enumerate(self.effects)]
         values["effect"] = " * ".join(factors) or "CAST(1 AS DOUBLE)"
         position = "NULL" if self.bias is None else rows.expression("position")
-        values["place"] = f"CAST({position} AS BIGINT)"
+        values["place"] = f"CAST(round({position}) AS BIGINT)"
         source = rows.select(
             "item_id", "title", "impressions", "clicks", where="impressions > 0 AND kept", extra=values
         )
