@@ -182,8 +182,8 @@ def test_a_refused_token_leaves_the_others_as_likely_as_they_were(policy: TitleP
     alone = [policy.renderer.title(item, str(policy.tokenizer.decode([token]))) for token in range(len(p))]
     words = [text.casefold() for text in alone if text.isalpha() and len(text) > 2]
     rules = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
-    rules = RulesWhileWriting(rules, policy.renderer, policy.tokenizer)
-    refused = [bool(rules.broken(item, [token])) for token in range(len(p))]
+    while_writing = RulesWhileWriting(rules, policy.renderer, policy.tokenizer)
+    refused = [bool(while_writing.broken(item, [token])) for token in range(len(p))]
     expected = np.where(refused, 0.0, p) / p[~np.array(refused)].sum()
     one_token = TitlePolicy(policy.model, policy.tokenizer, policy.renderer, 1)
     (titles,) = one_token.generate([item], n, constraints=rules, seed=2)
