@@ -6,6 +6,7 @@ the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
 """
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -59,6 +60,8 @@ class StageRecord:
     ----------
     key
         Hash of the stage's settings, inputs and the stages it stands on: equal keys mean equal results.
+    checkpoints
+        Folder for what an interrupted stage need not do again; not made, and removed when the stage is done.
     interrupted
         The settings of an earlier attempt that was not finished, None where there is none.
     notes
@@ -68,6 +71,7 @@ class StageRecord:
     """
 
     key: str
+    checkpoints: Path
     interrupted: dict[str, Any] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     unchanged: bool = False
@@ -184,6 +188,8 @@ class Run:
     ) -> Iterator[StageRecord]:
         """Do one stage: take the run's lock, note that it began, and mark it done when the block ends well.
 
+        Its checkpoints are removed after that; where the block fails, or the process dies, they stay.
+
         Parameters
         ----------
         name
@@ -200,21 +206,21 @@ class Run:
         """
         settings, given = _settings(config), _inputs(config, inputs)
         if not processes.is_first():  # accelerate launch: the first process keeps the books
-            yield StageRecord(self._manifest.key(name, settings, given))
+            yield self._record(name, settings, given)
             return
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, f"rlopt {name}"), disk_errors(self.path):
             recover_folders(self.path)
             before = self._manifest.path.read_bytes() if self._manifest.path.exists() else None
-            record = StageRecord(self._manifest.key(name, settings, given))
+            record = self._record(name, settings, given)
             record.interrupted, spent = self._manifest.begin(name, settings, record.key)
             began = time.monotonic()
             self._active.append(name)
             try:
                 yield record
             except BaseException as error:
-                refused = isinstance(error, (RloptError, ValueError)) and not (self / "checkpoints" / name).exists()
+                refused = isinstance(error, (RloptError, ValueError)) and not record.checkpoints.parent.exists()
                 with suppress(RunError):  # the error under way is the one to tell
                     if refused:
                         self._restore(before)
@@ -227,6 +233,11 @@ class Run:
                 self._manifest.abandon(name)
             else:
                 self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
+            shutil.rmtree(record.checkpoints.parent, ignore_errors=True)
+
+    def _record(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> StageRecord:
+        key = self._manifest.key(name, settings, inputs)
+        return StageRecord(key, self / "checkpoints" / name / key)
 
     def _restore(self, before: bytes | None) -> None:
         """Leave no trace of a stage that refused its input before it had done anything."""
@@ -258,10 +269,6 @@ class Run:
     def metrics(self, name: str) -> JsonlWriter:
         """Writer of ``metrics/<name>.jsonl``."""
         return JsonlWriter(self.path / "metrics" / f"{name}.jsonl")
-
-    def checkpoint_dir(self, stage: str, key: str) -> Path:
-        """Folder for the checkpoints of one stage with these settings and inputs; not made."""
-        return self.path / "checkpoints" / stage / key
 
     def arms(self) -> "Arms":
         """The aggregated logs that ``fit-reward`` kept."""

@@ -58,8 +58,7 @@ def command(results: str, run_path: str, **settings: Any) -> None:
       rlopt ab-analyze results.csv --split 0.2
       rlopt ab-analyze results.csv --columns arm=variant,date=day
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
     from rlopt.stages.ab.analyze import analyze_test
 

@@ -32,14 +32,14 @@ def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flag
     """
     from rlopt.config import CompareConfig
 
-    run = options.open_run(run_path)
-    options.check_rules(config, run)
+    run = options.fitted_run(run_path)
     settings = options.settings(CompareConfig, config, {**flags, "best_of": best_of or None}, run)
 
-    from rlopt.stages.common.truth import truth_of
+    from rlopt.stages.common.rules import check_rules
     from rlopt.stages.compare import compare
 
-    result = compare(run, settings, truth=truth_of(run))
+    check_rules(run, config)
+    result = compare(run, settings)
     show(result, as_table(result))
 
 

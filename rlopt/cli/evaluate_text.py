@@ -41,9 +41,7 @@ def command(titles: str, columns: str | None, config: Path | None, run_path: str
     """
     from rlopt.config import TextConfig
 
-    run = options.open_run(run_path) if run_path is not None else None
-    if run is not None:
-        run.require("fit-reward")
+    run = options.fitted_run(run_path) if run_path is not None else None
     settings = options.settings(TextConfig, config, flags, run)
 
     from rlopt.stages.evaluate_text import evaluate_text

@@ -46,7 +46,7 @@ def command(out: Path, config: Path | None, run_path: str, **flags: Any) -> None
     """
     from rlopt.config import ExportConfig
 
-    run = options.open_run(run_path)
+    run = options.fitted_run(run_path)
     settings = options.settings(ExportConfig, config, {**flags, "average": flags["average"] or None}, run)
 
     from rlopt.stages.export.stage import export

@@ -65,8 +65,7 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     """
     from rlopt.config import GenerateConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
     given = {name: value or None if isinstance(value, tuple) else value for name, value in flags.items()}
     settings = options.settings(GenerateConfig, config, given, run)
 

@@ -50,15 +50,14 @@ def command(
     """
     from rlopt.config import EvalConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
-    options.check_rules(config, run)
+    run = options.fitted_run(run_path)
     settings = options.settings(EvalConfig, config, flags | {"by": flags["by"] or None}, run)
 
-    from rlopt.stages.common.truth import truth_of
+    from rlopt.stages.common.rules import check_rules
     from rlopt.stages.offline_eval.stage import evaluate
 
-    result = evaluate(run, settings, truth=truth_of(run), trained_on=trained_on, columns=columns)
+    check_rules(run, config)
+    result = evaluate(run, settings, trained_on=trained_on, columns=columns)
     show(result, result.to_text())
     if gate:
         click.get_current_context().exit(EXIT_CODES[result.report.verdict.decision])

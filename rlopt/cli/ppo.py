@@ -74,22 +74,14 @@ def command(
     """
     from rlopt.config import PpoConfig, SftConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
-    options.check_rules(config, run)
+    run = options.fitted_run(run_path)
     settings = options.settings(PpoConfig, config, {**flags, "report_to": report_to or None}, run)
     chosen = {"model": model, "gguf_file": gguf_file}
     sft = options.settings(SftConfig, config, {**chosen, "seed": flags["seed"]}, run)
 
-    from rlopt.progress import note
+    from rlopt.stages.common.rules import check_rules
     from rlopt.stages.ppo.stage import train_ppo
-    from rlopt.stages.sft.stage import train_sft
 
-    if not run.done("sft"):
-        note("This run has no supervised policy yet: training it first (rlopt sft).")
-        train_sft(run, sft)
-    elif any(chosen.values()) and not run.current("sft", sft):
-        note("The run's supervised policy is another model: training it anew from --model.")
-        train_sft(run, sft)
-    result = train_ppo(run, settings, force=force)
+    check_rules(run, config)
+    result = train_ppo(run, settings, sft, sft_as_given=any(chosen.values()), force=force)
     show(result, result.to_text())

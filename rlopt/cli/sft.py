@@ -85,8 +85,7 @@ def command(config: Path | None, run_path: str, report_to: tuple[str, ...], forc
     """
     from rlopt.config import SftConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
     settings = options.settings(SftConfig, config, {**flags, "report_to": report_to or None}, run)
 
     from rlopt.stages.sft.stage import train_sft

@@ -10,7 +10,7 @@ from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, Simulat
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.common.truth import market_of, true_faithfulness, truth_of
+from rlopt.stages.common.truth import market_of, true_faithfulness
 from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
@@ -119,7 +119,7 @@ def demo(
     train_sft(run, SftConfig(**SFT, seed=seed))
     train_ppo(run, PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed))
     if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
-        evaluate(run, evaluation, truth=truth_of(run))
+        evaluate(run, evaluation)
     return _result(run)
 
 

@@ -170,7 +170,7 @@ def test_the_demo_never_overwrites_a_run_on_real_logs(
 def test_no_test_items_no_verdict(simulated_logs: Path, rlopt: Rlopt, tmp_path: Path) -> None:
     from rlopt.errors import EvaluationError
     from rlopt.run import Run
-    from rlopt.stages.offline_eval.stage import check_splits
+    from rlopt.stages.common.held_out import check_splits
 
     run = tmp_path / "run"
     shares = ("--judge-share", 0, "--test-share", 0, "--members", 1)

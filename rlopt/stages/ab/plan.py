@@ -14,6 +14,7 @@ from rlopt.ope.weights import effective_sample_size
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.prediction import Evaluation, Predicted
 from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.source import Source
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -185,8 +186,6 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     """
     stage, folder, outside = "offline-eval", "eval", {}
     if policy != "ppo":
-        from rlopt.stages.offline_eval.candidate import Source  # takes seconds to load: only where it is needed
-
         source = Source.find(run, policy)
         stage, folder, outside = source.stage, source.folder, source.fingerprints()
     path = run / folder / "report.json"

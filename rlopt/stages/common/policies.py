@@ -1,11 +1,14 @@
 """Which policy a command works with: one of the run's, or any policy folder."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rlopt import processes
+from rlopt import processes, threads
 from rlopt.errors import PolicyError
-from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
+
+if TYPE_CHECKING:
+    from rlopt.policy.title_policy import TitlePolicy
 
 OF_THE_RUN = ("ppo", "sft", "grpo", "rloo")
 
@@ -36,12 +39,25 @@ def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
     return Path(policy)
 
 
-def load_policy(folder: str | Path) -> TitlePolicy:
-    """The policy of a folder, on this process's GPU where there is one.
+def load_policy(folder: str | Path) -> "TitlePolicy":
+    """The policy of a folder, on this process's GPU where there is one, and torch set to compute with it.
 
     Raises
     ------
     PolicyError
         When the folder is missing, incomplete or damaged.
     """
-    return TitlePolicy.load(folder, processes.device())
+    from rlopt.policy.pretrained import quiet_loading  # takes seconds to load: only where a policy is
+    from rlopt.policy.title_policy import TitlePolicy
+
+    quiet_loading()
+    policy = TitlePolicy.load(folder, processes.device())
+    compute_with(policy.model)
+    return policy
+
+
+def compute_with(model: Any) -> None:
+    """Let torch use as many threads as suit a model of this size (`rlopt.threads`)."""
+    import torch
+
+    torch.set_num_threads(threads.for_model(model.num_parameters()))

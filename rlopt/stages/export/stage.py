@@ -8,24 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from reward.arms import Arms
 from reward.items import Item
 from reward.plain import Plain
-from rlopt import processes, threads
+from rlopt import processes
 from rlopt.config import ExportConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
 from rlopt.files import atomic_write, disk_errors, fingerprint, replacing_folders, to_json
 from rlopt.lock import locked
 from rlopt.policy.compress import average_weights, is_quantised, load_quantised, prune_neurons
 from rlopt.policy.ensemble import check_alike
-from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note
 from rlopt.report.cards import export_card
 from rlopt.run import Run, package_versions
+from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.stages.export.learn import distilled, learned, teacher_pairs
 from rlopt.stages.export.quality import Measured, items_to_measure_on, measure
@@ -87,19 +85,17 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
         When ``out`` is no place for it, or another process is writing it.
     """
     _check_way(config)
-    run.require("fit-reward")
+    opened = OpenedRun(run)
     source = policy_folder(run, config.policy)
     out = _check_place(Path(out), run, source)
-    quiet_loading()
-    train = run.arms().of_items(run.splits().train)
-    measured = items_to_measure_on(run, train, config)
+    measured = items_to_measure_on(run, opened.train_arms, config)
     with _workplace(out, _key(run, source, config)) as work:
-        made = _make(source, _to_learn_from(train, measured), config, work)
+        made = _make(source, _to_learn_from(opened.train_arms, measured), config, work)
         with replacing_folders(out.parent, [out.name]) as fresh:
             folder = fresh[out.name]
             made.policy.save(folder)
             # what is measured is what was written
-            before, after = measure(run, measured, train, [(source.name, source), (made.name, folder)], config, work)
+            before, after = measure(opened, measured, [(source.name, source), (made.name, folder)], config, work)
             result = ExportResult(out, made.how, len(measured.items), before, after)
             _describe(folder, made, result, config)
     return result
@@ -171,7 +167,6 @@ def _key(run: Run, source: Path, config: ExportConfig) -> str:
 
 def _make(source: Path, train: Arms, config: ExportConfig, work: Path) -> Made:
     policy = load_policy(source)
-    torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
     if is_quantised(policy.model) and not config.distill_into:
         raise PolicyError(f"{source} is quantised: it can only be distilled. Export the policy it came from.")
     if policy.prefix is not None and not config.distill_into:

@@ -6,7 +6,7 @@ the figures of the comparison, and which model was kept. So the same rows are ne
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -129,6 +129,14 @@ def log_fingerprints(logs: str | Path) -> dict[Path, str]:
         if first.setdefault(digest, path) != path:
             note(f"{path} holds the same bytes as {first[digest]}: their rows count twice")
     return found
+
+
+def logs_fingerprint(files: Mapping[Path, str]) -> str:
+    """Hash over the names and contents of all log files, from `log_fingerprints`."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path, content in files.items():
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def counts_digest(arms: Arms) -> str:

@@ -12,7 +12,8 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
-from rlopt.stages.offline_eval.titles import Case, Judged
+from rlopt.stages.common.judged import Judged
+from rlopt.stages.offline_eval.case import Case
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
 """From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from reward.arms import Arms
 from reward.arrays import FloatArray
-from reward.items import Item
-from reward.model.judge import Judge
 from reward.plain import JsonObject
 from rlopt.ope.diagnostics import (
     model_against_weights,
@@ -22,30 +20,31 @@ from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
-from rlopt.run import Run, package_versions
+from rlopt.run import package_versions
+from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.titles import Written
+from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.candidate import Candidate
+from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import Lifting, item_sums
 from rlopt.stages.offline_eval.output import examples, policy_figures
 from rlopt.stages.offline_eval.rounds import Clues
-from rlopt.stages.offline_eval.titles import Case, Judged, Written
-
-Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
 
 
 def make_report(
-    run: Run,
+    opened: OpenedRun,
     case: Case,
-    n_test_items: int,
-    judge: Judge,
     candidate: Candidate,
     sft: TitlePolicy | None,
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From judged titles to lifts, diagnostics and the verdict; ``judge`` is the one that no test item taught.
+    """From judged titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
 
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
+    run, judge = opened.run, opened.judge
     test, mine, config = case.test, case.mine, case.config
     log_prob = candidate.log_prob(test, config.temperature)
     preference, mass = policy_over_logged(log_prob, test.item_index)
@@ -104,7 +103,7 @@ def make_report(
         n_items=len(test.items),
         n_arms=len(test),
         n_impressions=float(test.impressions.sum()),
-        n_test_items=n_test_items,
+        n_test_items=len(opened.splits.test),
         examples=examples(case),
         true_lifts=true_lifts(truth, case) if truth else None,
         config=config.model_dump(mode="json"),

@@ -19,8 +19,8 @@ from rlopt.ope.cross_checks import (
 from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.weights import importance_weight
+from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import item_sums
-from rlopt.stages.offline_eval.titles import Case
 
 
 @dataclass(frozen=True)

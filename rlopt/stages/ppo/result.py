@@ -10,7 +10,7 @@ import numpy as np
 from reward.plain import Plain
 from rlopt.progress import ProgressBar
 from rlopt.run import Run
-from rlopt.stages.sft.stage import LAST_STEPS
+from rlopt.stages.common.trainings import LAST_STEPS
 
 SHOWN = {
     "objective/predicted_lift": "lift",

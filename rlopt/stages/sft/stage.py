@@ -1,16 +1,9 @@
 """``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
 
-import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from reward.arms import Arms
-from reward.arrays import FloatArray
-from reward.model.reward_model import RewardModel
-from reward.plain import Plain
 from rlopt import processes, threads
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
@@ -20,7 +13,10 @@ from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
-from rlopt.run import ENCODINGS, Run, package_versions
+from rlopt.run import Run, package_versions
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.policies import compute_with
+from rlopt.stages.common.trainings import LAST_STEPS, steps_done
 from rlopt.stages.sft.data import (
     Lesson,
     TitleRates,
@@ -30,45 +26,16 @@ from rlopt.stages.sft.data import (
     logged_pairs,
     reward_weights,
 )
+from rlopt.stages.sft.result import SftResult
 from rlopt.stages.sft.start import prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import MICRO_BATCH, TrainSettings, check_trackers, has_bf16
 from rlopt.training.augment import Augmentation, Variants
 from rlopt.training.backtranslation import back_translate
 from rlopt.training.callbacks import JsonLines
-from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.freezing import set_dropout
 from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import CountLearning, Recipe, fine_tune
-
-LAST_STEPS = 20
-
-
-@dataclass(frozen=True)
-class SftResult(Plain):
-    """What came of the supervised training.
-
-    Parameters
-    ----------
-    parameters, learned
-        Weights of the policy, and how many of them (or of its adapters) were trained.
-    titles, items
-        What it learned from.
-    steps
-        Steps it took; ``kept_step`` is the one whose weights were kept.
-    loss, held_out_loss
-        Mean over the last steps, and on held-out titles at ``kept_step``; None without any.
-    """
-
-    folder: Path
-    parameters: int
-    learned: int
-    titles: int
-    items: int
-    steps: int
-    kept_step: int
-    loss: float | None
-    held_out_loss: float | None
 
 
 def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False) -> SftResult:
@@ -86,34 +53,21 @@ def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False)
         logs hold nothing to learn for the task.
     """
     config = config or SftConfig()
-    run.require("fit-reward")
+    opened = OpenedRun(run)
     check_trackers(config.report_to)
     _say_what_is_odd(config)
     if not force and run.current("sft", config) and (run / "sft").is_dir():
         note("SFT is finished with these settings: nothing to do (--force trains anew).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
-    arms = run.arms().of_items(run.splits().train)
     with run.stage("sft", config) as record:
-        checkpoints = run.checkpoint_dir("sft", record.key)
-        if config.shots is None:
-            pairs = _pairs(run, config, arms)
-            policy = starting_policy(config, pairs, checkpoints)
-            torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
-            lesson = _lesson(config, policy, pairs)
-            trained, learned = _train(run, config, policy, lesson, arms, checkpoints)
-        else:
-            policy = prompted_policy(config)
-            lesson = Lesson(best_pairs(arms, _title_rates(run, arms)) if config.shots else [], [])
-            trained, learned = with_examples(policy, config, lesson.pairs), 0
-            if processes.is_first():
-                run.metrics("sft").truncate_after(0)  # those of an earlier training
-        result = _result(run, trained, learned, lesson)
+        way = _trained if config.shots is None else _prompted
+        policy, learned, pairs = way(opened, config, record.checkpoints)
+        size = policy.model.num_parameters()
+        result = SftResult.measured(run / "sft", size, learned, pairs, run.metrics("sft").rows())
         if processes.is_first():
-            _save(run, config, trained, result)
+            _save(run, config, policy, result)
         record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
-    if processes.is_first():
-        shutil.rmtree(run / "checkpoints" / "sft", ignore_errors=True)
     processes.wait()  # the folder is whole before another process reads it
     return result
 
@@ -127,9 +81,29 @@ def _say_what_is_odd(config: SftConfig) -> None:
         note("--steps is given: --epochs has no effect")
 
 
-def _pairs(run: Run, config: SftConfig, arms: Arms) -> Pairs:
+def _trained(opened: OpenedRun, config: SftConfig, checkpoints: Path) -> tuple[TitlePolicy, int, Pairs]:
+    """The policy after training, how many weights learned, and from what."""
+    pairs = _pairs(opened, config)
+    policy = starting_policy(config, pairs, checkpoints)
+    compute_with(policy.model)
+    lesson = _lesson(config, policy, pairs)
+    trained, learned = _train(opened, config, policy, lesson, checkpoints)
+    return trained, learned, lesson.pairs
+
+
+def _prompted(opened: OpenedRun, config: SftConfig, _: Path) -> tuple[TitlePolicy, int, Pairs]:
+    """A policy that is shown examples, of which nothing learned, and the examples."""
+    policy = prompted_policy(config)
+    examples = best_pairs(opened.train_arms, _title_rates(opened)) if config.shots else []
+    if processes.is_first():
+        opened.run.metrics("sft").truncate_after(0)  # those of an earlier training
+    return with_examples(policy, config, examples), 0, examples
+
+
+def _pairs(opened: OpenedRun, config: SftConfig) -> Pairs:
     """What to learn for the task, with the altered copies asked for."""
-    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(run, arms))
+    arms = opened.train_arms
+    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(opened))
     models = config.back_translation
     return Augmentation(
         config.copies,
@@ -140,6 +114,11 @@ def _pairs(run: Run, config: SftConfig, arms: Arms) -> Pairs:
     ).apply(pairs, config.seed)
 
 
+def _title_rates(opened: OpenedRun) -> TitleRates:
+    """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
+    return TitleRates.of(opened.train_arms, opened.reward.click.basis.noise.overdispersion)
+
+
 def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
     """What is learned, and what is held out."""
     if isinstance(policy.renderer, SlotRenderer):
@@ -148,24 +127,17 @@ def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
     return Lesson(pairs, []) if config.early_stopping is None else hold_out(pairs, config.held_out, config.seed)
 
 
-def _title_rates(run: Run, arms: Arms) -> TitleRates:
-    """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    return TitleRates.of(arms, model.click.basis.noise.overdispersion)
-
-
 def _train(
-    run: Run, config: SftConfig, policy: TitlePolicy, lesson: Lesson, arms: Arms, checkpoints: Path
+    opened: OpenedRun, config: SftConfig, policy: TitlePolicy, lesson: Lesson, checkpoints: Path
 ) -> tuple[TitlePolicy, int]:
     """The trained policy, and how many weights learned."""
     settings = _settings(config, policy, len(lesson.pairs))
-    metrics = run.metrics("sft")
-    done = step_of(newest_checkpoint(checkpoints))
-    if processes.is_first():
-        metrics.truncate_after(done)
+    by_reward = config.weight_by == "reward"
+    weights = reward_weights(opened.reward, opened.train_arms, lesson.pairs) if by_reward else None
+    metrics = opened.run.metrics("sft")
     count = CountLearning()
     note(f"SFT on {len(lesson.pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
-    with track("SFT", settings.steps, start=done) as bar:
+    with track("SFT", settings.steps, start=steps_done(metrics, checkpoints)) as bar:
         shown = {"loss": "loss", "eval_loss": "held-out"}
         trained = fine_tune(
             policy,
@@ -180,39 +152,11 @@ def _train(
                 patience=config.early_stopping,
             ),
             held_out=lesson.held_out,
-            weights=_weights(run, config, arms, lesson.pairs),
+            weights=weights,
         )
     if config.dropout:
         set_dropout(trained.model, 0.0)
     return trained, count.count
-
-
-def _weights(run: Run, config: SftConfig, arms: Arms, pairs: Pairs) -> FloatArray | None:
-    """What each title counts in the loss; None: all alike."""
-    if config.weight_by == "none":
-        return None
-    return reward_weights(RewardModel.load(run / "reward", encodings=run / ENCODINGS), arms, pairs)
-
-
-def _result(run: Run, trained: TitlePolicy, learned: int, lesson: Lesson) -> SftResult:
-    """The figures, read from the metrics."""
-    rows = run.metrics("sft").rows()
-    steps = max((row["step"] for row in rows), default=0)
-    looks = [(row["eval_loss"], row["step"]) for row in rows if "eval_loss" in row]
-    best = min(looks) if looks else None
-    kept = best[1] if best else steps
-    losses = [row["loss"] for row in rows if "loss" in row and row["step"] <= kept][-LAST_STEPS:]
-    return SftResult(
-        run / "sft",
-        trained.model.num_parameters(),
-        learned,
-        len(lesson.pairs),
-        len({item.item_id for item, _ in lesson.pairs}),
-        steps,
-        kept,
-        float(np.mean(losses)) if losses else None,
-        best[0] if best else None,
-    )
 
 
 def _save(run: Run, config: SftConfig, trained: TitlePolicy, result: SftResult) -> None:

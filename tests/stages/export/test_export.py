@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from reward.items import Item
+from reward.model.reward_model import RewardModel
 from rlopt.config import ExportConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
 from rlopt.policy.pretrained import quiet_loading
@@ -20,11 +21,11 @@ from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
+from rlopt.stages.common.monitor import monitor_items
 from rlopt.stages.export import learn as export_learn
 from rlopt.stages.export import quality as export_quality
 from rlopt.stages.export.quality import items_to_measure_on
 from rlopt.stages.export.stage import export
-from rlopt.stages.fit_reward.monitor import monitor_items
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.sft import fine_tune
 from tests.stages.menu import make_arms, make_run
@@ -79,7 +80,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(autouse=True)
 def _reward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_quality.RewardModel, "load", lambda *_, **__: LikesLong())
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: LikesLong())
     monkeypatch.setattr(export_quality, "SPEED_ROUNDS", 1)
 
 
@@ -210,7 +211,7 @@ def test_an_error_leaves_no_folder_and_an_earlier_export_stays(
         export(run, out, config(prune=0.2))
     assert tree_hash(out) == before
     monkeypatch.undo()
-    monkeypatch.setattr(export_quality.RewardModel, "load", lambda *_, **__: LikesLong())
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: LikesLong())
     export(run, out, config(prune=0.25))  # its own folder it may write again
     assert TitlePolicy.load(out).model.config.intermediate_size == 72
 

@@ -14,6 +14,7 @@ import pytest
 from reward import text
 from reward.features.phraselist import PhraseListError
 from reward.items import Item
+from reward.model.reward_model import RewardModel
 from rlopt.config import GenerateConfig
 from rlopt.errors import ConfigError, RunError
 from rlopt.policy.prompt import SlotRenderer
@@ -22,7 +23,6 @@ from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.run import Run
 from rlopt.stages.common.columns import ignored_columns, titles_of
-from rlopt.stages.generate import stage
 from rlopt.stages.generate.choice import NOT_BETTER
 from rlopt.stages.generate.stage import GenerateResult, generate
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
@@ -64,7 +64,7 @@ def catalogue(tmp_path: Path) -> Path:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(policy: Writer) -> None:
         monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
-        monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: MenuReward())
+        monkeypatch.setattr(RewardModel, "load", lambda *_, **__: MenuReward())
 
     return use
 
@@ -344,7 +344,7 @@ def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeyp
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
     monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
     predicted = SimpleNamespace(predict=lambda shop, titles: MenuReward().predict(shop, ["new"] * len(titles)))
-    monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: predicted)
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: predicted)
     names = ("colour", "kind", "description")
     rows = {name: [fields.get(name) for fields in HOSTILE.values()] for name in names}
     pq.write_table(pa.table({"item_id": list(HOSTILE), **rows}), tmp_path / "items.parquet")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from reward.arms import Arms
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError, PolicyError, StageOrderError
 from rlopt.policy.prompt import SlotRenderer
@@ -18,10 +20,10 @@ from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
-from rlopt.stages.offline_eval import stage
-from rlopt.stages.offline_eval.candidate import PolicyCandidate, Source, TitlesCandidate
+from rlopt.stages.common.source import Source
+from rlopt.stages.common.titles import Written
+from rlopt.stages.offline_eval.candidate import PolicyCandidate, TitlesCandidate
 from rlopt.stages.offline_eval.stage import evaluate
-from rlopt.stages.offline_eval.titles import Written
 from tests.stages.menu import (
     EFFECT,
     LOGGED,
@@ -51,8 +53,8 @@ def run(tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> Run:
         "sft": MenuPolicy({"plain": 0.5, "long": 0.3, "new": 0.15, "magic": 0.05}),
     }
     monkeypatch.setattr(TitlePolicy, "load", lambda folder, *_: policies[Path(folder).name])
-    monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: MenuJudge())
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
+    monkeypatch.setattr(Judge, "load", lambda folder, **_: MenuJudge())
+    monkeypatch.setattr(RewardModel, "load", lambda folder, **_: MenuReward())
     return make_run(tmp_path / "run", arms)
 
 

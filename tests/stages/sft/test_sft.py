@@ -17,10 +17,10 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.sound_targets import short_enough
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
+from rlopt.stages.common.tiny_policy import tiny_policy
 from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.sft.data import hold_out, logged_pairs
 from rlopt.stages.sft.stage import train_sft
-from rlopt.stages.sft.start import tiny_policy
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.sft import fine_tune
 from tests.stages.menu import make_arms, make_run, title_of

@@ -16,6 +16,8 @@ from reward.model.reward_model import RewardModel
 from rlopt.files import to_json
 from rlopt.threads import available
 
+EVIDENCE = "evidence.json"  # in the folder of the reward
+
 _SHAP_TITLES = 1500  # titles whose contributions are averaged
 _PRINTED = 8  # effects on the screen; the card has all
 RANDOMISED = (
