@@ -12,7 +12,7 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
-from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.offline_eval.case import Case
 
 
@@ -48,13 +48,13 @@ class Lifting:
 
     def over_logged(self) -> dict[str, LiftEstimate]:
         """Lift over the logged titles of each policy."""
-        return {name: self._lift(titles, None) for name, titles in self.case.judged.items() if name != "logged"}
+        return {name: self._lift(titles, None) for name, titles in self.case.evaluated.items() if name != "logged"}
 
     def over_sft(self) -> LiftEstimate | None:
         """Lift of the evaluated policy over the SFT policy; None without one to compare with."""
         return None if self.case.sft is None else self._lift(self.case.mine, self.case.sft)
 
-    def _lift(self, titles: Judged, baseline: Judged | None) -> LiftEstimate:
+    def _lift(self, titles: Evaluated, baseline: Evaluated | None) -> LiftEstimate:
         logged = self.logged
         return estimate_lift(
             titles.title_draws(),

@@ -1,4 +1,4 @@
-"""From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
+"""From evaluated titles to the report: lifts, diagnostics, exact estimates where there is overlap, the verdict."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
 from rlopt.run import package_versions
-from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written
 from rlopt.stages.common.truth import Truth
@@ -40,7 +40,7 @@ def make_report(
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From judged titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
+    """From evaluated titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
 
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
@@ -75,10 +75,10 @@ def make_report(
         candidate=case.new,
         verdict=decide(grounds, config),
         lifts=grounds.lifts,
-        policies=tuple(policy_figures(case.judged[name], case.logged, lift, config) for name, lift in lifts.items()),
+        policies=tuple(policy_figures(case.evaluated[name], case.logged, lift, config) for name, lift in lifts.items()),
         kl=grounds.kl,
         cross_checks=clues.cross_checks(),
-        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.judged.items()},
+        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.evaluated.items()},
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=grounds.model_against_weights,
@@ -122,7 +122,7 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
     """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
     items = case.test.items
 
-    def value(titles: Judged, share: FloatArray | None = None) -> float:
+    def value(titles: Evaluated, share: FloatArray | None = None) -> float:
         written = titles.written
         weight = np.ones(len(written)) if share is None else share
         values = truth([items[i] for i in written.item], written.title)

@@ -1,4 +1,4 @@
-"""Where the titles that are judged or tested come from: a policy of the run, or a folder or file from elsewhere."""
+"""Where the titles that are evaluated or tested come from: a policy of the run, or a folder or file from elsewhere."""
 
 import re
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the titles that are judged come from.
+class TitleSource:
+    """Where the titles that are evaluated come from.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Source:
     path: Path
 
     @classmethod
-    def find(cls, run: Run, policy: str) -> "Source":
+    def find(cls, run: Run, policy: str) -> "TitleSource":
         """A policy of the run by its name, else a folder or a file.
 
         Raises
