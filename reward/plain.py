@@ -14,6 +14,7 @@ from .errors import RewardError
 JsonObject = dict[str, Any]
 """A JSON object as it stands in a file: what has no type of its own, or not yet."""
 _LONGEST_SHOWN = 60
+_WAY_OUT = "Run again the stage that wrote it."
 
 
 class DataError(RewardError):
@@ -28,6 +29,17 @@ class Plain:
     def to_dict(self) -> JsonObject:
         """Plain JSON data, see `plain`."""
         return _of_fields(self)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What a file holds, see `from_json`.
+
+        Raises
+        ------
+        DataError
+            When the file cannot be read or is damaged.
+        """
+        return cls.from_json(text_of(path), path)
 
     @classmethod
     def from_json(cls, text: str, where: object) -> Self:
@@ -49,7 +61,22 @@ class Plain:
         try:
             return adapter.validate_json(text)
         except ValidationError as error:
-            raise DataError(f"{where} is damaged: {_first(error)}. Run again the stage that wrote it.") from error
+            raise DataError(f"{where} is damaged: {_first(error)}. {_WAY_OUT}") from error
+
+
+def text_of(path: Path) -> str:
+    """Content of a text file.
+
+    Raises
+    ------
+    DataError
+        When it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise DataError(f"{path} cannot be read: {reason}. {_WAY_OUT}") from error
 
 
 def plain(value: Any) -> Any:

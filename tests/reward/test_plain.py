@@ -95,6 +95,17 @@ def test_a_text_that_is_no_such_object_is_one_line(text: str) -> None:
         Whole.from_json(text, "whole.json")
 
 
+def test_a_file_is_read_or_said_to_be_missing_or_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "whole.json"
+    with pytest.raises(DataError, match=r"whole\.json cannot be read: No such file or directory\. Run again"):
+        Whole.read(file)
+    file.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(DataError, match=r"whole\.json cannot be read: it is no UTF-8\. Run again"):
+        Whole.read(file)
+    file.write_text(GOOD, encoding="utf-8")
+    assert Whole.read(file) == WHOLE
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
     with pytest.raises(DataError, match=r"'parts\.0\.size': Input should be a finite number"):

@@ -194,7 +194,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     evaluated = run.record(stage)["inputs"]
     if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
-    return Evaluation.from_json(path.read_text(encoding="utf-8"), path)
+    return Evaluation.read(path)
 
 
 def logged_overdispersion(run: Run) -> float | None:

@@ -13,6 +13,7 @@ from reward.evidence.learning_curve import CurvePoint, LearningCurve
 from reward.evidence.readable import Effect, readable_effects
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
+from reward.plain import text_of
 from rlopt.files import to_json
 from rlopt.threads import available
 
@@ -122,7 +123,7 @@ def read_evidence(path: Path) -> FitEvidence | None:
     DataError
         When the file is damaged.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else "{}"
+    text = text_of(path) if path.exists() else "{}"
     return None if text.strip() == "{}" else FitEvidence.from_json(text, path)
 
 

@@ -14,5 +14,4 @@ def read_report(data: Path) -> LogReport:
     DataError
         When the file is damaged.
     """
-    path = data / FINDINGS
-    return LogReport.from_json(path.read_text(encoding="utf-8"), path)
+    return LogReport.read(data / FINDINGS)
