@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rlopt.algorithms import ALGORITHMS
 from rlopt.errors import RunError, StageOrderError
 from rlopt.files import atomic_write, to_json
 
@@ -17,9 +18,7 @@ _PACKAGES = ("rlopt", "duckdb", "lightgbm", "numpy", "peft", "scikit-learn", "to
 _COMMANDS = {
     "fit-reward": "rlopt fit-reward LOGS",
     "sft": "rlopt sft",
-    "ppo": "rlopt ppo",
-    "grpo": "rlopt ppo --algorithm grpo",
-    "rloo": "rlopt ppo --algorithm rloo",
+    **{name: algorithm.command for name, algorithm in ALGORITHMS.items()},
     "offline-eval": "rlopt offline-eval",
     "compare": "rlopt compare",
     "tag": "rlopt tag fit TITLES",
@@ -27,9 +26,7 @@ _COMMANDS = {
 _NEEDS = {
     "fit-reward": (),
     "sft": ("fit-reward",),
-    "ppo": ("fit-reward", "sft"),
-    "grpo": ("fit-reward", "sft"),
-    "rloo": ("fit-reward", "sft"),
+    **dict.fromkeys(ALGORITHMS, ("fit-reward", "sft")),
     "offline-eval": ("fit-reward", "sft", "ppo"),
     "compare": ("fit-reward", "sft"),
 }

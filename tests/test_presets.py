@@ -7,19 +7,11 @@ import click
 import pytest
 import yaml
 
+from rlopt.cli.configured import Configured
 from rlopt.cli.main import cli
 from rlopt.config import read_preset
 
 PRESETS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
-READS = {
-    "fit-reward": {"columns", "exclude", "reward", "constraints"},
-    "sft": {"sft"},
-    "ppo": {"sft", "ppo"},
-    "offline-eval": {"eval"},
-    "generate": {"generate", "constraints"},
-    "tag fit": {"tag"},
-    "tag apply": {"shorten"},
-}
 
 
 def commands_of(preset: Path) -> list[list[str]]:
@@ -30,14 +22,13 @@ def commands_of(preset: Path) -> list[list[str]]:
     return [command[1:] for command in words]
 
 
-def parsed(words: list[str]) -> tuple[str, click.Context]:
-    """Name of a command and its parsed options; nothing is run."""
-    command, name = cli.get_command(click.Context(cli), words[0]), words[0]
-    rest = words[1:]
+def parsed(words: list[str]) -> tuple[Configured, click.Context]:
+    """A command and its parsed options; nothing is run."""
+    command, rest = cli.get_command(click.Context(cli), words[0]), words[1:]
     while isinstance(command, click.Group):
-        command, name, rest = command.get_command(click.Context(command), rest[0]), f"{name} {rest[0]}", rest[1:]
-    assert command is not None
-    return name, command.make_context(name, rest)  # a click.UsageError where an option is unknown
+        command, rest = command.get_command(click.Context(command), rest[0]), rest[1:]
+    assert isinstance(command, Configured)
+    return command, command.make_context(words[0], rest)  # a click.UsageError where an option is unknown
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=[path.stem for path in PRESETS])
@@ -49,12 +40,22 @@ def test_a_preset_is_valid_for_the_commands_on_its_first_line(
     read: set[str] = set()
     given = []
     for words in commands_of(preset):
-        name, context = parsed(words)
+        command, context = parsed(words)
         if (config := context.params.get("config")) is not None:
             given.append(config.resolve())
-            read |= READS[name]
+            read |= set(command.reads)
         elif given and "fit-reward" in [words[0] for words in commands_of(preset)]:
-            read |= READS[name]  # fit-reward keeps the preset in the run
+            read |= set(command.reads)  # fit-reward keeps the preset in the run
     assert set(given) == {preset}
     held = set(yaml.safe_load(preset.read_text(encoding="utf-8")))
     assert held - read == set(), "no command of the first line reads these sections"
+
+
+def test_commands_know_the_sections_that_they_read() -> None:
+    arguments = {"ppo": [], "generate": ["i.csv", "-o", "o.csv"], "fit-reward": ["l.csv"], "offline-eval": []}
+    assert {name: parsed([name, *rest])[0].reads for name, rest in arguments.items()} == {
+        "ppo": ("ppo", "sft"),
+        "generate": ("constraints", "generate"),
+        "fit-reward": ("reward", "columns", "exclude", "constraints"),
+        "offline-eval": ("eval",),
+    }

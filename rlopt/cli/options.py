@@ -76,16 +76,6 @@ def in_run(command: Command) -> Command:
     )(command)
 
 
-def configured(command: Command) -> Command:
-    """``--config`` and ``--seed``."""
-    command = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random.  [default: 0]")(
-        command
-    )
-    return click.option(
-        "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset; flags win over it (see configs/)."
-    )(command)
-
-
 def columns(command: Command) -> Command:
     """``--columns``."""
     return click.option(
@@ -126,10 +116,11 @@ def fitted_run(path: str) -> "Run":
 def settings(
     model: "type[ConfigT]", config: Path | None, flags: Mapping[str, Any], run: "Run | None" = None
 ) -> "ConfigT":
-    """Settings of a stage: defaults < the run's preset < YAML < flags."""
+    """Settings of a stage: defaults < the run's preset < YAML < flags; an option that was not given changes none."""
     from rlopt.config import load
 
-    return load(model, config, flags, preset=run.preset() if run is not None else None)
+    given = {name: None if value == () else value for name, value in flags.items()}
+    return load(model, config, given, preset=run.preset() if run is not None else None)
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, bool], bool]:

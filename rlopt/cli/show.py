@@ -1,20 +1,21 @@
 """Results on stdout: one JSON object with ``--json``, else a few aligned lines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from reward.plain import JsonObject
 from rlopt import processes
 from rlopt.cli.options import Session
-from rlopt.files import to_json
+
+if TYPE_CHECKING:
+    from reward.plain import JsonObject
 
 
 class Result(Protocol):
     """What every stage returns."""
 
-    def to_dict(self) -> JsonObject:
+    def to_dict(self) -> "JsonObject":
         """Plain JSON data."""
 
 
@@ -32,6 +33,8 @@ def show(result: Result, text: str | None = None) -> None:
         return
     session = click.get_current_context().ensure_object(Session)
     if session.json:
+        from rlopt.files import to_json  # loads pydantic, which the list of commands can do without
+
         click.echo(to_json(result.to_dict()), file=session.stdout)
     else:
         click.echo(text if text is not None else lines(result.to_dict()))

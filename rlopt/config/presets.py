@@ -69,7 +69,7 @@ def load(
     """
     values: dict[str, Any] = {}
     for sections in (preset or {}, read_preset(path) if path is not None else {}):
-        for section in _sections(model):
+        for section in model.sections():
             values.update(sections.get(section) or {})
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     problems = _problems(model, values)
@@ -77,11 +77,6 @@ def load(
         where = f" in {path}" if path is not None else ""
         raise ConfigError(f"Settings of '{model.section}'{where}: {'; '.join(problems)}.")
     return model(**values)
-
-
-def _sections(model: type[StageConfig]) -> list[str]:
-    """The model's section, after those of the models it extends (``generate`` goes before ``constraints``)."""
-    return [vars(base)["section"] for base in reversed(model.__mro__) if "section" in vars(base)]
 
 
 def read_preset(path: str | Path) -> dict[str, Any]:

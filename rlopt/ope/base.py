@@ -13,6 +13,8 @@ from .intervals import clustered_interval, empirical_bernstein_bound
 from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
+QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)  # of the weights, at which a bound is tried
+
 
 @dataclass(frozen=True)
 class Estimate(Plain):
@@ -36,6 +38,9 @@ class Estimate(Plain):
         Rounds, items, and the items' effective number G_eff.
     scale
         "log" or "linear": where the interval is symmetric.
+    biased
+        True where the value has a bias that the interval leaves out, so that it covers the truth less often than it
+        says.
     """
 
     estimator: str
@@ -50,6 +55,7 @@ class Estimate(Plain):
     n_clusters: int
     effective_clusters: float
     scale: str
+    biased: bool
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,33 @@ class Estimator:
     """E_n[v] + E_n[w~ (r - q)] / N, the form every estimator here has.
 
     Estimators differ by their weights w~ (`weights`), by whether they use the model of the reward (``needs_q``; else
-    q = v = 0) and by their normaliser N (``self_normalized``: E_n[w~]; else 1).
+    q = v = 0) and by their normaliser N (``self_normalized``: E_n[w~]; else 1). ``needs_marginal``: weights of
+    embeddings in place of titles'. ``tunable`` names the parameter that bounds the weights, None without one.
+    ``biased``: right weights do not make the value right, and the interval does not say by how much it is off.
     """
 
     key: ClassVar[str]
     needs_q: ClassVar[bool] = False
     needs_weights: ClassVar[bool] = True
+    needs_marginal: ClassVar[bool] = False
     self_normalized: ClassVar[bool] = False
+    tunable: ClassVar[str | None] = None
+    biased: ClassVar[bool] = False
+
+    @classmethod
+    def allowed(cls, rounds: LoggedRounds) -> bool:
+        """True where the rounds hold what it needs."""
+        modelled = rounds.q_logged is not None and rounds.q_policy is not None
+        return (modelled or not cls.needs_q) and (rounds.marginal_weight is not None or not cls.needs_marginal)
+
+    @classmethod
+    def grid(cls, rounds: LoggedRounds) -> list[float]:
+        """Values of ``tunable`` for these rounds, from the least biased to the least variable; empty without weights.
+
+        Limits are quantiles of the positive weights.
+        """
+        positive = rounds.weight[rounds.weight > 0]
+        return [float(limit) for limit in np.unique(np.quantile(positive, QUANTILES))[::-1]] if len(positive) else []
 
     @property
     def weight_bound(self) -> float:
@@ -126,6 +152,7 @@ class Estimator:
             n_clusters=rounds.n_clusters,
             effective_clusters=interval.effective_clusters,
             scale=interval.scale,
+            biased=self.biased,
         )
 
     def lower_bound(self, rounds: LoggedRounds, confidence: float = 0.95, max_reward: float = 1.0) -> float:

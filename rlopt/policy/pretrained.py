@@ -5,7 +5,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from reward.encoders.packaged import SMOLLM2, smollm2_file
+from reward.encoders.packaged import ENCODERS
 from reward.errors import ModelError
 from rlopt.errors import PolicyError
 
@@ -13,21 +13,20 @@ from rlopt.errors import PolicyError
 def load_causal_lm(
     model: str, *, gguf_file: str | None = None, dtype: torch.dtype = torch.float32, trust_remote_code: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer by folder or hub id; ``smollm2`` is the model shipped by the package of that extra.
+    """Model and tokenizer by folder, hub id, or name of a packaged model (`reward.encoders.packaged.ENCODERS`).
 
     Raises
     ------
     PolicyError
         When nothing can be loaded from there, with the reason transformers gives in one line.
     """
-    if model == SMOLLM2:
+    extra = {} if gguf_file is None else {"gguf_file": gguf_file}
+    if model in ENCODERS:
         try:
-            file = smollm2_file()
+            model, extra = ENCODERS[model].source()
         except ModelError as error:
             raise PolicyError(str(error)) from error
-        model, gguf_file = str(file.parent), file.name
     try:
-        extra = {} if gguf_file is None else {"gguf_file": gguf_file}
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=trust_remote_code, **extra)
         network = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, trust_remote_code=trust_remote_code, **extra)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
@@ -35,7 +34,7 @@ def load_causal_lm(
             f"No causal language model can be loaded from {model!r}: {_first_line(error)} "
             "Give --model a Hugging Face id, a folder with config.json and safetensors, or 'smollm2'."
         ) from error
-    if gguf_file is not None:
+    if extra:
         _forget_quantisation(network)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

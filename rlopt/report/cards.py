@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from reward.text import clean
+from rlopt.algorithms import ALGORITHMS, SFT
 
 POLICY_LIMITS = (
     "Have its titles evaluated by `rlopt offline-eval` and by an A/B test before many people see them. A policy that "
@@ -43,7 +44,7 @@ def policy_card(
     Parameters
     ----------
     stage
-        "sft", "ppo", "grpo" or "rloo".
+        "sft", or the algorithm that trained it.
     base_model
         Model it was fine-tuned from; None for the embedded tiny model.
     parameters
@@ -63,12 +64,11 @@ def policy_card(
     prefix
         True where it is a plain model, in ``base/``, and a learned prefix.
     """
-    method = {
-        "sft": "supervised fine-tuning on logged titles",
-        "ppo": "supervised fine-tuning, then PPO against a reward model fitted on click logs, with a KL penalty",
-        "grpo": "supervised fine-tuning, then GRPO against a reward model fitted on click logs, with a KL penalty",
-        "rloo": "supervised fine-tuning, then RLOO against a reward model fitted on click logs, with a KL penalty",
-    }[stage]
+    label, method = "SFT", "supervised fine-tuning on logged titles"
+    if stage != SFT:
+        label = ALGORITHMS[stage].label
+        reward = "a reward model fitted on click logs, with a KL penalty"
+        method = f"supervised fine-tuning, then {label} against {reward}"
     head = {
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -78,7 +78,7 @@ def policy_card(
     }
     return _card(
         head,
-        f"Title policy ({stage.upper()})",
+        f"Title policy ({label})",
         [
             f"A causal language model of {parameters:,} parameters that writes titles for items: {method}. "
             f"Trained on {n_items:,} items. {_fills(slots)}",

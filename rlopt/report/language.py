@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from reward.plain import JsonObject
+from rlopt.algorithms import ALGORITHMS
 from rlopt.ope.diagnostics import SMALLEST_TOLD
 from rlopt.ope.guardrails import RULES
 from rlopt.ope.verdict import Reason
@@ -57,6 +58,8 @@ class Words:
 
     def policy(self, name: str) -> str:
         """What a policy is called; one from elsewhere goes by its own name."""
+        if name in ALGORITHMS:
+            return self("trained", name=ALGORITHMS[name].label)
         names: dict[str, str] = self.entries["policies"]
         return names.get(name, name)
 

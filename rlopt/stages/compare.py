@@ -12,6 +12,7 @@ from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject, plain
+from rlopt.algorithms import ALGORITHMS, DEFAULT
 from rlopt.config import CompareConfig
 from rlopt.files import to_json
 from rlopt.ope.direct import estimate_lift, item_rate_draws
@@ -27,8 +28,6 @@ from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written, best_of_each_item, kl_to_sft, logged_titles, write_titles
 from rlopt.stages.common.truth import Truth
 
-ALGORITHMS = ("ppo", "grpo", "rloo")
-
 
 @dataclass(frozen=True)
 class Contender:
@@ -37,7 +36,7 @@ class Contender:
     Parameters
     ----------
     name
-        "sft", "ppo", "grpo", "rloo", "best of 16", "oracle best of 16".
+        "sft", that of an algorithm, "best of 16", "oracle best of 16".
     lift, low, high
         Judge's lift over the SFT policy with its interval, 0.05 is +5 %; None for SFT itself and for oracles.
     true_lift
@@ -78,7 +77,7 @@ class CompareResult:
 
 
 def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | None = None) -> CompareResult:
-    """Compare SFT, the run's PPO, GRPO and RLOO policies and best-of-n on test items; writes ``compare/`` of the run.
+    """Compare SFT, the run's trained policies and best-of-n on test items; writes ``compare/`` of the run.
 
     Parameters
     ----------
@@ -98,7 +97,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     """
     config = config or CompareConfig()
     trained = [name for name in config.policies or ALGORITHMS if config.policies or run.done(name)]
-    opened = OpenedRun(run, "sft", *(trained or ["ppo"]))
+    opened = OpenedRun(run, "sft", *(trained or [DEFAULT.name]))
     truth = truth or opened.truth
     check_splits(opened.splits)
     inputs = {name: run.record(name)["key"] for name in trained}

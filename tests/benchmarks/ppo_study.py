@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/ppo-study"), help="runs and results")
     parser.add_argument("--shops", nargs="+", default=SHOPS, help="locale-seed, such as en-0")
-    parser.add_argument("--methods", nargs="+", default=["ppo", "grpo", "rloo"], choices=["ppo", "grpo", "rloo"])
+    parser.add_argument("--methods", nargs="+", default=[*TUNED], choices=[*TUNED])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--impressions", type=int, default=4_000_000)

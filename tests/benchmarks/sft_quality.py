@@ -34,7 +34,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.stages.common import tiny_policy as start
 from rlopt.stages.sft.start import pretrained_policy
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings
+from rlopt.training.arguments import train_settings
 from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import fine_tune
 
@@ -63,10 +63,10 @@ def smollm2(catalogue: Catalogue, steps: int, max_title_tokens: int) -> TitlePol
 
 def trained(policy: TitlePolicy, pairs: list, config: SftConfig, steps: int, batch_size: int) -> TitlePolicy:
     """``policy`` after so many steps."""
-    settings = TrainSettings(
+    settings = train_settings(
+        policy.model,
         steps=steps,
         batch_size=batch_size,
-        micro_batch_size=batch_size,
         learning_rate=config.learning_rate or supervised_rate(config.learn, config.model is not None),
         save_every=steps,
         seed=0,

@@ -45,6 +45,10 @@ def settings(**changes: object) -> TrainSettings:
         "learning_rate": 5e-3,
         "save_every": 2,
         "seed": 0,
+        "adapters": None,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "report_to": (),
     }
     return TrainSettings(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlopt import processes, threads
+from rlopt.algorithms import POLICIES
 from rlopt.errors import PolicyError
 from rlopt.run import Run
 
 if TYPE_CHECKING:
     from rlopt.policy.title_policy import TitlePolicy
-
-OF_THE_RUN = ("ppo", "sft", "grpo", "rloo")
 
 
 def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
@@ -28,12 +27,12 @@ def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
     PolicyError
         When it is neither a name nor a folder.
     """
-    if policy in OF_THE_RUN:
+    if policy in POLICIES:
         run.require(policy)
         return run / policy
     if not Path(policy).is_dir():
         raise PolicyError(
-            f"--policy must be one of {', '.join(OF_THE_RUN)} of the run, or a policy folder{or_else}. "
+            f"--policy must be one of {', '.join(POLICIES)} of the run, or a policy folder{or_else}. "
             f"Got {policy!r:.200}."
         )
     return Path(policy)

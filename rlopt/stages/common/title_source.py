@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlopt.algorithms import DEFAULT, POLICIES
 from rlopt.files import fingerprint
 from rlopt.run import Run
-from rlopt.stages.common.policies import OF_THE_RUN, policy_folder
+from rlopt.stages.common.policies import policy_folder
 
-RESERVED = (*OF_THE_RUN, "best_of", "logged")
+RESERVED = (*POLICIES, "best_of", "logged")
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
 
 
@@ -38,7 +39,7 @@ class TitleSource:
         PolicyError
             When there is no such folder or file.
         """
-        if policy in OF_THE_RUN:
+        if policy in POLICIES:
             run.require("sft", policy)
             return cls(policy, policy_folder(run, policy))
         path = Path(policy)
@@ -50,7 +51,7 @@ class TitleSource:
     @property
     def from_run(self) -> bool:
         """True for a policy that this run has trained."""
-        return self.name in OF_THE_RUN
+        return self.name in POLICIES
 
     @property
     def is_policy(self) -> bool:
@@ -60,12 +61,12 @@ class TitleSource:
     @property
     def stage(self) -> str:
         """Name of its evaluation in the manifest."""
-        return "offline-eval" if self.name == "ppo" else f"offline-eval-{self.name}"
+        return "offline-eval" if self.name == DEFAULT.name else f"offline-eval-{self.name}"
 
     @property
     def folder(self) -> str:
         """Folder of the run that its evaluation is written to."""
-        return "eval" if self.name == "ppo" else f"eval-{self.name}"
+        return "eval" if self.name == DEFAULT.name else f"eval-{self.name}"
 
     def fingerprints(self) -> dict[str, str]:
         """What of it comes from outside of the run."""

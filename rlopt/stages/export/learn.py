@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from reward.items import Item
-from rlopt import threads
 from rlopt.config import ExportConfig, SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import JsonlWriter, replacing_folders
@@ -19,7 +16,7 @@ from rlopt.stages.common.policies import compute_with, load_policy
 from rlopt.stages.common.tiny_policy import tiny_policy
 from rlopt.stages.common.titles import write_titles
 from rlopt.stages.common.trainings import steps_done
-from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
+from rlopt.training.arguments import train_settings
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import fine_tune
@@ -94,17 +91,14 @@ def learned(
         pairs = sound_pairs(policy.renderer.slots, pairs)
     pairs = short_enough(policy, pairs)
     steps = max(1, round(epochs * len(pairs) / config.batch_size))
-    small = policy.model.num_parameters() < threads.SMALL_MODEL
     compute_with(policy.model)
-    settings = TrainSettings(
+    settings = train_settings(
+        policy.model,
         steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=share_of_rate * rate,
         save_every=SAVE_EVERY,
         seed=config.seed,
-        bf16=has_bf16(),
-        gradient_checkpointing=torch.cuda.is_available() and not small,
     )
     checkpoints, metrics = work / "checkpoints", JsonlWriter(work / "learning.jsonl")
     note(f"Learning {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")

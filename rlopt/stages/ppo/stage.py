@@ -3,10 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from reward.arms import Arms
 from reward.arrays import FloatArray
@@ -15,6 +13,7 @@ from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
 from rlopt import processes, threads
+from rlopt.algorithms import ALGORITHMS
 from rlopt.config import PpoConfig, RulesConfig, SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import atomic_write, fingerprints, to_json
@@ -29,18 +28,18 @@ from rlopt.stages.common.trainings import steps_done
 from rlopt.stages.ppo.result import SHOWN, InPercent, PpoResult
 from rlopt.stages.sft.stage import train_sft
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import MICRO_BATCH, has_bf16
+from rlopt.training.arguments import train_settings
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.freezing import freeze
 from rlopt.training.learning_rates import reinforced_rate
-from rlopt.training.ppo.learn import PpoSettings, improve
+from rlopt.training.ppo.learn import improve
+from rlopt.training.ppo.settings import PpoSettings
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
 from rlopt.wording import counted
 
 SCALE_ITEMS, SCALE_ITEMS_LARGE = 256, 64
 GENERATE_BATCH = 64
-GROUP = 8  # titles an item for GRPO and RLOO
 WARMUP_SHARE = 20
 
 
@@ -54,8 +53,8 @@ def train_ppo(
 ) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
-    With ``config.algorithm`` "grpo" or "rloo" a rival of PPO does, and writes the folder of its name. Trains the SFT
-    policy first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
+    With another ``config.algorithm`` a rival of PPO does, and writes the folder of its name. Trains the SFT policy
+    first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
     these settings, rules and earlier stages, it returns what it had found. Under ``accelerate launch`` the processes
     share each batch, and the first of them writes.
 
@@ -86,7 +85,7 @@ def train_ppo(
     _say_what_has_no_effect(config)
     inputs = _inputs(opened.rules)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
-        note(f"{name.upper()} is finished with these settings: nothing to do (--force trains anew).")
+        note(f"{ALGORITHMS[name].label} is finished with these settings: nothing to do (--force trains anew).")
         return PpoResult.of(run, name)
     with run.stage(name, config, inputs) as record:
         policy = _start(opened, config)
@@ -141,18 +140,17 @@ def _improved(
 ) -> tuple[TitlePolicy, int]:
     """The policy after training, and the update after which it was as it is kept."""
     run, name, items = opened.run, config.algorithm, opened.train_arms.items
-    metrics = run.metrics(name)
+    label, metrics = ALGORITHMS[name].label, run.metrics(name)
     done = steps_done(metrics, checkpoints)  # long before the other processes read them
     rewards = _rewards(opened, policy, config, settings.updates_a_rollout)
     note(
-        f"{name.upper()} on {counted(len(items), 'item')}, {counted(settings.steps, 'update')} of "
+        f"{label} on {counted(len(items), 'item')}, {counted(settings.steps, 'update')} of "
         f"{counted(settings.batch_size, 'title')}"
     )
     stopping = None
     if rewards.monitor is not None:
-        titles = settings.minibatches * settings.batch_size
-        stopping = EarlyStopping(settings.steps, rewards.monitor.every, titles, metrics.rows())
-    with track(name.upper(), settings.steps, start=done) as bar:
+        stopping = EarlyStopping(settings.steps, rewards.monitor.every, settings.titles_a_rollout, metrics.rows())
+    with track(label, settings.steps, start=done) as bar:
         callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
         improved = improve(policy, run / "sft", items, rewards, settings, checkpoints, callbacks, stopping)
     return improved, stopping.kept_step if stopping else settings.steps
@@ -215,26 +213,28 @@ def item_baseline(model: RewardModel, arms: Arms) -> FloatArray:
 
 
 def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
-    small = policy.model.num_parameters() < threads.SMALL_MODEL
+    """The settings, and what they leave open."""
     sft = run.record("sft")["config"]
     learn, rank, _ = _learning(config, sft)
     pretrained = sft.get("model") is not None and not config.peft_config  # adapters take larger steps
-    shared = {name: getattr(config, name) for name in PpoSettings.__dataclass_fields__ if hasattr(config, name)}
-    own: dict[str, Any] = {
-        "generations": config.generations or (1 if config.algorithm == "ppo" else GROUP),
-        "critic_warmup": min(config.critic_warmup, config.steps // WARMUP_SHARE),
-        "learning_rate": config.learning_rate or reinforced_rate(learn, pretrained),
-        "adapters": adapter_config(learn, rank, config.steps, config.peft_config),
-        "micro_batch_size": config.batch_size if small else MICRO_BATCH,
-        "train_trunk": config.critic == "own",
-        "bf16": has_bf16() if config.bf16 is None else config.bf16,
-        "gradient_checkpointing": (
-            torch.cuda.is_available() and not small
-            if config.gradient_checkpointing is None
-            else config.gradient_checkpointing
-        ),
-    }
-    return PpoSettings(**{**shared, **own})
+    shared = train_settings(
+        policy.model,
+        steps=config.steps,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate or reinforced_rate(learn, pretrained),
+        save_every=config.save_every,
+        seed=config.seed,
+        adapters=adapter_config(learn, rank, config.steps, config.peft_config),
+        bf16=config.bf16,
+        gradient_checkpointing=config.gradient_checkpointing,
+        report_to=config.report_to,
+    )
+    return PpoSettings(
+        **vars(shared),
+        config=config,
+        generations=config.generations or ALGORITHMS[config.algorithm].generations,
+        critic_warmup=min(config.critic_warmup, config.steps // WARMUP_SHARE),
+    )
 
 
 def _learning(config: PpoConfig, sft: JsonObject) -> tuple[str, int, int]:

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import torch
-
-from rlopt import processes, threads
+from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.policy.pretrained import quiet_loading
@@ -29,13 +27,12 @@ from rlopt.stages.sft.data import (
 from rlopt.stages.sft.result import SftResult
 from rlopt.stages.sft.start import prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import MICRO_BATCH, TrainSettings, check_trackers, has_bf16
-from rlopt.training.augment import Augmentation, Variants
-from rlopt.training.backtranslation import back_translate
+from rlopt.training.arguments import TrainSettings, check_trackers, train_settings
+from rlopt.training.augment import Augmentation
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.freezing import set_dropout
 from rlopt.training.learning_rates import supervised_rate
-from rlopt.training.sft import CountLearning, Recipe, fine_tune
+from rlopt.training.sft import CountLearning, fine_tune
 
 
 def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False) -> SftResult:
@@ -104,14 +101,7 @@ def _pairs(opened: OpenedRun, config: SftConfig) -> Pairs:
     """What to learn for the task, with the altered copies asked for."""
     arms = opened.train_arms
     pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(opened))
-    models = config.back_translation
-    return Augmentation(
-        config.copies,
-        config.shuffle_fields,
-        config.drop_fields,
-        Variants.read(config.variants) if config.variants is not None else None,
-        (lambda known: back_translate(known, *models)) if models is not None else None,
-    ).apply(pairs, config.seed)
+    return Augmentation.of(config).apply(pairs)
 
 
 def _title_rates(opened: OpenedRun) -> TitleRates:
@@ -145,12 +135,7 @@ def _train(
             settings,
             checkpoints,
             [JsonLines(metrics, bar, shown), count],
-            recipe=Recipe(
-                optimizer=config.optimizer,
-                schedule=config.schedule,
-                weight_decay=config.weight_decay,
-                patience=config.early_stopping,
-            ),
+            recipe=config,
             held_out=lesson.held_out,
             weights=weights,
         )
@@ -183,20 +168,18 @@ def _save(run: Run, config: SftConfig, trained: TitlePolicy, result: SftResult) 
 
 
 def _settings(config: SftConfig, policy: TitlePolicy, n_titles: int) -> TrainSettings:
-    small = policy.model.num_parameters() < threads.SMALL_MODEL
     steps = config.steps or max(1, round(config.epochs * n_titles / config.batch_size))
-    return TrainSettings(
+    return train_settings(
+        policy.model,
         steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=config.learning_rate or supervised_rate(config.learn, config.model is not None),
         adapters=adapter_config(
             config.learn, config.lora_rank, steps, dropout=config.dropout, prefix_length=config.prefix_length
         ),
         save_every=config.save_every if config.early_stopping is None else min(config.save_every, steps),
         seed=config.seed,
-        bf16=has_bf16(),
         # a prefix lies in the cache, which checkpointing goes without
-        gradient_checkpointing=torch.cuda.is_available() and not small and config.learn != "prefix",
+        gradient_checkpointing=False if config.learn == "prefix" else None,
         report_to=config.report_to,
     )

@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from reward.logs.source import find_files
 from reward.plain import Plain
 from reward.text import same_text_key
-from rlopt import processes, threads
+from rlopt import processes
 from rlopt.config import TagConfig
 from rlopt.errors import ConfigError
 from rlopt.files import fingerprint, replacing_folders
@@ -26,7 +24,7 @@ from rlopt.tagging.shorten import Limits
 from rlopt.tagging.spans import Units
 from rlopt.tagging.tagger import Tagger, load_pretrained, short_title
 from rlopt.tagging.tiny import build_tagger
-from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
+from rlopt.training.arguments import TrainSettings, train_settings
 from rlopt.training.callbacks import JsonLines
 
 TINY_RATE, PRETRAINED_RATE = 1e-3, 5e-5  # learning rates
@@ -160,16 +158,13 @@ def _once(folder: Path, make: Callable[[], Tagger]) -> Tagger:
 
 
 def _settings(config: TagConfig, tagger: Tagger, n_titles: int, epochs: float) -> TrainSettings:
-    small = tagger.model.num_parameters() < threads.SMALL_MODEL
-    return TrainSettings(
+    return train_settings(
+        tagger.model,
         steps=max(1, round(epochs * n_titles / config.batch_size)),
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=config.learning_rate or (TINY_RATE if config.model is None else PRETRAINED_RATE),
         save_every=config.save_every,
         seed=config.seed,
-        bf16=has_bf16(),
-        gradient_checkpointing=torch.cuda.is_available() and not small,
     )
 
 

@@ -15,8 +15,9 @@ from reward import text
 from reward.features.phraselist import PhraseListError
 from reward.items import Item
 from reward.model.reward_model import RewardModel
-from rlopt.config import GenerateConfig
+from rlopt.config import Decoding, GenerateConfig
 from rlopt.errors import ConfigError, RunError
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
@@ -28,19 +29,18 @@ from rlopt.stages.generate.stage import GenerateResult, generate
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
 
 N_ITEMS = 50
+Titles = list[list[GeneratedTitle]]
 
 
 class Writer(MenuPolicy):
-    """`MenuPolicy` with generate's further arguments; stops with an error at its ``fail_at``-th call."""
+    """`MenuPolicy` as generate asks for it; stops with an error at its ``fail_at``-th call."""
 
     fail_at = -1
 
-    def generate(  # type: ignore[override]
-        self, items: Sequence[Item], n: int = 1, *, temperature: float = 1.0, seed: int = 0, **_: Any
-    ) -> list[list[GeneratedTitle]]:
+    def write(self, items: Sequence[Item], n: int, how: Decoding, _: Constraints | None = None) -> Titles:
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
-        return super().generate(items, n, temperature=temperature, seed=seed)
+        return self.generate(items, n, temperature=how.temperature, seed=how.seed)
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ def test_no_two_items_of_a_shop_get_the_same_words(run: Run, tmp_path: Path, ser
     pq.write_table(pa.table(twins), tmp_path / "items.parquet")
 
     class Same(Writer):
-        def generate(self, items: Sequence[Item], n: int = 1, **_: Any) -> list[list[GeneratedTitle]]:  # type: ignore[override]
+        def write(self, items: Sequence[Item], n: int, how: Decoding, _: Constraints | None = None) -> Titles:
             return [[GeneratedTitle("new red shirt i0001", -1.0, True, (1,))] * n for _ in items]
 
     serve(Same(MIXED))
@@ -210,7 +210,7 @@ class Menus(Writer):
         super().__init__(MIXED)
         self.titles = titles
 
-    def generate(self, items: Sequence[Item], n: int = 1, **_: Any) -> list[list[GeneratedTitle]]:  # type: ignore[override]
+    def write(self, items: Sequence[Item], n: int, how: Decoding, _: Constraints | None = None) -> Titles:
         return [[GeneratedTitle(text, -1.0, True, (1,)) for text in self.titles[item.item_id]] for item in items]
 
 

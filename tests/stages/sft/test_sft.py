@@ -21,7 +21,7 @@ from rlopt.stages.common.tiny_policy import tiny_policy
 from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.sft.data import hold_out, logged_pairs
 from rlopt.stages.sft.stage import train_sft
-from rlopt.training.arguments import TrainSettings
+from rlopt.training.arguments import train_settings
 from rlopt.training.sft import fine_tune
 from tests.stages.menu import make_arms, make_run, title_of
 from tests.tiny_causal import save_tiny_causal
@@ -215,7 +215,7 @@ def test_the_tiny_policy_writes_what_a_description_says(tmp_path: Path) -> None:
     ]
     pairs = [(item, f"{item.fields['color'][0]} {f} dress") for item, f in zip(items, fabrics * 30, strict=True)]
     policy = tiny_policy(SftConfig(), pairs[:80])
-    settings = TrainSettings(steps=60, batch_size=32, micro_batch_size=32, learning_rate=5e-3, save_every=99, seed=0)
+    settings = train_settings(policy.model, steps=60, batch_size=32, learning_rate=5e-3, save_every=99, seed=0)
     trained = fine_tune(policy, pairs[:80], settings, tmp_path)
     written = [title.text for (title,) in trained.generate(items[80:], 1, seed=0)]
     right = [text == title for text, (_, title) in zip(written, pairs[80:], strict=True)]
