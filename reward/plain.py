@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .errors import RewardError
+
+if TYPE_CHECKING:  # loaded when something is read: writing, and every command's help, do without it
+    from pydantic import ConfigDict, ValidationError
 
 JsonObject = dict[str, Any]
 """A JSON object as it stands in a file: what has no type of its own, or not yet."""
@@ -24,7 +25,7 @@ class DataError(RewardError):
 class Plain:
     """A frozen dataclass that is written as a JSON object under the names of its fields, and read back as itself."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, allow_inf_nan=False)
+    __pydantic_config__: ClassVar["ConfigDict"] = {"strict": True, "allow_inf_nan": False}
 
     def to_dict(self) -> JsonObject:
         """Plain JSON data, see `plain`."""
@@ -57,6 +58,8 @@ class Plain:
         DataError
             A value is missing, of another type or not finite; the message names file, key and value.
         """
+        from pydantic import TypeAdapter, ValidationError
+
         adapter: TypeAdapter[Self] = TypeAdapter(cls)
         try:
             return adapter.validate_json(text)
@@ -110,7 +113,7 @@ def _of_fields(value: Any) -> JsonObject:
     return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: "ValidationError") -> str:
     """The first thing that is wrong, in one line."""
     found = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in found["loc"]) or "the whole"

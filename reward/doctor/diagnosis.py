@@ -9,6 +9,7 @@ from scipy import stats
 
 from ..arms import Arms
 from ..arrays import BoolArray, FloatArray
+from ..logs.circumstances import InverseWeighted
 from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
 
@@ -132,6 +133,30 @@ def sample_ratio(arms: Arms) -> SampleRatio:
         len(tested),
         len(wrong),
         tuple(arms.items[i].item_id for i in worst),
+    )
+
+
+def weighted_sample_ratio(arms: Arms, weighted: InverseWeighted) -> SampleRatio:
+    """Z test by arm of rows with propensities of their own; items with an arm that differs are mismatched.
+
+    Weighted by 1 / propensity an arm's impressions add up to its item's on average, with the variance
+    sum (1 - p) / p^2.
+    """
+    total = np.bincount(arms.item_index, arms.impressions, minlength=len(arms.items))[arms.item_index]
+    variance = np.maximum(weighted.shown_squared - weighted.shown, 1e-9)
+    count = np.bincount(arms.item_index, minlength=len(arms.items))[arms.item_index]
+    tested = np.flatnonzero((count >= 2) & (arms.impressions >= _MIN_EXPECTED))
+    z = np.abs(weighted.shown - total)[tested] / np.sqrt(variance[tested])
+    if not len(tested):
+        return SampleRatio("propensity", 0, 0, ())
+    wrong = stats.false_discovery_control(2 * stats.norm.sf(z)) <= SAMPLE_RATIO_LEVEL
+    items = arms.item_index[tested]
+    worst = items[wrong][np.argsort(-z[wrong], kind="stable")].tolist()
+    return SampleRatio(
+        "propensity",
+        len(np.unique(items)),
+        len(set(worst)),
+        tuple(arms.items[i].item_id for i in list(dict.fromkeys(worst))[:_WORST]),
     )
 
 

@@ -17,6 +17,8 @@ from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
+OF_IMPRESSION = "differs within most items, so it describes the impression"
+"""Why such a column is left out."""
 _FETCH = 10_000
 _MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
 _LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
@@ -124,7 +126,7 @@ def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dic
         if not filled:
             dropped[column] = "no values"
         elif varying > MAX_VARYING_SHARE * several:
-            dropped[column] = "differs within most items, so it describes the impression"
+            dropped[column] = OF_IMPRESSION
     return dropped
 
 

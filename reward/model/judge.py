@@ -22,7 +22,7 @@ from ..errors import ModelError
 from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
-from .bayes import Posterior, update_posterior
+from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
@@ -36,6 +36,23 @@ FORMAT = 1
 # for a title taken at random.
 WIDENING = 4.0
 INFLATION = 1.3  # posterior standard deviations understate the error of a chosen model; measured in DESIGN's trials
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Titles with weights that sum to 0: positive for those of a policy, negative for what it is compared with.
+
+    Parameters
+    ----------
+    items, titles
+        The titles and their items, n of each.
+    weight
+        Shape (n,).
+    """
+
+    items: Sequence[Item]
+    titles: Sequence[str]
+    weight: FloatArray
 
 
 @dataclass(frozen=True)
@@ -123,7 +140,7 @@ class Judge:
         """
         block = self.features.transform(items, titles)
         matrix = self.columns.values(block)
-        noise = rng.standard_normal((n_draws, len(self.posterior.mean)))
+        noise = rng.standard_normal((n_draws, self.posterior.root.shape[1]))
         coefficients = self.posterior.mean + INFLATION * noise @ self.posterior.root.T
         pairs: dict[tuple[str, str], int] = {}
         pair = [pairs.setdefault((item.item_id, title), len(pairs)) for item, title in zip(items, titles, strict=True)]
@@ -144,6 +161,23 @@ class Judge:
         titles = [str(title) for title in arms.title]
         matrix = self.columns.matrix(self.features.transform(arms.arm_items, titles))
         return replace(self, posterior=update_posterior(self.posterior, matrix, click_rows(arms)))
+
+    def unshrunk(self, contrasts: Sequence[Contrast]) -> "Judge":
+        """The judge without its prior's pull towards 0 along what policies differ in (`reward.model.bayes.unshrunk`).
+
+        A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
+        at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+        """
+        directions = np.column_stack([self._mean_columns(contrast) for contrast in contrasts])
+        prior = np.empty(len(self.posterior.mean))
+        for group, variance in zip(self.columns.groups().values(), self.posterior.variances, strict=True):
+            prior[group] = WIDENING * variance
+        return replace(self, posterior=unshrunk(self.posterior, prior, directions))
+
+    def _mean_columns(self, contrast: "Contrast") -> FloatArray:
+        """Weighted sum of the titles' columns, shape (d,)."""
+        block = self.features.transform(contrast.items, contrast.titles)
+        return np.asarray(contrast.weight @ self.columns.values(block), dtype=np.float64)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).

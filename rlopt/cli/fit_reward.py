@@ -14,7 +14,7 @@ from rlopt.cli.show import show
 @click.argument("logs", metavar="LOGS")
 @from_config(
     "RewardConfig", "judge_share", "test_share", "time_split", "members", "encoder", "click_weight",
-    "conversion_weight", "revenue_weight",
+    "conversion_weight", "revenue_weight", "assignment", "conversions_complete",
 )  # fmt: skip
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @from_config("RewardConfig", "half_life_days", "engine")

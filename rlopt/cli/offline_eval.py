@@ -13,7 +13,19 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
 
 
 @click.command("offline-eval", cls=Configured)
-@from_config("EvalConfig", "policy", "samples", "draws", "min_lift", "support_share", "by", "lang")
+@from_config(
+    "EvalConfig",
+    "policy",
+    "baseline",
+    "weight",
+    "assignment",
+    "samples",
+    "draws",
+    "min_lift",
+    "support_share",
+    "by",
+    "lang",
+)
 @click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
 @click.option(
     "--trained-on", metavar="FILE|run|nothing",

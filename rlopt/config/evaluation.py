@@ -4,9 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from reward.assignment import Assignment
 from rlopt.algorithms import DEFAULT, POLICIES, AlgorithmName
 
 from .base import StageConfig, setting
+
+Weight = Literal["traffic", "items"]
 
 
 class EvalConfig(StageConfig):
@@ -28,6 +31,12 @@ class EvalConfig(StageConfig):
     draws: int = setting(400, "Posterior draws of the judge.", ge=50)
     confidence: float = setting(0.95, "Coverage of the intervals.", gt=0.5, lt=1)
     baseline: Literal["both", "logged", "sft"] = setting("both", "What the policy must beat to launch.")
+    weight: Weight = setting(
+        "traffic", "What an item counts in the lift that decides: by its traffic, or all alike; the other can veto."
+    )
+    assignment: Assignment | None = setting(
+        None, "How the logged titles were chosen, where fit-reward was not told; by default as it was told."
+    )
     min_lift: float = setting(0.0, "The whole interval must lie above this lift to launch.", gt=-1)
     min_items: int = setting(30, "Fewer test items than this: not enough evidence.", ge=2)
     max_kl: float | None = setting(None, "More nats a title than this: not enough evidence.", gt=0)

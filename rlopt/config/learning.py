@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
+from reward.assignment import Assignment
 from reward.encoders.packaged import ENCODERS
 from rlopt.algorithms import ALGORITHMS, DEFAULT, AlgorithmName
 
@@ -30,6 +31,15 @@ class RewardConfig(StageConfig):
     click_weight: float = setting(1.0, "Worth of a click.", ge=0)
     conversion_weight: float = setting(0.0, "Worth of a conversion.", ge=0)
     revenue_weight: float = setting(0.0, "Worth of a unit of revenue.", ge=0)
+    assignment: Assignment | None = setting(
+        None,
+        "How titles were chosen: randomized (within an item, given what the logs record of the impression), logged "
+        "(with the propensities of the logs), or unknown, and then no verdict says launch; by default logged where "
+        "propensities are, else unknown.",
+    )
+    conversions_complete: bool = setting(
+        False, "All conversions of these clicks have come in.", flag="--conversions-complete"
+    )
     conversion_window_hours: float | None = setting(
         None, "Conversions later than this after the click do not count.", gt=0
     )

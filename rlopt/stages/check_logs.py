@@ -77,4 +77,12 @@ def check_logs(
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )
-    return CheckResult(examine(data, judge_share=settings.judge_share, test_share=settings.test_share))
+    return CheckResult(
+        examine(
+            data,
+            judge_share=settings.judge_share,
+            test_share=settings.test_share,
+            assignment=settings.assignment,
+            conversions_complete=settings.conversions_complete,
+        )
+    )

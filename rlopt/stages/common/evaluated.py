@@ -8,7 +8,7 @@ import numpy as np
 from reward.arms import Arms
 from reward.arrays import FloatArray, IntArray
 from reward.features.lexicon import KINDS
-from reward.model.judge import Judge
+from reward.model.judge import Contrast, Judge
 from reward.model.reward_model import RewardModel
 from rlopt.ope.direct import TitleDraws
 from rlopt.policy.constraints import Constraints, kinds
@@ -90,7 +90,7 @@ def evaluate_titles(
     """
     owners = [test.items[i] for group in groups for i in group.item]
     titles = [title for group in groups for title in group.title]
-    learned = judge.updated(test)
+    learned = judge.updated(test).unshrunk(contrasts(groups, test))
     draws = learned.draws(owners, titles, n_draws, rng)
     effect, effect_std = learned.effect(owners, titles)
     blind_effect = judge.mean_effect(owners, titles)
@@ -122,4 +122,19 @@ def evaluate_titles(
             ),
             None if predicted.p_conversion is None else predicted.p_conversion[part],
         )
+    return out
+
+
+def contrasts(groups: Sequence[Written], test: Arms) -> list[Contrast]:
+    """What each policy's titles differ in from the logged ones, an item counting by its clicks."""
+    clicks = np.bincount(test.item_index, test.clicks, minlength=len(test.items)) + 1.0
+    exposed = np.bincount(test.item_index, test.exposure, minlength=len(test.items))
+    logged = -(clicks / exposed)[test.item_index] * test.exposure
+    logged_items, logged_titles = test.arm_items, list(map(str, test.title))
+    out = []
+    for group in groups:
+        if group.policy != "logged":
+            own = (clicks / np.bincount(group.item, minlength=len(test.items)))[group.item]
+            items = [*(test.items[i] for i in group.item), *logged_items]
+            out.append(Contrast(items, [*group.title, *logged_titles], np.concatenate([own, logged])))
     return out

@@ -52,7 +52,13 @@ def aggregate(
         threads=threads.available(),
         tmp_dir=tmp_dir,
     )
-    report = examine(data, judge_share=config.judge_share, test_share=config.test_share)
+    report = examine(
+        data,
+        judge_share=config.judge_share,
+        test_share=config.test_share,
+        assignment=config.assignment,
+        conversions_complete=config.conversions_complete,
+    )
     for warning in report.warnings:
         note(f"Warning: {warning}")
     return data.arms, report

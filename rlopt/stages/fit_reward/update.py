@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from reward.arms import Arms
+from reward.assignment import Assignment
 from reward.doctor.examine import LogReport
 from reward.doctor.findings import succession
 from reward.logs.log_levels import log_levels
@@ -181,7 +182,7 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
             f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: this is corrected for."
         )
     if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
-        for _, message in succession(alone_share(arms), corrected=told):
+        for _, message, *_ in succession(alone_share(arms), corrected=told):
             note(f"Warning: {message}")
 
 
@@ -190,8 +191,16 @@ def _learned(base: Base) -> list[Entry]:
     return [replace(line, event="update") if line.event == "trial" else line for line in base.history()]
 
 
+_WEAKEST: tuple[Assignment, ...] = ("unknown", "randomized", "logged")
+
+
 def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
-    """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one."""
+    """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one.
+
+    What an earlier log left in doubt stays so: its clicks are among those that were learned from.
+    """
+    said = {finding.message for finding in new.findings}
+    doubts = [f for f in old.findings if f.consequence == "doubt" and f.message not in said]
     context = tuple(dict.fromkeys([*old.context_columns, *new.context_columns]))
     dropped = {**new.dropped_columns, **old.dropped_columns}
     return replace(
@@ -204,4 +213,6 @@ def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
         conversions=None if arms.conversions is None else int(arms.conversions.sum()),
         context_columns=context,
         dropped_columns={name: why for name, why in dropped.items() if name not in context},
+        findings=(*new.findings, *doubts),
+        assignment=_WEAKEST[min(_WEAKEST.index(old.assignment), _WEAKEST.index(new.assignment))],
     )

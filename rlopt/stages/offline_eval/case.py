@@ -27,12 +27,15 @@ class Case:
         The policy that is evaluated.
     config
         Settings of the stage.
+    from_run
+        Whether ``new`` is a policy of the run, whose baseline is the SFT policy, too.
     """
 
     test: Arms
     evaluated: Mapping[str, Evaluated]
     new: str
     config: EvalConfig
+    from_run: bool = True
 
     @property
     def mine(self) -> Evaluated:

@@ -7,6 +7,8 @@ import numpy as np
 from reward.arms import Arms
 from reward.arrays import FloatArray
 from reward.plain import JsonObject
+from rlopt.config import EvalConfig
+from rlopt.config.evaluation import Weight
 from rlopt.ope.diagnostics import (
     model_against_weights,
     overlap,
@@ -15,17 +17,20 @@ from rlopt.ope.diagnostics import (
 )
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.log_reasons import LogGrounds
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
-from rlopt.run import package_versions
+from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.common.evaluated import Evaluated
+from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written
 from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.candidate import Candidate
+from rlopt.stages.offline_eval.candidates import candidates_so_far
 from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import Lifting, item_sums
 from rlopt.stages.offline_eval.output import examples, policy_figures
@@ -50,7 +55,9 @@ def make_report(
     preference, mass = policy_over_logged(log_prob, test.item_index)
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING)
+    candidates = candidates_so_far(run, case)
+    widening = hidden.widening if hidden else UNTESTED_WIDENING
+    lifting = Lifting.of(case, random, widening, candidates)
 
     lifts, over_sft = lifting.over_logged(), lifting.over_sft()
     clues = Clues.of(case, judge, log_prob)
@@ -68,7 +75,10 @@ def make_report(
         sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
         text_shift=shift_of(mine.written, test, config.seed),
         guardrails=lifting.guardrails(),
-        propensity_logged=test.propensity_logged,
+        logs=log_grounds(run, config),
+        other_lifts=lifting.other_lifts(),
+        from_run=case.from_run,
+        candidates=candidates,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
@@ -105,7 +115,10 @@ def make_report(
         n_impressions=float(test.impressions.sum()),
         n_test_items=len(opened.splits.test),
         examples=examples(case),
-        true_lifts=true_lifts(truth, case) if truth else None,
+        true_lifts=true_lifts(truth, case, config.weight) if truth else None,
+        other_true_lifts=true_lifts(truth, case, _other(config.weight)) if truth else None,
+        other_lifts=grounds.other_lifts,
+        candidates=candidates,
         config=config.model_dump(mode="json"),
         fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
         versions=package_versions(),
@@ -118,16 +131,28 @@ def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
     return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
-def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
+def log_grounds(run: Run, config: EvalConfig) -> LogGrounds:
+    """What the log doctor found in the run's logs, and how their titles were assigned."""
+    report = read_report(run / DATA)
+    return LogGrounds(config.assignment or report.assignment, report.findings)
+
+
+def _other(weight: Weight) -> Weight:
+    return "items" if weight == "traffic" else "traffic"
+
+
+def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
     """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
     items = case.test.items
+    traffic = item_sums(case.test.impressions, case.test.item_index, len(items))
+    counts = traffic if weight == "traffic" else np.ones(len(items))
 
     def value(titles: Evaluated, share: FloatArray | None = None) -> float:
         written = titles.written
-        weight = np.ones(len(written)) if share is None else share
+        shown = np.ones(len(written)) if share is None else share
         values = truth([items[i] for i in written.item], written.title)
-        weighted, total = (item_sums(x, written.item, len(items)) for x in (weight * values, weight))
-        return float((weighted / total).sum())
+        weighted, total = (item_sums(x, written.item, len(items)) for x in (shown * values, shown))
+        return float((counts * weighted / total).sum())
 
     mine = value(case.mine)
     lifts = {"logged": mine / value(case.logged, case.test.exposure) - 1}

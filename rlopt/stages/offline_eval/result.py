@@ -33,6 +33,12 @@ class EvaluationResult:
             "low": over_sft.low,
             "high": over_sft.high,
             "over_logged": {"estimated_lift": over_logged.value, "low": over_logged.low, "high": over_logged.high},
+            "weight": self.report.config["weight"],
+            "by_other_weight": {
+                name: {"estimated_lift": lift.value, "low": lift.low, "high": lift.high}
+                for name, lift in self.report.other_lifts.items()
+            },
+            "candidates": self.report.candidates,
             "true_lift": truth.get("sft", truth.get("logged")),
             "true_lift_over_logged": truth.get("logged"),
             "faithfulness": mine.faithfulness,

@@ -84,7 +84,7 @@ def evaluate(
         model, judge = opened.reward, opened.judge  # a damaged one is found before titles are written
         written = write_all(opened, record.checkpoints, candidate, sft, test, config)
         evaluated = evaluate_titles(written, test, judge, model, opened.constraints, config.draws, random)
-        case = Case(test, evaluated, candidate.name, config)
+        case = Case(test, evaluated, candidate.name, config, source.from_run)
         report = make_report(opened, case, candidate, sft, random, truth)
         learned = run.metrics(source.name).rows() if source.from_run else []
         with run.replacing(source.folder) as folder:

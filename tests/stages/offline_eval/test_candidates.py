@@ -148,10 +148,10 @@ def test_without_an_sft_policy_the_logged_titles_are_the_baseline(
 
 
 def test_the_sft_policy_is_judged_against_the_logs(run: Run) -> None:
-    result = judge(run, "sft", trained_on=None)
+    result = judge(run, "sft", trained_on=None, min_lift=0.05)
     assert set(result.report.lifts) == {"logged"}
     assert result.folder == run / "eval-sft"
-    assert result.report.verdict.decision == "hold"  # it writes what the logs hold
+    assert result.report.verdict.decision == "hold"  # it writes about what the logs hold
 
 
 def test_the_sft_policy_is_not_its_own_baseline(run: Run) -> None:
