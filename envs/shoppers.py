@@ -3,9 +3,9 @@
     p_click(item, title) = ceiling * sigmoid(base + appeal(item) + effect(item, title))       at the average position
     p_conversion(item, title | click) = sigmoid(base + appeal'(item) + effect'(item, title))
 
-The appeal of the items carries most of the variance, as on the Upworthy archive (DESIGN section 5). The effect of a
-title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for every shop
-around the means of the catalogue, so that nothing learned on one shop is true of the next.
+The appeal of the items carries most of the variance, as on the Upworthy archive (docs/architecture.md, section 5). The
+effect of a title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for
+every shop around the means of the catalogue, so that nothing learned on one shop is true of the next.
 """
 
 import math

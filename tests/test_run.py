@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_manifest_keeps_what_a_stage_did(run: Run) -> None:
     assert kept["seed"] == 7
     assert kept["inputs"] == {"logs.parquet": "abc"}
     assert kept["notes"] == {"arms": 12}
-    assert kept["versions"]["rlopt"] == "0.1.0"
+    assert kept["versions"]["rlopt"] == version("rlopt")
     assert kept["seconds"] >= 0
     assert run.manifest["unfinished"] == {}
 

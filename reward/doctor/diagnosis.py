@@ -8,7 +8,6 @@ import numpy as np
 from scipy import stats
 
 from ..arms import Arms
-from ..arrays import BoolArray, FloatArray
 from ..logs.circumstances import InverseWeighted
 from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
@@ -126,7 +125,7 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     np.minimum.at(least, arms.item_index, expected)
     tested = np.flatnonzero((count >= 2) & (least >= _MIN_EXPECTED))
     p_values = stats.chi2.sf(statistic[tested], count[tested] - 1)
-    wrong = tested[benjamini_hochberg(p_values, SAMPLE_RATIO_LEVEL)]
+    wrong = tested[stats.false_discovery_control(p_values) <= SAMPLE_RATIO_LEVEL]  # Benjamini-Hochberg
     worst = wrong[np.argsort(-statistic[wrong] / np.maximum(count[wrong] - 1, 1), kind="stable")][:_WORST]
     return SampleRatio(
         "propensity" if arms.propensity_logged else "equal shares",
@@ -158,17 +157,6 @@ def weighted_sample_ratio(arms: Arms, weighted: InverseWeighted) -> SampleRatio:
         len(set(worst)),
         tuple(arms.items[i].item_id for i in list(dict.fromkeys(worst))[:_WORST]),
     )
-
-
-def benjamini_hochberg(p_values: FloatArray, level: float) -> BoolArray:
-    """Which hypotheses are rejected at a false-discovery rate of ``level``, shape of ``p_values``."""
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    passed = p_values[order] <= level * np.arange(1, n + 1) / max(n, 1)
-    rejected = np.zeros(n, dtype=bool)
-    if passed.any():
-        rejected[order[: int(np.flatnonzero(passed)[-1]) + 1]] = True
-    return rejected
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:

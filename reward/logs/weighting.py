@@ -54,11 +54,11 @@ class Weighting:
         for i, (column, theta) in enumerate(self.effects):
             out |= column.parameters(f"levels{i}")
             out[f"theta{i}"] = theta.tolist()
-        positions, levels = (
-            ([-1], [1.0]) if self.bias is None else (self.bias.position.tolist(), self.bias.theta.tolist())
-        )
+        places = {-1: 1.0}  # a place that no row has
+        if self.bias is not None:
+            places = dict(zip(self.bias.position.tolist(), self.bias.theta.tolist(), strict=True))
         least = 1 / UNIT  # no exposure is rounded to nothing
-        weight_table(rows, {k: max(weight, least) for k, weight in zip(positions, levels, strict=True)})
+        weight_table(rows, {place: max(weight, least) for place, weight in places.items()})
         return out
 
     def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None, *, sample: bool = False) -> str:

@@ -89,9 +89,9 @@ class Configured(click.Command):
         if isinstance(given, _Preset):
             return click.Option(
                 ["--config"],
-                metavar="YAML",
+                metavar="PRESET",
                 type=click.Path(path_type=Path),
-                help=f"Preset (sections: {', '.join(self.reads)}); flags win over it (see configs/).",
+                help=f"YAML file, or a preset of rlopt by name (sections: {', '.join(self.reads)}); flags win over it.",
             )
         parameter: click.Parameter = given
         return parameter

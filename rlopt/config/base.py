@@ -4,6 +4,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reward.seeds import MAX_SEED
+
 
 def setting(
     default: Any,
@@ -45,7 +47,7 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
     section: ClassVar[str]
 
-    seed: int = setting(0, "Seed of everything random.", ge=0)
+    seed: int = setting(0, "Seed of everything random.", ge=0, le=MAX_SEED)
 
     @classmethod
     def sections(cls) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
 
-import math
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -9,7 +8,7 @@ import numpy as np
 from reward.arrays import FloatArray
 from reward.plain import Plain
 
-from .intervals import clustered_interval, empirical_bernstein_bound
+from .intervals import clustered_interval
 from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
@@ -91,11 +90,6 @@ class Estimator:
         positive = rounds.weight[rounds.weight > 0]
         return [float(limit) for limit in np.unique(np.quantile(positive, QUANTILES))[::-1]] if len(positive) else []
 
-    @property
-    def weight_bound(self) -> float:
-        """What no weight of this estimator can exceed, whatever the rounds; infinite for plain weights."""
-        return math.inf
-
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights as this estimator uses them, shape (n,)."""
         return rounds.weight
@@ -154,36 +148,6 @@ class Estimator:
             scale=interval.scale,
             biased=self.biased,
         )
-
-    def lower_bound(self, rounds: LoggedRounds, confidence: float = 0.95, max_reward: float = 1.0) -> float:
-        """One-sided lower bound on the value that holds at any sample size: the conservative choice.
-
-        Empirical Bernstein over items, `empirical_bernstein_bound`; needs rewards (and predictions) within
-        [0, max_reward], no asymptotics. The bound pays for the largest weight there can be (`weight_bound`), seen or
-        not: a rare large one would else be missed in most samples.
-
-        Raises
-        ------
-        RoundsError
-            As `estimate`; also for a self-normalised estimator, which is no mean of independent items, for one without
-            a bound on its weights, and for rewards or predictions outside [0, max_reward].
-        """
-        if self.self_normalized:
-            raise RoundsError(
-                f"Estimator '{self.key}' is a ratio, which has no empirical-Bernstein bound. Use ips_clip or dr_clip."
-            )
-        if not math.isfinite(self.weight_bound):
-            raise RoundsError(f"The weights of estimator '{self.key}' have no bound. Use ips_clip or dr_clip.")
-        arrays = (rounds.reward, rounds.q_logged, rounds.q_policy) if self.needs_q else (rounds.reward,)
-        if any(a is not None and (a.min() < 0 or a.max() > max_reward) for a in arrays):
-            raise RoundsError(f"A lower bound needs rewards and predictions within [0, {max_reward:g}].")
-        used = self._checked_weights(rounds)
-        sums = rounds.cluster_sums(self._contributions(rounds, used))
-        largest = self.weight_bound * max_reward
-        low, high = (-largest, max_reward + largest) if self.needs_q else (0.0, largest)
-        scale = rounds.n_clusters / rounds.n_rounds
-        width = float(rounds.cluster_sizes.max()) * (high - low) * scale
-        return empirical_bernstein_bound(sums * scale, width, confidence)
 
     def _scores(self, rounds: LoggedRounds, used: FloatArray) -> tuple[float, FloatArray]:
         contributions = self._contributions(rounds, used)

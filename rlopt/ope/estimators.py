@@ -12,7 +12,6 @@ q_hat(x, a), E_n the mean over logged rounds. Every estimate equals Open Bandit 
     ESTIMATORS["ips_clip"](max_weight=10.0).estimate(rounds)
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,11 +43,6 @@ class _Clipped(Estimator):
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf, open_low=True)
 
-    @property
-    def weight_bound(self) -> float:
-        """max_weight."""
-        return self.max_weight
-
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights cut at max_weight."""
         return weights.clip(rounds.weight, self.max_weight)
@@ -69,11 +63,6 @@ class _SubGaussian(Estimator):
     def grid(cls, rounds: LoggedRounds) -> list[float]:
         """The same for all rounds."""
         return [0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0]
-
-    @property
-    def weight_bound(self) -> float:
-        """1 / lambda, the limit for large w; for lambda 0 the weights are plain."""
-        return 1.0 / self.lambda_ if self.lambda_ > 0 else math.inf
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Bounded weights w / (1 - lambda + lambda w)."""
@@ -116,11 +105,6 @@ class DirectMethod(_Doubly):
 
     key = "dm"
     biased = True
-
-    @property
-    def weight_bound(self) -> float:
-        """One."""
-        return 1.0
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """One each: the direct method weights no round."""
@@ -174,11 +158,6 @@ class SwitchDR(_Doubly):
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf)
 
-    @property
-    def weight_bound(self) -> float:
-        """Tau."""
-        return self.tau
-
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights up to tau, others 0."""
         return weights.switch(rounds.weight, self.tau)
@@ -204,11 +183,6 @@ class DRos(_Doubly):
         """A weight of sqrt(lambda) is shrunk by half; the first is all but dr."""
         limits = super().grid(rounds)
         return [1e6 * limits[0] ** 2, *(limit**2 for limit in limits)] if limits else []
-
-    @property
-    def weight_bound(self) -> float:
-        """sqrt(lambda) / 2, at w = sqrt(lambda)."""
-        return math.sqrt(self.lambda_) / 2
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Shrunken weights lambda w / (w^2 + lambda)."""

@@ -14,6 +14,7 @@ from rlopt.errors import RunError
 from rlopt.run import Run
 from rlopt.stages.common.evidence import EVIDENCE, effects_note, read_evidence
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.wording import joined_lines
 
 _PARTS = 10  # topics printed; --json has all
 
@@ -53,7 +54,7 @@ class ExplainResult:
             f"  {near.similarity:4.0%} alike  {near.clicks:,.0f} clicks of {near.impressions:,.0f}  {near.title}"
             for near in found.nearest
         ]
-        return "\n".join(lines)
+        return joined_lines(lines)
 
 
 def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:

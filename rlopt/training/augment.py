@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from reward.features.phraselist import PhraseListError, read_word_list
 from reward.items import Item
 from reward.text import words
 from rlopt.config import SftConfig
@@ -35,8 +36,8 @@ class Variants:
             When the file cannot be read, or a line is no group.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_word_list(path)
+        except PhraseListError as error:
             raise PolicyError(f"The lexicon of variants {path} cannot be read: {error}") from error
         groups = []
         for number, line in enumerate(lines, start=1):

@@ -148,7 +148,8 @@ class World:
     def _pairs(self, plan: Plan, items: IntArray, rng: np.random.Generator) -> IntArray:
         """A pair of phrases for each item: pair ~ exp(t * effect), with t such that the true lift is the plan's.
 
-        What only a title has plays no part in the choice. Lifts go in steps; of two neighbours the lower is taken.
+        What only a title has plays no part in the choice. Lifts go in steps; of two neighbours the lower is taken, and
+        the best policy where none has as high a lift.
         """
         luck = rng.gumbel(size=(len(items), len(PAIRS)))
         np.put_along_axis(luck, self.shop.pair[items], -np.inf, axis=1)
@@ -157,10 +158,8 @@ class World:
         score = self.shop.known[int(plan.promo), items]
         score = (score - score.mean(axis=1, keepdims=True)) / score.std()
         low, high = -30.0, 30.0
-        for end, beyond in ((low, False), (high, True)):
-            lift = self._lift(plan, items, (end * score + luck).argmax(axis=1))
-            if (lift > plan.lift) is not beyond:
-                raise ValueError(f"{self.name}: no policy of true lift {plan.lift:+.0%}, the last has {lift:+.1%}.")
+        if (worst := self._lift(plan, items, (low * score + luck).argmax(axis=1))) > plan.lift:
+            raise ValueError(f"{self.name}: no policy of true lift {plan.lift:+.0%}, the worst has {worst:+.1%}.")
         for _ in range(30):
             t = (low + high) / 2
             lift = self._lift(plan, items, (t * score + luck).argmax(axis=1))

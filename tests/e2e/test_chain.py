@@ -188,9 +188,9 @@ def test_the_demo_gives_its_keys_and_continues(
     from rlopt.stages import demo
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "SHOP", {"items": 120, "impressions": 200_000})
-    monkeypatch.setattr(demo, "SFT", {"steps": 20})
-    monkeypatch.setattr(demo, "EVAL", {"samples": 1, "best_of": 2, "draws": 100})
+    small = "simulate: {items: 120, impressions: 200000}\nsft: {steps: 20}\neval: {samples: 1, best_of: 2, draws: 100}"
+    (tmp_path / "small.yaml").write_text(small, encoding="utf-8")
+    monkeypatch.setattr(demo, "PRESET", tmp_path / "small.yaml")
     arguments = ("demo", "--locale", locale, "--seed", 1, "--steps", 3)
     outcome = rlopt(*arguments, "--json")
     assert outcome.code == 0, outcome.err

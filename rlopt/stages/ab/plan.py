@@ -194,7 +194,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     evaluated = run.record(stage)["inputs"]
     if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
-    return Evaluation.read(path)
+    return Evaluation.read(path, "Run rlopt offline-eval again.")
 
 
 def logged_overdispersion(run: Run) -> float | None:

@@ -13,7 +13,7 @@ from reward.evidence.learning_curve import CurvePoint, LearningCurve
 from reward.evidence.readable import Effect, readable_effects
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
-from reward.plain import text_of
+from reward.saved import read_text
 from rlopt.files import to_json
 from rlopt.threads import available
 
@@ -120,10 +120,10 @@ def read_evidence(path: Path) -> FitEvidence | None:
 
     Raises
     ------
-    DataError
+    SavedError
         When the file is damaged.
     """
-    text = text_of(path) if path.exists() else "{}"
+    text = read_text(path) if path.exists() else "{}"
     return None if text.strip() == "{}" else FitEvidence.from_json(text, path)
 
 

@@ -11,7 +11,7 @@ def read_report(data: Path) -> LogReport:
 
     Raises
     ------
-    DataError
+    SavedError
         When the file is damaged.
     """
     return LogReport.read(data / FINDINGS)

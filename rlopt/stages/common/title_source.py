@@ -1,5 +1,6 @@
 """Where the titles that are evaluated or tested come from: a policy of the run, or a folder or file from elsewhere."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from rlopt.files import fingerprint
 from rlopt.run import Run
 from rlopt.stages.common.policies import policy_folder
 
+PLACE = "place"  # in the notes of an evaluation: where the candidate was found
 RESERVED = (*POLICIES, "best_of", "logged")
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
 
@@ -46,7 +48,8 @@ class TitleSource:
         if not (path.is_file() and path.suffix.lower() in TABLES):
             path = policy_folder(run, policy, or_else=", or a parquet, CSV or JSONL file with item_id and title")
         name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
-        return cls(f"{name}-titles" if name in RESERVED else name, path)
+        name = f"{name}-titles" if name in RESERVED else name
+        return cls(_own_name(run, name, path), path)
 
     @property
     def from_run(self) -> bool:
@@ -71,3 +74,21 @@ class TitleSource:
     def fingerprints(self) -> dict[str, str]:
         """What of it comes from outside of the run."""
         return {} if self.from_run else {"policy": fingerprint(self.path)}
+
+
+def _own_name(run: Run, name: str, path: Path) -> str:
+    """``name``, or with a short hash of the place behind it where another file or folder of the run has the name.
+
+    The same content is the same candidate wherever it lies, and a file that changed in its place is its successor.
+    """
+    stage = TitleSource(name, path).stage
+    content = run.manifest
+    before = content["stages"].get(stage) or content["unfinished"].get(stage)
+    if before is None:
+        return name
+    place = before.get("notes", {}).get(PLACE) or before["config"].get("policy")
+    if not isinstance(place, str) or Path(place).resolve() == path.resolve():
+        return name
+    if before.get("inputs", {}).get("policy") == fingerprint(path):
+        return name
+    return f"{name}-{hashlib.blake2b(str(path.resolve()).encode(), digest_size=3).hexdigest()}"

@@ -18,7 +18,8 @@ from reward.evidence.contest import Contest
 from reward.logs.source import find_files
 from reward.logs.store import load_arms, save_arms
 from reward.plain import JsonObject, Plain, plain
-from rlopt.files import fingerprint, to_json, whole_lines
+from reward.saved import whole_lines
+from rlopt.files import fingerprint, to_json
 from rlopt.manifest import now
 from rlopt.progress import note
 
@@ -105,11 +106,11 @@ def read_history(reward: Path) -> list[Entry]:
 
     Raises
     ------
-    DataError
+    SavedError
         When a line is damaged.
     """
     path = reward / HISTORY
-    return [_entry(line, path) for line in whole_lines(path)] if path.exists() else []
+    return [_entry(line, path) for line, _ in whole_lines(path)] if path.exists() else []
 
 
 def _entry(line: str, path: Path) -> Entry:

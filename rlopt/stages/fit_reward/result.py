@@ -10,7 +10,7 @@ from rlopt.stages.common.evidence import EVIDENCE, FitEvidence, evidence_lines, 
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.fit_reward.history import Entry, UpdateOutcome
 from rlopt.stages.fit_reward.update_decision import contest_lines
-from rlopt.wording import counted
+from rlopt.wording import counted, joined_lines
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class FitRewardResult(Plain):
             *evidence_lines(self.evidence),
             f"Reward model: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
         ]
-        return "\n".join(lines)
+        return joined_lines(lines)
 
 
 @dataclass(frozen=True)
@@ -138,4 +138,4 @@ class UpdateResult(Plain):
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
             lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")
-        return "\n".join(lines)
+        return joined_lines(lines)

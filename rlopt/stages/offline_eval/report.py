@@ -162,10 +162,14 @@ def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
 
 
 def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
-    """The rows of the A/B tests' history; of several looks at one file of results and one metric the last valid one."""
+    """The rows of the A/B tests' history; of several looks at one test and one metric the last valid one."""
     last: dict[tuple[str, str, str], JsonObject] = {}
     for row in history:
-        key = str(row.get("file", row["results"])), row.get("policy", "ppo"), row["metric"]
+        key = (
+            str(row.get("test", row["results"])),
+            str(row.get("candidate", row.get("policy", "ppo"))),
+            str(row["metric"]),
+        )
         if key not in last or _valid(row) or not _valid(last[key]):
             last[key] = row
     return tuple(last.values())

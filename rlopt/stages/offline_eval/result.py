@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reward.plain import JsonObject, plain
 from rlopt.report.content import EvaluationReport
-from rlopt.wording import counted
+from rlopt.wording import counted, joined_lines
 
 
 @dataclass(frozen=True)
@@ -62,4 +62,4 @@ class EvaluationResult:
                 f"({counted(s.n_items, 'item')})"
                 for s in self.report.segments
             ]
-        return "\n".join([*lines, "", f"Report: {self.folder / 'report.html'}"])
+        return joined_lines([*lines, "", f"Report: {self.folder / 'report.html'}"])

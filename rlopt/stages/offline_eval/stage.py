@@ -15,7 +15,7 @@ from rlopt.run import Run
 from rlopt.stages.common.evaluated import evaluate_titles
 from rlopt.stages.common.held_out import check_splits, shown_arms
 from rlopt.stages.common.opened import OpenedRun
-from rlopt.stages.common.title_source import TitleSource
+from rlopt.stages.common.title_source import PLACE, TitleSource
 from rlopt.stages.common.titles import Written, best_of_each_item, logged_titles, write_titles
 from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.candidate import Candidate, open_candidate
@@ -73,7 +73,6 @@ def evaluate(
     check_splits(opened.splits)
     inputs = source.fingerprints() | check_trained_on(run, source, trained_on, opened.splits, columns)
     inputs |= {"columns": columns} if columns else {}
-    _say_what_is_replaced(run, source, config)
     with run.stage(source.stage, config, inputs) as record:
         random = np.random.default_rng(config.seed)
         check_items(opened.splits, opened.arms)
@@ -90,15 +89,9 @@ def evaluate(
         with run.replacing(source.folder) as folder:
             write_outputs(folder, report, evaluated, test, learned)
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["logged"].value)
+        if not source.from_run:
+            record.notes[PLACE] = str(source.path.resolve())
     return EvaluationResult(run / source.folder, report)
-
-
-def _say_what_is_replaced(run: Run, source: TitleSource, config: EvalConfig) -> None:
-    """A report of other titles that had the same name."""
-    before = run.manifest["stages"].get(source.stage)
-    evaluated = before["config"].get("policy") if before else None
-    if evaluated and Path(evaluated).resolve() != Path(config.policy).resolve():
-        note(f"{run / source.folder} holds the evaluation of {evaluated}, which has the same name: it is replaced")
 
 
 def covered(test_items: Sequence[str], candidate: Candidate, source: TitleSource) -> Sequence[str]:

@@ -42,7 +42,7 @@ class TagResult(Plain):
     left_out
         Why -> rows that nothing was learned from.
     entities
-        Kind, and "all" -> seqeval's precision, recall and F1 of whole entities.
+        Kind, and "all" -> precision, recall and F1 of whole entities.
     shortened
         What short titles of at most ``max_chars`` characters keep.
     """
@@ -184,7 +184,7 @@ def _measured(folder: Path, tagger: Tagger, corpus: Corpus, max_chars: int) -> T
         corpus.left_out,
         tagger.kinds,
         tagger.required,
-        entity_scores(titles, truth, found),
+        entity_scores(truth, found),
         max_chars,
         kept_scores(titles, truth, short, limits, tagger.required),
     )

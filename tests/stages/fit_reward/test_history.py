@@ -8,7 +8,7 @@ import pytest
 
 from reward.evidence.contest import Contest
 from reward.evidence.metrics import Interval
-from reward.plain import DataError
+from reward.saved import SavedError
 from rlopt.stages.fit_reward.history import HISTORY, Entry, UpdateOutcome, history_text, read_history
 
 FIT = Entry("2026-01-05T10:00:00+00:00", "fit", "logs.parquet", ("ab12",), "cd34", 150, 792, 200_000, 5587)
@@ -34,8 +34,8 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 def test_a_damaged_line_is_told(tmp_path: Path) -> None:
     (tmp_path / HISTORY).write_text(history_text([FIT]).replace("792", '"many"'), encoding="utf-8")
-    with pytest.raises(DataError, match=r"history\.jsonl is damaged: 'arms': .* Got 'many'"):
+    with pytest.raises(SavedError, match=r"history\.jsonl.* is damaged \(arms: Input should be a valid integer\)"):
         read_history(tmp_path)
     (tmp_path / HISTORY).write_text(history_text([UPDATE]).replace('"why"', '"because"'), encoding="utf-8")
-    with pytest.raises(DataError, match=r"history\.jsonl is damaged: 'why' is missing"):
+    with pytest.raises(SavedError, match=r"history\.jsonl.* is damaged \(why: Field required\)"):
         read_history(tmp_path)
