@@ -176,6 +176,7 @@ def grpo_like(arguments: argparse.Namespace, folder: Path, ours: bool) -> dict[s
         trainer: Any = PPOTrainer(
             **parts, args=made, score_so_far=lambda _, texts: np.array([reward(text) for text in texts])
         )
+        trainer.prompt_ids = {prompt: tokenizer(prompt)["input_ids"] for prompt in prompts}
         clock.wrap(trainer, "_write", "rollout")
         clock.wrap(trainer, "_learn_critic", "critic")
         clock.wrap(trainer, "_scores_so_far", "reward of unfinished titles")

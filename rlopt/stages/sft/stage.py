@@ -30,7 +30,7 @@ from rlopt.stages.sft.data import (
     logged_pairs,
     reward_weights,
 )
-from rlopt.stages.sft.start import prompted_policy, starting_policy, with_examples
+from rlopt.stages.sft.start import loaded_policy, prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import MICRO_BATCH, TrainSettings, check_trackers, has_bf16
 from rlopt.training.augment import Augmentation, Variants
@@ -97,17 +97,19 @@ def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False)
         note("SFT is finished with these settings: nothing to do (--force trains anew).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
-    arms = run.arms().of_items(run.splits().train)
     with run.stage("sft", config) as record:
         checkpoints = run.checkpoint_dir("sft", record.key)
         if config.shots is None:
+            loaded = loaded_policy(config, checkpoints)  # before the logs are read: it may be unfit
+            arms = run.arms().of_items(run.splits().train)
             pairs = _pairs(run, config, arms)
-            policy = starting_policy(config, pairs, checkpoints)
+            policy = starting_policy(config, loaded, pairs, checkpoints)
             torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
             lesson = _lesson(config, policy, pairs)
             trained, learned = _train(run, config, policy, lesson, arms, checkpoints)
         else:
             policy = prompted_policy(config)
+            arms = run.arms().of_items(run.splits().train)
             lesson = Lesson(best_pairs(arms, _evidence(run, arms)) if config.shots else [], [])
             trained, learned = with_examples(policy, config, lesson.pairs), 0
             if processes.is_first():

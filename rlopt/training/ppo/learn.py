@@ -120,6 +120,8 @@ def improve(
         trainer = {"grpo": TitleGRPOTrainer, "rloo": TitleRLOOTrainer}[settings.algorithm](**parts)
         trainer.kl_controller = kl_controller(settings.kl_coef, settings.kl_target)
     trainer.slot_mask = policy.slot_mask
+    prompts = [policy.renderer.prompt(item) for item in items]
+    trainer.prompt_ids = dict(zip(prompts, policy.prompt_ids(items), strict=True))
     quiet(trainer)
     return TitlePolicy(train(trainer, checkpoints, guard), policy.tokenizer, policy.renderer, policy.max_title_tokens)
 
