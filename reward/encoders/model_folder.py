@@ -7,14 +7,13 @@ first batch that holds it.
 import importlib.util
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedModel
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedModel
 
 from ..errors import ModelError
 
@@ -70,6 +69,50 @@ def check_files(source: str, gguf_file: str | None = None) -> None:
         return  # adapters name their model, and transformers loads both
     _check_config(folder)
     _check_weights_are_safe(folder)
+
+
+def load_whole(
+    loader: Any,
+    source: str,
+    tokenizer: Any,
+    *,
+    own_head: bool = False,
+    check: Callable[[PreTrainedModel], None] | None = None,
+    **options: Any,
+) -> PreTrainedModel:
+    """The model in ``source``, in single precision, once it is known to be whole.
+
+    Parameters
+    ----------
+    loader
+        A class of transformers such as AutoModel.
+    tokenizer
+        The model must have an embedding for each of its tokens.
+    own_head
+        The weights on top of the base model are learned anew and may be missing.
+    check
+        Raises where the model is not what the caller needs; called before missing weights are told.
+    options
+        For ``from_pretrained``; safetensors are read unless ``gguf_file`` is among them.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be loaded or something is wrong with it.
+    """
+    safe = {} if "gguf_file" in options else {"use_safetensors": True}  # never a pickle
+    told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    with loading():
+        model, info = loader.from_pretrained(
+            source, **{"dtype": torch.float32, "trust_remote_code": False, **told, **safe, **options}
+        )
+        check_finite(model)
+        check_vocabulary(model, tokenizer)
+        if check is not None:
+            check(model)
+        check_whole(model, info, own_head=own_head)
+    checked: PreTrainedModel = model
+    return checked
 
 
 def check_finite(model: PreTrainedModel) -> None:
@@ -130,12 +173,17 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Any) -> None:
     if not set(vocabulary) - {str(token) for token in tokenizer.added_tokens_decoder.values()}:
         raise ModelError("its tokenizer has no words: tokenizer.json is damaged.")
     token = max(vocabulary, key=vocabulary.__getitem__)
-    size = int(model.get_input_embeddings().weight.shape[0])
+    size = embedded_tokens(model)
     if vocabulary[token] >= size:
         raise ModelError(
             f"its tokenizer and its weights do not belong together: token {token!r} has number {vocabulary[token]:,}, "
             f"and there are embeddings for {size:,} tokens."
         )
+
+
+def embedded_tokens(model: Any) -> int:
+    """How many tokens a model has embeddings for."""
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def _check_gguf(folder: Path, gguf_file: str) -> None:
@@ -163,7 +211,7 @@ def _check_config(folder: Path) -> None:
             raise TypeError("it is not an object")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"its config.json cannot be read: {_first_line(error)}") from error
-    if "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING_NAMES:
+    if "auto_map" in config and config.get("model_type") not in CONFIG_MAPPING:
         raise ModelError(
             "it needs code of its own (auto_map in config.json), and rlopt runs no code from model folders. "
             "Take a model whose architecture transformers knows."

@@ -16,7 +16,7 @@ from transformers.utils import logging
 from ..errors import ModelError
 from . import packaged
 from .data_tokens import DataTokens
-from .model_folder import check_files, check_finite, check_vocabulary, check_whole, loading
+from .model_folder import check_files, load_whole, loading
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -155,15 +155,9 @@ def _load(source: str, gguf: dict[str, Any]) -> tuple[PreTrainedModel, Any, bool
     """Model and tokenizer, checked, and whether it is a causal language model."""
     with loading("its tokenizer is missing or damaged"):
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **gguf)
-    with loading():
         causal = bool(gguf) or _is_causal(source)
-        loader = AutoModelForCausalLM if causal else AutoModel
-        safe = gguf or {"use_safetensors": True}  # never a pickle
-        told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, info = loader.from_pretrained(source, dtype=torch.float32, trust_remote_code=False, **told, **safe)
-        check_finite(model)
-        check_whole(model, info)
-        check_vocabulary(model, tokenizer)
+    loader = AutoModelForCausalLM if causal else AutoModel
+    model = load_whole(loader, source, tokenizer, **gguf)
     return model, tokenizer, causal
 
 

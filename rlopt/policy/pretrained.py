@@ -6,7 +6,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from reward.encoders.model_folder import check_files, check_finite, check_vocabulary, check_whole, loading
+from reward.encoders.model_folder import check_files, embedded_tokens, load_whole, loading
 from reward.encoders.packaged import SMOLLM2, smollm2_file
 from reward.errors import ModelError
 from rlopt.errors import PolicyError
@@ -48,7 +48,7 @@ def load_causal_lm(
 
 def _load(model: str, gguf_file: str | None, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Both, loaded and checked."""
-    named = {} if gguf_file is None else {"gguf_file": gguf_file}
+    named: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
     with loading("its tokenizer is missing or damaged"):
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, **named)
     if tokenizer.eos_token_id is None:
@@ -56,20 +56,7 @@ def _load(model: str, gguf_file: str | None, dtype: torch.dtype) -> tuple[PreTra
             "its tokenizer has no end-of-text token, so that no title would end. Name it: eos_token in "
             "tokenizer_config.json."
         )
-    safe: dict[str, Any] = named or {"use_safetensors": True}  # never a pickle
-    with loading():
-        network, info = AutoModelForCausalLM.from_pretrained(
-            model,
-            dtype=dtype,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told below
-            **safe,
-        )
-        check_finite(network)
-        check_vocabulary(network, tokenizer)
-        _check_reads_forward(network)
-        check_whole(network, info)
+    network = load_whole(AutoModelForCausalLM, model, tokenizer, check=_check_reads_forward, dtype=dtype, **named)
     return network, tokenizer
 
 
@@ -78,7 +65,7 @@ def _check_reads_forward(network: PreTrainedModel) -> None:
 
     `AutoModelForCausalLM` puts a head on encoders too, and layers may be missing by a slip in the config.
     """
-    size = int(network.get_input_embeddings().weight.shape[0])
+    size = embedded_tokens(network)
     one, two, three = 0, 1 % size, 2 % size
     rows = torch.tensor([[one, two, three], [one, two, one], [two, two, three]], device=network.device)
     with torch.inference_mode():

@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 MAX_SECONDS = 10.0
 MAX_BYTES = 1 << 30
@@ -16,16 +17,16 @@ MAX_CHARACTERS = 100_000
 
 def main() -> None:
     """Read the template, its messages and variables as JSON; write what each message becomes, or what went wrong."""
-    from transformers.utils.chat_template_utils import render_jinja_template
+    from transformers.utils import chat_template_utils
 
     given = json.load(sys.stdin)
     signal.setitimer(signal.ITIMER_REAL, MAX_SECONDS)  # nobody handles the signal: it ends the process
     _limit_memory()
     chats = [[{"role": "user", "content": message}] for message in given["messages"]]
+    render: Any = chat_template_utils.render_jinja_template
+    found: dict[str, Any]
     try:
-        texts, _ = render_jinja_template(
-            chats, chat_template=given["template"], add_generation_prompt=True, **given["variables"]
-        )
+        texts, _ = render(chats, chat_template=given["template"], add_generation_prompt=True, **given["variables"])
         found = {"texts": [str(text) for text in texts]}
         if max(map(len, found["texts"])) > MAX_CHARACTERS:
             found = {"error": f"it makes more than {MAX_CHARACTERS:,} characters of a short message"}

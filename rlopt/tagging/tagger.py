@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPositionalEmbedding
 
-from reward.encoders.model_folder import check_files, check_finite, check_vocabulary, check_whole, loading
+from reward.encoders.model_folder import check_files, load_whole, loading
 from reward.errors import ModelError
 from rlopt.errors import PolicyError
 
@@ -159,6 +159,7 @@ class Tagger:
         PolicyError
             When none can be loaded from there, or its labels are not IOB2.
         """
+        model: Any
         try:
             tokenizer, model = _load(str(folder))
             with loading(f"its {SETTINGS_FILE} is damaged"):
@@ -230,19 +231,7 @@ def _load(model: str, **labels: Any) -> tuple[PreTrainedTokenizerBase, PreTraine
         tokenizer = AutoTokenizer.from_pretrained(model, add_prefix_space=True, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise ModelError("its tokenizer is not a fast one, which tagging needs.")
-    with loading():
-        network, info = AutoModelForTokenClassification.from_pretrained(
-            model,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            **labels,
-        )
-        check_finite(network)
-        check_whole(network, info, own_head=bool(labels))
-        check_vocabulary(network, tokenizer)
+    network = load_whole(AutoModelForTokenClassification, model, tokenizer, own_head=bool(labels), **labels)
     return tokenizer, network
 
 

@@ -77,7 +77,7 @@ def test_a_base_model_has_no_chat() -> None:
         ("{{ messages[0]['content'] | length }}{{ messages[0]['content'] }}!", "one message other than the next"),
         ("{{ 'abcdefgh' * 1000000 }}{{ messages[0]['content'] }}!", "characters"),
         ("{{ 'a b ' * 5000 }}{{ messages[0]['content'] }}!", "tokens around a message"),
-        ("{{ ('a' * 1000000000) * 20 }}{{ messages[0]['content'] }}!", "fails"),
+        ("{{ 'a' * 99999999999 }}{{ messages[0]['content'] }}!", "fails"),
         ({"rag": "a", "tool_use": "b"}, "cannot be read"),
     ],
 )
