@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from reward.arrays import FloatArray
 from reward.items import Item
 
 from . import shoppers
@@ -17,8 +18,6 @@ from .lexicon import ItemLexicon, Reading, reader
 from .logging_policy import MAX_TITLES, MIN_TITLES, propensities
 from .seeds import Stream, generator
 from .writers import Writer
-
-FloatArray = npt.NDArray[np.float64]
 
 VERSION = 1
 MAX_ITEMS = 1_000_000

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import display_width, same_text_key, words
 
@@ -25,8 +25,6 @@ from .errors import MarketError
 from .lexicon import PhraseIndex
 from .log_columns import attributes_json
 from .seeds import Stream, generator
-
-FloatArray = npt.NDArray[np.float64]
 
 STRANGER, BROKEN_PAIR, REPEATED = -0.5, -0.08, -0.15
 EFFECT_RANGE = (-5.0, 2.0)

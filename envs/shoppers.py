@@ -13,17 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
+from reward.arrays import FloatArray
 from reward.items import Item
 
 from .catalog import CategorySpec, LocaleSpec
 from .lexicon import Reading
 from .position import MAX_LIFT
 from .seeds import Stream, generator
-
-FloatArray = npt.NDArray[np.float64]
 
 CLICK_CEILING = 0.95 / MAX_LIFT  # keeps the click probability at the best position below one
 BASE_CTR, BASE_CVR = 0.03, 0.05

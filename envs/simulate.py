@@ -15,15 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from reward.arrays import FloatArray, IntArray
+
 from .arms import MarketArms, market_arms
 from .errors import SimulationError
 from .log_columns import LogColumns, items_table, log_writer
 from .market import Market
 from .position import POSITION_LIFT, arm_positions
 from .seeds import Stream, generator
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 START_MS = int(np.datetime64(datetime(2026, 1, 5), "ms").astype(np.int64))
 HOUR_MS = 3_600_000

@@ -6,13 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import BoolArray, FloatArray, IntArray, ObjectArray
 from .items import Item
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-ObjectArray = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ class Arms:
         wanted = set(item_ids)
         return self.take(np.array([item in wanted for item in self.item_ids], dtype=bool))
 
-    def take(self, rows: npt.NDArray[np.bool_] | IntArray) -> "Arms":
+    def take(self, rows: BoolArray | IntArray) -> "Arms":
         """These arms only (mask or positions), with the items they need."""
         old_index = self.item_index[rows]
         kept, new_index = np.unique(old_index, return_inverse=True)

@@ -5,14 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
+from ..arrays import BoolArray, FloatArray
 from ..logs.heterogeneity import Spread
 from ..text import clean
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_USUAL_CHARACTERS = 300
 """Titles above this length are reported: most surfaces cut them."""
@@ -137,7 +135,7 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     )
 
 
-def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.bool_]:
+def benjamini_hochberg(p_values: FloatArray, level: float) -> BoolArray:
     """Which hypotheses are rejected at a false-discovery rate of ``level``, shape of ``p_values``."""
     n = len(p_values)
     order = np.argsort(p_values, kind="stable")

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-Half = npt.NDArray[np.float16]
+from ..arrays import HalfArray
 
 _MOST_BYTES = 1 << 28  # a file that has grown to this takes no more: policies in training write titles without end
 _AT_ONCE = 500  # keys a question; SQLite takes 999 parameters everywhere
@@ -31,12 +30,12 @@ class EncodingCache:
     def __init__(self, path: Path, encoder: str) -> None:
         self._path, self._encoder = path, encoder
 
-    def get(self, texts: Sequence[str]) -> dict[str, Half]:
+    def get(self, texts: Sequence[str]) -> dict[str, HalfArray]:
         """Vectors of those texts that are kept."""
         if not self._path.is_file():
             return {}
         by_key = {_key(text): text for text in texts}
-        found: dict[str, Half] = {}
+        found: dict[str, HalfArray] = {}
         keys = list(by_key)
         with contextlib.suppress(sqlite3.Error, OSError), self._open() as connection:
             for start in range(0, len(keys), _AT_ONCE):
@@ -46,7 +45,7 @@ class EncodingCache:
                     found[by_key[key]] = np.frombuffer(vector, dtype="<f2")
         return found
 
-    def put(self, vectors: Iterable[tuple[str, Half]]) -> None:
+    def put(self, vectors: Iterable[tuple[str, HalfArray]]) -> None:
         """Keep these vectors, unless the file has grown large."""
         if self._path.is_file() and self._path.stat().st_size > _MOST_BYTES:
             return

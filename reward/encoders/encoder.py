@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Float32Array, HalfArray
 from ..errors import ModelError
 from .cache import EncodingCache
 
 if TYPE_CHECKING:
     from .networks import Network
 
-Float32Array = npt.NDArray[np.float32]
-Half = npt.NDArray[np.float16]
 Progress = Callable[[int, int], None]
 
 POLICY = "policy"
@@ -71,7 +69,7 @@ class Encoder:
         self.parts: tuple[Part, ...] = tuple(
             Part(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
         )
-        self._memory: dict[str, Half] = {}
+        self._memory: dict[str, HalfArray] = {}
         self._progress = progress
         self._cache = None if cache is None else EncodingCache(cache, self.fingerprint)
 
@@ -103,19 +101,19 @@ class Encoder:
             out[row] = known[text]
         return out
 
-    def _recall(self, texts: dict[str, None]) -> dict[str, Half]:
+    def _recall(self, texts: dict[str, None]) -> dict[str, HalfArray]:
         known = {text: self._memory[text] for text in texts if text in self._memory}
         if self._cache is not None and len(known) < len(texts):
             known |= self._cache.get([text for text in texts if text not in known])
         return known
 
-    def _remember(self, vectors: dict[str, Half]) -> None:
+    def _remember(self, vectors: dict[str, HalfArray]) -> None:
         self._memory |= vectors
         for text in list(self._memory)[: max(len(self._memory) - _IN_MEMORY, 0)]:  # the oldest
             del self._memory[text]
 
 
-def _half(vectors: Float32Array) -> Half:
+def _half(vectors: Float32Array) -> HalfArray:
     limit = float(np.finfo(np.float16).max)
     return np.clip(np.nan_to_num(vectors, nan=0.0, posinf=limit, neginf=-limit), -limit, limit).astype(np.float16)
 

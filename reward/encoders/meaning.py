@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from .encoder import Encoder
-
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 MAX_RANK = 128
 _ARMS_PER_DIMENSION = 8
@@ -81,7 +79,7 @@ class Meaning:
         return cls(encoder, arrays["center"], tuple(arrays[f"directions.{k}"] for k in range(len(encoder.parts))))
 
 
-def _principal(within: npt.NDArray[np.float64], rank: int) -> Float32Array:
+def _principal(within: FloatArray, rank: int) -> Float32Array:
     """Directions of largest variance, each at its own size; all together of mean square one."""
     values, directions = np.linalg.eigh(within.T @ within / max(len(within), 1))
     chosen = np.argsort(values)[::-1][:rank]

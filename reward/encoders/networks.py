@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from ..arrays import Float32Array
 from ..errors import ModelError
 from . import packaged
 from .data_tokens import DataTokens
 from .model_folder import check_files, load_whole, loading
-
-Float32Array = npt.NDArray[np.float32]
 
 POOLING = 1  # raise it when the same weights would give other columns
 _BATCH = 64

@@ -4,14 +4,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..model.linear import Rows
 from ..model.reward_model import RewardModel, click_rows
 from . import metrics
-
-FloatArray = npt.NDArray[np.float64]
 
 MIN_ITEMS = 20
 """With fewer, the bootstrap of items is too narrow to tell which model is worse: that of one item has no width."""

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from ..arrays import BoolArray, Float32Array, FloatArray
 from ..features.mentions import COUNTS, MentionScanner
 from ..features.ngrams import character_grams
 from ..features.phrases import MAX_TITLE_CHARACTERS, is_cjk_word, joined
@@ -15,8 +15,6 @@ from ..items import Item
 from ..model.reward_model import RewardModel, RewardPrediction
 from ..text import words
 from .contributions import OUTSIDE, contributions
-
-FloatArray = npt.NDArray[np.float64]
 
 SUPPORTED = 0.5
 """A title with less support than this is unlike anything logged."""
@@ -199,7 +197,7 @@ def _nearest(title: str, logged: Logged, most: int = 3) -> tuple[Neighbour, ...]
     return tuple(sorted(found, key=lambda neighbour: -neighbour.similarity)[:most])
 
 
-def _outside(model: RewardModel, dense: npt.NDArray[np.float32]) -> tuple[Outside, ...]:
+def _outside(model: RewardModel, dense: Float32Array) -> tuple[Outside, ...]:
     guard = model.click.guard
     values = dense[0, guard.columns].astype(np.float64)
     order = np.argsort(-guard.each(dense)[0], kind="stable")
@@ -228,7 +226,7 @@ def _words(model: RewardModel, item: Item, title: str) -> tuple[tuple[str, ...],
     return _runs(tokens, flagged[0]), _runs(tokens, flagged[1])
 
 
-def _runs(tokens: list[str], flagged: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+def _runs(tokens: list[str], flagged: BoolArray) -> tuple[str, ...]:
     """The flagged words, each once; Chinese characters that stand side by side in one piece."""
     out: list[str] = []
     before = -2

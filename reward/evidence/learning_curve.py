@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import Float32Array
 from ..model.effect import TrainingSet
 from ..model.reward_model import RewardModel, click_rows
 from . import metrics
@@ -37,7 +37,7 @@ class LearningCurve:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._items: list[int] = []
-        self._coefficients: npt.NDArray[np.float32] | None = None
+        self._coefficients: Float32Array | None = None
 
     def watch(self, outcome: str, training: TrainingSet) -> None:
         """To be called by `RewardModel.fit` (its ``watch``)."""

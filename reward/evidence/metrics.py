@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray, IntArray
 from ..model.bayes import dispersion
 from ..model.linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
 _Z95 = 1.959963984540054

@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
+from ..arrays import BoolArray, FloatArray, IntArray
 from ..features.mentions import MentionScanner
 from ..features.phrases import units
 from ..features.transformer import FeatureBlock, TitleFeatures
 from ..items import Item
 from ..model.effect import predict_effect
 from ..model.outcome import Outcome
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 MAX_TITLES = 6000  # titles the regression rests on at most: whole items, in their order
 MAX_WORDS = 15

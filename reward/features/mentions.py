@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import BoolArray, Float32Array, IntArray
 from ..items import Item
 from ..text import words
 from .itemwords import CACHE_SIZE, ItemWords, PreparedItems
 from .phrases import MAX_TITLE_CHARACTERS, Words, is_cjk_word, joined, match, repeated, stem, width
 from .vocabulary import Vocabulary
-
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 _SLOT_CHARACTER = 0xE000  # private use: stands for a slot in the delexicalised text
 _PART_CHARACTER = 0xE400
@@ -71,7 +68,7 @@ class Mentions:
     value: IntArray
     position: Float32Array
     rank: Float32Array
-    has: npt.NDArray[np.bool_]
+    has: BoolArray
     counts: Float32Array
     categories: IntArray
     numerics: Float32Array

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from ..arrays import Float32Array, FloatArray, IntArray
 
 _LEAST_TITLES = 5  # so many logged titles, or this share of them, must be as extreme for a value to count as logged
 _LEAST_SHARE = 0.0005
@@ -57,13 +57,13 @@ class Support:
         Standard deviation of the logged titles, shape (m,).
     """
 
-    columns: npt.NDArray[np.int64]
+    columns: IntArray
     low: FloatArray
     high: FloatArray
     scale: FloatArray
 
     @classmethod
-    def fit(cls, names: Sequence[str], dense: npt.NDArray[np.float32]) -> "Support":
+    def fit(cls, names: Sequence[str], dense: Float32Array) -> "Support":
         """Range of the logged titles, without the few outermost on either side."""
         columns = np.array([names.index(name) for name in _GUARDED], dtype=np.int64)
         values = dense[:, columns].astype(np.float64)
@@ -75,18 +75,18 @@ class Support:
         least = np.array([smallest for _, smallest in _GUARDED.values()])
         return cls(columns, low, high, np.maximum(values.std(axis=0), least))
 
-    def each(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+    def each(self, dense: Float32Array) -> FloatArray:
         """Standard deviations beyond the logged range in each guarded feature, shape (n, m); 0 inside."""
         values = dense[:, self.columns].astype(np.float64)
         beyond = np.maximum(np.maximum(self.low - values, values - self.high), 0.0) / self.scale
         return np.minimum(beyond, _MOST_PER_FEATURE)
 
-    def excess(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+    def excess(self, dense: Float32Array) -> FloatArray:
         """Standard deviations beyond the logged range, summed over the features, shape (n,); 0 inside."""
         total: FloatArray = self.each(dense).sum(axis=1)
         return total
 
-    def support(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+    def support(self, dense: Float32Array) -> FloatArray:
         """1 inside the logged range, falling outside, shape (n,)."""
         out: FloatArray = np.exp(-self.excess(dense))
         return out

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Float32Array, IntArray
 from ..encoders.encoder import Encoder
 from ..encoders.meaning import Meaning
 from ..errors import ModelError
@@ -19,10 +20,6 @@ from . import lexical
 from .mentions import COUNTS, Mentions, MentionScanner
 from .ngrams import Grams, character_grams, item_frequency, word_grams
 from .vocabulary import Vocabulary, learn, refine
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 N_BUCKETS = 1 << 16
 _SEEN_BUCKETS = 1 << 18

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import FloatArray
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
 from .position import PositionBias, examination
 from .typed_rows import Rows
@@ -88,7 +89,7 @@ def position_bias(rows: Rows) -> PositionBias:
     )
 
 
-def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
+def exposure(rows: Rows, bias: PositionBias) -> FloatArray:
     """Impressions of each arm weighted by examination; an impression without a position weighs 1."""
     _weight_positions(rows, bias)
     cells = (
@@ -144,7 +145,7 @@ def period_cells(rows: Rows, bias: PositionBias | None, period_of_day: Mapping[i
     )
 
 
-def level_exposure(rows: Rows, level: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def level_exposure(rows: Rows, level: FloatArray) -> FloatArray:
     """Exposure of each arm weighted by the level of its periods, from the table ``timed``."""
     _weight_table(rows, dict(enumerate(level.tolist())))
     summed = "SELECT arm, sum(shown * weight) AS n FROM timed JOIN weights ON period = key GROUP BY arm"
@@ -178,7 +179,7 @@ def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
     return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
 
 
-def matured_clicks(rows: Rows, model: DelayModel) -> npt.NDArray[np.float64]:
+def matured_clicks(rows: Rows, model: DelayModel) -> FloatArray:
     """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp."""
     _weight_table(rows, dict(enumerate(model.seen(bin_hours()).tolist())))
     table = rows.select("item_id", "title", "clicks", "timestamp", where="clicks > 0")

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Spread:
     statistic: float
     freedom: float
     room: float
-    used: npt.NDArray[np.bool_]
+    used: BoolArray
 
     @classmethod
     def of(cls, clicks: FloatArray, exposure: FloatArray, item: IntArray, n_items: int) -> "Spread":

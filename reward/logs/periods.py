@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray, IntArray
 from .aggregate import Columns, day_totals, level_exposure, period_cells
 from .log_levels import Cells, levels
 from .position import PositionBias
 from .typed_rows import Rows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 OFTEN_ALONE = 0.2
 """Share of impressions without another title of the item beside them from which titles count as replaced."""

@@ -8,12 +8,10 @@ rankers to place good titles first.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import BoolArray, FloatArray, IntArray
 
 PRIOR_CLICKS = 20.0
 """Expected clicks at which a position's own data weigh as much as the estimate of the position above it."""
@@ -41,7 +39,7 @@ class PositionBias:
     position: IntArray
     theta: FloatArray
     impressions: FloatArray
-    identified: npt.NDArray[np.bool_]
+    identified: BoolArray
 
 
 def examination(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import Item
 from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
@@ -154,8 +155,8 @@ def _arms(
     found: Mapping[str, str],
     totals: Totals,
     context: Context,
-    exposed: npt.NDArray[np.float64] | None,
-    matured: npt.NDArray[np.float64] | None,
+    exposed: FloatArray | None,
+    matured: FloatArray | None,
 ) -> Arms:
     impressions, clicks = _floats(sums["impressions"]), _floats(sums["clicks"])
     conversions = _floats(sums["conversions"]) if "conversions" in found else None
@@ -182,7 +183,7 @@ def _arms(
     )
 
 
-def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]) -> tuple[Item, ...]:
+def _items(sums: Columns, context: Context, impressions: FloatArray) -> tuple[Item, ...]:
     """Items in the order of their rank; the current title is the one with most impressions (ties: the first)."""
     order = np.lexsort((np.arange(len(impressions)), -impressions, sums["item"]))
     first = order[np.unique(sums["item"][order], return_index=True)[1]]
@@ -190,23 +191,23 @@ def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]
     return tuple(Item(i, context.fields.get(i, {}), title) for i, title in zip(ids, titles, strict=True))
 
 
-def _logged_propensity(sums: Columns) -> npt.NDArray[np.float64]:
+def _logged_propensity(sums: Columns) -> FloatArray:
     """Impression-weighted harmonic mean of the rows' propensities: importance weights then average to theirs."""
     least, most = sums["least_propensity"], sums["most_propensity"]
     mean = sums["propensity_impressions"] / sums["inverse_propensity"]
     return np.asarray(np.where(least == most, least, np.minimum(mean, 1.0)))
 
 
-def _traffic_share(item: npt.NDArray[Any], impressions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _traffic_share(item: npt.NDArray[Any], impressions: FloatArray) -> FloatArray:
     return np.asarray(impressions / np.bincount(item, impressions)[item])
 
 
-def _times(sums: Columns, name: str) -> npt.NDArray[np.float64] | None:
+def _times(sums: Columns, name: str) -> FloatArray | None:
     """Seconds since 1970; None where not every arm has a time."""
     if name not in sums or np.any(np.isnan(_floats(sums[name]))):
         return None
     return _floats(sums[name])
 
 
-def _floats(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _floats(values: npt.NDArray[Any]) -> FloatArray:
     return values.astype(np.float64)

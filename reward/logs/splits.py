@@ -10,15 +10,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..arms import Arms
+from ..arrays import FloatArray, IntArray
 from ..errors import SplitError
 from ..text import same_text_key
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ def _take(side: IntArray, number: int, wanted: int, order: IntArray, size: IntAr
             room -= int(size[g])
 
 
-def _first_seen(arms: Arms, group: IntArray) -> npt.NDArray[np.float64]:
+def _first_seen(arms: Arms, group: IntArray) -> FloatArray:
     if arms.first_seen is None:
         raise SplitError(
             "A split by time needs a timestamp in every row. Map one with --columns timestamp=COLUMN, "

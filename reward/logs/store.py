@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import Item
 
@@ -102,7 +102,7 @@ def _read(path: Path) -> pa.Table:
         raise LogError(f"{path} is damaged ({str(error).splitlines()[0]}). Run rlopt fit-reward again.") from error
 
 
-def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+def _floats(table: pa.Table, name: str) -> FloatArray:
     return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
 
 

@@ -6,11 +6,9 @@ context m_i from `reward.model.item_context`.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray
 from .linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
 
 _STRENGTHS = (1e-1, 1e7)
 

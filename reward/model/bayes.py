@@ -11,13 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg.lapack import dtrtri
 
+from ..arrays import FloatArray, IntArray
 from .linear import Matrix, Noise, Rows, Working
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 MIN_VARIANCE = 1e-8
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation

@@ -13,11 +13,9 @@ from typing import Protocol
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import BoolArray, Float32Array, FloatArray
 from .linear import Noise, Rows
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_ROUNDS = 250
 PATIENCE = 25
@@ -65,7 +63,7 @@ class TreeSettings:
         }
 
 
-def choice_log_likelihood(rows: Rows, effect: FloatArray, mask: npt.NDArray[np.bool_]) -> float:
+def choice_log_likelihood(rows: Rows, effect: FloatArray, mask: BoolArray) -> float:
     """Mean log-likelihood, per click, of the titles the clicks fell on, over the arms in ``mask`` (whole items)."""
     logit = np.clip(effect, -30.0, 30.0)
     expected = rows.trials * np.exp(logit)
@@ -130,7 +128,7 @@ class ItemLoss:
         return gradient - hessian * step[self.rows.item], np.maximum(hessian, 1e-9)
 
     @cached_property
-    def _tells(self) -> npt.NDArray[np.bool_]:
+    def _tells(self) -> BoolArray:
         """Whether the arm's item has two titles, a success and a failure, shape (n,)."""
         rows = self.rows
         successes, trials = rows.item_sum(rows.successes), rows.item_sum(rows.trials)
@@ -214,7 +212,7 @@ def stopped(history: Sequence[float]) -> bool:
     return len(history) - 1 - int(np.argmax(history)) >= PATIENCE
 
 
-def dataset(table: npt.NDArray[np.float32], names: Sequence[str], categorical: Sequence[int], seed: int) -> lgb.Dataset:
+def dataset(table: Float32Array, names: Sequence[str], categorical: Sequence[int], seed: int) -> lgb.Dataset:
     """LightGBM data set of a feature table; ``categorical`` are the positions of code columns."""
     plain = [f"f{i}" for i in range(len(names))]  # LightGBM rejects some characters in names; ours are in meta.json
     return lgb.Dataset(

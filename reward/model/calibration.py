@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray
 from .linear import Noise, Rows, working
-
-FloatArray = npt.NDArray[np.float64]
 
 INFLATION = 1.3  # a bootstrap of a regularised model varies less than its error; measured on simulated shops
 _SLOPE_RANGE = (0.2, 2.0)

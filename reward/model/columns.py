@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from ..arrays import FloatArray, IntArray
 from ..features.transformer import FeatureBlock, TitleFeatures
 from .bayes import Posterior, fit_posterior
 from .design import Design
 from .embedding import Embedding
 from .linear import Centring, Matrix, Noise, Rows, solve, working
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 WORDING = "wording"
 _MIN_ROWS = 3  # titles in which a column must differ from its commonest value to be kept

@@ -23,6 +23,7 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import BoolArray, FloatArray, IntArray
 from ..errors import ModelError
 from .boosting import MAX_ROUNDS, ItemLoss, TreeSettings, can_split, choice_log_likelihood, no_trees, stopped
 from .linear import Noise, Rows
@@ -30,8 +31,6 @@ from .linear import Noise, Rows
 if TYPE_CHECKING:
     from distributed import Client
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 LOCAL_WORKERS = 2
 MAX_ARMS = 2**24
@@ -176,7 +175,7 @@ class DaskTrees:
         table: npt.NDArray[Any],
         rows: Rows,
         offset: FloatArray,
-        held_out: npt.NDArray[np.bool_],
+        held_out: BoolArray,
         threads: int,
     ) -> int:
         """Number of trees at which `LocalTrees` would have stopped; at least 1."""

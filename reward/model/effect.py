@@ -9,19 +9,15 @@ from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from ..features import ngrams
 from ..features.transformer import NOVELTY, FeatureBlock, TitleFeatures, take
 from . import boosting
 from .columns import WORDING, Columns, fit_columns, fit_design
 from .design import Design
 from .linear import MIN_VARIANCE, Centring, Matrix, Noise, Rows, solve, working
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 N_FOLDS = 5
 NEWTON_STEPS = 2

@@ -13,12 +13,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from ..features import ngrams
 from ..features.transformer import FeatureBlock, TitleFeatures
 from .linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
 
 MAX_RANK = 200
 _ARMS_PER_DIMENSION = 8
@@ -44,7 +42,7 @@ class Embedding:
         Cosine distance to the nearest title of another item that 90 % of the logged titles stay within.
     """
 
-    used: npt.NDArray[np.int64]
+    used: IntArray
     directions: Float32Array
     stretch: float
     references: Float32Array

@@ -10,16 +10,12 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
+from ..arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..features.fields import as_number
 from ..features.ngrams import item_frequency, to_matrix, word_grams
 from ..features.phrases import MAX_FIELD_WORDS, stems
 from ..items import Item
 from .baseline import beta_strength
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 N_BUCKETS = 1 << 14
 N_FOLDS = 5

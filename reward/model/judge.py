@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..encoders.encoder import Encoder
 from ..errors import ModelError
 from ..features.support import Support, pace
@@ -28,8 +29,6 @@ from .embedding import Embedding
 from .linear import Noise, Rows
 from .persistence import damaged, load_features, read_state
 from .reward_model import click_rows
-
-FloatArray = npt.NDArray[np.float64]
 
 FORMAT = 1
 # A policy was optimised towards effects that other items' clicks showed to be there. A prior centred on 0 shrinks all

@@ -13,9 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import Float32Array, FloatArray, IntArray
 
 MIN_VARIANCE = 1e-7
 

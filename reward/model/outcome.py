@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray
 from ..features import support
 from ..features.transformer import FeatureBlock
 from ..items import Item
@@ -14,8 +14,6 @@ from .baseline import shrink
 from .effect import Basis, Member, TrainingSet, predict_effect, predict_trees
 from .item_context import Context, Totals
 from .linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..encoders.encoder import Encoder
 from ..errors import ModelError
 from ..features.transformer import FeatureBlock, TitleFeatures
@@ -30,7 +30,6 @@ from .outcome import Outcome, OutcomePrediction, finish
 from .persistence import load_model, save_model
 from .sale_value import SaleValue
 
-FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 _CHUNK = 8192  # pairs scored at once: bounds the memory of the n-grams

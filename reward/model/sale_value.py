@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..items import Item
-
-FloatArray = npt.NDArray[np.float64]
 
 _LEAST = 0.01  # of the mean: refunds may exceed an item's sales, but a relative lift needs something to be relative to
 

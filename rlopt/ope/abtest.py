@@ -4,11 +4,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from reward.arrays import BoolArray, FloatArray, IntArray
+
 from .intervals import clustered_interval
-from .rounds import FloatArray, IntArray, RoundsError
+from .rounds import RoundsError
 from .sequential import planned_information, sequence_reach
 
 SAMPLE_RATIO_ALARM = 1e-3  # the usual threshold: a split off by chance alone rings once in a thousand tests
@@ -31,7 +32,7 @@ class Counts:
         Counts; ``events`` are clicks or conversions.
     """
 
-    treated: npt.NDArray[np.bool_]
+    treated: BoolArray
     item: IntArray
     impressions: FloatArray
     events: FloatArray

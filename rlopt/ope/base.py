@@ -6,8 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from reward.arrays import FloatArray
+
 from .intervals import clustered_interval, empirical_bernstein_bound
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
 

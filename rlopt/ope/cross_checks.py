@@ -13,9 +13,11 @@ import numpy as np
 from scipy import optimize
 from sklearn.cluster import KMeans
 
+from reward.arrays import FloatArray, IntArray
+
 from .diagnostics import model_against_weights
 from .evaluation import OffPolicyEvaluation
-from .rounds import FloatArray, IntArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
 N_DIRECTIONS = 20

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from reward.arrays import FloatArray, IntArray
 from reward.text import same_text_key, words
 
 from .estimators import ESTIMATORS, LoggedRounds
 from .intervals import clustered_interval
-from .rounds import FloatArray, IntArray
 from .weights import effective_sample_size
 
 SMALLEST_TOLD = 1e-4  # smaller shares are told in words

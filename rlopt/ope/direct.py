@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .rounds import FloatArray, IntArray, RoundsError
+from reward.arrays import FloatArray, IntArray
+
+from .rounds import RoundsError
 
 
 @dataclass(frozen=True)

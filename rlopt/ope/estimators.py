@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reward.arrays import FloatArray
+
 from . import weights
 from .base import Estimate, Estimator, predictions
-from .rounds import FloatArray, LoggedRounds
+from .rounds import LoggedRounds
 
 __all__ = ["ESTIMATORS", "Estimate", "Estimator", "LoggedRounds"]
 

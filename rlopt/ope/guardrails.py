@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from reward.arrays import FloatArray, IntArray
+
 from .direct import LiftEstimate, TitleDraws, estimate_lift, item_ratios
-from .rounds import FloatArray, IntArray
 
 RULES = {
     "empty": "empty",

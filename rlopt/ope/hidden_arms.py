@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from reward.arrays import FloatArray, IntArray
+
 from .intervals import clustered_interval
-from .rounds import FloatArray, IntArray
 
 MAX_WIDENING = 3.0
 UNTESTED_WIDENING = 1.3  # for a judge no real arm could test: posteriors fitted by empirical Bayes run narrow

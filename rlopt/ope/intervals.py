@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .rounds import FloatArray, RoundsError
+from reward.arrays import FloatArray
+
+from .rounds import RoundsError
 
 
 @dataclass(frozen=True)

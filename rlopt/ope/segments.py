@@ -7,12 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
+
+from reward.arrays import BoolArray, FloatArray, IntArray
 
 from .direct import TitleDraws, item_ratios
 from .quantities import numbers_of
-from .rounds import FloatArray, IntArray, RoundsError
+from .rounds import RoundsError
 
 MIN_ITEMS = 5  # smaller segments go to the rest: their interval would only widen everybody's
 MAX_VALUES = 12
@@ -153,7 +154,7 @@ def _bands(values: Sequence[str | None]) -> list[str] | None:
     Values that are no number, or one of another unit, stay where `MIN_ITEMS` items have them; `REST` stands for others.
     """
     numbers, unit = numbers_of(values)
-    known: npt.NDArray[np.bool_] = np.isfinite(numbers)
+    known: BoolArray = np.isfinite(numbers)
     given = sum(value is not None for value in values)
     distinct, counts = np.unique(numbers[known], return_counts=True)
     if known.sum() < max(given / 2, 2 * MIN_ITEMS):

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from reward.arrays import FloatArray, IntArray
 from reward.features.ngrams import to_matrix, word_grams
 from reward.text import words
-
-from .rounds import FloatArray, IntArray
 
 N_BUCKETS = 1 << 14
 STRENGTH = 10.0  # inverse ridge penalty; weaker ones overfit and lower the held-out bound, as stronger ones do

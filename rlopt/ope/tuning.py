@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
+
+from reward.arrays import BoolArray, FloatArray
 
 from .estimators import ESTIMATORS, Estimator
 from .intervals import effective_clusters
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 
 TUNABLE = {
     "ips_clip": "max_weight",
@@ -104,7 +105,7 @@ class Tuned(Estimator):
             object.__setattr__(self, name, getattr(base, name))
 
     @cached_property
-    def halves(self) -> tuple[npt.NDArray[np.bool_], Estimator, Estimator]:
+    def halves(self) -> tuple[BoolArray, Estimator, Estimator]:
         """True for rows of the first half, shape (n,), and the estimator used on it and on the second half."""
         first = first_half(self.rounds, self.seed)
         on_first, on_second = (
@@ -150,7 +151,7 @@ def tuned(key: str, rounds: LoggedRounds, seed: int = 0) -> Estimator:
     return Tuned(key, rounds, seed) if told else ESTIMATORS[key]()
 
 
-def first_half(rounds: LoggedRounds, seed: int) -> npt.NDArray[np.bool_]:
+def first_half(rounds: LoggedRounds, seed: int) -> BoolArray:
     """True for the rows of half of the items, drawn at random, shape (n,)."""
     order = np.random.default_rng(seed).permutation(rounds.n_clusters)
     return np.asarray((order < rounds.n_clusters // 2)[rounds.cluster_codes])

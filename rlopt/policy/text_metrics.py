@@ -14,11 +14,11 @@ from rouge_score import rouge_scorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from reward.arrays import FloatArray, IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.text import is_cjk, same_text_key, words
 
-FloatArray = npt.NDArray[np.float64]
 Draws = npt.NDArray[np.uint8]
 DRAWN_CELLS = 4_000_000  # multiplicities that are multiplied at once
 ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
@@ -118,7 +118,7 @@ def distinct(titles: Sequence[str], n: int) -> float:
     return len(grams) / total if total else 0.0
 
 
-def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: Draws) -> Estimate:
+def bootstrap_mean(values: FloatArray, cluster: IntArray, weights: Draws) -> Estimate:
     """Mean of ``values`` (n,), NaN left out, with the interval of resampling items.
 
     Parameters

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
+from reward.arrays import FloatArray
 from reward.encoders.data_tokens import DataTokens
 from reward.items import Item
 from rlopt.errors import PolicyError
@@ -205,7 +205,7 @@ class TitlePolicy:
 
     def log_prob(
         self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256, *, temperature: float = 1.0
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Log-probability in nats of each title for its item, shape (n,).
 
         Of one past the length limit it is that of the tokens up to there.
@@ -220,7 +220,7 @@ class TitlePolicy:
         *,
         temperature: float = 1.0,
         batch_size: int = 256,
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Log-probability in nats of each completion (token ids, end of sentence included), shape (n,)."""
         prompts = self.prompt_ids(items)
         out = np.zeros(len(prompts))
@@ -236,7 +236,7 @@ class TitlePolicy:
         *,
         temperature: float = 1.0,
         batch_size: int = 128,
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """KL(self || reference) in nats a title along completions sampled from self, shape (n,); never negative.
 
         The per-token divergences (`rlopt.policy.scoring.token_kl`) are summed along the sampled path.
@@ -336,12 +336,12 @@ class TitlePolicy:
 
     def _log_probs(
         self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], temperature: float
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         self.model.eval()
         with torch.inference_mode():
             ids, mask, width, completion_mask = self._tensors(prompts, completions)
             scores = score_tokens(self.model, ids, mask, width, temperature=temperature, slot_mask=self.slot_mask)
-            total: npt.NDArray[np.float64] = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
+            total: FloatArray = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
         return total
 
     def _tensors(

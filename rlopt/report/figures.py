@@ -9,12 +9,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
+from reward.arrays import FloatArray
 
 INK, MUTED, GRID = "#1c2430", "#5b6675", "#dfe3e8"
 ACCENT, SECOND, TRUTH = "#1f6f8b", "#b4532a", "#6b4fa0"

@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from reward.arrays import FloatArray
 from reward.text import clean
 
 from . import figures
@@ -141,7 +142,7 @@ def _learning(metrics: Sequence[Mapping[str, Any]], words: Words) -> list[tuple[
     return out
 
 
-def _series(metrics: Sequence[Mapping[str, Any]], names: Sequence[str]) -> figures.FloatArray:
+def _series(metrics: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FloatArray:
     """(step, value) rows of the first of ``names`` that was logged, shape (n, 2)."""
     for name in names:
         rows = [(row["step"], row[name]) for row in metrics if row.get(name) is not None and "step" in row]

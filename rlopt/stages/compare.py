@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from reward.arms import Arms
+from reward.arrays import FloatArray, IntArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
@@ -35,7 +35,6 @@ from rlopt.stages.offline_eval.stage import test_arms
 from rlopt.stages.offline_eval.titles import Judged, Written, judge_titles, logged_titles, write_titles
 
 ALGORITHMS = ("ppo", "grpo", "rloo")
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -249,7 +248,7 @@ def _true_value(written: Written, items: Sequence[Item], truth: Truth | None) ->
     return float((np.bincount(written.item, weights=values, minlength=len(items)) / counts).mean())
 
 
-def _number(written: Written) -> npt.NDArray[np.int64]:
+def _number(written: Written) -> IntArray:
     """Place of each title among those of its item, from 0; ``write_titles`` keeps an item's titles together."""
     start = np.searchsorted(written.item, written.item)
     return np.arange(len(written)) - start

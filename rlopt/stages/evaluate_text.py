@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from reward.arrays import IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
@@ -33,7 +33,6 @@ from rlopt.run import ENCODINGS, Run
 from rlopt.stages.common.columns import titles_of
 from rlopt.stages.score import with_known_fields
 
-IntArray = npt.NDArray[np.int64]
 CELLS = 20_000_000  # similarities in memory
 
 

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from tokenizers import Regex, pre_tokenizers
 
+from reward.arrays import FloatArray
 from reward.text import clean
 
-FloatArray = npt.NDArray[np.float64]
 OUTSIDE = "O"
 LEAST = 0.01  # chance of a span that is worth a look
 _CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af"

@@ -20,12 +20,13 @@ from transformers import (
 )
 from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPositionalEmbedding
 
+from reward.arrays import FloatArray
 from reward.encoders.model_folder import check_files, load_whole, loading
 from reward.errors import ModelError
 from rlopt.errors import PolicyError
 
 from .shorten import Limits, ShortTitle, shorten
-from .spans import FloatArray, Span, Units, alternatives, decode, label_names
+from .spans import Span, Units, alternatives, decode, label_names
 
 SETTINGS_FILE = "rlopt.json"
 WINDOW = 120  # tokens of a title that the model sees at once

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from reward.arrays import IntArray
 
 
-def training_order(
-    n: int, steps: int, batch_size: int, seed: int, lengths: Sequence[int] | None = None
-) -> npt.NDArray[np.int64]:
+def training_order(n: int, steps: int, batch_size: int, seed: int, lengths: Sequence[int] | None = None) -> IntArray:
     """Example of each place in ``steps`` batches, shape (steps * batch_size,).
 
     Every example is seen once before any is seen twice. With ``lengths``, batches hold examples of similar length

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from datasets import Dataset
 from transformers import (
     EarlyStoppingCallback,
@@ -18,6 +16,7 @@ from transformers import (
 )
 from trl import SFTConfig as SFTArguments
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
 
@@ -78,7 +77,7 @@ def fine_tune(
     *,
     recipe: Recipe | None = None,
     held_out: Pairs = (),
-    weights: npt.NDArray[np.float64] | None = None,
+    weights: FloatArray | None = None,
 ) -> TitlePolicy:
     """``policy`` after learning ``pairs`` of item and title; loss on the title alone.
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -29,6 +28,7 @@ from envs.market import Market
 from envs.position import POSITION_LIFT
 from envs.simulate import HOUR_MS, START_MS, simulate
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.evidence.metrics import tally
 from reward.evidence.readable import properties, readable_effects, relative_change, some_items, surrogate
 from reward.evidence.reliability import calibration_error
@@ -37,7 +37,6 @@ from reward.logs.splits import split_items
 from reward.model.linear import Rows
 from reward.model.reward_model import RewardModel
 
-FloatArray = npt.NDArray[np.float64]
 DAYS = 28.0
 CONFOUNDING = 1.0
 # Mean delay in lengths of the log: clicks spread evenly over it have then shown half of their conversions.

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
@@ -18,8 +18,6 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import GeneratedTitle
 from rlopt.run import DATA, Run
-
-FloatArray = npt.NDArray[np.float64]
 
 STYLES = ("plain", "long", "new", "magic")  # "magic" is never logged
 EFFECT = {"plain": 0.0, "long": 0.1, "new": 0.3, "magic": 0.5}

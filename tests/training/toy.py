@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
@@ -36,8 +36,8 @@ PAIRS = [
 class Predicted:
     """What a reward model returns, as far as training reads it."""
 
-    reward: npt.NDArray[np.float64]
-    effect_std: npt.NDArray[np.float64]
+    reward: FloatArray
+    effect_std: FloatArray
 
 
 def likes_new(items: Sequence[Item], titles: Sequence[str]) -> Predicted:

@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from envs.market import Market
+from reward.arrays import FloatArray
 from reward.items import Item
 from rlopt.run import Run
 
 MARKET = "market.json"
-Truth = Callable[[Sequence[Item], Sequence[str]], npt.NDArray[np.float64]]
+Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
 
 
 def market_of(run: Run) -> Market | None:

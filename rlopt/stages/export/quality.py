@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
@@ -30,8 +30,6 @@ SPEED_TITLES = 256
 SPEED_TITLES_LARGE = 32  # where a model is large
 SPEED_SECONDS = 20.0  # no further round after so long
 SPEED_ROUNDS = 3
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

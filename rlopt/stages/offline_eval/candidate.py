@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
@@ -22,8 +22,6 @@ from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
 from rlopt.stages.common.policies import OF_THE_RUN, load_policy, policy_folder
 from rlopt.stages.offline_eval.titles import Written, write_titles
-
-FloatArray = npt.NDArray[np.float64]
 
 RESERVED = (*OF_THE_RUN, "best_of", "logged")
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray, IntArray
 from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
 from rlopt.stages.offline_eval.titles import Case, Judged
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Lifting:
 
     def segments(self) -> tuple[Segment, ...]:
         """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``."""
-        groups: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
+        groups: dict[tuple[str, str], IntArray] = {}
         for column in self.case.config.by:
             groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.case.test.items])
         return segment_lifts(
@@ -118,7 +116,7 @@ class Lifting:
         )
 
 
-def item_sums(values: FloatArray, item: npt.NDArray[np.int64], n_items: int) -> FloatArray:
+def item_sums(values: FloatArray, item: IntArray, n_items: int) -> FloatArray:
     """Sums over each item's arms or titles, shape (n_items,)."""
     return np.bincount(item, weights=values, minlength=n_items).astype(np.float64)
 

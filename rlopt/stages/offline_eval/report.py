@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.judge import Judge
 from rlopt.ope.diagnostics import (
@@ -29,7 +29,6 @@ from rlopt.stages.offline_eval.output import examples, policy_figures
 from rlopt.stages.offline_eval.rounds import Clues
 from rlopt.stages.offline_eval.titles import Case, Judged, Written
 
-FloatArray = npt.NDArray[np.float64]
 Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray
 from reward.model.judge import Judge
 from rlopt.ope.cross_checks import (
     CrossCheck,
@@ -21,8 +21,6 @@ from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.weights import importance_weight
 from rlopt.stages.offline_eval.lifts import item_sums
 from rlopt.stages.offline_eval.titles import Case
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.features.lexicon import KINDS
 from reward.items import Item
 from reward.model.caution import cautious_reward
@@ -22,10 +22,6 @@ from rlopt.ope.direct import TitleDraws
 from rlopt.policy.constraints import Constraints, kinds
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import Bar
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 CHUNK = 64  # items a file line; what an interruption may cost
 

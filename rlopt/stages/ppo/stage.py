@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
@@ -194,7 +194,7 @@ def lift_scale(policy: TitlePolicy, model: RewardModel, arms: Arms, config: PpoC
     return LiftScale.fit(item_baseline(model, arms), sample, optimised)
 
 
-def item_baseline(model: RewardModel, arms: Arms) -> npt.NDArray[np.float64]:
+def item_baseline(model: RewardModel, arms: Arms) -> FloatArray:
     """Mean predicted reward of each item's logged titles, shape (n_items,), > 0."""
     predicted = model.predict(arms.arm_items, list(arms.title)).reward
     count = np.bincount(arms.item_index, minlength=len(arms.items))

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.model.baseline import beta_strength
 from reward.model.reward_model import RewardModel
 from reward.text import clean
@@ -17,8 +17,6 @@ MAX_TITLES_AN_ITEM = 8
 MAX_HELD_OUT = 512  # titles: more would cost time at every checkpoint and change little
 CONFIDENCE = 0.8  # chance of being better at which a title is a target for another one
 MAX_WEIGHT = 5.0
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

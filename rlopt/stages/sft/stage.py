@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.model.reward_model import RewardModel
 from rlopt import processes, threads
 from rlopt.config import SftConfig
@@ -193,7 +193,7 @@ def _train(
     return trained, count.count
 
 
-def _weights(run: Run, config: SftConfig, arms: Arms, pairs: Pairs) -> npt.NDArray[np.float64] | None:
+def _weights(run: Run, config: SftConfig, arms: Arms, pairs: Pairs) -> FloatArray | None:
     """What each title counts in the loss; None: all alike."""
     if config.weight_by == "none":
         return None

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AutoModel
 from trl import GRPOConfig, GRPOTrainer
 
+from reward.arrays import FloatArray
 from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
@@ -30,7 +29,7 @@ from .kl_to_reference import HeldToReference
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
 
-ScoreSoFar = Callable[[Sequence[int], Sequence[str]], npt.NDArray[np.float64]]
+ScoreSoFar = Callable[[Sequence[int], Sequence[str]], FloatArray]
 
 
 @dataclass

@@ -1,14 +1,12 @@
 """The noise ceiling against what a model that knows the true rates reaches on the same clicks."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from reward.arrays import FloatArray
 from reward.evidence import metrics
 from reward.evidence.ceiling import noise_ceiling
 from reward.model.linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def shop(effect: FloatArray, exposure: float, phi: float, rng: np.random.Generator) -> tuple[Rows, FloatArray]:

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from reward.arrays import FloatArray
 from reward.logs.delay import bin_edges, bin_hours, fit_delay
 from reward.logs.read import LogData, read_logs
 
-FloatArray = npt.NDArray[np.float64]
 RATE = 0.1
 LENGTH_HOURS = 24.0 * 14
 

@@ -1,11 +1,9 @@
 """Examination by position: recovers a known truth although good titles are shown on top."""
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray
 from reward.logs.position import PositionBias, examination
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def estimate(impressions: FloatArray, clicks: FloatArray, shown: FloatArray | None = None) -> PositionBias:

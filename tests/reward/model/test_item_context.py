@@ -1,14 +1,12 @@
 """What an item's fields say about its rate: unseen items, items with next to no clicks, fields that say nothing."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy.special import expit
 
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.item_context import Context, Totals
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def catalogue(n: int, brands: tuple[str, str], rng: np.random.Generator) -> tuple[list[Item], FloatArray, FloatArray]:
