@@ -66,7 +66,10 @@ class SlotRenderer:
         """The same text; the current title is data."""
         parts = [Part(self.slots.describe(item), control=True)]
         if self.task == "optimize" and item.current_title:
-            parts += [Part(CURRENT_TITLE, control=True), Part(self.target(item, item.current_title))]
+            parts += [
+                Part(CURRENT_TITLE, control=True),
+                Part(self.target(item, self.slots.without_tokens(item.current_title))),
+            ]
         return [*parts, Part(PROMPT_END, control=True)]
 
     def target(self, item: Item, title: str) -> str:

@@ -135,6 +135,10 @@ class Slots:
         """The slots that ``title`` mentions, in its order, as often as it does."""
         return [found for found in _SLOT.findall(self.delexicalise(item, title)) if found in self._known]
 
+    def without_tokens(self, text: str) -> str:
+        """``text`` from outside, in which nothing may pass for a slot or a mark of the prompt."""
+        return clean(_SLOT.sub(" ", text))
+
     def without_slots(self, text: str) -> str:
         """Delexicalised ``text`` without its slots: the words that the tokenizer has to spell."""
         return _SLOT.sub(lambda match: " " if match.group() in self._known else match.group(), text)
