@@ -50,8 +50,8 @@ class Reading:
         Mentions after the first of the same value, product word or promotional phrase.
     wrong_claims, gibberish
         Unsupported words that the catalogue knows from elsewhere (or numbers), and words that no lexicon knows.
-    unsupported
-        All unsupported words as read (casefolded), in order.
+    unstated
+        All unstated words as read (casefolded), in order.
     shouting
         Words of four or more letters in capitals.
     symbols
@@ -68,7 +68,7 @@ class Reading:
     repeats: int
     wrong_claims: int
     gibberish: int
-    unsupported: tuple[str, ...]
+    unstated: tuple[str, ...]
     shouting: int
     symbols: int
 
@@ -103,7 +103,7 @@ class PhraseIndex:
 
 @dataclass(frozen=True)
 class ItemLexicon:
-    """What one item supports: phrases of its values and product words, and single words of spaced scripts."""
+    """What one item states: phrases of its values and product words, and single words of spaced scripts."""
 
     phrases: PhraseIndex
     single: frozenset[str]
@@ -176,7 +176,7 @@ class Reader:
             if found is not None and found[1] == FUNCTION:
                 filler_width += taken
             start += length
-        claims, gibberish, unsupported = self._judge_strangers(strangers)
+        claims, gibberish, unstated = self._read_strangers(strangers)
         shouting, symbols = _formatting(title)
         last_blank = int(bool(tokens) and not _is_cjk_word(tokens[-1]))
         return Reading(
@@ -190,25 +190,25 @@ class Reader:
             repeats=sum(units.values()) - len(units),
             wrong_claims=claims,
             gibberish=gibberish,
-            unsupported=unsupported,
+            unstated=unstated,
             shouting=shouting,
             symbols=symbols,
         )
 
-    def _judge_strangers(self, strangers: list[tuple[int, str]]) -> tuple[int, int, tuple[str, ...]]:
+    def _read_strangers(self, strangers: list[tuple[int, str]]) -> tuple[int, int, tuple[str, ...]]:
         """Wrong claims, gibberish words, and all of them as text."""
         claims = gibberish = 0
-        unsupported: list[str] = []
+        unstated: list[str] = []
         for _, group in groupby(enumerate(strangers), lambda entry: entry[1][0] - entry[0]):
             run = [token for _, (_, token) in group]
             for is_claim, piece in self._split_run(run):
                 if is_claim:
                     claims += 1
-                    unsupported += ["".join(piece)] if any(map(_is_cjk_word, piece)) else piece
+                    unstated += ["".join(piece)] if any(map(_is_cjk_word, piece)) else piece
                 else:
                     gibberish += (len(piece) + 1) // 2  # two Chinese characters weigh as one word
-                    unsupported.append("".join(piece))
-        return claims, gibberish, tuple(unsupported)
+                    unstated.append("".join(piece))
+        return claims, gibberish, tuple(unstated)
 
     def _split_run(self, run: list[str]) -> list[tuple[bool, list[str]]]:
         """Neighbouring strangers as claims (values of other items, numbers) and gibberish (Chinese in one piece)."""

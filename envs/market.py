@@ -122,12 +122,12 @@ class Market:
         """Click probability of one title of one item; any text is answered."""
         return float(self.click_probability([item], [title])[0])
 
-    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """Words of ``title`` that neither the item's fields nor the locale's generic words support, casefolded.
+    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """Words of ``title`` that neither the item's fields nor the locale's generic words hold, casefolded.
 
-        Numbers count as words. Chinese is matched greedily, longest first; what is left over is unsupported.
+        Numbers count as words. Chinese is matched greedily, longest first; what is left over is unstated.
         """
-        return self.reading(item, title).unsupported
+        return self.reading(item, title).unstated
 
     def reading(self, item: Item, title: str) -> Reading:
         """What a shopper finds in ``title``."""

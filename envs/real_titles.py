@@ -34,7 +34,7 @@ VARIANT_KINDS = 4
 
 @dataclass(frozen=True)
 class _Known:
-    """What one item supports: phrases of its values, all its words, and neighbouring words of its real titles."""
+    """What one item states: phrases of its values, all its words, and neighbouring words of its real titles."""
 
     phrases: PhraseIndex
     words: frozenset[str]
@@ -49,7 +49,7 @@ class RealTitles:
     items
         Items with their attributes; ids must differ.
     titles
-        The real titles of each item: their wording counts as supported.
+        The real titles of each item: their wording counts as stated.
     locale
         "en" or "zh": decides the width liked best.
     seed

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from reward.plain import to_json as to_json
 from rlopt.errors import RunError
 
 _DISK_ERRORS = {
@@ -177,25 +177,6 @@ def fingerprints(files: Iterable[str | Path]) -> dict[str, str]:
         with suppress(OSError):
             found[str(file)] = fingerprint(Path(file))
     return found
-
-
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON text of nested dicts, lists, dataclass dicts and numpy scalars; non-finite numbers become null."""
-    return json.dumps(_plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "tolist"):  # numpy scalars and arrays
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 class JsonlWriter:

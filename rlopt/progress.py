@@ -29,7 +29,7 @@ def note(message: str) -> None:
         print(message, file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
 
 
-class Bar(Protocol):
+class ProgressBar(Protocol):
     """What `track` hands out."""
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
@@ -40,7 +40,7 @@ class Bar(Protocol):
 
 
 @contextmanager
-def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
+def track(label: str, total: float, start: float = 0) -> Iterator[ProgressBar]:
     """Show progress of ``total`` steps.
 
     Parameters
@@ -61,7 +61,7 @@ def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
         lines.finish()
 
 
-def _shown(numbers: dict[str, Any]) -> str:
+def _shown(numbers: dict[str, float | str]) -> str:
     return "  ".join(f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
 
 
@@ -70,7 +70,7 @@ class _Lines:
         self.label, self.total, self.done = label, total, start
         self.began = self.told = time.monotonic()
         self.first = start
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.set(self.done + n, **numbers)
@@ -94,7 +94,7 @@ class _Lines:
 class _Rich:
     def __init__(self, progress: Any, task: Any) -> None:
         self.progress, self.task = progress, task
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.numbers.update(numbers)
@@ -106,7 +106,7 @@ class _Rich:
 
 
 @contextmanager
-def _terminal_bar(label: str, total: float, start: float) -> Iterator[Bar]:
+def _terminal_bar(label: str, total: float, start: float) -> Iterator[ProgressBar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -9,7 +9,7 @@ from scipy import stats
 
 from ..arms import Arms
 from ..arrays import BoolArray, FloatArray
-from ..logs.heterogeneity import Spread
+from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
 
 MAX_USUAL_CHARACTERS = 300
@@ -147,14 +147,14 @@ def benjamini_hochberg(p_values: FloatArray, level: float) -> BoolArray:
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
-    """Spread of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
+    """Heterogeneity of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
 
     Returns
     -------
     TitleSpread or None
         None where no item has two titles and a click.
     """
-    found = Spread.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
+    found = Heterogeneity.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
     if not found.used.any():
         return None
     median = float(np.median(arms.clicks[found.used]))

@@ -1,7 +1,7 @@
-"""The log doctor: what these logs hold, what they can support and what they cannot, in plain words."""
+"""The log doctor: what these logs hold, what they can teach and what they cannot, in plain words."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from ..logs.periods import alone_share
 from ..logs.read import LogData
 from ..logs.splits import title_groups
+from ..plain import Plain
 from ..text import same_text_key
 from .diagnosis import SampleRatio, TitleProblem, TitleSpread, sample_ratio, title_problems, title_spread
 from .findings import Facts, context, conversions, evaluation, positions, reward, sides, time, titles
@@ -27,7 +28,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class LogReport:
+class LogReport(Plain):
     """What the doctor found.
 
     Parameters
@@ -95,11 +96,10 @@ class LogReport:
         """Findings that make any model of these logs meaningless."""
         return tuple(finding for finding in self.findings if finding.severity == "stop")
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON data."""
-        out = asdict(self)
-        out["positions"] = {str(position): theta for position, theta in self.positions.items()}
-        return out
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What it warns of, in words."""
+        return tuple(finding.message for finding in self.findings if finding.severity == "warning")
 
 
 def examine(logs: LogData, *, judge_share: float = 0.2, test_share: float = 0.2) -> LogReport:

@@ -26,7 +26,7 @@ _SAVE_EVERY = 512  # texts encoded between two writes to the cache: what an inte
 
 
 @dataclass(frozen=True)
-class Part:
+class EncodingPart:
     """One kind of columns of an encoding.
 
     Parameters
@@ -66,8 +66,8 @@ class Encoder:
         self.spec = spec
         self._networks = tuple(networks)
         self.fingerprint = "+".join(network.fingerprint for network in networks)
-        self.parts: tuple[Part, ...] = tuple(
-            Part(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
+        self.parts: tuple[EncodingPart, ...] = tuple(
+            EncodingPart(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
         )
         self._memory: dict[str, HalfArray] = {}
         self._progress = progress

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Float32Array, FloatArray, IntArray
+from ..plain import JsonObject
 from .encoder import Encoder
 
 MAX_RANK = 128
@@ -67,7 +68,7 @@ class Meaning:
         parts = np.split(vectors, ends[:-1], axis=1)
         return np.column_stack([own @ directions for own, directions in zip(parts, self.directions, strict=True)])
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> tuple[JsonObject, dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {"center": self.center}
         arrays |= {f"directions.{k}": own for k, own in enumerate(self.directions)}

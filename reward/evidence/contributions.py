@@ -94,7 +94,7 @@ def contributions(outcome: Outcome, block: FeatureBlock, *, threads: int) -> Con
     of_trees = np.stack(trees, axis=2)
     center = outcome.slope * (linear[:, :, 0] + of_trees.mean(axis=2))
     each = outcome.slope * (linear[:, :, 1:] + of_trees)
-    outside = -outcome.pace * outcome.guard.excess(block.dense)
+    outside = -outcome.pace * outcome.logged_range.excess(block.dense)
     center[:, place[OUTSIDE]] += outside
     each[:, place[OUTSIDE]] += outside[:, None]
     return Contributions(topics, center, each, outcome.slope * (float(np.mean(constants)) - basis.level))

@@ -15,7 +15,7 @@ _MIN_ITEMS = 8
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Pair accuracy on held-out items of a model that learned from so many items."""
 
     items: int
@@ -50,7 +50,7 @@ class LearningCurve:
             chosen = rank[rows.item][:, None] < np.array(self._items)
             self._coefficients = training.coefficients(chosen.astype(np.float64))
 
-    def points(self, model: RewardModel, arms: Arms) -> tuple[Point, ...]:
+    def points(self, model: RewardModel, arms: Arms) -> tuple[CurvePoint, ...]:
         """Points of the curve on ``arms`` of held-out items, the last with all train items; empty without any."""
         if self._coefficients is None:
             return ()
@@ -63,5 +63,5 @@ class LearningCurve:
             if not tallies.pairs.sum():
                 return ()
             (accuracy,) = metrics.bootstrap(np.array([[tallies.right, tallies.pairs]]), tallies, self._seed)
-            out.append(Point(n, accuracy))
+            out.append(CurvePoint(n, accuracy))
         return tuple(out)

@@ -84,7 +84,7 @@ def readable_effects(
     items = [arms.items[i] for i in index]
     block = outcome.basis.features.transform(items, titles)
     center, each = predict_effect(outcome.basis, outcome.members, block, threads=threads)
-    outside = outcome.pace * outcome.guard.excess(block.dense)
+    outside = outcome.pace * outcome.logged_range.excess(block.dense)
     effects = outcome.slope * np.column_stack([center, each]) - outside[:, None]
     has = properties(outcome.basis.features, block, items, titles)
     names, coefficients, columns, explained = surrogate(has, effects, index)

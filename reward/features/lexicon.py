@@ -1,4 +1,4 @@
-"""Which words of a title its item must support, learned from logged titles: numbers, units, brands, values, words.
+"""Which words of a title its item must state, learned from logged titles: numbers, units, brands, values, words.
 
 One definition serves the reward's vocabulary, the constraints on written titles and the faithfulness in reports.
 """
@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Words = tuple[str, ...]
 
 MIN_ITEMS_FOR_GENERIC = 3
-UNSUPPORTED_SHARE = 0.5
+UNSTATED_SHARE = 0.5
 MAX_VALUE_WORDS = 6
 MAX_VALUE_CHARACTERS = 60
 MAX_ITEM_CHARACTERS = 100_000  # of an item's text that are read
@@ -35,7 +35,7 @@ BRAND_FIELDS = frozenset({"brand", "brands", "brand name", "brand_name", "manufa
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Words of a title that its item does not support."""
+    """Words of a title that its item does not state."""
 
     kind: Kind
     text: str
@@ -84,7 +84,7 @@ class Lexicon:
             for item_id, titles in titles_of.items()
         }
         used = {item_id: {unit for title in titles for unit in units(title)} for item_id, titles in said.items()}
-        generic = mostly_unsupported(((used[i], own[i].units) for i in items), MIN_ITEMS_FOR_GENERIC)
+        generic = mostly_unstated(((used[i], own[i].units) for i in items), MIN_ITEMS_FOR_GENERIC)
         values = _values(items.values(), behind)
         index = _by_first(values)
         right: Counter[Words] = Counter()
@@ -96,7 +96,7 @@ class Lexicon:
         kept = {sequence: brand for sequence, brand in values.items() if wrong[sequence] <= right[sequence] + 1}
         return cls(generic, kept, behind)
 
-    def unsupported(self, item: Item, title: str) -> tuple[Claim, ...]:
+    def unstated(self, item: Item, title: str) -> tuple[Claim, ...]:
         """What ``title`` says that ``item`` does not, in the title's order.
 
         Read greedily from the left, the item's own values and the longest claims first.
@@ -111,12 +111,12 @@ class Lexicon:
             claim = _longest(self._index, tokens, i)
             if mine and len(mine) >= len(claim):
                 i += len(mine)
-            elif claim and own.supports(claim):
+            elif claim and own.states(claim):
                 i += len(claim)
             elif claim and (kind := "brand" if self.values[claim] else "value") in self.kinds:
                 found.append(Claim(kind, _joined(claim)))
                 i += len(claim)
-            elif claim:  # of the values that need no support the numbers may need it
+            elif claim:  # of the values that need not be stated the numbers may have to be
                 found += filter(None, (self._single(own, tokens, j) for j in _numbers(tokens, i, i + len(claim))))
                 i += len(claim)
             else:
@@ -128,13 +128,13 @@ class Lexicon:
                 i += 2 if single is not None and single.kind == "unit" else 1
         return tuple(claim for claim in found if claim.kind in self.kinds)
 
-    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """The texts of `unsupported`."""
-        return tuple(claim.text for claim in self.unsupported(item, title))
+    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """The texts of `unstated`."""
+        return tuple(claim.text for claim in self.unstated(item, title))
 
     def broken_by(self, pairs: Sequence[tuple[Item, str]]) -> dict[Kind, float]:
-        """Share of the titles that make an unsupported claim of each kind."""
-        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unsupported(item, title)})
+        """Share of the titles that make a claim of each kind that their item does not state."""
+        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unstated(item, title)})
         return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
 
     def _single(self, own: "_Own", tokens: Sequence[str], i: int) -> Claim | None:
@@ -164,7 +164,7 @@ class Lexicon:
         return _by_first(self.values)
 
 
-def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min_items: int) -> frozenset[str]:
+def mostly_unstated(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min_items: int) -> frozenset[str]:
     """Words of titles that are generic: used for at least ``min_items`` items, mostly of items that do not say them.
 
     Parameters
@@ -172,15 +172,15 @@ def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], 
     of_items
         For each item the words of its titles, each once, and the words of its fields.
     min_items
-        Items without support that a word needs.
+        Items that do not state a word, as many as it needs.
     """
     used: Counter[str] = Counter()
-    unsupported: Counter[str] = Counter()
+    unstated: Counter[str] = Counter()
     for said, own in of_items:
         said = set(said)
         used.update(said)
-        unsupported.update(said.difference(own))
-    return frozenset(w for w, n in unsupported.items() if n >= min_items and n >= UNSUPPORTED_SHARE * used[w])
+        unstated.update(said.difference(own))
+    return frozenset(w for w, n in unstated.items() if n >= min_items and n >= UNSTATED_SHARE * used[w])
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class _Own:
         counted = any(unit == tokens[i] for _, unit in self.numbered)
         return len(pair) == 2 and all(map(is_cjk_word, pair)) and not counted and self.says(pair)
 
-    def supports(self, sequence: Words) -> bool:
+    def states(self, sequence: Words) -> bool:
         """True where the item says it; of Latin words also where it says each, and behind a number the same one."""
         if self.says(sequence):
             return True

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from ..arrays import FloatArray
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
 from .position import PositionBias, examination
-from .typed_rows import Rows
+from .text_files import Parameters
+from .typed_rows import TypedRows
 
 Columns = dict[str, npt.NDArray[Any]]
 _UNIT = 10**9
@@ -20,7 +21,7 @@ _MIN_FREEDOM = 30
 _DAY = "CAST(floor(timestamp / 86400) AS BIGINT)"
 
 
-def aggregate(rows: Rows, window_hours: float | None) -> Columns:
+def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
     """Make the tables ``cells`` (arm by position) and ``arms``; return the columns of ``arms`` in order.
 
     Arms are sorted by item_id, then title, in the order of code points. ``item_id`` and ``title`` are texts,
@@ -70,7 +71,7 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
     return fetch(rows, "SELECT * FROM arms ORDER BY arm")
 
 
-def position_bias(rows: Rows) -> PositionBias:
+def position_bias(rows: TypedRows) -> PositionBias:
     """Examination by position, from the table ``cells``."""
     totals = fetch(
         rows, "SELECT place, CAST(sum(impressions) AS BIGINT) AS n FROM cells WHERE place IS NOT NULL GROUP BY place"
@@ -89,7 +90,7 @@ def position_bias(rows: Rows) -> PositionBias:
     )
 
 
-def exposure(rows: Rows, bias: PositionBias) -> FloatArray:
+def exposure(rows: TypedRows, bias: PositionBias) -> FloatArray:
     """Impressions of each arm weighted by examination; an impression without a position weighs 1."""
     _weight_positions(rows, bias)
     cells = (
@@ -102,7 +103,7 @@ def exposure(rows: Rows, bias: PositionBias) -> FloatArray:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def day_totals(rows: Rows) -> Columns:
+def day_totals(rows: TypedRows) -> Columns:
     """Columns day (since 1970) and clicks, of the days that have impressions, in order."""
     table = rows.select("impressions", "clicks", "timestamp", where="impressions > 0")
     return fetch(
@@ -113,7 +114,7 @@ def day_totals(rows: Rows) -> Columns:
     )
 
 
-def period_cells(rows: Rows, bias: PositionBias | None, period_of_day: Mapping[int, int], most: int) -> Columns:
+def period_cells(rows: TypedRows, bias: PositionBias | None, period_of_day: Mapping[int, int], most: int) -> Columns:
     """Make the table ``timed`` (arm by period); return columns arm, period, clicks and exposure of about ``most`` rows.
 
     Where there are more, they are those of every k-th item.
@@ -145,7 +146,7 @@ def period_cells(rows: Rows, bias: PositionBias | None, period_of_day: Mapping[i
     )
 
 
-def level_exposure(rows: Rows, level: FloatArray) -> FloatArray:
+def level_exposure(rows: TypedRows, level: FloatArray) -> FloatArray:
     """Exposure of each arm weighted by the level of its periods, from the table ``timed``."""
     _weight_table(rows, dict(enumerate(level.tolist())))
     summed = "SELECT arm, sum(shown * weight) AS n FROM timed JOIN weights ON period = key GROUP BY arm"
@@ -155,13 +156,13 @@ def level_exposure(rows: Rows, level: FloatArray) -> FloatArray:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
+def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | None:
     """Delay of conversions, with the end of the logs at the last impression or conversion seen."""
     end = _log_end(rows)
     counted = _counted(rows, window_hours)["conversions"]
     names = ("impressions", "conversions", "conversion_delay_hours", "timestamp")
     known = "conversions > 0 AND conversion_delay_hours IS NOT NULL AND timestamp IS NOT NULL"
-    parameters: dict[str, Any] = {**rows.parameters, "end": end}
+    parameters: Parameters = {**rows.parameters, "end": end}
     if window_hours is not None:
         parameters["window"] = window_hours
     cells = fetch(
@@ -179,7 +180,7 @@ def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
     return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
 
 
-def matured_clicks(rows: Rows, model: DelayModel) -> FloatArray:
+def matured_clicks(rows: TypedRows, model: DelayModel) -> FloatArray:
     """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp."""
     _weight_table(rows, dict(enumerate(model.seen(bin_hours()).tolist())))
     table = rows.select("item_id", "title", "clicks", "timestamp", where="clicks > 0")
@@ -197,7 +198,7 @@ def matured_clicks(rows: Rows, model: DelayModel) -> FloatArray:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def repeat_dispersion(rows: Rows, level_of_day: Mapping[int, float] | None = None) -> float | None:
+def repeat_dispersion(rows: TypedRows, level_of_day: Mapping[int, float] | None = None) -> float | None:
     """Variance of clicks over chance between rows that repeat one arm at one position; None where too few do.
 
     Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
@@ -225,7 +226,7 @@ def repeat_dispersion(rows: Rows, level_of_day: Mapping[int, float] | None = Non
     return float(chi / freedom) if freedom and freedom >= _MIN_FREEDOM else None
 
 
-def fetch(rows: Rows, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
+def fetch(rows: TypedRows, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
     """Columns of a result as NumPy arrays; texts as objects, missing numbers as NaN."""
     table = rows.source.table(sql, parameters)
     return {name: table.column(name).to_numpy() for name in table.column_names}
@@ -236,7 +237,7 @@ def _rounded_sum(sql: str) -> str:
     return f"CAST(sum(CAST(round({sql} * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6"
 
 
-def _counted(rows: Rows, window_hours: float | None) -> dict[str, str]:
+def _counted(rows: TypedRows, window_hours: float | None) -> dict[str, str]:
     """SQL of a row's conversions and revenue: missing is none, and so is what came after the attribution window."""
     late = "conversion_delay_hours > $window" if window_hours and rows.has("conversion_delay_hours") else "false"
     return {
@@ -261,20 +262,20 @@ def _age_sql() -> str:
     return "(greatest($end - timestamp, 0) / 3600)"
 
 
-def _log_end(rows: Rows) -> float:
+def _log_end(rows: TypedRows) -> float:
     names = ("conversions", "conversion_delay_hours", "timestamp")
     last = "max(timestamp + coalesce(CASE WHEN conversions > 0 THEN conversion_delay_hours END, 0) * 3600)"
     return float(rows.source.query(f"SELECT {last} FROM {rows.select(*names)}", rows.parameters).fetchall()[0][0])
 
 
-def _weight_positions(rows: Rows, bias: PositionBias | None) -> None:
+def _weight_positions(rows: TypedRows, bias: PositionBias | None) -> None:
     """Table ``weights`` of positions; without any, of one that no row has."""
     position, theta = ([-1], [1.0]) if bias is None else (bias.position.tolist(), bias.theta.tolist())
     least = 1 / _UNIT  # no exposure is rounded to nothing
     _weight_table(rows, {k: max(weight, least) for k, weight in zip(position, theta, strict=True)})
 
 
-def _weight_table(rows: Rows, weights: Mapping[int, float]) -> None:
+def _weight_table(rows: TypedRows, weights: Mapping[int, float]) -> None:
     """Table ``weights`` (key, weight): weights as whole multiples of 1e-9."""
     rows.source.query(
         "CREATE OR REPLACE TEMP TABLE weights AS SELECT unnest($keys) AS key, unnest($weights) AS weight",

@@ -16,9 +16,9 @@ from ..errors import LogError
 from ..items import Item, flatten_fields
 from .item_fields import context_sql, field_name, varying
 from .schema import ColumnMapping
-from .source import DEFAULT_MEMORY_LIMIT, Source, open_source
+from .source import DEFAULT_MEMORY_LIMIT, FileSource, open_source
 from .text_files import PARQUET, file_kind
-from .typed_rows import PLACE, Rows
+from .typed_rows import PLACE, TypedRows
 from .validate import check_texts
 
 _ROWS = 2048  # read at once, and in a row group of the sorted copy
@@ -101,12 +101,14 @@ def open_catalogue(
         path = Path(folder) / "items.parquet"
         # DuckDB is closed, and its memory given back, before the items are used.
         with open_source(source, memory_limit=memory_limit) as opened:
-            rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore)
+            rows = TypedRows.of(
+                opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore
+            )
             n_items, names = _sort_by_item(opened, rows, path)
         yield Catalogue(n_items, path, names)
 
 
-def _sort_by_item(opened: Source, rows: Rows, path: Path) -> tuple[int, dict[str, str]]:
+def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int, dict[str, str]]:
     """Write the rows to ``path`` in the order of `Catalogue`; how many items there are, and column -> field name."""
     check_texts(rows, "item_id")
     rows = replace(rows, trim=True)
@@ -181,7 +183,7 @@ def read_titles(
     with open_source(source) as opened:
         required = ("item_id", "title")
         exclude = {"title": None} if skip_untitled else None
-        rows = Rows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
+        rows = TypedRows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
         check_texts(rows, *required)
         rows = replace(rows, trim=True)
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
@@ -202,7 +204,7 @@ def read_titles(
     return items, titles, pa.concat_tables(tables, promote_options="permissive")
 
 
-def _without_counts(opened: Source, columns: ColumnMapping | None) -> ColumnMapping:
+def _without_counts(opened: FileSource, columns: ColumnMapping | None) -> ColumnMapping:
     """The mapping of the logs for a file that may lack their counts: what it lacks is left out of the mapping."""
     given = columns.columns if columns else {}
     kept = {name: source for name, source in given.items() if name in ("item_id", "title") or source in opened.columns}
@@ -213,7 +215,7 @@ def _without_counts(opened: Source, columns: ColumnMapping | None) -> ColumnMapp
     return ColumnMapping(kept)
 
 
-def _original(opened: Source, file: str) -> pa.Table:
+def _original(opened: FileSource, file: str) -> pa.Table:
     try:
         # A parquet file of the user is named as DuckDB takes it, with pattern characters escaped.
         user = opened.files[file]

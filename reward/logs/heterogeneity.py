@@ -8,7 +8,7 @@ from ..arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class Spread:
+class Heterogeneity:
     """Pearson's statistic of clicks within items.
 
     With expected clicks m_a = exposure_a * CTR_item, X2 = sum (c_a - m_a)^2 / m_a has the mean
@@ -29,7 +29,7 @@ class Spread:
     used: BoolArray
 
     @classmethod
-    def of(cls, clicks: FloatArray, exposure: FloatArray, item: IntArray, n_items: int) -> "Spread":
+    def of(cls, clicks: FloatArray, exposure: FloatArray, item: IntArray, n_items: int) -> "Heterogeneity":
         """From counts of arms, shape (n_arms,) each."""
         total = np.bincount(item, clicks, minlength=n_items)
         exposed = np.bincount(item, exposure, minlength=n_items)

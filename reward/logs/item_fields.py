@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..items import MISSING, flatten_fields
 from .source import quote
 from .text_files import NUMBER, is_nested
-from .typed_rows import WHOLE_TYPES, Rows
+from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
@@ -23,7 +23,7 @@ _LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without bl
 
 
 @dataclass(frozen=True)
-class Context:
+class ItemFields:
     """Fields of the items, and the columns that were left out.
 
     Parameters
@@ -41,7 +41,7 @@ class Context:
     dropped: Mapping[str, str]
 
 
-def read_context(rows: Rows, weight: str = "impressions", where: str = "impressions > 0") -> Context:
+def read_context(rows: TypedRows, weight: str = "impressions", where: str = "impressions > 0") -> ItemFields:
     """Aggregate the context columns of ``rows`` by item.
 
     Parameters
@@ -58,10 +58,10 @@ def read_context(rows: Rows, weight: str = "impressions", where: str = "impressi
     dropped |= varying(rows, candidates, weight, where)
     columns = [c for c in candidates if c not in dropped]
     fields = _fields(rows, columns, weight, where) if columns else {}
-    return Context(fields, tuple(columns), dropped)
+    return ItemFields(fields, tuple(columns), dropped)
 
 
-def context_sql(rows: Rows, column: str, name: str | None = None) -> str:
+def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
     """SQL of a context column's value as it goes to `flatten_fields`: numbers as they are, nested types as JSON.
 
     ``name`` is what the query calls the column where that is not its own name.
@@ -95,7 +95,7 @@ def _known_sql(text: str) -> str:
     return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
 
 
-def _compared_sql(rows: Rows, column: str) -> str:
+def _compared_sql(rows: TypedRows, column: str) -> str:
     """SQL of a value that tells equal from different, cheaper than `context_sql`."""
     kind = rows.source.columns[column]
     if kind == "VARCHAR":
@@ -103,7 +103,7 @@ def _compared_sql(rows: Rows, column: str) -> str:
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 
 
-def varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
     if not columns:
         return {}
@@ -128,7 +128,7 @@ def varying(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str
     return dropped
 
 
-def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
+def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
     keys = [f"c{i}" for i in range(len(columns))]
     names = dict(zip(keys, (field_name(rows, column) for column in columns), strict=True))
     # The distinct combinations are few, and grouping keys spill to disk where the states of aggregates would not.
@@ -168,11 +168,11 @@ def _fields(rows: Rows, columns: list[str], weight: str, where: str) -> dict[str
     return out
 
 
-def _grouped_sql(rows: Rows, column: str) -> str:
+def _grouped_sql(rows: TypedRows, column: str) -> str:
     """SQL of the value that rows are grouped by: a text as it stands, anything else as `context_sql`."""
     return quote(column) if rows.source.columns[column] == "VARCHAR" else context_sql(rows, column)
 
 
-def field_name(rows: Rows, column: str) -> str:
+def field_name(rows: TypedRows, column: str) -> str:
     """The canonical name of surface and locale, the column's own name otherwise."""
     return next((name for name, sources in rows.sources.items() if sources == (column,)), column)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..arms import Arms
 from ..arrays import FloatArray, IntArray
-from .heterogeneity import Spread
+from .heterogeneity import Heterogeneity
 
 PRIOR_CLICKS = 20.0
 """Clicks at which a log weighs as much as the guess that nothing changed."""
@@ -140,8 +140,8 @@ def _expected_rate(clicks: FloatArray, exposure: FloatArray, item: IntArray, n_i
     exposed = np.bincount(item, exposure, minlength=n_items).astype(np.float64)
     overall = np.full(n_items, float(total.sum()) / max(float(exposed.sum()), 1e-300))
     shown, seen = exposed > 0, exposure > 0
-    between = Spread.of(total[shown], exposed[shown], np.zeros(int(shown.sum()), dtype=np.int64), 1).variance()
-    within = Spread.of(clicks[seen], exposure[seen], item[seen], n_items).variance()
+    between = Heterogeneity.of(total[shown], exposed[shown], np.zeros(int(shown.sum()), dtype=np.int64), 1).variance()
+    within = Heterogeneity.of(clicks[seen], exposure[seen], item[seen], n_items).variance()
     of_item = _posterior_mean(overall, total, exposed, between)
     return _posterior_mean(of_item[item], clicks, exposure, within)
 

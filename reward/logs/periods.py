@@ -9,7 +9,7 @@ from ..arrays import FloatArray, IntArray
 from .aggregate import Columns, day_totals, level_exposure, period_cells
 from .log_levels import Cells, levels
 from .position import PositionBias
-from .typed_rows import Rows
+from .typed_rows import TypedRows
 
 OFTEN_ALONE = 0.2
 """Share of impressions without another title of the item beside them from which titles count as replaced."""
@@ -89,7 +89,7 @@ def apart(sums: Columns) -> float:
     return float(np.sqrt(np.average((sums["seconds"] / shown - by_item[item]) ** 2, weights=shown)))
 
 
-def by_period(rows: Rows, item: IntArray, bias: PositionBias | None) -> tuple[Periods, FloatArray] | None:
+def by_period(rows: TypedRows, item: IntArray, bias: PositionBias | None) -> tuple[Periods, FloatArray] | None:
     """Levels of the periods of a log whose rows all have times, and the arms' exposure with them in it, (n_arms,).
 
     The levels are those of `reward.logs.log_levels`, periods in the place of logs.

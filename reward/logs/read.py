@@ -15,13 +15,13 @@ from ..items import Item
 from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
 from .catalogue import read_items, read_titles
 from .delay import DelayModel
-from .item_fields import Context, read_context
+from .item_fields import ItemFields, read_context
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
-from .typed_rows import Exclude, Rows
-from .validate import Totals, check_rows
+from .typed_rows import Exclude, TypedRows
+from .validate import LogTotals, check_rows
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
 
@@ -62,7 +62,7 @@ class LogData:
     """
 
     arms: Arms
-    totals: Totals
+    totals: LogTotals
     columns: Mapping[str, str]
     context_columns: tuple[str, ...]
     dropped_columns: Mapping[str, str]
@@ -123,7 +123,7 @@ def read_logs(
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
+        rows = TypedRows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
         totals = check_rows(rows)
         sums = aggregate(rows, conversion_window_hours)
         # Arms are few and rows are many: in a second pass titles are trimmed, where one has blanks at its ends at all.
@@ -153,8 +153,8 @@ def read_logs(
 def _arms(
     sums: Columns,
     found: Mapping[str, str],
-    totals: Totals,
-    context: Context,
+    totals: LogTotals,
+    context: ItemFields,
     exposed: FloatArray | None,
     matured: FloatArray | None,
 ) -> Arms:
@@ -183,7 +183,7 @@ def _arms(
     )
 
 
-def _items(sums: Columns, context: Context, impressions: FloatArray) -> tuple[Item, ...]:
+def _items(sums: Columns, context: ItemFields, impressions: FloatArray) -> tuple[Item, ...]:
     """Items in the order of their rank; the current title is the one with most impressions (ties: the first)."""
     order = np.lexsort((np.arange(len(impressions)), -impressions, sums["item"]))
     first = order[np.unique(sums["item"][order], return_index=True)[1]]

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from ..errors import LogError
-from .text_files import JSON_LINES, PARQUET, clear_errors, file_kind, joined_kinds, stage
+from .text_files import JSON_LINES, PARQUET, Parameters, clear_errors, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
@@ -27,7 +27,7 @@ ROW = "file_row_number"
 
 
 @dataclass(frozen=True)
-class Source:
+class FileSource:
     """Opened logs.
 
     Parameters
@@ -58,7 +58,7 @@ class Source:
         return f"read_parquet($files, {options})"
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Parameters:
         """Parameters that `relation` takes."""
         return {"files": list(self.files)}
 
@@ -89,7 +89,7 @@ def open_source(
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
-) -> Iterator[Source]:
+) -> Iterator[FileSource]:
     """Open ``source`` for reading; temporary files are removed at the end.
 
     Raises
@@ -116,7 +116,7 @@ def open_source(
             columns = _columns(con, parquet, partitioned) | joined_kinds(kinds for _, kinds in staged)
             if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
                 raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-            yield Source(con, where, columns, parquet, partitioned)
+            yield FileSource(con, where, columns, parquet, partitioned)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -176,7 +176,7 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _settings(memory_limit: str, threads: int | None, folder: str) -> dict[str, Any]:
+def _settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
     return {
         "memory_limit": memory_limit,
         "threads": threads or len(os.sched_getaffinity(0)),

@@ -29,6 +29,8 @@ NESTED = "JSON"
 NUMBER = "JSON number"
 """Kind of a column of texts that spell JSON numbers: exact, but 3 and 3.0 are one number."""
 
+Parameters = dict[str, Any]
+"""Values of the places in a statement, as DuckDB takes them."""
 _ENDINGS = {
     "CSV": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
     JSON_LINES: (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz"),
@@ -58,7 +60,7 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
             con.execute("SELECT * FROM read_parquet($file, hive_partitioning=false) LIMIT 0", {"file": _literal(path)})
         _refuse_doubles(path, _parquet_names(path))
         return _literal(path), {}
-    parameters: dict[str, Any]
+    parameters: Parameters
     kinds: dict[str, str] = {}
     columns = "*"
     if file_kind(path) == "CSV":

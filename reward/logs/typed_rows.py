@@ -7,8 +7,8 @@ from typing import Any
 
 from ..errors import LogError
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
-from .source import FILE, ROW, Source, quote
-from .text_files import NESTED, NUMBER, is_nested
+from .source import FILE, ROW, FileSource, quote
+from .text_files import NESTED, NUMBER, Parameters, is_nested
 from .trim_sql import trimmed
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
@@ -18,7 +18,7 @@ Exclude = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class TypedRows:
     """The rows of a source with typed canonical columns.
 
     Parameters
@@ -36,7 +36,7 @@ class Rows:
         where an arm shows that some title has them.
     """
 
-    source: Source
+    source: FileSource
     sources: Mapping[str, tuple[str, ...]]
     exclude: Exclude
     ignore: frozenset[str] = frozenset()
@@ -45,13 +45,13 @@ class Rows:
     @classmethod
     def of(
         cls,
-        source: Source,
+        source: FileSource,
         mapping: ColumnMapping | None,
         exclude: Exclude | None,
         required: Sequence[str],
         used: Sequence[str] = tuple(CANONICAL),
         ignore: Iterable[str] = (),
-    ) -> "Rows":
+    ) -> "TypedRows":
         """Resolve the mapping, check the filter's columns and the types of the ``used`` canonical columns.
 
         Raises
@@ -93,7 +93,7 @@ class Rows:
         return KEY_SEPARATOR.join(self.sources[name])
 
     @cached_property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Parameters:
         """Parameters of `select`."""
         return {**self.source.parameters, **{f"x{i}": value for i, (_, _, value) in enumerate(self._conditions)}}
 
@@ -210,4 +210,4 @@ class Rows:
 
 
 PLACE = {"file": FILE, "row": ROW}
-"""Extra columns for `Rows.select` that say where a row stands."""
+"""Extra columns for `TypedRows.select` that say where a row stands."""

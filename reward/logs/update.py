@@ -68,7 +68,7 @@ def merge_arms(parts: Sequence[Arms]) -> Arms:
         values = joined(name, missing)
         return None if values is None else total(values)
 
-    counts: dict[str, Any] = {name: added(name) for name in _ADDED}
+    counts = {name: total(np.concatenate([getattr(part, name) for part in parts])) for name in _ADDED}
     item_index = np.array([rank[item_id] for item_id, _ in keys], dtype=np.int64)
     logged = all(part.propensity_logged for part in parts)
     shown = np.concatenate([part.impressions for part in parts])

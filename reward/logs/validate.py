@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import LogError
 from .schema import CANONICAL, looks_like
 from .trim_sql import blank
-from .typed_rows import PLACE, Rows
+from .typed_rows import PLACE, TypedRows
 
 MAX_TITLE_CHARACTERS = 5_000
 """Longer titles are refused: no surface shows them, and one of them would fill every batch with padding."""
@@ -21,7 +21,7 @@ _WHOLE = f"a whole number from 0 to {MAX_COUNT:,}"
 
 
 @dataclass(frozen=True)
-class Totals:
+class LogTotals:
     """What one pass over the kept rows counts.
 
     ``rows`` includes ``empty_rows``, those with zero impressions; ``*_impressions`` are the impressions with a value
@@ -48,7 +48,7 @@ class _Check:
     shown: str | None = None
 
 
-def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
+def _text_checks(rows: TypedRows, names: Sequence[str]) -> Iterator[_Check]:
     for name in ("item_id", "title"):
         if name in names:
             yield _Check(name, blank(name), "not be empty")
@@ -60,7 +60,7 @@ def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
         yield _Check("title", wrong, must)
 
 
-def _number_checks(rows: Rows) -> Iterator[_Check]:
+def _number_checks(rows: TypedRows) -> Iterator[_Check]:
     for name in ("impressions", "clicks", "conversions"):
         if rows.has(name):
             # A missing conversion means none was seen; a missing click or impression means nothing and is refused.
@@ -105,7 +105,7 @@ def _pair(name: str, limit: str) -> str:
     return f"format('{{:d}} {name} and {{:d}} {limit}', CAST({name} AS BIGINT), CAST({limit} AS BIGINT))"
 
 
-def check_rows(rows: Rows) -> Totals:
+def check_rows(rows: TypedRows) -> LogTotals:
     """Validate all kept rows and count them.
 
     Raises
@@ -118,10 +118,10 @@ def check_rows(rows: Rows) -> Totals:
     found = _count(rows, [*_text_checks(rows, names), *_number_checks(rows)], names, _totals(rows))
     if found["impressions"] == 0:
         raise LogError(f"{rows.source.where} has no impressions: the column is 0 in all {found['rows']:,} rows.")
-    return Totals(**{name: value if name in _TIMES else int(value) for name, value in found.items()})
+    return LogTotals(**{name: value if name in _TIMES else int(value) for name, value in found.items()})
 
 
-def check_texts(rows: Rows, *names: str) -> int:
+def check_texts(rows: TypedRows, *names: str) -> int:
     """Validate item_id or title alone (a catalogue, titles to score); returns the number of rows.
 
     Raises
@@ -135,7 +135,9 @@ def check_texts(rows: Rows, *names: str) -> int:
 _TIMES = ("first_timestamp", "last_timestamp")
 
 
-def _count(rows: Rows, checks: Sequence[_Check], names: Sequence[str], totals: Mapping[str, str]) -> dict[str, Any]:
+def _count(
+    rows: TypedRows, checks: Sequence[_Check], names: Sequence[str], totals: Mapping[str, str]
+) -> dict[str, Any]:
     """Values of ``totals`` where no check finds a wrong row and there is a row at all."""
     given = {f"given_{name}": rows.given(name) for name in names}
     table = rows.select(*dict.fromkeys([*names, "impressions"]), extra=given)
@@ -152,8 +154,8 @@ def _count(rows: Rows, checks: Sequence[_Check], names: Sequence[str], totals: M
     return {name: found[name] for name in totals}
 
 
-def _totals(rows: Rows) -> dict[str, str]:
-    """SQL of the fields of `Totals`; counts are capped here since the checks of the same pass are not read yet."""
+def _totals(rows: TypedRows) -> dict[str, str]:
+    """SQL of the fields of `LogTotals`; counts are capped here since the checks of the same pass are not read yet."""
 
     def total(name: str, condition: str = "true") -> str:
         return f"coalesce(sum(least(greatest({name}, 0), {MAX_COUNT})) FILTER ({condition}), 0)"
@@ -175,12 +177,12 @@ def _totals(rows: Rows) -> dict[str, str]:
     }
 
 
-def _any_row(rows: Rows) -> bool:
+def _any_row(rows: TypedRows) -> bool:
     source = rows.source
     return bool(source.query(f"SELECT 1 FROM {source.relation} LIMIT 1", source.parameters).fetchall())
 
 
-def _message(rows: Rows, check: _Check, count: int, names: Sequence[str], given: Mapping[str, str]) -> str:
+def _message(rows: TypedRows, check: _Check, count: int, names: Sequence[str], given: Mapping[str, str]) -> str:
     name = check.column
     extra = {**given, **PLACE, "raw": rows.expression(name) if CANONICAL[name].kind == "key" else rows.raw(name)}
     table = rows.select(*dict.fromkeys([*names, "impressions"]), where=check.wrong, extra=extra)

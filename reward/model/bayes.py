@@ -14,7 +14,7 @@ import numpy as np
 from scipy.linalg.lapack import dtrtri
 
 from ..arrays import FloatArray, IntArray
-from .linear import Matrix, Noise, Rows, Working
+from .linear import ArmCounts, Matrix, Noise, Working
 
 MIN_VARIANCE = 1e-8
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation
@@ -45,7 +45,7 @@ class Posterior:
     noise: Noise
 
 
-def working_log(rows: Rows, effect: FloatArray) -> Working:
+def working_log(rows: ArmCounts, effect: FloatArray) -> Working:
     """Working responses on the log link around ``effect``; items without a click or with one arm weigh nothing."""
     expected = rows.trials * np.exp(np.clip(effect, -30.0, 30.0))
     hits = rows.item_sum(rows.successes)
@@ -58,7 +58,7 @@ def working_log(rows: Rows, effect: FloatArray) -> Working:
 
 
 def fit_posterior(
-    matrix: Matrix, rows: Rows, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
+    matrix: Matrix, rows: ArmCounts, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
 ) -> Posterior:
     """Posterior with empirical-Bayes variances.
 
@@ -93,7 +93,7 @@ def fit_posterior(
     return Posterior(mean, root, tuple(float(v) for v in variances), noise)
 
 
-def update_posterior(posterior: Posterior, matrix: Matrix, rows: Rows) -> Posterior:
+def update_posterior(posterior: Posterior, matrix: Matrix, rows: ArmCounts) -> Posterior:
     """The posterior after the clicks of further items, shape (n, d) as for `fit_posterior`.
 
     With V = R R' the posterior so far and X' M X the new rows' information in working responses around their
@@ -126,7 +126,7 @@ class Normal:
     right: FloatArray
 
     @classmethod
-    def of(cls, matrix: Matrix, rows: Rows, response: FloatArray, weight: FloatArray) -> "Normal":
+    def of(cls, matrix: Matrix, rows: ArmCounts, response: FloatArray, weight: FloatArray) -> "Normal":
         """From X (n, d), responses z (n,) and their precisions (n,); items are summed up some at a time."""
         d = matrix.shape[1]
         gram, right = np.zeros((d, d)), np.zeros(d)
@@ -150,7 +150,7 @@ class Normal:
         return root @ (root.T @ self.right), root
 
 
-def dispersion(rows: Rows, effect: FloatArray, determined: float = 0.0) -> Noise:
+def dispersion(rows: ArmCounts, effect: FloatArray, determined: float = 0.0) -> Noise:
     """Overdispersion phi and title variance v_t by moments; phi is 1 unless the excess is clearly there.
 
     With m_j the expected clicks of an arm and s_j its share of the item's, the residual within the item has
@@ -196,7 +196,7 @@ def dispersion(rows: Rows, effect: FloatArray, determined: float = 0.0) -> Noise
     return noise
 
 
-def _blocks_of_items(rows: Rows) -> Iterator[tuple[IntArray, IntArray]]:
+def _blocks_of_items(rows: ArmCounts) -> Iterator[tuple[IntArray, IntArray]]:
     """Titles of whole items, about `_BLOCK` at a time: the titles, item by item, and where each item begins."""
     order = np.argsort(rows.item, kind="stable")
     starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))

@@ -15,7 +15,7 @@ import lightgbm as lgb
 import numpy as np
 
 from ..arrays import BoolArray, Float32Array, FloatArray
-from .linear import Noise, Rows
+from .linear import ArmCounts, Noise
 
 MAX_ROUNDS = 250
 PATIENCE = 25
@@ -63,7 +63,7 @@ class TreeSettings:
         }
 
 
-def choice_log_likelihood(rows: Rows, effect: FloatArray, mask: BoolArray) -> float:
+def choice_log_likelihood(rows: ArmCounts, effect: FloatArray, mask: BoolArray) -> float:
     """Mean log-likelihood, per click, of the titles the clicks fell on, over the arms in ``mask`` (whole items)."""
     logit = np.clip(effect, -30.0, 30.0)
     expected = rows.trials * np.exp(logit)
@@ -80,7 +80,7 @@ class TreeFitter(Protocol):
     def __call__(
         self,
         data: lgb.Dataset,
-        rows: Rows,
+        rows: ArmCounts,
         offset: FloatArray,
         item_weight: FloatArray,
         noise: Noise,
@@ -107,7 +107,7 @@ class ItemLoss:
         Overdispersion and title variance, which limit the weight of an arm with many clicks.
     """
 
-    rows: Rows
+    rows: ArmCounts
     offset: FloatArray
     weight: FloatArray
     noise: Noise
@@ -147,7 +147,7 @@ class LocalTrees:
     def __call__(
         self,
         data: lgb.Dataset,
-        rows: Rows,
+        rows: ArmCounts,
         offset: FloatArray,
         item_weight: FloatArray,
         noise: Noise,

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from ..arrays import BoolArray, FloatArray, IntArray
 from ..errors import ModelError
 from .boosting import MAX_ROUNDS, ItemLoss, TreeSettings, can_split, choice_log_likelihood, no_trees, stopped
-from .linear import Noise, Rows
+from .linear import ArmCounts, Noise
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -102,7 +102,7 @@ class DaskTrees:
     def __call__(
         self,
         data: lgb.Dataset,
-        rows: Rows,
+        rows: ArmCounts,
         offset: FloatArray,
         item_weight: FloatArray,
         noise: Noise,
@@ -173,7 +173,7 @@ class DaskTrees:
         self,
         booster: lgb.Booster,
         table: npt.NDArray[Any],
-        rows: Rows,
+        rows: ArmCounts,
         offset: FloatArray,
         held_out: BoolArray,
         threads: int,
@@ -224,7 +224,7 @@ def part_of(loss: ItemLoss, index: IntArray) -> ItemLoss:
     """The loss of these arms alone; they must be all arms of their items."""
     rows = loss.rows
     items, item = np.unique(rows.item[index], return_inverse=True)
-    some = Rows(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
+    some = ArmCounts(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
     return ItemLoss(some, loss.offset[index], loss.weight[index], loss.noise)
 
 

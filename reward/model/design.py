@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 from ..arrays import Float32Array, FloatArray, IntArray
 from ..features.transformer import FeatureBlock, TitleFeatures
+from ..plain import JsonObject
 
 MAX_EDGES = 10
 _PLACE_EDGES = 6
@@ -205,7 +206,7 @@ class Design:
             offset += mention.width
         return total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain JSON types; `from_json` reads it back."""
         return {
             "terms": [asdict(t) for t in self.terms],

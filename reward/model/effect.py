@@ -17,7 +17,7 @@ from ..features.transformer import NOVELTY, FeatureBlock, TitleFeatures, take
 from . import boosting
 from .columns import WORDING, Columns, fit_columns, fit_design
 from .design import Design
-from .linear import MIN_VARIANCE, Centring, Matrix, Noise, Rows, solve, working
+from .linear import MIN_VARIANCE, ArmCounts, Centring, Matrix, Noise, solve, working
 
 N_FOLDS = 5
 NEWTON_STEPS = 2
@@ -113,7 +113,7 @@ class TrainingSet:
     """
 
     basis: Basis
-    rows: Rows
+    rows: ArmCounts
     matrix: Matrix
     variance: Float32Array
     falling: IntArray
@@ -147,7 +147,9 @@ class Member:
     item_weight: FloatArray
 
 
-def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: np.random.SeedSequence) -> TrainingSet:
+def prepare(
+    features: TitleFeatures, block: FeatureBlock, rows: ArmCounts, *, seed: np.random.SeedSequence
+) -> TrainingSet:
     """Estimate the prior variances and score every arm by a linear model fitted without its item."""
     rng = np.random.default_rng(seed)
     design = fit_design(features, block, rows)
@@ -167,19 +169,19 @@ def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: n
     return TrainingSet(basis, rows, matrix, variance, falling, fold_score, data)
 
 
-def _average(scores: FloatArray, rows: Rows) -> float:
+def _average(scores: FloatArray, rows: ArmCounts) -> float:
     return float(np.average(scores, weights=np.maximum(rows.trials, 1e-9)))
 
 
 def _prior(
-    features: TitleFeatures, design: Design, block: FeatureBlock, rows: Rows, rng: np.random.Generator
+    features: TitleFeatures, design: Design, block: FeatureBlock, rows: ArmCounts, rng: np.random.Generator
 ) -> tuple[Float32Array, Noise]:
     """Prior variance of every column, and the noise, by empirical Bayes on at most ``_PRIOR_ITEMS`` items."""
     chosen = np.zeros(rows.n_items, dtype=bool)
     chosen[rng.permutation(rows.n_items)[:_PRIOR_ITEMS]] = True
     part = np.flatnonzero(chosen[rows.item])
     index = (np.cumsum(chosen) - 1)[rows.item[part]]
-    some = Rows(rows.successes[part], rows.trials[part], index, int(chosen.sum()))
+    some = ArmCounts(rows.successes[part], rows.trials[part], index, int(chosen.sum()))
     columns, values = Columns.fit(features, design, take(block, part), some, rng=rng)
     posterior, variances = fit_columns(columns, values, some)
     steps = [variances.get(name, MIN_VARIANCE) for name in design.groups()]
@@ -190,7 +192,7 @@ def _prior(
 
 
 def fit_linear(
-    matrix: Matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray, falling: IntArray
+    matrix: Matrix, variance: Float32Array, noise: Noise, rows: ArmCounts, sample: FloatArray, falling: IntArray
 ) -> Float32Array:
     """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k).
 

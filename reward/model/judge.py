@@ -26,7 +26,7 @@ from .bayes import Posterior, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
-from .linear import Noise, Rows
+from .linear import ArmCounts, Noise
 from .persistence import damaged, load_features, read_state
 from .reward_model import click_rows
 
@@ -50,7 +50,7 @@ class Judge:
         Posterior of the coefficients: design columns, then embedding columns.
     level
         Average effect of the judge's logged titles, which is taken off.
-    guard, pace
+    logged_range, pace
         Range of the logged titles and log CTR lost per standard deviation outside it.
     """
 
@@ -58,7 +58,7 @@ class Judge:
     columns: Columns
     posterior: Posterior
     level: float
-    guard: Support
+    logged_range: Support
     pace: float
 
     @classmethod
@@ -104,7 +104,7 @@ class Judge:
         """
         block = self.features.transform(items, titles)
         matrix = self.columns.values(block)
-        excess = self.pace * self.guard.excess(block.dense)
+        excess = self.pace * self.logged_range.excess(block.dense)
         parameters = INFLATION * np.sqrt(np.sum((matrix @ self.posterior.root) ** 2, axis=1))
         mean = matrix @ self.posterior.mean - self.level - excess
         return mean, np.sqrt(parameters**2 + self.posterior.noise.title_variance + (excess / 2) ** 2)
@@ -113,7 +113,7 @@ class Judge:
         """Posterior mean of each title's effect on log CTR, shape (n,); a fraction of the work of `effect`."""
         block = self.features.transform(items, titles)
         mean = self.columns.scores(block, self.posterior.mean)
-        out: FloatArray = mean - self.level - self.pace * self.guard.excess(block.dense)
+        out: FloatArray = mean - self.level - self.pace * self.logged_range.excess(block.dense)
         return out
 
     def draws(self, items: Sequence[Item], titles: Sequence[str], n_draws: int, rng: np.random.Generator) -> FloatArray:
@@ -130,7 +130,7 @@ class Judge:
         own = np.sqrt(self.posterior.noise.title_variance) * rng.standard_normal((n_draws, len(pairs)))
         # How steeply titles fall outside the logged range is one unknown, common to all titles of a draw.
         steepness = 1.0 + 0.5 * rng.standard_normal((n_draws, 1))
-        excess = self.pace * self.guard.excess(block.dense)
+        excess = self.pace * self.logged_range.excess(block.dense)
         out: FloatArray = coefficients @ matrix.T - self.level + own[:, pair] - steepness * excess
         return out
 
@@ -152,7 +152,7 @@ class Judge:
         wording as logged titles of different items are to each other.
         """
         block = self.features.transform(items, titles)
-        return np.exp(-self.guard.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
+        return np.exp(-self.logged_range.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
 
     def vectors(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """Coordinates of each title, shape (n, d), in which likeness is what the judge takes for it.
@@ -179,7 +179,7 @@ class Judge:
         }
         arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
         arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
-        arrays |= {f"guard.{name}": value for name, value in self.guard.state().items()}
+        arrays |= {f"guard.{name}": value for name, value in self.logged_range.state().items()}
         with (folder / "arrays.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
@@ -221,7 +221,7 @@ class Judge:
             raise ModelError(damaged(folder, error)) from error
 
 
-def _usable(arms: Arms) -> Rows:
+def _usable(arms: Arms) -> ArmCounts:
     rows = click_rows(arms)
     titles = rows.item_sum(np.ones(len(arms)))
     useful = int(np.sum((titles >= 2) & (rows.item_sum(rows.successes) > 0)))

@@ -13,11 +13,12 @@ from ..encoders.encoder import open_encoder
 from ..errors import ModelError
 from ..features.support import Support
 from ..features.transformer import TitleFeatures
-from .calibration import Platt, Spread
+from ..plain import JsonObject
+from .calibration import EnsembleSpread, Platt
 from .design import Design
 from .effect import Basis
 from .ensemble import load_member, save_member
-from .item_context import Context
+from .item_context import ItemContext
 from .linear import Noise
 from .outcome import Outcome
 
@@ -31,7 +32,7 @@ def save_model(
 ) -> None:
     """Write a reward model into ``folder``, which exists and is empty."""
     feature_meta, arrays = features.state()
-    meta: dict[str, Any] = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
+    meta: JsonObject = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
     for name, outcome in outcomes.items():
         meta["outcomes"][name], own = _outcome_state(outcome)
         arrays |= {f"{name}/{key}": value for key, value in own.items()}
@@ -44,7 +45,7 @@ def save_model(
 
 def load_model(
     folder: str | Path, encodings: Path | None = None
-) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
+) -> tuple[TitleFeatures, dict[str, Outcome], JsonObject]:
     """Features, outcomes and settings written by `save_model`.
 
     Raises
@@ -88,7 +89,7 @@ def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, e
     return TitleFeatures.from_state(meta, arrays, encoder)
 
 
-def read_state(folder: str | Path, expected_format: int) -> tuple[dict[str, Any], Arrays]:
+def read_state(folder: str | Path, expected_format: int) -> tuple[JsonObject, Arrays]:
     """meta.json and arrays.npz of a model folder.
 
     Raises
@@ -118,7 +119,7 @@ def damaged(folder: str | Path, error: Exception) -> str:
     return f"the model in {folder} is damaged ({type(error).__name__}: {error}). Run rlopt fit-reward again."
 
 
-def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
+def _outcome_state(outcome: Outcome) -> tuple[JsonObject, Arrays]:
     context_meta, context = outcome.context.state()
     meta = {
         "members": len(outcome.members),
@@ -135,7 +136,7 @@ def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
     }
     arrays: Arrays = {"coefficients": outcome.basis.coefficients, "intercepts": outcome.intercepts}
     arrays |= {f"context.{name}": value for name, value in context.items()}
-    arrays |= {f"guard.{name}": value for name, value in outcome.guard.state().items()}
+    arrays |= {f"guard.{name}": value for name, value in outcome.logged_range.state().items()}
     return meta, arrays
 
 
@@ -152,10 +153,10 @@ def _outcome(name: str, meta: Mapping[str, Any], arrays: Arrays, features: Title
         basis,
         tuple(load_member(folder / f"{name}-{k}.npz") for k in range(int(meta["members"]))),
         float(meta["slope"]),
-        Spread(*map(float, meta["spread"])),
+        EnsembleSpread(*map(float, meta["spread"])),
         Support.from_state(_part(own, "guard.")),
         float(meta["pace"]),
-        Context.from_state(meta["context"], _part(own, "context.")),
+        ItemContext.from_state(meta["context"], _part(own, "context.")),
         Platt(*map(float, meta["platt"])),
         float(meta["context_std"]),
         {str(item_id): i for i, item_id in enumerate(meta["known"])},

@@ -9,6 +9,7 @@ import numpy as np
 from ..arms import Arms
 from ..arrays import FloatArray
 from ..items import Item
+from ..plain import JsonObject
 
 _LEAST = 0.01  # of the mean: refunds may exceed an item's sales, but a relative lift needs something to be relative to
 
@@ -59,7 +60,7 @@ class SaleValue:
         """Expected revenue of a conversion of each item, shape (n,)."""
         return np.array([self.by_item.get(item.item_id, self.mean) for item in items], dtype=np.float64)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values; `from_json` reads them back."""
         return {"mean": self.mean, "by_item": dict(self.by_item)}
 

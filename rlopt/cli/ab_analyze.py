@@ -75,7 +75,7 @@ def analysis_text(analysis: "Analysis") -> str:
         ("always valid (any number of looks)", found.lift, found.always_low, found.always_high),
     ]
     if prediction:
-        entries.append(("offline-eval had said", prediction["lift"], prediction["low"], prediction["high"]))
+        entries.append(("offline-eval had said", prediction.lift, prediction.low, prediction.high))
     rows = [(name, percent(lift), f"{percent(low)} to {percent(high)}") for name, lift, low, high in entries]
     lines = [
         table((f"lift in {analysis.metric}", "", f"{found.confidence:.0%} interval"), rows),

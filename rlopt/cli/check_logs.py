@@ -17,7 +17,7 @@ from rlopt.cli.show import show
 )
 @options.common
 def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None) -> None:
-    """Examine logs: what is in them, what is wrong with them, and what they can support.
+    """Examine logs: what is in them, what is wrong with them, and what they can teach.
 
     Exits with 1 when fit-reward would refuse them.
 

@@ -16,7 +16,7 @@ def command(title: str, item_id: str, run_path: str) -> None:
 
     Prints the predicted chance of a click with its interval; what length, fields named, claims, wording and so on
     add to it against the item's logged titles; whether the title is like anything logged, and if not, why; words the
-    item does not support; and the logged titles nearest to it.
+    item does not state; and the logged titles nearest to it.
 
     \b
     Example:

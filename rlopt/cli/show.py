@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import click
 
+from reward.plain import JsonObject
 from rlopt import processes
 from rlopt.cli.options import Session
 from rlopt.files import to_json
@@ -13,7 +14,7 @@ from rlopt.files import to_json
 class Result(Protocol):
     """What every stage returns."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
 
 

@@ -1,12 +1,13 @@
 """Outcome of an A/B test of titles: sample-ratio check, lift by item, fixed-horizon and always-valid intervals."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import stats
 
 from reward.arrays import BoolArray, FloatArray, IntArray
+from reward.plain import Plain
 
 from .intervals import clustered_interval
 from .rounds import RoundsError
@@ -39,7 +40,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class TestOutcome:
+class TestOutcome(Plain):
     """What an A/B test showed.
 
     Parameters
@@ -86,10 +87,6 @@ class TestOutcome:
     sample_ratio_p_value: float
     decision: Outcome
     decided_by: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def analyze(

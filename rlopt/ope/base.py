@@ -1,12 +1,13 @@
 """What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
 from reward.arrays import FloatArray
+from reward.plain import Plain
 
 from .intervals import clustered_interval, empirical_bernstein_bound
 from .rounds import LoggedRounds, RoundsError
@@ -14,7 +15,7 @@ from .weights import effective_sample_size
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Plain):
     """What a policy would have earned per round, with its uncertainty.
 
     Parameters
@@ -49,10 +50,6 @@ class Estimate:
     n_clusters: int
     effective_clusters: float
     scale: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ title departs from its features); resampled items carry that other items would h
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from reward.arrays import FloatArray, IntArray
+from reward.plain import JsonObject, Plain
 
 from .rounds import RoundsError
 
@@ -79,7 +79,7 @@ class TitleDraws:
 
 
 @dataclass(frozen=True)
-class LiftEstimate:
+class LiftEstimate(Plain):
     """Relative lift of one policy over another on the same items; 0.05 is +5 %.
 
     Parameters
@@ -109,18 +109,9 @@ class LiftEstimate:
     item_lift: FloatArray
     item_std: FloatArray
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The figures, without the per-item arrays."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "confidence": self.confidence,
-            "probability_positive": self.probability_positive,
-            "std_error_judge": self.std_error_judge,
-            "std_error_items": self.std_error_items,
-            "n_items": self.n_items,
-        }
+        return {name: value for name, value in super().to_dict().items() if name not in ("item_lift", "item_std")}
 
 
 def item_rate_draws(clicks: FloatArray, exposure: FloatArray, n_draws: int, rng: np.random.Generator) -> FloatArray:

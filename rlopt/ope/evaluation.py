@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+
+from reward.plain import JsonObject
 
 from .estimators import ESTIMATORS, Estimate, Estimator
 from .intervals import clustered_interval
@@ -105,7 +106,7 @@ class OffPolicyEvaluation:
         lift, ratio = estimator.value(self.rounds) / base - 1, value / base
         return lift, min(lift, ratio * interval.low - 1), max(lift, ratio * interval.high - 1)
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[JsonObject]:
         """One row per estimator, plain values."""
         return [estimate.to_dict() for estimate in self.estimates.values()]
 

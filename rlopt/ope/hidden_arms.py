@@ -1,11 +1,11 @@
 """Hidden-arm test: the judge predicts real arms it has never seen, and the clicks they got say whether it was right."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
 
 from .intervals import clustered_interval
 
@@ -14,7 +14,7 @@ UNTESTED_WIDENING = 1.3  # for a judge no real arm could test: posteriors fitted
 
 
 @dataclass(frozen=True)
-class HiddenArmTest:
+class HiddenArmTest(Plain):
     """The judge's predictions against observed clicks of real arms it has never seen.
 
     Parameters
@@ -40,10 +40,6 @@ class HiddenArmTest:
     widening: float
     n_items: int
     n_arms: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def hidden_arm_test(

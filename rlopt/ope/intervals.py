@@ -11,7 +11,7 @@ from .rounds import RoundsError
 
 
 @dataclass(frozen=True)
-class Interval:
+class ClusteredInterval:
     """A two-sided interval.
 
     Parameters
@@ -47,7 +47,7 @@ def effective_clusters(scores: FloatArray) -> float:
     return float(u2.sum() ** 2 / (u2 * u2).sum())
 
 
-def clustered_interval(value: float, scores: FloatArray, *, confidence: float, log_scale: bool) -> Interval:
+def clustered_interval(value: float, scores: FloatArray, *, confidence: float, log_scale: bool) -> ClusteredInterval:
     """Interval of an estimate from its clusters' influence sums: t with G_eff degrees of freedom, at most G - 1.
 
     Parameters
@@ -80,8 +80,8 @@ def clustered_interval(value: float, scores: FloatArray, *, confidence: float, l
         # past e^700 a double overflows: such an interval is unbounded, and saying so needs no warning
         exponent = reach / value
         high = value * float(np.exp(exponent)) if exponent < 700 else float("inf")
-        return Interval(value * float(np.exp(-exponent)), high, std_error, g_eff, "log")
-    return Interval(value - reach, value + reach, std_error, g_eff, "linear")
+        return ClusteredInterval(value * float(np.exp(-exponent)), high, std_error, g_eff, "log")
+    return ClusteredInterval(value - reach, value + reach, std_error, g_eff, "linear")
 
 
 def empirical_bernstein_bound(values: FloatArray, width: float, confidence: float) -> float:

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from reward.arrays import BoolArray, FloatArray, IntArray
+from reward.plain import Plain
 
 from .direct import TitleDraws, item_ratios
 from .quantities import numbers_of
@@ -23,7 +23,7 @@ MISSING = "(none)"
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(Plain):
     """Lift over the logged titles on the items of one segment.
 
     Parameters
@@ -46,10 +46,6 @@ class Segment:
     high: float
     p_value: float
     q_value: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def segment_lifts(

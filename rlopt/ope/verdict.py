@@ -1,8 +1,9 @@
 """The verdict: launch, hold, or insufficient evidence, every reason with its figure and threshold."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
+from reward.plain import JsonObject, Plain, plain
 from rlopt.config import EvalConfig
 
 from .diagnostics import KlEstimate, Overlap
@@ -45,7 +46,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Plain):
     """What to do, and why; reasons that decided come first."""
 
     decision: Decision
@@ -56,17 +57,13 @@ class Verdict:
         """The decision in words."""
         return HEADLINES[self.decision]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "decision": self.decision,
-            "headline": self.headline,
-            "reasons": [asdict(reason) for reason in self.reasons],
-        }
+    def to_dict(self) -> JsonObject:
+        """Plain values, the headline among them."""
+        return {"decision": self.decision, "headline": self.headline, "reasons": plain(self.reasons)}
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Grounds:
     """The figures the verdict stands on.
 
     Parameters
@@ -86,7 +83,7 @@ class Evidence:
     kl
         KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
-        Share of titles with no unsupported word; None where no claims are checked.
+        Share of titles that claim nothing their item does not state; None where no claims are checked.
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
@@ -109,25 +106,25 @@ class Evidence:
     propensity_logged: bool = True
 
 
-def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
-    """Apply the rule to the evidence.
+def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
+    """Apply the rule to the grounds.
 
     Insufficient evidence where a "doubt" stands; else hold where a "hold" stands; else launch. The lift's interval
     must lie above ``rule.min_lift`` against every baseline of ``rule.baseline``, or of all where it is none of them:
     nothing is launched without a lift.
     """
     reasons = [
-        *_lifts(evidence, rule),
-        *_widths(evidence, rule),
-        _items(evidence, rule),
-        _support(evidence, rule),
-        *_judge(evidence, rule),
-        *_weights(evidence, rule),
-        *_propensities(evidence),
-        *_kl(evidence, rule),
-        *_text_shift(evidence, rule),
-        *_faithfulness(evidence, rule),
-        *_guardrails(evidence.guardrails, rule),
+        *_lifts(grounds, rule),
+        *_widths(grounds, rule),
+        _items(grounds, rule),
+        _support(grounds, rule),
+        *_judge(grounds, rule),
+        *_weights(grounds, rule),
+        *_propensities(grounds),
+        *_kl(grounds, rule),
+        *_text_shift(grounds, rule),
+        *_faithfulness(grounds, rule),
+        *_guardrails(grounds.guardrails, rule),
     ]
     statuses = {reason.status for reason in reasons}
     decision: Decision = "insufficient-evidence" if "doubt" in statuses else "hold" if "hold" in statuses else "launch"
@@ -135,17 +132,17 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
     return Verdict(decision, tuple(sorted(reasons, key=lambda reason: reason.status != decisive)))
 
 
-def _deciding(evidence: Evidence, rule: EvalConfig) -> set[str]:
+def _deciding(grounds: Grounds, rule: EvalConfig) -> set[str]:
     """The baselines that the policy must beat."""
-    chosen = {name for name in evidence.lifts if rule.baseline in ("both", name)}
-    return chosen or set(evidence.lifts)
+    chosen = {name for name in grounds.lifts if rule.baseline in ("both", name)}
+    return chosen or set(grounds.lifts)
 
 
-def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     out = []
-    for baseline, lift in evidence.lifts.items():
+    for baseline, lift in grounds.lifts.items():
         status: Status = "ok" if lift.low > rule.min_lift else "hold"
-        if baseline not in _deciding(evidence, rule):
+        if baseline not in _deciding(grounds, rule):
             status = "note"
         where = "above" if lift.low > rule.min_lift else "not above"
         out.append(
@@ -162,12 +159,12 @@ def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     return out
 
 
-def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+def _widths(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     """A judge that is asked about titles unlike any it knows answers with an interval that may hold anything."""
     out = []
-    for baseline, lift in evidence.lifts.items():
+    for baseline, lift in grounds.lifts.items():
         factor = (1.0 + lift.high) / max(1.0 + lift.low, 1e-9)
-        if factor > rule.max_interval_factor and baseline in _deciding(evidence, rule):
+        if factor > rule.max_interval_factor and baseline in _deciding(grounds, rule):
             message = (
                 f"The interval of the lift over {BASELINES.get(baseline, baseline)} spans a factor of {factor:.1f} "
                 f"(at most {rule.max_interval_factor:g})."
@@ -176,31 +173,31 @@ def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     return out
 
 
-def _items(evidence: Evidence, rule: EvalConfig) -> Reason:
-    enough = evidence.n_items >= rule.min_items
+def _items(grounds: Grounds, rule: EvalConfig) -> Reason:
+    enough = grounds.n_items >= rule.min_items
     return Reason(
         "test_items",
         "ok" if enough else "doubt",
-        f"{evidence.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
-        float(evidence.n_items),
+        f"{grounds.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
+        float(grounds.n_items),
         float(rule.min_items),
     )
 
 
-def _support(evidence: Evidence, rule: EvalConfig) -> Reason:
-    enough = evidence.support_share >= rule.support_share
+def _support(grounds: Grounds, rule: EvalConfig) -> Reason:
+    enough = grounds.support_share >= rule.support_share
     return Reason(
         "support",
         "ok" if enough else "doubt",
-        f"{evidence.support_share:.0%} of the titles are near titles the judge knows "
+        f"{grounds.support_share:.0%} of the titles are near titles the judge knows "
         f"(at least {rule.support_share:.0%} needed).",
-        evidence.support_share,
+        grounds.support_share,
         rule.support_share,
     )
 
 
-def _judge(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    test = evidence.hidden_arms
+def _judge(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    test = grounds.hidden_arms
     if test is None:
         message = "The judge could not be tested on real arms: fewer than ten test items have two titles and a click."
         return [Reason("hidden_arms", "note", message)]
@@ -218,11 +215,11 @@ def _judge(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     ]
 
 
-def _weights(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    z = evidence.model_against_weights
+def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    z = grounds.model_against_weights
     if z is None:
-        message = evidence.overlap.message
-        return [Reason("overlap", "note", message[0].upper() + message[1:] + ".", evidence.overlap.mass)]
+        message = grounds.overlap.message
+        return [Reason("overlap", "note", message[0].upper() + message[1:] + ".", grounds.overlap.mass)]
     passed = abs(z) <= rule.max_hidden_arm_z
     return [
         Reason(
@@ -236,8 +233,8 @@ def _weights(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     ]
 
 
-def _propensities(evidence: Evidence) -> list[Reason]:
-    if evidence.propensity_logged:
+def _propensities(grounds: Grounds) -> list[Reason]:
+    if grounds.propensity_logged:
         return []
     message = (
         "The logs hold no propensities: they are estimated from traffic shares, which is right only if all titles of "
@@ -246,39 +243,39 @@ def _propensities(evidence: Evidence) -> list[Reason]:
     return [Reason("propensities", "note", message)]
 
 
-def _kl(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    if evidence.kl is None:
+def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    if grounds.kl is None:
         if rule.max_kl is None:
             return []
         message = f"KL to the SFT policy is not known, so that its limit of {rule.max_kl:g} nats cannot be checked."
         return [Reason("kl", "doubt", message, None, rule.max_kl)]
-    kl = evidence.kl.value
+    kl = grounds.kl.value
     if rule.max_kl is None:
         return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]
     message = f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g})."
     return [Reason("kl", "ok" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
 
 
-def _faithfulness(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    share = evidence.faithfulness
+def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    share = grounds.faithfulness
     if share is None:
         return []
     needed = rule.min_faithfulness
-    if evidence.sft_faithfulness is not None:
-        needed = max(needed, evidence.sft_faithfulness - rule.max_faithfulness_loss)
+    if grounds.sft_faithfulness is not None:
+        needed = max(needed, grounds.sft_faithfulness - rule.max_faithfulness_loss)
     return [
         Reason(
             "faithfulness",
             "ok" if share >= needed else "hold",
-            f"{share:.1%} of the titles claim nothing that their item does not support (at least {needed:.1%} needed).",
+            f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
         )
     ]
 
 
-def _text_shift(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    shift = evidence.text_shift
+def _text_shift(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    shift = grounds.text_shift
     if shift is None:
         return []
     near = shift.kl < rule.max_text_kl

@@ -42,7 +42,7 @@ class Constraints:
     Parameters
     ----------
     lexicon
-        Decides which numbers, units, brands, values and words need the item's support; None switches that rule off.
+        Decides which numbers, units, brands, values and words the item must state; None switches that rule off.
     max_width
         Longest title in display columns (a Chinese character counts two).
     max_chars, max_words
@@ -72,7 +72,7 @@ class Constraints:
 
     @classmethod
     def of(cls, config: RulesConfig, lexicon: Lexicon | None = None) -> "Constraints":
-        """The rules as configured, and the claims that need support.
+        """The rules as configured, and the claims that the item must state.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Constraints:
             found.append(Violation("superlative", ", ".join(superlatives)))
         if self.formatting:
             found += _formatting(item, title)
-        if self.lexicon is not None and (claims := self.lexicon.unsupported(item, title)):
+        if self.lexicon is not None and (claims := self.lexicon.unstated(item, title)):
             found.append(Violation("unsupported", ", ".join(f"{claim.kind} {claim.text}" for claim in claims)))
         return found
 

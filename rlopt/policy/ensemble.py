@@ -93,7 +93,7 @@ class Ranked(TitlePolicy):
 
     def __init__(self, writer: TitlePolicy, others: Sequence[TitlePolicy]) -> None:
         super().__init__(writer.model, writer.tokenizer, writer.renderer, writer.max_title_tokens)
-        self.judges = (writer, *others)
+        self.raters = (writer, *others)
 
     def generate(
         self,
@@ -120,7 +120,7 @@ class Ranked(TitlePolicy):
         )
         owners = [item for item, titles in zip(items, written, strict=True) for _ in titles]
         texts = [title.text for titles in written for title in titles]
-        score = np.mean([judge.log_prob(owners, texts, batch_size) for judge in self.judges], axis=0)
+        score = np.mean([judge.log_prob(owners, texts, batch_size) for judge in self.raters], axis=0)
         out, start = [], 0
         for titles in written:
             ranked = [titles[k] for k in np.argsort(-score[start : start + len(titles)], kind="stable")]

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from reward.encoders.data_tokens import Part
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import clean
 from rlopt.errors import PolicyError
 
@@ -89,7 +90,7 @@ class FewShotRenderer:
         texts = [f"{example.text()} --" for example, _ in self.examples]
         return vectorizer, vectorizer.fit_transform(texts)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description, the examples in it."""
         examples = [[example.to_json(), title] for example, title in self.examples]
         return {"kind": "few-shot", "shots": self.shots, "text": self.text.to_dict(), "examples": examples}

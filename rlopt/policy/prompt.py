@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from reward.encoders.data_tokens import Part
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import clean
 
 from .slots import Slots
@@ -36,7 +37,7 @@ class Renderer(Protocol):
     def title(self, item: Item, completion: str) -> str:
         """The title that ``completion`` spells for ``item``; inverse of `target`."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description; `rlopt.policy.renderers` reads it back."""
 
     @property
@@ -80,7 +81,7 @@ class SlotRenderer:
         """``completion`` with its slots filled from the item."""
         return self.slots.fill(item, completion)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description."""
         return {"kind": "slots", "task": self.task, **self.slots.to_dict()}
 
@@ -168,7 +169,7 @@ class TextRenderer:
         """First line of the completion, cleaned."""
         return clean(completion.strip().split("\n", 1)[0])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description."""
         return {
             "kind": "text",

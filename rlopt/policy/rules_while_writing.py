@@ -35,7 +35,7 @@ class Ruling:
     keep: int | None = None
 
 
-class Guard:
+class RulesWhileWriting:
     """The rules on tokens.
 
     A token that completes a banned phrase, a superlative or one repeat too many is refused, as is an end that leaves
@@ -92,11 +92,13 @@ class Guard:
         return len(ids)
 
 
-class GuardedBeams(LogitsProcessor):
+class RuledBeams(LogitsProcessor):
     """The same rules for beam search: of the likeliest next tokens of each beam those that break one are taken out."""
 
-    def __init__(self, guard: Guard, items: Sequence[Item], prompt_width: int, beams: int, eos_id: int) -> None:
-        self._guard, self._items = guard, items
+    def __init__(
+        self, rules: RulesWhileWriting, items: Sequence[Item], prompt_width: int, beams: int, eos_id: int
+    ) -> None:
+        self._rules, self._items = rules, items
         self._width, self._beams, self._eos_id = prompt_width, beams, eos_id
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -109,7 +111,7 @@ class GuardedBeams(LogitsProcessor):
                 out[k] = scores[k]
                 continue
             item = self._items[k // self._beams]
-            allowed = [t for t in best[k].tolist() if self._guard.broken(item, [*ids, t]) is None]
+            allowed = [t for t in best[k].tolist() if self._rules.broken(item, [*ids, t]) is None]
             allowed = allowed or [self._eos_id]
             out[k, allowed] = scores[k, allowed]
         return out

@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import WORD_CHARACTER, clean, in_word
 
 from .description_words import keywords_in
@@ -179,7 +180,7 @@ class Slots:
     def _keywords(self) -> dict[str, str]:
         return {word: f"<#{place}>" for place, word in enumerate(self.keywords)}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready; `from_dict` reads it back."""
         slots = [[name, index, token] for (name, index), token in self.tokens.items()]
         kinds = [[name, index, list(values)] for (name, index), values in self.kinds.items()]

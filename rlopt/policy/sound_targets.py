@@ -7,9 +7,9 @@ from reward.items import Item
 from rlopt.errors import PolicyError
 from rlopt.progress import note
 
+from .checked_claims import checked_claims
 from .constraints import Constraints
 from .slots import Slots
-from .supported_claims import held_claims
 from .title_policy import TitlePolicy
 
 MIN_SOUND_SHARE = 0.5
@@ -18,13 +18,13 @@ Pairs = list[tuple[Item, str]]
 
 
 def sound_pairs(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> Pairs:
-    """The (item, title) pairs without unsupported claims, shouting, strings of symbols, or a value said twice.
+    """The (item, title) pairs without unstated claims, shouting, strings of symbols, or a value said twice.
 
     A small model does not learn a rule that its examples break now and then, and the mistakes it learns instead are
     more than theirs. Where less than half of the titles would remain they are not the exception, and are kept; values
     said twice go wherever the policy cannot write them (`Slots.once`).
     """
-    rules = Constraints(held_claims(pairs), formatting=True)
+    rules = Constraints(checked_claims(pairs), formatting=True)
     once = [(item, title) for item, title in pairs if not (slots.once and _says_twice(slots, item, title))]
     kept = [(item, title) for item, title in once if not rules.check(item, title)]
     return kept if len(kept) >= MIN_SOUND_SHARE * len(once) else once

@@ -23,7 +23,7 @@ from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer
 from .renderers import renderer_from_dict
-from .rules_while_writing import Guard, GuardedBeams
+from .rules_while_writing import RuledBeams, RulesWhileWriting
 from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens, token_kl
 from .slot_mask import OpenSlotsOnly, SlotMask
 
@@ -191,12 +191,12 @@ class TitlePolicy:
         prompts = self.prompt_ids(items)
         numbers = uniform_numbers(len(items) * n, self.max_title_tokens, seed)
         drafts = [Draft(k // n, prompts[k // n], row) for k, row in enumerate(numbers)]
-        guard = Guard(constraints, self.renderer, self.tokenizer) if constraints is not None else None
+        rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer) if constraints is not None else None
         write(
             drafts,
             lambda batch: self._complete(batch, temperature, top_p),
             lambda batch: self._spell([items[draft.item] for draft in batch], [draft.ids for draft in batch]),
-            lambda draft: guard.ruling(items[draft.item], draft.ids, draft.text) if guard is not None else None,
+            lambda draft: rules.ruling(items[draft.item], draft.ids, draft.text) if rules is not None else None,
             self._eos_id,
             batch_size,
         )
@@ -315,8 +315,8 @@ class TitlePolicy:
             if self.slot_mask is not None:
                 processors.append(OpenSlotsOnly(self.slot_mask, ids.shape[1]))
             if constraints is not None:
-                guard = Guard(constraints, self.renderer, self.tokenizer)
-                processors.append(GuardedBeams(guard, owners, ids.shape[1], beams, self._eos_id))
+                rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer)
+                processors.append(RuledBeams(rules, owners, ids.shape[1], beams, self._eos_id))
             with torch.inference_mode():
                 found = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
                     input_ids=ids.to(self.model.device),

@@ -8,8 +8,8 @@ import yaml
 from reward.text import clean
 
 POLICY_LIMITS = (
-    "Have its titles judged by `rlopt offline-eval` and by an A/B test before many people see them. A policy that was "
-    "trained to earn clicks as a reward model predicts them inherits that model's mistakes.",
+    "Have its titles evaluated by `rlopt offline-eval` and by an A/B test before many people see them. A policy that "
+    "was trained to earn clicks as a reward model predicts them inherits that model's mistakes.",
     "It knows the kind of items it was trained on. For others its titles may be wrong or empty.",
     "Clicks are not sales, and attention is not truth: check claims against the item.",
 )

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from reward.arrays import FloatArray
+from reward.plain import JsonObject
 from reward.text import clean
 
 from . import figures
@@ -88,9 +89,9 @@ def shown(text: str, longest: int = LONGEST_SHOWN, *, words: Words | None = None
     return text if len(text) <= longest else text[:longest] + (words or words_of("en"))("cut", count=count(len(text)))
 
 
-def schema() -> dict[str, Any]:
+def schema() -> JsonObject:
     """JSON Schema of report.json."""
-    loaded: dict[str, Any] = json.loads(_resource("report.schema.json"))
+    loaded: JsonObject = json.loads(_resource("report.schema.json"))
     return loaded
 
 

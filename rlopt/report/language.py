@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from reward.plain import JsonObject
 from rlopt.ope.diagnostics import SMALLEST_TOLD
 from rlopt.ope.guardrails import RULES
 from rlopt.ope.verdict import Reason
@@ -28,7 +29,7 @@ class Words:
         Key -> sentence with ``{places}``, or a group of them.
     """
 
-    entries: dict[str, Any]
+    entries: JsonObject
 
     def __call__(self, key: str, **values: Any) -> str:
         """The sentence ``key`` ("figures.step" within a group) with its places filled."""

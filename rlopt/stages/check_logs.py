@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
+from reward.plain import JsonObject, Plain
 from rlopt.config import RewardConfig, load, read_preset
 from rlopt.stages.common.columns import column_mapping
 from rlopt.wording import counted
@@ -14,7 +14,7 @@ SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Plain):
     """What the doctor found in the logs."""
 
     report: LogReport
@@ -24,7 +24,7 @@ class CheckResult:
         """True where fit-reward refuses these logs."""
         return bool(self.report.stops)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {**self.report.to_dict(), "usable": not self.stops}
 

@@ -2,9 +2,8 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject, plain
 from rlopt import threads
 from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
 from rlopt.files import to_json
@@ -24,7 +24,7 @@ from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
-from rlopt.report.figures import Point, lift_against_kl
+from rlopt.report.figures import PolicyPoint, lift_against_kl
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.rules import constraints_for
@@ -75,11 +75,11 @@ class CompareResult:
     contenders: tuple[Contender, ...]
     n_items: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {
             "items": self.n_items,
-            "contenders": [asdict(row) for row in self.contenders],
+            "contenders": plain(self.contenders),
             "figure": str(self.folder / "lift_against_kl.svg"),
         }
 
@@ -137,7 +137,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
         with run.replacing("compare") as folder:
             result = CompareResult(run / "compare", contenders, len(test.items))
             (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-            points = [Point(c.name, c.kl, c.lift, c.true_lift) for c in contenders]
+            points = [PolicyPoint(c.name, c.kl, c.lift, c.true_lift) for c in contenders]
             (folder / "lift_against_kl.svg").write_text(lift_against_kl(points), encoding="utf-8")
     shutil.rmtree(run / "checkpoints" / "compare", ignore_errors=True)
     return result

@@ -1,10 +1,11 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from reward.plain import JsonObject, plain
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.errors import RunError
 from rlopt.progress import note
@@ -17,10 +18,10 @@ from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
-SFT: dict[str, Any] = {}
-PPO: dict[str, Any] = {"steps": 400}
-EVAL: dict[str, Any] = {}
+SHOP: dict[str, int] = {"items": 5000, "impressions": 4_000_000}
+SFT: dict[str, int] = {}
+PPO: dict[str, int] = {"steps": 400}
+EVAL: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DemoResult:
     over_sft, over_logged
         Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
-        Share of titles with no word that the item does not support, by the simulator.
+        Share of titles with no word that the item does not state, by the simulator.
     kl
         Nats a title, PPO to SFT policy.
     verdict, headline
@@ -66,7 +67,7 @@ class DemoResult:
     headline: str
     seconds: dict[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data; the lift over the SFT policy under plain names."""
         return {
             "estimated_lift": self.over_sft.estimated,
@@ -74,7 +75,7 @@ class DemoResult:
             "high": self.over_sft.high,
             "true_lift": self.over_sft.true,
             "true_lift_over_logged": self.over_logged.true,
-            "over_logged": asdict(self.over_logged),
+            "over_logged": plain(self.over_logged),
             "faithfulness": self.faithfulness,
             "sft_faithfulness": self.sft_faithfulness,
             "kl": self.kl,

@@ -1,9 +1,8 @@
 """``rlopt evaluate-text``: titles against references and their items, beside two baselines that need no model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +12,13 @@ from reward.arrays import IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from reward.text import words
 from rlopt.config import TextConfig
 from rlopt.errors import RunError
 from rlopt.policy.text_metrics import (
+    BootstrapMean,
     Draws,
-    Estimate,
     about_items,
     against_references,
     bleu,
@@ -37,7 +37,7 @@ CELLS = 20_000_000  # similarities in memory
 
 
 @dataclass(frozen=True)
-class TextResult:
+class TextResult(Plain):
     """Metrics of the titles and of the baselines.
 
     Parameters
@@ -50,11 +50,7 @@ class TextResult:
 
     titles: int
     items: int
-    table: dict[str, dict[str, Estimate]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
+    table: dict[str, dict[str, BootstrapMean]]
 
 
 def evaluate_text(
@@ -71,7 +67,7 @@ def evaluate_text(
     titles_file
         Parquet, CSV or JSONL with item_id, title, the item's fields and, in ``config.references``, a reference.
     run
-        With a reward model: predicted CTR and CVR too, and its train titles say which words need support.
+        With a reward model: predicted CTR and CVR too, and its train titles say which words an item must state.
     columns
         The user's column names, as in ``--columns``.
 
@@ -139,7 +135,7 @@ def _metrics(
     model: RewardModel | None,
     index: IntArray,
     draws: Draws,
-) -> dict[str, Estimate]:
+) -> dict[str, BootstrapMean]:
     columns = about_items(items, titles, lexicon)
     if references is not None:
         columns = {**against_references(titles, references), **columns}
@@ -154,10 +150,10 @@ def _metrics(
         sums = [np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T]
         by_item = np.stack(sums, axis=1, dtype=np.float64)
         low, high = np.quantile([bleu(row) for row in drawn_sums(draws, by_item)], [0.025, 0.975])
-        out = {"bleu": Estimate(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
+        out = {"bleu": BootstrapMean(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
     for n in (1, 2):
         value = distinct(titles, n)
-        out[f"distinct_{n}"] = Estimate(value, float("nan"), float("nan"))  # of the whole set: no mean of items
+        out[f"distinct_{n}"] = BootstrapMean(value, float("nan"), float("nan"))  # of the whole set: no mean of items
     return out
 
 

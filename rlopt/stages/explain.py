@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reward.arms import Arms
-from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, Part, explain
+from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, TopicChange, explain
 from reward.items import Item
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt.errors import RunError
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.fit_reward.evidence import effects_note, read_evidence
@@ -26,7 +26,7 @@ class ExplainResult:
     explanation: Explanation
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {**self.explanation.to_dict(), "note": self.note}
 
@@ -45,7 +45,7 @@ class ExplainResult:
             *_support_lines(found),
         ]
         if found.unsupported:
-            lines.append(f"Words the item does not support: {', '.join(found.unsupported)}")
+            lines.append(f"Words the item does not state: {', '.join(found.unsupported)}")
         if found.unknown:
             lines.append(f"Words no logged title holds: {', '.join(found.unknown)}")
         if found.nearest:
@@ -98,12 +98,12 @@ def _item_of(arms: Arms, item_id: str) -> tuple[Item, Logged]:
     return arms.items[place[item_id]], Logged(titles, arms.impressions[rows].tolist(), arms.clicks[rows].tolist())
 
 
-def _part_lines(parts: Sequence[Part]) -> list[str]:
+def _part_lines(parts: Sequence[TopicChange]) -> list[str]:
     width = max((len(part.topic) for part in parts), default=0)
     return [f"  {part.topic:<{width}}  {part.change:+6.1%}{_interval(part)}" for part in parts]
 
 
-def _interval(part: Part) -> str:
+def _interval(part: TopicChange) -> str:
     return "" if part.low is None or part.high is None else f" [{part.low:+.1%}, {part.high:+.1%}]"
 
 

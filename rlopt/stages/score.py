@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from reward.evidence.explain import SUPPORTED
 from reward.items import Item
 from reward.logs.source import find_files
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors
 from rlopt.progress import track
@@ -25,7 +26,7 @@ CHUNK = 20_000
 
 
 @dataclass(frozen=True)
-class ScoreResult:
+class ScoreResult(Plain):
     """What `score` wrote."""
 
     output: str
@@ -34,10 +35,6 @@ class ScoreResult:
     mean_reward: float
     mean_reward_std: float
     out_of_distribution: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:

@@ -23,6 +23,7 @@ from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPos
 from reward.arrays import FloatArray
 from reward.encoders.model_folder import check_files, load_whole, loading
 from reward.errors import ModelError
+from reward.plain import JsonObject
 from rlopt.errors import PolicyError
 
 from .shorten import Limits, ShortTitle, shorten
@@ -243,7 +244,7 @@ def _fix_positions(model: PreTrainedModel) -> None:
             module.weight.requires_grad_(False)
 
 
-def label_settings(kinds: Sequence[str]) -> dict[str, Any]:
+def label_settings(kinds: Sequence[str]) -> JsonObject:
     """``id2label`` and ``label2id`` of a model's config."""
     names = label_names(kinds)
     return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}

@@ -132,7 +132,7 @@ def _differs(new: Pair, old: Pair) -> bool:
 
 
 def _mentioned(values: Iterable[str], said: set[str]) -> bool:
-    """Whether the title has any word of the values: cautious, since what it says must stay supported."""
+    """Whether the title has any word of the values: cautious, since what the title says must stay true of the item."""
     return any(said & set(words(value)) for value in values)
 
 

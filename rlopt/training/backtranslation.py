@@ -77,4 +77,4 @@ def _means_the_same(rules: Lexicon, item: Item, before: str, after: str) -> bool
     said, says = f" {' '.join(words(before))} ", f" {' '.join(words(after))} "
     values = {" ".join(words(value)) for values in item.fields.values() for value in values} - {""}
     stated = all(f" {value} " in says for value in values if f" {value} " in said)
-    return kept and stated and all(claim.kind == "word" for claim in rules.unsupported(item, after))
+    return kept and stated and all(claim.kind == "word" for claim in rules.unstated(item, after))

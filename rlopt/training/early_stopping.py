@@ -15,6 +15,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from reward.plain import JsonObject
 from rlopt import processes
 from rlopt.progress import note
 
@@ -39,7 +40,7 @@ def smoothed(looks: Sequence[Look]) -> tuple[float, float]:
 
 
 @dataclass
-class PeakGuard(TrainerCallback):
+class EarlyStopping(TrainerCallback):
     """Remembers the checkpoint at which the monitor stood highest, and stops the training when it has clearly fallen.
 
     The monitor is smoothed over a window of `SHARE_OF_STEPS` of the training, at least `MIN_LOOKS` looks. "Clearly" is
@@ -60,7 +61,7 @@ class PeakGuard(TrainerCallback):
     steps: int
     every: int
     n_titles: int
-    earlier: Sequence[dict[str, Any]] = ()
+    earlier: Sequence[JsonObject] = ()
     looks: list[Look] = field(default_factory=list)
     best: tuple[int, float, float] | None = None
     below: int = 0
@@ -115,7 +116,7 @@ class PeakGuard(TrainerCallback):
         """Is this checkpoint the best so far? transformers then keeps it."""
         self._keep(state.global_step, args, state)
 
-    def _look(self, row: dict[str, Any]) -> bool:
+    def _look(self, row: JsonObject) -> bool:
         """Take in a step's metrics; True where they hold a look of the monitor."""
         lift, std = row.get("monitor/lift"), row.get("monitor/std")
         if lift is None or std is None:

@@ -34,7 +34,7 @@ from reward.evidence.readable import properties, readable_effects, relative_chan
 from reward.evidence.reliability import calibration_error
 from reward.logs.read import LogData, read_logs
 from reward.logs.splits import split_items
-from reward.model.linear import Rows
+from reward.model.linear import ArmCounts
 from reward.model.reward_model import RewardModel
 
 DAYS = 28.0
@@ -109,9 +109,9 @@ def of_clicks(model: RewardModel, market: Market, held: Arms) -> dict[str, float
     titles = [str(title) for title in held.title]
     found = model.predict(held.arm_items, titles)
     truth = market.click_probability(held.arm_items, titles)
-    rows = Rows(held.clicks, np.maximum(held.exposure, held.clicks), held.item_index, len(held.items))
+    rows = ArmCounts(held.clicks, np.maximum(held.exposure, held.clicks), held.item_index, len(held.items))
     effect, true_effect = (_within(held, x) for x in (found.effect, np.log(truth / (1 - truth))))
-    pairs = tally(Rows(truth * rows.trials, rows.trials, rows.item, rows.n_items), found.effect)
+    pairs = tally(ArmCounts(truth * rows.trials, rows.trials, rows.item, rows.n_items), found.effect)
     inside = np.abs(found.reward - truth) <= Z90 * found.reward_std
     return {
         "correlation": float(np.corrcoef(effect, true_effect)[0, 1]),

@@ -98,7 +98,7 @@ def true_faithfulness(run: Run, name: str, market: Market, n_items: int = 200) -
     by_id = {item.item_id: item for item in market.items}
     titles = TitlePolicy.load(run / name).generate(test.items[:n_items], 2, seed=1)
     pairs = zip(test.items, titles, strict=False)
-    good = [not market.unsupported_words(by_id[item.item_id], t.text) for item, each in pairs for t in each]
+    good = [not market.unstated_words(by_id[item.item_id], t.text) for item, each in pairs for t in each]
     return float(np.mean(good))
 
 

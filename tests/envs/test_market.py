@@ -83,7 +83,7 @@ def test_titles_run_from_very_short_to_very_long(market: Market) -> None:
 
 def test_a_few_logged_titles_claim_what_is_not_so(market: Market) -> None:
     readings = [market.reading(i, title) for i in market.items for title, _ in market.logging_policy(i)]
-    assert 0.96 < np.mean([not reading.unsupported for reading in readings]) < 0.995
+    assert 0.96 < np.mean([not reading.unstated for reading in readings]) < 0.995
     assert 0.005 < np.mean([reading.wrong_claims > 0 for reading in readings]) < 0.03
     assert 0.02 < np.mean([reading.repeats > 0 for reading in readings]) < 0.25
 
@@ -93,7 +93,7 @@ def test_sellers_who_make_no_mistakes_write_faithful_titles(market: Market, monk
     monkeypatch.setattr(writers, "TYPO_SHARE", 0.0)
     for item in market.items:
         for title in market.human_titles(item, 5):
-            assert market.unsupported_words(item, title) == ()
+            assert market.unstated_words(item, title) == ()
 
 
 def test_base_rates(market: Market) -> None:
@@ -143,7 +143,7 @@ def test_any_text_has_a_value(text: str, locale: str) -> None:
     value = shop.true_value(item, text)
     assert 0.0 < value < 1.0
     assert 0.0 < shop.conversion_probability([item], [text])[0] < 1.0
-    assert all(isinstance(word, str) and word for word in shop.unsupported_words(item, text))
+    assert all(isinstance(word, str) and word for word in shop.unstated_words(item, text))
     assert value == shop.true_value(item, text)
 
 

@@ -23,7 +23,7 @@ PLAIN = Reading(
     repeats=0,
     wrong_claims=0,
     gibberish=0,
-    unsupported=(),
+    unstated=(),
     shouting=0,
     symbols=0,
 )

@@ -11,7 +11,7 @@ from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
 from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 
 HISTORY = {
@@ -50,7 +50,7 @@ def sample_report(
     found = Overlap(0.2, 5e3, 80.0, 4.0, 1e5, overlap, "overlap: 20.0% of what the policy writes was shown in the logs")
     rounds = LoggedRounds(reward=[0.1, 0.2, 0.0], weight=[1.0, 2.0, 0.5], cluster=["a", "b", "c"])
     lifts = {"logged": lift(0.25, 0.15, 0.35), "sft": lift(0.18, 0.09, 0.28)}
-    evidence = Evidence(
+    evidence = Grounds(
         lifts=lifts,
         n_items=200,
         support_share=0.93,

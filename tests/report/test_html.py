@@ -14,7 +14,7 @@ from rlopt.config import EvalConfig
 from rlopt.files import to_json
 from rlopt.ope.guardrails import RULES
 from rlopt.ope.segments import MISSING, REST
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 from rlopt.report.html import render, schema, shown
 from rlopt.report.language import words_of
 from tests.report.sample import METRICS, lift, sample_report
@@ -229,7 +229,7 @@ def test_the_chinese_report_is_chinese(simulated: bool) -> None:
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_reason_has_a_sentence(lang: str) -> None:
     whole = sample_report(lang=lang)
-    missing = Evidence(
+    missing = Grounds(
             lifts={"logged": lift(1.6, 0.38, 114.0), "sft": lift(0.1, 0.0, 0.2)}, n_items=3, support_share=0.1,
             hidden_arms=None, overlap=whole.overlap, model_against_weights=None, kl=whole.kl, faithfulness=0.1,
             sft_faithfulness=None, propensity_logged=False,

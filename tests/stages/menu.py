@@ -14,10 +14,12 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
+from rlopt.files import to_json
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import GeneratedTitle
 from rlopt.run import DATA, Run
+from tests.stages.log_reports import log_report
 
 STYLES = ("plain", "long", "new", "magic")  # "magic" is never logged
 EFFECT = {"plain": 0.0, "long": 0.1, "new": 0.3, "magic": 0.5}
@@ -164,7 +166,7 @@ def make_run(
     with run.stage("fit-reward", {"seed": 0}, {"logs": hashlib.sha256(b"logs").hexdigest()[:8]}):
         save_arms(arms, run / DATA)
         (run / DATA / "splits.json").write_text(sides.to_json(), encoding="utf-8")
-        (run / DATA / "findings.json").write_text('{"dropped_columns": {}}', encoding="utf-8")
+        (run / DATA / "findings.json").write_text(to_json(log_report()), encoding="utf-8")
     with run.stage("sft", {"seed": 0}):
         pass
     with run.stage("ppo", ppo_config or {"seed": 0, "risk_aversion": 1.0}):

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from reward.items import Item
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.early_stopping import PeakGuard
+from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.ppo.learn import improve
 from rlopt.training.rewards import Monitor, spread_of_items
 
@@ -23,21 +23,21 @@ STD, TITLES = 0.2, 64
 class Folders:
     """Stands in for a trainer: a checkpoint folder after every 10 steps."""
 
-    def __init__(self, folder: Path, guard: PeakGuard) -> None:
+    def __init__(self, folder: Path, stopping: EarlyStopping) -> None:
         self.args = SimpleNamespace(output_dir=str(folder), save_steps=10)
         self.state = SimpleNamespace(global_step=0, best_metric=None, best_model_checkpoint=None)
         self.control = SimpleNamespace(should_training_stop=False)
-        self.guard = guard
+        self.stopping = stopping
 
     def play(self, lifts: Sequence[float]) -> int:
-        """Steps until the guard stops the training."""
+        """Steps until the stopping stops the training."""
         for lift in lifts:
             self.state.global_step += 1
             logs = {"monitor/lift": lift, "monitor/std": STD}
-            self.guard.on_log(self.args, self.state, self.control, logs)
+            self.stopping.on_log(self.args, self.state, self.control, logs)
             if self.state.global_step % 10 == 0:
                 (Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}").mkdir()
-                self.guard.on_save(self.args, self.state, self.control)
+                self.stopping.on_save(self.args, self.state, self.control)
             if self.control.should_training_stop:
                 break
         return self.state.global_step
@@ -51,40 +51,40 @@ def noisy(mean: np.ndarray, seed: int) -> list[float]:
 def test_a_training_that_keeps_gaining_is_left_alone(tmp_path: Path) -> None:
     mean = np.concatenate([np.linspace(0, 0.3, 100), np.full(100, 0.3)])
     for seed in range(20):
-        guard = PeakGuard(200, 1, TITLES)
+        stopping = EarlyStopping(200, 1, TITLES)
         (tmp_path / str(seed)).mkdir()
-        assert Folders(tmp_path / str(seed), guard).play(noisy(mean, seed)) == 200
-        assert not guard.has_fallen
-        assert guard.kept_step == 200
+        assert Folders(tmp_path / str(seed), stopping).play(noisy(mean, seed)) == 200
+        assert not stopping.has_fallen
+        assert stopping.kept_step == 200
 
 
 def test_a_fall_stops_it_near_the_peak(tmp_path: Path) -> None:
     mean = np.concatenate([np.linspace(0, 0.3, 80), np.linspace(0.3, -0.2, 120)])
     for seed in range(10):
-        guard = PeakGuard(200, 1, TITLES)
+        stopping = EarlyStopping(200, 1, TITLES)
         (tmp_path / str(seed)).mkdir()
-        fake = Folders(tmp_path / str(seed), guard)
+        fake = Folders(tmp_path / str(seed), stopping)
         assert fake.play(noisy(mean, seed)) < 160
-        assert guard.has_fallen
-        assert 70 <= guard.kept_step <= 100
-        assert fake.state.best_model_checkpoint.endswith(f"checkpoint-{guard.kept_step}")
+        assert stopping.has_fallen
+        assert 70 <= stopping.kept_step <= 100
+        assert fake.state.best_model_checkpoint.endswith(f"checkpoint-{stopping.kept_step}")
 
 
 def test_it_sees_again_what_was_seen_before_an_interruption(tmp_path: Path) -> None:
     lifts = noisy(np.concatenate([np.linspace(0, 0.3, 40), np.linspace(0.3, 0.2, 20)]), 0)
-    first = PeakGuard(200, 1, TITLES)
+    first = EarlyStopping(200, 1, TITLES)
     fake = Folders(tmp_path, first)
     fake.play(lifts)
     rows = [{"step": step + 1, "monitor/lift": lift, "monitor/std": STD} for step, lift in enumerate(lifts)]
-    again = PeakGuard(200, 1, TITLES, [*rows, {"step": 61, "monitor/lift": 9.0, "monitor/std": STD}])
+    again = EarlyStopping(200, 1, TITLES, [*rows, {"step": 61, "monitor/lift": 9.0, "monitor/std": STD}])
     again.on_train_begin(fake.args, fake.state, fake.control)
     assert (again.looks, again.best, again.below) == (first.looks, first.best, first.below)
 
 
 def test_steps_without_a_look_are_no_looks() -> None:
-    guard = PeakGuard(200, 5, TITLES)
-    guard.on_log(SimpleNamespace(), SimpleNamespace(global_step=1), SimpleNamespace(), {"objective/kl": 1.0})
-    assert guard.looks == []
+    stopping = EarlyStopping(200, 5, TITLES)
+    stopping.on_log(SimpleNamespace(), SimpleNamespace(global_step=1), SimpleNamespace(), {"objective/kl": 1.0})
+    assert stopping.looks == []
 
 
 def dislikes_new(items: Sequence[Item], titles: Sequence[str]) -> Predicted:
@@ -106,12 +106,12 @@ def test_ppo_returns_the_policy_of_the_peak(sft_folder: Path, tmp_path: Path) ->
     policy, weights = TitlePolicy.load(sft_folder), Weights()
     monitor = Monitor(dislikes_new, np.full(len(ITEMS), 0.015), 1)
     rewards = replace(toy_rewards(policy), monitor=monitor)
-    guard = PeakGuard(60, 1, 16)
+    stopping = EarlyStopping(60, 1, 16)
     settings = ppo_settings(60, learning_rate=6e-3, kl_coef=0.0, save_every=5)
-    trained = improve(policy, sft_folder, ITEMS, rewards, settings, tmp_path, [weights], guard)
-    assert guard.has_fallen
+    trained = improve(policy, sft_folder, ITEMS, rewards, settings, tmp_path, [weights], stopping)
+    assert stopping.has_fallen
     assert max(weights.after) < 60
-    kept = weights.after[guard.kept_step]
+    kept = weights.after[stopping.kept_step]
     assert all(torch.equal(tensor, kept[name]) for name, tensor in trained.model.state_dict().items())
 
 

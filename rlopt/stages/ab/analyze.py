@@ -2,18 +2,29 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from reward.plain import JsonObject, plain
 from rlopt.files import fingerprint
 from rlopt.ope.abtest import TestOutcome, analyze
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.ab.plan import evaluation_of, known_lift
+from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.results import names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 HISTORY = "calibration"
+
+
+@dataclass(frozen=True)
+class EvaluationPrediction:
+    """What offline-eval had said: the lift over ``baseline`` with its interval, and its verdict on the policy."""
+
+    lift: float
+    low: float
+    high: float
+    baseline: str
+    verdict: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Analysis:
     policy: str
     metric: str
     planned_lift: float
-    prediction: dict[str, Any] | None
+    prediction: EvaluationPrediction | None
     last_date: str | None
 
     @property
@@ -51,17 +62,17 @@ class Analysis:
         seen = self.outcome
         fixed = seen.decided_by == "fixed-horizon"
         low, high = (seen.low, seen.high) if fixed else (seen.always_low, seen.always_high)
-        return bool(self.prediction["low"] <= high and low <= self.prediction["high"])
+        return bool(self.prediction.low <= high and low <= self.prediction.high)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {
             "policy": self.policy,
             "metric": self.metric,
             "planned_lift": self.planned_lift,
             "last_date": self.last_date,
-            "outcome": self.outcome.to_dict(),
-            "prediction": self.prediction,
+            "outcome": plain(self.outcome),
+            "prediction": plain(self.prediction),
             "agrees": self.agrees,
         }
 
@@ -85,7 +96,7 @@ def analyze_test(
     Parameters
     ----------
     run
-        The run that judged the policy.
+        The run that evaluated the policy.
     results
         File of results, see `read_results`.
     metric
@@ -117,21 +128,17 @@ def analyze_test(
     """
     run.require("fit-reward")
     report = evaluation_of(run, policy)
-    predicted = known_lift(report, metric, baseline) if report else None
+    predicted = report.lift(metric, baseline) if report else None
     if planned_lift is None:
-        planned_lift = predicted["value"] if predicted and abs(predicted["value"]) > 0.005 else PLANNED_LIFT
+        planned_lift = predicted.value if predicted and abs(predicted.value) > 0.005 else PLANNED_LIFT
     own, names = names_of_results(columns)
     read = read_results(results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own)
     outcome = analyze(read.counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None
     if report and predicted:
-        prediction = {
-            "lift": predicted["value"],
-            "low": predicted["low"],
-            "high": predicted["high"],
-            "baseline": baseline,
-            "verdict": report["verdict"]["decision"],
-        }
+        prediction = EvaluationPrediction(
+            predicted.value, predicted.low, predicted.high, baseline, report.verdict.decision
+        )
     analysis = Analysis(outcome, policy, metric, planned_lift, prediction, read.last_date)
     remember(run, analysis, Path(results))
     return analysis

@@ -1,18 +1,19 @@
 """``rlopt ab-plan``: how large and how long an A/B test must be to find what offline-eval predicted."""
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from reward.arms import Arms
+from reward.plain import Plain
 from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign
 from rlopt.ope.weights import effective_sample_size
-from rlopt.run import DATA, FINDINGS, Run
+from rlopt.run import DATA, Run
+from rlopt.stages.ab.prediction import Evaluation, Predicted
+from rlopt.stages.common.log_report import read_report
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -45,7 +46,7 @@ class PlannedLift:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Plain):
     """The plan of an A/B test: its design, what the logs say of the noise, and the sizes."""
 
     metric: str
@@ -60,10 +61,6 @@ class Plan:
     effective_items: float
     impressions_a_day: float | None
     lifts: tuple[PlannedLift, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def plan_test(
@@ -123,15 +120,14 @@ def plan_test(
         alpha=alpha,
         two_sided=two_sided,
         overdispersion=max(dispersion or 1.0, 1.0),
-        lift_spread=float((report or {}).get("diagnostics", {}).get("item_lift_spread") or 0.0),
+        lift_spread=(report.diagnostics.item_lift_spread or 0.0) if report else 0.0,
         effective_items=effective_sample_size(by_item),
     )
     daily = traffic if traffic is not None else logged_traffic(arms)
-    if lift is not None:
-        wanted = {"given": lift}
-    else:
-        predicted = predicted_lift(report or {}, metric, baseline)
-        wanted = {"predicted": predicted["value"], "lower limit": predicted["low"]}
+    wanted = {} if lift is None else {"given": lift}
+    if report is not None and lift is None:
+        predicted = predicted_lift(report, metric, baseline)
+        wanted = {"predicted": predicted.value, "lower limit": predicted.low}
     return Plan(
         metric=metric,
         base_rate=design.base_rate,
@@ -148,7 +144,7 @@ def plan_test(
     )
 
 
-def predicted_lift(report: Mapping[str, Any], metric: str, baseline: str) -> Mapping[str, Any]:
+def predicted_lift(report: Evaluation, metric: str, baseline: str) -> Predicted:
     """What offline-eval said of this metric against this baseline.
 
     Raises
@@ -156,17 +152,10 @@ def predicted_lift(report: Mapping[str, Any], metric: str, baseline: str) -> Map
     EvaluationError
         It said nothing of it: of conversions it knows the lift over the logged titles alone, where they have any.
     """
-    found = known_lift(report, metric, baseline)
+    found = report.lift(metric, baseline)
     if found is None:
         raise EvaluationError(f"The evaluation has no lift of {metric} over {baseline}. Name one: --lift 0.03")
     return found
-
-
-def known_lift(report: Mapping[str, Any], metric: str, baseline: str) -> Mapping[str, Any] | None:
-    """What offline-eval said of this metric against this baseline; None where it said nothing of it."""
-    if metric == "clicks":
-        return report["lifts"].get(baseline) or None
-    return (report.get("guardrails") or {}).get("conversions") or None if baseline == "logged" else None
 
 
 def planned(name: str, lift: float, design: TestDesign, power: float, daily: float | None) -> PlannedLift:
@@ -186,8 +175,8 @@ def planned(name: str, lift: float, design: TestDesign, power: float, daily: flo
     )
 
 
-def evaluation_of(run: Run, policy: str = "ppo") -> dict[str, Any] | None:
-    """The report.json of this policy's evaluation; None before it, or where what it stands on changed since.
+def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
+    """What this policy's evaluation said; None before it, or where what it stands on changed since.
 
     Raises
     ------
@@ -203,20 +192,15 @@ def evaluation_of(run: Run, policy: str = "ppo") -> dict[str, Any] | None:
     path = run / folder / "report.json"
     if not run.done(stage) or not path.exists():
         return None
-    judged = run.record(stage)["inputs"]
-    if any(judged.get(name) != now for name, now in outside.items()):
+    evaluated = run.record(stage)["inputs"]
+    if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return report
+    return Evaluation.from_json(path.read_text(encoding="utf-8"), path)
 
 
 def logged_overdispersion(run: Run) -> float | None:
     """Variance of clicks over chance from rows of the logs that repeat a title; None where too few do."""
-    path = run / DATA / FINDINGS
-    if not path.exists():
-        return None
-    value = json.loads(path.read_text(encoding="utf-8")).get("overdispersion")
-    return None if value is None else float(value)
+    return read_report(run / DATA).overdispersion
 
 
 def base_rate(arms: Arms, metric: str) -> float:

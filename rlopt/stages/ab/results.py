@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from reward.logs.schema import ColumnMapping
-from reward.logs.source import Source, open_source, quote
-from reward.logs.typed_rows import Rows
+from reward.logs.source import FileSource, open_source, quote
+from reward.logs.typed_rows import TypedRows
 from rlopt.errors import EvaluationError
 from rlopt.ope.abtest import Counts
 from rlopt.wording import counted
@@ -94,7 +94,7 @@ def read_results(
     with open_source(file) as source:
         named = _columns_of_results(source, metric, own or {})
         wanted = ("item_id", "impressions", metric)
-        rows = Rows.of(source, _mapping_of(source, mapping, wanted), None, wanted, wanted)
+        rows = TypedRows.of(source, _mapping_of(source, mapping, wanted), None, wanted, wanted)
         texts = {name: f"CAST({quote(column)} AS VARCHAR)" for name, column in named.items()}
         texts["item_id"] = rows.expression("item_id")
         for name in wanted[1:]:
@@ -134,7 +134,7 @@ def read_results(
     )
 
 
-def _columns_of_results(source: Source, metric: str, own: Mapping[str, str]) -> dict[str, str]:
+def _columns_of_results(source: FileSource, metric: str, own: Mapping[str, str]) -> dict[str, str]:
     """Arm and, where there is one, date -> the file's columns."""
     named = {name: own.get(name, name) for name in OF_RESULTS if name in own or name in source.columns}
     has = f"It has {', '.join(source.columns)}."
@@ -149,7 +149,7 @@ def _columns_of_results(source: Source, metric: str, own: Mapping[str, str]) -> 
     return named
 
 
-def _mapping_of(source: Source, mapping: ColumnMapping | None, wanted: Sequence[str]) -> ColumnMapping:
+def _mapping_of(source: FileSource, mapping: ColumnMapping | None, wanted: Sequence[str]) -> ColumnMapping:
     """The mapping of the ``wanted`` columns; item is taken for item_id in a file that names no other."""
     kept = {name: column for name, column in (mapping.columns if mapping else {}).items() if name in wanted}
     folded = {column.strip().casefold() for column in source.columns}

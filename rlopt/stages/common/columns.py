@@ -1,6 +1,5 @@
 """Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from reward.logs.read import read_titles
 from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
 from rlopt.progress import note
-from rlopt.run import DATA, FINDINGS, Run
+from rlopt.run import DATA, Run
+from rlopt.stages.common.log_report import read_report
 from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
@@ -104,8 +104,7 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
     own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in names}
     if run is None:
         return own
-    report = json.loads((run / DATA / FINDINGS).read_text(encoding="utf-8"))
-    return {*own, *report["dropped_columns"], *(run.preset().get("exclude") or {})}
+    return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
 
 
 def _names(file: str | Path) -> set[str]:

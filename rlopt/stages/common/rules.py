@@ -3,8 +3,8 @@
 from reward.arms import Arms
 from reward.features.lexicon import KINDS
 from rlopt.config import RulesConfig
+from rlopt.policy.checked_claims import checked_claims
 from rlopt.policy.constraints import Constraints
-from rlopt.policy.supported_claims import held_claims
 from rlopt.progress import note
 
 
@@ -18,7 +18,7 @@ def constraints_for(arms: Arms, rules: RulesConfig) -> Constraints:
     rules
         The settings.
     """
-    lexicon = held_claims(arms.pairs, rules.support)
+    lexicon = checked_claims(arms.pairs, rules.support)
     free = [kind for kind in KINDS if lexicon is None or kind not in lexicon.kinds]
     if free and rules.support is None:
         note(

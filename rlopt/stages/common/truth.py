@@ -1,4 +1,4 @@
-"""The simulator's truth about a run on simulated logs: true click rates, and words that items do not support."""
+"""The simulator's truth about a run on simulated logs: true click rates, and words that items do not state."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def truth_of(run: Run) -> Truth | None:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Share of titles with no unsupported word, by the simulator."""
+    """Share of titles with no word that the item does not state, by the simulator."""
 
     ppo: float
     sft: float
@@ -44,8 +44,8 @@ def true_faithfulness(run: Run, market: Market) -> Faithfulness:
     """Of the titles that ``offline-eval`` had the policies write."""
     table = pq.read_table(run / "eval" / "titles.parquet", columns=["item_id", "policy", "title"])
     by_id = {item.item_id: item for item in market.items}
-    supported: dict[str, list[bool]] = {"ppo": [], "sft": []}
+    stated: dict[str, list[bool]] = {"ppo": [], "sft": []}
     for row in table.to_pylist():
-        if row["policy"] in supported:
-            supported[row["policy"]].append(not market.unsupported_words(by_id[row["item_id"]], row["title"]))
-    return Faithfulness(float(np.mean(supported["ppo"])), float(np.mean(supported["sft"])))
+        if row["policy"] in stated:
+            stated[row["policy"]].append(not market.unstated_words(by_id[row["item_id"]], row["title"]))
+    return Faithfulness(float(np.mean(stated["ppo"])), float(np.mean(stated["sft"])))

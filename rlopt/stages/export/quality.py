@@ -15,8 +15,8 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
-from rlopt.policy.supported_claims import held_claims
-from rlopt.policy.text_metrics import Estimate, bootstrap_mean, item_draws, nearest_reference
+from rlopt.policy.checked_claims import checked_claims
+from rlopt.policy.text_metrics import BootstrapMean, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
@@ -49,7 +49,7 @@ class Measured:
     reward
         Mean predicted reward of its titles.
     faithfulness
-        Share of titles that say something, and nothing their item does not support; None where no claims are checked.
+        Share of titles that say something, and nothing their item does not state; None where no claims are checked.
     chrf
         Mean over titles of the chrF to the nearest of the item's logged titles, in [0, 1].
     kl
@@ -60,10 +60,10 @@ class Measured:
     megabytes: float
     parameters: int
     titles_per_second: float
-    reward: Estimate
-    faithfulness: Estimate | None
-    chrf: Estimate
-    kl: Estimate | None
+    reward: BootstrapMean
+    faithfulness: BootstrapMean | None
+    chrf: BootstrapMean
+    kl: BootstrapMean | None
 
 
 def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
@@ -96,7 +96,7 @@ def measure(
     """
     policies = [load_policy(folder) for _, folder in rows]
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    lexicon = held_claims(train.pairs)
+    lexicon = checked_claims(train.pairs)
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []
@@ -165,7 +165,7 @@ def _faithful(lexicon: Lexicon | None, items: Sequence[Item], titles: Sequence[s
     if lexicon is None:
         return None
     pairs = zip(items, titles, strict=True)
-    return np.array([float(bool(title) and not lexicon.unsupported_words(item, title)) for item, title in pairs])
+    return np.array([float(bool(title) and not lexicon.unstated_words(item, title)) for item, title in pairs])
 
 
 def _nearest_chrf(arms: Arms, written: Written) -> FloatArray:

@@ -5,14 +5,14 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from reward.arms import Arms
 from reward.items import Item
+from reward.plain import Plain
 from rlopt import processes, threads
 from rlopt.config import ExportConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
@@ -59,7 +59,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class ExportResult:
+class ExportResult(Plain):
     """What was written, and both policies measured on ``items`` train items that the export did not learn from."""
 
     folder: Path
@@ -67,10 +67,6 @@ class ExportResult:
     items: int
     before: Measured
     after: Measured
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
 
 
 def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:

@@ -1,18 +1,20 @@
 """The model card of the reward and its figures, as ``fit-reward`` writes them beside the model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from reward.arms import Arms
+from reward.evidence.metrics import Interval
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
 from rlopt.report import figures as draw
 from rlopt.report.cards import reward_card
 from rlopt.run import package_versions
-from rlopt.stages.fit_reward.evidence import Evidence, change_text, effects_note
+from rlopt.stages.fit_reward.evidence import FitEvidence, change_text, effects_note
 
 _MEANING = {
     "items": "held-out items with titles of different rates; in brackets, 95 % intervals over items",
@@ -44,7 +46,7 @@ def write_card(
     model: RewardModel,
     learned: Arms,
     splits: Splits,
-    evidence: Evidence,
+    evidence: FitEvidence | None,
     settings: Mapping[str, Any],
     warnings: Sequence[str],
 ) -> None:
@@ -83,43 +85,43 @@ def write_card(
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _figures(figures: Evidence) -> dict[str, str | float | int | None]:
+def _figures(evidence: FitEvidence | None) -> dict[str, str | float | int | None]:
     """The evidence as rows of the model card: its name with what it means, and its value with the 95 % interval."""
     out: dict[str, str | float | int | None] = {}
-    for name, value in figures.items():
+    for name in [field.name for field in fields(evidence)] if evidence else ():
+        value = getattr(evidence, name)
         label = name.replace("_", " ")
         if name in _MEANING:
             label += f": {_MEANING[name]}"
-        if isinstance(value, dict) and set(value) == {"value", "low", "high"}:
-            out[label] = f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
-        elif not isinstance(value, (dict, list, tuple)):
+        if isinstance(value, Interval):
+            out[label] = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+        elif not isinstance(value, (dict, tuple)):
             out[label] = value
     return out
 
 
-def _effects(figures: Evidence) -> dict[str, str]:
+def _effects(evidence: FitEvidence | None) -> dict[str, str]:
     """The readable effects as rows of the model card."""
     return {
-        effect["property"]: f"{change_text(effect)}, in {effect['share']:.0%} of the titles"
-        for effect in figures.get("effects", ())
+        effect.property: f"{change_text(effect)}, in {effect.share:.0%} of the titles"
+        for effect in (evidence.effects if evidence else ())
     }
 
 
-def _draw(folder: Path, figures: Evidence) -> dict[str, str]:
+def _draw(folder: Path, evidence: FitEvidence | None) -> dict[str, str]:
     """Write the figures of the evidence into the model's folder: what each shows -> its file name."""
     out: dict[str, str] = {}
-    if not figures:
+    if evidence is None:
         return out
-    effects = [draw.Bar(e["property"], e["change"], e["low"], e["high"]) for e in figures["effects"]]
-    bins = figures["reliability"]
-    points = figures["learning_curve"]
+    effects = [draw.EffectBar(e.property, e.change, e.low, e.high) for e in evidence.effects]
+    bins, points = evidence.reliability, evidence.learning_curve
     drawn = {
         "What goes with clicks": ("effects.svg", draw.effect_bars(effects) if effects else ""),
         "Predicted and observed rate": (
             "reliability.svg",
             draw.reliability_curve(
-                np.array([b["predicted"] for b in bins]),
-                np.array([[b["observed"][end] for end in ("value", "low", "high")] for b in bins]),
+                np.array([b.predicted for b in bins]),
+                np.array([_ends(b.observed) for b in bins]),
             )
             if bins
             else "",
@@ -127,9 +129,9 @@ def _draw(folder: Path, figures: Evidence) -> dict[str, str]:
         "Pair accuracy by the items learned from (linear part)": (
             "learning_curve.svg",
             draw.items_curve(
-                np.array([p["items"] for p in points], dtype=np.float64),
-                np.array([[p["pair_accuracy"][end] for end in ("value", "low", "high")] for p in points]),
-                figures["noise_ceiling"],
+                np.array([p.items for p in points], dtype=np.float64),
+                np.array([_ends(p.pair_accuracy) for p in points]),
+                evidence.noise_ceiling,
             )
             if points
             else "",
@@ -140,3 +142,7 @@ def _draw(folder: Path, figures: Evidence) -> dict[str, str]:
             (folder / name).write_text(svg, encoding="utf-8")
             out[caption] = name
     return out
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high

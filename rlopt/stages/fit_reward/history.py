@@ -6,13 +6,18 @@ the figures of the comparison, and which model was kept. So the same rows are ne
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from reward.arms import Arms
+from reward.evidence.contest import Contest
 from reward.logs.source import find_files
 from reward.logs.store import load_arms, save_arms
+from reward.plain import JsonObject, Plain, plain
 from rlopt.files import fingerprint, to_json, whole_lines
 from rlopt.manifest import now
 from rlopt.progress import note
@@ -21,32 +26,97 @@ HISTORY = "history.jsonl"
 PARTS = "parts"
 PENDING = "updates"
 """Folder of the run with the arms of logs whose update was not kept; the next update takes them in."""
-Entry = dict[str, Any]
+Event = Literal["fit", "update", "trial"]
 
 
-def entry(event: str, logs: str | Path, files: Sequence[str], arms: Arms, **more: Any) -> Entry:
-    """One line of the history: a log and what came of it."""
-    return {
-        "date": now(),
-        "event": event,
-        "logs": str(logs),
-        "files": list(files),
-        "counts": counts_digest(arms),
-        "items": len(arms.items),
-        "arms": len(arms),
-        "impressions": int(arms.impressions.sum()),
-        "clicks": int(arms.clicks.sum()),
-        **more,
-    }
+@dataclass(frozen=True)
+class UpdateOutcome(Plain):
+    """What came of an update: which model was kept ("old" or "new"), why, and the comparison where there was one."""
+
+    kept: str
+    why: str
+    figures: Annotated[Contest | None, BeforeValidator(lambda found: found or None)]
+
+    def to_dict(self) -> JsonObject:
+        """Plain JSON data; no comparison is an empty object."""
+        return {**super().to_dict(), "figures": plain(self.figures or {})}
+
+
+@dataclass(frozen=True)
+class Entry(Plain):
+    """One line of the history: a log and what came of it.
+
+    Parameters
+    ----------
+    date
+        When, ISO.
+    event
+        "fit", "update", or "trial": an update whose model was not kept.
+    logs
+        The log as it was named.
+    files
+        Fingerprint of each of its files.
+    counts
+        As in `counts_digest`.
+    items, arms, impressions, clicks
+        Size of the log.
+    outcome
+        Of an update, None of a fit; its values stand in the line itself.
+    """
+
+    date: str
+    event: Event
+    logs: str
+    files: tuple[str, ...]
+    counts: str
+    items: int
+    arms: int
+    impressions: int
+    clicks: int
+    outcome: UpdateOutcome | None = None
+
+    @classmethod
+    def of(
+        cls, event: Event, logs: str | Path, files: Sequence[str], arms: Arms, outcome: UpdateOutcome | None = None
+    ) -> "Entry":
+        """What is to be remembered of a log."""
+        return cls(
+            now(),
+            event,
+            str(logs),
+            tuple(files),
+            counts_digest(arms),
+            items=len(arms.items),
+            arms=len(arms),
+            impressions=int(arms.impressions.sum()),
+            clicks=int(arms.clicks.sum()),
+            outcome=outcome,
+        )
+
+    def to_dict(self) -> JsonObject:
+        """Plain JSON data, the outcome's values beside the others."""
+        line = super().to_dict()
+        return {**line, **(line.pop("outcome") or {})}
 
 
 def read_history(reward: Path) -> list[Entry]:
-    """The lines of the history in a ``reward`` folder; none for a run that was fitted before there was one."""
+    """The lines of the history in a ``reward`` folder; none for a run that was fitted before there was one.
+
+    Raises
+    ------
+    DataError
+        When a line is damaged.
+    """
     path = reward / HISTORY
-    return [json.loads(line) for line in whole_lines(path)] if path.exists() else []
+    return [_entry(line, path) for line in whole_lines(path)] if path.exists() else []
 
 
-def history_text(lines: Sequence[Mapping[str, Any]]) -> str:
+def _entry(line: str, path: Path) -> Entry:
+    found = Entry.from_json(line, path)
+    return found if found.event == "fit" else replace(found, outcome=UpdateOutcome.from_json(line, path))
+
+
+def history_text(lines: Sequence[Entry]) -> str:
     """Content of the file."""
     return "".join(f"{to_json(line)}\n" for line in lines)
 

@@ -1,15 +1,14 @@
 """``rlopt fit-reward``: from logs to the reward model, the judge and the splits every later stage keeps to."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
-from reward.doctor.examine import examine
+from reward.doctor.examine import LogReport, examine
 from reward.encoders.encoder import Encoder
 from reward.errors import LogError
 from reward.evidence.learning_curve import LearningCurve
@@ -22,6 +21,7 @@ from reward.logs.update import faded, merge_arms
 from reward.model.judge import Judge
 from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject, Plain, plain
 from rlopt import threads
 from rlopt.config import RewardConfig
 from rlopt.errors import RunError
@@ -29,15 +29,15 @@ from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note, track
 from rlopt.run import DATA, FINDINGS, Run
 from rlopt.stages.common.columns import column_mapping
+from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.card import write_card
 from rlopt.stages.fit_reward.encoder import keep_policy, reads_with_policy, run_encoder
-from rlopt.stages.fit_reward.evidence import evidence_lines, measure
+from rlopt.stages.fit_reward.evidence import FitEvidence, evidence_lines, evidence_text, measure, read_evidence
 from rlopt.stages.fit_reward.history import (
     HISTORY,
     PENDING,
     Entry,
-    entry,
     history_text,
     log_fingerprints,
     read_history,
@@ -127,7 +127,7 @@ def fit_reward(
         model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
         judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
         evidence = measure(model, arms, splits, config.seed, curve)
-        history = (entry("fit", logs, list(files.values()), arms),)
+        history = (Entry.of("fit", logs, list(files.values()), arms),)
         fitted = Fitted(arms, splits, rest, model, monitor, judge, report, evidence, (arms,), history)
         save(run, fitted, settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
@@ -137,7 +137,7 @@ def fit_reward(
 
 
 @dataclass(frozen=True)
-class FitRewardResult:
+class FitRewardResult(Plain):
     """What `fit_reward` left in the run.
 
     Parameters
@@ -149,7 +149,7 @@ class FitRewardResult:
     warnings
         What the log doctor warns of.
     evidence
-        How good the reward is on items it has not seen; empty where none were held out.
+        How good the reward is on items it has not seen; None (in JSON an empty object) where none were held out.
     """
 
     run: str
@@ -160,28 +160,28 @@ class FitRewardResult:
     judge: int
     test: int
     warnings: tuple[str, ...]
-    evidence: dict[str, Any]
+    evidence: FitEvidence | None
 
     @classmethod
     def of(cls, run: Run) -> "FitRewardResult":
         """The result a finished stage left."""
-        findings = json.loads((run / DATA / FINDINGS).read_text(encoding="utf-8"))
+        report = read_report(run / DATA)
         splits = run.splits()
         return cls(
             run=str(run.path),
-            items=findings["items"],
-            arms=findings["arms"],
-            impressions=findings["impressions"],
+            items=report.items,
+            arms=report.arms,
+            impressions=report.impressions,
             train=len(splits.train),
             judge=len(splits.judge),
             test=len(splits.test),
-            warnings=tuple(f["message"] for f in findings["findings"] if f["severity"] == "warning"),
-            evidence=json.loads((run / "reward" / EVIDENCE).read_text(encoding="utf-8")),
+            warnings=report.warnings,
+            evidence=read_evidence(run / "reward" / EVIDENCE),
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+        return {**super().to_dict(), "evidence": plain(self.evidence or {})}
 
     def to_text(self) -> str:
         """For a person."""
@@ -208,8 +208,8 @@ class Fitted:
     model: RewardModel
     monitor: RewardModel | None
     judge: Judge | None
-    report: dict[str, Any]
-    evidence: dict[str, Any]
+    report: LogReport
+    evidence: FitEvidence | None
     parts: tuple[Arms, ...]
     history: tuple[Entry, ...]
 
@@ -239,7 +239,7 @@ def _check_updates(run: Run) -> None:
     RunError
         Where the run holds updates; ``--force`` fits anew all the same.
     """
-    updates = [line["logs"] for line in read_history(run / "reward") if line["event"] == "update"]
+    updates = [line.logs for line in read_history(run / "reward") if line.event == "update"]
     if updates:
         raise RunError(
             f"Run {run.path} has learned from {len(updates)} more logs since its fit (last: {updates[-1]}), which a "
@@ -255,10 +255,10 @@ def aggregate(
     tmp_dir: str | Path | None,
     checkpoints: Path,
     ignore: Iterable[str] = (),
-) -> tuple[Arms, dict[str, Any]]:
+) -> tuple[Arms, LogReport]:
     """Arms of the logs and what the doctor says of them; an interrupted stage finds both where it left them."""
     if (checkpoints / FINDINGS).exists():  # written last
-        return load_arms(checkpoints), json.loads((checkpoints / FINDINGS).read_text(encoding="utf-8"))
+        return load_arms(checkpoints), read_report(checkpoints)
     note(f"Reading {logs}")
     data = read_logs(
         logs,
@@ -271,17 +271,15 @@ def aggregate(
         tmp_dir=tmp_dir,
     )
     report = examine(data, judge_share=config.judge_share, test_share=config.test_share)
-    for finding in report.findings:
-        if finding.severity == "warning":
-            note(f"Warning: {finding.message}")
-    return data.arms, report.to_dict()
+    for warning in report.warnings:
+        note(f"Warning: {warning}")
+    return data.arms, report
 
 
-def _check_report(logs: str | Path, report: Mapping[str, Any]) -> None:
-    stops = [finding["message"] for finding in report["findings"] if finding["severity"] == "stop"]
-    if stops:
+def _check_report(logs: str | Path, report: LogReport) -> None:
+    if stops := report.stops:
         more = f" (and {len(stops) - 1} more: rlopt check-logs)" if len(stops) > 1 else ""
-        raise LogError(f"{logs} cannot teach a reward. {stops[0]}{more}")
+        raise LogError(f"{logs} cannot teach a reward. {stops[0].message}{more}")
 
 
 def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> Arms:
@@ -299,7 +297,7 @@ def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> A
     return merge_arms([faded(part, half_life_days, end) for part in parts])
 
 
-def keep(arms: Arms, report: dict[str, Any], checkpoints: Path) -> None:
+def keep(arms: Arms, report: LogReport, checkpoints: Path) -> None:
     """Keep what an interrupted stage need not do again; only after nothing can be refused any more."""
     if not (checkpoints / FINDINGS).exists():
         with disk_errors(checkpoints):
@@ -363,7 +361,7 @@ def save(
         (data / "preset.json").write_text(to_json(preset, indent=2), encoding="utf-8")
         (data / FINDINGS).write_text(to_json(fitted.report, indent=2), encoding="utf-8")
         fitted.model.save(folders["reward"])
-        (folders["reward"] / EVIDENCE).write_text(to_json(fitted.evidence, indent=2), encoding="utf-8")
+        (folders["reward"] / EVIDENCE).write_text(evidence_text(fitted.evidence), encoding="utf-8")
         (folders["reward"] / HISTORY).write_text(history_text(fitted.history), encoding="utf-8")
         write_card(
             folders["reward"],
@@ -372,7 +370,7 @@ def save(
             fitted.splits,
             fitted.evidence,
             settings,
-            [finding["message"] for finding in fitted.report["findings"] if finding["severity"] == "warning"],
+            fitted.report.warnings,
         )
         if fitted.monitor is not None:
             fitted.monitor.save(folders[MONITOR])

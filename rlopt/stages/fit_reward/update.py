@@ -6,27 +6,29 @@ on average; but a row that is given twice counts twice, which fingerprints, coun
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from reward.arms import Arms
+from reward.doctor.examine import LogReport
 from reward.doctor.findings import succession
+from reward.evidence.contest import Contest
 from reward.evidence.learning_curve import LearningCurve
 from reward.logs.log_levels import log_levels
 from reward.logs.periods import OFTEN_ALONE, alone_share
 from reward.logs.splits import Splits
 from reward.logs.update import extend_splits, merge_arms
+from reward.plain import JsonObject, Plain, plain
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.evidence import measure
-from rlopt.stages.fit_reward.history import PENDING, Entry, entry, log_fingerprints
+from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints
 from rlopt.stages.fit_reward.monitor import fit_monitor
 from rlopt.stages.fit_reward.stage import (
     Fitted,
@@ -40,7 +42,7 @@ from rlopt.stages.fit_reward.stage import (
 )
 from rlopt.stages.fit_reward.tree_engine import check_engine
 from rlopt.stages.fit_reward.update_base import Base, check_rows, check_settings, pending, seen, set_aside
-from rlopt.stages.fit_reward.update_decision import compare, figure_lines
+from rlopt.stages.fit_reward.update_decision import compare, contest_lines
 from rlopt.wording import counted
 
 _LEVEL_CHANGE = 0.02  # below that, nobody needs to be told
@@ -114,8 +116,8 @@ def update_reward(
         monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
         model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
         decision = compare(base.model(run), model, parts, splits, config.seed)
-        outcome = {"kept": decision.kept, "why": decision.why, "figures": decision.figures()}
-        line = entry("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, **outcome)
+        outcome = UpdateOutcome(decision.kept, decision.why, decision.contest)
+        line = Entry.of("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, outcome)
         if decision.kept == "old":
             set_aside(run, new, digest, [*base.history(), line])
             record.unchanged = True
@@ -126,16 +128,16 @@ def update_reward(
             fitted = Fitted(
                 arms, splits, rest, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)
             )
-            base.guard(run, checkpoints, logs)
+            base.keep_copy(run, checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
-            record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=line["why"])
+            record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=outcome.why)
     shutil.rmtree(run / "checkpoints" / "fit-reward", ignore_errors=True)
     if decision.kept == "new":
         shutil.rmtree(run / PENDING, ignore_errors=True)
-    return UpdateResult.of(run, logs, line)
+    return UpdateResult.of(run, logs, line, outcome)
 
 
-def run_settings(run: Run) -> dict[str, Any]:
+def run_settings(run: Run) -> JsonObject:
     """The settings the run's reward model was fitted with, for the YAML file and the flags to go over.
 
     Raises
@@ -148,7 +150,7 @@ def run_settings(run: Run) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class UpdateResult:
+class UpdateResult(Plain):
     """What an update came to.
 
     Parameters
@@ -160,7 +162,7 @@ class UpdateResult:
     why
         The reason, in words.
     figures
-        `reward.evidence.contest.Contest` as plain data; empty without a comparison.
+        Of the comparison; None (in JSON an empty object) without one.
     items, arms, impressions
         Size of the new log.
     """
@@ -169,29 +171,36 @@ class UpdateResult:
     logs: str
     kept: str
     why: str
-    figures: dict[str, Any]
+    figures: Contest | None
     items: int
     arms: int
     impressions: int
 
     @classmethod
-    def of(cls, run: Run, logs: str | Path, line: Entry) -> "UpdateResult":
+    def of(cls, run: Run, logs: str | Path, line: Entry, outcome: UpdateOutcome) -> "UpdateResult":
         """From the line of the history."""
-        sizes = {name: int(line[name]) for name in ("items", "arms", "impressions")}
-        return cls(str(run.path), str(logs), line["kept"], line["why"], line["figures"], **sizes)
+        return cls(
+            str(run.path),
+            str(logs),
+            outcome.kept,
+            outcome.why,
+            outcome.figures,
+            items=line.items,
+            arms=line.arms,
+            impressions=line.impressions,
+        )
 
     @classmethod
     def known(cls, run: Run, logs: str | Path, line: Entry) -> "UpdateResult":
         """Nothing was done."""
-        why = f"the same rows were learned on {line['date'][:10]} from {line['logs']}"
-        if line["event"] == "trial":
-            why = f"an update with these rows was tried on {line['date'][:10]} and not kept (--force tries again)"
-        sizes = {name: int(line.get(name, 0)) for name in ("items", "arms", "impressions")}
-        return cls(str(run.path), str(logs), "known", why, {}, **sizes)
+        why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
+        if line.event == "trial":
+            why = f"an update with these rows was tried on {line.date[:10]} and not kept (--force tries again)"
+        return cls.of(run, logs, line, UpdateOutcome("known", why, None))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
-        return asdict(self)
+        return {**super().to_dict(), "figures": plain(self.figures or {})}
 
     def to_text(self) -> str:
         """For a person."""
@@ -201,8 +210,8 @@ class UpdateResult:
             f"{self.logs}: {counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
             f"{counted(self.impressions, 'impression')}."
         ]
-        if self.figures:
-            lines += figure_lines(self.figures)
+        if self.figures is not None:
+            lines += contest_lines(self.figures)
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
             lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")
@@ -233,20 +242,20 @@ def _with_new(base: Base, news: Sequence[Arms], config: RewardConfig) -> tuple[l
     return parts, splits
 
 
-def _say_differences(base: Base, report: Mapping[str, Any]) -> None:
+def _say_differences(base: Base, report: LogReport) -> None:
     """Context and outcomes that only one of the logs has."""
     old = base.report()
-    before, now = (set(some["context_columns"]) for some in (old, report))
+    before, now = set(old.context_columns), set(report.context_columns)
     if missing := sorted(before - now):
         note(f"Warning: the new log lacks {', '.join(missing)}: known items keep what they had, new ones have none.")
     if fresh := sorted(now - before):
         note(f"Warning: only the new log has {', '.join(fresh)}: items that it does not hold have none.")
-    if (old["conversions"] is None) != (report["conversions"] is None):
-        which = "the new log" if report["conversions"] is None else "the logs so far"
+    if (old.conversions is None) != (report.conversions is None):
+        which = "the new log" if report.conversions is None else "the logs so far"
         note(f"Warning: {which} count no conversions: conversion rates are learned from the others alone.")
 
 
-def _say_changes(parts: Sequence[Arms], arms: Arms, report: Mapping[str, Any]) -> None:
+def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
     """What changed from the earlier logs to the new one: how much all titles are clicked, and which are shown."""
     levels = log_levels(parts)
     told = bool(np.isin(levels.group[-1], levels.group[:-1]))
@@ -256,28 +265,28 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: Mapping[str, Any]) -
         note(
             f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: this is corrected for."
         )
-    if (report["alone_share"] or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
+    if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
         for _, message in succession(alone_share(arms), corrected=told):
             note(f"Warning: {message}")
 
 
 def _learned(base: Base) -> list[Entry]:
     """The history, with updates that were tried and not kept before now among those that were learned."""
-    return [{**line, "event": "update"} if line["event"] == "trial" else line for line in base.history()]
+    return [replace(line, event="update") if line.event == "trial" else line for line in base.history()]
 
 
-def _merged_report(old: Mapping[str, Any], new: Mapping[str, Any], arms: Arms) -> dict[str, Any]:
+def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
     """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one."""
-    context = [*old["context_columns"], *(c for c in new["context_columns"] if c not in old["context_columns"])]
-    dropped = {**new["dropped_columns"], **old["dropped_columns"]}
-    return {
-        **new,
-        "rows": old["rows"] + new["rows"],
-        "items": len(arms.items),
-        "arms": len(arms),
-        "impressions": int(arms.impressions.sum()),
-        "clicks": int(arms.clicks.sum()),
-        "conversions": None if arms.conversions is None else int(arms.conversions.sum()),
-        "context_columns": context,
-        "dropped_columns": {name: why for name, why in dropped.items() if name not in context},
-    }
+    context = tuple(dict.fromkeys([*old.context_columns, *new.context_columns]))
+    dropped = {**new.dropped_columns, **old.dropped_columns}
+    return replace(
+        new,
+        rows=old.rows + new.rows,
+        items=len(arms.items),
+        arms=len(arms),
+        impressions=int(arms.impressions.sum()),
+        clicks=int(arms.clicks.sum()),
+        conversions=None if arms.conversions is None else int(arms.conversions.sum()),
+        context_columns=context,
+        dropped_columns={name: why for name, why in dropped.items() if name not in context},
+    )

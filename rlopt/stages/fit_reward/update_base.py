@@ -1,4 +1,4 @@
-"""What an update starts from, and the guards that no row is counted twice: fingerprints, counts, times."""
+"""What an update starts from, and the checks that no row is counted twice: fingerprints, counts, times."""
 
 import json
 import shutil
@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from reward.arms import Arms
+from reward.doctor.examine import LogReport
 from reward.errors import LogError
 from reward.logs.splits import Splits
 from reward.logs.store import load_arms, save_arms
 from reward.logs.update import merge_arms, overlap
 from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note
-from rlopt.run import DATA, ENCODINGS, FINDINGS, Run
+from rlopt.run import DATA, ENCODINGS, Run
+from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.history import (
     HISTORY,
@@ -41,7 +43,7 @@ class Base:
     """What an update starts from: the finished run, or the copy that an interrupted saving left in its checkpoints."""
 
     folder: Path
-    settings: dict[str, Any]
+    settings: JsonObject
     inputs: dict[str, str]
     market: bytes | None
 
@@ -69,7 +71,7 @@ class Base:
             **{name: self.settings[name] for name in RewardConfig.model_fields if name in self.settings}
         )
 
-    def guard(self, run: Run, checkpoints: Path, logs: str | Path) -> None:
+    def keep_copy(self, run: Run, checkpoints: Path, logs: str | Path) -> None:
         """Copy what saving is about to replace, so that a kill in the midst of it loses nothing."""
         target = checkpoints / _BASE
         if self.folder == target:
@@ -89,19 +91,18 @@ class Base:
         """Sides so far."""
         return Splits.from_json((self.folder / DATA / "splits.json").read_text(encoding="utf-8"))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> LogReport:
         """What the log doctor said."""
-        found: dict[str, Any] = json.loads((self.folder / DATA / FINDINGS).read_text(encoding="utf-8"))
-        return found
+        return read_report(self.folder / DATA)
 
-    def preset(self) -> dict[str, Any]:
+    def preset(self) -> JsonObject:
         """The run's preset with its column mapping."""
-        found: dict[str, Any] = json.loads((self.folder / DATA / "preset.json").read_text(encoding="utf-8"))
+        found: JsonObject = json.loads((self.folder / DATA / "preset.json").read_text(encoding="utf-8"))
         return found
 
     def ignored(self) -> set[str]:
         """Columns that the run does not take for context."""
-        return set(self.report()["dropped_columns"])
+        return set(self.report().dropped_columns)
 
     def model(self, run: Run) -> RewardModel:
         """The present model."""
@@ -138,18 +139,18 @@ def seen(base: Base, logs: str | Path, files: Sequence[str], digest: str, force:
         Where only some of its files were learned before.
     """
     for line in base.history():
-        common = set(files) & set(line["files"])
-        if line["event"] == "trial" and (force or common != set(files)):
+        common = set(files) & set(line.files)
+        if line.event == "trial" and (force or common != set(files)):
             continue
         if common == set(files):
             return line
         if common:
             raise LogError(
-                f"{logs} holds {len(common)} of its {len(files)} files that were learned on {line['date'][:10]} "
+                f"{logs} holds {len(common)} of its {len(files)} files that were learned on {line.date[:10]} "
                 "already. Name only the new files, as a glob or in a folder of their own."
             )
     if digest in base.inputs.values():
-        return {"event": "fit", "date": "an earlier day", "logs": str(logs)}
+        return Entry("an earlier day", "fit", str(logs), (), "", items=0, arms=0, impressions=0, clicks=0)
     return None
 
 
@@ -157,9 +158,9 @@ def check_rows(base: Base, logs: str | Path, new: Arms, force: bool) -> None:
     """Refuse rows that were learned before, as far as counts and times tell."""
     counts = counts_digest(new)
     for line in base.history():
-        if line["counts"] == counts and not (force and line["event"] == "trial"):
+        if line.counts == counts and not (force and line.event == "trial"):
             raise LogError(
-                f"{logs} holds the same counts of the same titles as {line['logs']}, learned on {line['date'][:10]}. "
+                f"{logs} holds the same counts of the same titles as {line.logs}, learned on {line.date[:10]}. "
                 "Give only new rows."
             )
     old = merge_arms(base.parts())
@@ -179,7 +180,7 @@ def pending(run: Run, digest: str, history: Sequence[Entry]) -> list[Arms]:
 
     A kill between the end of an update and the removal of what it took in leaves arms that are learned already.
     """
-    learned = {line["counts"] for line in history if line["event"] != "trial"}
+    learned = {line.counts for line in history if line.event != "trial"}
     folders = [folder for folder in sorted((run / PENDING).glob("*/")) if not folder.name.endswith(digest)]
     return [arms for arms in map(load_arms, folders) if counts_digest(arms) not in learned]
 

@@ -1,8 +1,7 @@
 """Which reward model an update keeps, why, and how that is said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from reward.arms import Arms
 from reward.evidence.contest import MIN_ITEMS, Contest, contest
@@ -18,10 +17,6 @@ class Decision:
     kept: str
     why: str
     contest: Contest | None
-
-    def figures(self) -> dict[str, Any]:
-        """Of the comparison, as plain data."""
-        return self.contest.to_dict() if self.contest else {}
 
 
 def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:
@@ -56,18 +51,15 @@ def _percent(interval: Interval) -> str:
     return f"{100 * interval.value:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
 
 
-def figure_lines(figures: Mapping[str, Any]) -> list[str]:
+def contest_lines(found: Contest) -> list[str]:
     """The comparison in words, for a person."""
     names = {"pair_accuracy": ("pair accuracy", ".1%"), "picked_lift": ("CTR of the picked title", "+.1%")}
     names |= {"log_likelihood": ("log-likelihood a click", ".4f")}
-    lines = [
-        f"On {figures['items']:,} held-out items (judge side) of the newest log "
-        f"({figures['impressions']:,} impressions):"
-    ]
+    lines = [f"On {found.items:,} held-out items (judge side) of the newest log ({found.impressions:,} impressions):"]
     for name, (label, form) in names.items():
-        gap = figures[name]
+        gap: Interval = getattr(found, name)
         lines.append(
-            f"  {label}: old {figures['old'][name]:{form}}, new {figures['new'][name]:{form}}, difference "
-            f"{gap['value']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
+            f"  {label}: old {found.old[name]:{form}}, new {found.new[name]:{form}}, difference "
+            f"{gap.value:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}]"
         )
     return lines

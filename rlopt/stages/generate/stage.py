@@ -5,9 +5,8 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from reward.evidence.explain import SUPPORTED
 from reward.items import Item
 from reward.logs.catalogue import open_catalogue
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from rlopt import processes, threads
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
@@ -32,14 +32,14 @@ from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.stages.common.rules import constraints_for
 from rlopt.stages.generate.choice import BY_RULES, Shop, choose_titles, settle, title_hash
 from rlopt.stages.generate.shards import Shards, fingerprint_metadata, open_shards
-from rlopt.stages.generate.table import Totals, from_table, stopped_in, to_table
+from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 from rlopt.stages.score import check_output, completed
 
 MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
 
 
 @dataclass(frozen=True)
-class GenerateResult:
+class GenerateResult(Plain):
     """What `generate` wrote.
 
     Parameters
@@ -65,10 +65,6 @@ class GenerateResult:
     without_title: int
     stopped: dict[str, int]
     titles_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def generate(
@@ -153,7 +149,7 @@ class _Writer:
     ) -> None:
         self._who = policy, model, rules, config
         self._seed, self._shards = config.seed, shards
-        self._shop, self._totals = Shop(), Totals()
+        self._shop, self._totals = Shop(), TableTotals()
         self.written = 0
 
     def resume(self) -> None:

@@ -74,7 +74,7 @@ def _version(item: Item) -> str:
 
 
 @dataclass
-class Totals:
+class TableTotals:
     """Sums over tables.
 
     Parameters

@@ -17,7 +17,7 @@ from rlopt.config import EvalConfig
 from rlopt.files import fingerprint
 from rlopt.ope.diagnostics import KlEstimate, kl_divergence
 from rlopt.policy.title_policy import TitlePolicy, read_alike
-from rlopt.progress import Bar
+from rlopt.progress import ProgressBar
 from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
 from rlopt.stages.common.policies import OF_THE_RUN, load_policy, policy_folder
@@ -97,7 +97,7 @@ class Candidate(Protocol):
     def covers(self, item_id: str) -> bool:
         """Whether it has a title for the item."""
 
-    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
+    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
         """Its titles for the test items."""
 
     def log_prob(self, test: Arms, temperature: float) -> FloatArray:
@@ -126,7 +126,7 @@ class PolicyCandidate:
         """It writes for every item."""
         return True
 
-    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
+    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
         """Sampled titles; ``config.samples`` an item."""
         return write_titles(
             self.name,
@@ -182,7 +182,7 @@ class TitlesCandidate:
         """Whether the file has a title for the item."""
         return item_id in self.titles
 
-    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: Bar) -> Written:
+    def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
         """The file's titles, all of them."""
         rows = [(i, title) for i, item in enumerate(test.items) for title in self.titles[item.item_id]]
         log_prob = [-np.log(len(self.titles[test.items[i].item_id])) for i, _ in rows]

@@ -1,7 +1,6 @@
 """From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from reward.arms import Arms
 from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.judge import Judge
+from reward.plain import JsonObject
 from rlopt.ope.diagnostics import (
     model_against_weights,
     overlap,
@@ -18,7 +18,7 @@ from rlopt.ope.diagnostics import (
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.text_shift import TextShift, text_shift
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
@@ -57,7 +57,7 @@ def make_report(
     clues = Clues.of(case, judge, log_prob)
     rounds = clues.rounds(clues.weight)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
-    evidence = Evidence(
+    grounds = Grounds(
         lifts={"logged": lifts[case.new], **({} if over_sft is None else {"sft": over_sft})},
         n_items=len(test.items),
         support_share=float(np.mean(mine.support >= config.support_level)),
@@ -74,15 +74,15 @@ def make_report(
     stages = run.manifest["stages"]
     return EvaluationReport(
         candidate=case.new,
-        verdict=decide(evidence, config),
-        lifts=evidence.lifts,
+        verdict=decide(grounds, config),
+        lifts=grounds.lifts,
         policies=tuple(policy_figures(case.judged[name], case.logged, lift, config) for name, lift in lifts.items()),
-        kl=evidence.kl,
+        kl=grounds.kl,
         cross_checks=clues.cross_checks(),
         ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.judged.items()},
         hidden_arms=hidden,
         overlap=found,
-        model_against_weights=evidence.model_against_weights,
+        model_against_weights=grounds.model_against_weights,
         sample_ratio_p_value=(
             sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
         ),
@@ -91,8 +91,8 @@ def make_report(
             if test.propensity_logged
             else None
         ),
-        text_shift=evidence.text_shift,
-        guardrails=evidence.guardrails,
+        text_shift=grounds.text_shift,
+        guardrails=grounds.guardrails,
         checked_claims=mine.checked,
         segments=lifting.segments(),
         history=last_analyses(run.metrics("calibration").rows()),
@@ -137,15 +137,15 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
     return lifts
 
 
-def last_analyses(history: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
     """The rows of the A/B tests' history; of several looks at one file of results and one metric the last valid one."""
-    last: dict[tuple[str, str, str], dict[str, Any]] = {}
+    last: dict[tuple[str, str, str], JsonObject] = {}
     for row in history:
-        key = row.get("file", row["results"]), row.get("policy", "ppo"), row["metric"]
+        key = str(row.get("file", row["results"])), row.get("policy", "ppo"), row["metric"]
         if key not in last or _valid(row) or not _valid(last[key]):
             last[key] = row
     return tuple(last.values())
 
 
-def _valid(analysis: dict[str, Any]) -> bool:
+def _valid(analysis: JsonObject) -> bool:
     return bool(analysis["outcome"]["decision"] != "invalid")

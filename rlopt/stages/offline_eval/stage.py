@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ import torch
 from reward.arms import Arms
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject, plain
 from rlopt import threads
 from rlopt.config import EvalConfig, PpoConfig, RulesConfig, load
 from rlopt.errors import EvaluationError
@@ -38,7 +38,7 @@ class EvaluationResult:
     folder: Path
     report: EvaluationReport
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data: the lift over the SFT policy under plain names, that over the logged titles in a group.
 
         Without an SFT policy to compare with, both are over the logged titles.
@@ -64,7 +64,7 @@ class EvaluationResult:
             "support_share": mine.support_share,
             "overlap": self.report.overlap.message,
             "items": self.report.n_items,
-            "segments": [segment.to_dict() for segment in self.report.segments],
+            "segments": plain(self.report.segments),
             "report": str(self.folder / "report.html"),
         }
 

@@ -21,7 +21,7 @@ from rlopt.files import JsonlWriter
 from rlopt.ope.direct import TitleDraws
 from rlopt.policy.constraints import Constraints, kinds
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.progress import Bar
+from rlopt.progress import ProgressBar
 
 CHUNK = 64  # items a file line; what an interruption may cost
 
@@ -188,7 +188,7 @@ def write_titles(
     temperature: float,
     seed: int,
     cache: Path,
-    bar: Bar,
+    bar: ProgressBar,
 ) -> Written:
     """``n`` titles an item by one policy.
 
@@ -255,7 +255,7 @@ def judge_titles(
         start += len(group)
         pairs = list(zip(owners[part], titles[part], strict=True))
         lexicon = constraints.lexicon
-        unsupported = None if lexicon is None else tuple(lexicon.unsupported_words(*pair) for pair in pairs)
+        unsupported = None if lexicon is None else tuple(lexicon.unstated_words(*pair) for pair in pairs)
         out[group.policy] = Judged(
             group,
             draws[:, part],

@@ -1,13 +1,14 @@
 """What ``rlopt ppo`` tells of a training: figures beside its bar, and the result."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlopt.progress import Bar
+from reward.plain import Plain
+from rlopt.progress import ProgressBar
 from rlopt.run import Run
 from rlopt.stages.sft.stage import LAST_STEPS
 
@@ -21,7 +22,7 @@ SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in 
 
 
 @dataclass(frozen=True)
-class PpoResult:
+class PpoResult(Plain):
     """What came of the training.
 
     Parameters
@@ -91,10 +92,6 @@ class PpoResult:
             averaged=len(last),
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
-
     def to_text(self) -> str:
         """For a person: which policy was kept, how it did, and what comes next."""
         name, run = self.folder.name, self.folder.parent
@@ -115,8 +112,8 @@ class PpoResult:
             )
             lines.append(f"{over}, of titles as they were sampled:")
         lines += [f"  {label:<14}  {value:>{width}}  {meaning}" for label, value, meaning in rows]
-        judged = "" if name == "ppo" else f" --policy {name}"
-        lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{judged} --run {run}")
+        of_whom = "" if name == "ppo" else f" --policy {name}"
+        lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{of_whom} --run {run}")
         return "\n".join(lines)
 
     def _kept(self) -> str:
@@ -134,7 +131,7 @@ def _percent(share: float | None, sign: str = "") -> str | None:
 class InPercent:
     """A bar that shows lifts and shares in percent."""
 
-    bar: Bar
+    bar: ProgressBar
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         """Move on by ``n``."""

@@ -13,6 +13,7 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
@@ -33,7 +34,7 @@ from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import MICRO_BATCH, has_bf16
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.checkpoints import newest_checkpoint, step_of
-from rlopt.training.early_stopping import PeakGuard
+from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.freezing import freeze
 from rlopt.training.learning_rates import reinforced_rate
 from rlopt.training.ppo.learn import PpoSettings, improve
@@ -96,18 +97,18 @@ def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False)
         if processes.is_first():
             metrics.truncate_after(done)
         rewards = _rewards(run, policy, model, arms, config, rules, settings.updates_a_rollout)
-        guard = None
+        stopping = None
         if rewards.monitor is not None:
             titles = settings.minibatches * settings.batch_size
-            guard = PeakGuard(settings.steps, rewards.monitor.every, titles, metrics.rows())
+            stopping = EarlyStopping(settings.steps, rewards.monitor.every, titles, metrics.rows())
         note(
             f"{name.upper()} on {counted(len(arms.items), 'item')}, {counted(settings.steps, 'update')} of "
             f"{counted(settings.batch_size, 'title')}"
         )
         with track(name.upper(), settings.steps, start=done) as bar:
             callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
-            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, guard)
-        result = PpoResult.measured(run / name, guard.kept_step if guard else settings.steps, metrics.rows())
+            improved = improve(policy, run / "sft", arms.items, rewards, settings, checkpoints, callbacks, stopping)
+        result = PpoResult.measured(run / name, stopping.kept_step if stopping else settings.steps, metrics.rows())
         if processes.is_first():
             _save(run, config, improved, result, metrics.rows(), len(arms.items))
             record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
@@ -163,7 +164,7 @@ def _rewards(
 
 
 def _save(
-    run: Run, config: PpoConfig, policy: TitlePolicy, result: PpoResult, rows: list[dict[str, Any]], n_items: int
+    run: Run, config: PpoConfig, policy: TitlePolicy, result: PpoResult, rows: list[JsonObject], n_items: int
 ) -> None:
     """The policy's folder with its card, and the figure of what was gained for how far it moved."""
     with run.replacing(config.algorithm) as folder:
@@ -225,7 +226,7 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
     return PpoSettings(**{**shared, **own})
 
 
-def _learning(config: PpoConfig, sft: dict[str, Any]) -> tuple[str, int, int]:
+def _learning(config: PpoConfig, sft: JsonObject) -> tuple[str, int, int]:
     """What learns, the rank of its adapters, and its blocks."""
     if config.peft_config:
         return "full", config.lora_rank, config.last_n  # adapters of its own freeze the rest themselves

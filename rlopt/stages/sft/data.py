@@ -42,14 +42,14 @@ def logged_pairs(arms: Arms) -> Pairs:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class TitleRates:
     """What the logs say of each title's click rate: posterior mean and variance, shape (n_arms,) each."""
 
     rate: FloatArray
     variance: FloatArray
 
     @classmethod
-    def of(cls, arms: Arms, overdispersion: float) -> "Evidence":
+    def of(cls, arms: Arms, overdispersion: float) -> "TitleRates":
         """Each arm's CTR, shrunken to its item's.
 
         Beta-binomial around the item's rate m: an arm has p ~ Beta(s m, s (1 - m)), with s from the moments of the
@@ -74,12 +74,12 @@ class Evidence:
         return float(norm.cdf((self.rate[best] - self.rate[other]) / spread))
 
 
-def best_pairs(arms: Arms, evidence: Evidence) -> Pairs:
+def best_pairs(arms: Arms, rates: TitleRates) -> Pairs:
     """Each item with its best-evidenced title."""
-    return [(arms.items[item], clean(str(arms.title[row]))) for item, row in sorted(_best(arms, evidence).items())]
+    return [(arms.items[item], clean(str(arms.title[row]))) for item, row in sorted(_best(arms, rates).items())]
 
 
-def improvement_pairs(arms: Arms, evidence: Evidence) -> Pairs:
+def improvement_pairs(arms: Arms, rates: TitleRates) -> Pairs:
     """(item with a current title, better title) pairs.
 
     The target is the item's best-evidenced title. It is asked for once for each other title that it beats with a
@@ -90,14 +90,14 @@ def improvement_pairs(arms: Arms, evidence: Evidence) -> Pairs:
     PolicyError
         When no title is better than another with that chance.
     """
-    best = _best(arms, evidence)
+    best = _best(arms, rates)
     order = np.lexsort((arms.title.astype(str), -arms.impressions, arms.item_index))
     worse: dict[int, list[str]] = {}
     for row in order:
         index = int(arms.item_index[row])
         title = clean(str(arms.title[row]))
         found = worse.setdefault(index, [])
-        if title and len(found) < MAX_TITLES_AN_ITEM and evidence.better(best[index], int(row)) >= CONFIDENCE:
+        if title and len(found) < MAX_TITLES_AN_ITEM and rates.better(best[index], int(row)) >= CONFIDENCE:
             found.append(title)
     pairs: Pairs = []
     for index, titles in worse.items():
@@ -113,9 +113,9 @@ def improvement_pairs(arms: Arms, evidence: Evidence) -> Pairs:
     return pairs
 
 
-def _best(arms: Arms, evidence: Evidence) -> dict[int, int]:
+def _best(arms: Arms, rates: TitleRates) -> dict[int, int]:
     """Item -> its arm with the highest posterior mean."""
-    order = np.lexsort((arms.title.astype(str), -evidence.rate, arms.item_index))
+    order = np.lexsort((arms.title.astype(str), -rates.rate, arms.item_index))
     found: dict[int, int] = {}
     for row in order:
         found.setdefault(int(arms.item_index[row]), int(row))

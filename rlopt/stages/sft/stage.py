@@ -1,9 +1,8 @@
 """``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from reward.arms import Arms
 from reward.arrays import FloatArray
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from rlopt import processes, threads
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
@@ -22,8 +22,8 @@ from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.sft.data import (
-    Evidence,
     Lesson,
+    TitleRates,
     best_pairs,
     hold_out,
     improvement_pairs,
@@ -45,7 +45,7 @@ LAST_STEPS = 20
 
 
 @dataclass(frozen=True)
-class SftResult:
+class SftResult(Plain):
     """What came of the supervised training.
 
     Parameters
@@ -69,10 +69,6 @@ class SftResult:
     kept_step: int
     loss: float | None
     held_out_loss: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
 
 
 def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False) -> SftResult:
@@ -110,7 +106,7 @@ def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False)
         else:
             policy = prompted_policy(config)
             arms = run.arms().of_items(run.splits().train)
-            lesson = Lesson(best_pairs(arms, _evidence(run, arms)) if config.shots else [], [])
+            lesson = Lesson(best_pairs(arms, _title_rates(run, arms)) if config.shots else [], [])
             trained, learned = with_examples(policy, config, lesson.pairs), 0
             if processes.is_first():
                 run.metrics("sft").truncate_after(0)  # those of an earlier training
@@ -135,7 +131,7 @@ def _say_what_is_odd(config: SftConfig) -> None:
 
 def _pairs(run: Run, config: SftConfig, arms: Arms) -> Pairs:
     """What to learn for the task, with the altered copies asked for."""
-    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _evidence(run, arms))
+    pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(run, arms))
     models = config.back_translation
     return Augmentation(
         config.copies,
@@ -154,10 +150,10 @@ def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
     return Lesson(pairs, []) if config.early_stopping is None else hold_out(pairs, config.held_out, config.seed)
 
 
-def _evidence(run: Run, arms: Arms) -> Evidence:
+def _title_rates(run: Run, arms: Arms) -> TitleRates:
     """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    return Evidence.of(arms, model.click.basis.noise.overdispersion)
+    return TitleRates.of(arms, model.click.basis.noise.overdispersion)
 
 
 def _train(

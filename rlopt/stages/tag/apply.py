@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import pyarrow as pa
 import torch
 
 from reward.logs.schema import looks_like
-from reward.logs.source import Source, find_files, open_source
+from reward.logs.source import FileSource, find_files, open_source
 from reward.logs.validate import MAX_TITLE_CHARACTERS
+from reward.plain import Plain
 from rlopt import threads
 from rlopt.config import ShortenConfig
 from rlopt.files import fingerprint, to_json
@@ -34,7 +35,7 @@ ITEM_ID = "item_id"
 
 
 @dataclass(frozen=True)
-class ShortenResult:
+class ShortenResult(Plain):
     """What `apply_tagger` wrote.
 
     Parameters
@@ -53,10 +54,6 @@ class ShortenResult:
     unchanged: int
     without: int
     titles_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def apply_tagger(
@@ -144,11 +141,11 @@ def _resume(shards: Shards, totals: "_Totals") -> int:
     return totals.rows
 
 
-def _count(source: Source) -> int:
+def _count(source: FileSource) -> int:
     return int(source.query(f"SELECT count(*) FROM {source.relation}", source.parameters).fetchall()[0][0])  # noqa: S608
 
 
-def _columns(source: Source, config: ShortenConfig) -> dict[str, str]:
+def _columns(source: FileSource, config: ShortenConfig) -> dict[str, str]:
     """Name in the rows -> column of the file."""
     ids = config.item_id or (ITEM_ID if ITEM_ID in source.columns else None)
     if ids is None and (usual := [column for column in source.columns if looks_like(column) == ITEM_ID]):
@@ -156,7 +153,7 @@ def _columns(source: Source, config: ShortenConfig) -> dict[str, str]:
     return {"title": config.title, **({} if ids is None else {ITEM_ID: ids})}
 
 
-def _pieces(source: Source, columns: Mapping[str, str], size: int, start: int) -> Iterator[list[dict[str, Any]]]:
+def _pieces(source: FileSource, columns: Mapping[str, str], size: int, start: int) -> Iterator[list[dict[str, Any]]]:
     stream = rows(source, columns, start)
     while piece := list(islice(stream, size)):
         yield piece

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reward.errors import LogError
-from reward.logs.source import Source, open_source
+from reward.logs.source import FileSource, open_source
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from reward.text import same_text_key
 from rlopt.config import TagConfig
@@ -105,7 +105,7 @@ def read_titles(files: Iterable[str | Path], column: str) -> list[Units]:
     return out
 
 
-def rows(source: Source, columns: Mapping[str, str], start: int = 0) -> Iterator[dict[str, Any]]:
+def rows(source: FileSource, columns: Mapping[str, str], start: int = 0) -> Iterator[dict[str, Any]]:
     """Rows from the ``start``-th on in the files' order, a few thousand in memory.
 
     Parameters
@@ -145,7 +145,7 @@ def rows(source: Source, columns: Mapping[str, str], start: int = 0) -> Iterator
             raise LogError(f"Cannot read {source.file_name(path)}: {str(error).splitlines()[0]}.") from error
 
 
-def _label_column(source: Source, config: TagConfig) -> str:
+def _label_column(source: FileSource, config: TagConfig) -> str:
     """The column to learn from."""
     named = {"entities": config.entities, "pairs": config.short}
     if config.labels != "auto":

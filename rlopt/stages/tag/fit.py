@@ -3,13 +3,13 @@
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from reward.logs.source import find_files
+from reward.plain import Plain
 from reward.text import same_text_key
 from rlopt import processes, threads
 from rlopt.config import TagConfig
@@ -35,7 +35,7 @@ WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
 
 
 @dataclass(frozen=True)
-class TagResult:
+class TagResult(Plain):
     """What the tagger learned, measured on titles it has not seen.
 
     Parameters
@@ -60,10 +60,6 @@ class TagResult:
     entities: dict[str, Scores]
     max_chars: int
     shortened: Kept
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return {**asdict(self), "folder": str(self.folder)}
 
 
 def fit_tagger(

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from rlopt.training.batches import Batch
+
 from .kl import KLController
 
 STATE_FILE = "kl.json"
@@ -38,15 +40,15 @@ class HeldToReference:
     _reference: Tensor | None
     _divergence: Tensor | None
 
-    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: Any) -> Batch:
         """The rollout, and what the reference would have written in it: the last thing that trl computes there."""
         self.keeps_distributions = self.beta != 0.0
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        batch: Batch = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         self.keeps_distributions = False
         batch[REFERENCE], self._rolled_out = self._rolled_out, None
         return batch
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+    def compute_loss(self, model: Any, inputs: Batch, *args: Any, **kwargs: Any) -> Tensor:
         """The trainer's loss; on the way the KL of the titles it learns from is counted."""
         self._reference = inputs.get(REFERENCE)
         loss: Tensor = super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]

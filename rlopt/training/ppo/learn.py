@@ -17,7 +17,7 @@ from rlopt.training.adapters import AllocateRanks
 from rlopt.training.arguments import TrainSettings, shared_arguments
 from rlopt.training.callbacks import quiet
 from rlopt.training.checkpoints import MarkComplete, train
-from rlopt.training.early_stopping import PeakGuard
+from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.example_order import training_order
 from rlopt.training.rewards import MONITOR, TitleRewards
 
@@ -73,7 +73,7 @@ def improve(
     settings: PpoSettings,
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
-    guard: PeakGuard | None = None,
+    stopping: EarlyStopping | None = None,
 ) -> TitlePolicy:
     """``policy`` after learning from ``rewards`` on ``items``.
 
@@ -88,7 +88,7 @@ def improve(
     checkpoints
         An interrupted run goes on from the newest whole checkpoint here, and ends with the same weights as an
         uninterrupted one.
-    guard
+    stopping
         Ends the training past the monitor's peak; the policy returned is then that of the peak.
 
     Raises
@@ -110,7 +110,7 @@ def improve(
         "args": _arguments(settings, policy, checkpoints, [float(f.__name__ != MONITOR) for f in functions]),
         "train_dataset": _prompts(policy, items, settings),
         "processing_class": policy.tokenizer,
-        "callbacks": [*callbacks, *([guard] if guard else []), AllocateRanks(), MarkComplete()],
+        "callbacks": [*callbacks, *([stopping] if stopping else []), AllocateRanks(), MarkComplete()],
         "peft_config": settings.adapters,  # trl wraps the model, and takes it without its adapters as the reference
     }
     trainer: Any
@@ -123,7 +123,9 @@ def improve(
     prompts = [policy.renderer.prompt(item) for item in items]
     trainer.prompt_ids = dict(zip(prompts, policy.prompt_ids(items), strict=True))
     quiet(trainer)
-    return TitlePolicy(train(trainer, checkpoints, guard), policy.tokenizer, policy.renderer, policy.max_title_tokens)
+    return TitlePolicy(
+        train(trainer, checkpoints, stopping), policy.tokenizer, policy.renderer, policy.max_title_tokens
+    )
 
 
 def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) -> Dataset:

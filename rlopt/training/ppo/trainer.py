@@ -20,6 +20,7 @@ from transformers import AutoModel
 from trl import GRPOConfig, GRPOTrainer
 
 from reward.arrays import FloatArray
+from rlopt.training.batches import Batch
 from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
@@ -110,12 +111,12 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         self._scores = (scores * self.reward_weights.to(scores.device)).nansum(dim=1)
         return scores
 
-    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: Any) -> Batch:
         """One rollout: trl's completions and scores, then values, per-token rewards and advantages.
 
         Advantages are whitened, and the critic learns, over the titles of all processes.
         """
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        batch: Batch = super()._generate_and_score_completions(inputs)
         if not self.model.training or self._scores is None:
             return batch
         input_ids, attention_mask, width = _joined(batch)
@@ -148,7 +149,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         states, self._read = self._read.float(), None
         return states
 
-    def _old_log_probs(self, batch: dict[str, Any], input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+    def _old_log_probs(self, batch: Batch, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
         """Log-probability of each token under the policy that wrote it, (B, T).
 
         In full precision the sampler's own are as good as computed again; in half precision they differ from what
@@ -174,7 +175,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         gathered: Tensor = self.accelerator.gather(self.accelerator.pad_across_processes(tensor, dim=1, pad_first=left))
         return gathered
 
-    def _scores_so_far(self, inputs: Any, batch: dict[str, Any]) -> Tensor:
+    def _scores_so_far(self, inputs: Any, batch: Batch) -> Tensor:
         """Score of each title before each of its tokens, (B, T): 0 before the first and in the padding."""
         mask = batch["completion_mask"]
         scores = torch.zeros(mask.shape)
@@ -212,7 +213,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
 
     # -- update ------------------------------------------------------------------------------------------------------
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+    def _compute_loss(self, model: Any, inputs: Batch) -> Tensor:
         """PPO's loss: clipped surrogate minus entropy bonus, a mean over the tokens of the whole batch.
 
         The normaliser is the number of tokens of the accumulated batch on all processes, so that 4 micro-batches of
@@ -261,7 +262,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
             load_critic(self.critic, self.critic_optimizer, Path(checkpoint))
 
 
-def _joined(batch: dict[str, Any]) -> tuple[Tensor, Tensor, int]:
+def _joined(batch: Batch) -> tuple[Tensor, Tensor, int]:
     """Prompt and completion as one (B, P + T) tensor, its mask, and T."""
     input_ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
     attention_mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)

@@ -6,10 +6,10 @@ import pytest
 from reward.arrays import FloatArray
 from reward.evidence import metrics
 from reward.evidence.ceiling import noise_ceiling
-from reward.model.linear import Rows
+from reward.model.linear import ArmCounts
 
 
-def shop(effect: FloatArray, exposure: float, phi: float, rng: np.random.Generator) -> tuple[Rows, FloatArray]:
+def shop(effect: FloatArray, exposure: float, phi: float, rng: np.random.Generator) -> tuple[ArmCounts, FloatArray]:
     """Clicks of titles with these effects on the log rate, shape (n_items, k), and their true rates.
 
     Items differ in their rates, arms in their exposure (by a factor of two); counts vary ``phi`` times as chance.
@@ -21,7 +21,7 @@ def shop(effect: FloatArray, exposure: float, phi: float, rng: np.random.Generat
         clicks = rng.binomial(trials.astype(np.int64), rate)
     else:
         clicks = rng.negative_binomial(rate * trials / (phi - 1), 1 / phi)
-    return Rows(np.minimum(clicks, trials).astype(float), trials, np.repeat(np.arange(n_items), k), n_items), rate
+    return ArmCounts(np.minimum(clicks, trials).astype(float), trials, np.repeat(np.arange(n_items), k), n_items), rate
 
 
 def normal(n: int, rng: np.random.Generator) -> FloatArray:
@@ -87,14 +87,14 @@ def test_normal_differences_have_the_closed_form() -> None:
     n, trials, rate, spread = 20_000, 1e6, 0.1, 2.0
     noise = np.sqrt(2 * rate * (1 - rate) * trials)
     clicks = np.column_stack([np.full(n, rate * trials), rate * trials + noise * rng.normal(0, np.hypot(1, spread), n)])
-    rows = Rows(clicks.ravel(), np.full(2 * n, trials), np.repeat(np.arange(n), 2), n)
+    rows = ArmCounts(clicks.ravel(), np.full(2 * n, trials), np.repeat(np.arange(n), 2), n)
     reliability = spread**2 / (1 + spread**2)
     assert noise_ceiling(rows) == pytest.approx(0.5 + np.arcsin(np.sqrt(reliability)) / np.pi, abs=0.01)
 
 
 def test_without_a_pair_it_is_a_coin() -> None:
-    assert noise_ceiling(Rows(np.array([1.0, 2.0]), np.array([9.0, 9.0]), np.array([0, 1]), 2)) == 0.5
-    assert noise_ceiling(Rows(np.array([0.0, 0.0]), np.array([9.0, 9.0]), np.array([0, 0]), 1)) == 0.5
+    assert noise_ceiling(ArmCounts(np.array([1.0, 2.0]), np.array([9.0, 9.0]), np.array([0, 1]), 2)) == 0.5
+    assert noise_ceiling(ArmCounts(np.array([0.0, 0.0]), np.array([9.0, 9.0]), np.array([0, 0]), 1)) == 0.5
 
 
 @pytest.mark.parametrize("clicks", [3.0, 9.0, 90.0])
@@ -104,6 +104,6 @@ def test_equal_exposures_whose_counts_often_tie_are_no_sign_of_effects(clicks: f
     for spread, allowed in ((0.0, 0.03), (0.4, 0.05 if clicks < 9 else 0.03)):
         rate = (0.03 * np.exp(spread * rng.standard_normal((n, k)))).ravel()
         counts = rng.binomial(int(trials), rate).astype(float)
-        rows = Rows(counts, np.full(n * k, float(int(trials))), np.repeat(np.arange(n), k), n)
+        rows = ArmCounts(counts, np.full(n * k, float(int(trials))), np.repeat(np.arange(n), k), n)
         reached = metrics.pair_accuracy(metrics.tally(rows, rate))
         assert noise_ceiling(rows) == pytest.approx(reached, abs=allowed)

@@ -6,14 +6,14 @@ from scipy.stats import multinomial
 
 from reward.evidence import contest as module
 from reward.evidence.contest import MIN_ITEMS, contest, item_log_likelihood
-from reward.model.linear import Rows
+from reward.model.linear import ArmCounts
 from reward.model.reward_model import RewardPrediction
 
 from ..log_fixtures import make_arms
 
 
 def test_the_log_likelihood_is_the_multinomials() -> None:
-    rows = Rows(np.array([3.0, 1.0, 4.0]), np.array([50.0, 100.0, 80.0]), np.zeros(3, dtype=np.int64), 1)
+    rows = ArmCounts(np.array([3.0, 1.0, 4.0]), np.array([50.0, 100.0, 80.0]), np.zeros(3, dtype=np.int64), 1)
     effect = np.array([0.3, -0.2, 0.1])
     chance = rows.trials * np.exp(effect) / np.sum(rows.trials * np.exp(effect))
     constant = multinomial.logpmf([3, 1, 4], 8, [1 / 3] * 3) - 8 * np.log(1 / 3)

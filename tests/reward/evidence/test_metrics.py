@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from reward.evidence import metrics
-from reward.model.linear import Rows
+from reward.model.linear import ArmCounts
 
 
-def rows_of(clicks: list[float], trials: list[float], item: list[int]) -> Rows:
-    return Rows(np.array(clicks, float), np.array(trials, float), np.array(item), max(item) + 1)
+def rows_of(clicks: list[float], trials: list[float], item: list[int]) -> ArmCounts:
+    return ArmCounts(np.array(clicks, float), np.array(trials, float), np.array(item), max(item) + 1)
 
 
 def test_pairs_are_counted_within_items_only() -> None:
@@ -44,7 +44,7 @@ def test_pair_accuracy_equals_brute_force() -> None:
             if item[i] == item[j] and difference:
                 pairs += 1
                 right += 0.5 if score[i] == score[j] else float((score[i] > score[j]) == (difference > 0))
-    tallies = metrics.tally(Rows(clicks, trials, item, 30), score)
+    tallies = metrics.tally(ArmCounts(clicks, trials, item, 30), score)
     assert tallies.pairs.sum() == pairs
     assert metrics.pair_accuracy(tallies) == pytest.approx(right / pairs)
 
@@ -71,6 +71,6 @@ def test_overdispersion_is_recovered_beside_title_variance(phi: float) -> None:
     effect = np.sqrt(0.03) * rng.standard_normal(6000)
     mean = 0.03 * trials * np.exp(effect)
     clicks = rng.poisson(mean) if phi == 1.0 else rng.negative_binomial(mean / (phi - 1), 1 / phi)
-    rows = Rows(np.minimum(clicks, trials), trials, item, 1500)
+    rows = ArmCounts(np.minimum(clicks, trials), trials, item, 1500)
     found = metrics.overdispersion(rows, np.zeros(6000))
     assert found == pytest.approx(phi, rel=0.15)

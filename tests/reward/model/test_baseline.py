@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reward.model.baseline import beta_strength, shrink
-from reward.model.linear import Rows
+from reward.model.linear import ArmCounts
 
 
 def test_strength_is_recovered_from_beta_binomial_counts() -> None:
@@ -28,7 +28,7 @@ def test_shrunken_rate_is_the_posterior_mean() -> None:
     rng = np.random.default_rng(2)
     trials = rng.integers(20, 4000, 500).astype(float)
     clicks = rng.binomial(trials.astype(int), rng.beta(2, 38, 500)).astype(float)
-    rows = Rows(clicks, trials, np.arange(500), 500)
+    rows = ArmCounts(clicks, trials, np.arange(500), 500)
     prior = np.full(500, np.log(0.05 / 0.95))
     intercept, spread, strength = shrink(rows, np.zeros(500), prior, 1.0)
     rate = 1 / (1 + np.exp(-intercept))
@@ -38,7 +38,7 @@ def test_shrunken_rate_is_the_posterior_mean() -> None:
 
 
 def test_overdispersed_clicks_count_for_less() -> None:
-    rows = Rows(np.array([100.0, 10.0, 60.0]), np.full(3, 1000.0), np.arange(3), 3)
+    rows = ArmCounts(np.array([100.0, 10.0, 60.0]), np.full(3, 1000.0), np.arange(3), 3)
     prior = np.full(3, np.log(0.05 / 0.95))
     usual = shrink(rows, np.zeros(3), prior, 1.0)[0]
     doubted = shrink(rows, np.zeros(3), prior, 3.0)[0]

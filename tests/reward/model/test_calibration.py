@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reward.model import calibration
-from reward.model.linear import Noise, Rows
+from reward.model.linear import ArmCounts, Noise
 
 
 def test_platt_undoes_a_known_distortion() -> None:
@@ -24,14 +24,14 @@ def test_platt_leaves_things_alone_without_both_outcomes(clicks: float) -> None:
     assert platt == calibration.Platt(0.0, 1.0)
 
 
-def world(error: float, seed: int = 1) -> tuple[Rows, np.ndarray, np.ndarray]:
+def world(error: float, seed: int = 1) -> tuple[ArmCounts, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     item = np.repeat(np.arange(1000), 5)
     effect = 0.3 * rng.standard_normal(5000)
     trials = rng.integers(500, 6000, 5000).astype(float)
     logit = -3.3 + 0.5 * rng.standard_normal(1000)[item] + effect + error * rng.standard_normal(5000)
     clicks = rng.binomial(trials.astype(int), 1 / (1 + np.exp(-logit))).astype(float)
-    return Rows(clicks, trials, item, 1000), effect, item
+    return ArmCounts(clicks, trials, item, 1000), effect, item
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.5])

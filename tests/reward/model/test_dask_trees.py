@@ -11,13 +11,13 @@ from reward.errors import ModelError
 from reward.model import boosting, dask_trees
 from reward.model.boosting import ItemLoss, choice_log_likelihood
 from reward.model.dask_trees import PartitionLoss, partitions
-from reward.model.linear import Noise, Rows
+from reward.model.linear import ArmCounts, Noise
 
 pytest.importorskip("distributed")
 ROUNDS = 40
 
 
-def shop(seed: int, n_items: int = 500) -> tuple[np.ndarray, Rows, np.ndarray]:
+def shop(seed: int, n_items: int = 500) -> tuple[np.ndarray, ArmCounts, np.ndarray]:
     """Feature table, counts and true title effects; the fourth feature is a category."""
     rng = np.random.default_rng(seed)
     item = rng.permutation(np.repeat(np.arange(n_items), 5))
@@ -25,7 +25,7 @@ def shop(seed: int, n_items: int = 500) -> tuple[np.ndarray, Rows, np.ndarray]:
     table[:, 3] = rng.integers(0, 4, len(item))
     effect = 0.4 * (table[:, 0] > 0) * (table[:, 1] > 0) + 0.3 * (table[:, 3] == 2)
     rate = np.exp(-3.5 + rng.standard_normal(n_items)[item] + effect)
-    return table, Rows(rng.binomial(3000, np.minimum(rate, 0.5)).astype(float), np.full(len(item), 3000.0), item,
+    return table, ArmCounts(rng.binomial(3000, np.minimum(rate, 0.5)).astype(float), np.full(len(item), 3000.0), item,
                        n_items), effect  # fmt: skip
 
 

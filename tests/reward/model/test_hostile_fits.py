@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reward.errors import RewardError
 from reward.evidence.explain import explain
-from reward.evidence.held_out import evidence
+from reward.evidence.held_out import held_out_figures
 from reward.items import Item
 from reward.logs.read import read_arms
 from reward.model.reward_model import RewardModel
@@ -108,7 +108,7 @@ def check(log: pd.DataFrame, *, must_fit: bool = False) -> None:
         if found.p_conversion is not None:
             assert np.all((found.p_conversion > 0) & (found.p_conversion < 1))
         assert np.isfinite(explain(model, items[0], titles[-1]).change)
-        figures = evidence(model, arms, seed=0)
+        figures = held_out_figures(model, arms, seed=0)
         assert figures is None or np.isfinite(figures.calibration_error)
         saved = Path(folder) / "model"
         saved.mkdir()

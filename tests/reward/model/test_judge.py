@@ -103,7 +103,7 @@ def test_draws_are_joint(shop_judge: tuple[Shop, Judge]) -> None:
     shared = INFLATION**2 * (columns @ judge.posterior.root) @ (columns @ judge.posterior.root).T
     own = judge.posterior.noise.title_variance * (np.eye(7) + np.eye(7)[::-1] * 0)
     own[0, 6] = own[6, 0] = judge.posterior.noise.title_variance
-    excess = judge.pace * judge.guard.excess(judge.features.transform(items, titles).dense)
+    excess = judge.pace * judge.logged_range.excess(judge.features.transform(items, titles).dense)
     expected = shared + own + 0.25 * np.outer(excess, excess)
     np.testing.assert_allclose(np.cov(draws.T), expected, atol=6 * expected.max() / np.sqrt(20_000))
 

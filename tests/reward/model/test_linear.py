@@ -8,7 +8,7 @@ from reward.features.transformer import TitleFeatures
 from reward.model import bayes, boosting, linear
 from reward.model.columns import fit_design
 from reward.model.design import Design
-from reward.model.linear import Noise, Rows
+from reward.model.linear import ArmCounts, Noise
 from reward.model.reward_model import click_rows
 
 from ..shop import make_shop
@@ -24,7 +24,7 @@ def simulated(n_items: int = 300, titles: int = 4, d: int = 6, seed: int = 0, me
     trials = rng.integers(int(10 * mean), int(60 * mean), len(item)).astype(float)
     rate = 0.03 * np.exp(0.5 * rng.standard_normal(n_items)[item] + matrix @ b)
     clicks = np.minimum(rng.poisson(trials * rate), trials)
-    return Rows(clicks.astype(float), trials, item, n_items), matrix, b
+    return ArmCounts(clicks.astype(float), trials, item, n_items), matrix, b
 
 
 def dense(matrix: np.ndarray) -> linear.Matrix:
@@ -86,7 +86,7 @@ def test_normal_equations_are_the_same_in_blocks_and_in_any_order(block: int, mo
     item = rng.permutation(np.repeat(np.delete(np.arange(12), 5), rng.integers(1, 10, 11)))
     n = len(item)
     rows, matrix, z, weight = (
-        Rows(np.ones(n), np.full(n, 9.0), item, 12),
+        ArmCounts(np.ones(n), np.full(n, 9.0), item, 12),
         *rng.standard_normal((2, n, 4)),
         rng.random(n),
     )
@@ -107,7 +107,7 @@ def test_variances_of_groups_are_recovered_and_a_group_without_effect_vanishes()
     b = np.concatenate([0.15 * rng.standard_normal(30), np.zeros(30)])
     trials = np.full(4000, 3000.0)
     rate = 0.03 * np.exp(0.5 * rng.standard_normal(800)[item] + matrix @ b + 0.1 * rng.standard_normal(4000))
-    rows = Rows(rng.poisson(trials * rate).astype(float), trials, item, 800)
+    rows = ArmCounts(rng.poisson(trials * rate).astype(float), trials, item, 800)
     posterior = bayes.fit_posterior(dense(matrix), rows, [np.arange(30), np.arange(30, 60)], [0.01, 0.01])
     assert posterior.variances[0] == pytest.approx(np.mean(b[:30] ** 2), rel=0.2)
     assert posterior.variances[1] < 0.02 * posterior.variances[0]
@@ -127,7 +127,7 @@ def test_intervals_of_contrasts_cover_the_truth() -> None:
         title = 0.1 * rng.standard_normal(480)
         trials = rng.integers(500, 4000, 480).astype(float)
         clicks = rng.poisson(trials * 0.03 * np.exp(0.4 * rng.standard_normal(120)[item] + matrix @ b + title))
-        rows = Rows(np.minimum(clicks, trials).astype(float), trials, item, 120)
+        rows = ArmCounts(np.minimum(clicks, trials).astype(float), trials, item, 120)
         posterior = bayes.fit_posterior(dense(matrix), rows, [np.arange(20)], [0.02])
         contrast = rng.standard_normal((25, 20))
         std = np.linalg.norm(contrast @ posterior.root, axis=1)
@@ -163,9 +163,9 @@ def test_a_posterior_learned_in_two_parts_is_nearly_that_of_the_whole_and_still_
         trials = np.full(480, 2000.0)
         clicks = rng.poisson(trials * 0.03 * np.exp(0.4 * rng.standard_normal(120)[item] + matrix @ b)).astype(float)
         first = np.arange(480) < 240
-        whole = bayes.fit_posterior(dense(matrix), Rows(clicks, trials, item, 120), [np.arange(20)], [0.02])
-        half = Rows(clicks[first], trials[first], item[first], 60)
-        rest = Rows(clicks[~first], trials[~first], item[~first] - 60, 60)
+        whole = bayes.fit_posterior(dense(matrix), ArmCounts(clicks, trials, item, 120), [np.arange(20)], [0.02])
+        half = ArmCounts(clicks[first], trials[first], item[first], 60)
+        rest = ArmCounts(clicks[~first], trials[~first], item[~first] - 60, 60)
         before = bayes.fit_posterior(dense(matrix[first]), half, [np.arange(20)], [0.02])
         after = bayes.update_posterior(before, dense(matrix[~first]), rest)
         gaps.append([np.mean((p.mean - whole.mean) ** 2) for p in (before, after)])
@@ -176,14 +176,14 @@ def test_a_posterior_learned_in_two_parts_is_nearly_that_of_the_whole_and_still_
 
 
 def test_items_that_say_nothing_have_no_weight() -> None:
-    rows = Rows(np.array([3.0, 0.0, 0.0, 5.0]), np.full(4, 100.0), np.array([0, 1, 1, 2]), 3)
+    rows = ArmCounts(np.array([3.0, 0.0, 0.0, 5.0]), np.full(4, 100.0), np.array([0, 1, 1, 2]), 3)
     for state in (linear.working(rows, np.zeros(4)), bayes.working_log(rows, np.zeros(4))):
         assert state.information.max() < 1e-9  # one title, no click, one title
         assert np.isfinite(state.response).all()
 
 
 def test_choice_likelihood_is_the_multinomial() -> None:
-    rows = Rows(np.array([2.0, 1.0, 4.0]), np.array([10.0, 30.0, 20.0]), np.array([0, 0, 1]), 2)
+    rows = ArmCounts(np.array([2.0, 1.0, 4.0]), np.array([10.0, 30.0, 20.0]), np.array([0, 0, 1]), 2)
     effect = np.array([0.7, 0.0, 1.0])
     share = 10 * np.exp(0.7) / (10 * np.exp(0.7) + 30)
     expected = (2 * np.log(share) + np.log(1 - share)) / 7
@@ -200,7 +200,7 @@ def test_trees_learn_titles_and_cannot_learn_items() -> None:
     table = np.column_stack([appeal[item], number]).astype(np.float32)
     trials = np.full(len(item), 3000.0)
     p = 1 / (1 + np.exp(-(-3.5 + appeal[item] + 0.5 * number)))
-    rows = Rows(rng.binomial(3000, p).astype(float), trials, item, n_items)
+    rows = ArmCounts(rng.binomial(3000, p).astype(float), trials, item, n_items)
     drawn = np.bincount(rng.integers(n_items, size=n_items), minlength=n_items).astype(float)
     data = boosting.dataset(table, ["appeal", "number"], [], 0)
     booster = boosting.fit_trees(data, rows, np.zeros(len(item)), drawn, Noise(), seed=0, threads=1)
@@ -241,7 +241,7 @@ def test_the_trees_learn_nothing_of_an_items_level() -> None:
     faded = (rows.item >= 8) & (rows.item < 12)
     successes[faded], trials[faded] = 1e-4 * successes[faded], 1e-4 * trials[faded]  # less than half a click
     alone = np.append(rows.item, 60)
-    rows = Rows(np.append(successes, 4.0), np.append(trials, 90.0), alone, 61)
+    rows = ArmCounts(np.append(successes, 4.0), np.append(trials, 90.0), alone, 61)
     silent = (rows.item < 8) | (rows.item == 60)
     rng = np.random.default_rng(3)
     for spread in (0.0, 0.3, 0.8):
@@ -252,7 +252,7 @@ def test_the_trees_learn_nothing_of_an_items_level() -> None:
         np.testing.assert_array_equal(hessian[silent], 1e-9)
         assert gradient[faded.nonzero()].any()
         kept = boosting.ItemLoss(
-            Rows(rows.successes[~silent], rows.trials[~silent], rows.item[~silent] - 8, 52),
+            ArmCounts(rows.successes[~silent], rows.trials[~silent], rows.item[~silent] - 8, 52),
             loss.offset[~silent],
             loss.weight[~silent],
             loss.noise,

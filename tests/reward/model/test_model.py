@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reward.arms import Arms
 from reward.errors import ModelError
-from reward.evidence.held_out import evidence
+from reward.evidence.held_out import held_out_figures
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 
@@ -221,7 +221,7 @@ def test_members_of_other_data_are_not_taken_over(tmp_path: Path) -> None:
 def test_evidence_on_held_out_items_tells_the_truth(shop_model: tuple[Shop, RewardModel]) -> None:
     shop, model = shop_model
     arms, rows = held_out(shop)
-    found = evidence(model, arms, seed=0)
+    found = held_out_figures(model, arms, seed=0)
     assert found is not None
     assert found.pair_accuracy.low < found.pair_accuracy.value < found.pair_accuracy.high
     assert found.pair_accuracy.value > 0.7
@@ -240,7 +240,7 @@ def test_evidence_on_held_out_items_tells_the_truth(shop_model: tuple[Shop, Rewa
     assert len(found.reliability) == 10
     assert found.to_dict()["pair_accuracy"]["value"] == found.pair_accuracy.value
     one_title = arms.take(np.unique(arms.item_index, return_index=True)[1])
-    assert evidence(model, one_title, seed=0) is None
+    assert held_out_figures(model, one_title, seed=0) is None
 
 
 def _without(arms: Arms, **change: object) -> Arms:

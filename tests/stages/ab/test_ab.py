@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlopt.errors import EvaluationError
-from rlopt.files import fingerprint
+from rlopt.files import fingerprint, to_json
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.plan import predicted_lift
+from rlopt.stages.ab.prediction import Evaluation
 from rlopt.stages.offline_eval.report import last_analyses
 from tests.conftest import Outcome
+from tests.stages.log_reports import log_report
 from tests.stages.menu import make_arms, make_run
 
 Rlopt = Callable[..., Outcome]
@@ -28,7 +30,7 @@ LIFTS = {"logged": {"value": 0.1, "low": 0.04, "high": 0.16}, "sft": {"value": 0
 def run(tmp_path: Path) -> Run:
     """Stages done; an evaluation that predicted `LIFTS`, overdispersion 1.5."""
     run = make_run(tmp_path / "run", make_arms(60))
-    (run / DATA / "findings.json").write_text(json.dumps({"overdispersion": 1.5}))
+    (run / DATA / "findings.json").write_text(to_json(log_report(overdispersion=1.5)))
     with run.stage("offline-eval", {"seed": 0}), run.replacing("eval") as folder:
         guardrails = {"conversions": {"value": 0.02, "low": 0.01, "high": 0.03}}
         report = {
@@ -98,9 +100,10 @@ def test_plan_for_a_given_lift_needs_no_evaluation(rlopt: Rlopt, tmp_path: Path)
 
 
 def test_conversions_are_planned_for_by_their_own_lift(run: Run) -> None:
-    report = json.loads((run / "eval" / "report.json").read_text())
-    assert predicted_lift(report, "conversions", "logged")["value"] == 0.02
-    assert predicted_lift(report, "clicks", "sft")["value"] == 0.2
+    path = run / "eval" / "report.json"
+    report = Evaluation.from_json(path.read_text(), path)
+    assert predicted_lift(report, "conversions", "logged").value == 0.02
+    assert predicted_lift(report, "clicks", "sft").value == 0.2
     with pytest.raises(EvaluationError, match="no lift of conversions over sft"):
         predicted_lift(report, "conversions", "sft")
 

@@ -6,8 +6,9 @@ import pytest
 from reward.evidence import metrics
 from reward.logs.splits import split_items
 from reward.model.reward_model import RewardModel, click_rows
+from rlopt.files import to_json
 from rlopt.stages.fit_reward.card import _figures
-from rlopt.stages.fit_reward.evidence import evidence_lines, measure
+from rlopt.stages.fit_reward.evidence import FitEvidence, evidence_lines, measure
 from tests.reward.shop import make_shop
 
 
@@ -17,15 +18,17 @@ def test_every_figure_is_explained_and_the_ceiling_is_what_the_truth_reaches() -
     model = RewardModel.fit(shop.arms.of_items({*splits.train}), seed=0, n_members=2, threads=1)
     found = measure(model, shop.arms, splits, seed=0)
     rows = _figures(found)
-    assert {name.replace("_", " ") for name, value in found.items() if not isinstance(value, (list, tuple))} - {
+    assert found is not None
+    assert FitEvidence.from_json(to_json(found), "evidence.json") == found
+    assert {name.replace("_", " ") for name, value in vars(found).items() if not isinstance(value, tuple)} - {
         label.split(":")[0] for label in rows
     } == {"topics"}  # a table of its own
     assert all(": " in label for label in rows)
     assert rows[next(label for label in rows if label.startswith("pair accuracy:"))] == (
-        "{value:.3f} [{low:.3f}, {high:.3f}]".format(**found["pair_accuracy"])
+        "{value:.3f} [{low:.3f}, {high:.3f}]".format(**vars(found.pair_accuracy))
     )
     held_out = np.isin(shop.arms.item_ids, [*splits.judge, *splits.test])
     reached = metrics.pair_accuracy(metrics.tally(click_rows(shop.arms.take(held_out)), shop.effect[held_out]))
-    assert found["noise_ceiling"] == pytest.approx(reached, abs=0.05)
+    assert found.noise_ceiling == pytest.approx(reached, abs=0.05)
     lines = "\n".join(evidence_lines(found))
-    assert f"with the true rates known it would be about {found['noise_ceiling']:.0%}" in lines
+    assert f"with the true rates known it would be about {found.noise_ceiling:.0%}" in lines

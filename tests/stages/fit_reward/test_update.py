@@ -20,7 +20,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.run import Run
 from rlopt.stages.fit_reward import update as stage
 from rlopt.stages.fit_reward import update_decision
-from rlopt.stages.fit_reward.history import entry, load_parts, read_history
+from rlopt.stages.fit_reward.history import Entry, load_parts, read_history
 from rlopt.stages.fit_reward.update_base import pending, set_aside
 from tests.conftest import Outcome
 
@@ -89,7 +89,7 @@ def test_an_update_adds_up_keeps_the_sides_and_is_told_to_later_stages(rlopt: Rl
     shares = [list(now.values()).count(name) for name in ("train", "judge", "test")]
     assert shares == [41, 31, 18]
     assert Run.open(run).record("fit-reward")["key"] != key  # what stands on the old reward is outdated
-    assert [line["event"] for line in read_history(run / "reward")] == ["fit", "update"]
+    assert [line.event for line in read_history(run / "reward")] == ["fit", "update"]
     assert [len(part.items) for part in load_parts(run / "data")] == [60, 60]
     assert json.loads(rlopt("score", new, "-o", tmp_path / "scored.parquet", "--run", run, "--json").out)
 
@@ -165,7 +165,7 @@ def test_a_worse_model_is_not_kept_and_its_arms_wait(
     assert rlopt("fit-reward", week(tmp_path, 2), "--update", "--run", run, "--json").json["kept"] == "new"
     assert Run.open(run).arms().impressions.sum() == 3 * 60 * 8 * 400
     assert not (run / "updates").exists()
-    assert [line["event"] for line in read_history(run / "reward")] == ["fit", "update", "update"]
+    assert [line.event for line in read_history(run / "reward")] == ["fit", "update", "update"]
     assert "Nothing to do" in rlopt("fit-reward", first, "--update", "--run", run, "--force").out
 
 
@@ -245,9 +245,10 @@ def test_the_judge_items_alone_decide(run: Path, monkeypatch: pytest.MonkeyPatch
     few = update_decision.compare(model, wrong, [arms], replace(splits, judge=splits.judge[:2]), 0)
     assert few.kept == "new"
     assert "too few held-out items to tell" in few.why
-    assert few.figures()["items"] == 2
+    assert few.contest is not None
+    assert few.contest.items == 2
     none = update_decision.compare(model, wrong, [arms], Splits(splits.train, (), splits.test), 0)
-    assert (none.kept, none.why, none.figures()) == ("new", "there is no judge side to compare the models on", {})
+    assert none == update_decision.Decision("new", "there is no judge side to compare the models on", None)
     one_title = arms.take(np.unique(arms.item_index, return_index=True)[1])
     nothing = update_decision.compare(model, wrong, [one_title], splits, 0)
     assert nothing.kept == "new"
@@ -260,9 +261,9 @@ def test_arms_that_wait_are_not_taken_in_again_once_they_are_learned(run: Path, 
     waiting = [read_arms(week(tmp_path, number)) for number in (1, 2)]
     history = read_history(run / "reward")
     for number, arms in enumerate(waiting):
-        history.append(entry("trial", f"week{number + 1}", [f"file{number}"], arms))
+        history.append(Entry.of("trial", f"week{number + 1}", [f"file{number}"], arms))
         set_aside(fitted, arms, f"digest{number}", history)
     assert [arms.clicks.sum() for arms in pending(fitted, "another", history)] == [a.clicks.sum() for a in waiting]
     assert [arms.clicks.sum() for arms in pending(fitted, "digest0", history)] == [waiting[1].clicks.sum()]
-    history[-2] = {**history[-2], "event": "update"}
+    history[-2] = replace(history[-2], event="update")
     assert [arms.clicks.sum() for arms in pending(fitted, "another", history)] == [waiting[1].clicks.sum()]

@@ -20,7 +20,7 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
-from rlopt.run import DATA, Run
+from rlopt.run import Run
 from rlopt.stages.common.columns import ignored_columns, titles_of
 from rlopt.stages.generate import stage
 from rlopt.stages.generate.choice import NOT_BETTER
@@ -45,9 +45,7 @@ class Writer(MenuPolicy):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    made = make_run(tmp_path / "run", make_arms(60))
-    (made / DATA / "findings.json").write_text('{"dropped_columns": {}}', encoding="utf-8")
-    return made
+    return make_run(tmp_path / "run", make_arms(60))
 
 
 @pytest.fixture

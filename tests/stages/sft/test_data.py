@@ -9,7 +9,7 @@ import pytest
 from reward.arms import Arms
 from reward.items import Item
 from rlopt.errors import PolicyError
-from rlopt.stages.sft.data import Evidence, best_pairs, improvement_pairs, reward_weights
+from rlopt.stages.sft.data import TitleRates, best_pairs, improvement_pairs, reward_weights
 from tests.stages.menu import make_arms
 
 
@@ -40,22 +40,22 @@ CLEAR = arms_of(
 
 
 def test_rates_are_shrunken_to_the_items_own() -> None:
-    evidence = Evidence.of(CLEAR, 1.0)
+    evidence = TitleRates.of(CLEAR, 1.0)
     item_rate = (3_003 + 0.5) / (200_010 + 1)
     assert evidence.rate[1] == pytest.approx(0.02, rel=1e-2)  # much evidence: its own rate
     assert item_rate < evidence.rate[2] < 0.02  # three clicks in ten are next to none
-    assert (Evidence.of(CLEAR, 1e9).rate[:2] == pytest.approx([item_rate] * 2, rel=1e-3)) is True
+    assert (TitleRates.of(CLEAR, 1e9).rate[:2] == pytest.approx([item_rate] * 2, rel=1e-3)) is True
 
 
 def test_the_chance_of_being_better_is_that_of_two_normals() -> None:
-    evidence = Evidence(np.array([0.03, 0.02]), np.array([9e-6, 16e-6]))
+    evidence = TitleRates(np.array([0.03, 0.02]), np.array([9e-6, 16e-6]))
     assert evidence.better(0, 1) == pytest.approx(0.97725, abs=1e-5)  # two standard deviations
     assert evidence.better(0, 1) + evidence.better(1, 0) == pytest.approx(1)
     assert evidence.better(0, 0) == 0.5
 
 
 def test_only_items_with_a_better_title_teach_to_optimize() -> None:
-    pairs = improvement_pairs(CLEAR, Evidence.of(CLEAR, 1.0))
+    pairs = improvement_pairs(CLEAR, TitleRates.of(CLEAR, 1.0))
     assert {item.item_id for item, _ in pairs} == {"a"}
     assert {title for _, title in pairs} == {"good"}
     current = [item.current_title for item, _ in pairs]
@@ -65,7 +65,7 @@ def test_only_items_with_a_better_title_teach_to_optimize() -> None:
 
 
 def test_the_best_title_of_each_item_is_its_example() -> None:
-    found = {item.item_id: title for item, title in best_pairs(CLEAR, Evidence.of(CLEAR, 1.0))}
+    found = {item.item_id: title for item, title in best_pairs(CLEAR, TitleRates.of(CLEAR, 1.0))}
     assert found["a"] == "good"
     assert found["c"] == "only"
 
@@ -73,12 +73,12 @@ def test_the_best_title_of_each_item_is_its_example() -> None:
 def test_nothing_better_is_one_clear_error() -> None:
     arms = CLEAR.of_items({"b", "c"})
     with pytest.raises(PolicyError, match="No train item has a title that beats another"):
-        improvement_pairs(arms, Evidence.of(arms, 1.0))
+        improvement_pairs(arms, TitleRates.of(arms, 1.0))
 
 
 def test_most_targets_are_the_truly_best_titles() -> None:
     arms = make_arms(200, impressions=20_000)
-    pairs = improvement_pairs(arms, Evidence.of(arms, 1.0))
+    pairs = improvement_pairs(arms, TitleRates.of(arms, 1.0))
     assert np.mean([title.startswith("new ") for _, title in pairs]) > 0.95
     assert len({item.item_id for item, _ in pairs}) > 150
 

@@ -1,4 +1,4 @@
-"""Which kinds of claims a shop's titles are held to: those that people's own titles keep to."""
+"""Which claims of a shop's titles are checked: those that people's own titles keep to."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from .slots import some_of
 MAX_BROKEN_SHARE = 0.2
 
 
-def held_claims(pairs: Sequence[tuple[Item, str]], kinds: Collection[Kind] | None = None) -> Lexicon | None:
+def checked_claims(pairs: Sequence[tuple[Item, str]], kinds: Collection[Kind] | None = None) -> Lexicon | None:
     """What titles may say of any item and what only of items that state it; None where nothing can be held to.
 
     A claim that many people's titles make of items whose fields do not state it says more about the fields than about
@@ -23,7 +23,7 @@ def held_claims(pairs: Sequence[tuple[Item, str]], kinds: Collection[Kind] | Non
     pairs
         Logged (item, title) pairs.
     kinds
-        Kinds of claims to look for. None: those of which at most a fifth of the titles make an unsupported one.
+        Kinds of claims to look for. None: those that at most a fifth of the titles make where their item does not.
     """
     lexicon = Lexicon.learn(pairs)
     if kinds is None:

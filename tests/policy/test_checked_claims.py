@@ -4,7 +4,7 @@ import pytest
 
 from reward.features.lexicon import KINDS, Kind
 from reward.items import Item
-from rlopt.policy.supported_claims import MAX_BROKEN_SHARE, held_claims
+from rlopt.policy.checked_claims import MAX_BROKEN_SHARE, checked_claims
 
 COLOURS = ("red", "blue", "green", "black", "white")
 Pairs = list[tuple[Item, str]]
@@ -30,7 +30,7 @@ def shop(of_a_hundred: dict[str, int]) -> Pairs:
 
 
 def held(pairs: Pairs, kinds: tuple[Kind, ...] | None = None) -> set[str]:
-    lexicon = held_claims(pairs, kinds)
+    lexicon = checked_claims(pairs, kinds)
     return set(lexicon.kinds) if lexicon else set()
 
 
@@ -46,12 +46,12 @@ def test_a_kind_is_held_to_as_long_as_people_mostly_keep_to_it(kind: Kind) -> No
 
 
 def test_a_kind_that_is_not_held_to_hides_no_other_one() -> None:
-    lexicon = held_claims(shop({"word": 90}))
+    lexicon = checked_claims(shop({"word": 90}))
     assert lexicon is not None
     item = Item("new", {"color": ("red",), "size": ("5 cm",)})
-    assert lexicon.unsupported_words(item, "red curious lamp 6 cm by Acme") == ("6", "Acme".lower())
+    assert lexicon.unstated_words(item, "red curious lamp 6 cm by Acme") == ("6", "Acme".lower())
 
 
 def test_the_user_has_the_last_word() -> None:
     assert held(shop({"word": 90}), ("word", "number")) == {"word", "number"}
-    assert held_claims(shop({}), ()) is None
+    assert checked_claims(shop({}), ()) is None

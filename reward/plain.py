@@ -1,0 +1,92 @@
+"""Frozen dataclasses as JSON and back: the one writer and the one reader of what a run keeps and a command prints."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from .errors import RewardError
+
+JsonObject = dict[str, Any]
+"""A JSON object as it stands in a file: what has no type of its own, or not yet."""
+_LONGEST_SHOWN = 60
+
+
+class DataError(RewardError):
+    """A JSON text does not hold what it should."""
+
+
+class Plain:
+    """A frozen dataclass that is written as a JSON object under the names of its fields, and read back as itself."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, allow_inf_nan=False)
+
+    def to_dict(self) -> JsonObject:
+        """Plain JSON data, see `plain`."""
+        return _of_fields(self)
+
+    @classmethod
+    def from_json(cls, text: str, where: object) -> Self:
+        """What was written as ``to_json(self.to_dict())``.
+
+        Parameters
+        ----------
+        text
+            A JSON object; keys that this class does not know are left out.
+        where
+            The file it was read from, for messages.
+
+        Raises
+        ------
+        DataError
+            A value is missing, of another type or not finite; the message names file, key and value.
+        """
+        adapter: TypeAdapter[Self] = TypeAdapter(cls)
+        try:
+            return adapter.validate_json(text)
+        except ValidationError as error:
+            raise DataError(f"{where} is damaged: {_first(error)}. Run again the stage that wrote it.") from error
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON data: dataclasses, mappings, sequences, numpy arrays and scalars; no number is not finite.
+
+    Keys become text, paths too; NaN and infinity become None.
+    """
+    if isinstance(value, Plain):
+        return plain(value.to_dict())
+    if is_dataclass(value) and not isinstance(value, type):
+        return _of_fields(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON text of `plain` data."""
+    return json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def _of_fields(value: Any) -> JsonObject:
+    return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line."""
+    found = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in found["loc"]) or "the whole"
+    value = repr(found["input"])
+    shown = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}..."
+    return f"{key!r} is missing" if found["type"] == "missing" else f"{key!r}: {found['msg']}. Got {shown}"
