@@ -24,16 +24,25 @@ class RulesConfig(StageConfig):
     superlatives: tuple[str, ...] | None = Field(
         None, description="Phrases of advertising law, @FILE reads one a line; none: the lists that come with rlopt."
     )
+    promises: tuple[str, ...] | None = Field(
+        None,
+        description="Promises that a field or the facts must bear out ({n} is any number), @FILE reads one a line; "
+        "none: the lists that come with rlopt.",
+    )
+    facts: str | None = Field(
+        None, min_length=1, description="YAML file of what holds for the shop's items; see docs/promises.md."
+    )
     formatting: bool = Field(True, description="Shouting and strings of symbols are violations.")
     support: tuple[Kind, ...] | None = Field(
         None,
-        description="Claims that the item's fields must state: number, unit, brand, value, word. None: each kind that "
-        "at least four fifths of the logged titles keep to; an empty list: no kind.",
+        description="Claims that the item's fields must state: number, unit, brand, value, word, promise. None: "
+        "promises, and each other kind that at least four fifths of the logged titles keep to; an empty list: no kind.",
     )
 
     def files(self) -> list[str]:
         """The word lists that the rules name."""
-        return [phrase[1:] for phrase in (*self.banned, *(self.superlatives or ())) if is_file(phrase)]
+        phrases = (*self.banned, *(self.superlatives or ()), *(self.promises or ()))
+        return [phrase[1:] for phrase in phrases if is_file(phrase)] + ([self.facts] if self.facts else [])
 
 
 class GenerateConfig(RulesConfig):

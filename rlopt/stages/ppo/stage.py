@@ -1,6 +1,5 @@
 """``rlopt ppo``: the title policy, improved by PPO, or by a rival of it, against the reward model."""
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from reward.plain import JsonObject
 from rlopt import processes, threads
 from rlopt.config import PpoConfig, RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
-from rlopt.files import atomic_write, fingerprints, to_json
+from rlopt.files import atomic_write
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
@@ -26,7 +25,7 @@ from rlopt.report.cards import policy_card
 from rlopt.report.figures import gains_against_kl
 from rlopt.run import ENCODINGS, Run, package_versions
 from rlopt.stages.common.policies import load_policy
-from rlopt.stages.common.rules import constraints_for
+from rlopt.stages.common.rules import constraints_for, rules_inputs
 from rlopt.stages.fit_reward.monitor import load_monitor
 from rlopt.stages.ppo.result import SHOWN, InPercent, PpoResult
 from rlopt.stages.sft.stage import train_sft
@@ -82,7 +81,7 @@ def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False)
     rules = load(RulesConfig, preset=run.preset())
     if config.kl_coef == 0 and config.kl_target is not None:
         note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
-    inputs = _inputs(rules)
+    inputs = rules_inputs(rules)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
         note(f"{name.upper()} is finished with these settings: nothing to do (--force trains anew).")
         return PpoResult.of(run, name)
@@ -115,15 +114,6 @@ def train_ppo(run: Run, config: PpoConfig | None = None, *, force: bool = False)
     if processes.is_first():
         shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
     return result
-
-
-def _inputs(rules: RulesConfig) -> dict[str, str]:
-    """What the training stands on beside its settings: the run's rules, where they are not the usual ones."""
-    if rules == RulesConfig(seed=rules.seed):
-        return {}
-    said = to_json(rules.model_dump(mode="json", exclude={"seed"}))
-    digest = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-    return {"constraints": digest, **fingerprints(rules.files())}
 
 
 def _start(run: Run, config: PpoConfig) -> TitlePolicy:

@@ -12,15 +12,23 @@ from reward.arrays import FloatArray
 from reward.model.reward_model import RewardModel
 from reward.plain import Plain
 from rlopt import processes, threads
-from rlopt.config import SftConfig
+from rlopt.config import RulesConfig, SftConfig, load
 from rlopt.errors import PolicyError
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
+from rlopt.policy.sound_targets import (
+    Pairs,
+    honest_pairs,
+    say_what_is_promised,
+    short_enough,
+    sound_pairs,
+)
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import ENCODINGS, Run, package_versions
+from rlopt.stages.common.rules import rules_for_targets, rules_inputs
 from rlopt.stages.sft.data import (
     Lesson,
     TitleRates,
@@ -89,24 +97,28 @@ def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False)
     run.require("fit-reward")
     check_trackers(config.report_to)
     _say_what_is_odd(config)
-    if not force and run.current("sft", config) and (run / "sft").is_dir():
+    rules = load(RulesConfig, preset=run.preset())
+    inputs = rules_inputs(rules)
+    if not force and run.current("sft", config, inputs) and (run / "sft").is_dir():
         note("SFT is finished with these settings: nothing to do (--force trains anew).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
-    with run.stage("sft", config) as record:
+    with run.stage("sft", config, inputs) as record:
         checkpoints = run.checkpoint_dir("sft", record.key)
         if config.shots is None:
             loaded = loaded_policy(config, checkpoints)  # before the logs are read: it may be unfit
             arms = run.arms().of_items(run.splits().train)
             pairs = _pairs(run, config, arms)
-            policy = starting_policy(config, loaded, pairs, checkpoints)
+            fair = rules_for_targets(pairs, rules)
+            policy = starting_policy(config, loaded, pairs, fair, checkpoints)
             torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
-            lesson = _lesson(config, policy, pairs)
+            lesson = _lesson(config, policy, pairs, fair)
             trained, learned = _train(run, config, policy, lesson, arms, checkpoints)
         else:
             policy = prompted_policy(config)
             arms = run.arms().of_items(run.splits().train)
-            lesson = Lesson(best_pairs(arms, _title_rates(run, arms)) if config.shots else [], [])
+            examples = best_pairs(arms, _title_rates(run, arms)) if config.shots else []
+            lesson = Lesson(honest_pairs(examples, rules_for_targets(arms.pairs, rules)), [])
             trained, learned = with_examples(policy, config, lesson.pairs), 0
             if processes.is_first():
                 run.metrics("sft").truncate_after(0)  # those of an earlier training
@@ -142,11 +154,14 @@ def _pairs(run: Run, config: SftConfig, arms: Arms) -> Pairs:
     ).apply(pairs, config.seed)
 
 
-def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
+def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs, fair: Constraints) -> Lesson:
     """What is learned, and what is held out."""
     if isinstance(policy.renderer, SlotRenderer):
-        pairs = sound_pairs(policy.renderer.slots, pairs)
-    pairs = short_enough(policy, pairs)
+        sound = sound_pairs(policy.renderer.slots, pairs, fair)
+    else:
+        sound = honest_pairs(pairs, fair)
+    say_what_is_promised(pairs, sound, fair)
+    pairs = short_enough(policy, sound)
     return Lesson(pairs, []) if config.early_stopping is None else hold_out(pairs, config.held_out, config.seed)
 
 

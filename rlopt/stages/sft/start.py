@@ -13,6 +13,7 @@ from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import replacing_folders
 from rlopt.policy.chat import ChatFrame, chat_frame
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.description_words import learn_keywords
 from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
 from rlopt.policy.pretrained import load_causal_lm
@@ -43,9 +44,11 @@ def loaded_policy(config: SftConfig, checkpoints: Path) -> TitlePolicy | None:
     return None if config.model is None else pretrained_policy(config)
 
 
-def starting_policy(config: SftConfig, loaded: TitlePolicy | None, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
+def starting_policy(
+    config: SftConfig, loaded: TitlePolicy | None, pairs: Pairs, rules: Constraints, checkpoints: Path
+) -> TitlePolicy:
     """The policy before training, with what shall not learn frozen; an interrupted run finds the one it began with."""
-    policy = _prepared(config, tiny_policy(config, pairs) if loaded is None else loaded)
+    policy = _prepared(config, tiny_policy(config, pairs, rules) if loaded is None else loaded)
     if not processes.is_first() or (checkpoints / "start").exists():
         return policy
     with replacing_folders(checkpoints, ["start"]) as fresh:  # whole or not there: a kill in between harms nothing
@@ -61,8 +64,10 @@ def _prepared(config: SftConfig, policy: TitlePolicy) -> TitlePolicy:
     return policy
 
 
-def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
+def tiny_policy(config: SftConfig, pairs: Pairs, rules: Constraints | None = None) -> TitlePolicy:
     """The embedded model, untrained, with slots and a tokenizer from the train items.
+
+    Titles that break ``rules`` lend it no words; None: as in `sound_pairs`.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     for item, _ in pairs:
         first.setdefault(item.item_id, item)  # altered copies come later, and may lack fields
     slots = _slots_of(list(first.values()), pairs)
-    sound = sound_pairs(slots, pairs)
+    sound = sound_pairs(slots, pairs, rules)
     titles = [slots.delexicalise(item, clean(title)) for item, title in sound]
     words = map(slots.without_slots, titles)
     slots = replace(slots, keywords=learn_keywords(zip((slots.longer_text(i) for i, _ in sound), words, strict=True)))
