@@ -110,8 +110,8 @@ class Facts:
         """What ``title`` says that must never be said of ``item``."""
         return [
             phrase
-            for fact, phrases in self._never
-            if (found := phrases.found(title)) and fact.where.holds(item)
+            for where, phrases in self._never
+            if (found := phrases.found(title)) and where.holds(item)
             for phrase in found
         ]
 
@@ -151,8 +151,12 @@ class Facts:
         return root
 
     @cached_property
-    def _never(self) -> tuple[tuple[Fact, PhraseList], ...]:
-        return tuple((fact, PhraseList(fact.says)) for fact in self.never)
+    def _never(self) -> tuple[tuple[Selector, PhraseList], ...]:
+        """One list of phrases for all entries about the same items."""
+        says: dict[Any, tuple[Selector, list[str]]] = {}
+        for fact in self.never:
+            says.setdefault(tuple(sorted(fact.where.tests.items(), key=str)), (fact.where, []))[1].extend(fact.says)
+        return tuple((where, PhraseList(tuple(phrases))) for where, phrases in says.values())
 
 
 def _without(fields: Mapping[str, tuple[str, ...]], name: str) -> dict[str, tuple[str, ...]]:

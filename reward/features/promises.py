@@ -187,6 +187,8 @@ class PromiseList:
         """Whether the item says so: in a text, or by a short field and its name ("shipping: free")."""
         if (promise.group, promise.numbers) in stated.promises:
             return True
+        if len(set(promise.numbers)) > 1:  # which stands where, the words of a field do not tell
+            return False
         spelled = self._spelled[promise.group]
         return any(
             _says_by_field(name, value, need)
@@ -229,12 +231,12 @@ def _trie(phrases: Iterable[tuple[Words, int]]) -> dict[str, Any]:
 
 
 def _longest(trie: Mapping[str, Any], tokens: Sequence[str], start: int) -> tuple[int, int, Words] | None:
-    """End, group and numbers of the longest phrase that begins at ``start``."""
+    """End, group and numbers of the longest phrase that begins at ``start``, of equal ones that with fewer numbers."""
     best: tuple[int, int, Words] | None = None
     open_ends: list[tuple[Mapping[str, Any], int, Words]] = [(trie, start, ())]
     while open_ends:
         node, place, numbers = open_ends.pop()
-        if _END in node and (best is None or place > best[0]):
+        if _END in node and (best is None or (place, -len(numbers)) > (best[0], -len(best[2]))):
             best = place, node[_END], numbers
         if place == len(tokens):
             continue

@@ -34,9 +34,16 @@ from rlopt.cli.show import show
 @click.option(
     "--support",
     multiple=True,
-    type=click.Choice(["number", "unit", "brand", "value", "word"]),
-    help="Claims the item must state, in place of those that logged titles keep to. Repeatable.",
+    type=click.Choice(["number", "unit", "brand", "value", "word", "promise"]),
+    help="Claims the item must state, in place of promises and those that logged titles keep to. Repeatable.",
 )
+@click.option(
+    "--promises",
+    multiple=True,
+    metavar="PHRASE",
+    help="Promises of the shop in place of rlopt's own lists; @FILE: one a line. Repeatable.",
+)
+@click.option("--facts", metavar="FILE", help="YAML of what holds for the shop's items (docs/promises.md).")
 @click.option("--confidence", type=float, help="Chance of being better that replaces a current title.  [default: 0.8]")
 @click.option("--keep-current/--replace-all", default=None, help="Keep current titles that no new one beats.")
 @click.option("--engine", type=click.Choice(["transformers", "vllm"]), help="Who computes.  [default: transformers]")

@@ -48,6 +48,8 @@ class GenerateResult(Plain):
         Rows and items of the output.
     kept_current
         Items whose current title stays.
+    promises
+        Titles of the output that promise what nothing of their item bears out: current ones, for want of others.
     without_title
         Rows for which no title keeps the rules.
     stopped
@@ -62,6 +64,7 @@ class GenerateResult(Plain):
     mean_reward: float | None
     finished_share: float | None
     kept_current: int
+    promises: int
     without_title: int
     stopped: dict[str, int]
     titles_per_second: float
@@ -206,6 +209,7 @@ class _Writer:
             totals.reward / titled if titled else None,
             totals.finished / totals.rows if totals.rows else None,
             totals.kept,
+            totals.promises,
             totals.missing,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,
