@@ -349,5 +349,5 @@ def _numbers(tokens: Sequence[str], start: int, end: int) -> Iterable[int]:
     return (i for i in range(start, end) if tokens[i][0].isdigit())
 
 
-def _joined(sequence: Words) -> str:
+def _joined(sequence: Sequence[str]) -> str:
     return "".join(sequence) if any(map(is_cjk_word, sequence)) else " ".join(sequence)

@@ -15,7 +15,7 @@ from ..items import Item
 from ..text import clean, words
 from .numerals import number_at
 from .phraselist import PhraseList, PhraseListError
-from .phrases import is_cjk_word, stem
+from .phrases import stem
 
 NUMBER = "{n}"
 SAME = "="  # between phrases of a line that promise the same
@@ -302,8 +302,3 @@ def _says_by_field(name: frozenset[str], value: frozenset[str], need: frozenset[
         return value <= need | _FILLERS
     lasting = not _TIMES.isdisjoint(value) and any(word[0].isdigit() for word in value)
     return name <= need | _FILLERS and (not _AFFIRMATIVE.isdisjoint(value) or lasting)
-
-
-def joined(tokens: Sequence[str]) -> str:
-    """The words as a text."""
-    return ("" if any(map(is_cjk_word, tokens)) else " ").join(tokens)

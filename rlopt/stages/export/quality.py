@@ -14,13 +14,13 @@ from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
-from rlopt.config import ExportConfig, RewardConfig
-from rlopt.policy.checked_claims import checked_claims
+from rlopt.config import ExportConfig, RewardConfig, RulesConfig, load
 from rlopt.policy.text_metrics import BootstrapMean, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
 from rlopt.run import ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy
+from rlopt.stages.common.rules import constraints_for
 from rlopt.stages.fit_reward.monitor import monitor_items
 from rlopt.stages.offline_eval.titles import Written, write_titles
 
@@ -96,7 +96,7 @@ def measure(
     """
     policies = [load_policy(folder) for _, folder in rows]
     model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    lexicon = checked_claims(train.pairs)
+    lexicon = constraints_for(train, load(RulesConfig, preset=run.preset())).lexicon
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []
