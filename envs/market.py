@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from scipy.special import expit
 
 from reward.arrays import FloatArray
 from reward.items import Item
+from reward.saved import SavedError, damaged, read_json
+from reward.seeds import MAX_SEED
 
 from . import shoppers
 from .catalog import draw_item, load_locale
-from .errors import MarketError
+from .errors import EnvError, MarketError
 from .lexicon import ItemLexicon, Reading, reader
 from .logging_policy import MAX_TITLES, MIN_TITLES, propensities
 from .seeds import Stream, generator
@@ -23,6 +26,14 @@ VERSION = 2  # 2: items have services, and shoppers punish promises that nothing
 MAX_ITEMS = 1_000_000
 _HOUSE_WIDTH = {"en": 75.0, "zh": 56.0}
 _CALIBRATION_ITEMS = 200
+
+
+@dataclass(frozen=True)
+class _MarketFile:
+    version: int
+    locale: str
+    seed: int
+    n_items: int
 
 
 class Market:
@@ -52,8 +63,8 @@ class Market:
     def __init__(self, n_items: int, locale: str = "en", seed: int = 0) -> None:
         if not 1 <= n_items <= MAX_ITEMS:
             raise MarketError(f"n_items must be between 1 and {MAX_ITEMS:,}. Got {n_items} instead.")
-        if seed < 0:
-            raise MarketError(f"seed must be 0 or more. Got {seed} instead.")
+        if not 0 <= seed <= MAX_SEED:
+            raise MarketError(f"seed must be between 0 and {MAX_SEED}. Got {seed} instead.")
         self._spec = load_locale(locale)
         self.locale, self.seed = locale, seed
         self._reader = reader(locale)
@@ -107,18 +118,6 @@ class Market:
         p_click = shoppers.click_probability(self._click_base + self._click_appeal[index] + effects[0])
         return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1]) * kept
 
-    def true_values(
-        self,
-        items: Sequence[Item],
-        titles: Sequence[str],
-        click_weight: float = 1.0,
-        conversion_weight: float = 0.0,
-    ) -> FloatArray:
-        """Expected reward of an impression: w_click * P(click) + w_conv * P(click) * P(conversion | click), (n,)."""
-        p_click, p_conversion = self.click_and_conversion(items, titles)
-        value: FloatArray = click_weight * p_click + conversion_weight * p_click * p_conversion
-        return value
-
     def true_value(self, item: Item, title: str) -> float:
         """Click probability of one title of one item; any text is answered."""
         return float(self.click_probability([item], [title])[0])
@@ -166,17 +165,19 @@ class Market:
             If the file is missing, no market file, or of another version.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            version, n_items, seed = (int(data[key]) for key in ("version", "n_items", "seed"))
-            locale = str(data["locale"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MarketError(f"{path} is not a readable market file ({error}). Run rlopt simulate again.") from error
+            data = read_json(Path(path), _MarketFile, "Run rlopt simulate again.")
+        except SavedError as error:
+            raise MarketError(str(error)) from error
+        version, n_items, seed, locale = data["version"], data["n_items"], data["seed"], data["locale"]
         if version != VERSION:
             raise MarketError(
                 f"{path} holds a market of version {version!r}; this rlopt simulates version {VERSION}. "
                 "Run rlopt simulate again."
             )
-        return cls(n_items, locale, seed)
+        try:
+            return cls(n_items, locale, seed)
+        except (EnvError, ValueError) as error:
+            raise MarketError(damaged(path, error, "Run rlopt simulate again.")) from error
 
     def _calibrate(self) -> tuple[float, float]:
         """Base log-odds at which the shop's average logged title has the base rates (200 items stand for all)."""

@@ -5,9 +5,9 @@
 
 where kept is the share of sales that are not sent back.
 
-The appeal of the items carries most of the variance, as on the Upworthy archive (DESIGN section 5). The effect of a
-title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for every shop
-around the means of the catalogue, so that nothing learned on one shop is true of the next.
+The appeal of the items carries most of the variance, as on the Upworthy archive (docs/architecture.md, section 5). The
+effect of a title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for
+every shop around the means of the catalogue, so that nothing learned on one shop is true of the next.
 """
 
 import math

@@ -1,14 +1,17 @@
 """The manifest of a run: which stages are done, with which settings and inputs, and on which results they stand."""
 
 import hashlib
-import json
+import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from reward.saved import SavedError, check_kind, parse_json, read_bytes
+from rlopt.algorithms import ALGORITHMS
 from rlopt.errors import RunError, StageOrderError
 from rlopt.files import atomic_write, to_json
 
@@ -17,9 +20,7 @@ _PACKAGES = ("rlopt", "duckdb", "lightgbm", "numpy", "peft", "scikit-learn", "to
 _COMMANDS = {
     "fit-reward": "rlopt fit-reward LOGS",
     "sft": "rlopt sft",
-    "ppo": "rlopt ppo",
-    "grpo": "rlopt ppo --algorithm grpo",
-    "rloo": "rlopt ppo --algorithm rloo",
+    **{name: algorithm.command for name, algorithm in ALGORITHMS.items()},
     "offline-eval": "rlopt offline-eval",
     "compare": "rlopt compare",
     "tag": "rlopt tag fit TITLES",
@@ -27,13 +28,36 @@ _COMMANDS = {
 _NEEDS = {
     "fit-reward": (),
     "sft": ("fit-reward",),
-    "ppo": ("fit-reward", "sft"),
-    "grpo": ("fit-reward", "sft"),
-    "rloo": ("fit-reward", "sft"),
+    **dict.fromkeys(ALGORITHMS, ("fit-reward", "sft")),
     "offline-eval": ("fit-reward", "sft", "ppo"),
     "compare": ("fit-reward", "sft"),
 }
+_WAY_OUT = "Restore it from a copy, or use another run directory with --run."
 Content = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Done:
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    after: dict[str, str]
+    key: str
+    notes: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Begun:
+    config: dict[str, Any]
+    key: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Shape:
+    format: int
+    stages: dict[str, _Done]
+    unfinished: dict[str, _Begun]
 
 
 class Manifest:
@@ -59,23 +83,19 @@ class Manifest:
         RunError
             When the file cannot be read as a manifest, or is of another format.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return {"format": FORMAT, "created": now(), "stages": {}, "unfinished": {}}
-        way_out = "Restore it from a copy, or use another run directory with --run."
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"{self.path} cannot be read ({reason}). {way_out}") from error
-        if not isinstance(content, dict) or not all(
-            isinstance(content.get(key), dict) for key in ("stages", "unfinished")
-        ):
-            raise RunError(f"{self.path} is not a manifest of rlopt (no 'stages'). {way_out}")
-        if content.get("format") != FORMAT:
-            raise RunError(
-                f"{self.path} has format {content.get('format')}, and this rlopt reads format {FORMAT}. "
-                "Use the rlopt version that wrote it, or another run directory with --run."
-            )
+            text = read_bytes(self.path, _WAY_OUT)
+            content: Content = parse_json(text, self.path, dict[str, Any], _WAY_OUT)
+            if content.get("format", FORMAT) != FORMAT:
+                raise RunError(
+                    f"{self.path} has format {content['format']!r:.40}, and this rlopt reads format {FORMAT}. "
+                    "Use the rlopt version that wrote it, or another run directory with --run."
+                )
+            check_kind(text, self.path, _Shape, _WAY_OUT)
+        except SavedError as error:
+            raise RunError(str(error)) from error
         return content
 
     def write(self, content: Content) -> None:

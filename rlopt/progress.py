@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rlopt import processes
+from rlopt.wording import one_line
 
 SECONDS_BETWEEN_LINES = 30.0
 _quiet = False
@@ -26,7 +27,7 @@ def is_quiet() -> bool:
 def note(message: str) -> None:
     """One line for the person who waits, on stderr."""
     if not is_quiet():
-        print(message, file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
+        print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
 
 
 class ProgressBar(Protocol):
@@ -62,7 +63,8 @@ def track(label: str, total: float, start: float = 0) -> Iterator[ProgressBar]:
 
 
 def _shown(numbers: dict[str, float | str]) -> str:
-    return "  ".join(f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
+    shown = (f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
+    return one_line("  ".join(shown))
 
 
 class _Lines:
@@ -118,7 +120,7 @@ def _terminal_bar(label: str, total: float, start: float) -> Iterator[ProgressBa
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -126,4 +128,4 @@ def _terminal_bar(label: str, total: float, start: float) -> Iterator[ProgressBa
         TextColumn("{task.fields[numbers]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield _Rich(progress, progress.add_task(label, total=total, completed=int(start), numbers=""))
+        yield _Rich(progress, progress.add_task(one_line(label), total=total, completed=int(start), numbers=""))

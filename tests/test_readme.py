@@ -83,5 +83,16 @@ def test_every_option_the_readme_shows_exists(readme: str) -> None:
 
 
 def test_every_preset_the_readme_shows_exists(readme: str, root: Path) -> None:
-    for preset in re.findall(r"configs/\S+\.yaml", readme):
-        assert (root / preset).is_file()
+    shown = re.findall(r"--config ([\w-]+)", readme)
+    assert shown
+    assert all((root / "configs" / f"{preset}.yaml").is_file() for preset in shown)
+
+
+def test_what_the_documents_name_exists(root: Path) -> None:
+    documents = [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")]
+    for document in documents:
+        text = document.read_text(encoding="utf-8")
+        links = [document.parent / link for link in re.findall(r"\]\(([\w./-]+[\w/])\)", text)]
+        files = [root / name for name in re.findall(r"(?:rlopt|reward|envs|tests|configs)/[\w/]+\.(?:py|yaml)\b", text)]
+        missing = [str(path) for path in links + files if not path.exists()]
+        assert not missing, f"{document.name} names {missing}"

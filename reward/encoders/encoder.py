@@ -71,7 +71,7 @@ class Encoder:
         )
         self._memory: dict[str, HalfArray] = {}
         self._progress = progress
-        self._cache = None if cache is None else EncodingCache(cache, self.fingerprint)
+        self._cache = None if cache is None else EncodingCache(cache, self.fingerprint, self.width)
 
     @property
     def width(self) -> int:

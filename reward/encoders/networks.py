@@ -14,9 +14,9 @@ from transformers.utils import logging
 
 from ..arrays import Float32Array
 from ..errors import ModelError
-from . import packaged
 from .data_tokens import DataTokens
 from .model_folder import check_files, load_whole, loading
+from .packaged import ENCODERS
 
 POOLING = 1  # raise it when the same weights would give other columns
 _BATCH = 64
@@ -113,7 +113,7 @@ def load_network(name: str, folder: Path | None = None) -> Network:
     Parameters
     ----------
     name
-        ``minilm``, ``smollm2``, or what transformers loads: a folder or a hub id.
+        One of `ENCODERS`, or what transformers loads: a folder or a hub id.
     folder
         Where the encoder lies, when that is not its name.
 
@@ -124,11 +124,8 @@ def load_network(name: str, folder: Path | None = None) -> Network:
     """
     source = str(folder or name)
     extra: dict[str, Any] = {}
-    if name == packaged.MINILM:
-        source = str(packaged.minilm_folder())
-    elif name == packaged.SMOLLM2:
-        file = packaged.smollm2_file()
-        source, extra = str(file.parent), {"gguf_file": file.name}
+    if name in ENCODERS:
+        source, extra = ENCODERS[name].source()
     elif folder is not None and not (folder / "config.json").is_file():
         raise ModelError(
             f"the encoder {name!r} is the run's own language model: none at {folder}. Train one (rlopt sft) "
@@ -140,8 +137,8 @@ def load_network(name: str, folder: Path | None = None) -> Network:
             model, tokenizer, causal = _load(source, extra)
     except ModelError as error:
         raise ModelError(
-            f"no encoder can be loaded from {source!r}: {error} Give --encoder minilm, smollm2, policy, a hub id, "
-            "or a folder with config.json and safetensors."
+            f"no encoder can be loaded from {source!r}: {error} Give --encoder {', '.join(ENCODERS)}, policy, "
+            "a hub id, or a folder with config.json and safetensors."
         ) from error
     if causal:
         torch.nn.Module.to(model, _quick_type())  # only now: packed files are unpacked in single precision

@@ -1,4 +1,4 @@
-"""How well a model orders the titles of an item: the yardsticks of DESIGN section 5, on items it has not seen."""
+"""How well a model orders the titles of an item it has not seen: the yardsticks of docs/architecture.md, section 5."""
 
 from dataclasses import dataclass
 
@@ -83,11 +83,9 @@ def tally(rows: ArmCounts, prediction: FloatArray, overdispersion: float = 1.0) 
     return ItemTallies(*sums)
 
 
-def pair_accuracy(tallies: ItemTallies, *, significant: bool = False) -> float:
+def pair_accuracy(tallies: ItemTallies) -> float:
     """Share of pairs ordered rightly; 0.5 without a pair."""
-    right = tallies.right_significant if significant else tallies.right
-    pairs = tallies.significant if significant else tallies.pairs
-    return float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
+    return float(tallies.right.sum() / tallies.pairs.sum()) if tallies.pairs.sum() else 0.5
 
 
 def picked_lift(tallies: ItemTallies) -> float:

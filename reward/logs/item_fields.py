@@ -7,7 +7,7 @@ aggregated in DuckDB; only one row an item reaches Python.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..items import MISSING, flatten_fields
@@ -17,7 +17,13 @@ from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
+ALWAYS_KEPT = 256
+MAX_VALUES = 5_000_000
+"""More than `ALWAYS_KEPT` columns become fields as long as all items have at most so many values, about 1 GB."""
+OF_IMPRESSION = "differs within most items, so it describes the impression"
+"""Why such a column is left out."""
 _FETCH = 10_000
+_AT_ONCE = 32  # columns that the engine aggregates together
 _MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
 _LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
 
@@ -56,6 +62,7 @@ def read_context(rows: TypedRows, weight: str = "impressions", where: str = "imp
     dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
     candidates = [c for c in rows.context_columns if c not in dropped]
     dropped |= varying(rows, candidates, weight, where)
+    dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
     columns = [c for c in candidates if c not in dropped]
     fields = _fields(rows, columns, weight, where) if columns else {}
     return ItemFields(fields, tuple(columns), dropped)
@@ -105,8 +112,32 @@ def _compared_sql(rows: TypedRows, column: str) -> str:
 
 def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
-    if not columns:
+    found: dict[str, str] = {}
+    for block in _blocks(columns):
+        found |= _varying(rows, block, weight, where)
+    return found
+
+
+def _too_many(rows: TypedRows, columns: list[str], where: str) -> dict[str, str]:
+    """Columns that would fill the memory with fields: of very wide logs, the last ones, and numbers before texts."""
+    if len(columns) <= ALWAYS_KEPT:
         return {}
+    table = rows.select("item_id", "impressions", where=where)
+    n_items = rows.source.query(f"SELECT count(DISTINCT item_id) FROM {table}", rows.parameters).fetchall()[0][0]
+    room = max(ALWAYS_KEPT, MAX_VALUES // max(n_items, 1))
+    numbers = {"FLOAT", "DOUBLE", NUMBER, *WHOLE_TYPES}
+    ordered = sorted(columns, key=lambda column: rows.source.columns[column] in numbers)  # stable: the file's order
+    why = f"one of {len(columns):,} columns, of which {room:,} fit in memory for {n_items:,} items: texts first"
+    return dict.fromkeys(ordered[room:], why)
+
+
+def _blocks(columns: list[str]) -> Iterator[list[str]]:
+    """A few columns at a time: the engine keeps what it aggregates in memory, which would grow with the width."""
+    for start in range(0, len(columns), _AT_ONCE):
+        yield columns[start : start + _AT_ONCE]
+
+
+def _varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
     # Two hashes an item and column: memory does not grow with the width of the values.
     values = (_compared_sql(rows, column) for column in columns)
     hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
@@ -124,11 +155,26 @@ def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dic
         if not filled:
             dropped[column] = "no values"
         elif varying > MAX_VARYING_SHARE * several:
-            dropped[column] = "differs within most items, so it describes the impression"
+            dropped[column] = OF_IMPRESSION
     return dropped
 
 
 def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Fields of each item; a field that several columns name has the values of all, in their order."""
+    out: dict[str, dict[str, tuple[str, ...]]] = {}
+    for block in _blocks(columns):
+        for item_id, row in _most_frequent(rows, block, weight, where):
+            fields = out.setdefault(item_id, {})
+            for name, values in flatten_fields(row).items():
+                before = fields.get(name)
+                fields[name] = values if before is None else tuple(dict.fromkeys((*before, *values)))
+    return out
+
+
+def _most_frequent(
+    rows: TypedRows, columns: list[str], weight: str, where: str
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Item ids with the value of each column that counts."""
     keys = [f"c{i}" for i in range(len(columns))]
     names = dict(zip(keys, (field_name(rows, column) for column in columns), strict=True))
     # The distinct combinations are few, and grouping keys spill to disk where the states of aggregates would not.
@@ -146,11 +192,10 @@ def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dic
         rows.parameters,
     )
     query("CREATE TEMP TABLE several AS SELECT item_id FROM context GROUP BY item_id HAVING count(*) > 1")
-    out: dict[str, dict[str, tuple[str, ...]]] = {}
     single = query(f"SELECT item_id, {', '.join(keys)} FROM context ANTI JOIN several USING (item_id)")
     while batch := single.fetchmany(_FETCH):
         for item_id, *row in batch:
-            out[item_id] = flatten_fields(dict(zip(names.values(), row, strict=True)))
+            yield item_id, dict(zip(names.values(), row, strict=True))
     mixed: dict[str, dict[str, object]] = {}
     for key, name in names.items():
         weighed = (
@@ -162,10 +207,9 @@ def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dic
         while batch := found.fetchmany(_FETCH):
             for item_id, value in batch:
                 mixed.setdefault(item_id, {})[name] = value
-    out |= {item_id: flatten_fields(row) for item_id, row in mixed.items()}
+    yield from mixed.items()
     query("DROP TABLE context")
     query("DROP TABLE several")
-    return out
 
 
 def _grouped_sql(rows: TypedRows, column: str) -> str:

@@ -12,16 +12,19 @@ from ..arms import Arms
 from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import Item
-from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
+from .aggregate import Columns, aggregate, delay_model, matured_clicks, position_bias, repeat_dispersion
+from .balance import Balance
 from .catalogue import read_items, read_titles
+from .circumstances import InverseWeighted, circumstances
 from .delay import DelayModel
-from .item_fields import ItemFields, read_context
+from .item_fields import OF_IMPRESSION, ItemFields, read_context
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
+from .weighting import exposure
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
 
@@ -59,6 +62,11 @@ class LogData:
         How many (item, title) pairs had blanks at the ends of the title, which are taken off.
     source
         What was read, for messages.
+    balances
+        Were an item's titles shown under like circumstances: the test of each column that describes the impression.
+    weighted
+        Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
+        counts then); None elsewhere.
     """
 
     arms: Arms
@@ -72,6 +80,8 @@ class LogData:
     overdispersion: float | None
     padded_titles: int
     source: str
+    balances: tuple[Balance, ...] = ()
+    weighted: InverseWeighted | None = None
 
 
 def read_arms(source: str | Path, **options: Any) -> Arms:
@@ -130,23 +140,70 @@ def read_logs(
         if padded := sum(title != title.strip() for title in sums["title"]):
             rows = replace(rows, trim=True)
             sums = aggregate(rows, conversion_window_hours)
+        context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
+        of_impression = [column for column, why in context.dropped.items() if why == OF_IMPRESSION]
+        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, of_impression)
+        weighting = found_circumstances.weighting
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
             delay = delay_model(rows, conversion_window_hours)
-        exposed = exposure(rows, bias) if bias else None
-        matured = matured_clicks(rows, delay) if delay else None
+        matured = matured_clicks(rows, delay, by_propensity=weighting.by_propensity) if delay else None
+        exposed = None if weighting.trivial else exposure(rows, weighting)
         periods = None
         if totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME:
-            found_periods = by_period(rows, sums["item"].astype(np.int64), bias)
+            found_periods = by_period(rows, sums["item"].astype(np.int64), weighting)
             if found_periods is not None:
                 periods, exposed = found_periods
-        dispersion = repeat_dispersion(rows, periods.level_of_day if periods else None)
-        context = read_context(rows)
+        weighted = None
+        if weighting.by_propensity:
+            exposed = exposure(rows, weighting) if exposed is None else exposed
+            weighted = InverseWeighted.of(rows, sums, exposed, matured, conversion_window_hours)
+        dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
     arms = _arms(sums, found, totals, context, exposed, matured)
+    if weighted is not None:
+        arms = _reweighted(arms, weighted)
     return LogData(
-        arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, padded, str(source)
+        arms,
+        totals,
+        found,
+        context.columns,
+        context.dropped,
+        bias,
+        delay,
+        periods,
+        dispersion,
+        padded,
+        str(source),
+        found_circumstances.balances,
+        weighted,
+    )
+
+
+def _with_propensity(sums: Columns, totals: LogTotals) -> Columns:
+    """The sums, without the propensities where these do not count as logged."""
+    if _propensity_logged(sums, totals):
+        return sums
+    return {name: values for name, values in sums.items() if not name.endswith("_propensity")}
+
+
+def _propensity_logged(sums: Columns, totals: LogTotals) -> bool:
+    if "propensity_impressions" not in sums:
+        return False
+    enough = totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
+    return enough and bool(np.all(sums["propensity_impressions"] > 0))
+
+
+def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
+    """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
+    return replace(
+        arms,
+        clicks=weighted.clicks,
+        exposure=weighted.exposure,
+        conversions=None if arms.conversions is None else weighted.conversions,
+        revenue=None if arms.revenue is None else weighted.revenue,
+        matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
     )
 
 
@@ -160,8 +217,7 @@ def _arms(
 ) -> Arms:
     impressions, clicks = _floats(sums["impressions"]), _floats(sums["clicks"])
     conversions = _floats(sums["conversions"]) if "conversions" in found else None
-    logged = "propensity" in found and totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
-    logged = logged and bool(np.all(sums["propensity_impressions"] > 0))
+    logged = _propensity_logged(sums, totals)
     if matured is None:
         matured = clicks
     elif conversions is not None:

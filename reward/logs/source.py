@@ -5,7 +5,6 @@ Text files are parsed once into parquet in the temporary folder (`reward.logs.te
 
 import contextlib
 import glob
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from joblib import cpu_count
 
 from ..errors import LogError
 from .text_files import JSON_LINES, PARQUET, Parameters, clear_errors, file_kind, joined_kinds, stage
@@ -179,7 +179,7 @@ def _hidden(path: Path) -> bool:
 def _settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
     return {
         "memory_limit": memory_limit,
-        "threads": threads or len(os.sched_getaffinity(0)),
+        "threads": threads or cpu_count(),
         "temp_directory": folder,
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,

@@ -57,7 +57,7 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
     """The parquet file to read for ``path`` (itself, or a copy of a text file), and the kinds of its JSON columns."""
     if file_kind(path) == PARQUET:
         with clear_errors(str(path)):
-            con.execute("SELECT * FROM read_parquet($file, hive_partitioning=false) LIMIT 0", {"file": _literal(path)})
+            con.execute("DESCRIBE FROM read_parquet($file, hive_partitioning=false)", {"file": _literal(path)})
         _refuse_doubles(path, _parquet_names(path))
         return _literal(path), {}
     parameters: Parameters

@@ -20,6 +20,8 @@ MIN_VARIANCE = 1e-8
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation
 _LARGEST_TITLE_VARIANCE = 1.0
 _BLOCK = 4096  # titles that are dense in memory at a time
+_NEW_DIRECTION = 1e-6  # share of the largest from which a direction does not follow from the others
+_LEAST_RELIABILITY = 1e-3  # share of the prior variance that clicks must have explained to be divided by
 _CLEAR = 3.0  # standard errors of overdispersion above 1
 
 
@@ -32,7 +34,7 @@ class Posterior:
     mean
         Shape (d,).
     root
-        R with covariance R R', shape (d, d).
+        R with covariance R R', shape (d, d), or wider.
     variances
         Prior variance of each group, in the order of ``groups`` given to `fit_posterior`.
     noise
@@ -108,6 +110,41 @@ def update_posterior(posterior: Posterior, matrix: Matrix, rows: ArmCounts) -> P
     root = root @ inverse.T
     mean = posterior.mean + root @ (root.T @ (system.right - system.gram @ posterior.mean))
     return replace(posterior, mean=mean, root=root)
+
+
+def unshrunk(posterior: Posterior, prior: FloatArray, directions: FloatArray) -> Posterior:
+    """The posterior under a prior that says nothing about how far the coefficients lie along some directions.
+
+    A prior N(0, V) centred on 0 draws c'b towards 0 by the factor 1 - v_post / v_prior; where c is what a policy was
+    optimised towards, or was chosen for, all its effects are drawn the same way and the interval misses. Adding
+    t V c to the coefficients with t flat takes that back: precision P - C (C'VC)^-1 C', so that C'b has the mean and
+    the variance of the generalised least-squares estimate, and everything else stays shrunk. (The limit of a prior
+    V + t^2 (VC)(VC)', by Woodbury; for one direction c'b' = c'b / (1 - v_post / v_prior).)
+
+    Parameters
+    ----------
+    posterior
+        Posterior with prior variances ``prior``.
+    prior
+        Prior variance of each coefficient, shape (d,).
+    directions
+        C, shape (d, k); columns of zeros, or that follow from others, add nothing.
+    """
+    scale = np.sqrt(np.sum(directions**2 * prior[:, None], axis=0))
+    directions = directions[:, scale > 1e-9] / scale[scale > 1e-9]
+    if not directions.shape[1]:
+        return posterior
+    before = directions.T @ (prior[:, None] * directions)
+    value, vector = np.linalg.eigh(before)
+    kept = value > _NEW_DIRECTION * value.max()
+    directions = directions @ (vector[:, kept] / np.sqrt(value[kept]))  # now C'VC = I
+    spread = posterior.root @ (posterior.root.T @ directions)
+    left = np.eye(directions.shape[1]) - directions.T @ spread
+    value, vector = np.linalg.eigh((left + left.T) / 2)
+    value = np.maximum(value, _LEAST_RELIABILITY)
+    half = spread @ (vector / np.sqrt(value))
+    mean = posterior.mean + half @ ((vector / np.sqrt(value)).T @ (directions.T @ posterior.mean))
+    return replace(posterior, mean=mean, root=np.column_stack([posterior.root, half]))
 
 
 @dataclass(frozen=True)

@@ -225,15 +225,8 @@ def fit_member(
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
     coefficients = training.coefficients(drawn[rows.item][:, None])[:, 0]
-    booster = trees(
-        training.data,
-        rows,
-        training.fold_score,
-        drawn,
-        basis.noise,
-        seed=int(rng.integers(2**31)),
-        threads=threads,
-    )
+    data, start, number = training.data, training.fold_score, int(rng.integers(2**31))
+    booster = trees(boosting.TreeTask(data, rows, start, drawn, basis.noise, seed=number, threads=threads))
     level = _average(np.asarray(training.matrix @ coefficients, dtype=np.float64), rows)
     return Member(coefficients, level, booster, drawn)
 

@@ -22,20 +22,40 @@ from ..errors import ModelError
 from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
-from .bayes import Posterior, update_posterior
+from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
 from .linear import ArmCounts, Noise
-from .persistence import damaged, load_features, read_state
+from .persistence import load_features, model_damage, read_state
 from .reward_model import click_rows
+from .shapes import JudgeShape
+from .soundness import check_design, check_judge
 
 FORMAT = 1
 # A policy was optimised towards effects that other items' clicks showed to be there. A prior centred on 0 shrinks all
 # of those towards 0 together, which draws that treat them as independent do not cover: so shrink less than is best
 # for a title taken at random.
 WIDENING = 4.0
-INFLATION = 1.3  # posterior standard deviations understate the error of a chosen model; measured in DESIGN's trials
+# Posterior standard deviations understate the error of a chosen model; tests/benchmarks/no_overlap.py has the coverage.
+INFLATION = 1.3
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Titles with weights that sum to 0: positive for those of a policy, negative for what it is compared with.
+
+    Parameters
+    ----------
+    items, titles
+        The titles and their items, n of each.
+    weight
+        Shape (n,).
+    """
+
+    items: Sequence[Item]
+    titles: Sequence[str]
+    weight: FloatArray
 
 
 @dataclass(frozen=True)
@@ -123,7 +143,7 @@ class Judge:
         """
         block = self.features.transform(items, titles)
         matrix = self.columns.values(block)
-        noise = rng.standard_normal((n_draws, len(self.posterior.mean)))
+        noise = rng.standard_normal((n_draws, self.posterior.root.shape[1]))
         coefficients = self.posterior.mean + INFLATION * noise @ self.posterior.root.T
         pairs: dict[tuple[str, str], int] = {}
         pair = [pairs.setdefault((item.item_id, title), len(pairs)) for item, title in zip(items, titles, strict=True)]
@@ -144,6 +164,23 @@ class Judge:
         titles = [str(title) for title in arms.title]
         matrix = self.columns.matrix(self.features.transform(arms.arm_items, titles))
         return replace(self, posterior=update_posterior(self.posterior, matrix, click_rows(arms)))
+
+    def unshrunk(self, contrasts: Sequence[Contrast]) -> "Judge":
+        """The judge without its prior's pull towards 0 along what policies differ in (`reward.model.bayes.unshrunk`).
+
+        A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
+        at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+        """
+        directions = np.column_stack([self._mean_columns(contrast) for contrast in contrasts])
+        prior = np.empty(len(self.posterior.mean))
+        for group, variance in zip(self.columns.groups().values(), self.posterior.variances, strict=True):
+            prior[group] = WIDENING * variance
+        return replace(self, posterior=unshrunk(self.posterior, prior, directions))
+
+    def _mean_columns(self, contrast: "Contrast") -> FloatArray:
+        """Weighted sum of the titles' columns, shape (d,)."""
+        block = self.features.transform(contrast.items, contrast.titles)
+        return np.asarray(contrast.weight @ self.columns.values(block), dtype=np.float64)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).
@@ -198,13 +235,18 @@ class Judge:
         ModelError
             If the folder holds no judge, or a damaged one, or its encoder is not installed or another by now.
         """
-        meta, arrays = read_state(folder, FORMAT)
-        try:
+        meta, arrays = read_state(folder, FORMAT, JudgeShape)
+        with model_damage(folder):
             features = load_features(folder, meta["features"], arrays, encodings)
-            embedding = Embedding.from_state(_part(arrays, "embedding."))
+            design = Design.from_json(meta["design"])
+            check_design(design, features)
+            check_judge(meta, arrays, design, features)
+            columns = Columns(features, design, Embedding.from_state(_part(arrays, "embedding.")), arrays["kept"])
+            if len(meta["variances"]) != len(columns.groups()):
+                raise ValueError(f"{len(meta['variances'])} variances of {len(columns.groups())} groups")
             return cls(
                 features,
-                Columns(features, Design.from_json(meta["design"]), embedding, arrays["kept"]),
+                columns,
                 Posterior(
                     arrays["mean"],
                     arrays["root"],
@@ -215,10 +257,6 @@ class Judge:
                 Support.from_state(_part(arrays, "guard.")),
                 float(meta["pace"]),
             )
-        except ModelError:  # one line of its own
-            raise
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise ModelError(damaged(folder, error)) from error
 
 
 def _usable(arms: Arms) -> ArmCounts:

@@ -4,7 +4,7 @@
     reward = p_click (w_click + p_conversion (w_conv + w_revenue revenue_item))
 
 with a_item the item's shrunken intercept (from its context where it has no history) and g the title effect, learned
-within items by an ensemble on item bootstraps. See DESIGN section 5.
+within items by an ensemble on item bootstraps. See docs/architecture.md, section 5.
 """
 
 import hashlib

@@ -46,8 +46,7 @@ def command(run_path: str, one_sided: bool, **settings: Any) -> None:
     Example:
       rlopt ab-plan --split 0.2 --traffic 50000
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
     from rlopt.stages.ab.plan import plan_test
 

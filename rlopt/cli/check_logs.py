@@ -13,7 +13,7 @@ from rlopt.cli.show import show
 @options.tmp_dir
 @options.columns
 @click.option(
-    "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
+    "--config", metavar="PRESET", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
 @options.common
 def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None) -> None:

@@ -22,8 +22,7 @@ def command(title: str, item_id: str, run_path: str) -> None:
     Example:
       rlopt explain "Norda red running shoes, new" --item sku-1042
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
     from rlopt.stages.explain import explain_title
 

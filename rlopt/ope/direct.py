@@ -15,6 +15,8 @@ from reward.plain import JsonObject, Plain
 
 from .rounds import RoundsError
 
+_TAIL_DRAWS = 10.0
+
 
 @dataclass(frozen=True)
 class TitleDraws:
@@ -238,12 +240,16 @@ def estimate_lift(
 
 
 def _limits(log_ratio: FloatArray, n_items: int, confidence: float) -> tuple[float, float, float]:
-    """(low, median, high) of the lift; the log ratio's quantiles, widened where items are few as t is to normal."""
+    """(low, median, high) of the lift; the log ratio's quantiles, widened where items are few as t is to normal.
+
+    Tails that hold fewer than `_TAIL_DRAWS` draws are those that hold so many, extended as a normal's are.
+    """
     tail = (1 - confidence) / 2
-    low, median, high = np.quantile(log_ratio, [tail, 0.5, 1 - tail])
-    few = stats.t.ppf(1 - tail, df=n_items - 1) / stats.norm.ppf(1 - tail)
+    drawn = min(max(tail, _TAIL_DRAWS / len(log_ratio)), 0.25)
+    low, median, high = np.quantile(log_ratio, [drawn, 0.5, 1 - drawn])
+    wider = stats.t.ppf(1 - tail, df=n_items - 1) / stats.norm.ppf(1 - drawn)
     return (
-        float(np.expm1(median - few * (median - low))),
+        float(np.expm1(median - wider * (median - low))),
         float(np.expm1(median)),
-        float(np.expm1(median + few * (high - median))),
+        float(np.expm1(median + wider * (high - median))),
     )

@@ -30,6 +30,8 @@ class HiddenArmTest(Plain):
         multiplied by it.
     n_items, n_arms
         Items with at least two arms and one click, and their arms.
+    prefers
+        Whether the policy prefers some logged titles to others at all; else z tests nothing.
     """
 
     z: float
@@ -40,6 +42,7 @@ class HiddenArmTest(Plain):
     widening: float
     n_items: int
     n_arms: int
+    prefers: bool = True
 
 
 def hidden_arm_test(
@@ -106,6 +109,7 @@ def hidden_arm_test(
         widening=float(np.clip(widening, 1.0, MAX_WIDENING)),
         n_items=n_items,
         n_arms=len(clicks),
+        prefers=bool(np.ptp(preference * np.bincount(item)[item]) > 1e-6),
     )
 
 

@@ -87,7 +87,7 @@ def segment_lifts(
     few = stats.t.ppf(tail, df=size - 1) / stats.norm.ppf(tail)
     reach = np.quantile(largest, confidence) * few * spread
     p_value = 2 * stats.t.sf(np.abs(middle) / spread, df=size - 1)
-    q_value = benjamini_hochberg(p_value)
+    q_value = stats.false_discovery_control(p_value)  # Benjamini & Hochberg (1995)
     out = [
         Segment(
             column,
@@ -102,17 +102,6 @@ def segment_lifts(
         for k, (column, value) in enumerate(groups)
     ]
     return tuple(sorted(out, key=lambda segment: segment.lift))
-
-
-def benjamini_hochberg(p_value: FloatArray) -> FloatArray:
-    """Adjusted p-values, shape (k,): q <= x are the discoveries at false discovery rate x."""
-    k = len(p_value)
-    order = np.argsort(p_value, kind="stable")
-    scaled = p_value[order] * k / np.arange(1, k + 1)
-    adjusted = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    out: FloatArray = np.empty(k)
-    out[order] = adjusted
-    return out
 
 
 def group_items(column: str, values: Sequence[str | None]) -> dict[tuple[str, str], IntArray]:

@@ -10,39 +10,17 @@ from .diagnostics import KlEstimate, Overlap
 from .direct import LiftEstimate
 from .guardrails import RULES, Guardrails
 from .hidden_arms import HiddenArmTest
+from .log_reasons import LogGrounds, log_reasons
+from .reasons import Reason, Status
 from .text_shift import TextShift
 
 Decision = Literal["launch", "hold", "insufficient-evidence"]
-Status = Literal["ok", "hold", "doubt", "note"]
 HEADLINES: dict[Decision, str] = {
     "launch": "Launch: run the A/B test",
     "hold": "Hold: the policy is not shown to be better",
     "insufficient-evidence": "Insufficient evidence: these logs cannot tell",
 }
 BASELINES = {"logged": "the logged titles", "sft": "the SFT policy"}
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One line of the verdict.
-
-    Parameters
-    ----------
-    topic
-        Short name, stable for programs ("lift_over_logged").
-    status
-        "ok" speaks for launching, "hold" against it, "doubt" against believing any figure, "note" neither.
-    message
-        One sentence with figure and threshold.
-    figure, threshold
-        The same as numbers, None where there is none.
-    """
-
-    topic: str
-    status: Status
-    message: str
-    figure: float | None = None
-    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +66,14 @@ class Grounds:
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
         What a launch must not cost.
-    propensity_logged
-        False where propensities are estimated from traffic shares.
+    logs
+        What the log doctor says of the logs, and how titles came to be shown in them.
+    other_lifts
+        ``lifts`` with items weighted the other way: each alike where ``lifts`` count by traffic, and the reverse.
+    from_run
+        Whether the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
+    candidates
+        How many different candidates these test items have been asked about, this one included.
     """
 
     lifts: dict[str, LiftEstimate]
@@ -103,7 +87,10 @@ class Grounds:
     sft_faithfulness: float | None
     text_shift: TextShift | None = None
     guardrails: Guardrails = field(default_factory=Guardrails)
-    propensity_logged: bool = True
+    logs: LogGrounds = field(default_factory=LogGrounds)
+    other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
+    from_run: bool = True
+    candidates: int = 1
 
 
 def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
@@ -115,12 +102,14 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
     """
     reasons = [
         *_lifts(grounds, rule),
+        *_other_lifts(grounds, rule),
+        *_candidates(grounds),
         *_widths(grounds, rule),
         _items(grounds, rule),
         _support(grounds, rule),
         *_judge(grounds, rule),
         *_weights(grounds, rule),
-        *_propensities(grounds),
+        *log_reasons(grounds.logs, grounds.lifts["logged"]),
         *_kl(grounds, rule),
         *_text_shift(grounds, rule),
         *_faithfulness(grounds, rule),
@@ -134,8 +123,8 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
 
 def _deciding(grounds: Grounds, rule: EvalConfig) -> set[str]:
     """The baselines that the policy must beat."""
-    chosen = {name for name in grounds.lifts if rule.baseline in ("both", name)}
-    return chosen or set(grounds.lifts)
+    wanted = {"both": {"logged", "sft"} if grounds.from_run else {"logged"}}.get(rule.baseline, {rule.baseline})
+    return wanted & set(grounds.lifts) or set(grounds.lifts)
 
 
 def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
@@ -157,6 +146,38 @@ def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
             )
         )
     return out
+
+
+def _other_lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    """The lift with items weighted the other way, which vetoes a gain that is a loss by it."""
+    out = []
+    which = "Each item counting alike" if rule.weight == "traffic" else "Items counting by their traffic"
+    for baseline, lift in grounds.other_lifts.items():
+        decides = baseline in _deciding(grounds, rule)
+        loses = lift.value <= rule.min_lift
+        out.append(
+            Reason(
+                f"other_lift_over_{baseline}",
+                "hold" if decides and loses else "note",
+                f"{which}, the lift over {BASELINES.get(baseline, baseline)} is {lift.value:+.1%} "
+                f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%})"
+                + (f", not above {rule.min_lift:+.1%}: some items pay for the others." if loses else "."),
+                lift.value,
+                rule.min_lift,
+            )
+        )
+    return out
+
+
+def _candidates(grounds: Grounds) -> list[Reason]:
+    if grounds.candidates < 2:
+        return []
+    confidence = grounds.lifts["logged"].confidence
+    message = (
+        f"{grounds.candidates} candidates have been asked about on these test items, and the best of many looks good "
+        f"by chance: intervals are {confidence:.1%} ones, so that all of them hold together."
+    )
+    return [Reason("candidates", "note", message, float(grounds.candidates))]
 
 
 def _widths(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
@@ -201,18 +222,37 @@ def _judge(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     if test is None:
         message = "The judge could not be tested on real arms: fewer than ten test items have two titles and a click."
         return [Reason("hidden_arms", "note", message)]
-    passed = abs(test.z) <= rule.max_hidden_arm_z
-    return [
-        Reason(
-            "hidden_arms",
-            "ok" if passed else "doubt",
-            f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
-            f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
-            f"(at most {rule.max_hidden_arm_z:g} in size).",
-            test.z,
-            rule.max_hidden_arm_z,
+    return [_hidden_arms(test, rule), *_slope(test)]
+
+
+def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
+    if not test.prefers:
+        message = (
+            "The judge was not tested on the titles that these resemble: the logged titles are all alike to them, and "
+            "nothing is told by how they fared."
         )
-    ]
+        return Reason("hidden_arms", "note", message)
+    passed = abs(test.z) <= rule.max_hidden_arm_z
+    return Reason(
+        "hidden_arms",
+        "ok" if passed else "doubt",
+        f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
+        f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
+        f"(at most {rule.max_hidden_arm_z:g} in size).",
+        test.z,
+        rule.max_hidden_arm_z,
+    )
+
+
+def _slope(test: HiddenArmTest) -> list[Reason]:
+    """Whether titles the judge likes are clicked more at all."""
+    message = (
+        f"For 1 % more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f} % more came "
+        f"(standard error {test.slope_std_error:.2f}; 1 is right)"
+    )
+    if test.slope < 0:
+        return [Reason("judge_slope", "doubt", f"{message}: it ranks titles the wrong way round.", test.slope, 0.0)]
+    return [Reason("judge_slope", "note", f"{message}.", test.slope, 0.0)]
 
 
 def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
@@ -231,16 +271,6 @@ def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
             rule.max_hidden_arm_z,
         )
     ]
-
-
-def _propensities(grounds: Grounds) -> list[Reason]:
-    if grounds.propensity_logged:
-        return []
-    message = (
-        "The logs hold no propensities: they are estimated from traffic shares, which is right only if all titles of "
-        "an item had the same visitors."
-    )
-    return [Reason("propensities", "note", message)]
 
 
 def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:

@@ -26,6 +26,7 @@ SHOUT_LETTERS = 4
 MAX_SYMBOL_SHARE = 0.25
 FREE_SYMBOLS = 6
 _DOUBLED = frozenset("!?！？。,，|~*★☆◆")
+USUAL = RulesConfig()
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Constraints:
     """
 
     lexicon: Lexicon | None = None
-    max_width: int = 160
+    max_width: int = USUAL.max_width
     max_chars: int | None = None
     max_words: int | None = None
-    max_repeats: int = 2
+    max_repeats: int = USUAL.max_repeats
     banned: PhraseList = field(default_factory=PhraseList)
     required: tuple[str, ...] = ()
     superlatives: PhraseList = field(default_factory=PhraseList)

@@ -7,7 +7,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from reward.encoders.model_folder import check_files, embedded_tokens, load_whole, loading
-from reward.encoders.packaged import SMOLLM2, smollm2_file
+from reward.encoders.packaged import ENCODERS
 from reward.errors import ModelError
 from rlopt.errors import PolicyError
 
@@ -17,7 +17,7 @@ _SAME = 1e-3  # of the logits' spread: what rounding may change
 def load_causal_lm(
     model: str, *, gguf_file: str | None = None, dtype: torch.dtype = torch.float32
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Model and tokenizer by folder or hub id; ``smollm2`` is the model shipped by the package of that extra.
+    """Model and tokenizer by folder, hub id, or name of a packaged model (`reward.encoders.packaged.ENCODERS`).
 
     No code and no pickle from the folder is run. That the model is whole, finite, causal, and has an end and an
     embedding for each of its tokens is checked here, so that no later step can stumble over it.
@@ -27,10 +27,13 @@ def load_causal_lm(
     PolicyError
         When it is not so, or nothing can be loaded from there, in one line.
     """
+    if model in ENCODERS:
+        try:
+            model, extra = ENCODERS[model].source()
+        except ModelError as error:
+            raise PolicyError(str(error)) from error
+        gguf_file = extra.get("gguf_file")
     try:
-        if model == SMOLLM2:
-            file = smollm2_file()
-            model, gguf_file = str(file.parent), file.name
         check_files(model, gguf_file)
         network, tokenizer = _load(model, gguf_file, dtype)
     except ModelError as error:

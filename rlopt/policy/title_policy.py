@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel,
 from reward.arrays import FloatArray
 from reward.encoders.data_tokens import DataTokens
 from reward.items import Item
+from rlopt.config import Decoding, load
+from rlopt.config.learning import TITLES_MAX_TOKENS
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
@@ -61,17 +63,8 @@ class TitleWriter(Protocol):
 
     renderer: Renderer
 
-    def generate(
-        self,
-        items: Sequence[Item],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        beams: int = 1,
-        constraints: Constraints | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+    def write(
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
         """``n`` titles an item, in the items' order."""
 
@@ -97,7 +90,7 @@ class TitlePolicy:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         renderer: Renderer,
-        max_title_tokens: int = 48,
+        max_title_tokens: int = TITLES_MAX_TOKENS,
         prefix: Prefix | None = None,
     ) -> None:
         if prefix is not None:
@@ -155,50 +148,47 @@ class TitlePolicy:
         return [*ids, self._eos_id][: self.max_title_tokens]
 
     def generate(
-        self,
-        items: Sequence[Item],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        beams: int = 1,
-        constraints: Constraints | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+        self, items: Sequence[Item], n: int = 1, *, constraints: Constraints | None = None, **how: Any
     ) -> list[list[GeneratedTitle]]:
         """``n`` titles an item, in the items' order. Same seed, same machine, same titles.
 
         Parameters
         ----------
-        temperature
-            Sampling temperature; 0 takes the most likely token each time.
-        top_p
-            Sample from the smallest set of tokens that holds this probability.
-        beams
-            More than one: the ``n`` best of so many beams instead of samples.
         constraints
             Rules that already hold while a title is written, as far as they can (`rlopt.policy.rules_while_writing`).
+        how
+            Fields of `rlopt.config.Decoding`: ``temperature``, ``top_p``, ``beams``, ``seed``, ``batch_size``.
 
         Raises
         ------
+        ConfigError
+            For an unknown field, or a value out of its range.
         PolicyError
             When more titles an item are asked for than there are beams.
         """
-        if 1 < beams < n:
-            raise PolicyError(f"Beam search with {beams} beams gives at most {beams} titles an item. Got n={n}.")
-        if beams > 1:
-            return self._beam_titles(items, n, beams, constraints, batch_size)
+        return self.write(items, n, load(Decoding, overrides=how), constraints)
+
+    def write(
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
+    ) -> list[list[GeneratedTitle]]:
+        """As `generate`, which is for users."""
+        if 1 < how.beams < n:
+            raise PolicyError(
+                f"Beam search with {how.beams} beams gives at most {how.beams} titles an item. Got n={n}."
+            )
+        if how.beams > 1:
+            return self._beam_titles(items, n, how, constraints)
         prompts = self.prompt_ids(items)
-        numbers = uniform_numbers(len(items) * n, self.max_title_tokens, seed)
+        numbers = uniform_numbers(len(items) * n, self.max_title_tokens, how.seed)
         drafts = [Draft(k // n, prompts[k // n], row) for k, row in enumerate(numbers)]
         rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer) if constraints is not None else None
         write(
             drafts,
-            lambda batch: self._complete(batch, temperature, top_p),
+            lambda batch: self._complete(batch, how),
             lambda batch: self._spell([items[draft.item] for draft in batch], [draft.ids for draft in batch]),
             lambda draft: rules.ruling(items[draft.item], draft.ids, draft.text) if rules is not None else None,
             self._eos_id,
-            batch_size,
+            how.batch_size,
         )
         titles = [self._title(d.text, d.ids, sum(d.log_probs), d.stopped_by) for d in drafts]
         return [titles[k : k + n] for k in range(0, len(titles), n)]
@@ -269,7 +259,7 @@ class TitlePolicy:
         texts = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
         return [self.renderer.title(item, text) for item, text in zip(items, texts, strict=True)]
 
-    def _complete(self, drafts: Sequence[Draft], temperature: float, top_p: float) -> list[Completion]:
+    def _complete(self, drafts: Sequence[Draft], how: Decoding) -> list[Completion]:
         stream = DraftStream(drafts, self.model.device)
         with torch.inference_mode():
             return sample(
@@ -279,20 +269,15 @@ class TitlePolicy:
                 eos_id=self._eos_id,
                 pad_id=int(self.tokenizer.pad_token_id),
                 stream=stream,
-                temperature=temperature,
-                top_p=top_p,
+                temperature=how.temperature,
+                top_p=how.top_p,
                 slot_mask=self.slot_mask,
                 begun=[draft.ids for draft in drafts],
                 refused=[draft.refused for draft in drafts],
             )
 
     def _beam_titles(
-        self,
-        items: Sequence[Item],
-        n: int,
-        beams: int,
-        constraints: Constraints | None,
-        batch_size: int,
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None
     ) -> list[list[GeneratedTitle]]:
         """The ``n`` best beams of each item, by transformers' beam search."""
         prompts = self.prompt_ids(items)
@@ -303,12 +288,12 @@ class TitlePolicy:
             eos_token_id=self._eos_id,
             pad_token_id=int(self.tokenizer.pad_token_id),
             do_sample=False,
-            num_beams=beams,
+            num_beams=how.beams,
             num_return_sequences=n,
             early_stopping=True,
         )
         self.model.eval()
-        for rows in _by_length(prompts, [[]] * len(prompts), max(1, batch_size // beams)):
+        for rows in _by_length(prompts, [[]] * len(prompts), max(1, how.batch_size // how.beams)):
             ids, mask = left_pad([prompts[i] for i in rows], int(self.tokenizer.pad_token_id))
             owners = [items[i] for i in rows]
             processors = LogitsProcessorList()
@@ -316,7 +301,7 @@ class TitlePolicy:
                 processors.append(OpenSlotsOnly(self.slot_mask, ids.shape[1]))
             if constraints is not None:
                 rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer)
-                processors.append(RuledBeams(rules, owners, ids.shape[1], beams, self._eos_id))
+                processors.append(RuledBeams(rules, owners, ids.shape[1], how.beams, self._eos_id))
             with torch.inference_mode():
                 found = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
                     input_ids=ids.to(self.model.device),

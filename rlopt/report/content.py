@@ -113,6 +113,10 @@ class EvaluationReport(Plain):
         Baseline ("logged", and "sft" where there is an SFT policy) -> lift of the candidate over it, by the judge.
     true_lifts
         The same by the simulator; None on real logs.
+    other_lifts, other_true_lifts
+        Both with items weighted the other way (``weight`` of the settings: by traffic, or all alike).
+    candidates
+        How many different candidates these test items have been asked about.
     policies
         Figures of each policy.
     kl
@@ -170,6 +174,9 @@ class EvaluationReport(Plain):
     n_test_items: int
     examples: tuple[Example, ...]
     true_lifts: dict[str, float] | None = None
+    other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
+    other_true_lifts: dict[str, float] | None = None
+    candidates: int = 1
     propensity_calibration: PropensityCalibration | None = None
     text_shift: TextShift | None = None
     cross_checks: tuple[CrossCheck, ...] = ()
@@ -198,6 +205,9 @@ class EvaluationReport(Plain):
             "verdict": self.verdict,
             "lifts": self.lifts,
             "true_lifts": self.true_lifts,
+            "other_lifts": self.other_lifts,
+            "other_true_lifts": self.other_true_lifts,
+            "candidates": self.candidates,
             "policies": self.policies,
             "kl": self.kl,
             "diagnostics": {

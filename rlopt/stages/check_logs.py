@@ -8,7 +8,7 @@ from reward.logs.read import read_logs
 from reward.plain import JsonObject, Plain
 from rlopt.config import RewardConfig, load, read_preset
 from rlopt.stages.common.columns import column_mapping
-from rlopt.wording import counted
+from rlopt.wording import counted, joined_lines
 
 SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
@@ -41,7 +41,7 @@ class CheckResult(Plain):
         ]
         findings = [f"{SIGNS[finding.severity]}{finding.message}" for finding in report.findings]
         verdict = "fit-reward refuses these logs." if self.stops else "fit-reward takes these logs."
-        return "\n".join([*totals, *findings, "", verdict])
+        return joined_lines([*totals, *findings, "", verdict])
 
 
 def check_logs(
@@ -77,4 +77,12 @@ def check_logs(
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )
-    return CheckResult(examine(data, judge_share=settings.judge_share, test_share=settings.test_share))
+    return CheckResult(
+        examine(
+            data,
+            judge_share=settings.judge_share,
+            test_share=settings.test_share,
+            assignment=settings.assignment,
+            conversions_complete=settings.conversions_complete,
+        )
+    )

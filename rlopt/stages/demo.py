@@ -1,27 +1,34 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from reward.plain import JsonObject, plain
-from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
+from reward.saved import read_json
+from rlopt.config import (
+    EvalConfig,
+    PpoConfig,
+    RewardConfig,
+    SftConfig,
+    SimulateConfig,
+    StageConfig,
+    load,
+    read_preset,
+)
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.common.truth import market_of, true_faithfulness, truth_of
+from rlopt.stages.common.truth import market_of, true_faithfulness
 from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.sft.stage import train_sft
-from rlopt.stages.simulate import simulate
+from rlopt.stages.simulate import write_shop
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-SHOP: dict[str, int] = {"items": 5000, "impressions": 4_000_000}
-SFT: dict[str, int] = {}
-PPO: dict[str, int] = {"steps": 400}
-EVAL: dict[str, int] = {}
+PRESET, QUICK_PRESET = "demo", "demo-quick"
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class DemoResult:
         Of offline-eval, which knows nothing of the truth.
     seconds
         Stage -> seconds.
+    toy
+        A quick demo: too small for its verdict to tell anything but that the chain works.
     """
 
     run: str
@@ -69,6 +78,7 @@ class DemoResult:
     verdict: str
     headline: str
     seconds: dict[str, float]
+    toy: bool
 
     def to_dict(self) -> JsonObject:
         """Plain JSON data; the lift over the SFT policy under plain names."""
@@ -86,6 +96,7 @@ class DemoResult:
             "verdict": self.verdict,
             "seconds": self.seconds,
             "run": self.run,
+            "toy": self.toy,
         }
 
 
@@ -95,36 +106,45 @@ def demo(
     seed: int = 0,
     locale: Literal["en", "zh"] = "en",
     steps: int | None = None,
+    quick: bool = False,
 ) -> DemoResult:
     """Simulate a shop, fit the reward, train SFT and PPO, evaluate, and look up the truth.
 
     Parameters
     ----------
     run_path
-        Run directory. By default ``runs/demo-LOCALE-SEED``, which an interrupted demo is continued in; when one is
-        finished there, the next free name.
+        Run directory. By default ``runs/demo-LOCALE-SEED`` (``demo-quick-LOCALE-SEED``), which an interrupted demo is
+        continued in; when one is finished there, the next free name.
     seed
         Seed of the shop and of every stage.
     locale
         Language of the shop.
     steps
         PPO updates.
+    quick
+        A small shop and short trainings, about a minute of one core: a toy.
 
     Raises
     ------
     RunError
         When ``run_path`` is a run on other logs: a demo never overwrites one.
     """
-    run = Run.open(run_path, create=True) if run_path is not None else _free_run(f"demo-{locale}-{seed}")
+    preset = read_preset(QUICK_PRESET if quick else PRESET)
+
+    def settings(model: type[ConfigT], **own: Any) -> ConfigT:
+        return load(model, overrides={"seed": seed, **own}, preset=preset)
+
+    name = f"demo-quick-{locale}-{seed}" if quick else f"demo-{locale}-{seed}"
+    run = Run.open(run_path, create=True) if run_path is not None else _free_run(name)
     if run.done("fit-reward") and not run.done("simulate"):
         raise RunError(f"Run {run.path} is no demo but a run on other logs. Name another one with --run.")
-    logs = _simulated_logs(run, SimulateConfig(**SHOP, locale=locale, seed=seed))
-    fit_reward(run, logs, RewardConfig(seed=seed))
-    train_sft(run, SftConfig(**SFT, seed=seed))
-    train_ppo(run, PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed))
-    if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
-        evaluate(run, evaluation, truth=truth_of(run))
-    return _result(run)
+    logs = _simulated_logs(run, settings(SimulateConfig, locale=locale))
+    fit_reward(run, logs, settings(RewardConfig))
+    train_sft(run, settings(SftConfig))
+    train_ppo(run, settings(PpoConfig, steps=steps))
+    if not run.current("offline-eval", evaluation := settings(EvalConfig)):
+        evaluate(run, evaluation)
+    return _result(run, toy=quick)
 
 
 def _free_run(name: str) -> Run:
@@ -142,12 +162,12 @@ def _simulated_logs(run: Run, config: SimulateConfig) -> Path:
     if not run.current("simulate", config):
         note(f"Simulating a shop of {config.items:,} items and {config.impressions:,} impressions")
         with run.stage("simulate", config), run.replacing("shop") as folder:
-            simulate(folder / "logs.parquet", config)
+            write_shop(folder / "logs.parquet", config)
     return run / "shop" / "logs.parquet"
 
 
-def _result(run: Run) -> DemoResult:
-    report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
+def _result(run: Run, toy: bool) -> DemoResult:
+    report = read_json(run / "eval" / "report.json", JsonObject, "Run rlopt offline-eval again.")
     market = market_of(run)
     if market is None or report["true_lifts"] is None:
         raise RunError(f"Run {run.path} is no demo: it holds no simulated shop. Name another one with --run.")
@@ -167,4 +187,5 @@ def _result(run: Run) -> DemoResult:
         verdict=report["verdict"]["decision"],
         headline=report["verdict"]["headline"],
         seconds={stage: run.record(stage)["seconds"] for stage in STAGES},
+        toy=toy,
     )

@@ -29,9 +29,9 @@ from rlopt.policy.text_metrics import (
     item_draws,
 )
 from rlopt.progress import note
-from rlopt.run import ENCODINGS, Run
+from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
-from rlopt.stages.score import with_known_fields
+from rlopt.stages.common.opened import OpenedRun
 
 CELLS = 20_000_000  # similarities in memory
 
@@ -79,12 +79,11 @@ def evaluate_text(
         When ``run`` has no reward model yet.
     """
     config = config or TextConfig()
-    if run is not None:
-        run.require("fit-reward")
+    opened = OpenedRun(run) if run is not None else None
     named = [config.references] if config.references else []
     items, titles, table = titles_of(run, titles_file, columns, named)
-    if run is not None:
-        items = with_known_fields(run, items)
+    if opened is not None:
+        items = opened.with_known_fields(items)
     if not any(item.fields for item in items):
         note(
             "The items have no fields: coverage, precision and the baselines say nothing. Give a --run that knows them"
@@ -95,10 +94,10 @@ def evaluate_text(
         raise RunError(f"{titles_file} has no row with a {'reference' if config.references else 'title'} to measure.")
     items, titles = [items[i] for i in kept], [titles[i] for i in kept]
     references = [references[i] for i in kept] if references is not None else None
-    lexicon = _lexicon(run, items, references or titles)
+    lexicon = _lexicon(opened, items, references or titles)
     index = _item_index(items)
     draws = item_draws(int(index.max()) + 1, config.draws, config.seed)
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS) if run is not None else None
+    model = opened.reward if opened is not None else None
     rivals = {"titles": titles, "attributes": [attributes_title(item) for item in items]}
     if references is not None and index.any():  # more than one item
         rivals["neighbour"] = neighbour_titles(items, references)
@@ -167,12 +166,11 @@ def _references(table: pa.Table, column: str | None, where: str | Path) -> list[
     return ["" if value is None else str(value).strip() for value in table[column].to_pylist()]
 
 
-def _lexicon(run: Run | None, items: Sequence[Item], titles: Sequence[str]) -> Lexicon:
+def _lexicon(opened: OpenedRun | None, items: Sequence[Item], titles: Sequence[str]) -> Lexicon:
     """Words any title may use: from the run's train titles, else from the references (or the titles themselves)."""
-    if run is None:
+    if opened is None:
         return Lexicon.learn(zip(items, titles, strict=True))
-    train = run.arms().of_items(run.splits().train)
-    return Lexicon.learn(train.pairs)
+    return Lexicon.learn(opened.train_arms.pairs)
 
 
 def _item_index(items: Sequence[Item]) -> IntArray:

@@ -9,12 +9,12 @@ import numpy as np
 from reward.arms import Arms
 from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, TopicChange, explain
 from reward.items import Item
-from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
 from rlopt.errors import RunError
-from rlopt.run import ENCODINGS, Run
-from rlopt.stages.fit_reward.evidence import effects_note, read_evidence
-from rlopt.stages.fit_reward.stage import EVIDENCE
+from rlopt.run import Run
+from rlopt.stages.common.evidence import EVIDENCE, effects_note, read_evidence
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.wording import joined_lines
 
 _PARTS = 10  # topics printed; --json has all
 
@@ -54,7 +54,7 @@ class ExplainResult:
             f"  {near.similarity:4.0%} alike  {near.clicks:,.0f} clicks of {near.impressions:,.0f}  {near.title}"
             for near in found.nearest
         ]
-        return "\n".join(lines)
+        return joined_lines(lines)
 
 
 def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
@@ -76,11 +76,9 @@ def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
     RunError
         When the logs hold no such item; the message names the nearest ones.
     """
-    run.require("fit-reward")
-    arms = run.arms()
-    item, logged = _item_of(arms, item_id)
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    found = explain(model, item, title, logged)
+    opened = OpenedRun(run)
+    item, logged = _item_of(opened.arms, item_id)
+    found = explain(opened.reward, item, title, logged)
     return ExplainResult(found, effects_note(read_evidence(run / "reward" / EVIDENCE)))
 
 

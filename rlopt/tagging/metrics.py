@@ -1,17 +1,15 @@
-"""How right a tagger is: whole entities by seqeval, and what short titles keep of what people tagged."""
+"""How right a tagger is: whole entities, and what short titles keep of what people tagged."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from seqeval.metrics import classification_report
-from seqeval.scheme import IOB2
+from sklearn.metrics import precision_recall_fscore_support
 
 from reward.text import same_text_key
 
 from .shorten import Limits, ShortTitle
-from .spans import Span, Units, to_labels
+from .spans import Span, Units
 
 ALL = "all"
 
@@ -53,24 +51,20 @@ class Kept:
     mean_chars: float | None
 
 
-def entity_scores(
-    titles: Sequence[Units], truth: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]]
-) -> dict[str, Scores]:
-    """Kind -> scores in seqeval's strict mode (Nakayama 2018), ``"all"`` is their micro average."""
+def entity_scores(truth: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]]) -> dict[str, Scores]:
+    """Kind -> scores of its spans, ``"all"`` is their micro average; spans of one title do not overlap."""
     true, said = (
-        [to_labels(row, len(title)) for title, row in zip(titles, spans, strict=True)] for spans in (truth, found)
+        {(n, span.start, span.end): span.kind for n, row in enumerate(spans) for span in row}
+        for spans in (truth, found)
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # kinds that nobody predicted
-        report = classification_report(true, said, output_dict=True, mode="strict", scheme=IOB2, zero_division=0)
-    averages = {"macro avg", "weighted avg"}
-    return {
-        ALL if kind == "micro avg" else kind: Scores(
-            float(row["precision"]), float(row["recall"]), float(row["f1-score"]), int(row["support"])
-        )
-        for kind, row in report.items()
-        if kind not in averages
-    }
+    places, kinds = sorted(true.keys() | said.keys()), sorted({*true.values(), *said.values()})
+    if not kinds:
+        return {ALL: Scores(0.0, 0.0, 0.0, 0)}
+    labels = [[at.get(place, "") for place in places] for at in (true, said)]
+    rows = zip(kinds, *precision_recall_fscore_support(*labels, labels=kinds, zero_division=0), strict=True)
+    scores = {kind: Scores(float(p), float(r), float(f1), int(n)) for kind, p, r, f1, n in rows}
+    precision, recall, f1, _ = precision_recall_fscore_support(*labels, labels=kinds, average="micro", zero_division=0)
+    return scores | {ALL: Scores(float(precision), float(recall), float(f1), len(true))}
 
 
 def kept_scores(

@@ -27,7 +27,7 @@ from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import hidden_arm_test
 
-KEYS = [key for key in ESTIMATORS if key != "mips"]
+KEYS = [key for key, made in ESTIMATORS.items() if not made.needs_marginal]
 RESAMPLES = 100
 CHUNK = 100_000
 

@@ -82,7 +82,7 @@ def boosted(loss: str, training: TrainingSet, table: np.ndarray, asked: np.ndarr
         columns["group"] = np.unique(rows.item[~held], return_counts=True)[1]
     parts = {name: value if name == "group" else value[~held] for name, value in columns.items()}
     data = lgb.Dataset(table[~held], weight=weight[~held] / weight[~held].mean(), **parts)
-    sizes = boosting.TreeSettings().parameters(seed, 1) | {"lambda_l2": 20.0, "min_sum_hessian_in_leaf": 1e-3}
+    sizes = boosting.parameters(seed, 1) | {"lambda_l2": 20.0, "min_sum_hessian_in_leaf": 1e-3}
     booster = lgb.train(sizes | {"min_data_in_leaf": 40} | settings, data, ROUNDS)
     best, best_rounds = -np.inf, 0
     for rounds in range(0, ROUNDS + 1, 10):

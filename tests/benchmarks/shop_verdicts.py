@@ -31,7 +31,6 @@ from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, Simulat
 from rlopt.errors import RloptError
 from rlopt.files import JsonlWriter
 from rlopt.run import DATA, Run
-from rlopt.stages.common.truth import truth_of
 from rlopt.stages.fit_reward.stage import fit_reward
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
@@ -94,7 +93,7 @@ def leak(name: str, arguments: argparse.Namespace) -> Row:
 def _refusal(run: Run, trained_on: Path | None) -> str | None:
     """The error of an evaluation, None where there is none."""
     try:
-        evaluate(run, EvalConfig(), truth=truth_of(run), trained_on=trained_on)
+        evaluate(run, EvalConfig(), trained_on=trained_on)
     except (RloptError, RewardError) as error:
         return str(error)
     return None
@@ -105,7 +104,7 @@ def hacked(name: str, hack: str, arguments: argparse.Namespace) -> Row:
     locale, seed = name.split("-")
     run = fooled_run(arguments.runs / f"hacked-{name}", locale, int(seed), arguments)  # type: ignore[arg-type]
     train_ppo(run, PpoConfig(**UNGUARDED, **HACKS[hack], seed=int(seed), save_every=1000))
-    result = evaluate(run, EvalConfig(seed=int(seed), best_of=0), truth=truth_of(run))
+    result = evaluate(run, EvalConfig(seed=int(seed), best_of=0))
     report = result.report
     assert report.true_lifts is not None
     lifts = {

@@ -7,7 +7,7 @@ import torch
 from reward.features.phraselist import PhraseList
 from reward.items import Item
 from reward.text import display_width
-from rlopt.errors import PolicyError
+from rlopt.errors import ConfigError, PolicyError
 from rlopt.policy import decoding
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.decoding import RowStream, _shared_tokens, sample
@@ -143,6 +143,10 @@ def test_the_best_beam_is_at_least_as_likely_as_the_greedy_title(policy: TitlePo
 def test_more_titles_than_beams_are_refused(policy: TitlePolicy) -> None:
     with pytest.raises(PolicyError, match="at most 2 titles an item"):
         policy.generate(ITEMS, 3, beams=2)
+    with pytest.raises(ConfigError, match=r"temprature is not a setting \(did you mean 'temperature'\?\)"):
+        policy.generate(ITEMS, temprature=0.5)
+    with pytest.raises(ConfigError, match=r"top_p must be less than or equal to 1\. Got 2"):
+        policy.generate(ITEMS, top_p=2)
 
 
 def test_a_title_does_not_depend_on_the_titles_beside_it(policy: TitlePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,12 +185,12 @@ def test_a_refused_token_leaves_the_others_as_likely_as_they_were(policy: TitleP
     p = logs[0, 0].exp().numpy()
     alone = [policy.renderer.title(item, str(policy.tokenizer.decode([token]))) for token in range(len(p))]
     words = [text.casefold() for text in alone if text.isalpha() and len(text) > 2]
-    rules = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
-    rules = RulesWhileWriting(rules, policy.renderer, policy.tokenizer)
+    constraints = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
+    rules = RulesWhileWriting(constraints, policy.renderer, policy.tokenizer)
     refused = [bool(rules.broken(item, [token])) for token in range(len(p))]
     expected = np.where(refused, 0.0, p) / p[~np.array(refused)].sum()
     one_token = TitlePolicy(policy.model, policy.tokenizer, policy.renderer, 1)
-    (titles,) = one_token.generate([item], n, constraints=rules, seed=2)
+    (titles,) = one_token.generate([item], n, constraints=constraints, seed=2)
     seen = np.bincount([title.token_ids[0] for title in titles], minlength=len(p)) / n
     assert sum(refused) > 4
     assert np.abs(seen - expected).max() < 4.5 * np.sqrt(expected.max() / n)

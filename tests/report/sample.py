@@ -64,6 +64,7 @@ def sample_report(
         guardrails=Guardrails(lift(0.1, 0.02, 0.2), lift(0.08, -0.02, 0.2), {"repeated": 0.01}, 0.01)
         if simulated
         else Guardrails(),
+        other_lifts={"logged": lift(0.21, 0.1, 0.3), "sft": lift(0.15, 0.05, 0.26)},
     )
     segments = tuple(
         Segment("brand", value, 40, center, center - 0.1, center + 0.1, 0.01, 0.02)
@@ -92,6 +93,7 @@ def sample_report(
         candidate="ppo",
         verdict=decide(evidence, EvalConfig()),
         lifts=lifts,
+        other_lifts=evidence.other_lifts,
         policies=(figures("ppo", 0.25), figures("sft", 0.06), figures("best_of", 0.2)),
         kl=evidence.kl,
         hidden_arms=evidence.hidden_arms,

@@ -104,13 +104,13 @@ def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_entity_scores_in_closed_form() -> None:
-    titles = [Units.of("a b c d")] * 2
     truth = [[Span(0, 2, "x"), Span(3, 4, "y")], [Span(1, 2, "x")]]
     found = [[Span(0, 2, "x"), Span(2, 4, "y")], []]
-    scores = entity_scores(titles, truth, found)
+    scores = entity_scores(truth, found)
     assert (scores["x"].precision, scores["x"].recall, scores["x"].support) == (1.0, 0.5, 2)
     assert (scores["y"].precision, scores["y"].f1) == (0.0, 0.0)
     assert (scores["all"].precision, scores["all"].recall) == (pytest.approx(1 / 2), pytest.approx(1 / 3))
+    assert entity_scores([[]], [[]])["all"].support == 0
 
 
 def test_kept_scores_in_closed_form() -> None:

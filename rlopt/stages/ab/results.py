@@ -1,4 +1,4 @@
-"""Reads the results of an A/B test: arm, item, impressions, clicks, optional conversions and date."""
+"""Reads the results of an A/B test: arm, item, impressions, clicks, optional conversions, date and visitor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from reward.arrays import IntArray
 from reward.logs.schema import ColumnMapping
 from reward.logs.source import FileSource, open_source, quote
 from reward.logs.typed_rows import TypedRows
@@ -15,7 +16,7 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.abtest import Counts
 from rlopt.wording import counted
 
-OF_RESULTS = ("arm", "date")  # columns that logs do not have
+OF_RESULTS = ("arm", "date", "visitor")  # columns that logs do not have
 OTHER_ITEM_NAME = "item"  # taken for item_id where there is none
 
 
@@ -40,12 +41,12 @@ class Results:
 
 
 def names_of_results(columns: str | None) -> tuple[dict[str, str], str]:
-    """``--columns`` in two: the user's names of arm and date, which logs do not have, and the rest as it stands.
+    """``--columns`` in two: the user's names of arm, date and visitor, which no log has, and the rest as it stands.
 
     Raises
     ------
     EvaluationError
-        When one of the two is named twice.
+        When one of them is named twice.
     """
     own: dict[str, str] = {}
     rest = []
@@ -73,8 +74,8 @@ def read_results(
     Parameters
     ----------
     file
-        Parquet, CSV or JSONL with arm, item_id, impressions, clicks, optional conversions and date; several rows of an
-        arm and item add up.
+        Parquet, CSV or JSONL with arm, item_id, impressions, clicks, optional conversions, date and visitor; several
+        rows of an arm, item and day add up.
     metric
         "clicks" or "conversions".
     control
@@ -82,7 +83,7 @@ def read_results(
     mapping
         The user's names of item_id, impressions and the metric; names of other columns have no effect.
     own
-        The user's names of arm and date.
+        The user's names of arm, date and visitor.
 
     Raises
     ------
@@ -124,18 +125,35 @@ def read_results(
             f"{file}: {shown['arm']} must name two arms, '{control}' (--control) and one other. "
             f"Got {len(names)}: {found}."
         )
-    items, codes = np.unique(np.asarray(table["item_id"].to_pylist(), dtype=object), return_inverse=True)
+    items, item = _numbered(table["item_id"].to_pylist())
     dates = _dates(file, table, shown["date"]) if "date" in shown else []
+    days, day = _numbered(dates)
+    visitor = _visitors(file, table, shown["visitor"]) if "visitor" in shown else None
     return Results(
-        Counts(arms != control, codes.astype(np.int64), impressions, events),
+        Counts(arms != control, item, impressions, events, day if len(dates) == len(item) else None, visitor),
         tuple(map(str, items)),
-        min(dates, default=None),
-        max(dates, default=None),
+        min(days, default=None),
+        max(days, default=None),
     )
 
 
+def _numbered(values: Sequence[str]) -> tuple[list[str], IntArray]:
+    """The distinct values in order, and the number of each value."""
+    distinct, number = np.unique(np.asarray(values, dtype=object), return_inverse=True)
+    return list(map(str, distinct)), number.astype(np.int64)
+
+
+def _visitors(file: str | Path, table: pa.Table, column: str) -> IntArray:
+    """Number of each row's visitor."""
+    if table["visitor"].null_count:
+        raise EvaluationError(
+            f"{file}: {column} must not be empty ({counted(table['visitor'].null_count, 'row is', 'rows are')})."
+        )
+    return _numbered(table["visitor"].to_pylist())[1]
+
+
 def _columns_of_results(source: FileSource, metric: str, own: Mapping[str, str]) -> dict[str, str]:
-    """Arm and, where there is one, date -> the file's columns."""
+    """Arm and, where there are such, date and visitor -> the file's columns."""
     named = {name: own.get(name, name) for name in OF_RESULTS if name in own or name in source.columns}
     has = f"It has {', '.join(source.columns)}."
     if "arm" not in named:
@@ -164,7 +182,7 @@ def _as_written(name: str) -> str:
 
 
 def _dates(file: str | Path, table: pa.Table, column: str) -> list[str]:
-    """The days that are given."""
+    """The days that are given, as YYYY-MM-DD."""
     for row, text in enumerate(table["date"].to_pylist()):
         try:
             datetime.fromisoformat(text or "2000-01-01")
@@ -172,7 +190,7 @@ def _dates(file: str | Path, table: pa.Table, column: str) -> list[str]:
             raise EvaluationError(
                 f"{file}: {column} must be a day such as 2026-03-01. Got {text!r:.40} in row {row + 1}."
             ) from error
-    return [text for text in table["date"].to_pylist() if text]
+    return [datetime.fromisoformat(text).date().isoformat() for text in table["date"].to_pylist() if text]
 
 
 def _counts(file: str | Path, table: pa.Table, name: str, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from reward.doctor.examine import LogReport
+from reward.saved import read_text
 from rlopt.run import FINDINGS
 
 
@@ -15,4 +16,4 @@ def read_report(data: Path) -> LogReport:
         When the file is damaged.
     """
     path = data / FINDINGS
-    return LogReport.from_json(path.read_text(encoding="utf-8"), path)
+    return LogReport.from_json(read_text(path), path)

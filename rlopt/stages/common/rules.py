@@ -1,18 +1,21 @@
 """The rules a run's titles are checked against, in training, in generation and in evaluation alike."""
 
 import hashlib
+from pathlib import Path
 
 from reward.arms import Arms
 from reward.features.facts import Facts
 from reward.features.lexicon import KINDS
 from reward.features.promises import PromiseList
 from reward.text import same_text_key
-from rlopt.config import RulesConfig
+from rlopt.config import RulesConfig, load
+from rlopt.errors import ConfigError
 from rlopt.files import fingerprints, to_json
 from rlopt.policy.checked_claims import checked_claims
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.sound_targets import Pairs
 from rlopt.progress import note
+from rlopt.run import Run
 
 
 def constraints_for(arms: Arms, rules: RulesConfig) -> Constraints:
@@ -66,3 +69,19 @@ def _say_what_facts_miss(arms: Arms, facts: Facts) -> None:
     known = {same_text_key(name) for item in arms.items for name in item.fields}
     if unknown := sorted(facts.fields - known):
         note(f"The facts file asks for fields that no train item has, and holds for none then: {', '.join(unknown)}")
+
+
+def check_rules(run: Run, preset: Path | None) -> None:
+    """Refuse a YAML file whose ``constraints`` section is not the run's: its stages share one set of rules.
+
+    Raises
+    ------
+    ConfigError
+        Where it differs, or the file cannot be read.
+    """
+    of_run = run.preset()
+    if preset is not None and load(RulesConfig, preset, preset=of_run) != load(RulesConfig, preset=of_run):
+        raise ConfigError(
+            f"{preset} has other constraints than run {run.path}, whose stages share those of fit-reward. To change "
+            f"them for all: rlopt fit-reward LOGS --config {preset} --run {run.path} (same logs: nothing is fitted)"
+        )

@@ -13,6 +13,7 @@ from rlopt.run import Run
 
 MARKET = "market.json"
 Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
+"""True clicks per impression of (items, titles), shape (n,)."""
 
 
 def market_of(run: Run) -> Market | None:
@@ -27,7 +28,7 @@ def market_of(run: Run) -> Market | None:
 
 
 def truth_of(run: Run) -> Truth | None:
-    """True clicks per impression of (items, titles), for `evaluate`; None for real logs."""
+    """The truth of the shop whose logs the run was fitted on; None for real logs."""
     market = market_of(run)
     return None if market is None else market.click_probability
 

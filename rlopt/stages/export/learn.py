@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from reward.items import Item
-from rlopt import threads
 from rlopt.config import ExportConfig, SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import JsonlWriter, replacing_folders
@@ -15,12 +12,12 @@ from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
-from rlopt.stages.common.policies import load_policy
-from rlopt.stages.offline_eval.titles import write_titles
-from rlopt.stages.sft.start import tiny_policy
-from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
+from rlopt.stages.common.policies import compute_with, load_policy
+from rlopt.stages.common.tiny_policy import tiny_policy
+from rlopt.stages.common.titles import write_titles
+from rlopt.stages.common.trainings import steps_done
+from rlopt.training.arguments import train_settings
 from rlopt.training.callbacks import JsonLines
-from rlopt.training.checkpoints import newest_checkpoint, step_of
 from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import fine_tune
 
@@ -94,22 +91,18 @@ def learned(
         pairs = sound_pairs(policy.renderer.slots, pairs)
     pairs = short_enough(policy, pairs)
     steps = max(1, round(epochs * len(pairs) / config.batch_size))
-    small = policy.model.num_parameters() < threads.SMALL_MODEL
-    torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
-    settings = TrainSettings(
+    compute_with(policy.model)
+    settings = train_settings(
+        policy.model,
         steps=steps,
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=share_of_rate * rate,
         save_every=SAVE_EVERY,
         seed=config.seed,
-        bf16=has_bf16(),
-        gradient_checkpointing=torch.cuda.is_available() and not small,
     )
-    checkpoints = work / "checkpoints"
-    done = step_of(newest_checkpoint(checkpoints))
+    checkpoints, metrics = work / "checkpoints", JsonlWriter(work / "learning.jsonl")
     note(f"Learning {len(pairs)} titles, {policy.model.num_parameters() / 1e6:.1f} M parameters")
-    with track("Learning", steps, start=done) as bar:
-        callback = JsonLines(JsonlWriter(work / "learning.jsonl"), bar, {"loss": "loss"})
+    with track("Learning", steps, start=steps_done(metrics, checkpoints)) as bar:
+        callback = JsonLines(metrics, bar, {"loss": "loss"})
         trained = fine_tune(policy, pairs, settings, checkpoints, [callback])
     return Lessons(trained, len(pairs), steps)

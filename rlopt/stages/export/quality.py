@@ -14,15 +14,15 @@ from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
-from rlopt.config import ExportConfig, RewardConfig, RulesConfig, load
+from rlopt.config import ExportConfig, RewardConfig
 from rlopt.policy.text_metrics import BootstrapMean, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
-from rlopt.run import ENCODINGS, Run
+from rlopt.run import Run
+from rlopt.stages.common.monitor import monitor_items
+from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import load_policy
-from rlopt.stages.common.rules import constraints_for
-from rlopt.stages.fit_reward.monitor import monitor_items
-from rlopt.stages.offline_eval.titles import Written, write_titles
+from rlopt.stages.common.titles import Written, write_titles
 
 MEASURED_SHARE = 0.25  # of the train items at most
 DRAWS = 1000
@@ -81,22 +81,21 @@ def items_to_measure_on(run: Run, train: Arms, config: ExportConfig) -> Arms:
 
 
 def measure(
-    run: Run, arms: Arms, train: Arms, rows: Sequence[tuple[str, Path]], config: ExportConfig, cache: Path
+    opened: OpenedRun, arms: Arms, rows: Sequence[tuple[str, Path]], config: ExportConfig, cache: Path
 ) -> list[Measured]:
     """One row of the table for each name and folder; the first is the policy the others came from.
 
     Parameters
     ----------
+    opened
+        The run, whose reward predicts, and whose train titles say which words any title may use.
     arms
         Items to measure on, with their logged titles.
-    train
-        Their titles say which words any title may use.
     cache
         Folder in which written titles are kept, so that an interrupted measurement goes on.
     """
     policies = [load_policy(folder) for _, folder in rows]
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    lexicon = constraints_for(train, load(RulesConfig, preset=run.preset())).lexicon
+    model, lexicon = opened.reward, opened.constraints.lexicon
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []

@@ -2,30 +2,40 @@
 
 import hashlib
 import json
-import shutil
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from reward.arms import Arms
 from reward.items import Item
-from reward.plain import Plain
-from rlopt import processes, threads
+from reward.plain import JsonObject, Plain
+from reward.saved import read_json
+from rlopt import processes
 from rlopt.config import ExportConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
-from rlopt.files import atomic_write, disk_errors, fingerprint, replacing_folders, to_json
+from rlopt.files import (
+    atomic_write,
+    disk_errors,
+    fingerprint,
+    is_leftover,
+    own_folder,
+    recover_folders,
+    refuse_in_run,
+    remove,
+    replacing_folders,
+    to_json,
+)
 from rlopt.lock import locked
 from rlopt.policy.compress import average_weights, is_quantised, load_quantised, prune_neurons
 from rlopt.policy.ensemble import check_alike
-from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note
 from rlopt.report.cards import export_card
 from rlopt.run import Run, package_versions
+from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.stages.export.learn import distilled, learned, teacher_pairs
 from rlopt.stages.export.quality import Measured, items_to_measure_on, measure
@@ -36,6 +46,7 @@ UNUSED = {"quantize": LEARNING, "average": LEARNING, "prune": {"epochs"}, "disti
 PRUNING_TITLES = 256  # of the logs, on which neurons are measured
 RECOVERY_RATE = 0.1  # of the learning rate: a pruned model begins near where it shall end
 RECORD = "export.json"  # marks a folder as one that export wrote, and may write again
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -87,19 +98,17 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
         When ``out`` is no place for it, or another process is writing it.
     """
     _check_way(config)
-    run.require("fit-reward")
+    opened = OpenedRun(run)
     source = policy_folder(run, config.policy)
-    out = _check_place(Path(out), run, source)
-    quiet_loading()
-    train = run.arms().of_items(run.splits().train)
-    measured = items_to_measure_on(run, train, config)
+    out = _check_place(Path(out), source)
+    measured = items_to_measure_on(run, opened.train_arms, config)
     with _workplace(out, _key(run, source, config)) as work:
-        made = _make(source, _to_learn_from(train, measured), config, work)
-        with replacing_folders(out.parent, [out.name]) as fresh:
+        made = _make(source, _to_learn_from(opened.train_arms, measured), config, work)
+        with replacing_folders(out.parent, [out.name], scratch=work.parent) as fresh:
             folder = fresh[out.name]
             made.policy.save(folder)
             # what is measured is what was written
-            before, after = measure(run, measured, train, [(source.name, source), (made.name, folder)], config, work)
+            before, after = measure(opened, measured, [(source.name, source), (made.name, folder)], config, work)
             result = ExportResult(out, made.how, len(measured.items), before, after)
             _describe(folder, made, result, config)
     return result
@@ -121,16 +130,39 @@ def _check_way(config: ExportConfig) -> None:
         raise RunError("export runs in one process. Start it without accelerate launch.")
 
 
-def _check_place(out: Path, run: Run, source: Path) -> Path:
-    """``out``, where it is new or was written by export, and lies outside the run."""
-    place = out.resolve()
-    if place.is_relative_to(run.path.resolve()):
-        raise RunError(f"{out} lies in the run {run.path}, which export leaves alone. Choose a folder outside of it.")
-    if place == source.resolve():
+def _check_place(out: Path, source: Path) -> Path:
+    """``out``, where it is new, empty, or holds what export wrote and nothing else; outside of any run.
+
+    Raises
+    ------
+    RunError
+        Where it is anything else. A folder with files of the user's is refused: to replace it would lose them, and to
+        keep them would mix them with a model's.
+    """
+    refuse_in_run(out)
+    if out.is_symlink():
+        raise RunError(f"{out} is a link, and links are not followed here. Remove it, or choose another folder.")
+    if out.resolve() == source.resolve():
         raise RunError(f"{out} is the policy to be exported. Choose another folder.")
-    if out.exists() and not (out / RECORD).exists() and (not out.is_dir() or any(out.iterdir())):
+    if not out.exists():
+        return out
+    if not out.is_dir():
+        raise RunError(f"{out} is a file. Choose a new folder.")
+    names = {entry.name for entry in out.iterdir()}
+    if names and RECORD not in names:
         raise RunError(f"{out} exists and was not written by export. Choose a new folder.")
+    if strangers := sorted(names - _written_names(out / RECORD)) if names else []:
+        raise RunError(
+            f"{out} holds {strangers[0]!r}, which export did not write. Move it away, or choose a new folder."
+        )
     return out
+
+
+def _written_names(record: Path) -> set[str]:
+    """What the export that wrote this record left in its folder."""
+    content = read_json(record, JsonObject, "Choose a new folder.")
+    names = content.get("files")
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else {RECORD}
 
 
 def _to_learn_from(train: Arms, measured: Arms) -> Arms:
@@ -142,19 +174,24 @@ def _workplace(out: Path, key: str) -> Iterator[Path]:
     """``.NAME.parts/KEY`` beside ``out``, locked; it stays only where the block fails and has left something in it."""
     folder = out.with_name(f".{out.name}.parts")
     work = folder / key
-    with disk_errors(folder):
-        work.mkdir(parents=True, exist_ok=True)
-        with locked(folder, f"the command that writes {out.name}"):
-            for other in folder.iterdir():
-                if other.is_dir() and other != work:
-                    shutil.rmtree(other)
-            try:
-                yield work
-            except BaseException:
-                if not any(work.iterdir()):
-                    shutil.rmtree(folder)
-                raise
-            shutil.rmtree(folder)
+    own_folder(folder, _is_ours)
+    with disk_errors(folder), locked(folder, f"the command that writes {out.name}"):
+        recover_folders(out.parent, scratch=folder)
+        for other in folder.iterdir():
+            if _KEY.fullmatch(other.name) and other != work:
+                remove(other)
+        work.mkdir(exist_ok=True)
+        try:
+            yield work
+        except BaseException:
+            if not any(work.iterdir()):
+                remove(folder)
+            raise
+        remove(folder)
+
+
+def _is_ours(name: str) -> bool:
+    return bool(_KEY.fullmatch(name)) or is_leftover(name)
 
 
 def _key(run: Run, source: Path, config: ExportConfig) -> str:
@@ -171,7 +208,6 @@ def _key(run: Run, source: Path, config: ExportConfig) -> str:
 
 def _make(source: Path, train: Arms, config: ExportConfig, work: Path) -> Made:
     policy = load_policy(source)
-    torch.set_num_threads(threads.for_model(policy.model.num_parameters()))
     if is_quantised(policy.model) and not config.distill_into:
         raise PolicyError(f"{source} is quantised: it can only be distilled. Export the policy it came from.")
     if policy.prefix is not None and not config.distill_into:
@@ -245,7 +281,9 @@ def _describe(folder: Path, made: Made, result: ExportResult, config: ExportConf
     )
     atomic_write(folder / "README.md", card)
     values = {k: v for k, v in result.to_dict().items() if k != "folder"}
-    atomic_write(folder / RECORD, to_json({**values, "config": config.model_dump(mode="json")}, indent=1) + "\n")
+    files = sorted({RECORD, *(entry.name for entry in folder.iterdir())})
+    record = {**values, "config": config.model_dump(mode="json"), "files": files}
+    atomic_write(folder / RECORD, to_json(record, indent=1) + "\n")
 
 
 def _figures(row: Measured) -> dict[str, float | int | None]:

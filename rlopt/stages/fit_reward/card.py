@@ -14,7 +14,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.report import figures as draw
 from rlopt.report.cards import reward_card
 from rlopt.run import package_versions
-from rlopt.stages.fit_reward.evidence import FitEvidence, change_text, effects_note
+from rlopt.stages.common.evidence import FitEvidence, change_text, effects_note
 
 _MEANING = {
     "items": "held-out items with titles of different rates; in brackets, 95 % intervals over items",
@@ -57,7 +57,8 @@ def write_card(
     folder
         The model's folder.
     model, learned, splits, evidence
-        What was fitted, on which arms, the sides of all items, and how good it is (`reward_evidence.measure`).
+        What was fitted, on which arms, the sides of all items, and how good it is
+        (`rlopt.stages.common.evidence.measure`).
     settings
         Settings of the stage.
     warnings

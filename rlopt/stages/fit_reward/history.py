@@ -6,7 +6,7 @@ the figures of the comparison, and which model was kept. So the same rows are ne
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +18,8 @@ from reward.evidence.contest import Contest
 from reward.logs.source import find_files
 from reward.logs.store import load_arms, save_arms
 from reward.plain import JsonObject, Plain, plain
-from rlopt.files import fingerprint, to_json, whole_lines
+from reward.saved import whole_lines
+from rlopt.files import fingerprint, to_json
 from rlopt.manifest import now
 from rlopt.progress import note
 
@@ -108,7 +109,7 @@ def read_history(reward: Path) -> list[Entry]:
         When a line is damaged.
     """
     path = reward / HISTORY
-    return [_entry(line, path) for line in whole_lines(path)] if path.exists() else []
+    return [_entry(line, path) for line, _ in whole_lines(path)] if path.exists() else []
 
 
 def _entry(line: str, path: Path) -> Entry:
@@ -129,6 +130,14 @@ def log_fingerprints(logs: str | Path) -> dict[Path, str]:
         if first.setdefault(digest, path) != path:
             note(f"{path} holds the same bytes as {first[digest]}: their rows count twice")
     return found
+
+
+def logs_fingerprint(files: Mapping[Path, str]) -> str:
+    """Hash over the names and contents of all log files, from `log_fingerprints`."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path, content in files.items():
+        digest.update(f"{path.name} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def counts_digest(arms: Arms) -> str:

@@ -7,42 +7,33 @@ on average; but a row that is given twice counts twice, which fingerprints, coun
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from reward.arms import Arms
+from reward.assignment import Assignment
 from reward.doctor.examine import LogReport
 from reward.doctor.findings import succession
-from reward.evidence.contest import Contest
-from reward.evidence.learning_curve import LearningCurve
 from reward.logs.log_levels import log_levels
 from reward.logs.periods import OFTEN_ALONE, alone_share
 from reward.logs.splits import Splits
 from reward.logs.update import extend_splits, merge_arms
-from reward.plain import JsonObject, Plain, plain
+from reward.plain import JsonObject
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.common.columns import column_mapping
+from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
-from rlopt.stages.fit_reward.evidence import measure
-from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints
-from rlopt.stages.fit_reward.monitor import fit_monitor
-from rlopt.stages.fit_reward.stage import (
-    Fitted,
-    aggregate,
-    fit_judge,
-    fit_model,
-    joined_arms,
-    keep,
-    logs_fingerprint,
-    save,
-)
+from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints, logs_fingerprint
+from rlopt.stages.fit_reward.result import UpdateResult
+from rlopt.stages.fit_reward.saving import Fitted, save
 from rlopt.stages.fit_reward.tree_engine import check_engine
 from rlopt.stages.fit_reward.update_base import Base, check_rows, check_settings, pending, seen, set_aside
-from rlopt.stages.fit_reward.update_decision import compare, contest_lines
+from rlopt.stages.fit_reward.update_decision import compare
 from rlopt.wording import counted
 
 _LEVEL_CHANGE = 0.02  # below that, nobody needs to be told
@@ -57,7 +48,7 @@ def update_reward(
     tmp_dir: str | Path | None = None,
     scheduler: str | None = None,
     force: bool = False,
-) -> "UpdateResult":
+) -> UpdateResult:
     """Refit on the arms of the run and those of ``logs``, and keep the new model unless it is clearly worse.
 
     Items keep their side of the split and new items are drawn by the same rule. Both models are compared on the items
@@ -102,36 +93,30 @@ def update_reward(
     kept = {**base.preset(), "columns": column_mapping(columns, base.preset()).to_dict()}
     settings = {**base.settings, **config.model_dump(mode="json", exclude={"memory_limit"})}
     with run.stage("fit-reward", settings, inputs) as record:
-        checkpoints = run.checkpoint_dir("fit-reward", record.key)
-        new, report = aggregate(logs, config, kept, tmp_dir, checkpoints, base.ignored())
+        new, report = aggregate(logs, config, kept, tmp_dir, record.checkpoints, base.ignored())
         check_rows(base, logs, new, force)
         parts, splits = _with_new(base, [*pending(run, digest, base.history()), new], config)
         _say_differences(base, report)
-        keep(new, report, checkpoints)
+        keep(new, report, record.checkpoints)
         arms = joined_arms(parts)
         effective = arms if config.half_life_days is None else joined_arms(parts, config.half_life_days)
         _say_changes(parts, arms, report)
         encoder = run_encoder(run, config)
-        curve = LearningCurve(config.seed) if config.learning_curve else None
-        monitor, rest = fit_monitor(effective.of_items(splits.train), config, encoder)
-        model = fit_model(rest, config, encoder, checkpoints, curve, scheduler)
-        decision = compare(base.model(run), model, parts, splits, config.seed)
+        learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
+        decision = compare(base.model(run), learned.model, parts, splits, config.seed)
         outcome = UpdateOutcome(decision.kept, decision.why, decision.contest)
-        line = Entry.of("update" if decision.kept == "new" else "trial", logs, list(files.values()), new, outcome)
+        line = Entry.of(decision.event, logs, list(files.values()), new, outcome)
         if decision.kept == "old":
             set_aside(run, new, digest, [*base.history(), line])
             record.unchanged = True
         else:
-            judge = fit_judge(effective.of_items(splits.judge), config, encoder) if splits.judge else None
-            evidence = measure(model, arms, splits, config.seed, curve)
+            judge = fit_judge(effective, splits, config, encoder)
+            evidence = measure(learned.model, arms, splits, config.seed, learned.curve)
             merged = _merged_report(base.report(), report, arms)
-            fitted = Fitted(
-                arms, splits, rest, model, monitor, judge, merged, evidence, tuple(parts), (*_learned(base), line)
-            )
-            base.keep_copy(run, checkpoints, logs)
+            fitted = Fitted(learned, judge, evidence, arms, parts, splits, merged, [*_learned(base), line])
+            base.keep_copy(run, record.checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
             record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=outcome.why)
-    shutil.rmtree(run / "checkpoints" / "fit-reward", ignore_errors=True)
     if decision.kept == "new":
         shutil.rmtree(run / PENDING, ignore_errors=True)
     return UpdateResult.of(run, logs, line, outcome)
@@ -147,75 +132,6 @@ def run_settings(run: Run) -> JsonObject:
     """
     settings = Base.of(run).config
     return settings.model_dump(mode="json", exclude={"memory_limit"})
-
-
-@dataclass(frozen=True)
-class UpdateResult(Plain):
-    """What an update came to.
-
-    Parameters
-    ----------
-    run, logs
-        The run and the new log.
-    kept
-        "new", "old", or "known" where the log was learned before and nothing was done.
-    why
-        The reason, in words.
-    figures
-        Of the comparison; None (in JSON an empty object) without one.
-    items, arms, impressions
-        Size of the new log.
-    """
-
-    run: str
-    logs: str
-    kept: str
-    why: str
-    figures: Contest | None
-    items: int
-    arms: int
-    impressions: int
-
-    @classmethod
-    def of(cls, run: Run, logs: str | Path, line: Entry, outcome: UpdateOutcome) -> "UpdateResult":
-        """From the line of the history."""
-        return cls(
-            str(run.path),
-            str(logs),
-            outcome.kept,
-            outcome.why,
-            outcome.figures,
-            items=line.items,
-            arms=line.arms,
-            impressions=line.impressions,
-        )
-
-    @classmethod
-    def known(cls, run: Run, logs: str | Path, line: Entry) -> "UpdateResult":
-        """Nothing was done."""
-        why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
-        if line.event == "trial":
-            why = f"an update with these rows was tried on {line.date[:10]} and not kept (--force tries again)"
-        return cls.of(run, logs, line, UpdateOutcome("known", why, None))
-
-    def to_dict(self) -> JsonObject:
-        """Plain JSON data."""
-        return {**super().to_dict(), "figures": plain(self.figures or {})}
-
-    def to_text(self) -> str:
-        """For a person."""
-        if self.kept == "known":
-            return f"Nothing to do: {self.why}."
-        lines = [
-            f"{self.logs}: {counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
-            f"{counted(self.impressions, 'impression')}."
-        ]
-        if self.figures is not None:
-            lines += contest_lines(self.figures)
-        lines.append(f"Kept the {self.kept} model: {self.why}.")
-        if self.kept == "new":
-            lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")
-        return "\n".join(lines)
 
 
 def _with_new(base: Base, news: Sequence[Arms], config: RewardConfig) -> tuple[list[Arms], Splits]:
@@ -266,7 +182,7 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
             f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: this is corrected for."
         )
     if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
-        for _, message in succession(alone_share(arms), corrected=told):
+        for _, message, *_ in succession(alone_share(arms), corrected=told):
             note(f"Warning: {message}")
 
 
@@ -275,8 +191,16 @@ def _learned(base: Base) -> list[Entry]:
     return [replace(line, event="update") if line.event == "trial" else line for line in base.history()]
 
 
+_WEAKEST: tuple[Assignment, ...] = ("unknown", "randomized", "logged")
+
+
 def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
-    """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one."""
+    """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one.
+
+    What an earlier log left in doubt stays so: its clicks are among those that were learned from.
+    """
+    said = {finding.message for finding in new.findings}
+    doubts = [f for f in old.findings if f.consequence == "doubt" and f.message not in said]
     context = tuple(dict.fromkeys([*old.context_columns, *new.context_columns]))
     dropped = {**new.dropped_columns, **old.dropped_columns}
     return replace(
@@ -289,4 +213,6 @@ def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
         conversions=None if arms.conversions is None else int(arms.conversions.sum()),
         context_columns=context,
         dropped_columns={name: why for name, why in dropped.items() if name not in context},
+        findings=(*new.findings, *doubts),
+        assignment=_WEAKEST[min(_WEAKEST.index(old.assignment), _WEAKEST.index(new.assignment))],
     )

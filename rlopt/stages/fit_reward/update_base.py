@@ -1,6 +1,5 @@
 """What an update starts from, and the checks that no row is counted twice: fingerprints, counts, times."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from reward.logs.update import merge_arms, overlap
 from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
+from reward.saved import read_json
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note
-from rlopt.run import DATA, ENCODINGS, Run
+from rlopt.run import DATA, ENCODINGS, Run, kept_preset
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.history import (
@@ -36,6 +36,12 @@ from rlopt.stages.fit_reward.history import (
 _OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours")
 _BASE = "base"
 _RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class _Copied:
+    config: JsonObject
+    inputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Base:
         market = (run / MARKET).read_bytes() if (run / MARKET).exists() else None
         if not run.done("fit-reward"):
             for record in sorted(run.path.glob(f"checkpoints/fit-reward/*/{_BASE}/{_RECORD}")):
-                saved = json.loads(record.read_text(encoding="utf-8"))
+                saved = read_json(record, _Copied)
                 return cls(record.parent, saved["config"], saved["inputs"], market)
         record_of = run.record("fit-reward")
         return cls(run.path, record_of["config"], record_of["inputs"], market)
@@ -89,7 +95,7 @@ class Base:
 
     def splits(self) -> Splits:
         """Sides so far."""
-        return Splits.from_json((self.folder / DATA / "splits.json").read_text(encoding="utf-8"))
+        return Splits.read(self.folder / DATA / "splits.json")
 
     def report(self) -> LogReport:
         """What the log doctor said."""
@@ -97,8 +103,7 @@ class Base:
 
     def preset(self) -> JsonObject:
         """The run's preset with its column mapping."""
-        found: JsonObject = json.loads((self.folder / DATA / "preset.json").read_text(encoding="utf-8"))
-        return found
+        return kept_preset(self.folder / DATA / "preset.json")
 
     def ignored(self) -> set[str]:
         """Columns that the run does not take for context."""

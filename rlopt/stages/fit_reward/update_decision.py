@@ -8,6 +8,7 @@ from reward.evidence.contest import MIN_ITEMS, Contest, contest
 from reward.evidence.metrics import Interval
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
+from rlopt.stages.fit_reward.history import Event
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Decision:
     kept: str
     why: str
     contest: Contest | None
+
+    @property
+    def event(self) -> Event:
+        """What the history calls it."""
+        return "update" if self.kept == "new" else "trial"
 
 
 def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:

@@ -227,16 +227,14 @@ def _sound_titles(
         if not short:
             break
         likeliest = attempt == 0  # the likeliest title again would break the same rule again
-        written = policy.generate(
-            [items[i] for i in short],
-            wanted if likeliest else max(2, config.n),
-            temperature=config.temperature if likeliest else config.temperature or 1.0,
-            top_p=config.top_p,
-            beams=max(config.beams, wanted) if likeliest and config.beams > 1 else 1,
-            constraints=rules,
-            seed=seed + 1_000_003 * attempt,
-            batch_size=config.batch_size,
+        how = config.model_copy(
+            update={
+                "temperature": config.temperature if likeliest else config.temperature or 1.0,
+                "beams": max(config.beams, wanted) if likeliest and config.beams > 1 else 1,
+                "seed": seed + 1_000_003 * attempt,
+            }
         )
+        written = policy.write([items[i] for i in short], wanted if likeliest else max(2, config.n), how, rules)
         for i, titles in zip(short, written, strict=True):
             for title in titles:
                 _sort_in(found[i], items[i], title, rules, shop)

@@ -1,5 +1,6 @@
 """``rlopt offline-eval``: the stage and its parts."""
 
-from .stage import EvaluationResult, evaluate
+from .result import EvaluationResult
+from .stage import evaluate
 
 __all__ = ["EvaluationResult", "evaluate"]

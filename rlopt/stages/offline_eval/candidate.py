@@ -1,6 +1,5 @@
 """Who is judged: a policy of the run, a policy from elsewhere, or titles from anywhere."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,77 +13,14 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
-from rlopt.files import fingerprint
-from rlopt.ope.diagnostics import KlEstimate, kl_divergence
+from rlopt.ope.diagnostics import KlEstimate
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import ProgressBar
 from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
-from rlopt.stages.common.policies import OF_THE_RUN, load_policy, policy_folder
-from rlopt.stages.offline_eval.titles import Written, write_titles
-
-RESERVED = (*OF_THE_RUN, "best_of", "logged")
-TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the titles that are judged come from.
-
-    Parameters
-    ----------
-    name
-        What it is called in the report: "ppo", or the name of the folder or file.
-    path
-        A policy folder, or a file of titles.
-    """
-
-    name: str
-    path: Path
-
-    @classmethod
-    def find(cls, run: Run, policy: str) -> "Source":
-        """A policy of the run by its name, else a folder or a file.
-
-        Raises
-        ------
-        StageOrderError
-            When the run has not trained the policy yet.
-        PolicyError
-            When there is no such folder or file.
-        """
-        if policy in OF_THE_RUN:
-            run.require("sft", policy)
-            return cls(policy, policy_folder(run, policy))
-        path = Path(policy)
-        if not (path.is_file() and path.suffix.lower() in TABLES):
-            path = policy_folder(run, policy, or_else=", or a parquet, CSV or JSONL file with item_id and title")
-        name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
-        return cls(f"{name}-titles" if name in RESERVED else name, path)
-
-    @property
-    def from_run(self) -> bool:
-        """True for a policy that this run has trained."""
-        return self.name in OF_THE_RUN
-
-    @property
-    def is_policy(self) -> bool:
-        """True for a folder, False for a file of titles."""
-        return self.from_run or self.path.is_dir()
-
-    @property
-    def stage(self) -> str:
-        """Name of its evaluation in the manifest."""
-        return "offline-eval" if self.name == "ppo" else f"offline-eval-{self.name}"
-
-    @property
-    def folder(self) -> str:
-        """Folder of the run that its evaluation is written to."""
-        return "eval" if self.name == "ppo" else f"eval-{self.name}"
-
-    def fingerprints(self) -> dict[str, str]:
-        """What of it comes from outside of the run."""
-        return {} if self.from_run else {"policy": fingerprint(self.path)}
+from rlopt.stages.common.policies import load_policy
+from rlopt.stages.common.source import Source
+from rlopt.stages.common.titles import Written, kl_to_sft, write_titles
 
 
 class Candidate(Protocol):
@@ -221,13 +157,3 @@ def open_candidate(run: Run, source: Source, columns: str | None = None) -> Cand
         When the file cannot be read.
     """
     return PolicyCandidate(source.name, source.path) if source.is_policy else TitlesCandidate.read(run, source, columns)
-
-
-def kl_to_sft(
-    policy: TitlePolicy, sft: TitlePolicy, written: Written, items: Sequence[Item], temperature: float
-) -> KlEstimate:
-    """KL of a policy to the SFT policy along the titles it wrote."""
-    owners = [items[i] for i in written.item]
-    path_kl = policy.kl_to(sft, owners, written.tokens, temperature=temperature)
-    reference = sft.log_prob_of_tokens(owners, written.tokens, temperature=temperature)
-    return kl_divergence(path_kl, written.log_prob, reference, written.item)

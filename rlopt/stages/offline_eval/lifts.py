@@ -12,7 +12,8 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
-from rlopt.stages.offline_eval.titles import Case, Judged
+from rlopt.stages.common.judged import Judged
+from rlopt.stages.offline_eval.case import Case
 
 
 @dataclass(frozen=True)
@@ -24,21 +25,31 @@ class Lifting:
     case
         What is evaluated.
     item_rate
-        Draws of the items' logged CTR, shape (n_draws, n_items).
+        Draws of the items' logged CTR, shape (n_draws, n_items), times what each item counts in the lift that decides.
+    other_rate
+        The same with items weighted the other way: all alike where traffic decides, and the reverse.
     widening
         kappa of the hidden-arm test.
+    confidence
+        Coverage of the intervals.
     """
 
     case: Case
     item_rate: FloatArray
+    other_rate: FloatArray
     widening: float
+    confidence: float
 
     @classmethod
-    def of(cls, case: Case, random: np.random.Generator, widening: float) -> "Lifting":
-        """With the items' click rates drawn."""
-        test = case.test
-        clicks, exposure = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure))
-        return cls(case, item_rate_draws(clicks, exposure, case.config.draws, random), widening)
+    def of(cls, case: Case, random: np.random.Generator, widening: float, candidates: int = 1) -> "Lifting":
+        """With the items' click rates drawn; intervals of several candidates hold together (Bonferroni)."""
+        test, config = case.test, case.config
+        sums = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure, test.impressions))
+        clicks, exposure, impressions = sums
+        rate = item_rate_draws(clicks, exposure, config.draws, random)
+        by_traffic = rate * (impressions / impressions.mean())
+        main, other = (by_traffic, rate) if config.weight == "traffic" else (rate, by_traffic)
+        return cls(case, main, other, widening, 1 - (1 - config.confidence) / candidates)
 
     @property
     def logged(self) -> TitleDraws:
@@ -47,21 +58,28 @@ class Lifting:
 
     def over_logged(self) -> dict[str, LiftEstimate]:
         """Lift over the logged titles of each policy."""
-        return {name: self._lift(titles, None) for name, titles in self.case.judged.items() if name != "logged"}
+        judged = self.case.judged.items()
+        return {name: self._lift(titles, None, self.item_rate) for name, titles in judged if name != "logged"}
 
     def over_sft(self) -> LiftEstimate | None:
         """Lift of the evaluated policy over the SFT policy; None without one to compare with."""
-        return None if self.case.sft is None else self._lift(self.case.mine, self.case.sft)
+        return None if self.case.sft is None else self._lift(self.case.mine, self.case.sft, self.item_rate)
 
-    def _lift(self, titles: Judged, baseline: Judged | None) -> LiftEstimate:
+    def other_lifts(self) -> dict[str, LiftEstimate]:
+        """Lifts of the evaluated policy over the baselines, with items weighted the other way."""
+        mine, sft = self.case.mine, self.case.sft
+        over = {"logged": self._lift(mine, None, self.other_rate)}
+        return over if sft is None else {**over, "sft": self._lift(mine, sft, self.other_rate)}
+
+    def _lift(self, titles: Judged, baseline: Judged | None, item_rate: FloatArray) -> LiftEstimate:
         logged = self.logged
         return estimate_lift(
             titles.title_draws(),
             baseline.title_draws() if baseline else logged,
             logged,
-            self.item_rate,
+            item_rate,
             rng=np.random.default_rng(self.case.config.seed),
-            confidence=self.case.config.confidence,
+            confidence=self.confidence,
             widening=self.widening,
         )
 
@@ -76,7 +94,7 @@ class Lifting:
             self.item_rate,
             groups,
             rng=np.random.default_rng(self.case.config.seed),
-            confidence=self.case.config.confidence,
+            confidence=self.confidence,
             widening=self.widening,
         )
 
@@ -111,7 +129,7 @@ class Lifting:
             rate_slope(conversions, clicks, np.log(logged_rate), test.item_index),
             item_worth,
             rng=np.random.default_rng(self.case.config.seed),
-            confidence=self.case.config.confidence,
+            confidence=self.confidence,
             widening=self.widening,
         )
 

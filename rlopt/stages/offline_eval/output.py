@@ -16,7 +16,8 @@ from rlopt.ope.diagnostics import nearest_logged
 from rlopt.ope.direct import LiftEstimate, item_ratios
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 from rlopt.report.html import render
-from rlopt.stages.offline_eval.titles import Case, Judged, novel
+from rlopt.stages.common.judged import Judged
+from rlopt.stages.offline_eval.case import Case, novel
 
 EXAMPLES_OF_A_KIND = 6
 

@@ -1,14 +1,14 @@
 """From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from reward.arms import Arms
 from reward.arrays import FloatArray
-from reward.items import Item
-from reward.model.judge import Judge
 from reward.plain import JsonObject
+from rlopt.config import EvalConfig
+from rlopt.config.evaluation import Weight
 from rlopt.ope.diagnostics import (
     model_against_weights,
     overlap,
@@ -17,41 +17,47 @@ from rlopt.ope.diagnostics import (
 )
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.log_reasons import LogGrounds
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
-from rlopt.run import Run, package_versions
+from rlopt.run import DATA, Run, package_versions
+from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.titles import Written
+from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.candidate import Candidate
+from rlopt.stages.offline_eval.candidates import candidates_so_far
+from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import Lifting, item_sums
 from rlopt.stages.offline_eval.output import examples, policy_figures
 from rlopt.stages.offline_eval.rounds import Clues
-from rlopt.stages.offline_eval.titles import Case, Judged, Written
-
-Truth = Callable[[Sequence[Item], Sequence[str]], FloatArray]
 
 
 def make_report(
-    run: Run,
+    opened: OpenedRun,
     case: Case,
-    n_test_items: int,
-    judge: Judge,
     candidate: Candidate,
     sft: TitlePolicy | None,
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From judged titles to lifts, diagnostics and the verdict; ``judge`` is the one that no test item taught.
+    """From judged titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
 
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
+    run, judge = opened.run, opened.judge
     test, mine, config = case.test, case.mine, case.config
     log_prob = candidate.log_prob(test, config.temperature)
     preference, mass = policy_over_logged(log_prob, test.item_index)
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING)
+    candidates = candidates_so_far(run, case)
+    widening = hidden.widening if hidden else UNTESTED_WIDENING
+    lifting = Lifting.of(case, random, widening, candidates)
 
     lifts, over_sft = lifting.over_logged(), lifting.over_sft()
     clues = Clues.of(case, judge, log_prob)
@@ -69,7 +75,10 @@ def make_report(
         sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
         text_shift=shift_of(mine.written, test, config.seed),
         guardrails=lifting.guardrails(),
-        propensity_logged=test.propensity_logged,
+        logs=log_grounds(run, config),
+        other_lifts=lifting.other_lifts(),
+        from_run=case.from_run,
+        candidates=candidates,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
@@ -107,9 +116,12 @@ def make_report(
         n_items=len(test.items),
         n_arms=len(test),
         n_impressions=float(test.impressions.sum()),
-        n_test_items=n_test_items,
+        n_test_items=len(opened.splits.test),
         examples=examples(case),
-        true_lifts=true_lifts(truth, case) if truth else None,
+        true_lifts=true_lifts(truth, case, config.weight) if truth else None,
+        other_true_lifts=true_lifts(truth, case, _other(config.weight)) if truth else None,
+        other_lifts=grounds.other_lifts,
+        candidates=candidates,
         config=config.model_dump(mode="json"),
         fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
         versions=package_versions(),
@@ -122,16 +134,28 @@ def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
     return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
-def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
+def log_grounds(run: Run, config: EvalConfig) -> LogGrounds:
+    """What the log doctor found in the run's logs, and how their titles were assigned."""
+    report = read_report(run / DATA)
+    return LogGrounds(config.assignment or report.assignment, report.findings)
+
+
+def _other(weight: Weight) -> Weight:
+    return "items" if weight == "traffic" else "traffic"
+
+
+def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
     """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
     items = case.test.items
+    traffic = item_sums(case.test.impressions, case.test.item_index, len(items))
+    counts = traffic if weight == "traffic" else np.ones(len(items))
 
     def value(titles: Judged, share: FloatArray | None = None) -> float:
         written = titles.written
-        weight = np.ones(len(written)) if share is None else share
+        shown = np.ones(len(written)) if share is None else share
         values = truth([items[i] for i in written.item], written.title)
-        weighted, total = (item_sums(x, written.item, len(items)) for x in (weight * values, weight))
-        return float((weighted / total).sum())
+        weighted, total = (item_sums(x, written.item, len(items)) for x in (shown * values, shown))
+        return float((counts * weighted / total).sum())
 
     mine = value(case.mine)
     lifts = {"logged": mine / value(case.logged, case.test.exposure) - 1}
@@ -141,10 +165,14 @@ def true_lifts(truth: Truth, case: Case) -> dict[str, float]:
 
 
 def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
-    """The rows of the A/B tests' history; of several looks at one file of results and one metric the last valid one."""
+    """The rows of the A/B tests' history; of several looks at one test and one metric the last valid one."""
     last: dict[tuple[str, str, str], JsonObject] = {}
     for row in history:
-        key = str(row.get("file", row["results"])), row.get("policy", "ppo"), row["metric"]
+        key = (
+            str(row.get("test", row["results"])),
+            str(row.get("candidate", row.get("policy", "ppo"))),
+            str(row["metric"]),
+        )
         if key not in last or _valid(row) or not _valid(last[key]):
             last[key] = row
     return tuple(last.values())

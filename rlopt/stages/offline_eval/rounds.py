@@ -19,8 +19,8 @@ from rlopt.ope.cross_checks import (
 from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.weights import importance_weight
+from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import item_sums
-from rlopt.stages.offline_eval.titles import Case
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,11 @@ class Clues:
             appeal = (item_sums(clicks, test.item_index, n_items) + 1.0) / (expected + 1.0 / click_rate)
             return appeal[test.item_index] * factor, (appeal * policy_factor)[test.item_index]
 
+        # Clicks weighted by propensities are effective ones, not whole, and dealt out to folds they are counted.
+        clicks = np.rint(test.clicks)
         return cross_fitted_rounds(
-            test.clicks,
-            test.impressions,
+            clicks,
+            np.maximum(test.impressions, clicks),
             fit_predict,
             rng=np.random.default_rng(self.case.config.seed),
             unit=test.impressions / test.exposure,

@@ -10,33 +10,10 @@ from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint
 from rlopt.run import Run
 from rlopt.stages.common.columns import mapping_for
-from rlopt.stages.offline_eval.candidate import Source
+from rlopt.stages.common.source import Source
 from rlopt.wording import counted
 
 RUN, NOTHING = "run", "nothing"
-
-
-def check_splits(splits: Splits) -> None:
-    """Refuse splits that would make the answer meaningless: a side is empty, or an item is on two.
-
-    Raises
-    ------
-    EvaluationError
-        Says which side.
-    """
-    for side, items in (("judge", splits.judge), ("test", splits.test)):
-        if not items:
-            raise EvaluationError(
-                f"This run has no {side} items (fit-reward --{side}-share 0), and a policy looks good to whatever it "
-                f"was trained on. Run again: rlopt fit-reward LOGS --{side}-share 0.2"
-            )
-    sides = {"train": set(splits.train), "judge": set(splits.judge), "test": set(splits.test)}
-    for first, second in (("train", "test"), ("train", "judge"), ("judge", "test")):
-        if shared := sorted(sides[first] & sides[second]):
-            raise EvaluationError(
-                f"The {first} and the {second} side share {counted(len(shared), 'item')} (first: {shared[0]!r:.60}), "
-                "so that the policy would be judged on what it learned from. Run rlopt fit-reward again."
-            )
 
 
 def check_items(splits: Splits, arms: Arms) -> None:

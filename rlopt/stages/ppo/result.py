@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from reward.plain import Plain
+from rlopt.algorithms import ALGORITHMS, DEFAULT
 from rlopt.progress import ProgressBar
 from rlopt.run import Run
-from rlopt.stages.sft.stage import LAST_STEPS
+from rlopt.stages.common.trainings import LAST_STEPS
 
 SHOWN = {
     "objective/predicted_lift": "lift",
@@ -117,12 +118,12 @@ class PpoResult(Plain):
             )
             lines.append(f"{over}, of titles as they were sampled:")
         lines += [f"  {label:<14}  {value:>{width}}  {meaning}" for label, value, meaning in rows]
-        of_whom = "" if name == "ppo" else f" --policy {name}"
+        of_whom = "" if name == DEFAULT.name else f" --policy {name}"
         lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{of_whom} --run {run}")
         return "\n".join(lines)
 
     def _kept(self) -> str:
-        name = self.folder.name.upper()
+        name = ALGORITHMS[self.folder.name].label
         if self.updates is None or self.updates <= self.steps:
             return f"{name}: kept the policy of the last update, {self.steps:,}."
         return f"{name}: kept the policy of update {self.steps:,} of {self.updates:,}, where the monitor stood highest."

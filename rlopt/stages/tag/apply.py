@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 
 from reward.logs.schema import looks_like
 from reward.logs.source import FileSource, find_files, open_source
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from reward.plain import Plain
-from rlopt import threads
 from rlopt.config import ShortenConfig
 from rlopt.files import fingerprint, to_json
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.progress import note, track
 from rlopt.run import Run, package_versions
-from rlopt.stages.generate.shards import Shards, fingerprint_metadata, open_shards
-from rlopt.stages.score import check_output
+from rlopt.stages.common.outputs import check_output
+from rlopt.stages.common.policies import compute_with
+from rlopt.stages.common.shards import Shards, fingerprint_metadata, open_shards
 from rlopt.stages.tag.data import rows
 from rlopt.tagging.shorten import Limits, ShortTitle
 from rlopt.tagging.spans import Units
@@ -91,7 +90,7 @@ def apply_tagger(
         limits = Limits(chars=DEFAULT_CHARS)
     quiet_loading()
     tagger = Tagger.load(run / "tag")
-    torch.set_num_threads(threads.for_model(tagger.model.num_parameters()))
+    compute_with(tagger.model)
     metadata = _metadata(run, config)
     began, written = time.monotonic(), 0
     with (

@@ -1,17 +1,13 @@
 """``rlopt tag fit``: the tagger that shortens titles, learned from tagged entities or from short titles."""
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
 
 from reward.logs.source import find_files
 from reward.plain import Plain
 from reward.text import same_text_key
-from rlopt import processes, threads
+from rlopt import processes
 from rlopt.config import TagConfig
 from rlopt.errors import ConfigError
 from rlopt.files import fingerprint, replacing_folders
@@ -19,6 +15,8 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.progress import note, track
 from rlopt.report.cards import tagger_card
 from rlopt.run import Run, package_versions
+from rlopt.stages.common.policies import compute_with
+from rlopt.stages.common.trainings import steps_done
 from rlopt.stages.tag.data import Corpus, Labelled, read_corpus, read_titles
 from rlopt.tagging.learn import learn_labels, learn_words
 from rlopt.tagging.metrics import ALL, Kept, Scores, entity_scores, kept_scores
@@ -26,9 +24,8 @@ from rlopt.tagging.shorten import Limits
 from rlopt.tagging.spans import Units
 from rlopt.tagging.tagger import Tagger, check_pretrained, load_pretrained, short_title
 from rlopt.tagging.tiny import build_tagger
-from rlopt.training.arguments import MICRO_BATCH, TrainSettings, has_bf16
+from rlopt.training.arguments import TrainSettings, train_settings
 from rlopt.training.callbacks import JsonLines
-from rlopt.training.checkpoints import newest_checkpoint, step_of
 
 TINY_RATE, PRETRAINED_RATE = 1e-3, 5e-5  # learning rates
 WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
@@ -45,7 +42,7 @@ class TagResult(Plain):
     left_out
         Why -> rows that nothing was learned from.
     entities
-        Kind, and "all" -> seqeval's precision, recall and F1 of whole entities.
+        Kind, and "all" -> precision, recall and F1 of whole entities.
     shortened
         What short titles of at most ``max_chars`` characters keep.
     """
@@ -95,17 +92,15 @@ def fit_tagger(
     corpus = read_corpus(titles_file, config)
     known = _known_titles(corpus, read_titles(unlabelled, config.title))
     with run.stage("tag", config, inputs) as record:
-        checkpoints = run.checkpoint_dir("tag", record.key)
+        checkpoints = record.checkpoints
         untrained = _once(checkpoints / "untrained", lambda: _untrained(config, corpus, known))
-        torch.set_num_threads(threads.for_model(untrained.model.num_parameters()))
+        compute_with(untrained.model)
         start = _once(checkpoints / "start", lambda: _with_words(run, config, untrained, known, checkpoints / "words"))
         tagger = _with_labels(run, config, start, corpus.train, checkpoints / "labels")
         result = _measured(run / "tag", tagger, corpus, config.max_chars)
         if processes.is_first():
             _save(run, config, tagger, result)
         record.notes.update(parameters=result.parameters, f1=result.entities[ALL].f1)
-    if processes.is_first():
-        shutil.rmtree(run / "checkpoints" / "tag", ignore_errors=True)
     processes.wait()
     return result
 
@@ -129,16 +124,19 @@ def _with_words(run: Run, config: TagConfig, tagger: Tagger, titles: Sequence[Un
     settings = _settings(config, tagger, len(titles), config.pretraining_epochs)
     settings = replace(settings, learning_rate=WORDS_RATE * settings.learning_rate)
     note(f"Learning words from {len(titles):,} titles")
-    with _training(run, "tag-words", settings, folder) as callbacks:
-        learn_words(tagger, titles, settings, folder, callbacks)
+    metrics = run.metrics("tag-words")
+    with track("tag-words", settings.steps, start=steps_done(metrics, folder)) as bar:
+        learn_words(tagger, titles, settings, folder, [JsonLines(metrics, bar, {"loss": "loss"})])
     return tagger
 
 
 def _with_labels(run: Run, config: TagConfig, tagger: Tagger, examples: Sequence[Labelled], folder: Path) -> Tagger:
     settings = _settings(config, tagger, len(examples), config.epochs)
     note(f"Learning labels from {len(examples):,} titles, {tagger.model.num_parameters() / 1e6:.1f} M parameters")
-    with _training(run, "tag", settings, folder) as callbacks:
+    metrics = run.metrics("tag")
+    with track("tag", settings.steps, start=steps_done(metrics, folder)) as bar:
         labelled = [(row.title, row.spans) for row in examples]
+        callbacks = [JsonLines(metrics, bar, {"loss": "loss"})]
         return learn_labels(tagger, labelled, settings, folder, callbacks, exchange=tagger.required is not None)
 
 
@@ -161,28 +159,14 @@ def _once(folder: Path, make: Callable[[], Tagger]) -> Tagger:
     return tagger
 
 
-@contextmanager
-def _training(run: Run, name: str, settings: TrainSettings, folder: Path) -> Iterator[list[JsonLines]]:
-    """Metrics and progress of one training."""
-    metrics = run.metrics(name)
-    done = step_of(newest_checkpoint(folder))
-    if processes.is_first():
-        metrics.truncate_after(done)
-    with track(name, settings.steps, start=done) as bar:
-        yield [JsonLines(metrics, bar, {"loss": "loss"})]
-
-
 def _settings(config: TagConfig, tagger: Tagger, n_titles: int, epochs: float) -> TrainSettings:
-    small = tagger.model.num_parameters() < threads.SMALL_MODEL
-    return TrainSettings(
+    return train_settings(
+        tagger.model,
         steps=max(1, round(epochs * n_titles / config.batch_size)),
         batch_size=config.batch_size,
-        micro_batch_size=config.batch_size if small else MICRO_BATCH,
         learning_rate=config.learning_rate or (TINY_RATE if config.model is None else PRETRAINED_RATE),
         save_every=config.save_every,
         seed=config.seed,
-        bf16=has_bf16(),
-        gradient_checkpointing=torch.cuda.is_available() and not small,
     )
 
 
@@ -202,7 +186,7 @@ def _measured(folder: Path, tagger: Tagger, corpus: Corpus, max_chars: int) -> T
         corpus.left_out,
         tagger.kinds,
         tagger.required,
-        entity_scores(titles, truth, found),
+        entity_scores(truth, found),
         max_chars,
         kept_scores(titles, truth, short, limits, tagger.required),
     )

@@ -6,11 +6,12 @@ Both take a title's baseline from the other titles written for the same item ins
 
 from typing import Any
 
-from trl import GRPOTrainer, RLOOTrainer
+from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from rlopt.training.rollouts import TitleRollouts
 
 from .kl_to_reference import HeldToReference
+from .settings import PpoSettings, ScoreSoFar
 
 
 class _Rival(HeldToReference, TitleRollouts):
@@ -18,6 +19,9 @@ class _Rival(HeldToReference, TitleRollouts):
 
     ``beta``, trl's coefficient of the KL, is what the controller says after each update.
     """
+
+    def __init__(self, settings: PpoSettings, score_so_far: ScoreSoFar, **parts: Any) -> None:
+        super().__init__(settings, **parts)  # without a critic, scores of unfinished titles are of no use
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -33,6 +37,11 @@ class TitleGRPOTrainer(_Rival, GRPOTrainer):  # type: ignore[misc]  # trl is Any
 
     _tag_names = ("rlopt", "grpo")
 
+    @staticmethod
+    def arguments(settings: PpoSettings, shared: dict[str, Any]) -> GRPOConfig:
+        """Trl's arguments."""
+        return GRPOConfig(**shared, beta=settings.config.kl_coef, entropy_coef=settings.config.entropy_coef)
+
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         if self._samples_itself:
             return self._write(prompt_ids)[0], None
@@ -44,6 +53,11 @@ class TitleRLOOTrainer(_Rival, RLOOTrainer):  # type: ignore[misc]
     """trl's RLOOTrainer."""
 
     _tag_names = ("rlopt", "rloo")
+
+    @staticmethod
+    def arguments(settings: PpoSettings, shared: dict[str, Any]) -> RLOOConfig:
+        """Trl's arguments."""
+        return RLOOConfig(**shared, beta=settings.config.kl_coef)
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> list[list[int]]:
         if self._samples_itself:

@@ -15,19 +15,18 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rlopt.training.batches import Batch
 
-from .kl import KLController
+from .kl import kl_controller
+from .settings import PpoSettings
 
 STATE_FILE = "kl.json"
 REFERENCE = "ref_log_softmax"
 
 
 class HeldToReference:
-    """Mixin before `TitleRollouts` for trainers with a ``kl_controller``.
+    """Mixin before `TitleRollouts`; the first argument of its trainers are the settings, of which it takes the penalty.
 
     Without a reference (``beta`` 0) the KL is not known and nothing is controlled.
     """
-
-    kl_controller: KLController
 
     _seen: Tensor | None = None  # of an update: nats, tokens, titles
 
@@ -39,6 +38,11 @@ class HeldToReference:
     _rolled_out: Tensor | None
     _reference: Tensor | None
     _divergence: Tensor | None
+
+    def __init__(self, settings: PpoSettings, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        self.kl_controller = kl_controller(settings.config.kl_coef, settings.config.kl_target)
 
     def _generate_and_score_completions(self, inputs: Any) -> Batch:
         """The rollout, and what the reference would have written in it: the last thing that trl computes there."""

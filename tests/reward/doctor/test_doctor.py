@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reward.doctor.diagnosis import benjamini_hochberg, sample_ratio, title_problems, title_spread
+from reward.doctor.diagnosis import sample_ratio, title_problems, title_spread
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
 
@@ -108,13 +108,6 @@ def test_sample_ratio_by_hand() -> None:
     assert (found.expected, found.tested, found.mismatched, found.worst) == ("equal shares", 2, 1, ("a",))
     assert not found.agrees
     assert replace(found, tested=1000).agrees
-
-
-def test_benjamini_hochberg_by_hand() -> None:
-    p_values = np.array([0.04, 0.001, 0.03, 0.9, 0.02])
-    assert benjamini_hochberg(p_values, 0.05).tolist() == [True, True, True, False, True]
-    assert benjamini_hochberg(p_values, 0.01).tolist() == [False, True, False, False, False]
-    assert benjamini_hochberg(np.zeros(0), 0.05).tolist() == []
 
 
 @pytest.mark.parametrize(("spread", "overdispersion"), [(0.0, 1.0), (0.2, 1.0), (0.2, 2.0)])

@@ -28,13 +28,14 @@ def test_halves_of_a_log_join_to_the_whole(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     n = 4000
     click = rng.random(n) < 0.2
+    titles = rng.choice(["x", "y", "红"], n)
     columns = {
         "item_id": rng.choice(["a", "b", "c"], n).tolist(),
-        "title": rng.choice(["x", "y", "红"], n).tolist(),
+        "title": titles.tolist(),
         "click": click.tolist(),
         "conversions": (click & (rng.random(n) < 0.3)).astype(int).tolist(),
         "revenue": rng.integers(0, 9, n).astype(float).tolist(),
-        "propensity": rng.choice([0.25, 0.5], n).tolist(),
+        "propensity": np.where(titles == "x", 0.25, 0.5).tolist(),
         "timestamp": np.sort(rng.integers(0, 10**6, n)).astype(float).tolist(),
     }
     halves = [
@@ -43,9 +44,9 @@ def test_halves_of_a_log_join_to_the_whole(tmp_path: Path) -> None:
     ]
     whole = read_arms(write_log(tmp_path / "whole.parquet", columns))
     merged = merge_arms([read_arms(half) for half in halves])
-    titles = tuple(item.current_title for item in merged.items)
+    current = tuple(item.current_title for item in merged.items)
     expected = replace(
-        whole, items=tuple(replace(i, current_title=t) for i, t in zip(whole.items, titles, strict=True))
+        whole, items=tuple(replace(i, current_title=t) for i, t in zip(whole.items, current, strict=True))
     )
     assert_same_arms(merged, expected)
 

@@ -53,7 +53,7 @@ def test_two_workers_grow_as_good_trees_as_one_machine(cluster: dask_trees.DaskT
     effects, likelihoods = [], []
     for fit in (boosting.fit_trees, cluster):
         data = boosting.dataset(table, ["a", "b", "c", "d"], [3], 0)
-        booster = fit(data, rows, offset, drawn, noise, seed=0, threads=1)
+        booster = fit(boosting.TreeTask(data, rows, offset, drawn, noise, seed=0, threads=1))
         assert 1 <= booster.best_iteration <= ROUNDS
         effects.append(booster.predict(new_table, raw_score=True, num_iteration=booster.best_iteration))
         likelihoods.append(choice_log_likelihood(new_rows, effects[-1], np.ones(len(truth), bool)))

@@ -203,7 +203,7 @@ def test_trees_learn_titles_and_cannot_learn_items() -> None:
     rows = ArmCounts(rng.binomial(3000, p).astype(float), trials, item, n_items)
     drawn = np.bincount(rng.integers(n_items, size=n_items), minlength=n_items).astype(float)
     data = boosting.dataset(table, ["appeal", "number"], [], 0)
-    booster = boosting.fit_trees(data, rows, np.zeros(len(item)), drawn, Noise(), seed=0, threads=1)
+    booster = boosting.fit_trees(boosting.TreeTask(data, rows, np.zeros(len(item)), drawn, Noise(), seed=0, threads=1))
     grid = np.array([[a, x] for a in (-1.5, 0.0, 1.5) for x in (0, 1)], dtype=np.float32)
     effect = booster.predict(grid, num_iteration=booster.best_iteration).reshape(3, 2)
     np.testing.assert_allclose(effect[:, 1] - effect[:, 0], 0.5, atol=0.1)

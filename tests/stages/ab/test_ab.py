@@ -126,6 +126,22 @@ def test_analysis_beside_the_prediction_is_kept_once(rlopt: Rlopt, run: Run, tmp
     history = run.metrics("calibration").rows()
     assert [row["last_date"] for row in history] == ["2026-03-01", "2026-03-02"]
     assert history[1]["outcome"]["impressions_control"] == 240_000
+    assert len(last_analyses(history)) == 1  # two looks at one test
+
+
+def test_the_history_knows_contents_and_not_places(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    """A copy is the same results; another test in the same place is another test."""
+    results = write_results(tmp_path / "results.parquet")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "part.parquet").write_bytes(results.read_bytes())
+    for place in (results, tmp_path / "copy" / "part.parquet", tmp_path / "copy", tmp_path / "copy" / "*.parquet"):
+        assert rlopt("ab-analyze", place, "--run", run.path).code == 0
+    assert len(run.metrics("calibration").rows()) == 1
+    write_results(results, date=["2026-09-09"] * pq.read_metadata(results).num_rows)
+    assert rlopt("ab-analyze", results, "--run", run.path).code == 0
+    history = run.metrics("calibration").rows()
+    assert history[0]["file"] == history[1]["file"]
+    assert len(last_analyses(history)) == 2
 
 
 def test_titles_from_elsewhere_have_their_own_prediction(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
@@ -251,6 +267,6 @@ def test_a_later_analysis_of_the_same_results_takes_the_place_of_a_mistaken_one(
 def test_a_test_whose_split_is_off_agrees_with_nothing(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     results = write_results(tmp_path / "results.parquet")
     outcome = rlopt("ab-analyze", results, "--run", run.path, "--split", "0.2")
-    assert "invalid: the split is not the intended one (--split)" in outcome.out
+    assert "invalid: the split is not the intended one" in outcome.out
     assert "Offline" not in outcome.out
     assert run.metrics("calibration").rows()[0]["agrees"] is None

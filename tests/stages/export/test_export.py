@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from reward.items import Item
+from reward.model.reward_model import RewardModel
 from rlopt.config import ExportConfig
 from rlopt.errors import ConfigError, PolicyError, RunError
 from rlopt.policy.pretrained import quiet_loading
@@ -20,12 +21,12 @@ from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
+from rlopt.stages.common.monitor import monitor_items
 from rlopt.stages.export import learn as export_learn
 from rlopt.stages.export import quality as export_quality
 from rlopt.stages.export.quality import items_to_measure_on
 from rlopt.stages.export.stage import export
-from rlopt.stages.fit_reward.monitor import monitor_items
-from rlopt.training.arguments import TrainSettings
+from rlopt.training.arguments import train_settings
 from rlopt.training.sft import fine_tune
 from tests.stages.menu import make_arms, make_run
 
@@ -68,7 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     texts = [renderer.target(*pair) for pair in pairs]
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 12)
-    settings = TrainSettings(steps=100, batch_size=32, micro_batch_size=32, learning_rate=1e-2, save_every=1000, seed=0)
+    settings = train_settings(policy.model, steps=100, batch_size=32, learning_rate=1e-2, save_every=1000, seed=0)
     policy = fine_tune(policy, pairs, settings, folder / "checkpoints")
     for name, factor in (("sft", 1.0), ("ppo", 1.05)):
         policy.model.get_input_embeddings().weight.data *= factor
@@ -79,7 +80,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(autouse=True)
 def _reward(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_quality.RewardModel, "load", lambda *_, **__: LikesLong())
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: LikesLong())
     monkeypatch.setattr(export_quality, "SPEED_ROUNDS", 1)
 
 
@@ -210,7 +211,7 @@ def test_an_error_leaves_no_folder_and_an_earlier_export_stays(
         export(run, out, config(prune=0.2))
     assert tree_hash(out) == before
     monkeypatch.undo()
-    monkeypatch.setattr(export_quality.RewardModel, "load", lambda *_, **__: LikesLong())
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: LikesLong())
     export(run, out, config(prune=0.25))  # its own folder it may write again
     assert TitlePolicy.load(out).model.config.intermediate_size == 72
 
@@ -236,7 +237,7 @@ def test_places_that_are_not_its_own_are_refused(run: Run, tmp_path: Path, tree_
     for place, why in ((mine, "was not written by export"), (run / "ppo", "lies in the run"), (run / "x", "lies in")):
         with pytest.raises(RunError, match=why):
             export(run, place, config(prune=0.5))
-    with pytest.raises(PolicyError, match="--policy must be one of ppo, sft, grpo, rloo of the run"):
+    with pytest.raises(PolicyError, match=r"--policy must be one of ppo, sft, grpo, rloo.* of the run"):
         export(run, tmp_path / "out", config(policy="pppo", prune=0.5))
     with pytest.raises(PolicyError, match="mine is not a title policy"):
         export(run, tmp_path / "out", config(policy=str(mine), prune=0.5))

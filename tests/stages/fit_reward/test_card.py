@@ -7,8 +7,8 @@ from reward.evidence import metrics
 from reward.logs.splits import split_items
 from reward.model.reward_model import RewardModel, click_rows
 from rlopt.files import to_json
+from rlopt.stages.common.evidence import FitEvidence, evidence_lines, measure
 from rlopt.stages.fit_reward.card import _figures
-from rlopt.stages.fit_reward.evidence import FitEvidence, evidence_lines, measure
 from tests.reward.shop import make_shop
 
 

@@ -6,7 +6,8 @@ import pytest
 from reward.arms import Arms
 from reward.logs.splits import title_groups
 from rlopt.config import RewardConfig
-from rlopt.stages.fit_reward.monitor import MAX_SHARE, MIN_ITEMS, fit_monitor, monitor_items
+from rlopt.stages.common.monitor import MAX_SHARE, MIN_ITEMS, monitor_items
+from rlopt.stages.fit_reward.fitting import fit_monitor
 from tests.stages.menu import make_arms
 
 

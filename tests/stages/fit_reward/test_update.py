@@ -18,8 +18,7 @@ from reward.logs.read import read_arms
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
 from rlopt.run import Run
-from rlopt.stages.fit_reward import update as stage
-from rlopt.stages.fit_reward import update_decision
+from rlopt.stages.fit_reward import fitting, update_decision
 from rlopt.stages.fit_reward.history import Entry, load_parts, read_history
 from rlopt.stages.fit_reward.update_base import pending, set_aside
 from tests.conftest import Outcome
@@ -143,13 +142,13 @@ def test_a_worse_model_is_not_kept_and_its_arms_wait(
     rlopt: Rlopt, run: Path, tmp_path: Path, tree_hash: TreeHash, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fit gone wrong (its effects turned around) loses against the old model."""
-    fit = stage.fit_model
+    fit = fitting.fit_model
 
     def wrong(*arguments: object, **named: object) -> RewardModel:
         model = fit(*arguments, **named)  # type: ignore[arg-type]
         return replace(model, click=replace(model.click, slope=-model.click.slope))
 
-    monkeypatch.setattr(stage, "fit_model", wrong)
+    monkeypatch.setattr(fitting, "fit_model", wrong)
     parts = ("data", "judge", "manifest.json")
     before = {name: tree_hash(run / name) if (run / name).is_dir() else (run / name).read_bytes() for name in parts}
     first = week(tmp_path, 1)

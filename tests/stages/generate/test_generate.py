@@ -14,33 +14,33 @@ import pytest
 from reward import text
 from reward.features.phraselist import PhraseListError
 from reward.items import Item
-from rlopt.config import GenerateConfig
+from reward.model.reward_model import RewardModel
+from rlopt.config import Decoding, GenerateConfig
 from rlopt.errors import ConfigError, RunError
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import GeneratedTitle, TitlePolicy
 from rlopt.run import Run
 from rlopt.stages.common.columns import ignored_columns, titles_of
-from rlopt.stages.generate import stage
 from rlopt.stages.generate.choice import NOT_BETTER
 from rlopt.stages.generate.stage import GenerateResult, generate
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
 
 N_ITEMS = 50
+Titles = list[list[GeneratedTitle]]
 
 
 class Writer(MenuPolicy):
-    """`MenuPolicy` with generate's further arguments; stops with an error at its ``fail_at``-th call."""
+    """`MenuPolicy` as generate asks for it; stops with an error at its ``fail_at``-th call."""
 
     fail_at = -1
 
-    def generate(  # type: ignore[override]
-        self, items: Sequence[Item], n: int = 1, *, temperature: float = 1.0, seed: int = 0, **_: Any
-    ) -> list[list[GeneratedTitle]]:
+    def write(self, items: Sequence[Item], n: int, how: Decoding, _: Constraints | None = None) -> Titles:
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
-        return super().generate(items, n, temperature=temperature, seed=seed)
+        return self.generate(items, n, temperature=how.temperature, seed=how.seed)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def catalogue(tmp_path: Path) -> Path:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(policy: Writer) -> None:
         monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
-        monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: MenuReward())
+        monkeypatch.setattr(RewardModel, "load", lambda *_, **__: MenuReward())
 
     return use
 
@@ -194,7 +194,7 @@ def test_no_two_items_of_a_shop_get_the_same_words(run: Run, tmp_path: Path, ser
     pq.write_table(pa.table(twins), tmp_path / "items.parquet")
 
     class Same(Writer):
-        def generate(self, items: Sequence[Item], n: int = 1, **_: Any) -> list[list[GeneratedTitle]]:  # type: ignore[override]
+        def write(self, items: Sequence[Item], n: int, how: Decoding, _: Constraints | None = None) -> Titles:
             return [[GeneratedTitle("new red shirt i0001", -1.0, True, (1,))] * n for _ in items]
 
     serve(Same(MIXED))
@@ -210,7 +210,7 @@ class Menus(Writer):
         super().__init__(MIXED)
         self.titles = titles
 
-    def generate(self, items: Sequence[Item], n: int = 1, **_: Any) -> list[list[GeneratedTitle]]:  # type: ignore[override]
+    def write(self, items: Sequence[Item], n: int, how: Decoding, _: Constraints | None = None) -> Titles:
         return [[GeneratedTitle(text, -1.0, True, (1,)) for text in self.titles[item.item_id]] for item in items]
 
 
@@ -344,7 +344,7 @@ def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeyp
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
     monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
     predicted = SimpleNamespace(predict=lambda shop, titles: MenuReward().predict(shop, ["new"] * len(titles)))
-    monkeypatch.setattr(stage.RewardModel, "load", lambda *_, **__: predicted)
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: predicted)
     names = ("colour", "kind", "description")
     rows = {name: [fields.get(name) for fields in HOSTILE.values()] for name in names}
     pq.write_table(pa.table({"item_id": list(HOSTILE), **rows}), tmp_path / "items.parquet")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from reward.arms import Arms
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError, PolicyError, StageOrderError
 from rlopt.policy.prompt import SlotRenderer
@@ -18,10 +21,10 @@ from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
-from rlopt.stages.offline_eval import stage
-from rlopt.stages.offline_eval.candidate import PolicyCandidate, Source, TitlesCandidate
+from rlopt.stages.common.source import Source
+from rlopt.stages.common.titles import Written
+from rlopt.stages.offline_eval.candidate import PolicyCandidate, TitlesCandidate
 from rlopt.stages.offline_eval.stage import evaluate
-from rlopt.stages.offline_eval.titles import Written
 from tests.stages.menu import (
     EFFECT,
     LOGGED,
@@ -51,8 +54,8 @@ def run(tmp_path: Path, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> Run:
         "sft": MenuPolicy({"plain": 0.5, "long": 0.3, "new": 0.15, "magic": 0.05}),
     }
     monkeypatch.setattr(TitlePolicy, "load", lambda folder, *_: policies[Path(folder).name])
-    monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: MenuJudge())
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
+    monkeypatch.setattr(Judge, "load", lambda folder, **_: MenuJudge())
+    monkeypatch.setattr(RewardModel, "load", lambda folder, **_: MenuReward())
     return make_run(tmp_path / "run", arms)
 
 
@@ -115,16 +118,26 @@ def test_files_under_other_names_are_read_with_columns(run: Run, tmp_path: Path,
     assert rlopt("offline-eval", *flags, "--columns", "item_id=sku,title=text").code == 0
 
 
-def test_a_report_of_other_titles_of_the_same_name_is_told_before_it_goes(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = "item_id,title\n" + "".join(f"{item_id},new\n" for item_id in run.splits().test)
-    for name in ("one", "other", "other"):
-        (tmp_path / name).mkdir(exist_ok=True)
-        (tmp_path / name / "titles.csv").write_text(rows, encoding="utf-8")
-        judge(run, tmp_path / name / "titles.csv")
-    told = f"holds the evaluation of {tmp_path / 'one' / 'titles.csv'}, which has the same name"
-    assert capsys.readouterr().err.count(told) == 1
+def test_files_of_one_name_have_reports_of_their_own(run: Run, tmp_path: Path) -> None:
+    """The first keeps the plain name; the same file again, or a copy of it elsewhere, is no other one."""
+
+    def folder(name: str, style: str) -> str:
+        path = tmp_path / name / "titles.csv"
+        path.parent.mkdir(exist_ok=True)
+        rows = "".join(f"{item_id},{style}\n" for item_id in run.splits().test)
+        path.write_text(f"item_id,title\n{rows}", encoding="utf-8")
+        return judge(run, path).folder.name
+
+    assert folder("one", "new") == "eval-titles"
+    other = folder("other", "long")
+    assert re.fullmatch("eval-titles-[0-9a-f]{6}", other)
+    assert folder("third", "plain") not in ("eval-titles", other)
+    report = (run / "eval-titles" / "report.json").read_bytes()
+    assert folder("one", "new") == "eval-titles"
+    assert folder("other", "plain") == other  # changed in its place
+    assert folder("copy", "new") == "eval-titles"
+    assert json.loads(report)["candidate"] == "titles"
+    assert Source.find(run, str(tmp_path / "other" / "titles.csv")).folder == other
 
 
 def test_without_an_sft_policy_the_logged_titles_are_the_baseline(
@@ -146,10 +159,10 @@ def test_without_an_sft_policy_the_logged_titles_are_the_baseline(
 
 
 def test_the_sft_policy_is_judged_against_the_logs(run: Run) -> None:
-    result = judge(run, "sft", trained_on=None)
+    result = judge(run, "sft", trained_on=None, min_lift=0.05)
     assert set(result.report.lifts) == {"logged"}
     assert result.folder == run / "eval-sft"
-    assert result.report.verdict.decision == "hold"  # it writes what the logs hold
+    assert result.report.verdict.decision == "hold"  # it writes about what the logs hold
 
 
 def test_the_sft_policy_is_not_its_own_baseline(run: Run) -> None:

@@ -12,12 +12,14 @@ import pytest
 
 from reward.arms import Arms
 from reward.logs.splits import Splits
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from rlopt.config import EvalConfig
 from rlopt.errors import EvaluationError, StageOrderError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
-from rlopt.stages.offline_eval import stage
+from rlopt.stages.common.held_out import check_splits
 from rlopt.stages.offline_eval.stage import EvaluationResult, evaluate
 from tests.stages.menu import EFFECT, LOGGED, PROPENSITY, MenuJudge, MenuPolicy, MenuReward, make_arms, make_run, truth
 
@@ -43,8 +45,8 @@ def use(
     """Let the stage load these instead of trained models."""
     policies = {"ppo": MenuPolicy(ppo or PPO), "sft": MenuPolicy(SFT)}
     monkeypatch.setattr(TitlePolicy, "load", lambda folder, *_: policies[Path(folder).name])
-    monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: judge or MenuJudge())
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
+    monkeypatch.setattr(Judge, "load", lambda folder, **_: judge or MenuJudge())
+    monkeypatch.setattr(RewardModel, "load", lambda folder, **_: MenuReward())
     return policies
 
 
@@ -246,7 +248,7 @@ def test_runs_without_a_side_are_refused(
 )
 def test_shared_items_are_refused(splits: Splits, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
-        stage.check_splits(splits)
+        check_splits(splits)
 
 
 def test_refusals_keep_the_last_report(run: Run, arms: Arms, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,7 +334,8 @@ def test_missing_propensities_are_told(tmp_path: Path, arms: Arms, rlopt: Any, m
     run = make_run(tmp_path / "run", replace(arms, propensity_logged=False))
     outcome = rlopt("offline-eval", "--run", run.path, "--samples", "2")
     assert outcome.code == 0
-    assert sum("The logs hold no propensities: they are estimated" in line for line in outcome.out.splitlines()) == 1
+    assert sum("How titles came to be shown is not known" in line for line in outcome.out.splitlines()) == 1
+    assert outcome.out.startswith("Insufficient evidence")
     report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
     assert report["test"]["propensity_logged"] is False
     assert report["diagnostics"]["sample_ratio_p_value"] is None
@@ -367,7 +370,7 @@ def test_guardrails_veto(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
             return predicted
 
     use(monkeypatch)
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: Selling())
+    monkeypatch.setattr(RewardModel, "load", lambda folder, **_: Selling())
     report = evaluate(run, CONFIG).report
     assert report.guardrails.conversions is not None
     sold = sum(p * np.exp(EFFECT[s]) * (0.1 if s == "magic" else 1.0) for s, p in PPO.items())

@@ -114,3 +114,24 @@ def test_it_is_done_again_where_something_changed_or_it_is_asked_for(run: Run, c
     assert result.updates == config.steps
     assert (run.record("ppo")["finished"], (run / "ppo" / "model.safetensors").stat().st_mtime_ns) != finished
     assert run.current("ppo", config) == (change != "rules")  # the rules count among its inputs
+
+
+def test_the_stage_decides_whether_sft_comes_first(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    config, trained = PpoConfig(steps=1, batch_size=8, monitor=False), run.record("sft")
+    other = SftConfig(steps=2, batch_size=8)
+    train_ppo(run, config, other)  # the run has a policy: any will do
+    assert run.record("sft") == trained
+    train_ppo(run, config, other, sft_as_given=True)
+    assert "another model: training it anew" in capsys.readouterr().err
+    assert run.current("sft", other)
+    trained = run.record("sft")
+    train_ppo(run, config, other, sft_as_given=True)
+    assert run.record("sft") == trained
+    shutil.rmtree(run / "sft")
+    manifest = json.loads((run / "manifest.json").read_text())
+    del manifest["stages"]["sft"]
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    (run / DATA / "preset.json").write_text(json.dumps({"sft": {"steps": 3, "batch_size": 8}}))
+    train_ppo(run, PpoConfig(steps=1, batch_size=8, monitor=False, seed=4))
+    assert "no supervised policy yet: training it first" in capsys.readouterr().err
+    assert run.current("sft", SftConfig(steps=3, batch_size=8, seed=4))

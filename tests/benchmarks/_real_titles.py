@@ -2,9 +2,9 @@
 
     p_click = ceiling * sigmoid(base + appeal(item) + effect(item, title))
 
-with an effect of the same kinds as the shop's (`shoppers`), but generic: every field name has a salience drawn from
-the seed, an attribute value counts at its first mention and the earlier the better, the locale's width is liked best,
-and words that neither the item nor its real titles hold cost most.
+with an effect of the same kinds as the simulated shop's (`envs.shoppers`), but generic: every field name has a salience
+drawn from the seed, an attribute value counts at its first mention and the earlier the better, the locale's width is
+liked best, and words that neither the item nor its real titles hold cost most.
 """
 
 import zlib
@@ -15,16 +15,15 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from envs import shoppers
+from envs.catalog import load_locale
+from envs.errors import MarketError
+from envs.lexicon import PhraseIndex
+from envs.log_columns import attributes_json
+from envs.seeds import Stream, generator
 from reward.arrays import FloatArray
 from reward.items import Item
 from reward.text import display_width, same_text_key, words
-
-from . import shoppers
-from .catalog import load_locale
-from .errors import MarketError
-from .lexicon import PhraseIndex
-from .log_columns import attributes_json
-from .seeds import Stream, generator
 
 STRANGER, BROKEN_PAIR, REPEATED = -0.5, -0.08, -0.15
 EFFECT_RANGE = (-5.0, 2.0)

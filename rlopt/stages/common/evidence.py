@@ -13,8 +13,11 @@ from reward.evidence.learning_curve import CurvePoint, LearningCurve
 from reward.evidence.readable import Effect, readable_effects
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
+from reward.saved import read_text
 from rlopt.files import to_json
 from rlopt.threads import available
+
+EVIDENCE = "evidence.json"  # in the folder of the reward
 
 _SHAP_TITLES = 1500  # titles whose contributions are averaged
 _PRINTED = 8  # effects on the screen; the card has all
@@ -120,7 +123,7 @@ def read_evidence(path: Path) -> FitEvidence | None:
     DataError
         When the file is damaged.
     """
-    text = path.read_text(encoding="utf-8") if path.exists() else "{}"
+    text = read_text(path) if path.exists() else "{}"
     return None if text.strip() == "{}" else FitEvidence.from_json(text, path)
 
 

@@ -1,6 +1,6 @@
 """A long output written shard by shard beside its place: a killed command goes on, readers see all or none."""
 
-import shutil
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from rlopt import processes
 from rlopt.errors import RunError
-from rlopt.files import atomic_path, atomic_write, disk_errors
+from rlopt.files import atomic_path, atomic_write, disk_errors, is_leftover, own_folder, recover_folders, remove
 from rlopt.lock import locked
 
 KEY_FILE = "key"
 POLL_SECONDS = 0.1
+_SHARD = re.compile(r"\d{6,}(\.draft)?\.parquet")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Shards:
         processes.wait()
         count = self.done()
         schema = self.read(0).schema.remove_metadata()
-        with atomic_path(self.out) as temporary:
+        with atomic_path(self.out, scratch=self.folder) as temporary:
             if self.out.suffix.lower() == ".csv":
                 with pa_csv.CSVWriter(temporary, schema) as csv:
                     for number in range(count):
@@ -90,7 +91,7 @@ class Shards:
                 with pq.ParquetWriter(temporary, schema, compression="zstd") as parquet:
                     for number in range(count):
                         parquet.write_table(self.read(number).replace_schema_metadata({**metadata}))
-        shutil.rmtree(self.folder)
+        remove(self.folder)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:06d}.parquet"
@@ -119,7 +120,8 @@ def open_shards(out: Path, key: str) -> Iterator[Shards]:
     Raises
     ------
     RunError
-        When another process writes the same output, or the place cannot be written.
+        When another process writes the same output, the place cannot be written, or the folder is a link or not
+        rlopt's.
     """
     folder = out.with_name(f".{out.name}.parts")
     mark = folder / KEY_FILE
@@ -128,15 +130,20 @@ def open_shards(out: Path, key: str) -> Iterator[Shards]:
         yield Shards(out, folder)
         processes.wait()
         return
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder, f"the command that writes {out.name}"):
-            if not mark.exists() or mark.read_text(encoding="utf-8") != key:
-                for old in folder.glob("*.parquet"):
-                    old.unlink()
-                atomic_write(mark, key)
-            processes.wait()
-            yield Shards(out, folder)
+    own_folder(folder, _is_ours)
+    with disk_errors(folder), locked(folder, f"the command that writes {out.name}"):
+        recover_folders(folder)
+        if not mark.exists() or mark.read_bytes() != key.encode():
+            for old in folder.glob("*.parquet"):
+                remove(old)
+            remove(mark)
+            atomic_write(mark, key)
+        processes.wait()
+        yield Shards(out, folder)
+
+
+def _is_ours(name: str) -> bool:
+    return name == KEY_FILE or bool(_SHARD.fullmatch(name)) or is_leftover(name)
 
 
 def fingerprint_metadata(values: Mapping[str, Any]) -> dict[str, str]:
