@@ -73,8 +73,8 @@ class Analysis:
         if self.prediction is None or self.outcome.decision == "invalid":
             return None
         seen, said = self.outcome, self.prediction
-        errors = (_std_error(x.low, x.high, seen.confidence) for x in (seen, said))
-        return float((np.log1p(said.lift) - np.log1p(seen.lift)) / np.hypot(*errors))
+        mine, theirs = (_std_error(x.low, x.high, seen.confidence) for x in (seen, said))
+        return float((np.log1p(said.lift) - np.log1p(seen.lift)) / np.hypot(mine, theirs))
 
     @property
     def agrees(self) -> bool | None:
