@@ -103,7 +103,7 @@ def make_report(
         text_shift=grounds.text_shift,
         guardrails=grounds.guardrails,
         checked_claims=mine.checked,
-        promises={name: group.promise_share for name, group in case.judged.items()}
+        promises={name: group.promise_share for name, group in case.evaluated.items()}
         if "promise" in mine.checked
         else {},
         segments=lifting.segments(),
