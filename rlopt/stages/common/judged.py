@@ -68,6 +68,11 @@ class Judged:
         pairs = zip(self.written.title, self.unsupported, strict=True)
         return float(np.mean([bool(title) and not words for title, words in pairs]))
 
+    @property
+    def promise_share(self) -> float:
+        """Share of titles that promise what nothing of their item bears out."""
+        return float(np.mean(["promise" in kinds for kinds in self.violations]))
+
     def title_draws(self, share: FloatArray | None = None, rows: IntArray | None = None) -> TitleDraws:
         """For the lift; ``share`` as in `TitleDraws`, ``rows`` for some of the titles only."""
         if rows is None:

@@ -103,6 +103,9 @@ def make_report(
         text_shift=grounds.text_shift,
         guardrails=grounds.guardrails,
         checked_claims=mine.checked,
+        promises={name: group.promise_share for name, group in case.judged.items()}
+        if "promise" in mine.checked
+        else {},
         segments=lifting.segments(),
         history=last_analyses(run.metrics("calibration").rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
