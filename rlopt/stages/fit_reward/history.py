@@ -97,7 +97,7 @@ class Entry(Plain):
     def to_dict(self) -> JsonObject:
         """Plain JSON data, the outcome's values beside the others."""
         line = super().to_dict()
-        outcome: JsonObject = line.pop("outcome") or {}
+        outcome = line.pop("outcome") or {}
         return {**line, **outcome}
 
 
@@ -106,7 +106,7 @@ def read_history(reward: Path) -> list[Entry]:
 
     Raises
     ------
-    SavedError
+    DataError
         When a line is damaged.
     """
     path = reward / HISTORY
