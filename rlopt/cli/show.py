@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from reward.plain import JsonObject
 from rlopt import processes
 from rlopt.cli.options import Session
 from rlopt.wording import one_line, safe_json, some_lines
