@@ -22,7 +22,7 @@ from .logging_policy import MAX_TITLES, MIN_TITLES, propensities
 from .seeds import Stream, generator
 from .writers import Writer
 
-VERSION = 1
+VERSION = 2  # 2: items have services, and shoppers punish promises that nothing keeps
 MAX_ITEMS = 1_000_000
 _HOUSE_WIDTH = {"en": 75.0, "zh": 56.0}
 _CALIBRATION_ITEMS = 200
@@ -92,7 +92,7 @@ class Market:
         return self.click_and_conversion(items, titles)[0]
 
     def conversion_probability(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """Chance that a click on each title ends in a conversion, however late, shape (n,), in (0, 1).
+        """Chance that a click on each title ends in a sale, however late, that is not sent back, (n,), in (0, 1).
 
         Raises
         ------
@@ -110,12 +110,13 @@ class Market:
             If an item is not of this market, or the lengths differ.
         """
         index = self._indices(items, titles)
-        effects = np.zeros((2, len(index)))
+        effects, kept = np.zeros((2, len(index))), np.ones(len(index))
         for row, (i, title) in enumerate(zip(index, titles, strict=True)):
             reading, taste = self._read(i, title), self._taste_of(i)
             effects[:, row] = shoppers.click_effect(reading, taste), shoppers.conversion_effect(reading, taste)
+            kept[row] = shoppers.kept_share(reading)
         p_click = shoppers.click_probability(self._click_base + self._click_appeal[index] + effects[0])
-        return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1])
+        return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1]) * kept
 
     def true_value(self, item: Item, title: str) -> float:
         """Click probability of one title of one item; any text is answered."""
@@ -127,6 +128,10 @@ class Market:
         Numbers count as words. Chinese is matched greedily, longest first; what is left over is unstated.
         """
         return self.reading(item, title).unstated
+
+    def broken_promises(self, item: Item, title: str) -> tuple[str, ...]:
+        """The promises in ``title`` that the shop does not keep for ``item``."""
+        return self.reading(item, title).broken
 
     def reading(self, item: Item, title: str) -> Reading:
         """What a shopper finds in ``title``."""
@@ -182,9 +187,10 @@ class Market:
             taste = self._taste[item.fields["category"][0]]
             appeal = shoppers.draw_appeal(self._spec, self.seed, i, item, taste)
             title = self._writer.write(item, generator(self.seed, self.locale, Stream.TITLES, i))
-            reading = self._reader.read(ItemLexicon.of(item, self._heads(item)), title)
+            reading = self._reader.read(self._lexicon_of(item), title)
             clicks.append(appeal.click + shoppers.click_effect(reading, taste))
-            conversions.append(appeal.conversion + shoppers.conversion_effect(reading, taste))
+            sold = appeal.conversion + shoppers.conversion_effect(reading, taste)
+            conversions.append(sold + float(np.log(shoppers.kept_share(reading))))
         # log of the mean of exp: rates are averaged, not log-odds
         click_level = float(np.log(np.mean(np.exp(clicks))))
         conversion_level = float(np.log(np.mean(np.exp(conversions))))
@@ -216,11 +222,14 @@ class Market:
     def _heads(self, item: Item) -> tuple[str, ...]:
         return self._spec.by_name[item.fields["category"][0]].heads
 
+    def _lexicon_of(self, item: Item) -> ItemLexicon:
+        return ItemLexicon.of(item, self._heads(item), self._spec.kept_promises(item))
+
     def _read(self, index: int, title: str) -> Reading:
         item = self.items[index]
         lexicon = self._lexicons.get(item.item_id)
         if lexicon is None:
-            lexicon = self._lexicons[item.item_id] = ItemLexicon.of(item, self._heads(item))
+            lexicon = self._lexicons[item.item_id] = self._lexicon_of(item)
         return self._reader.read(lexicon, title)
 
     def _taste_of(self, index: int) -> shoppers.CategoryTaste:

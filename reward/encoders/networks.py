@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from ..arrays import Float32Array
 from ..errors import ModelError
+from .data_tokens import DataTokens
+from .model_folder import check_files, load_whole, loading
 from .packaged import ENCODERS
 
 POOLING = 1  # raise it when the same weights would give other columns
@@ -41,6 +42,7 @@ class Network(ABC):
         self.name = name
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self._tokens = DataTokens(tokenizer)
         self.fingerprint = _fingerprint(model, tokenizer)
 
     def encode(self, texts: Sequence[str]) -> Float32Array:
@@ -66,7 +68,8 @@ class SentenceEncoder(Network):
         self.parts = ((f", layer {self._layer}", int(model.config.hidden_size)),)
 
     def _vectors(self, texts: list[str]) -> torch.Tensor:
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        rows = self._tokens.texts(texts, _MAX_TOKENS)
+        batch = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt")
         hidden = self.model(**batch, output_hidden_states=True).hidden_states[self._layer]
         return torch.nn.functional.normalize(_mean(hidden, batch["attention_mask"]), dim=1)
 
@@ -89,9 +92,7 @@ class LanguageModel(Network):
     def _vectors(self, texts: list[str]) -> torch.Tensor:
         start = self.tokenizer.bos_token_id
         start = self.tokenizer.eos_token_id if start is None else start
-        tokens = [
-            [start or 0, *ids[:_MAX_TOKENS]] for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        ]
+        tokens = [[start or 0, *ids[:_MAX_TOKENS]] for ids in map(self._tokens.data, texts)]
         ids = torch.zeros((len(texts), max(map(len, tokens))), dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, own in enumerate(tokens):
@@ -131,22 +132,28 @@ def load_network(name: str, folder: Path | None = None) -> Network:
             "and run rlopt fit-reward again, or take another encoder, such as minilm."
         )
     try:
+        check_files(source, extra.get("gguf_file"))
         with _quietly():
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **extra)
-            causal = bool(extra) or _is_causal(source)
-            loader = AutoModelForCausalLM if causal else AutoModel
-            safe = extra or {"use_safetensors": True}  # never a pickle
-            model = loader.from_pretrained(source, dtype=torch.float32, trust_remote_code=False, **safe)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__) + "."
+            model, tokenizer, causal = _load(source, extra)
+    except ModelError as error:
         raise ModelError(
-            f"no encoder can be loaded from {source!r}: {reason} Give --encoder {', '.join(ENCODERS)}, policy, "
+            f"no encoder can be loaded from {source!r}: {error} Give --encoder {', '.join(ENCODERS)}, policy, "
             "a hub id, or a folder with config.json and safetensors."
         ) from error
     if causal:
         torch.nn.Module.to(model, _quick_type())  # only now: packed files are unpacked in single precision
         return LanguageModel(name, model, tokenizer)
     return SentenceEncoder(name, model, tokenizer)
+
+
+def _load(source: str, gguf: dict[str, Any]) -> tuple[PreTrainedModel, Any, bool]:
+    """Model and tokenizer, checked, and whether it is a causal language model."""
+    with loading("its tokenizer is missing or damaged"):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **gguf)
+        causal = bool(gguf) or _is_causal(source)
+    loader = AutoModelForCausalLM if causal else AutoModel
+    model = load_whole(loader, source, tokenizer, **gguf)
+    return model, tokenizer, causal
 
 
 @contextmanager

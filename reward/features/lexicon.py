@@ -1,4 +1,5 @@
-"""Which words of a title its item must state, learned from logged titles: numbers, units, brands, values, words.
+"""Which words of a title its item must state: numbers, units, brands, values and words as logged titles use them, and
+promises of the shop.
 
 One definition serves the reward's vocabulary, the constraints on written titles and the faithfulness in reports.
 """
@@ -14,13 +15,15 @@ from typing import Literal, get_args
 
 from ..items import Item
 from ..text import clean, words
+from .facts import Facts
 from .numerals import as_digits
 from .phrases import is_cjk_word, units
+from .promises import Found, PromiseList, Stated
 
 _PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s*%")
 _PERCENT_SIGNS = "%％﹪"
 _APART = "|"  # between the fields of an item: no word, so that nothing is read across
-Kind = Literal["number", "unit", "brand", "value", "word"]
+Kind = Literal["number", "unit", "brand", "value", "word", "promise"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Words = tuple[str, ...]
 
@@ -61,21 +64,31 @@ class Lexicon:
         counts as its digits ("三件" as "3件").
     kinds
         Kinds of claims that are looked for.
+    promises
+        What counts as a promise of the shop; how many titles make one is no excuse for it.
+    facts
+        What holds for items beside their fields.
     """
 
     generic: frozenset[str]
     values: Mapping[Words, bool] = field(default_factory=dict)
     units: frozenset[str] = frozenset()
     kinds: frozenset[Kind] = frozenset(KINDS)
+    promises: PromiseList = field(default_factory=PromiseList)
+    facts: Facts = field(default_factory=Facts)
     _cache: "OrderedDict[int, _Own]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
     @classmethod
-    def learn(cls, pairs: Iterable[tuple[Item, str]]) -> "Lexicon":
+    def learn(
+        cls, pairs: Iterable[tuple[Item, str]], promises: PromiseList | None = None, facts: Facts | None = None
+    ) -> "Lexicon":
         """From logged (item, title) pairs of the training items; counted by item, not by title."""
+        promises, facts = promises or PromiseList(), facts or Facts()
         items: dict[str, Item] = {}
         titles_of: defaultdict[str, set[str]] = defaultdict(set)
         for item, title in pairs:
-            items.setdefault(item.item_id, item)
+            if item.item_id not in items:
+                items[item.item_id] = facts.widened(item)
             titles_of[item.item_id].add(title)
         behind = frozenset(unit for item in items.values() for unit in _units_of(item))
         own = {item_id: _Own.of(item, behind) for item_id, item in items.items()}
@@ -94,7 +107,7 @@ class Lexicon:
             for sequence in found:
                 (right if own[item_id].says(sequence) else wrong)[sequence] += 1
         kept = {sequence: brand for sequence, brand in values.items() if wrong[sequence] <= right[sequence] + 1}
-        return cls(generic, kept, behind)
+        return cls(generic, kept, behind, promises=promises, facts=facts)
 
     def unstated(self, item: Item, title: str) -> tuple[Claim, ...]:
         """What ``title`` says that ``item`` does not, in the title's order.
@@ -102,8 +115,46 @@ class Lexicon:
         Read greedily from the left, the item's own values and the longest claims first.
         """
         own = self._own(item)
-        tokens = as_digits(words(title), self.units)
         percents = _percents(title) - own.percents
+        if not self.promises:
+            return tuple(claim for claim in self._unstated(own, words(title), percents) if claim.kind in self.kinds)
+        tokens = words(clean(title))
+        found: list[Claim] = []
+        start = 0
+        for promise, borne_out in self._promises(item, tokens):
+            found += self._unstated(own, tokens[start : promise.start], percents)
+            if not borne_out:
+                found.append(Claim("promise", _joined(tokens[promise.start : promise.stop])))
+            start = promise.stop
+        found += self._unstated(own, tokens[start:], percents)
+        return tuple(claim for claim in found if claim.kind in self.kinds)
+
+    def broken_promises(self, item: Item, title: str) -> tuple[str, ...]:
+        """The promises of ``title`` that nothing of ``item`` bears out."""
+        if "promise" not in self.kinds:
+            return ()
+        tokens = words(clean(title))
+        return tuple(
+            _joined(tokens[p.start : p.stop]) for p, borne_out in self._promises(item, tokens) if not borne_out
+        )
+
+    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """The texts of `unstated`."""
+        return tuple(claim.text for claim in self.unstated(item, title))
+
+    def broken_by(self, pairs: Sequence[tuple[Item, str]]) -> dict[Kind, float]:
+        """Share of the titles that make a claim of each kind that their item does not state."""
+        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unstated(item, title)})
+        return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
+
+    def _promises(self, item: Item, tokens: Sequence[str]) -> Iterable[tuple[Found, bool]]:
+        """The promises in ``tokens``, each with whether something of the item bears it out."""
+        for promise in self.promises.found(tokens):
+            yield promise, self.promises.borne_out(self._own(item).stated, promise)
+
+    def _unstated(self, own: "_Own", said: Sequence[str], percents: frozenset[str]) -> list[Claim]:
+        """The claims of every kind in a stretch without promises."""
+        tokens = as_digits(said, self.units)
         found: list[Claim] = []
         i = 0
         while i < len(tokens):
@@ -126,16 +177,7 @@ class Lexicon:
                 if single is not None:
                     found.append(single)
                 i += 2 if single is not None and single.kind == "unit" else 1
-        return tuple(claim for claim in found if claim.kind in self.kinds)
-
-    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """The texts of `unstated`."""
-        return tuple(claim.text for claim in self.unstated(item, title))
-
-    def broken_by(self, pairs: Sequence[tuple[Item, str]]) -> dict[Kind, float]:
-        """Share of the titles that make a claim of each kind that their item does not state."""
-        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unstated(item, title)})
-        return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
+        return found
 
     def _single(self, own: "_Own", tokens: Sequence[str], i: int) -> Claim | None:
         word, before, after = tokens[i], *(tokens[i - 1 : i] or [""]), *(tokens[i + 1 : i + 2] or [""])
@@ -154,7 +196,7 @@ class Lexicon:
         """The item's words; the entry keeps the item alive, so that its id stays its own."""
         known = self._cache.get(id(item))
         if known is None:
-            known = self._cache[id(item)] = _Own.of(item, self.units)
+            known = self._cache[id(item)] = _Own.of(self.facts.widened(item), self.units, self.promises, item)
             if len(self._cache) > CACHED_ITEMS:
                 self._cache.popitem(last=False)
         return known
@@ -185,29 +227,37 @@ def mostly_unstated(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min
 
 @dataclass(frozen=True)
 class _Own:
-    """What one item says: words, text, short values, numbers with the word behind them, percentages."""
+    """What one item says: words, text, short values, numbers with the word behind them, percentages, promises."""
 
-    item: Item
+    item: Item  # before facts widened it
     words: frozenset[str]
     units: frozenset[str]
     text: str
     index: Mapping[str, list[Words]]
     numbered: frozenset[tuple[str, str]]
     percents: frozenset[str]
+    stated: Stated
 
     @classmethod
-    def of(cls, item: Item, unit_words: frozenset[str]) -> "_Own":
+    def of(
+        cls,
+        item: Item,
+        unit_words: frozenset[str],
+        promises: PromiseList | None = None,
+        narrow: Item | None = None,
+    ) -> "_Own":
         tokens = as_digits(_said(item), unit_words)
         numbered = frozenset((a, b) for a, b in pairwise(tokens) if a[0].isdigit())
         text = f" {' '.join(tokens)} "
         return cls(
-            item,
+            narrow or item,
             frozenset(tokens),
             frozenset(units(tokens)),
             text,
             _by_first(_values([item], unit_words)),
             numbered,
             _percents(item.text()[:MAX_ITEM_CHARACTERS]),
+            (promises or PromiseList()).stated(item),
         )
 
     def says(self, sequence: Words) -> bool:
@@ -299,5 +349,5 @@ def _numbers(tokens: Sequence[str], start: int, end: int) -> Iterable[int]:
     return (i for i in range(start, end) if tokens[i][0].isdigit())
 
 
-def _joined(sequence: Words) -> str:
+def _joined(sequence: Sequence[str]) -> str:
     return "".join(sequence) if any(map(is_cjk_word, sequence)) else " ".join(sequence)

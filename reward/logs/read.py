@@ -151,10 +151,11 @@ def read_logs(
         rows = TypedRows.of(
             opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore, decimal=decimal
         )
-        if copies == "stop":
-            refuse_copied_files(rows)
+        as_given = rows
         rows, repeated_events = without_repeated_events(rows)
         totals = _checked(rows, copies)
+        if copies == "stop":
+            refuse_copied_files(as_given)
         sums = aggregate(rows, conversion_window_hours)
         # Arms are few and rows are many: only where an arm shows it are titles and ids spelt anew, in a second pass.
         padded = sum(title != title.strip() for title in sums["title"])

@@ -114,14 +114,11 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
     low, high, n = ask(f"min(x) FILTER ({known}), max(x) FILTER ({known}), count(*) FILTER ({known})")[0]
     if not n:
         return ISO
-    fitting = _fitting(float(low), float(high))
+    fitting = _readable(ask, _fitting(float(low), float(high)), 0)
     if not fitting:
         # A few wrong values must not hide the form of all others: they are named with their row later.
         parts = ask(f"quantile_disc(x, [0.1, 0.9]) FILTER ({known})")[0][0]
-        fitting = _fitting(*parts)
-    if any(form.pattern for form in fitting):
-        wrong = dict(zip(fitting, _wrong(ask, fitting), strict=True))
-        fitting = [form for form in fitting if not wrong[form]] or [form for form in fitting if wrong[form] < n / 2]
+        fitting = _readable(ask, _fitting(*parts), n // 2)
     if not fitting:
         some = f"{low:.15g}" if low == high else f"numbers from {low:.15g} to {high:.15g}"
         raise LogError(
@@ -137,10 +134,12 @@ def _fitting(low: float, high: float) -> list[TimeForm]:
     return [form for form in forms() if form.low <= low and high < form.high]
 
 
-def _wrong(ask: Asks, fitting: list[TimeForm]) -> list[int]:
-    """How many rows each form cannot read."""
-    found = ask(", ".join(f"count(*) FILTER (x IS NOT NULL AND ({form.sql('x', 'x')}) IS NULL)" for form in fitting))[0]
-    return [int(n) for n in found]
+def _readable(ask: Asks, fitting: list[TimeForm], most: int) -> list[TimeForm]:
+    """The forms by which at most so many rows cannot be read."""
+    if not any(form.pattern for form in fitting):
+        return fitting
+    wrong = ask(", ".join(f"count(*) FILTER (x IS NOT NULL AND ({form.sql('x', 'x')}) IS NULL)" for form in fitting))[0]
+    return [form for form, n in zip(fitting, wrong, strict=True) if n <= most]
 
 
 def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:

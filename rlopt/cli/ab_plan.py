@@ -10,6 +10,7 @@ from rlopt.cli.show import percent, show, table
 if TYPE_CHECKING:
     from rlopt.stages.ab.plan import Plan
 
+LOOKS = {"one": "one, at the end (--final)", "any": "any number"}
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
@@ -61,12 +62,14 @@ def plan_text(plan: "Plan") -> str:
         (
             row.name,
             percent(row.lift),
+            LOOKS[row.looks],
             *("-" if n is None else f"{n:,.0f}" for n in (row.impressions_control, row.impressions_treatment)),
             *("-" if share not in row.days else f"{row.days[share]:,.1f}" for share in shares),
         )
-        for row in plan.lifts
+        for pair in zip(plan.lifts, plan.always_valid, strict=True)
+        for row in pair
     ]
-    header = ("lift", "", "control", "treatment", *(f"days at {share}" for share in shares))
+    header = ("lift", "", "looks", "control", "treatment", *(f"days at {share}" for share in shares))
     known = "from rows that repeat a title" if plan.overdispersion_known else "not known from these logs: taken as 1"
     traffic = "unknown (--traffic N)" if plan.impressions_a_day is None else f"{plan.impressions_a_day:,.0f}"
     lines = [
@@ -77,5 +80,5 @@ def plan_text(plan: "Plan") -> str:
         f"Items              {plan.effective_items:,.0f} effective; their lifts differ by {plan.lift_spread:.1%}",
         f"Impressions a day  {traffic}",
     ]
-    lines += [f"{row.name}: {row.reason}." for row in plan.lifts if row.reason]
+    lines += [f"{row.name}: {row.reason}." for row in plan.always_valid if row.reason]
     return "\n".join(lines)

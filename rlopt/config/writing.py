@@ -45,16 +45,26 @@ class RulesConfig(StageConfig):
         none="the lists that come with rlopt",
         metavar="PHRASE",
     )
+    promises: tuple[str, ...] | None = setting(
+        None,
+        "Promise of the shop that a field or the facts must bear out ({n}: any number), @FILE reads one a line.",
+        none="the lists that come with rlopt",
+        metavar="PHRASE",
+    )
+    facts: str | None = setting(
+        None, "YAML of what holds for the shop's items (docs/promises.md).", min_length=1, metavar="FILE"
+    )
     formatting: bool = setting(True, "Shouting and strings of symbols are violations.")
     support: tuple[Kind, ...] | None = setting(
         None,
         "Claims that the item's fields must state; an empty list: no kind.",
-        none="each kind that at least four fifths of the logged titles keep to",
+        none="promises, and each other kind that at least four fifths of the logged titles keep to",
     )
 
     def files(self) -> list[str]:
         """The word lists that the rules name."""
-        return [phrase[1:] for phrase in (*self.banned, *(self.superlatives or ())) if is_file(phrase)]
+        phrases = (*self.banned, *(self.superlatives or ()), *(self.promises or ()))
+        return [phrase[1:] for phrase in phrases if is_file(phrase)] + ([self.facts] if self.facts else [])
 
 
 class GenerateConfig(RulesConfig, Decoding):

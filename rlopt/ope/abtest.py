@@ -208,7 +208,7 @@ def design_of(counts: Counts) -> Design:
 
 def _day_and_item(counts: Counts) -> IntArray:
     cell = counts.days * (int(counts.item.max()) + 1) + counts.item
-    return np.unique(cell, return_inverse=True)[1].astype(np.int64)
+    return np.asarray(np.unique(cell, return_inverse=True)[1], dtype=np.int64)
 
 
 def _ratio(counts: Counts, design: Design) -> tuple[LogRatio, LogRatio, float | None]:
@@ -229,7 +229,9 @@ def _error(counts: Counts, ratio: LogRatio, confidence: float) -> tuple[float, f
         pairs = counts.visitor * (int(counts.item.max()) + 1) + counts.item
         clusters += [counts.visitor, np.unique(pairs, return_inverse=True)[1].astype(np.int64)]
     found = [
-        clustered_interval(1.0, np.bincount(c, ratio.influence), confidence=confidence, log_scale=True)
+        clustered_interval(
+            1.0, np.bincount(c, ratio.influence).astype(np.float64), confidence=confidence, log_scale=True
+        )
         for c in clusters
     ]
     squares = [interval.std_error**2 for interval in found]

@@ -20,6 +20,7 @@ RULES = {
     "superlative": "superlative",
     "capitals": "shouts in capitals",
     "punctuation": "strings of symbols",
+    "promise": "promises that nothing bears out",
     "unfinished": "unfinished",
     "near_duplicate": "near duplicate",
 }  # what breaking each rule is called

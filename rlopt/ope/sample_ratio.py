@@ -66,8 +66,8 @@ def check_split(
     """
     cell = day * (int(item.max()) + 1) + item
     cells, where = np.unique(cell, return_inverse=True)
-    new = np.bincount(where, impressions * treated)
-    shown = np.bincount(where, impressions)
+    new = np.bincount(where, impressions * treated).astype(np.float64)
+    shown = np.bincount(where, impressions).astype(np.float64)
     cell_day, cell_item = cells // (int(item.max()) + 1), cells % (int(item.max()) + 1)
     share = _shares_by_day(new, shown, cell_day)
     changed = _changed(new, shown, cell_day)
@@ -77,7 +77,8 @@ def check_split(
     by_item = len(off) > _BY_DESIGN * len(np.unique(cell_item))
     if by_item and not changed:  # perhaps the whole split is another one, the same for all items
         common = float(np.median(new / np.maximum(shown, 1e-300)))
-        z = _by_item(new - common * shown, max(common * (1 - common), 1e-9) * shown, cell_item)
+        variance = float(max(common * (1 - common), 1e-9)) * shown
+        z = _by_item(new - common * shown, variance, cell_item)
         off = np.flatnonzero(_rejected(z))
         by_item = len(off) > _BY_DESIGN * len(np.unique(cell_item))
     whole = stats.binomtest(round(float(new.sum())), round(float(shown.sum())), treated_share).pvalue

@@ -120,9 +120,17 @@ class Slots:
                 start, end = match.span()
                 if all(end <= s or start >= e for s, e, _ in spans):
                     spans.append((start, end, token))
-        for start, end, token in sorted(spans, reverse=True):
-            title = title[:start] + token + title[end:]
-        return title
+        parts, rest = [], 0
+        for start, end, token in sorted(spans):
+            parts += [self._broken(title[rest:start]), token]
+            rest = end
+        return "".join([*parts, self._broken(title[rest:])])
+
+    def _broken(self, text: str) -> str:
+        """``text`` from outside, with a blank in whatever would pass for a slot or a token of the prompt."""
+        return _SLOT.sub(
+            lambda match: f"< {match.group()[1:]}" if match.group() in self._tokens else match.group(), text
+        )
 
     def mentioned(self, item: Item, title: str) -> list[str]:
         """The slots that ``title`` mentions, in its order, as often as it does."""
@@ -150,6 +158,10 @@ class Slots:
         for part in (*parts, text[start:]):
             filled += " " + part if in_word(filled[-1:]) and in_word(part) else part
         return clean(filled)
+
+    @cached_property
+    def _tokens(self) -> frozenset[str]:
+        return frozenset((*self.vocabulary, *self.prompt_vocabulary))
 
     @cached_property
     def _known(self) -> dict[str, tuple[str, int]]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from reward.arrays import FloatArray
+from reward.encoders.data_tokens import DataTokens
 from reward.items import Item
 from rlopt.config import Decoding, load
 from rlopt.config.learning import TITLES_MAX_TOKENS
@@ -135,14 +137,14 @@ class TitlePolicy:
 
     def prompt_ids(self, items: Sequence[Item]) -> list[list[int]]:
         """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
-        return encode(self.tokenizer, self.renderer, items)
+        return encode(self._tokens, self.renderer, items)
 
     def target_ids(self, item: Item, title: str) -> list[int]:
         """Token ids that spell ``title`` for ``item``, then end of sentence.
 
         A title past the length limit is cut there and has no end, like one that is written up to the limit.
         """
-        ids: list[int] = self.tokenizer(text=self.renderer.target(item, title), add_special_tokens=False)["input_ids"]
+        ids = self._tokens.data(self.renderer.target(item, title))
         return [*ids, self._eos_id][: self.max_title_tokens]
 
     def generate(
@@ -240,6 +242,10 @@ class TitlePolicy:
                 q = completion_log_softmax(reference.model, ids, mask, width, temperature, reference.slot_mask)
                 out[rows] = (token_kl(p, q) * completion_mask).sum(-1).cpu().numpy()
         return out
+
+    @cached_property
+    def _tokens(self) -> DataTokens:
+        return data_tokens(self.tokenizer, self.renderer)
 
     @property
     def _eos_id(self) -> int:
@@ -366,8 +372,11 @@ def read_spec(folder: Path) -> tuple[Renderer, int]:
         ) from error
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, renderer: Renderer, items: Sequence[Item]) -> list[list[int]]:
+def data_tokens(tokenizer: PreTrainedTokenizerBase, renderer: Renderer) -> DataTokens:
+    """How items and titles become tokens: with no control token in them that is not the renderer's."""
+    return DataTokens(tokenizer, renderer.control_in_titles)
+
+
+def encode(tokens: DataTokens, renderer: Renderer, items: Sequence[Item]) -> list[list[int]]:
     """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
-    prompts = [renderer.prompt(item) for item in items]
-    encoded: list[list[int]] = tokenizer(text=prompts)["input_ids"] if prompts else []
-    return [ids[-renderer.max_prompt_tokens :] for ids in encoded]
+    return [ids[-renderer.max_prompt_tokens :] for ids in tokens.prompts([renderer.parts(item) for item in items])]

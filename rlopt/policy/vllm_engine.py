@@ -21,7 +21,7 @@ from rlopt.errors import PolicyError
 from .constraints import Constraints
 from .prefix import CONFIG_FILE
 from .prompt import SlotRenderer
-from .title_policy import GeneratedTitle, encode, read_spec
+from .title_policy import GeneratedTitle, data_tokens, encode, read_spec
 
 
 class VllmWriter:
@@ -54,6 +54,7 @@ class VllmWriter:
                 "Leave --engine out, or on a machine with a GPU: pip install vllm"
             ) from error
         self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        self._tokens = data_tokens(self.tokenizer, self.renderer)
         self._llm = self._vllm.LLM(model=str(folder))
 
     def write(
@@ -83,7 +84,7 @@ class VllmWriter:
             )
             for one in seeds[: len(items)]
         ]
-        prompts = [{"prompt_token_ids": ids} for ids in encode(self.tokenizer, self.renderer, items)]
+        prompts = [{"prompt_token_ids": ids} for ids in encode(self._tokens, self.renderer, items)]
         found = self._llm.generate(prompts, settings, use_tqdm=False) if prompts else []
         return [[self._title(item, one) for one in out.outputs] for item, out in zip(items, found, strict=True)]
 

@@ -133,6 +133,9 @@ class EvaluationReport(Plain):
         What a launch must not cost.
     checked_claims
         Kinds of claims that a faithful title's item states; empty where none are checked.
+    promises
+        Policy, "logged" included -> share of its titles that promise what nothing of their item bears out; empty where
+        that is not checked.
     segments
         Lift by segment, the worst first; empty where none were asked for.
     history
@@ -180,6 +183,7 @@ class EvaluationReport(Plain):
     ensemble_spread: dict[str, float] = field(default_factory=dict)
     guardrails: Guardrails = field(default_factory=Guardrails)
     checked_claims: tuple[str, ...] = ()
+    promises: dict[str, float] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     config: JsonObject = field(default_factory=dict)
@@ -219,6 +223,7 @@ class EvaluationReport(Plain):
             "cross_checks": self.cross_checks,
             "guardrails": self.guardrails,
             "checked_claims": self.checked_claims,
+            "promises": self.promises,
             "segments": self.segments,
             "history": self.history,
             "estimates": self.estimates,

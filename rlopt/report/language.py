@@ -12,7 +12,7 @@ from reward.plain import JsonObject
 from rlopt.algorithms import ALGORITHMS
 from rlopt.ope.diagnostics import SMALLEST_TOLD
 from rlopt.ope.guardrails import RULES
-from rlopt.ope.verdict import Reason
+from rlopt.ope.reasons import Reason
 
 from .content import EvaluationReport
 

@@ -56,6 +56,8 @@ class DemoResult:
         Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
         Share of titles with no word that the item does not state, by the simulator.
+    broken_promises
+        "ppo", "sft" and "logged" -> share of the titles that promise what the shop does not keep, by the simulator.
     kl
         Nats a title, PPO to SFT policy.
     verdict, headline
@@ -71,6 +73,7 @@ class DemoResult:
     over_logged: Lift
     faithfulness: float
     sft_faithfulness: float
+    broken_promises: dict[str, float]
     kl: float
     verdict: str
     headline: str
@@ -88,6 +91,7 @@ class DemoResult:
             "over_logged": plain(self.over_logged),
             "faithfulness": self.faithfulness,
             "sft_faithfulness": self.sft_faithfulness,
+            "broken_promises": self.broken_promises,
             "kl": self.kl,
             "verdict": self.verdict,
             "seconds": self.seconds,
@@ -178,6 +182,7 @@ def _result(run: Run, toy: bool) -> DemoResult:
         over_logged=lifts["logged"],
         faithfulness=faithfulness.ppo,
         sft_faithfulness=faithfulness.sft,
+        broken_promises=faithfulness.broken,
         kl=report["kl"]["value"],
         verdict=report["verdict"]["decision"],
         headline=report["verdict"]["headline"],

@@ -8,10 +8,10 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -21,6 +21,8 @@ from transformers import (
 from transformers.models.roformer.modeling_roformer import RoFormerSinusoidalPositionalEmbedding
 
 from reward.arrays import FloatArray
+from reward.encoders.model_folder import check_files, load_whole, loading
+from reward.errors import ModelError
 from reward.plain import JsonObject
 from rlopt.errors import PolicyError
 
@@ -118,7 +120,11 @@ class Tagger:
     def windows(self, titles: Sequence[Units]) -> Iterator[list[Window]]:
         """Each title as rows for the model; more than one for a title past `WINDOW` tokens, none for an empty one."""
         words = [title.words() for title in titles if len(title)]
-        encoded = self.tokenizer(words, is_split_into_words=True, add_special_tokens=False) if words else None
+        encoded = (
+            self.tokenizer(words, is_split_into_words=True, add_special_tokens=False, split_special_tokens=True)
+            if words
+            else None
+        )
         pieces = iter((encoded.encodings or ()) if encoded is not None else ())
         opening, closing = self._special()
         for title in titles:
@@ -155,13 +161,14 @@ class Tagger:
         PolicyError
             When none can be loaded from there, or its labels are not IOB2.
         """
+        model: Any
         try:
-            tokenizer = load_tokenizer(str(folder))
-            model = AutoModelForTokenClassification.from_pretrained(str(folder))
-            settings = Path(folder) / SETTINGS_FILE
-            required = json.loads(settings.read_text(encoding="utf-8"))["required"] if settings.exists() else None
-        except LOADING_ERRORS as error:
-            raise PolicyError(f"No tagger can be loaded from {folder}: {_first_line(error)}") from error
+            tokenizer, model = _load(str(folder))
+            with loading(f"its {SETTINGS_FILE} is damaged"):
+                settings = Path(folder) / SETTINGS_FILE
+                required = json.loads(settings.read_text(encoding="utf-8"))["required"] if settings.exists() else None
+        except ModelError as error:
+            raise PolicyError(f"No tagger can be loaded from {folder}: {error}") from error
         names = [model.config.id2label[i] for i in range(model.config.num_labels)]
         kinds = tuple(name[2:] for name in names[1::2])
         if names != label_names(kinds):
@@ -189,21 +196,15 @@ def _windows(tokens: Sequence[Sequence[int]], opening: list[int], closing: list[
         start += sum(place < len(ids) // 2 for place in first)
 
 
-LOADING_ERRORS = (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError)
-
-
-def load_tokenizer(model: str) -> PreTrainedTokenizerBase:
-    """The fast tokenizer of ``model``, ready for texts that come as units.
+def check_pretrained(model: str) -> None:
+    """Check an encoder before titles are read: which labels there are is not known yet.
 
     Raises
     ------
     PolicyError
-        When it has no fast one.
+        As for `load_pretrained`.
     """
-    tokenizer = AutoTokenizer.from_pretrained(model, add_prefix_space=True)
-    if not tokenizer.is_fast:
-        raise PolicyError(f"The tokenizer of {model!r} is not a fast one, which tagging needs.")
-    return tokenizer
+    load_pretrained(model, ["any"])
 
 
 def load_pretrained(model: str, kinds: Sequence[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -212,20 +213,28 @@ def load_pretrained(model: str, kinds: Sequence[str]) -> tuple[PreTrainedModel, 
     Raises
     ------
     PolicyError
-        When nothing can be loaded from there, with the reason transformers gives in one line.
+        When nothing whole can be loaded from there, in one line.
     """
     try:
-        tokenizer = load_tokenizer(model)
-        network = AutoModelForTokenClassification.from_pretrained(
-            model, **label_settings(kinds), ignore_mismatched_sizes=True, dtype=torch.float32
-        )
-    except LOADING_ERRORS as error:
+        tokenizer, network = _load(model, **label_settings(kinds))
+    except ModelError as error:
         raise PolicyError(
-            f"No encoder can be loaded from {model!r}: {_first_line(error)} "
+            f"No encoder can be loaded from {model!r}: {error} "
             "Give --model a Hugging Face id or a folder with config.json and safetensors."
         ) from error
     _fix_positions(network)
     return network, tokenizer
+
+
+def _load(model: str, **labels: Any) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    """Tokenizer and network, checked; with ``labels`` the head is a new one."""
+    check_files(model)
+    with loading("its tokenizer is missing or damaged"):
+        tokenizer = AutoTokenizer.from_pretrained(model, add_prefix_space=True, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise ModelError("its tokenizer is not a fast one, which tagging needs.")
+    network = load_whole(AutoModelForTokenClassification, model, tokenizer, own_head=bool(labels), **labels)
+    return tokenizer, network
 
 
 def _fix_positions(model: PreTrainedModel) -> None:
@@ -239,11 +248,6 @@ def label_settings(kinds: Sequence[str]) -> JsonObject:
     """``id2label`` and ``label2id`` of a model's config."""
     names = label_names(kinds)
     return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
-
-
-def _first_line(error: Exception) -> str:
-    line = str(error).strip().split("\n", 1)[0].rstrip(".")
-    return (line or type(error).__name__) + "."
 
 
 def short_title(

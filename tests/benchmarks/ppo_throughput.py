@@ -186,6 +186,7 @@ def grpo_like(arguments: argparse.Namespace, folder: Path, ours: bool) -> dict[s
             args=PPOTrainer.arguments(settings, shared),
             **parts,
         )
+        trainer.prompt_ids = {prompt: tokenizer(prompt)["input_ids"] for prompt in prompts}
         clock.wrap(trainer, "_write", "rollout")
         clock.wrap(trainer, "_learn_critic", "critic")
         clock.wrap(trainer, "_scores_so_far", "reward of unfinished titles")

@@ -40,15 +40,20 @@ def test_items_hold_typed_attributes_of_their_category(market: Market) -> None:
         allowed = {a.name: set(a.values) for a in category.attributes}
         allowed |= {"brand": set(category.brands), "type": set(category.types), "category": {category.name}}
         allowed["locale"] = {market.locale}
+        allowed |= {service.name: set(service.values) for service in spec.services}
         assert float(item.fields["price"][0]) > 0
         for name, values in item.fields.items():
             assert name == "price" or set(values) <= allowed[name]
             assert len(set(values)) == len(values) <= 3
     assert {item.fields["category"][0] for item in market.items} == set(spec.by_name)
-    coverage = np.mean([len(i.fields) - 5 for i in market.items]) / np.mean(
+    services = {service.name for service in spec.services}
+    coverage = np.mean([len(i.fields.keys() - services) - 5 for i in market.items]) / np.mean(
         [len(spec.by_name[i.fields["category"][0]].attributes) for i in market.items]
     )
     assert 0.6 < coverage < 0.95  # no item has everything, most have most
+    for service in spec.services:
+        share = np.mean([service.name in item.fields for item in market.items])
+        assert share == pytest.approx(service.coverage, abs=4 * np.sqrt(0.25 / len(market.items)))
 
 
 @pytest.mark.parametrize("locale", ["en", "zh"])
@@ -178,9 +183,9 @@ def test_save_and_load_give_the_same_shop(market: Market, tmp_path: Path) -> Non
         ("{", r"is damaged .*Run rlopt simulate again"),
         ("[]", r"is damaged .*Run rlopt simulate again"),
         ('{"version": 1}', r"is damaged .*Run rlopt simulate again"),
-        ('{"version": 99, "locale": "en", "seed": 0, "n_items": 3}', "version 99"),
+        ('{"version": 1, "locale": "en", "seed": 0, "n_items": 3}', "version 1"),
         ('{"version": 1, "locale": "en", "seed": "x", "n_items": 3}', r"is damaged .*Run rlopt simulate again"),
-        ('{"version": 1, "locale": "fr", "seed": 0, "n_items": 3}', "locale must be one of en, zh"),
+        ('{"version": 2, "locale": "fr", "seed": 0, "n_items": 3}', "locale must be one of en, zh"),
     ],
 )
 def test_loading_what_is_no_market(tmp_path: Path, content: str | None, message: str) -> None:

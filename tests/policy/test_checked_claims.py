@@ -38,7 +38,7 @@ def test_titles_that_keep_to_their_items_are_held_to_all_of_it() -> None:
     assert held(shop({})) == set(KINDS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "promise"])
 def test_a_kind_is_held_to_as_long_as_people_mostly_keep_to_it(kind: Kind) -> None:
     limit = round(100 * MAX_BROKEN_SHARE)
     assert held(shop({kind: limit})) == set(KINDS)
@@ -50,6 +50,16 @@ def test_a_kind_that_is_not_held_to_hides_no_other_one() -> None:
     assert lexicon is not None
     item = Item("new", {"color": ("red",), "size": ("5 cm",)})
     assert lexicon.unstated_words(item, "red curious lamp 6 cm by Acme") == ("6", "Acme".lower())
+
+
+@pytest.mark.parametrize("promise", ["free shipping", "买一送一"])
+def test_a_promise_is_held_to_however_many_titles_make_it(promise: str) -> None:
+    pairs = [(item, f"{title} {promise}") for item, title in shop({})]
+    assert held(pairs) == set(KINDS)
+    lexicon = checked_claims(pairs)
+    assert lexicon is not None
+    assert all(lexicon.unstated_words(item, title) == (promise,) for item, title in pairs)
+    assert held(pairs, ("word",)) == {"word"}
 
 
 def test_the_user_has_the_last_word() -> None:

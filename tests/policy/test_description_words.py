@@ -52,4 +52,5 @@ def test_the_prompt_tells_them_and_no_title_can_say_their_tokens() -> None:
     assert slots.describe(items[2]) == "<color>"
     assert slots.describe(Item("x", {"about": ("<#1> <color>",)})) == ""
     assert slots.without_tokens("a <#1> b") == "a b"
+    assert slots.delexicalise(items[0], "a <#1> red <color> <#7>") == "a < #1> <color> < color> <#7>"
     assert Slots.from_dict(slots.to_dict()) == slots

@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+from reward.features.facts import Fact, Facts
+from reward.features.selectors import Selector
 from reward.items import Item
+from rlopt.policy.checked_claims import checked_claims
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.slots import Slots
-from rlopt.policy.sound_targets import says_values_once, sound_pairs
+from rlopt.policy.sound_targets import honest_pairs, says_values_once, sound_pairs
 
 COLOURS = ("red", "blue", "green", "white")
 ITEMS = [
@@ -27,6 +31,29 @@ def test_only_sound_titles_are_imitated() -> None:
         (ITEMS[0], "new red dress 99"),
     ]
     assert sound_pairs(slots, [*GOOD, *bad]) == GOOD
+
+
+def test_promises_that_nothing_bears_out_are_not_imitated() -> None:
+    slots = Slots.learn(ITEMS)
+    loud = [(item, f"{title}, free shipping") for item, title in GOOD]
+    true = [(replace(item, fields={**item.fields, "shipping": ("free",)}), title) for item, title in loud[:4]]
+    assert sound_pairs(slots, [*GOOD, *loud[:30], *true]) == [*GOOD, *true]
+    # where most titles promise, and shout besides, the promises still go
+    shouting = [(item, f"{title}!!!") for item, title in GOOD]
+    assert sound_pairs(slots, [*shouting, *loud, *loud]) == shouting
+
+
+def test_a_shop_with_hardly_an_honest_title_learns_from_all() -> None:
+    rules = Constraints(checked_claims(GOOD))
+    loud = [(item, f"{title}, free shipping") for item, title in GOOD]
+    assert honest_pairs([*loud, *GOOD[:9]], rules) == [*loud, *GOOD[:9]]
+    assert honest_pairs([*loud, *GOOD[:10]], rules) == GOOD[:10]
+
+
+def test_what_must_never_be_said_is_not_imitated() -> None:
+    never = Facts(never=(Fact(("new",), Selector({})),))
+    plain = [(item, title.removeprefix("new ")) for item, title in GOOD]
+    assert honest_pairs([*GOOD, *plain], Constraints(facts=never)) == plain
 
 
 def test_where_hardly_any_title_is_sound_all_are_kept() -> None:

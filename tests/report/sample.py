@@ -121,6 +121,7 @@ def sample_report(
         ensemble_spread={"ppo": 0.061, "sft": 0.055, "best_of": 0.06, "logged": 0.048},
         guardrails=evidence.guardrails,
         checked_claims=("number", "brand"),
+        promises={"ppo": 0.0, "sft": 0.012, "best_of": 0.0, "logged": 0.249},
         segments=segments if simulated else (),
         history=(HISTORY,) if simulated else (),
         config=EvalConfig(lang=lang).model_dump(mode="json"),

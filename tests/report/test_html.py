@@ -195,6 +195,13 @@ def test_what_faithful_means_is_told() -> None:
     assert "faithful title" not in render(replace(report, checked_claims=()), METRICS)
 
 
+def test_promises_of_new_and_logged_titles_are_counted() -> None:
+    for lang, told in (("en", "of the logged titles 24.9%"), ("zh", "日志标题为 24.9%")):
+        report = sample_report(lang=lang)
+        assert told in render(report, METRICS)
+        assert told not in render(replace(report, promises={}), METRICS)
+
+
 def test_both_languages_have_the_same_sentences() -> None:
     def shape(entries: Any) -> Any:
         if isinstance(entries, dict):

@@ -12,6 +12,7 @@ from rlopt.training.ppo.trainer import PPOArguments, PPOTrainer
 
 METHODS = {
     "_generate_and_score_completions": ["self", "inputs"],
+    "_tokenize_prompts": ["self", "prompts"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_compute_loss": ["self", "model", "inputs"],
     "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
@@ -22,7 +23,14 @@ METHODS = {
 WHY = "rlopt.training.ppo.trainer overrides it: adapt PPOTrainer, then this test"
 
 
-BOTH = ("_generate_and_score_completions", "_calculate_rewards", "compute_loss", "_compute_loss", "training_step")
+BOTH = (
+    "_generate_and_score_completions",
+    "_tokenize_prompts",
+    "_calculate_rewards",
+    "compute_loss",
+    "_compute_loss",
+    "training_step",
+)
 SINGLE_TURN = {
     GRPOTrainer: ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
     RLOOTrainer: ["self", "prompt_ids", "images", "multimodal_fields"],

@@ -21,7 +21,7 @@ from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
 from rlopt.stages.common.known_ids import check_known
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 HISTORY = "calibration"
@@ -75,8 +75,8 @@ class Analysis:
         if self.prediction is None or self.outcome.decision == "invalid":
             return None
         seen, said = self.outcome, self.prediction
-        errors = (_std_error(x.low, x.high, seen.confidence) for x in (seen, said))
-        return float((np.log1p(said.lift) - np.log1p(seen.lift)) / np.hypot(*errors))
+        mine, theirs = (_std_error(x.low, x.high, seen.confidence) for x in (seen, said))
+        return float((np.log1p(said.lift) - np.log1p(seen.lift)) / np.hypot(mine, theirs))
 
     @property
     def agrees(self) -> bool | None:
@@ -169,7 +169,6 @@ def analyze_test(
     read = read_results(
         results, metric=metric, control=control, mapping=mapping_for(run, results, names), own=own, decimal=decimal
     )
-    check_known(read.items, run.arms().items, results)
     counts = replace(read.counts, expected=expected_events(run, read, metric))
     outcome = analyze(counts, planned_lift=planned_lift, treated_share=split, confidence=confidence, final=final)
     prediction = None
@@ -179,6 +178,7 @@ def analyze_test(
         )
     off = tuple(read.items[i] for i in outcome.split.mismatched) if outcome.split else ()
     analysis = Analysis(outcome, policy, metric, planned_lift, prediction, read.last_date, off)
+    check_known(read.items, run.arms().items, results)
     remember(run, analysis, results, read)
     return analysis
 
@@ -235,7 +235,7 @@ def _without_places(row: JsonObject) -> JsonObject:
 
 def _content(run: Run, policy: str) -> str:
     """A policy of the run by its name, one from elsewhere by its content."""
-    return policy if policy in POLICIES else Source.find(run, policy).fingerprints()["policy"]
+    return policy if policy in POLICIES else TitleSource.find(run, policy).fingerprints()["policy"]
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -3,19 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from reward.arms import Arms
 from reward.plain import Plain
-from reward.saved import read_text
 from rlopt.errors import EvaluationError
-from rlopt.ope.power import TestDesign
+from rlopt.ope.power import TestDesign, always_valid
 from rlopt.ope.weights import effective_sample_size
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.prediction import Evaluation, Predicted
 from rlopt.stages.common.log_report import read_report
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -35,6 +35,9 @@ class PlannedLift:
         Needed in each arm; None where no number of impressions suffices.
     days
         Share of the traffic in the test -> days; empty where the traffic a day is unknown.
+    looks
+        "one": the fixed-horizon interval decides at the planned end (ab-analyze --final); "any": the always-valid one
+        does, whenever it is looked at, as ab-analyze takes it by default.
     reason
         Why there is no number.
     """
@@ -44,12 +47,16 @@ class PlannedLift:
     impressions_control: float | None
     impressions_treatment: float | None
     days: Mapping[str, float]
+    looks: Literal["one", "any"] = "one"
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class Plan(Plain):
-    """The plan of an A/B test: its design, what the logs say of the noise, and the sizes."""
+    """The plan of an A/B test: its design, what the logs say of the noise, and the sizes.
+
+    ``lifts`` are those of one look at the planned end, ``always_valid`` those of any number of looks.
+    """
 
     metric: str
     base_rate: float
@@ -63,6 +70,7 @@ class Plan(Plain):
     effective_items: float
     impressions_a_day: float | None
     lifts: tuple[PlannedLift, ...]
+    always_valid: tuple[PlannedLift, ...] = ()
 
 
 def plan_test(
@@ -142,7 +150,8 @@ def plan_test(
         lift_spread=design.lift_spread,
         effective_items=design.effective_items,
         impressions_a_day=daily,
-        lifts=tuple(planned(name, value, design, power, daily) for name, value in wanted.items()),
+        lifts=tuple(planned(name, value, design, power, daily, "one") for name, value in wanted.items()),
+        always_valid=tuple(planned(name, value, design, power, daily, "any") for name, value in wanted.items()),
     )
 
 
@@ -160,21 +169,24 @@ def predicted_lift(report: Evaluation, metric: str, baseline: str) -> Predicted:
     return found
 
 
-def planned(name: str, lift: float, design: TestDesign, power: float, daily: float | None) -> PlannedLift:
-    """What finding ``lift`` takes."""
+def planned(
+    name: str, lift: float, design: TestDesign, power: float, daily: float | None, looks: Literal["one", "any"]
+) -> PlannedLift:
+    """What finding ``lift`` takes, with one look at the end or with any number of looks."""
     if lift <= 0 and (name != "given" or not design.two_sided or lift == 0):
-        return PlannedLift(name, lift, None, None, {}, "a test cannot show a gain where there is none")
-    total = design.impressions(lift, power)
+        reason = "a test cannot show a gain where there is none"
+        return PlannedLift(name, lift, None, None, {}, looks, reason)
+    deciding = design if looks == "one" else always_valid(design, lift, power)
+    total = deciding.impressions(lift, power)
     if not math.isfinite(total):
         reason = (
             f"items differ too much in how they respond (standard deviation {design.lift_spread:.1%} over "
             f"{design.effective_items:.0f} effective items): more items are needed, not more impressions"
         )
-        return PlannedLift(name, lift, None, None, {}, reason)
+        return PlannedLift(name, lift, None, None, {}, looks, reason)
     days = {} if daily is None else {f"{share:.0%}": total / (daily * share) for share in TRAFFIC_SHARES}
-    return PlannedLift(
-        name, lift, math.ceil(total * (1 - design.treated_share)), math.ceil(total * design.treated_share), days
-    )
+    control, treatment = (math.ceil(total * share) for share in (1 - design.treated_share, design.treated_share))
+    return PlannedLift(name, lift, control, treatment, days, looks)
 
 
 def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
@@ -187,7 +199,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     """
     stage, folder, outside = "offline-eval", "eval", {}
     if policy != "ppo":
-        source = Source.find(run, policy)
+        source = TitleSource.find(run, policy)
         stage, folder, outside = source.stage, source.folder, source.fingerprints()
     path = run / folder / "report.json"
     if not run.done(stage) or not path.exists():
@@ -195,7 +207,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     evaluated = run.record(stage)["inputs"]
     if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
-    return Evaluation.from_json(read_text(path, "Run rlopt offline-eval again."), path)
+    return Evaluation.read(path, "Run rlopt offline-eval again.")
 
 
 def logged_overdispersion(run: Run) -> float | None:

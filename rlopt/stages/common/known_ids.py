@@ -61,6 +61,6 @@ def _the_same(wanted: Collection[str], known: Collection[str]) -> tuple[str, str
 
 
 def _loose(item_id: str) -> str:
-    """Without case, punctuation, blanks and leading zeros."""
-    letters = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", item_id).casefold())
+    """Without case, blanks, quotes, leading zeros and a fraction of zeros."""
+    letters = re.sub(r"[\s'\"#]+|\.0+$", "", unicodedata.normalize("NFKC", item_id).casefold())
     return letters.lstrip("0") or letters

@@ -7,6 +7,7 @@ from reward.items import Item
 from reward.text import clean
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.description_words import learn_keywords
 from rlopt.policy.prompt import CURRENT_TITLE, PROMPT_END, SlotRenderer
 from rlopt.policy.slots import MIN_SLOT_COVERAGE, Slots, slot_coverage, some_of
@@ -15,8 +16,10 @@ from rlopt.policy.tiny import build_model, build_tokenizer, common_pieces
 from rlopt.policy.title_policy import TitlePolicy
 
 
-def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
+def tiny_policy(config: SftConfig, pairs: Pairs, rules: Constraints | None = None) -> TitlePolicy:
     """The embedded model, untrained, with slots and a tokenizer from the train items.
+
+    Titles that break ``rules`` lend it no words; None: as in `sound_pairs`.
 
     Raises
     ------
@@ -27,7 +30,7 @@ def tiny_policy(config: SftConfig, pairs: Pairs) -> TitlePolicy:
     for item, _ in pairs:
         first.setdefault(item.item_id, item)  # altered copies come later, and may lack fields
     slots = _slots_of(list(first.values()), pairs)
-    sound = sound_pairs(slots, pairs)
+    sound = sound_pairs(slots, pairs, rules)
     titles = [slots.delexicalise(item, clean(title)) for item, title in sound]
     words = map(slots.without_slots, titles)
     slots = replace(slots, keywords=learn_keywords(zip((slots.longer_text(i) for i, _ in sound), words, strict=True)))

@@ -35,10 +35,11 @@ def truth_of(run: Run) -> Truth | None:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Share of titles with no word that the item does not state, by the simulator."""
+    """Share of titles with no word that the item does not state, and with a broken promise, by the simulator."""
 
     ppo: float
     sft: float
+    broken: dict[str, float]
 
 
 def true_faithfulness(run: Run, market: Market) -> Faithfulness:
@@ -46,7 +47,11 @@ def true_faithfulness(run: Run, market: Market) -> Faithfulness:
     table = pq.read_table(run / "eval" / "titles.parquet", columns=["item_id", "policy", "title"])
     by_id = {item.item_id: item for item in market.items}
     stated: dict[str, list[bool]] = {"ppo": [], "sft": []}
+    broken: dict[str, list[bool]] = {"ppo": [], "sft": [], "logged": []}
     for row in table.to_pylist():
+        if row["policy"] in broken:
+            broken[row["policy"]].append(bool(market.broken_promises(by_id[row["item_id"]], row["title"])))
         if row["policy"] in stated:
             stated[row["policy"]].append(not market.unstated_words(by_id[row["item_id"]], row["title"]))
-    return Faithfulness(float(np.mean(stated["ppo"])), float(np.mean(stated["sft"])))
+    shares = {name: float(np.mean(values)) for name, values in broken.items()}
+    return Faithfulness(float(np.mean(stated["ppo"])), float(np.mean(stated["sft"])), shares)

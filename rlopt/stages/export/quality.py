@@ -15,7 +15,6 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt import threads
 from rlopt.config import ExportConfig, RewardConfig
-from rlopt.policy.checked_claims import checked_claims
 from rlopt.policy.text_metrics import BootstrapMean, bootstrap_mean, item_draws, nearest_reference
 from rlopt.policy.title_policy import TitlePolicy, read_alike
 from rlopt.progress import track
@@ -96,7 +95,7 @@ def measure(
         Folder in which written titles are kept, so that an interrupted measurement goes on.
     """
     policies = [load_policy(folder) for _, folder in rows]
-    model, lexicon = opened.reward, checked_claims(opened.train_arms.pairs)
+    model, lexicon = opened.reward, opened.constraints.lexicon
     speed = speeds(policies, arms.items, config.seed)
     draws = item_draws(len(arms.items), DRAWS, config.seed)
     out = []

@@ -97,7 +97,8 @@ class Entry(Plain):
     def to_dict(self) -> JsonObject:
         """Plain JSON data, the outcome's values beside the others."""
         line = super().to_dict()
-        return {**line, **(line.pop("outcome") or {})}
+        outcome = line.pop("outcome") or {}
+        return {**line, **outcome}
 
 
 def read_history(reward: Path) -> list[Entry]:

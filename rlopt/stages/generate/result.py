@@ -15,6 +15,8 @@ class GenerateResult(Plain):
         Rows and items of the output.
     kept_current
         Items whose current title stays.
+    promises
+        Titles of the output that promise what nothing of their item bears out: current ones, for want of others.
     without_title
         Rows for which no title keeps the rules.
     stopped
@@ -29,6 +31,7 @@ class GenerateResult(Plain):
     mean_reward: float | None
     finished_share: float | None
     kept_current: int
+    promises: int
     without_title: int
     stopped: dict[str, int]
     titles_per_second: float

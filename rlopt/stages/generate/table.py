@@ -83,8 +83,8 @@ class TableTotals:
         Titles, items, current titles that stay, rows without a title, titles that were not cut off.
     reward
         Sum of the predicted rewards.
-    broken
-        Current titles that stay although they break a rule.
+    broken, promises
+        Current titles that stay although they break a rule, and although they promise what nothing bears out.
     strange
         New titles unlike anything logged.
     stopped
@@ -100,6 +100,7 @@ class TableTotals:
     finished: int = 0
     reward: float = 0.0
     broken: int = 0
+    promises: int = 0
     strange: int = 0
     stopped: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -111,7 +112,9 @@ class TableTotals:
         self.kept += sum(table["kept"].to_pylist())
         self.missing += table["title"].null_count
         reports = zip(table["report"].to_pylist(), table["kept"].to_pylist(), strict=True)
-        self.broken += sum(kept and bool(report) for report, kept in reports)
+        broken = [report for report, kept in reports if kept and report]
+        self.broken += len(broken)
+        self.promises += sum(any(part.startswith("promise: ") for part in report.split("; ")) for report in broken)
         self.finished += sum(table["finished"].to_pylist())
         self.reward += sum(value for value in table["reward"].to_pylist() if value is not None)
         supports = zip(table["support"].to_pylist(), table["kept"].to_pylist(), strict=True)

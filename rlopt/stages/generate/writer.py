@@ -84,6 +84,7 @@ class Writer:
             totals.reward / titled if titled else None,
             totals.finished / totals.rows if totals.rows else None,
             totals.kept,
+            totals.promises,
             totals.missing,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,

@@ -43,6 +43,7 @@ class EvaluationResult:
             "true_lift_over_logged": truth.get("logged"),
             "faithfulness": mine.faithfulness,
             "sft_faithfulness": sft.faithfulness if sft else None,
+            "promises": self.report.promises,
             "kl": self.report.kl.value if self.report.kl else None,
             "support_share": mine.support_share,
             "overlap": self.report.overlap.message,

@@ -43,6 +43,8 @@ class PpoResult(Plain):
         Share of the titles that break a rule.
     explained_variance
         Share of the returns' variance that the critic explains; 1 is all of it.
+    promises
+        Share of the titles that promise what nothing of their item bears out.
     updates
         How many were made; more than ``steps`` where the monitor had passed its peak.
     averaged
@@ -58,6 +60,7 @@ class PpoResult(Plain):
     explained_variance: float | None
     updates: int | None = None
     averaged: int | None = None
+    promises: float | None = None
 
     @classmethod
     def of(cls, run: Run, algorithm: str) -> "PpoResult":
@@ -91,6 +94,7 @@ class PpoResult(Plain):
             mean("val/explained_variance"),
             updates=max((row["step"] for row in rows), default=kept_step),
             averaged=len(last),
+            promises=mean("constraints/promise"),
         )
 
     def to_text(self) -> str:
@@ -102,6 +106,7 @@ class PpoResult(Plain):
             ("monitor's lift", _percent(self.monitor_lift, "+"), "the same by a reward model of other items"),
             ("KL", kl, "nats a title from the SFT policy"),
             ("rules broken", _percent(self.violations), "of the titles"),
+            ("promises", _percent(self.promises), "of the titles promise what nothing of their item bears out"),
             ("critic", _percent(self.explained_variance), "of the variance of what titles earn is explained"),
         ]
         rows = [(label, value, meaning) for label, value, meaning in what if value is not None]

@@ -1,7 +1,6 @@
 """``rlopt ppo``: the title policy, improved by PPO, or by a rival of it, against the reward model."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,9 @@ from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
 from rlopt import processes, threads
 from rlopt.algorithms import ALGORITHMS
-from rlopt.config import PpoConfig, RulesConfig, SftConfig
+from rlopt.config import PpoConfig, SftConfig
 from rlopt.errors import PolicyError
-from rlopt.files import atomic_write, fingerprints, to_json
+from rlopt.files import atomic_write
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
@@ -24,6 +23,7 @@ from rlopt.report.cards import policy_card
 from rlopt.report.figures import gains_against_kl
 from rlopt.run import Run, package_versions
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.rules import rules_inputs
 from rlopt.stages.common.trainings import steps_done
 from rlopt.stages.ppo.result import SHOWN, InPercent, PpoResult
 from rlopt.stages.sft.stage import train_sft
@@ -81,9 +81,9 @@ def train_ppo(
     config = config or PpoConfig()
     name = config.algorithm
     opened = OpenedRun(run)
-    _train_sft_first(run, config, sft, sft_as_given)
+    inputs = rules_inputs(opened.rules)
+    _train_sft_first(run, config, inputs, sft, sft_as_given)
     _say_what_has_no_effect(config)
-    inputs = _inputs(opened.rules)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
         note(f"{ALGORITHMS[name].label} is finished with these settings: nothing to do (--force trains anew).")
         return PpoResult.of(run, name)
@@ -98,12 +98,14 @@ def train_ppo(
     return result
 
 
-def _train_sft_first(run: Run, config: PpoConfig, sft: SftConfig | None, as_given: bool) -> None:
+def _train_sft_first(
+    run: Run, config: PpoConfig, inputs: Mapping[str, str], sft: SftConfig | None, as_given: bool
+) -> None:
     """Train the SFT policy where the run has none, or another one than it must have."""
     if not run.done("sft"):
         note("This run has no supervised policy yet: training it first (rlopt sft).")
         train_sft(run, sft or SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})}))
-    elif sft is not None and as_given and not run.current("sft", sft):
+    elif sft is not None and as_given and not run.current("sft", sft, inputs):
         note("The run's supervised policy is another model: training it anew from --model.")
         train_sft(run, sft)
 
@@ -111,15 +113,6 @@ def _train_sft_first(run: Run, config: PpoConfig, sft: SftConfig | None, as_give
 def _say_what_has_no_effect(config: PpoConfig) -> None:
     if config.kl_coef == 0 and config.kl_target is not None:
         note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
-
-
-def _inputs(rules: RulesConfig) -> dict[str, str]:
-    """What the training stands on beside its settings: the run's rules, where they are not the usual ones."""
-    if rules == RulesConfig(seed=rules.seed):
-        return {}
-    said = to_json(rules.model_dump(mode="json", exclude={"seed"}))
-    digest = hashlib.blake2b(said.encode(), digest_size=16).hexdigest()
-    return {"constraints": digest, **fingerprints(rules.files())}
 
 
 def _start(opened: OpenedRun, config: PpoConfig) -> TitlePolicy:

@@ -5,15 +5,17 @@ from pathlib import Path
 from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
-from rlopt.policy.sound_targets import Pairs, short_enough, sound_pairs
+from rlopt.policy.sound_targets import Pairs, honest_pairs, say_what_is_promised, short_enough, sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
 from rlopt.run import Run, package_versions
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import compute_with
+from rlopt.stages.common.rules import rules_for_targets, rules_inputs
 from rlopt.stages.common.trainings import LAST_STEPS, steps_done
 from rlopt.stages.sft.data import (
     Lesson,
@@ -25,7 +27,7 @@ from rlopt.stages.sft.data import (
     reward_weights,
 )
 from rlopt.stages.sft.result import SftResult
-from rlopt.stages.sft.start import prompted_policy, starting_policy, with_examples
+from rlopt.stages.sft.start import loaded_policy, prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings, check_trackers, train_settings
 from rlopt.training.augment import Augmentation
@@ -53,11 +55,12 @@ def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False)
     opened = OpenedRun(run)
     check_trackers(config.report_to)
     _say_what_is_odd(config)
-    if not force and run.current("sft", config) and (run / "sft").is_dir():
+    inputs = rules_inputs(opened.rules)
+    if not force and run.current("sft", config, inputs) and (run / "sft").is_dir():
         note("SFT is finished with these settings: nothing to do (--force trains anew).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
-    with run.stage("sft", config) as record:
+    with run.stage("sft", config, inputs) as record:
         way = _trained if config.shots is None else _prompted
         policy, learned, pairs = way(opened, config, record.checkpoints)
         size = policy.model.num_parameters()
@@ -80,10 +83,12 @@ def _say_what_is_odd(config: SftConfig) -> None:
 
 def _trained(opened: OpenedRun, config: SftConfig, checkpoints: Path) -> tuple[TitlePolicy, int, Pairs]:
     """The policy after training, how many weights learned, and from what."""
+    loaded = loaded_policy(config, checkpoints)  # before the logs are read: it may be unfit
     pairs = _pairs(opened, config)
-    policy = starting_policy(config, pairs, checkpoints)
+    fair = rules_for_targets(pairs, opened.rules)
+    policy = starting_policy(config, loaded, pairs, fair, checkpoints)
     compute_with(policy.model)
-    lesson = _lesson(config, policy, pairs)
+    lesson = _lesson(config, policy, pairs, fair)
     trained, learned = _train(opened, config, policy, lesson, checkpoints)
     return trained, learned, lesson.pairs
 
@@ -92,6 +97,7 @@ def _prompted(opened: OpenedRun, config: SftConfig, _: Path) -> tuple[TitlePolic
     """A policy that is shown examples, of which nothing learned, and the examples."""
     policy = prompted_policy(config)
     examples = best_pairs(opened.train_arms, _title_rates(opened)) if config.shots else []
+    examples = honest_pairs(examples, rules_for_targets(opened.train_arms.pairs, opened.rules))
     if processes.is_first():
         opened.run.metrics("sft").truncate_after(0)  # those of an earlier training
     return with_examples(policy, config, examples), 0, examples
@@ -109,11 +115,14 @@ def _title_rates(opened: OpenedRun) -> TitleRates:
     return TitleRates.of(opened.train_arms, opened.reward.click.basis.noise.overdispersion)
 
 
-def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs) -> Lesson:
+def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs, fair: Constraints) -> Lesson:
     """What is learned, and what is held out."""
     if isinstance(policy.renderer, SlotRenderer):
-        pairs = sound_pairs(policy.renderer.slots, pairs)
-    pairs = short_enough(policy, pairs)
+        sound = sound_pairs(policy.renderer.slots, pairs, fair)
+    else:
+        sound = honest_pairs(pairs, fair)
+    say_what_is_promised(pairs, sound, fair)
+    pairs = short_enough(policy, sound)
     return Lesson(pairs, []) if config.early_stopping is None else hold_out(pairs, config.held_out, config.seed)
 
 

@@ -8,9 +8,11 @@ from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.files import replacing_folders
+from rlopt.policy.chat import ChatFrame, chat_frame
+from rlopt.policy.constraints import Constraints
 from rlopt.policy.fewshot import FewShotRenderer, end_with_the_line
 from rlopt.policy.pretrained import load_causal_lm
-from rlopt.policy.prompt import INSTRUCTIONS, TextRenderer, chat_frame
+from rlopt.policy.prompt import INSTRUCTIONS, TextRenderer
 from rlopt.policy.sound_targets import Pairs
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note
@@ -20,13 +22,28 @@ from rlopt.training.freezing import freeze, set_dropout
 MAX_EXAMPLES = 5000  # to choose from; more would cost time at every prompt
 
 
-def starting_policy(config: SftConfig, pairs: Pairs, checkpoints: Path) -> TitlePolicy:
-    """The policy before training, with what shall not learn frozen; an interrupted run finds the one it began with."""
+def loaded_policy(config: SftConfig, checkpoints: Path) -> TitlePolicy | None:
+    """The pretrained policy, or the one that an interrupted run began with; None: the tiny one is still to be made.
+
+    Logs are read after this: a model that cannot be used says so at once.
+
+    Raises
+    ------
+    PolicyError
+        As for `pretrained_policy`.
+    """
     start = checkpoints / "start"
     if start.exists():
-        return _prepared(config, TitlePolicy.load(start))
-    policy = _prepared(config, tiny_policy(config, pairs) if config.model is None else pretrained_policy(config))
-    if not processes.is_first():
+        return TitlePolicy.load(start)
+    return None if config.model is None else pretrained_policy(config)
+
+
+def starting_policy(
+    config: SftConfig, loaded: TitlePolicy | None, pairs: Pairs, rules: Constraints, checkpoints: Path
+) -> TitlePolicy:
+    """The policy before training, with what shall not learn frozen; an interrupted run finds the one it began with."""
+    policy = _prepared(config, tiny_policy(config, pairs, rules) if loaded is None else loaded)
+    if not processes.is_first() or (checkpoints / "start").exists():
         return policy
     with replacing_folders(checkpoints, ["start"]) as fresh:  # whole or not there: a kill in between harms nothing
         policy.save(fresh["start"])
@@ -50,9 +67,11 @@ def pretrained_policy(config: SftConfig) -> TitlePolicy:
         When it cannot be loaded, or has no chat template and ``config.chat`` asks for one.
     """
     model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
-    frame = chat_frame(tokenizer) if config.chat else ("", "")
+    frame = chat_frame(tokenizer) if config.chat else ChatFrame("", "", ())
     instruction = config.instruction or INSTRUCTIONS[config.task]
-    renderer = TextRenderer(instruction, config.fields, config.max_field_chars, *frame, config.task)
+    renderer = TextRenderer(
+        instruction, config.fields, config.max_field_chars, frame.before, frame.after, config.task, frame.marks
+    )
     return TitlePolicy(model, tokenizer, renderer, config.max_title_tokens)
 
 

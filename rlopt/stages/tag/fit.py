@@ -22,7 +22,7 @@ from rlopt.tagging.learn import learn_labels, learn_words
 from rlopt.tagging.metrics import ALL, Kept, Scores, entity_scores, kept_scores
 from rlopt.tagging.shorten import Limits
 from rlopt.tagging.spans import Units
-from rlopt.tagging.tagger import Tagger, load_pretrained, short_title
+from rlopt.tagging.tagger import Tagger, check_pretrained, load_pretrained, short_title
 from rlopt.tagging.tiny import build_tagger
 from rlopt.training.arguments import TrainSettings, train_settings
 from rlopt.training.callbacks import JsonLines
@@ -87,6 +87,8 @@ def fit_tagger(
         )
     inputs = {str(n): fingerprint(path) for n, path in enumerate(_files(titles_file, *unlabelled))}
     quiet_loading()
+    if config.model is not None:
+        check_pretrained(config.model)
     corpus = read_corpus(titles_file, config)
     known = _known_titles(corpus, read_titles(unlabelled, config.title))
     with run.stage("tag", config, inputs) as record:

@@ -78,6 +78,8 @@ def improve(
         peft_config=settings.adapters,  # trl wraps the model, and takes it without its adapters as the reference
     )
     trainer.slot_mask = policy.slot_mask
+    prompts = [policy.renderer.prompt(item) for item in items]
+    trainer.prompt_ids = dict(zip(prompts, policy.prompt_ids(items), strict=True))
     quiet(trainer)
     return TitlePolicy(
         train(trainer, checkpoints, stopping), policy.tokenizer, policy.renderer, policy.max_title_tokens

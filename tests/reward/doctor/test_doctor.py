@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from reward.logs.read import read_logs
 from ..log_fixtures import make_arms, mapped, read_csv_text, write_log
 
 
-def report(folder: Path, columns: dict[str, list[object]], **options: float) -> LogReport:
-    return examine(read_logs(write_log(folder / "log.parquet", columns), threads=1), **options)
+def report(
+    folder: Path, columns: dict[str, list[object]], copies: Literal["stop", "keep"] = "stop", **options: float
+) -> LogReport:
+    return examine(read_logs(write_log(folder / "log.parquet", columns), copies=copies, threads=1), **options)
 
 
 def sound(n_items: int = 30, seed: int = 0, **extra: list[object]) -> dict[str, list[object]]:
@@ -58,7 +61,7 @@ def test_rows_that_are_there_several_times_are_told(times: int, tmp_path: Path) 
     assert "multiples of" not in said(report(tmp_path, columns), "reward")
     repeated = {name: values * times for name, values in columns.items()}
     assert f"multiples of {times}, as if every row were there {times} times" in said(
-        report(tmp_path, repeated), "reward", "warning"
+        report(tmp_path, repeated, copies="keep"), "reward", "warning"
     )
 
 

@@ -1,12 +1,13 @@
 """Encoders: what vectors are made of, the cache, refusals; and the models that are fitted with one."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from reward.encoders import cache as encoder_cache
@@ -175,7 +176,7 @@ def test_refusals_are_one_clear_line(tmp_path: Path, sentences: Path, monkeypatc
     pickled = save_sentence_encoder(tmp_path / "pickled")
     torch.save(AutoModel.from_pretrained(pickled).state_dict(), pickled / "pytorch_model.bin")
     (pickled / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="no encoder can be loaded from"):
+    with pytest.raises(ModelError, match="runs code when it is read"):
         open_encoder(str(pickled))
     monkeypatch.setattr(packaged, "_package_folder", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install 'rlopt\[encoder\]'") as caught:
@@ -183,6 +184,38 @@ def test_refusals_are_one_clear_line(tmp_path: Path, sentences: Path, monkeypatc
     assert "\n" not in str(caught.value)
     with pytest.raises(ModelError, match=r"pip install 'rlopt\[smollm2\]'"):
         open_encoder("smollm2")
+
+
+@pytest.mark.parametrize("save", [save_sentence_encoder, save_language_model])
+def test_a_damaged_encoder_is_one_clear_line(tmp_path: Path, save: Callable[[Path], Path]) -> None:
+    def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Path:
+        file = save(tmp_path / "network") / "model.safetensors"
+        held = load_file(file)
+        change(held)
+        save_file(held, file, metadata={"format": "pt"})
+        return file.parent
+
+    norm = next(name for name in load_file(save(tmp_path / "first") / "model.safetensors") if "norm" in name.lower())
+    for change, message in (
+        (lambda held: held.pop(norm), "lacks weights"),
+        (lambda held: held.update({norm: torch.zeros(7)}), "other shapes"),
+        (lambda held: held[norm].fill_(torch.nan), "not finite"),
+    ):
+        with pytest.raises(ModelError, match=message) as caught:
+            open_encoder(str(weights(change)))
+        assert "\n" not in str(caught.value)
+    (save(tmp_path / "network") / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match="tokenizer is missing or damaged"):
+        open_encoder(str(tmp_path / "network"))
+
+
+@pytest.mark.parametrize("save", [save_sentence_encoder, save_language_model])
+def test_special_tokens_in_a_title_are_words(tmp_path: Path, save: Callable[[Path], Path]) -> None:
+    """Their letters are read: a title that spells the end is not an empty one."""
+    encoder = open_encoder(str(save(tmp_path)))
+    vectors = encoder.encode(["a </s> b", "a / s b", "a b", "a <pad> b"])
+    assert np.abs(vectors[0] - vectors[2]).max() > 1e-3
+    assert np.abs(vectors[3] - vectors[2]).max() > 1e-3
 
 
 def test_a_model_finds_its_encoder_again_and_refuses_another(tmp_path: Path) -> None:

@@ -63,11 +63,11 @@ def test_what_is_missing_is_missing_as_in_csv(tmp_path: Path) -> None:
     lines = write_lines(
         tmp_path / "log.jsonl",
         {"item_id": 1, "title": "a", "clicks": True, "conversions": None, "timestamp": "2024-01-31", "brand": ""},
-        {"item_id": 1, "title": "b", "clicks": "1", "conversions": "", "timestamp": 1706659200, "brand": "B"},
-        {"item_id": 1, "title": "c", "clicks": 0, "timestamp": 20240131},
+        {"item_id": 1, "title": "b", "clicks": "1", "conversions": "", "timestamp": "2024-01-31 00:00", "brand": "B"},
+        {"item_id": 1, "title": "c", "clicks": 0, "timestamp": ""},
     )
     head = "item_id,title,clicks,conversions,timestamp,brand\n"
-    text = "1,a,true,,2024-01-31,\n1,b,1,,1706659200,B\n1,c,0,,20240131,\n"
+    text = "1,a,true,,2024-01-31,\n1,b,1,,2024-01-31 00:00,B\n1,c,0,,,\n"
     found, csv = read_logs(lines), read_csv_text(tmp_path, head + text)
     assert_same_arms(found.arms, csv.arms)
     assert found.context_columns == csv.context_columns == ("brand",)

@@ -81,7 +81,7 @@ def test_every_white_space_counts_and_nothing_else(tmp_path: Path) -> None:
     columns = {"item_id": [" i"] * len(titles), "title": titles, "clicks": [0] * len(titles)}
     arms = read_logs(write_log(tmp_path / "log.parquet", columns)).arms
     assert arms.title.tolist() == sorted({title.strip() for title in titles})
-    assert set(arms.item_ids) == {" i"}
+    assert set(arms.item_ids) == {"i"}
 
 
 def test_catalogues_and_titles_to_score_are_read_alike(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_halves_of_a_log_join_to_the_whole(tmp_path: Path) -> None:
         "conversions": (click & (rng.random(n) < 0.3)).astype(int).tolist(),
         "revenue": rng.integers(0, 9, n).astype(float).tolist(),
         "propensity": np.where(titles == "x", 0.25, 0.5).tolist(),
-        "timestamp": np.sort(rng.integers(0, 10**6, n)).astype(float).tolist(),
+        "timestamp": np.sort(1.7e9 + rng.integers(0, 10**6, n)).tolist(),
     }
     halves = [
         write_log(tmp_path / f"{name}.parquet", {key: values[part] for key, values in columns.items()})

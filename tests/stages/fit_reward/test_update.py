@@ -19,7 +19,7 @@ from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
 from rlopt.run import Run
 from rlopt.stages.fit_reward import fitting, update_decision
-from rlopt.stages.fit_reward.history import Entry, load_parts, read_history
+from rlopt.stages.fit_reward.history import HISTORY, Entry, UpdateOutcome, history_text, load_parts, read_history
 from rlopt.stages.fit_reward.update_base import pending, set_aside
 from tests.conftest import Outcome
 
@@ -266,3 +266,13 @@ def test_arms_that_wait_are_not_taken_in_again_once_they_are_learned(run: Path, 
     assert [arms.clicks.sum() for arms in pending(fitted, "digest0", history)] == [waiting[1].clicks.sum()]
     history[-2] = replace(history[-2], event="update")
     assert [arms.clicks.sum() for arms in pending(fitted, "another", history)] == [waiting[1].clicks.sum()]
+
+
+def test_a_line_of_the_history_holds_the_outcome_beside_the_log_once(tmp_path: Path) -> None:
+    fit = Entry("2026-03-01", "fit", "week0", ("a",), "b", items=3, arms=6, impressions=60, clicks=6)
+    update = replace(fit, event="update", outcome=UpdateOutcome("new", "it is better", None))
+    (tmp_path / HISTORY).write_text(history_text([fit, update]), encoding="utf-8")
+    first, second = map(json.loads, (tmp_path / HISTORY).read_text(encoding="utf-8").splitlines())
+    assert set(second) - set(first) == {"kept", "why", "figures"}
+    assert "outcome" not in first
+    assert read_history(tmp_path) == [fit, update]

@@ -114,6 +114,8 @@ def test_result_has_what_programs_ask_for(result: EvaluationResult) -> None:
     assert data["verdict"] == "launch"
     assert data["low"] < data["estimated_lift"] < data["high"]
     assert data["faithfulness"] == 1.0
+    assert data["promises"] == dict.fromkeys(data["promises"], 0.0)
+    assert {"ppo", "sft", "logged"} <= set(data["promises"])
     assert {"true_lift", "true_lift_over_logged", "kl", "reasons", "over_logged"} <= set(data)
     assert "Launch" in result.to_text()
     assert str(result.folder / "report.html") in result.to_text()

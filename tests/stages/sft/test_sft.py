@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from rlopt.policy.fewshot import FewShotRenderer
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.sound_targets import short_enough
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.run import Run
+from rlopt.run import DATA, Run
 from rlopt.stages.common.tiny_policy import tiny_policy
 from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.sft.data import hold_out, logged_pairs
@@ -220,3 +221,24 @@ def test_the_tiny_policy_writes_what_a_description_says(tmp_path: Path) -> None:
     written = [title.text for (title,) in trained.generate(items[80:], 1, seed=0)]
     right = [text == title for text, (_, title) in zip(written, pairs[80:], strict=True)]
     assert sum(right) >= 0.9 * len(right)  # one in four by chance
+
+
+def test_promises_that_nothing_bears_out_are_not_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each item has three titles, one of which promises; of every other item a field bears it out."""
+    arms = make_arms(30)
+    titles = [f"{title} free shipping" if title.startswith("long") else title for title in arms.title]
+    items = tuple(
+        replace(item, fields={**item.fields, "shipping": ("free",)}) if n % 2 == 0 else item
+        for n, item in enumerate(arms.items)
+    )
+    run = make_run(tmp_path / "run", replace(arms, title=np.array(titles, dtype=object), items=items))
+    train = run.arms().of_items(run.splits().train)
+    true = sum(item.fields.get("shipping") is not None for item in train.items)
+    result = train_sft(run, SftConfig(steps=1))
+    assert result.titles == 2 * len(train.items) + true
+    share = (len(train.items) - true) / len(train)
+    assert f"{share:.1%} of the logged titles promise what no field of their item says" in capsys.readouterr().err
+    facts = tmp_path / "facts.yaml"
+    facts.write_text("facts: [ships free]")
+    (run / DATA / "preset.json").write_text(json.dumps({"constraints": {"facts": str(facts)}}))
+    assert train_sft(run, SftConfig(steps=1)).titles == 3 * len(train.items)  # the facts changed: trained anew

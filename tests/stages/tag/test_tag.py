@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from reward.errors import LogError
 from reward.logs.source import open_source
 from rlopt.config import ShortenConfig, TagConfig
-from rlopt.errors import ConfigError, RunError
+from rlopt.errors import ConfigError, PolicyError, RunError
 from rlopt.run import Run
 from rlopt.stages.tag import apply as tag_apply
 from rlopt.stages.tag import fit as tag_fit
@@ -22,6 +22,7 @@ from rlopt.stages.tag.data import read_corpus, rows
 from rlopt.stages.tag.fit import fit_tagger
 from tests.conftest import Outcome
 from tests.tagging.tagged_titles import PRODUCTS, tagged_titles
+from tests.tiny_encoders import save_sentence_encoder
 
 Rlopt = Callable[..., Outcome]
 TITLES = tagged_titles(260)
@@ -101,6 +102,13 @@ def test_something_is_left_to_learn_from(tmp_path: Path) -> None:
 def test_a_pretrained_encoder_takes_no_unlabelled_titles(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--unlabelled"):
         fit_tagger(Run.open(tmp_path / "run", create=True), "x", TagConfig(model="some"), unlabelled=["y"])
+
+
+def test_a_damaged_encoder_is_refused_before_titles_are_read(tmp_path: Path) -> None:
+    folder = save_sentence_encoder(tmp_path / "encoder")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(PolicyError, match="holds no weights"):
+        fit_tagger(Run.open(tmp_path / "run", create=True), write(tmp_path / "a.parquet"), TagConfig(model=str(folder)))
 
 
 def test_fit_reports_what_it_learned_on_titles_it_has_not_seen(fitted: Path) -> None:
