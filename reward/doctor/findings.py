@@ -191,7 +191,7 @@ def positions(logs: LogData, facts: Facts) -> Lines:
 def reading(logs: LogData, facts: Facts) -> Lines:
     """What was decided in reading the logs."""
     for note in logs.notes:
-        yield "warning", note, "none"
+        yield "warning", note
 
 
 def time(logs: LogData, facts: Facts) -> Lines:

@@ -13,6 +13,7 @@ SAMPLE_BYTES = 1 << 16
 _BLOCK = 1 << 20
 _MOST_LINES = 2_000
 _CLEARLY = 0.1  # less chaos than any other reading, of charset-normalizer's measure from 0 to 1
+_USUAL = ("cp1252", "gb18030", "cp932", "big5", "cp949", "cp1251", "cp1250", "euc_jp", "cp1253", "cp1254", "cp1256")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -84,10 +85,11 @@ def detected_encoding(path: Path) -> str:
     from charset_normalizer import from_bytes
 
     sample = b"".join(_foreign_lines(path))
-    readings: dict[str, tuple[float, str]] = {}
+    readings: dict[str, tuple[float, int, str]] = {}
     for match in from_bytes(sample):
-        readings.setdefault(str(match), (match.chaos, match.encoding))
-    found = sorted((chaos, encoding, text) for text, (chaos, encoding) in readings.items())
+        usual = min(match.could_be_from_charset, key=_rank)
+        readings.setdefault(str(match), (match.chaos, _rank(usual), usual))
+    found = [(chaos, name, text) for text, (chaos, _, name) in sorted(readings.items(), key=lambda pair: pair[1])]
     if not found:
         raise LogError(f"{path} is not UTF-8 text, nor any other that can be told. Export it again as UTF-8.")
     if len(found) == 1 or found[0][0] + _CLEARLY < found[1][0]:
@@ -97,6 +99,11 @@ def detected_encoding(path: Path) -> str:
         f"{path} is not UTF-8 text. It may be one of these, which read its first line past ASCII as {shown}. "
         f"Convert it from the right one, for example: iconv -f {found[0][1]} -t utf-8 IN > OUT"
     )
+
+
+def _rank(encoding: str) -> int:
+    """Usual encodings go before rare ones that read the same bytes as well."""
+    return _USUAL.index(encoding) if encoding in _USUAL else len(_USUAL)
 
 
 def _foreign_lines(path: Path) -> Iterator[bytes]:

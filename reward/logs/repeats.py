@@ -19,6 +19,7 @@ SAMPLE_ROWS = 5_000_000
 _CARRIES_COUNTS = 1.5  # impressions a row, on average
 _MOST_REPEATED = 0.5
 _FEWEST = 3
+_FEWEST_CLICKS = 10  # of a total: fewer agree by chance
 _WAY_OUT = "Remove what is there twice, or, where it counts all the same, --copies keep"
 _BLOCK = 1 << 20
 
@@ -191,7 +192,7 @@ def refuse_total_row(rows: TypedRows) -> None:
 
 
 def _is_sum(part: float, total: float, clicks: float, all_clicks: float) -> bool:
-    return part > 0 and clicks > 0 and 2 * part == total and 2 * clicks == all_clicks
+    return clicks >= _FEWEST_CLICKS and 2 * part == total and 2 * clicks == all_clicks
 
 
 def _total(source: str, what: str, others: str, impressions: float, clicks: float) -> str:
