@@ -1,5 +1,6 @@
 """What similarities are worth: learned on titles of items that the words and topics were not learned from."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,8 @@ from ..text import same_text_key, words
 from .comparison import EVIDENCE, Comparison
 from .faults import LEAST_TITLES, SOUND, Collected, FaultModel
 from .logged import Logged
-from .shelf import Shelf
 from .script import SCRIPTS, script_of
+from .shelf import Shelf
 from .similarity import Centers
 from .spoil import spliced
 from .views import FIELDS, TITLE, Grams, Reader
@@ -29,6 +30,7 @@ _MAX_ITEMS = 20_000  # that words and topics are learned from
 _MAX_TITLES = 2_000  # that scores are calibrated on, and that averages are taken over
 _FOREIGN_TITLES = 2  # beside each of them
 _CHUNK = 1024  # titles measured at once
+_MOST_OF_ITEM = 10  # titles of one item that are asked about
 _TRIES = 20
 
 
@@ -54,9 +56,7 @@ class Known:
         some = logged.some(_MAX_ITEMS, 2 * _MAX_ITEMS, rng)
         return cls(some, Grams.of(some.titles), Grams.of([item.text() for item in some.items]))
 
-    def learn(
-        self, chosen: BoolArray, encoder: Encoder | None, rng: np.random.Generator
-    ) -> tuple[Reader, Centers]:
+    def learn(self, chosen: BoolArray, encoder: Encoder | None, rng: np.random.Generator) -> tuple[Reader, Centers]:
         """Words, topics and averages of these items (mask)."""
         logged = self.logged.of(chosen)
         titles = self.titles.take(np.flatnonzero(chosen[self.logged.index]))
@@ -108,21 +108,25 @@ class _Asked:
 def _asked(part: Logged, rng: np.random.Generator) -> list[_Asked]:
     """Each title with its own item, with faults beside the same item."""
     found: list[_Asked] = []
-    own = {item_id: set(map(same_text_key, titles)) for item_id, titles in part.own().items()}
+    own: list[set[str]] = [set() for _ in part.items]
     alike: dict[str, list[str]] = {}
-    for title in part.titles:
-        alike.setdefault(script_of(title), []).append(title)
     for title, index in zip(part.titles, part.index.tolist(), strict=True):
+        own[index].add(same_text_key(title))
+        alike.setdefault(script_of(title), []).append(title)
+    asked: Counter[int] = Counter()
+    for row in rng.permutation(len(part.titles)).tolist():
+        title, index = part.titles[row], int(part.index[row])
+        asked[index] += 1
         item, others = part.items[index], alike[script_of(title)]
-        if not words(title):
+        if not words(title) or asked[index] > _MOST_OF_ITEM:
             continue
         found.append(_Asked(item, title, title))
         drawn = (others[i] for i in rng.integers(len(others), size=_TRIES))
-        foreign = [other for other in drawn if same_text_key(other) not in own[item.item_id]][:_FOREIGN_TITLES]
+        foreign = [other for other in drawn if same_text_key(other) not in own[index]][:_FOREIGN_TITLES]
         found += [_Asked(item, other, title, "foreign") for other in foreign]
         if foreign:
-            both = (title, foreign[0]) if rng.random() < 0.5 else (foreign[0], title)
-            found.append(_Asked(item, spliced(*both, rng), title, "spliced"))
+            first, second = (title, foreign[0]) if rng.random() < 0.5 else (foreign[0], title)
+            found.append(_Asked(item, spliced(first, second, rng), title, "spliced"))
     return found
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from ..errors import ModelError
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -98,7 +100,14 @@ class FaultModel:
             Share of each fault among faulty titles: they sum to 1, and faulty titles weigh as much as sound ones.
         false_alarms
             Share of sound titles below the threshold.
+
+        Raises
+        ------
+        ModelError
+            Where it is not in (0, 1).
         """
+        if not 0.0 < false_alarms < 1.0:
+            raise ModelError(f"false_alarms must be in (0, 1). Got {false_alarms} instead.")
         x = np.concatenate([sound, *faulty.values()])
         sizes = [len(sound), *map(len, faulty.values())]
         label = np.repeat(np.arange(len(sizes)), sizes)
@@ -139,7 +148,7 @@ class FaultModel:
             raise ValueError("a fault model holds a number out of range")
         if (arrays[1] <= 0).any() or (arrays[3] < 0).any():
             raise ValueError("a fault model holds a negative scale or slope")
-        return cls(faults, *arrays, threshold)
+        return cls(faults, arrays[0], arrays[1], arrays[2], arrays[3], threshold)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fluency: does a title read like one?
+"""Fluency: whether a title reads like one.
 
 The wording is judged by models of the logged titles: a language model of their words, the spelling of words, and which
 words stand in one title. What that is worth is learned from logged titles beside the same ones shuffled, spliced with
@@ -14,13 +14,12 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from ..items import Item
-from ..text import words
 from . import store
 from .faults import LEAST_TITLES, SOUND, Collected, FaultModel, Soundness
 from .logged import Logged
 from .script import SCRIPTS, script_of
 from .spoil import garbled, repeated, shuffled, spliced
-from .wording import N_MEASUREMENTS, Wording
+from .wording import N_MEASUREMENTS, Wording, tokens_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -71,7 +70,7 @@ class Fluency:
         Raises
         ------
         ModelError
-            Where there are too few titles, or all are of one item.
+            Where there are too few titles, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = _readable(titles, item_index).some(len(titles), _MAX_TITLES, rng)
@@ -80,15 +79,16 @@ class Fluency:
 
     def predict(self, titles: Sequence[str]) -> Soundness:
         """Score n titles. One that was logged scores higher than a new one would: compare with held-out titles."""
+        titles = list(map(str, titles))
         out = Soundness.unknown(len(titles))
         for start in range(0, len(titles), _CHUNK):
             part = titles[start : start + _CHUNK]
-            script = np.array([script_of(title) if words(title) else "" for title in part], dtype=object)
+            script = np.array([script_of(title) if tokens_of(title) else "" for title in part], dtype=object)
             out.put_empty(start + np.flatnonzero(script == ""))
             for kind in SCRIPTS:
                 rows = np.flatnonzero(script == kind)
                 if len(rows):
-                    measured = self.wording.measure([part[row] for row in rows])
+                    measured = self.wording.measure([part[row] for row in rows.tolist()])
                     out.put(start + rows, self.models.get(kind, self.models[_ALL]).judge(measured))
         return out
 
@@ -120,7 +120,7 @@ class Fluency:
 
 def _readable(titles: Sequence[str], item_index: IntArray) -> Logged:
     """Titles of at least one word, with an item each that bears nothing but its number."""
-    kept = [row for row, title in enumerate(titles) if words(str(title))]
+    kept = [row for row, title in enumerate(titles) if tokens_of(str(title))]
     _, index = np.unique(np.asarray(item_index, dtype=np.int64)[kept], return_inverse=True)
     items = [Item(str(number)) for number in range(int(index.max(initial=-1)) + 1)]
     return Logged(items, [str(titles[row]) for row in kept], index.astype(np.int64))
@@ -153,12 +153,15 @@ def _spoilt(titles: Sequence[str], rng: np.random.Generator) -> dict[str, list[s
     alphabet = sorted({character for title in titles for character in title if not character.isspace()})
     ways: dict[str, Callable[[str], str]] = {
         "shuffled": lambda title: shuffled(title, rng),
-        "spliced": lambda title: spliced(title, titles[rng.integers(len(titles))], rng),
+        "spliced": lambda title: spliced(title, titles[int(rng.integers(len(titles)))], rng),
         "repeated": lambda title: repeated(title, rng),
         "garbled": lambda title: garbled(title, alphabet, rng),
     }
     made = {fault: [(title, way(title)) for title in titles] for fault, way in ways.items()}
     return {
         SOUND: list(titles),
-        **{fault: [new for old, new in pairs if words(new) not in ([], words(old))] for fault, pairs in made.items()},
+        **{
+            fault: [new for old, new in pairs if tokens_of(new) not in ([], tokens_of(old))]
+            for fault, pairs in made.items()
+        },
     }

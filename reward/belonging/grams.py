@@ -53,7 +53,7 @@ def word_matrix(texts: Sequence[str]) -> sp.csr_matrix:
 
 
 def halves_matrices(texts: Sequence[str], at: float = 0.5) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """As `word_matrix`, of each text's words before and after a cut, which leaves the share ``at`` of them before it."""
+    """As `word_matrix`, of each text's words before and after a cut, the share ``at`` of them before it."""
     tokens = [stems(text, MAX_CHARACTERS) for text in texts]
     middle = [math.ceil(at * len(own)) for own in tokens]
     first = [own[:m] for own, m in zip(tokens, middle, strict=True)]
@@ -62,7 +62,9 @@ def halves_matrices(texts: Sequence[str], at: float = 0.5) -> tuple[sp.csr_matri
 
 def of_items(held: sp.csr_matrix, owner: IntArray, n_items: int) -> sp.csr_matrix:
     """What the texts of each item hold together: ones, shape (n_items, n_buckets)."""
-    which = sp.csr_matrix((np.ones(len(owner), np.float32), (owner, np.arange(len(owner)))), shape=(n_items, len(owner)))
+    which = sp.csr_matrix(
+        (np.ones(len(owner), np.float32), (owner, np.arange(len(owner)))), shape=(n_items, len(owner))
+    )
     together = (which @ held).tocsr()
     together.data[:] = 1.0
     return together
@@ -71,7 +73,8 @@ def of_items(held: sp.csr_matrix, owner: IntArray, n_items: int) -> sp.csr_matri
 def inverse_frequency(held: sp.csr_matrix, owner: IntArray, n_items: int) -> Float32Array:
     """log((1 + items) / (1 + items that hold it)) + 1 of each bucket."""
     frequency = np.bincount(of_items(held, owner, n_items).indices, minlength=held.shape[1])
-    return (np.log((1.0 + n_items) / (1.0 + frequency)) + 1.0).astype(np.float32)
+    idf: Float32Array = (np.log((1.0 + n_items) / (1.0 + frequency)) + 1.0).astype(np.float32)
+    return idf
 
 
 def _word_matrix(tokens: Sequence[list[str]]) -> sp.csr_matrix:

@@ -82,7 +82,8 @@ class Table:
         if not len(self.keys):
             return np.zeros((len(keys), self.counts.shape[1]), dtype=np.int64)
         place = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
-        return self.counts[place] * (self.keys[place] == keys)[:, None]
+        found: IntArray = self.counts[place] * (self.keys[place] == keys)[:, None]
+        return found
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from ..logs.splits import groups_by_title
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+_MOST_TITLES = 50  # of one item that others are compared with
+
 
 @dataclass(frozen=True)
 class Logged:
@@ -33,7 +35,7 @@ class Logged:
 
     def of(self, chosen: BoolArray) -> "Logged":
         """These items (mask) and their titles only."""
-        rows = np.flatnonzero(chosen[self.index])
+        rows = np.flatnonzero(chosen[self.index]).tolist()
         items = [item for item, kept in zip(self.items, chosen.tolist(), strict=True) if kept]
         return Logged(items, [self.titles[row] for row in rows], (np.cumsum(chosen) - 1)[self.index[rows]])
 
@@ -46,14 +48,14 @@ class Logged:
         return self.of(chosen)
 
     def folds(self, k: int, rng: np.random.Generator) -> IntArray:
-        """Fold of each item, shape (n_items,): items that share a title text are in one; none where there are too few."""
+        """Fold of each item, shape (n_items,): items that share a title are in one. Empty where there are too few."""
         group = groups_by_title(len(self.items), self.index, self.titles)
         n_groups = int(group.max(initial=-1)) + 1
         return (rng.permutation(n_groups) % k)[group] if n_groups >= k else np.zeros(0, dtype=np.int64)
 
     def own(self) -> dict[str, tuple[str, ...]]:
-        """Item id -> its titles."""
+        """Item id -> its titles, of very many the first."""
         found: dict[str, dict[str, None]] = {item.item_id: {} for item in self.items}
         for title, index in zip(self.titles, self.index.tolist(), strict=True):
             found[self.items[index].item_id][title] = None
-        return {item_id: tuple(titles) for item_id, titles in found.items()}
+        return {item_id: tuple(titles)[:_MOST_TITLES] for item_id, titles in found.items()}

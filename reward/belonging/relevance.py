@@ -1,4 +1,4 @@
-"""Relevance: does a title belong to its item?
+"""Relevance: whether a title belongs to its item.
 
 A title is compared with the item's fields and with the item's other titles. What the similarities are worth is learned
 from logged titles beside their own item, beside another one, and cut and joined with a title of another. A title is
@@ -89,7 +89,7 @@ class Relevance:
         Raises
         ------
         ModelError
-            Where too few titles have anything to be compared with.
+            Where too few titles have anything to be compared with, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = Logged(items, list(map(str, titles)), np.asarray(item_index, dtype=np.int64))
@@ -99,9 +99,7 @@ class Relevance:
         everything = np.ones(len(known.logged.items), dtype=bool)
         return cls(*known.learn(everything, encoder, rng), models, logged.own(), false_alarms)
 
-    def predict(
-        self, items: Sequence[Item], titles: Sequence[str], *, apart: Sequence[str] | None = None
-    ) -> Soundness:
+    def predict(self, items: Sequence[Item], titles: Sequence[str], *, apart: Sequence[str] | None = None) -> Soundness:
         """Score n pairs.
 
         Parameters
@@ -117,12 +115,15 @@ class Relevance:
         ModelError
             Where there are not as many items as titles.
         """
-        if len(items) != len(titles):
-            raise ModelError(f"items and titles must have the same length. Got {len(items)} and {len(titles)}.")
+        titles = list(map(str, titles))
+        apart = titles if apart is None else apart
+        if not len(items) == len(titles) == len(apart):
+            sizes = f"{len(items)}, {len(titles)} and {len(apart)}"
+            raise ModelError(f"items, titles and titles apart must be of one length. Got {sizes}.")
         out = Soundness.unknown(len(titles))
         for start in range(0, len(titles), _CHUNK):
             rows = slice(start, start + _CHUNK)
-            self._judge(items[rows], titles[rows], (titles if apart is None else apart)[rows], start, out)
+            self._judge(items[rows], titles[rows], apart[rows], start, out)
         return out
 
     def with_titles(self, items: Sequence[Item], titles: Sequence[str], item_index: IntArray) -> "Relevance":
@@ -143,7 +144,7 @@ class Relevance:
         store.write(Path(folder), meta, self.reader.state() | self.centers.state())
 
     @classmethod
-    def load(cls, folder: str | Path, encodings: Path | None = None) -> "Relevance":
+    def load(cls, folder: str | Path, encodings: Path | None = None, *, encoder: Encoder | None = None) -> "Relevance":
         """Read what `save` wrote.
 
         Parameters
@@ -152,23 +153,26 @@ class Relevance:
             Of the model.
         encodings
             File that keeps encodings between processes.
+        encoder
+            An open one, such as the reward model's: where it is the one that this model was fitted with it is shared,
+            and texts that both read are encoded once.
 
         Raises
         ------
         ModelError
-            If the folder holds no such model, a damaged one, or one of another format, or its encoder is gone or another.
+            If the folder holds no such model, a damaged one or one of another format, or if its encoder is gone or
+            another.
         """
         folder = Path(folder)
         meta, arrays = store.read(folder, _WHAT, _FORMAT)
         try:
-            wanted, encoder = meta["encoder"], None
-            if wanted is not None:
-                encoder = open_encoder(
-                    str(wanted["spec"]),
-                    policy=folder.parent / POLICY_ENCODER,
-                    cache=encodings,
-                    fingerprint=str(wanted["fingerprint"]),
-                )
+            wanted = meta["encoder"]
+            if wanted is None:
+                encoder = None
+            elif encoder is None or encoder.fingerprint != wanted["fingerprint"]:
+                policy = folder.parent / POLICY_ENCODER
+                spec, fingerprint = str(wanted["spec"]), str(wanted["fingerprint"])
+                encoder = open_encoder(spec, policy=policy, cache=encodings, fingerprint=fingerprint)
             reader = Reader.from_state(arrays, encoder)
             models = {str(name): _model(name, data, encoder) for name, data in meta["models"].items()}
             own = {str(item_id): tuple(map(str, titles)) for item_id, titles in meta["own"].items()}

@@ -14,7 +14,6 @@ from .views import FIELDS, TITLE, Reader, Texts
 IntArray = npt.NDArray[np.int64]
 
 _MOST_ITEMS = 4096  # that are kept
-_MOST_TITLES = 50  # of one item that a title is compared with
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,9 @@ class Shelf:
 
     def __init__(self, reader: Reader, own: Mapping[str, tuple[str, ...]]) -> None:
         self._reader, self._own = reader, own
-        self._clear()
+        self._entries: dict[int, _Entry] = {}
+        self._fields: Texts = reader.read([], FIELDS)
+        self._titles: Texts = reader.read([], TITLE)
 
     def sources(self, items: Sequence[Item], apart: Sequence[str]) -> tuple[Source, Source]:
         """Fields, and own titles, that n titles can be compared with.
@@ -67,8 +68,8 @@ class Shelf:
         """Read those items that are not there; when the shelf is full, it is emptied first."""
         missing = [item for item in items if id(item) not in self._entries]
         if len(self._entries) + len(missing) > _MOST_ITEMS:
-            self._clear()
-            missing = list(items)
+            self._entries, missing = {}, list(items)
+            self._fields, self._titles = self._reader.read([], FIELDS), self._reader.read([], TITLE)
         if not missing:
             return
         titles: list[str] = []
@@ -85,9 +86,4 @@ class Shelf:
         own = self._own.get(item.item_id)
         if own is None:
             own = (item.current_title,) if item.current_title else ()
-        return tuple(title for title in own[:_MOST_TITLES] if words(title))
-
-    def _clear(self) -> None:
-        self._entries: dict[int, _Entry] = {}
-        self._fields: Texts = self._reader.read([], FIELDS)
-        self._titles: Texts = self._reader.read([], TITLE)
+        return tuple(title for title in own if words(title))

@@ -94,7 +94,7 @@ class Centers:
 def measure(
     title: Texts, halves: Sequence[sp.csr_matrix], sources: Sequence[Source], reader: Reader, centers: Centers
 ) -> FloatArray:
-    """Measurements of n titles, shape (n, d): each view by source, words covered, and the weaker half's words and topics.
+    """Measurements of n titles, shape (n, d): each view by source, words covered, the weaker half's words and topics.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _centred(title: Texts, source: Source, view: str, centers: Centers) -> Float
     """(title - average title) . (text - average of its kind) for each text of the source, shape (m,)."""
     mine, other = centers.vectors[view][TITLE], centers.vectors[view][source.kind]
     asked, texts = getattr(title, view), getattr(source.texts, view)
-    common = (asked @ other)[source.owner] + texts @ mine - float(mine @ other)
+    common: FloatArray = (asked @ other)[source.owner] + texts @ mine - float(mine @ other)
     return rowwise(asked[source.owner], texts) - common
 
 
@@ -144,4 +144,5 @@ def _covered(words: sp.csr_matrix, known: sp.csr_matrix, weight: Float32Array) -
 
 
 def _mean(vectors: Any) -> Float32Array:
-    return np.asarray(vectors.mean(axis=0), dtype=np.float32).ravel()
+    total: Float32Array = np.asarray(vectors.sum(axis=0), dtype=np.float32).ravel()
+    return total / np.float32(max(vectors.shape[0], 1))

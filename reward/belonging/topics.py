@@ -124,7 +124,11 @@ def unit(places: npt.NDArray[Any]) -> Float32Array:
 
 def _within(places: Float32Array, owner: IntArray, kind: IntArray) -> tuple[Float32Array, Float32Array]:
     """Center of each kind, and what makes the covariance within items the identity."""
-    centers = np.stack([places[kind == k].mean(axis=0) for k in range(int(kind.max()) + 1)])
+    known = np.any(places, axis=1)
+    n_kinds = int(kind.max()) + 1
+    places, owner, kind = places[known], owner[known], kind[known]
+    totals = np.stack([places[kind == k].sum(axis=0) for k in range(n_kinds)])
+    centers = totals / np.maximum(np.bincount(kind, minlength=n_kinds), 1)[:, None]
     centred = (places - centers[kind]).astype(np.float64)
     count = np.bincount(owner)
     sums = np.zeros((len(count), places.shape[1]))

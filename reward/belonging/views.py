@@ -124,7 +124,12 @@ class Reader:
         characters = sp.vstack([titles.characters, fields.characters], format="csr")
         word_idf = inverse_frequency(words, owner, n_items)
         kind = np.repeat([TITLE, FIELDS], [len(item_index), n_items])
-        return cls(inverse_frequency(characters, owner, n_items), word_idf, Topics.fit(words, owner, kind, word_idf, rng), encoder)
+        return cls(
+            inverse_frequency(characters, owner, n_items),
+            word_idf,
+            Topics.fit(words, owner, kind, word_idf, rng),
+            encoder,
+        )
 
     def read(self, texts: Sequence[str], kind: int, grams: Grams | None = None) -> Texts:
         """Vectors of ``texts``, which are of one kind; their grams where they are known already."""
@@ -134,7 +139,10 @@ class Reader:
         if self.encoder is not None:
             sentences = self.encoder.about(texts) * says[:, None].astype(np.float32)
         return Texts(
-            _tf_idf(grams.characters, self.character_idf), grams.words, self.topics.transform(grams.words, kind), sentences
+            _tf_idf(grams.characters, self.character_idf),
+            grams.words,
+            self.topics.transform(grams.words, kind),
+            sentences,
         )
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -162,7 +170,8 @@ def rowwise(a: Any, b: Any) -> FloatArray:
     """Inner product of each row of ``a`` with that of ``b``, shape (n,)."""
     if sp.issparse(a):
         return np.asarray(a.multiply(b).sum(axis=1), dtype=np.float64).ravel()
-    return np.einsum("ij,ij->i", a, b, dtype=np.float64)
+    products: FloatArray = np.einsum("ij,ij->i", a, b, dtype=np.float64)
+    return products
 
 
 def scaled(held: sp.csr_matrix, weight: Float32Array) -> sp.csr_matrix:

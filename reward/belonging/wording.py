@@ -20,12 +20,13 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 WORD_ORDER, CHARACTER_ORDER = 3, 4
-MAX_CHARACTERS = 2_000  # of one title that are read
+_MAX_CHARACTERS = 2_000  # of one title that are read
 N_MEASUREMENTS = 10
 _UNSEEN_CHARACTERS = 100  # that might come: share the chance of one that was never seen
 _LEAST_LOG = -60.0  # of a word's spelling
 _END = 0.1  # chance that a title ends, when nothing is known
 _MOST_GAIN = 3.0  # nats above which a word in its place is simply right
+_CUTS = (1 / 3, 1 / 2, 2 / 3)
 _TOKEN = 7  # keeps the hashes of words away from the marks
 
 
@@ -54,7 +55,7 @@ class Wording:
     def fit(cls, titles: Sequence[str], item_index: IntArray, rng: np.random.Generator) -> "Wording":
         """From logged titles and the item (n,) that each belongs to, which counts once."""
         index = np.unique(item_index, return_inverse=True)[1]
-        tokens = [_tokens(title) for title in titles]
+        tokens = [tokens_of(title) for title in titles]
         vocabulary = sorted({word for own in tokens for word in own})
         language = KneserNey.fit(_hashed(tokens), index, WORD_ORDER)
         spelling = KneserNey.fit(_spelt(vocabulary), np.arange(len(vocabulary)), CHARACTER_ORDER)
@@ -66,7 +67,7 @@ class Wording:
 
     def measure(self, titles: Sequence[str]) -> FloatArray:
         """Measurements of titles of at least one word, shape (n, `N_MEASUREMENTS`); each is higher for sound titles."""
-        tokens = [_tokens(title) for title in titles]
+        tokens = [tokens_of(title) for title in titles]
         sequences = _hashed(tokens)
         first, last, length = sequences.starts[:-1], sequences.starts[1:] - 1, np.diff(sequences.starts)
         log = self.language.log_probabilities(sequences, self._base(tokens))
@@ -74,7 +75,7 @@ class Wording:
         known = self.language.grams[1].get(sequences.grams(2))[:, 0] > 0
         lowest = _lowest(gain, sequences)
         below = np.minimum(gain, 0.0) * _inner(sequences)
-        again = [repeated(stems(title, MAX_CHARACTERS)) / len(own) for title, own in zip(titles, tokens, strict=True)]
+        again = [repeated(stems(title, _MAX_CHARACTERS)) / len(own) for title, own in zip(titles, tokens, strict=True)]
         columns = {
             "log-probability of a word": np.add.reduceat(log[-1], first) / length,
             "gain by the words before": np.add.reduceat(gain, first) / length,
@@ -84,15 +85,15 @@ class Wording:
             "pairs of words that were logged": np.add.reduceat(known.astype(np.float64), first) / length,
             "gain of the first word": gain[first],
             "gain of the end": gain[last],
-            "halves of one topic": self._together(titles),
+            "parts of one topic": self._together(titles),
             "words that are new": -np.array(again),
         }
         return np.column_stack(list(columns.values()))
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays; `from_state` reads them back."""
-        parts = {"language": self.language, "spelling": self.spelling, "topics": self.topics}
-        arrays = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state().items()}
+        parts = {"language": self.language.state(), "spelling": self.spelling.state(), "topics": self.topics.state()}
+        arrays = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
         return {**arrays, "n_characters": np.array(self.n_characters)}
 
     @classmethod
@@ -118,8 +119,10 @@ class Wording:
         return cls(language, spelling, n_characters, Topics.from_state(part("topics"), WORD_BUCKETS))
 
     def _together(self, titles: Sequence[str]) -> FloatArray:
-        cuts = [halves_matrices(titles, at) for at in (1 / 3, 1 / 2, 2 / 3)]
-        return np.minimum.reduce([rowwise(*(self.topics.transform(half, 0) for half in cut)) for cut in cuts])
+        """How near the topics of the words before a cut are to those after it, at the worst of the cuts, shape (n,)."""
+        parts = [[self.topics.transform(part, 0) for part in halves_matrices(titles, at)] for at in _CUTS]
+        nearness: FloatArray = np.minimum.reduce([rowwise(before, after) for before, after in parts])
+        return nearness
 
     def _base(self, tokens: Sequence[Sequence[str]]) -> FloatArray:
         """Chance of each word by its spelling, and of each title's end, when the words before are not looked at."""
@@ -148,8 +151,9 @@ def _inner(sequences: Sequences) -> npt.NDArray[np.bool_]:
     return inner
 
 
-def _tokens(title: str) -> list[str]:
-    return words(title[:MAX_CHARACTERS])
+def tokens_of(title: str) -> list[str]:
+    """Words of a title that its wording is judged by."""
+    return words(title[:_MAX_CHARACTERS])
 
 
 def _hashed(tokens: Sequence[Sequence[str]]) -> Sequences:

@@ -133,7 +133,7 @@ def assign_groups(arms: Arms, wanted: dict[str, int], *, seed: int, time_split: 
 
 def title_groups(arms: Arms) -> IntArray:
     """Group of each item: items tied by chains of shared title texts have one number, shape (n_items,)."""
-    return groups_by_title(len(arms.items), arms.item_index, arms.title)
+    return groups_by_title(len(arms.items), arms.item_index, list(arms.title))
 
 
 def groups_by_title(n_items: int, item_index: IntArray, titles: Sequence[str]) -> IntArray:
