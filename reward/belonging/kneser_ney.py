@@ -85,6 +85,10 @@ class Table:
         found: IntArray = self.counts[place] * (self.keys[place] == keys)[:, None]
         return found
 
+    def state(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        """Arrays; `table_from` reads them back."""
+        return {f"{name}.keys": self.keys, f"{name}.counts": self.counts.astype(np.int32)}
+
 
 @dataclass(frozen=True)
 class KneserNey:
@@ -112,7 +116,7 @@ class KneserNey:
         counted_by = [*hashes[1:], group[sequences.owner()].astype(np.uint64)]
         grams, contexts, discounts = [], [], []
         for k in range(order):
-            first = _distinct(hashes[k], counted_by[k])
+            first = distinct(hashes[k], counted_by[k])
             keys, place, count = np.unique(hashes[k][first], return_index=True, return_counts=True)
             before = sequences.grams(k, back=1)[first][place]
             known, inverse, kinds = np.unique(before, return_inverse=True, return_counts=True)
@@ -147,7 +151,7 @@ class KneserNey:
         arrays: dict[str, npt.NDArray[Any]] = {"discounts": np.array(self.discounts)}
         for name, tables in (("grams", self.grams), ("contexts", self.contexts)):
             for k, table in enumerate(tables):
-                arrays |= {f"{name}.{k}.keys": table.keys, f"{name}.{k}.counts": table.counts.astype(np.int32)}
+                arrays |= table.state(f"{name}.{k}")
         return arrays
 
     @classmethod
@@ -161,7 +165,7 @@ class KneserNey:
         """
         discounts = tuple(map(float, arrays["discounts"]))
         grams, contexts = (
-            tuple(_table(arrays, f"{name}.{k}", width) for k in range(len(discounts)))
+            tuple(table_from(arrays, f"{name}.{k}", width) for k in range(len(discounts)))
             for name, width in (("grams", 1), ("contexts", 2))
         )
         if not discounts or not all(0.0 < discount < 1.0 for discount in discounts):
@@ -169,16 +173,23 @@ class KneserNey:
         return cls(grams, contexts, discounts)
 
 
-def _table(arrays: Mapping[str, npt.NDArray[Any]], name: str, width: int) -> Table:
+def table_from(arrays: Mapping[str, npt.NDArray[Any]], name: str, width: int) -> Table:
+    """Table from what `Table.state` gave under this name.
+
+    Raises
+    ------
+    ValueError
+        Where the arrays are no table of ``width`` counts.
+    """
     keys, counts = arrays[f"{name}.keys"], arrays[f"{name}.counts"].astype(np.int64)
-    if keys.dtype != np.uint64 or counts.shape != (len(keys), width) or (counts < 1).any():
+    if keys.dtype != np.uint64 or counts.shape != (len(keys), width) or (counts < 0).any():
         raise ValueError(f"{name} is no table of counts")
     if (keys[1:] <= keys[:-1]).any():
         raise ValueError(f"the keys of {name} do not ascend")
     return Table(keys, counts)
 
 
-def _distinct(first: HashArray, second: HashArray) -> IntArray:
+def distinct(first: HashArray, second: HashArray) -> IntArray:
     """Place of one occurrence of each distinct pair."""
     order = np.lexsort((second, first))
     a, b = first[order], second[order]

@@ -12,6 +12,7 @@ from ..features.ngrams import word_hash
 from ..features.phrases import repeated, stems
 from ..text import words
 from .grams import WORD_BUCKETS, halves_matrices, inverse_frequency
+from .joins import Joins
 from .kneser_ney import KneserNey, Sequences
 from .topics import Topics
 from .views import rowwise
@@ -21,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 
 WORD_ORDER, CHARACTER_ORDER = 3, 4
 _MAX_CHARACTERS = 2_000  # of one title that are read
-N_MEASUREMENTS = 10
+N_MEASUREMENTS = 14
 _UNSEEN_CHARACTERS = 100  # that might come: share the chance of one that was never seen
 _LEAST_LOG = -60.0  # of a word's spelling
 _END = 0.1  # chance that a title ends, when nothing is known
@@ -42,6 +43,8 @@ class Wording:
         Of the characters of words: what a word that was never logged is judged by.
     n_characters
         Different characters that were logged.
+    joins
+        Words side by side.
     topics
         Of halves of titles: which words stand in one title.
     """
@@ -49,6 +52,7 @@ class Wording:
     language: KneserNey
     spelling: KneserNey
     n_characters: int
+    joins: Joins
     topics: Topics
 
     @classmethod
@@ -57,13 +61,14 @@ class Wording:
         index = np.unique(item_index, return_inverse=True)[1]
         tokens = [tokens_of(title) for title in titles]
         vocabulary = sorted({word for own in tokens for word in own})
-        language = KneserNey.fit(_hashed(tokens), index, WORD_ORDER)
+        sequences = _hashed(tokens)
+        language = KneserNey.fit(sequences, index, WORD_ORDER)
         spelling = KneserNey.fit(_spelt(vocabulary), np.arange(len(vocabulary)), CHARACTER_ORDER)
         halves = sp.vstack(halves_matrices(titles), format="csr")
         owner = np.concatenate([index, index])
         idf = inverse_frequency(halves, owner, int(index.max()) + 1)
         topics = Topics.fit(halves, owner, np.zeros(len(owner), dtype=np.int64), idf, rng)
-        return cls(language, spelling, len(set("".join(vocabulary))), topics)
+        return cls(language, spelling, len(set("".join(vocabulary))), Joins.fit(sequences, index), topics)
 
     def measure(self, titles: Sequence[str]) -> FloatArray:
         """Measurements of titles of at least one word, shape (n, `N_MEASUREMENTS`); each is higher for sound titles."""
@@ -76,6 +81,7 @@ class Wording:
         lowest = _lowest(gain, sequences)
         below = np.minimum(gain, 0.0) * _inner(sequences)
         again = [repeated(stems(title, _MAX_CHARACTERS)) / len(own) for title, own in zip(titles, tokens, strict=True)]
+        pairs, triples = self.joins.log_chances(sequences)
         columns = {
             "log-probability of a word": np.add.reduceat(log[-1], first) / length,
             "gain by the words before": np.add.reduceat(gain, first) / length,
@@ -83,6 +89,10 @@ class Wording:
             "lowest gain": lowest[:, 0],
             "two lowest gains": lowest.mean(axis=1),
             "pairs of words that were logged": np.add.reduceat(known.astype(np.float64), first) / length,
+            "least likely join": np.minimum.reduceat(pairs, first),
+            "joins": np.add.reduceat(pairs, first) / length,
+            "least likely join of three": np.minimum.reduceat(triples, first),
+            "joins of three": np.add.reduceat(triples, first) / length,
             "gain of the first word": gain[first],
             "gain of the end": gain[last],
             "parts of one topic": self._together(titles),
@@ -92,7 +102,7 @@ class Wording:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays; `from_state` reads them back."""
-        parts = {"language": self.language.state(), "spelling": self.spelling.state(), "topics": self.topics.state()}
+        parts = {name: getattr(self, name).state() for name in ("language", "spelling", "joins", "topics")}
         arrays = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
         return {**arrays, "n_characters": np.array(self.n_characters)}
 
@@ -116,7 +126,8 @@ class Wording:
         n_characters = int(arrays["n_characters"])
         if n_characters < 0:
             raise ValueError("the number of characters is negative")
-        return cls(language, spelling, n_characters, Topics.from_state(part("topics"), WORD_BUCKETS))
+        joins, topics = Joins.from_state(part("joins")), Topics.from_state(part("topics"), WORD_BUCKETS)
+        return cls(language, spelling, n_characters, joins, topics)
 
     def _together(self, titles: Sequence[str]) -> FloatArray:
         """How near the topics of the words before a cut are to those after it, at the worst of the cuts, shape (n,)."""
