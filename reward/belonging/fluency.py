@@ -136,9 +136,10 @@ def _calibrate(logged: Logged, false_alarms: float, rng: np.random.Generator) ->
         wording = Wording.fit(rest.titles, rest.index, rng)
         for script in SCRIPTS:
             own = [title for title in part.titles if script_of(title) == script]
-            for fault, spoilt in _spoilt(own, rng).items():
-                if spoilt:
-                    collected.add((script, _ALL), fault, wording.measure(spoilt))
+            for fault, spoilt in spoil(own, rng).items():
+                changed = [title for title in spoilt if title is not None]
+                if changed:
+                    collected.add((script, _ALL), fault, wording.measure(changed))
     models = collected.models(FAULTS, false_alarms)
     if not models:
         raise ModelError(
@@ -148,8 +149,8 @@ def _calibrate(logged: Logged, false_alarms: float, rng: np.random.Generator) ->
     return models
 
 
-def _spoilt(titles: Sequence[str], rng: np.random.Generator) -> dict[str, list[str]]:
-    """The titles as they are, and with each fault; a title that a fault leaves as it was is left out."""
+def spoil(titles: Sequence[str], rng: np.random.Generator) -> dict[str, list[str | None]]:
+    """The titles as they are (`SOUND`), and with each of `FAULTS`; None where a fault leaves a title as it was."""
     alphabet = sorted({character for title in titles for character in title if not character.isspace()})
     ways: dict[str, Callable[[str], str]] = {
         "shuffled": lambda title: shuffled(title, rng),
@@ -157,11 +158,8 @@ def _spoilt(titles: Sequence[str], rng: np.random.Generator) -> dict[str, list[s
         "repeated": lambda title: repeated(title, rng),
         "garbled": lambda title: garbled(title, alphabet, rng),
     }
-    made = {fault: [(title, way(title)) for title in titles] for fault, way in ways.items()}
-    return {
-        SOUND: list(titles),
-        **{
-            fault: [new for old, new in pairs if tokens_of(new) not in ([], tokens_of(old))]
-            for fault, pairs in made.items()
-        },
-    }
+    found: dict[str, list[str | None]] = {SOUND: list(titles)}
+    for fault, way in ways.items():
+        made = [(tokens_of(title), way(title)) for title in titles]
+        found[fault] = [title if tokens_of(title) not in ([], before) else None for before, title in made]
+    return found
