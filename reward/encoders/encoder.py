@@ -69,43 +69,93 @@ class Encoder:
         self.parts: tuple[EncodingPart, ...] = tuple(
             EncodingPart(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
         )
-        self._memory: dict[str, HalfArray] = {}
         self._progress = progress
-        self._cache = None if cache is None else EncodingCache(cache, self.fingerprint, self.width)
+        self._form = _Kept(cache, self.fingerprint, self.width)
+        self._about = _Kept(cache, f"{self.fingerprint} about", self.about_width)
 
     @property
     def width(self) -> int:
         """Number of columns of an encoding."""
         return sum(part.width for part in self.parts)
 
+    @property
+    def about_width(self) -> int:
+        """Number of columns that `about` gives."""
+        return sum(network.about.stop - network.about.start for network in self._networks)
+
     def encode(self, texts: Sequence[str]) -> Float32Array:
         """Vectors of the texts, shape (n, width); each distinct text is encoded once.
 
         Values are rounded to half precision, so that a vector is the same whether it comes from the cache or not.
         """
-        known = self._recall(dict.fromkeys(texts))
+
+        def run(part: Sequence[str]) -> None:
+            vectors = [(network, network.encode(part)) for network in self._networks]
+            self._form.put(part, [own[:, : network.form_width] for network, own in vectors])
+            if self.about_width:
+                self._about.put(part, [own[:, network.about] for network, own in vectors])
+
+        return self._look_up(texts, self._form, self.width, run)
+
+    def about(self, texts: Sequence[str]) -> Float32Array:
+        """What the texts are about, shape (n, about_width): rows of length one, near for texts of one subject.
+
+        Only the networks that can tell are run. Where the same texts are encoded as well, encode them first: that
+        gives both.
+        """
+
+        def run(part: Sequence[str]) -> None:
+            able = [network for network in self._networks if network.about.stop]
+            self._about.put(part, [network.encode(part)[:, network.about] for network in able])
+
+        if not self.about_width:
+            return np.zeros((len(texts), 0), dtype=np.float32)
+        vectors = self._look_up(texts, self._about, self.about_width, run)
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        out: Float32Array = vectors / np.maximum(length, np.float32(1e-6))
+        return out
+
+    def _look_up(
+        self, texts: Sequence[str], kept: "_Kept", width: int, run: Callable[[Sequence[str]], None]
+    ) -> Float32Array:
+        """Vectors of the texts; ``run`` puts those that are missing where they are kept."""
+        known = kept.get(dict.fromkeys(texts))
         missing = [text for text in dict.fromkeys(texts) if text not in known]
         missing.sort(key=lambda text: (len(text), text))  # batches of like length hold little padding
         for start in range(0, len(missing), _SAVE_EVERY):
             part = missing[start : start + _SAVE_EVERY]
-            vectors = np.column_stack([network.encode(part) for network in self._networks])
-            fresh = dict(zip(part, _half(vectors), strict=True))
-            known |= fresh
-            if self._cache is not None:
-                self._cache.put(fresh.items())
+            run(part)
+            known |= kept.get(dict.fromkeys(part))
             if self._progress is not None:
                 self._progress(start + len(part), len(missing))
-        self._remember(known)
-        out = np.empty((len(texts), self.width), dtype=np.float32)
+        out = np.empty((len(texts), width), dtype=np.float32)
         for row, text in enumerate(texts):
             out[row] = known[text]
         return out
 
-    def _recall(self, texts: dict[str, None]) -> dict[str, HalfArray]:
+
+class _Kept:
+    """Vectors of one kind, in memory and on disk."""
+
+    def __init__(self, cache: Path | None, fingerprint: str, width: int) -> None:
+        self._memory: dict[str, HalfArray] = {}
+        self._cache = None if cache is None else EncodingCache(cache, fingerprint, width)
+
+    def get(self, texts: dict[str, None]) -> dict[str, HalfArray]:
+        """Vectors of those texts that are kept."""
         known = {text: self._memory[text] for text in texts if text in self._memory}
         if self._cache is not None and len(known) < len(texts):
-            known |= self._cache.get([text for text in texts if text not in known])
+            found = self._cache.get([text for text in texts if text not in known])
+            self._remember(found)
+            known |= found
         return known
+
+    def put(self, texts: Sequence[str], vectors: Sequence[Float32Array]) -> None:
+        """Keep the vectors of these texts, parts of which are given side by side."""
+        fresh = dict(zip(texts, _half(np.column_stack(vectors)), strict=True))
+        self._remember(fresh)
+        if self._cache is not None:
+            self._cache.put(fresh.items())
 
     def _remember(self, vectors: dict[str, HalfArray]) -> None:
         self._memory |= vectors

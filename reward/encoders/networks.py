@@ -34,9 +34,17 @@ class Network(ABC):
         What the user calls it.
     model, tokenizer
         From transformers.
+
+    Attributes
+    ----------
+    parts
+        Name and width of the first columns, which say how titles differ.
+    about
+        The further columns that say what a text is about; none of a network whose vectors hardly do.
     """
 
     parts: tuple[tuple[str, int], ...]
+    about: slice
 
     def __init__(self, name: str, model: PreTrainedModel, tokenizer: Any) -> None:
         self.name = name
@@ -45,9 +53,15 @@ class Network(ABC):
         self._tokens = DataTokens(tokenizer)
         self.fingerprint = _fingerprint(model, tokenizer)
 
+    @property
+    def form_width(self) -> int:
+        """Columns of all parts together."""
+        return sum(width for _, width in self.parts)
+
     def encode(self, texts: Sequence[str]) -> Float32Array:
-        """Vectors of the texts, shape (n, d), the parts side by side."""
-        out = np.zeros((len(texts), sum(width for _, width in self.parts)), dtype=np.float32)
+        """Vectors of the texts, shape (n, d): the parts side by side, and what else ``about`` names."""
+        width = max(self.form_width, self.about.stop)
+        out = np.zeros((len(texts), width), dtype=np.float32)
         with torch.inference_mode():
             for start in range(0, len(texts), _BATCH):
                 part = [_clean(text) for text in texts[start : start + _BATCH]]
@@ -60,18 +74,26 @@ class Network(ABC):
 
 
 class SentenceEncoder(Network):
-    """A bidirectional encoder: the mean hidden state of its middle layer, of length one."""
+    """A bidirectional encoder: the mean hidden states of its middle and its last layer, each of length one.
+
+    The middle layer tells titles of one item apart best; the last one, which is trained to be near for texts that mean
+    the same, tells what a text is about: headlines beside those of their own and of another article, AUC .98 against
+    .92 of the middle layer.
+    """
 
     def __init__(self, name: str, model: PreTrainedModel, tokenizer: Any) -> None:
         super().__init__(name, model, tokenizer)
         self._layer = max(round(_MIDDLE * int(model.config.num_hidden_layers)), 1)
-        self.parts = ((f", layer {self._layer}", int(model.config.hidden_size)),)
+        width = int(model.config.hidden_size)
+        self.parts = ((f", layer {self._layer}", width),)
+        self.about = slice(width, 2 * width)
 
     def _vectors(self, texts: list[str]) -> torch.Tensor:
         rows = self._tokens.texts(texts, _MAX_TOKENS)
         batch = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt")
-        hidden = self.model(**batch, output_hidden_states=True).hidden_states[self._layer]
-        return torch.nn.functional.normalize(_mean(hidden, batch["attention_mask"]), dim=1)
+        hidden = self.model(**batch, output_hidden_states=True).hidden_states
+        means = [_mean(hidden[layer], batch["attention_mask"]) for layer in (self._layer, -1)]
+        return torch.cat([torch.nn.functional.normalize(mean, dim=1) for mean in means], dim=1)
 
 
 class LanguageModel(Network):
@@ -88,6 +110,9 @@ class LanguageModel(Network):
             *((f", layer {layer}", width) for layer in dict.fromkeys(self._layers)),
             (", likelihood", 2),
         )
+        # Headlines beside their own and another article: AUC .94 by these hidden states where character n-grams have
+        # .95 and a sentence encoder .98, and nothing is gained beside either.
+        self.about = slice(0, 0)
 
     def _vectors(self, texts: list[str]) -> torch.Tensor:
         start = self.tokenizer.bos_token_id

@@ -54,7 +54,7 @@ def _mix(value: Uint32Array) -> Uint32Array:
     return value ^ (value >> np.uint32(13))
 
 
-def _rolled(units: Uint32Array, order: int, seed: int) -> Uint32Array:
+def rolling_hash(units: Uint32Array, order: int, seed: int) -> Uint32Array:
     """Hash of the ``order`` units that begin at each place (the last places wrap and are not to be used)."""
     value = np.full(len(units), seed, dtype=np.uint32)
     for shift in range(order):
@@ -62,7 +62,7 @@ def _rolled(units: Uint32Array, order: int, seed: int) -> Uint32Array:
     return _mix(value)
 
 
-def _collect(parts: list[tuple[Uint32Array, IntArray]], n: int) -> Grams:
+def by_text(parts: list[tuple[Uint32Array, IntArray]], n: int) -> Grams:
     """Join (hashes, text index) parts, ordered by text."""
     hashes = np.concatenate([part[0] for part in parts])
     index = np.concatenate([part[1] for part in parts])
@@ -85,13 +85,13 @@ def word_grams(texts: Sequence[Sequence[str]], orders: tuple[int, ...] = (1, 2))
     ends = starts + lengths
     parts = []
     for order in orders:
-        rolled = _rolled(units, order, order)
+        rolled = rolling_hash(units, order, order)
         first = starts if order == 1 else starts - 1
         room = np.maximum(ends - first - order + (1 if order == 1 else 2), 0)
         room[lengths == 0] = 0
         place = np.repeat(first, room) + np.arange(room.sum()) - np.repeat(np.cumsum(room) - room, room)
         parts.append((rolled[place], np.repeat(np.arange(n), room)))
-    return _collect(parts, n)
+    return by_text(parts, n)
 
 
 def character_grams(texts: Sequence[str], orders: tuple[int, ...] = (2, 3, 4)) -> Grams:
@@ -101,12 +101,12 @@ def character_grams(texts: Sequence[str], orders: tuple[int, ...] = (2, 3, 4)) -
     codes = np.concatenate([[_BLANK], characters.codes]).astype(np.uint32)  # a blank before the first text too
     parts = []
     for order in orders:
-        rolled = _rolled(codes, order, 64 + order)
+        rolled = rolling_hash(codes, order, 64 + order)
         room = np.maximum(characters.lengths + 2 - order + 1, 0)
         room[characters.lengths == 0] = 0
         place = np.repeat(characters.starts, room) + np.arange(room.sum()) - np.repeat(np.cumsum(room) - room, room)
         parts.append((rolled[place], np.repeat(np.arange(n), room)))
-    return _collect(parts, n)
+    return by_text(parts, n)
 
 
 def item_frequency(grams: Grams, item_index: IntArray, n_buckets: int) -> IntArray:

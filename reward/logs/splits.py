@@ -7,6 +7,7 @@ titles: each such group goes to one side as a whole.
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,10 +149,15 @@ def assign_groups(arms: Arms, wanted: dict[str, int], *, seed: int, time_split: 
 
 def title_groups(arms: Arms) -> IntArray:
     """Group of each item: items tied by chains of shared title texts have one number, shape (n_items,)."""
+    return groups_by_title(len(arms.items), arms.item_index, list(arms.title))
+
+
+def groups_by_title(n_items: int, item_index: IntArray, titles: Sequence[str]) -> IntArray:
+    """As `title_groups`, of the titles (n,) of the items ``item_index`` (n,)."""
     keys: dict[str, int] = {}
-    text = np.array([keys.setdefault(same_text_key(title), len(keys)) for title in arms.title], dtype=np.int64)
-    n_items, n = len(arms.items), len(arms.items) + len(keys)
-    edges = coo_matrix((np.ones(len(text)), (arms.item_index, n_items + text)), shape=(n, n))
+    text = np.array([keys.setdefault(same_text_key(title), len(keys)) for title in titles], dtype=np.int64)
+    n = n_items + len(keys)
+    edges = coo_matrix((np.ones(len(text)), (item_index, n_items + text)), shape=(n, n))
     labels = connected_components(edges, directed=False)[1][:n_items]
     return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
 

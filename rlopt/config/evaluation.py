@@ -49,6 +49,8 @@ class EvalConfig(StageConfig):
     max_interval_factor: float = setting(
         3.0, "An interval whose ends differ by more than this factor is no evidence.", gt=1
     )
+    min_relevance: float = setting(0.5, "Share of titles that belong to their item that evidence needs.", ge=0, le=1)
+    min_fluency: float = setting(0.5, "Share of titles that read like whole titles that evidence needs.", ge=0, le=1)
     max_faithfulness_loss: float = setting(0.05, "That share may be lower than SFT's by this.", ge=0, le=1)
     max_text_kl: float = setting(2.0, "New titles as many nats from logged ones as this: no evidence.", gt=0)
     max_conversion_loss: float = setting(0.05, "Conversions per impression may fall by this share.", ge=0)

@@ -72,6 +72,9 @@ class Grounds:
         ``lifts`` with items weighted the other way: each alike where ``lifts`` count by traffic, and the reverse.
     from_run
         Whether the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
+    relevant, fluent
+        Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
+        titles were there to learn it from.
     candidates
         How many different candidates these test items have been asked about, this one included.
     """
@@ -91,6 +94,8 @@ class Grounds:
     other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
     from_run: bool = True
     candidates: int = 1
+    relevant: float | None = None
+    fluent: float | None = None
 
 
 def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
@@ -112,6 +117,7 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
         *log_reasons(grounds.logs, grounds.lifts["logged"]),
         *_kl(grounds, rule),
         *_text_shift(grounds, rule),
+        *_belonging(grounds, rule),
         *_faithfulness(grounds, rule),
         *_guardrails(grounds.guardrails, rule),
     ]
@@ -319,6 +325,19 @@ def _text_shift(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
             rule.max_text_kl,
         )
     ]
+
+
+def _belonging(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    """Titles of other items, and words that are no title, are liked by a reward that knows neither."""
+    out = []
+    for topic, share, needed, what in (
+        ("relevance", grounds.relevant, rule.min_relevance, "belong to their item by its titles, fields and texts"),
+        ("fluency", grounds.fluent, rule.min_fluency, "read like whole titles, not like shuffled or spliced ones"),
+    ):
+        if share is not None:
+            message = f"{share:.1%} of the titles {what} (at least {needed:.1%} needed)."
+            out.append(Reason(topic, "ok" if share >= needed else "doubt", message, share, needed))
+    return out
 
 
 def _guardrails(guardrails: Guardrails, rule: EvalConfig) -> list[Reason]:

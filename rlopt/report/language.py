@@ -16,7 +16,17 @@ from rlopt.ope.reasons import Reason
 
 from .content import EvaluationReport
 
-PERCENTAGES = {"lift", "other_lift", "support", "faithfulness", "conversions", "revenue", "violations"}
+PERCENTAGES = {
+    "relevance",
+    "fluency",
+    "lift",
+    "other_lift",
+    "support",
+    "faithfulness",
+    "conversions",
+    "revenue",
+    "violations",
+}
 COUNTS = {"test_items", "candidates"}
 
 

@@ -64,6 +64,8 @@ def sample_report(
         guardrails=Guardrails(lift(0.1, 0.02, 0.2), lift(0.08, -0.02, 0.2), {"repeated": 0.01}, 0.01)
         if simulated
         else Guardrails(),
+        relevant=0.98,
+        fluent=0.94,
         other_lifts={"logged": lift(0.21, 0.1, 0.3), "sft": lift(0.15, 0.05, 0.26)},
     )
     segments = tuple(

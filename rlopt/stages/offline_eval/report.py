@@ -29,6 +29,7 @@ from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written
 from rlopt.stages.common.truth import Truth
+from rlopt.stages.offline_eval.belonging import belonging
 from rlopt.stages.offline_eval.candidate import Candidate
 from rlopt.stages.offline_eval.candidates import candidates_so_far
 from rlopt.stages.offline_eval.case import Case
@@ -56,6 +57,7 @@ def make_report(
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
     candidates = candidates_so_far(run, case)
+    found_belonging = belonging(opened.train_arms, case)
     widening = hidden.widening if hidden else UNTESTED_WIDENING
     lifting = Lifting.of(case, random, widening, candidates)
 
@@ -79,6 +81,8 @@ def make_report(
         other_lifts=lifting.other_lifts(),
         from_run=case.from_run,
         candidates=candidates,
+        relevant=found_belonging.relevant,
+        fluent=found_belonging.fluent,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(

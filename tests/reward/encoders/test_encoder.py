@@ -51,14 +51,14 @@ def causal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Counting:
     """A network that notes what it is asked, and knows the length and the letters a and b of a text."""
 
-    name, fingerprint, parts = "counting", "1", (("", 3),)
+    name, fingerprint, parts, form_width, about = "counting", "1", (("", 3),), 3, slice(3, 5)
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         self.asked += texts
-        return np.array([[len(t), t.count("a"), t.count("b")] for t in texts], dtype=np.float32)
+        return np.array([[len(t), t.count("a"), t.count("b"), t.count("c"), 1] for t in texts], dtype=np.float32)
 
 
 def test_a_sentence_vector_is_the_mean_hidden_state_at_length_one(sentences: Path) -> None:
@@ -125,13 +125,40 @@ def test_each_text_is_encoded_once_and_comes_back_the_same_from_the_cache(tmp_pa
     assert len(stranger.asked) == 4
 
 
+def test_what_texts_are_about_is_the_mean_last_hidden_state_of_sentence_encoders(sentences: Path, causal: Path) -> None:
+    encoder = open_encoder(f"{sentences}+{causal}")
+    texts = ["ab c", "hello world 42", "ab c"]
+    found = encoder.about(texts)
+    tokenizer, model = AutoTokenizer.from_pretrained(sentences), AutoModel.from_pretrained(sentences)
+    for text, vector in zip(texts, found, strict=True):
+        mean = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(dim=0)
+        np.testing.assert_allclose(vector, (mean / mean.norm()).detach().numpy(), atol=2e-3)
+    assert found.shape == (3, encoder.about_width)
+    assert open_encoder(str(causal)).about(texts).shape == (3, 0)
+    hostile = encoder.about(HOSTILE)
+    assert np.isfinite(hostile).all()
+    assert encoder.about([]).shape == (0, encoder.about_width)
+
+
+def test_one_run_of_the_network_gives_form_and_subject(tmp_path: Path) -> None:
+    network = Counting()
+    encoder = Encoder("counting", [network], tmp_path / "encodings.sqlite")  # type: ignore[list-item]
+    encoder.encode(["abc", "cc"])
+    np.testing.assert_allclose(encoder.about(["cc", "abc"]), [[2 / 5**0.5, 1 / 5**0.5], [0.5**0.5] * 2], rtol=1e-3)
+    assert network.asked == ["cc", "abc"]
+    later = Counting()
+    again = Encoder("counting", [later], tmp_path / "encodings.sqlite")  # type: ignore[list-item]
+    np.testing.assert_array_equal(again.about(["abc"]), encoder.about(["abc"]))
+    assert later.asked == []
+
+
 def test_a_broken_cache_costs_time_only(tmp_path: Path) -> None:
     file = tmp_path / "encodings.sqlite"
     file.write_bytes(b"no database at all" * 100)
     encoder = Encoder("counting", [Counting()], file)  # type: ignore[list-item]
     np.testing.assert_array_equal(encoder.encode(["ab"]), [[2, 1, 1]])
     with sqlite3.connect(file) as connection:
-        assert connection.execute("SELECT COUNT(*) FROM encoding").fetchone() == (1,)
+        assert connection.execute("SELECT COUNT(*) FROM encoding").fetchone() == (2,)  # its form and its subject
     folder = tmp_path / "folder"
     folder.mkdir()
     assert Encoder("counting", [Counting()], folder).encode(["ab"]).shape == (1, 3)  # type: ignore[list-item]
