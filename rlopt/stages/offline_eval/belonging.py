@@ -11,7 +11,6 @@ from reward.errors import ModelError
 from reward.items import Item
 from rlopt.stages.offline_eval.case import Case
 
-
 MIN_ITEMS = 200
 """Train items under which what belongs to an item cannot be told from what a few items have in common."""
 
