@@ -128,7 +128,7 @@ def test_unreadable_sources(tmp_path: Path) -> None:
         ("rows.csv", b"item_id,title,clicks\n", "has no rows"),
         ("latin.csv", "item_id,title,clicks\n1,caf\u00e9,1\n".encode("latin-1"), "not UTF-8 text.*iconv -f cp1252"),
         ("damaged.jsonl", b'{"item_id": "a", "title": "t", "clicks": 1}\n{"item_id": oops', "Malformed JSON"),
-        ("other.jsonl", b'[1, 2]\n"x"\n', "no column"),
+        ("other.jsonl", b'[1, 2]\n"x"\n', "Malformed JSON"),
         ("gbk.csv", "item_id,title,clicks\n1,红色连衣裙,1\n".encode("gbk"), "not UTF-8 text.*iconv -f gb18030"),
         ("head.csv", "item_id,title\u00e9,clicks\n".encode("latin-1"), "not UTF-8"),
         ("twice.csv", b"item_id,title,title\n1,a,1\n", "'title' twice"),
