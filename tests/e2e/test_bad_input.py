@@ -213,8 +213,8 @@ def test_damaged_manifest(rlopt: Rlopt, tmp_path: Path, finished: Path, tree_has
     (run / "manifest.json").write_text('{"stages": {')
     before = tree_hash(run)
     logs = parquet(rows())(tmp_path)
-    check(rlopt("fit-reward", logs, "--run", run), r"manifest\.json cannot be read")
-    check(rlopt("ppo", "--run", run), r"manifest\.json cannot be read")
+    check(rlopt("fit-reward", logs, "--run", run), r"manifest\.json is damaged")
+    check(rlopt("ppo", "--run", run), r"manifest\.json is damaged")
     assert tree_hash(run) == before
 
 
