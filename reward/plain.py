@@ -5,32 +5,33 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-from .errors import RewardError
+if TYPE_CHECKING:  # `saved` loads pydantic when something is read: every command's help does without it
+    from pydantic import ConfigDict
 
 JsonObject = dict[str, Any]
 """A JSON object as it stands in a file: what has no type of its own, or not yet."""
-_LONGEST_SHOWN = 60
-
-
-class DataError(RewardError):
-    """A JSON text does not hold what it should."""
 
 
 class Plain:
     """A frozen dataclass that is written as a JSON object under the names of its fields, and read back as itself."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, allow_inf_nan=False)
+    __pydantic_config__: ClassVar["ConfigDict"] = {"strict": True, "allow_inf_nan": False}
 
     def to_dict(self) -> JsonObject:
         """Plain JSON data, see `plain`."""
         return _of_fields(self)
 
     @classmethod
-    def from_json(cls, text: str, where: object) -> Self:
+    def read(cls, path: Path, way_out: str | None = None) -> Self:
+        """What a file holds, see `from_json`."""
+        from .saved import AGAIN, read_text
+
+        return cls.from_json(read_text(path, way_out or AGAIN), path, way_out)
+
+    @classmethod
+    def from_json(cls, text: str, where: str | Path, way_out: str | None = None) -> Self:
         """What was written as ``to_json(self.to_dict())``.
 
         Parameters
@@ -39,17 +40,18 @@ class Plain:
             A JSON object; keys that this class does not know are left out.
         where
             The file it was read from, for messages.
+        way_out
+            What to do about a damaged file, a sentence; by default to run ``fit-reward`` again.
 
         Raises
         ------
-        DataError
-            A value is missing, of another type or not finite; the message names file, key and value.
+        SavedError
+            A value is missing, of another type or not finite; the message names file and key.
         """
-        adapter: TypeAdapter[Self] = TypeAdapter(cls)
-        try:
-            return adapter.validate_json(text)
-        except ValidationError as error:
-            raise DataError(f"{where} is damaged: {_first(error)}. Run again the stage that wrote it.") from error
+        from .saved import AGAIN, check_kind
+
+        found: Self = check_kind(text, where, cls, way_out or AGAIN)
+        return found
 
 
 def plain(value: Any) -> Any:
@@ -81,12 +83,3 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 
 def _of_fields(value: Any) -> JsonObject:
     return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    found = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in found["loc"]) or "the whole"
-    value = repr(found["input"])
-    shown = value if len(value) <= _LONGEST_SHOWN else f"{value[:_LONGEST_SHOWN]}..."
-    return f"{key!r} is missing" if found["type"] == "missing" else f"{key!r}: {found['msg']}. Got {shown}"

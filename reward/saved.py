@@ -25,6 +25,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from .errors import RewardError
+from .plain import JsonObject
 
 MAX_BYTES = 1 << 30
 """No file of a run's JSON, and no array, is larger: whoever names a larger one has damaged it."""
@@ -126,10 +127,10 @@ def parse_json(text: bytes | str, where: Path | str, kind: Any, way_out: str = A
     return value
 
 
-def check_kind(text: bytes | str, where: Path | str, kind: Any, way_out: str = AGAIN) -> None:
-    """Check that a JSON text is of a certain kind, see `read_json`."""
+def check_kind(text: bytes | str, where: Path | str, kind: Any, way_out: str = AGAIN) -> Any:
+    """Check that a JSON text is of a certain kind, see `read_json`; returns what it spells: a dataclass is made."""
     try:
-        _adapter(kind).validate_json(text)
+        return _adapter(kind).validate_json(text)
     except ValidationError as error:
         raise SavedError(damaged(where, _first(error), way_out)) from error
 
@@ -142,12 +143,12 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind, config=_STRICT)
 
 
-def read_lines(path: Path, way_out: str = AGAIN) -> list[dict[str, Any]]:
+def read_lines(path: Path, way_out: str = AGAIN) -> list[JsonObject]:
     """The JSON objects of a file of JSON lines, see `whole_lines`."""
     return [row for _, row in whole_lines(path, way_out)]
 
 
-def whole_lines(path: Path, way_out: str = AGAIN) -> list[tuple[str, dict[str, Any]]]:
+def whole_lines(path: Path, way_out: str = AGAIN) -> list[tuple[str, JsonObject]]:
     """The lines of a file of JSON lines, as text and as the object it spells.
 
     A last line without an end, which a killed writer left half, is left out.
@@ -161,11 +162,11 @@ def whole_lines(path: Path, way_out: str = AGAIN) -> list[tuple[str, dict[str, A
     found = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            row = parse_json(line, f"Line {number} of {path}", dict[str, Any], way_out)
+            row = parse_json(line, f"Line {number} of {path}", JsonObject, way_out)
             found.append((line.decode(), row))
     if rest.strip():
         with suppress(SavedError):
-            found.append((rest.decode(errors="replace"), parse_json(rest, path, dict[str, Any], way_out)))
+            found.append((rest.decode(errors="replace"), parse_json(rest, path, JsonObject, way_out)))
     return found
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from reward.plain import JsonObject
 from reward.plain import to_json as to_json
 from rlopt.errors import RunError
 
@@ -318,11 +319,11 @@ class JsonlWriter:
         if self.path.exists():
             self._keep([text for text, row in self._lines() if row.get("step", 0) <= step])
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[JsonObject]:
         """All rows written so far."""
         return [row for _, row in self._lines()] if self.path.exists() else []
 
-    def _lines(self) -> list[tuple[str, dict[str, Any]]]:
+    def _lines(self) -> list[tuple[str, JsonObject]]:
         from reward.saved import check_kind, whole_lines
 
         lines = whole_lines(self.path, _REMOVE_LINES)

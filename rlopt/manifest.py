@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from reward.plain import JsonObject
 from reward.saved import SavedError, check_kind, parse_json, read_bytes
 from rlopt.algorithms import ALGORITHMS
 from rlopt.errors import RunError, StageOrderError
@@ -33,22 +34,21 @@ _NEEDS = {
     "compare": ("fit-reward", "sft"),
 }
 _WAY_OUT = "Restore it from a copy, or use another run directory with --run."
-Content = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Done:
-    config: dict[str, Any]
+    config: JsonObject
     inputs: dict[str, str]
     after: dict[str, str]
     key: str
-    notes: dict[str, Any]
+    notes: JsonObject
     seconds: float
 
 
 @dataclass(frozen=True)
 class _Begun:
-    config: dict[str, Any]
+    config: JsonObject
     key: str
     seconds: float
 
@@ -75,7 +75,7 @@ class Manifest:
         self.folder = folder
         self.path = folder / "manifest.json"
 
-    def read(self) -> Content:
+    def read(self) -> JsonObject:
         """The manifest as it stands on disk; an empty one where nothing was written yet.
 
         Raises
@@ -87,7 +87,7 @@ class Manifest:
             return {"format": FORMAT, "created": now(), "stages": {}, "unfinished": {}}
         try:
             text = read_bytes(self.path, _WAY_OUT)
-            content: Content = parse_json(text, self.path, dict[str, Any], _WAY_OUT)
+            content: JsonObject = parse_json(text, self.path, JsonObject, _WAY_OUT)
             if content.get("format", FORMAT) != FORMAT:
                 raise RunError(
                     f"{self.path} has format {content['format']!r:.40}, and this rlopt reads format {FORMAT}. "
@@ -98,7 +98,7 @@ class Manifest:
             raise RunError(str(error)) from error
         return content
 
-    def write(self, content: Content) -> None:
+    def write(self, content: JsonObject) -> None:
         """Replace the file."""
         atomic_write(self.path, to_json(content, indent=2) + "\n")
 
@@ -107,7 +107,7 @@ class Manifest:
         content = self.read()
         return stage in content["stages"] and not _outdated(stage, content)
 
-    def require(self, *stages: str) -> Content:
+    def require(self, *stages: str) -> JsonObject:
         """Check that these stages are done; returns the manifest.
 
         Raises
@@ -136,7 +136,7 @@ class Manifest:
         basis = {"config": settings, "inputs": inputs, "after": self._stands_on(stage)}
         return hashlib.blake2b(to_json(basis).encode(), digest_size=16).hexdigest()
 
-    def begin(self, stage: str, settings: Mapping[str, Any], key: str) -> tuple[Content | None, float]:
+    def begin(self, stage: str, settings: Mapping[str, Any], key: str) -> tuple[JsonObject | None, float]:
         """Note that ``stage`` begins.
 
         Returns
@@ -206,7 +206,7 @@ def _needs(stage: str) -> tuple[str, ...]:
     return _NEEDS.get(stage, ())
 
 
-def _outdated(stage: str, content: Content) -> list[str]:
+def _outdated(stage: str, content: JsonObject) -> list[str]:
     """Stages that changed, or were begun anew, since ``stage`` was done on them."""
     stood_on: dict[str, str] = content["stages"][stage]["after"]
     return [

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reward.plain import JsonObject
 from reward.saved import read_json
 from rlopt import processes
 from rlopt.config import StageConfig
@@ -74,8 +75,8 @@ class StageRecord:
 
     key: str
     checkpoints: Path
-    interrupted: dict[str, Any] | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
+    interrupted: JsonObject | None = None
+    notes: JsonObject = field(default_factory=dict)
     unchanged: bool = False
 
 
@@ -144,7 +145,7 @@ class Run:
             refuse_links(self.path, "use another run directory with --run")
 
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> JsonObject:
         """The manifest as it stands on disk; an empty one where nothing was written yet.
 
         Raises
@@ -185,7 +186,7 @@ class Run:
         """
         self._manifest.require(*stages)
 
-    def record(self, stage: str) -> dict[str, Any]:
+    def record(self, stage: str) -> JsonObject:
         """The manifest's record of a finished stage.
 
         Raises
@@ -193,7 +194,7 @@ class Run:
         StageOrderError
             When it is not done.
         """
-        record: dict[str, Any] = self._manifest.require(stage)["stages"][stage]
+        record: JsonObject = self._manifest.require(stage)["stages"][stage]
         return record
 
     @contextmanager
@@ -250,7 +251,7 @@ class Run:
                 self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
             shutil.rmtree(record.checkpoints.parent, ignore_errors=True)
 
-    def _record(self, name: str, settings: dict[str, Any], inputs: dict[str, str]) -> StageRecord:
+    def _record(self, name: str, settings: JsonObject, inputs: dict[str, str]) -> StageRecord:
         key = self._manifest.key(name, settings, inputs)
         return StageRecord(key, self / "checkpoints" / name / key)
 
@@ -300,13 +301,13 @@ class Run:
         self.require("fit-reward")
         return Splits.read(self / DATA / "splits.json")
 
-    def preset(self) -> dict[str, Any]:
+    def preset(self) -> JsonObject:
         """The preset ``fit-reward`` was given (``columns`` and a section a stage); empty without one."""
         path = self / DATA / "preset.json"
         return kept_preset(path) if path.exists() else {}
 
 
-def kept_preset(path: Path) -> dict[str, Any]:
+def kept_preset(path: Path) -> JsonObject:
     """The preset that ``fit-reward`` kept in a file of the run: a table of settings a section.
 
     Raises
@@ -314,7 +315,7 @@ def kept_preset(path: Path) -> dict[str, Any]:
     SavedError
         When the file is damaged.
     """
-    preset: dict[str, Any] = read_json(path, dict[str, dict[str, Any] | None])
+    preset: JsonObject = read_json(path, dict[str, JsonObject | None])
     return preset
 
 
@@ -324,5 +325,5 @@ def _inputs(config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] |
     return {**(inputs or {}), **fingerprints(named)}
 
 
-def _settings(config: StageConfig | Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: StageConfig | Mapping[str, Any]) -> JsonObject:
     return config.model_dump(mode="json") if isinstance(config, StageConfig) else dict(config)

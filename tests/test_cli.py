@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from reward.features.lexicon import KINDS
 from rlopt.algorithms import ALGORITHMS
 from rlopt.cli.main import cli
 from rlopt.config import (
@@ -137,7 +138,7 @@ def test_an_option_takes_what_its_setting_takes() -> None:
     assert options["n"].type is click.INT
     assert options["top_p"].type is click.FLOAT
     assert isinstance(options["support"].type, click.Choice)
-    assert list(options["support"].type.choices) == ["number", "unit", "brand", "value", "word"]
+    assert list(options["support"].type.choices) == list(KINDS)
     assert options["support"].multiple
     assert not options["engine"].multiple
     algorithm = next(option for option in command_of("ppo").params if option.name == "algorithm")

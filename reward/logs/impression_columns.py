@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from .item_fields import context_sql
-from .text_files import is_nested
+from .text_files import Parameters, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_LEVELS = 50
@@ -53,7 +52,7 @@ class ImpressionColumn:
             return f"CASE {cases} ELSE {len(self.edges)} END"
         return f"coalesce(list_position(${parameter}, {self.sql}) - 1, {len(self.levels)})"
 
-    def parameters(self, parameter: str) -> dict[str, Any]:
+    def parameters(self, parameter: str) -> Parameters:
         """What `level_sql` takes."""
         return {} if self.edges else {parameter: list(self.levels)}
 
@@ -76,7 +75,7 @@ class Crossed:
             out = f"(({out}) * {column.n_levels} + {column.level_sql(f'{parameter}_{i}')})"
         return out
 
-    def parameters(self, parameter: str) -> dict[str, Any]:
+    def parameters(self, parameter: str) -> Parameters:
         """What `level_sql` takes."""
         parts = (column.parameters(f"{parameter}_{i}") for i, column in enumerate(self.columns))
         return {name: value for part in parts for name, value in part.items()}

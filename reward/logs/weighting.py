@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -48,7 +47,7 @@ class Weighting:
             parameters |= column.parameters(name)
         return {name: column.level_sql(name) for name, column in columns.items()}, parameters
 
-    def parameters(self, rows: TypedRows) -> dict[str, Any]:
+    def parameters(self, rows: TypedRows) -> Parameters:
         """What `table` takes; makes the table of the positions' weights, too."""
         out = dict(rows.parameters)
         for i, (column, theta) in enumerate(self.effects):

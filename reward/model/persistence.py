@@ -126,9 +126,9 @@ def read_state(folder: str | Path, expected_format: int, shape: type) -> tuple[J
         return _read_state(folder, expected_format, shape)
 
 
-def _read_state(folder: Path, expected_format: int, shape: type) -> tuple[dict[str, Any], Arrays]:
+def _read_state(folder: Path, expected_format: int, shape: type) -> tuple[JsonObject, Arrays]:
     text = read_bytes(folder / "meta.json")
-    meta: dict[str, Any] = parse_json(text, folder / "meta.json", dict[str, Any])
+    meta: JsonObject = parse_json(text, folder / "meta.json", JsonObject)
     if meta.get("format") != expected_format:
         raise ModelError(
             f"{folder} holds a model of format {meta.get('format')!r:.40}; this version reads {expected_format}. "

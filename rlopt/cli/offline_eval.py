@@ -30,7 +30,7 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
 @click.option(
     "--trained-on", metavar="FILE|run|nothing",
     help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
-    "they are judged here); or run (this run's train items only), or nothing (none of these clicks).",
+    "they are evaluated here); or run (this run's train items only), or nothing (none of these clicks).",
 )  # fmt: skip
 @options.columns
 @preset()
@@ -43,8 +43,8 @@ def command(
 
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
     has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. Other policies, and
-    titles that people or another model wrote for the run's test items, are judged alike, into eval-NAME/.
-    Interrupted, the same command keeps the titles that were written; finished, it writes and judges anew.
+    titles that people or another model wrote for the run's test items, are evaluated alike, into eval-NAME/.
+    Interrupted, the same command keeps the titles that were written; finished, it writes and evaluates anew.
 
     \b
     Example:

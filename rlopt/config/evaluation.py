@@ -19,7 +19,7 @@ class EvalConfig(StageConfig):
 
     policy: str = setting(
         DEFAULT.name,
-        f"Who is judged: the run's policy ({', '.join(POLICIES)}), a policy folder, or a parquet, CSV or JSONL file "
+        f"Who is evaluated: the run's policy ({', '.join(POLICIES)}), a policy folder, or a parquet, CSV or JSONL file "
         "with item_id and title.",
         metavar="POLICY",
         min_length=1,
@@ -45,7 +45,7 @@ class EvalConfig(StageConfig):
     max_hidden_arm_z: float = setting(2.5, "Judge against real arms: larger |z| is no evidence.", gt=0)
     min_overlap: float = setting(0.05, "Policy mass on logged titles that exact estimators need.", gt=0, le=1)
     min_overlap_items: float = setting(20, "Effective number of items that exact estimators need.", ge=2)
-    min_faithfulness: float = setting(0.5, "Share of titles with no unsupported word needed.", ge=0, le=1)
+    min_faithfulness: float = setting(0.5, "Share of titles needed whose claims are all stated.", ge=0, le=1)
     max_interval_factor: float = setting(
         3.0, "An interval whose ends differ by more than this factor is no evidence.", gt=1
     )

@@ -22,8 +22,8 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
 from rlopt.report.figures import PolicyPoint, lift_against_kl
 from rlopt.run import Run
+from rlopt.stages.common.evaluated import Evaluated, evaluate_titles
 from rlopt.stages.common.held_out import check_splits, shown_arms
-from rlopt.stages.common.judged import Judged, judge_titles
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written, best_of_each_item, kl_to_sft, logged_titles, write_titles
 from rlopt.stages.common.truth import Truth
@@ -110,8 +110,8 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
         chosen = choose_best(written["sft"], test.items, model, config, truth)
         groups = [*(group.first(config.samples, name) for name, group in written.items()), *chosen, logged_titles(test)]
         blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
-        judged = judge_titles(groups, test, judge, model, opened.constraints, config.draws, random)
-        contenders = make_table(judged, blind, policies, test, config, random, truth)
+        evaluated = evaluate_titles(groups, test, judge, model, opened.constraints, config.draws, random)
+        contenders = make_table(evaluated, blind, policies, test, config, random, truth)
         result = CompareResult(run / "compare", contenders, len(test.items))
         _save(run, result)
     return result
@@ -163,7 +163,7 @@ def choose_best(
 
 
 def make_table(
-    judged: Mapping[str, Judged],
+    evaluated: Mapping[str, Evaluated],
     blind: FloatArray,
     policies: Mapping[str, TitlePolicy],
     test: Arms,
@@ -181,19 +181,19 @@ def make_table(
         for x in (test.clicks, test.exposure)
     )
     item_rate = item_rate_draws(clicks, exposure, config.draws, random)
-    logged = judged["logged"].title_draws(share=test.exposure)
+    logged = evaluated["logged"].title_draws(share=test.exposure)
     log_prob = policies["sft"].log_prob(test.arm_items, list(test.title), temperature=config.temperature)
     preference, _ = policy_over_logged(log_prob, test.item_index)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    base_truth = _true_value(judged["sft"].written, test.items, truth)
+    base_truth = _true_value(evaluated["sft"].written, test.items, truth)
 
-    def contender(name: str, group: Judged) -> Contender:
+    def contender(name: str, group: Evaluated) -> Contender:
         tried = int(name.rsplit(" ", 1)[1]) if " " in name else 1
         lift = None
         if name != "sft" and not name.startswith("oracle"):
             lift = estimate_lift(
                 group.title_draws(),
-                judged["sft"].title_draws(),
+                evaluated["sft"].title_draws(),
                 logged,
                 item_rate,
                 rng=np.random.default_rng(config.seed),
@@ -215,7 +215,7 @@ def make_table(
             titles_written=tried,
         )
 
-    return tuple(contender(name, group) for name, group in judged.items() if name != "logged")
+    return tuple(contender(name, group) for name, group in evaluated.items() if name != "logged")
 
 
 def _true_value(written: Written, items: Sequence[Item], truth: Truth | None) -> float | None:

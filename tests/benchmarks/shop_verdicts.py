@@ -100,7 +100,7 @@ def _refusal(run: Run, trained_on: Path | None) -> str | None:
 
 
 def hacked(name: str, hack: str, arguments: argparse.Namespace) -> Row:
-    """PPO without guards against a weak reward, judged as any policy is."""
+    """PPO without guards against a weak reward, evaluated as any policy is."""
     locale, seed = name.split("-")
     run = fooled_run(arguments.runs / f"hacked-{name}", locale, int(seed), arguments)  # type: ignore[arg-type]
     train_ppo(run, PpoConfig(**UNGUARDED, **HACKS[hack], seed=int(seed), save_every=1000))

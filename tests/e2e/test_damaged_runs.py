@@ -122,7 +122,7 @@ def check(outcome: Outcome, name: str) -> None:
     assert "bug in rlopt" not in outcome.err
     assert "Traceback" not in outcome.err
     assert Path(name).name in lines[-1] or str(Path(name).parent) in lines[-1], lines[-1]
-    assert any(word in lines[-1] for word in ("fit-reward", "Restore", "Remove", "--run")), lines[-1]
+    assert any(word in lines[-1] for word in ("fit-reward", "Restore", "Remove", "Run again", "--run")), lines[-1]
     assert len(lines[-1]) < 700
 
 

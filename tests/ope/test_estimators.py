@@ -23,7 +23,7 @@ def random_rounds(seed: int, n: int = 60, items: int = 12) -> dict[str, FloatArr
 
 
 def figures(estimate: Estimate) -> dict[str, float]:
-    return {name: value for name, value in estimate.to_dict().items() if not isinstance(value, str)}
+    return {name: value for name, value in vars(estimate).items() if not isinstance(value, str)}
 
 
 def test_values_by_hand() -> None:

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from reward.plain import DataError, Plain, plain, to_json
+from reward.plain import Plain, plain, to_json
+from reward.saved import SavedError
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,23 @@ def test_a_layout_of_its_own_holds_wherever_the_class_stands() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"count": "3"}, r"'count': Input should be a valid integer\. Got '3'"),
-        ({"count": 3.5}, r"'count': Input should be a valid integer.* Got 3\.5"),
-        ({"count": True}, r"'count': Input should be a valid integer\. Got True"),
-        ({"parts": [{"size": 1.0, "error": None}, {"size": None, "error": None}]}, r"'parts\.1\.size': .*number"),
-        ({"parts": {}}, r"'parts': Input should be a valid"),
-        ({"parts": [{"error": None}]}, r"'parts\.0\.size' is missing"),
-        ({"by_position": {"first": 1.0}}, r"'by_position\.first\.\[key\]': .* Got 'first'"),
-        ({"side": "judge"}, r"'side': Input should be 'train' or 'test'\. Got 'judge'"),
-        ({"best": "\x1b[2J" + "x" * 500}, r"'best': .*\. Got '\\x1b\[2Jx+\.\.\.\."),
+        ({"count": "3"}, r"count: Input should be a valid integer"),
+        ({"count": 3.5}, r"count: Input should be a valid integer"),
+        ({"count": True}, r"count: Input should be a valid integer"),
+        (
+            {"parts": [{"size": 1.0, "error": None}, {"size": None, "error": None}]},
+            r"parts\.1\.size: Input should be a valid number",
+        ),
+        ({"parts": {}}, r"parts: Input should be a valid"),
+        ({"parts": [{"error": None}]}, r"parts\.0\.size: Field required"),
+        ({"by_position": {"first": 1.0}}, r"by_position\.first\.\[key\]: Input should be a valid integer"),
+        ({"side": "judge"}, r"side: Input should be 'train' or 'test'"),
+        ({"best": "\x1b[2J" + "x" * 500}, r"best: Input should be"),
     ],
 )
 def test_a_damaged_value_is_told_with_file_and_key(change: dict[str, object], said: str) -> None:
     text = json.dumps({**json.loads(GOOD), **change})
-    with pytest.raises(DataError, match=rf"^runs/a/whole\.json is damaged: {said}") as caught:
+    with pytest.raises(SavedError, match=rf"^runs/a/whole\.json is damaged \({said}") as caught:
         Whole.from_json(text, Path("runs/a/whole.json"))
     assert len(str(caught.value)) < 250
     assert str(caught.value).isprintable()
@@ -91,11 +95,24 @@ def test_a_damaged_value_is_told_with_file_and_key(change: dict[str, object], sa
     "text", ["", "{", "[]", "null", '"text"', "[" * 100_000, GOOD[:-5], GOOD.replace("1.5", "NaN"), GOOD + "x"]
 )
 def test_a_text_that_is_no_such_object_is_one_line(text: str) -> None:
-    with pytest.raises(DataError, match=r"^whole\.json is damaged: [^\n]+\. Run again the stage that wrote it\.$"):
-        Whole.from_json(text, "whole.json")
+    with pytest.raises(SavedError, match=r"^whole\.json is damaged \([^\n]+\)\. Run it again\.$"):
+        Whole.from_json(text, "whole.json", "Run it again.")
+
+
+def test_a_file_is_read_or_said_to_be_missing_or_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "whole.json"
+    with pytest.raises(SavedError, match=r"whole\.json is missing\. Run rlopt fit-reward again"):
+        Whole.read(file)
+    file.write_bytes(b"\xff\xfe{}")
+    with pytest.raises(
+        SavedError, match=r"whole\.json is damaged \(it is not UTF-8 text\)\. Run rlopt fit-reward again"
+    ):
+        Whole.read(file)
+    file.write_text(GOOD, encoding="utf-8")
+    assert Whole.read(file) == WHOLE
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
-    with pytest.raises(DataError, match=r"'parts\.0\.size': Input should be a finite number"):
+    with pytest.raises(SavedError, match=r"parts\.0\.size: Input should be a finite number"):
         Whole.from_json(GOOD.replace("1.5", number), "whole.json")

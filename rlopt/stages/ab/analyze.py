@@ -19,7 +19,7 @@ from rlopt.run import Run
 from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 HISTORY = "calibration"
@@ -227,7 +227,7 @@ def _without_places(row: JsonObject) -> JsonObject:
 
 def _content(run: Run, policy: str) -> str:
     """A policy of the run by its name, one from elsewhere by its content."""
-    return policy if policy in POLICIES else Source.find(run, policy).fingerprints()["policy"]
+    return policy if policy in POLICIES else TitleSource.find(run, policy).fingerprints()["policy"]
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -9,14 +9,13 @@ import numpy as np
 
 from reward.arms import Arms
 from reward.plain import Plain
-from reward.saved import read_text
 from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign, always_valid
 from rlopt.ope.weights import effective_sample_size
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.prediction import Evaluation, Predicted
 from rlopt.stages.common.log_report import read_report
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 
 SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -200,7 +199,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     """
     stage, folder, outside = "offline-eval", "eval", {}
     if policy != "ppo":
-        source = Source.find(run, policy)
+        source = TitleSource.find(run, policy)
         stage, folder, outside = source.stage, source.folder, source.fingerprints()
     path = run / folder / "report.json"
     if not run.done(stage) or not path.exists():
@@ -208,7 +207,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     evaluated = run.record(stage)["inputs"]
     if any(evaluated.get(name) != now for name, now in outside.items()):
         return None
-    return Evaluation.from_json(read_text(path, "Run rlopt offline-eval again."), path)
+    return Evaluation.read(path, "Run rlopt offline-eval again.")
 
 
 def logged_overdispersion(run: Run) -> float | None:

@@ -120,7 +120,7 @@ def read_evidence(path: Path) -> FitEvidence | None:
 
     Raises
     ------
-    DataError
+    SavedError
         When the file is damaged.
     """
     text = read_text(path) if path.exists() else "{}"

@@ -1,4 +1,4 @@
-"""The test items, which no training has seen: what is refused before anyone is judged on them, and their arms."""
+"""The test items, which no training has seen: what is refused before anyone is evaluated on them, and their arms."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def check_splits(splits: Splits) -> None:
         if shared := sorted(sides[first] & sides[second]):
             raise EvaluationError(
                 f"The {first} and the {second} side share {counted(len(shared), 'item')} (first: {shared[0]!r:.60}), "
-                "so that the policy would be judged on what it learned from. Run rlopt fit-reward again."
+                "so that the policy would be evaluated on what it learned from. Run rlopt fit-reward again."
             )
 
 

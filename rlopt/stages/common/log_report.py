@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from reward.doctor.examine import LogReport
-from reward.saved import read_text
 from rlopt.run import FINDINGS
 
 
@@ -12,8 +11,7 @@ def read_report(data: Path) -> LogReport:
 
     Raises
     ------
-    DataError
+    SavedError
         When the file is damaged.
     """
-    path = data / FINDINGS
-    return LogReport.from_json(read_text(path), path)
+    return LogReport.read(data / FINDINGS)

@@ -1,4 +1,4 @@
-"""Who is judged: a policy of the run, a policy from elsewhere, or titles from anywhere."""
+"""Who is evaluated: a policy of the run, a policy from elsewhere, or titles from anywhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from rlopt.progress import ProgressBar
 from rlopt.run import Run
 from rlopt.stages.common.columns import titles_of
 from rlopt.stages.common.policies import load_policy
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 from rlopt.stages.common.titles import Written, kl_to_sft, write_titles
 
 
@@ -100,7 +100,7 @@ class TitlesCandidate:
     titles: Mapping[str, Sequence[str]]
 
     @classmethod
-    def read(cls, run: Run, source: Source, columns: str | None = None) -> "TitlesCandidate":
+    def read(cls, run: Run, source: TitleSource, columns: str | None = None) -> "TitlesCandidate":
         """From a parquet, CSV or JSONL file with item_id and title, under rlopt's names, the run's own or ``columns``.
 
         Raises
@@ -148,7 +148,7 @@ class TitlesCandidate:
         return None
 
 
-def open_candidate(run: Run, source: Source, columns: str | None = None) -> Candidate:
+def open_candidate(run: Run, source: TitleSource, columns: str | None = None) -> Candidate:
     """Who stands behind ``source``; a file of titles is read at once.
 
     Raises

@@ -1,4 +1,4 @@
-"""What one evaluation is about: the test items, and all titles that are judged for them."""
+"""What one evaluation is about: the test items, and all titles that are evaluated for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from reward.arms import Arms
 from reward.arrays import BoolArray
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
-from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.titles import Written
 
 
@@ -21,8 +21,8 @@ class Case:
     ----------
     test
         Logged arms of the test items.
-    judged
-        Policy -> its titles, judged; "logged" among them.
+    evaluated
+        Policy -> its titles, evaluated; "logged" among them.
     new
         The policy that is evaluated.
     config
@@ -32,25 +32,25 @@ class Case:
     """
 
     test: Arms
-    judged: Mapping[str, Judged]
+    evaluated: Mapping[str, Evaluated]
     new: str
     config: EvalConfig
     from_run: bool = True
 
     @property
-    def mine(self) -> Judged:
+    def mine(self) -> Evaluated:
         """The titles that are evaluated."""
-        return self.judged[self.new]
+        return self.evaluated[self.new]
 
     @property
-    def logged(self) -> Judged:
+    def logged(self) -> Evaluated:
         """The logged titles, in the order of ``test``."""
-        return self.judged["logged"]
+        return self.evaluated["logged"]
 
     @property
-    def sft(self) -> Judged | None:
+    def sft(self) -> Evaluated | None:
         """The SFT policy's titles; None without one to compare with."""
-        return None if self.new == "sft" else self.judged.get("sft")
+        return None if self.new == "sft" else self.evaluated.get("sft")
 
 
 def novel(written: Written, logged: Written) -> BoolArray:

@@ -12,7 +12,7 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
-from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.offline_eval.case import Case
 
 
@@ -58,8 +58,8 @@ class Lifting:
 
     def over_logged(self) -> dict[str, LiftEstimate]:
         """Lift over the logged titles of each policy."""
-        judged = self.case.judged.items()
-        return {name: self._lift(titles, None, self.item_rate) for name, titles in judged if name != "logged"}
+        evaluated = self.case.evaluated.items()
+        return {name: self._lift(titles, None, self.item_rate) for name, titles in evaluated if name != "logged"}
 
     def over_sft(self) -> LiftEstimate | None:
         """Lift of the evaluated policy over the SFT policy; None without one to compare with."""
@@ -71,7 +71,7 @@ class Lifting:
         over = {"logged": self._lift(mine, None, self.other_rate)}
         return over if sft is None else {**over, "sft": self._lift(mine, sft, self.other_rate)}
 
-    def _lift(self, titles: Judged, baseline: Judged | None, item_rate: FloatArray) -> LiftEstimate:
+    def _lift(self, titles: Evaluated, baseline: Evaluated | None, item_rate: FloatArray) -> LiftEstimate:
         logged = self.logged
         return estimate_lift(
             titles.title_draws(),

@@ -16,25 +16,25 @@ from rlopt.ope.diagnostics import nearest_logged
 from rlopt.ope.direct import LiftEstimate, item_ratios
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 from rlopt.report.html import render
-from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.offline_eval.case import Case, novel
 
 EXAMPLES_OF_A_KIND = 6
 
 
-def policy_figures(judged: Judged, logged: Judged, lift: LiftEstimate, config: EvalConfig) -> PolicyFigures:
+def policy_figures(evaluated: Evaluated, logged: Evaluated, lift: LiftEstimate, config: EvalConfig) -> PolicyFigures:
     """Figures of one policy's titles."""
-    written = judged.written
+    written = evaluated.written
     pairs = set(zip(written.item.tolist(), written.title, strict=True))
     return PolicyFigures(
         policy=written.policy,
         n_titles=len(written),
         n_items=len(np.unique(written.item)),
         lift_over_logged=lift,
-        reward=float(judged.reward.mean()),
-        reward_std=float(judged.reward_std.mean()),
-        faithfulness=judged.faithfulness,
-        support_share=float(np.mean(judged.support >= config.support_level)),
+        reward=float(evaluated.reward.mean()),
+        reward_std=float(evaluated.reward_std.mean()),
+        faithfulness=evaluated.faithfulness,
+        support_share=float(np.mean(evaluated.support >= config.support_level)),
         novel_share=float(novel(written, logged.written).mean()),
         distinct_share=len(pairs) / len(written),
         finished_share=float(written.finished.mean()) if written.policy != "best_of" and any(written.tokens) else None,
@@ -60,7 +60,7 @@ def examples(case: Case) -> tuple[Example, ...]:
         row = first[i]
         title = mine.written.title[row]
         nearest, similarity = nearest_logged(title, titles)
-        unsupported = mine.unsupported
+        unsupported = mine.unstated
         return Example(
             kind=kind,
             item_id=items[i].item_id,
@@ -81,26 +81,26 @@ def examples(case: Case) -> tuple[Example, ...]:
     return tuple(example(kind, i) for kind, i in gains + losses)
 
 
-def _first_rows(judged: Judged, n_items: int) -> npt.NDArray[np.intp]:
+def _first_rows(evaluated: Evaluated, n_items: int) -> npt.NDArray[np.intp]:
     """Row of each item's first title."""
-    return np.searchsorted(judged.written.item, np.arange(n_items))
+    return np.searchsorted(evaluated.written.item, np.arange(n_items))
 
 
 def write_outputs(
     folder: Path,
     report: EvaluationReport,
-    judged: Mapping[str, Judged],
+    evaluated: Mapping[str, Evaluated],
     test: Arms,
     metrics: Sequence[Mapping[str, Any]],
 ) -> None:
     """titles.parquet, report.json and report.html in ``folder``."""
-    pq.write_table(titles_table(judged, test), folder / "titles.parquet", compression="zstd")
+    pq.write_table(titles_table(evaluated, test), folder / "titles.parquet", compression="zstd")
     (folder / "report.json").write_text(to_json(report.to_dict(), indent=1) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(render(report, metrics), encoding="utf-8")
 
 
-def titles_table(judged: Mapping[str, Judged], test: Arms) -> pa.Table:
-    """Every judged title, the logged ones included, one row each."""
+def titles_table(evaluated: Mapping[str, Evaluated], test: Arms) -> pa.Table:
+    """Every evaluated title, the logged ones included, one row each."""
     ids = [item.item_id for item in test.items]
     columns: dict[str, list[Any]] = {
         "item_id": [],
@@ -114,7 +114,7 @@ def titles_table(judged: Mapping[str, Judged], test: Arms) -> pa.Table:
         "support": [],
         "unsupported": [],
     }
-    for name, group in judged.items():
+    for name, group in evaluated.items():
         written = group.written
         columns["item_id"] += [ids[i] for i in written.item]
         columns["policy"] += [name] * len(written)
@@ -126,7 +126,7 @@ def titles_table(judged: Mapping[str, Judged], test: Arms) -> pa.Table:
         columns["judge_effect_std"] += group.effect_std.tolist()
         columns["support"] += group.support.tolist()
         columns["unsupported"] += (
-            [None] * len(written) if group.unsupported is None else [" ".join(words) for words in group.unsupported]
+            [None] * len(written) if group.unstated is None else [" ".join(words) for words in group.unstated]
         )
     text = {"item_id", "policy", "title", "unsupported"}
     return pa.table(

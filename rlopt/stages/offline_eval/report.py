@@ -1,4 +1,4 @@
-"""From judged titles to the report: lifts, diagnostics, exact estimates where policy and logs overlap, the verdict."""
+"""From evaluated titles to the report: lifts, diagnostics, exact estimates where there is overlap, the verdict."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
 from rlopt.run import DATA, Run, package_versions
-from rlopt.stages.common.judged import Judged
+from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written
@@ -45,7 +45,7 @@ def make_report(
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From judged titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
+    """From evaluated titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
 
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
@@ -85,10 +85,10 @@ def make_report(
         candidate=case.new,
         verdict=decide(grounds, config),
         lifts=grounds.lifts,
-        policies=tuple(policy_figures(case.judged[name], case.logged, lift, config) for name, lift in lifts.items()),
+        policies=tuple(policy_figures(case.evaluated[name], case.logged, lift, config) for name, lift in lifts.items()),
         kl=grounds.kl,
         cross_checks=clues.cross_checks(),
-        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.judged.items()},
+        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.evaluated.items()},
         hidden_arms=hidden,
         overlap=found,
         model_against_weights=grounds.model_against_weights,
@@ -103,7 +103,7 @@ def make_report(
         text_shift=grounds.text_shift,
         guardrails=grounds.guardrails,
         checked_claims=mine.checked,
-        promises={name: group.promise_share for name, group in case.judged.items()}
+        promises={name: group.promise_share for name, group in case.evaluated.items()}
         if "promise" in mine.checked
         else {},
         segments=lifting.segments(),
@@ -150,7 +150,7 @@ def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
     traffic = item_sums(case.test.impressions, case.test.item_index, len(items))
     counts = traffic if weight == "traffic" else np.ones(len(items))
 
-    def value(titles: Judged, share: FloatArray | None = None) -> float:
+    def value(titles: Evaluated, share: FloatArray | None = None) -> float:
         written = titles.written
         shown = np.ones(len(written)) if share is None else share
         values = truth([items[i] for i in written.item], written.title)

@@ -1,4 +1,4 @@
-"""Nobody is judged on what it learned from: the refusals that stand before every evaluation."""
+"""Nobody is evaluated on what it learned from: the refusals that stand before every evaluation."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +10,7 @@ from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint
 from rlopt.run import Run
 from rlopt.stages.common.columns import mapping_for
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 from rlopt.wording import counted
 
 RUN, NOTHING = "run", "nothing"
@@ -39,7 +39,7 @@ def check_items(splits: Splits, arms: Arms) -> None:
 
 
 def check_trained_on(
-    run: Run, source: Source, trained_on: str | Path | None, splits: Splits, columns: str | None = None
+    run: Run, source: TitleSource, trained_on: str | Path | None, splits: Splits, columns: str | None = None
 ) -> dict[str, str]:
     """Refuse a policy from elsewhere that was trained on the judge's or the test items, or does not say on which.
 
@@ -48,7 +48,7 @@ def check_trained_on(
     run
         The run; its column names apply where the file lacks rlopt's.
     source
-        Who is judged.
+        Who is evaluated.
     trained_on
         Parquet, CSV or JSONL with the item_id of every item whose clicks it learned from; `RUN` for this run's train
         items, `NOTHING` for none of these logs' clicks. A policy of the run need not say.

@@ -12,10 +12,10 @@ from rlopt.errors import EvaluationError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.run import Run
+from rlopt.stages.common.evaluated import evaluate_titles
 from rlopt.stages.common.held_out import check_splits, shown_arms
-from rlopt.stages.common.judged import judge_titles
 from rlopt.stages.common.opened import OpenedRun
-from rlopt.stages.common.source import PLACE, Source
+from rlopt.stages.common.title_source import PLACE, TitleSource
 from rlopt.stages.common.titles import Written, best_of_each_item, logged_titles, write_titles
 from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.candidate import Candidate, open_candidate
@@ -38,7 +38,7 @@ def evaluate(
 ) -> EvaluationResult:
     """Judge a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
 
-    Policies other than ``ppo`` are judged into a folder ``eval-NAME/``. Without an SFT policy in the run, the logged
+    Policies other than ``ppo`` are evaluated into a folder ``eval-NAME/``. Without an SFT policy in the run, the logged
     titles are the only baseline.
 
     Parameters
@@ -46,7 +46,7 @@ def evaluate(
     run
         A run with reward and judge.
     config
-        Settings of the stage; ``policy`` says who is judged.
+        Settings of the stage; ``policy`` says who is evaluated.
     truth
         Adds the true lifts to the report; by default that of the simulated shop whose logs the run was fitted on.
     trained_on
@@ -67,7 +67,7 @@ def evaluate(
     config = config or EvalConfig()
     opened = OpenedRun(run)
     truth = truth or opened.truth
-    source = Source.find(run, config.policy)
+    source = TitleSource.find(run, config.policy)
     if source.name == config.baseline == "sft":
         raise EvaluationError("The SFT policy cannot be its own baseline. Use --baseline logged.")
     check_splits(opened.splits)
@@ -82,19 +82,19 @@ def evaluate(
         sft = baseline_policy(opened, source, config)
         model, judge = opened.reward, opened.judge  # a damaged one is found before titles are written
         written = write_all(opened, record.checkpoints, candidate, sft, test, config)
-        judged = judge_titles(written, test, judge, model, opened.constraints, config.draws, random)
-        case = Case(test, judged, candidate.name, config, source.from_run)
+        evaluated = evaluate_titles(written, test, judge, model, opened.constraints, config.draws, random)
+        case = Case(test, evaluated, candidate.name, config, source.from_run)
         report = make_report(opened, case, candidate, sft, random, truth)
         learned = run.metrics(source.name).rows() if source.from_run else []
         with run.replacing(source.folder) as folder:
-            write_outputs(folder, report, judged, test, learned)
+            write_outputs(folder, report, evaluated, test, learned)
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["logged"].value)
         if not source.from_run:
             record.notes[PLACE] = str(source.path.resolve())
     return EvaluationResult(run / source.folder, report)
 
 
-def covered(test_items: Sequence[str], candidate: Candidate, source: Source) -> Sequence[str]:
+def covered(test_items: Sequence[str], candidate: Candidate, source: TitleSource) -> Sequence[str]:
     """The test items that the candidate has titles for.
 
     Raises
@@ -110,11 +110,11 @@ def covered(test_items: Sequence[str], candidate: Candidate, source: Source) -> 
             "test."
         )
     if len(chosen) < len(test_items):
-        note(f"{source.path} has titles for {len(chosen)} of {len(test_items)} test items: judged on these")
+        note(f"{source.path} has titles for {len(chosen)} of {len(test_items)} test items: evaluated on these")
     return chosen
 
 
-def baseline_policy(opened: OpenedRun, source: Source, config: EvalConfig) -> TitlePolicy | None:
+def baseline_policy(opened: OpenedRun, source: TitleSource, config: EvalConfig) -> TitlePolicy | None:
     """The SFT policy, where the run has one and it is not itself the candidate.
 
     Raises

@@ -165,7 +165,7 @@ def test_titles_from_elsewhere_have_their_own_prediction(rlopt: Rlopt, run: Run,
     (row,) = run.metrics("calibration").rows()
     assert row["policy"] == str(titles)
     assert rlopt("ab-plan", "--run", run.path, "--policy", "nobody").code == 1
-    titles.write_text("item_id,title\ni1,Newer\n")  # other titles than those that were judged
+    titles.write_text("item_id,title\ni1,Newer\n")  # other titles than those that were evaluated
     assert "has no evaluation of" in rlopt("ab-plan", *flags).err
 
 

@@ -21,7 +21,7 @@ from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
-from rlopt.stages.common.source import Source
+from rlopt.stages.common.title_source import TitleSource
 from rlopt.stages.common.titles import Written
 from rlopt.stages.offline_eval.candidate import PolicyCandidate, TitlesCandidate
 from rlopt.stages.offline_eval.stage import evaluate
@@ -137,7 +137,7 @@ def test_files_of_one_name_have_reports_of_their_own(run: Run, tmp_path: Path) -
     assert folder("other", "plain") == other  # changed in its place
     assert folder("copy", "new") == "eval-titles"
     assert json.loads(report)["candidate"] == "titles"
-    assert Source.find(run, str(tmp_path / "other" / "titles.csv")).folder == other
+    assert TitleSource.find(run, str(tmp_path / "other" / "titles.csv")).folder == other
 
 
 def test_without_an_sft_policy_the_logged_titles_are_the_baseline(
@@ -198,8 +198,8 @@ def test_what_is_neither_policy_nor_titles_is_refused(run: Run, policy: str) -> 
 
 
 def test_names_that_mean_something_else_are_not_taken(run: Run, write: Callable[..., Path]) -> None:
-    assert Source.find(run, str(write(("new",), "logged.csv"))).name == "logged-titles"
-    assert Source.find(run, str(write(("new",), "新标题 (v2).csv"))).name == "新标题-v2"
+    assert TitleSource.find(run, str(write(("new",), "logged.csv"))).name == "logged-titles"
+    assert TitleSource.find(run, str(write(("new",), "新标题 (v2).csv"))).name == "新标题-v2"
 
 
 def test_the_distance_from_a_policy_that_is_asked_otherwise_is_not_known() -> None:

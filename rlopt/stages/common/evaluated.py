@@ -16,7 +16,7 @@ from rlopt.stages.common.titles import Written
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """Titles with everything that is predicted about them; arrays of shape (n,), draws (n_draws, n).
 
     Parameters
@@ -36,8 +36,8 @@ class Judged:
     reward_effect_std
         How unsure the reward model is of a title's effect alone, in nats of the odds of a click: `reward_std` without
         what is unsure about the item.
-    unsupported
-        What of a title its item does not support; None where no claims are checked.
+    unstated
+        What a title claims and its item does not state; None where no claims are checked.
     checked
         Kinds of claims that were looked for.
     violations
@@ -55,17 +55,17 @@ class Judged:
     reward: FloatArray
     reward_std: FloatArray
     reward_effect_std: FloatArray
-    unsupported: tuple[tuple[str, ...], ...] | None
+    unstated: tuple[tuple[str, ...], ...] | None
     checked: tuple[str, ...] = ()
     violations: tuple[tuple[str, ...], ...] = ()
     p_conversion: FloatArray | None = None
 
     @property
     def faithfulness(self) -> float | None:
-        """Share of titles that say something, and nothing their item does not support."""
-        if self.unsupported is None:
+        """Share of titles that say something, and nothing their item does not state."""
+        if self.unstated is None:
             return None
-        pairs = zip(self.written.title, self.unsupported, strict=True)
+        pairs = zip(self.written.title, self.unstated, strict=True)
         return float(np.mean([bool(title) and not words for title, words in pairs]))
 
     @property
@@ -80,7 +80,7 @@ class Judged:
         return TitleDraws(self.draws[:, rows], self.written.item[rows], share)
 
 
-def judge_titles(
+def evaluate_titles(
     groups: Sequence[Written],
     test: Arms,
     judge: Judge,
@@ -88,7 +88,7 @@ def judge_titles(
     constraints: Constraints,
     n_draws: int,
     rng: np.random.Generator,
-) -> dict[str, Judged]:
+) -> dict[str, Evaluated]:
     """Predictions for the titles of all policies, from the same posterior draws.
 
     ``judge`` has not seen the items of ``test``; what it says here, it says after it has learned from their arms.
@@ -101,15 +101,15 @@ def judge_titles(
     blind_effect = judge.mean_effect(owners, titles)
     support = judge.support(owners, titles)
     predicted = model.predict(owners, titles)
-    out: dict[str, Judged] = {}
+    out: dict[str, Evaluated] = {}
     start = 0
     for group in groups:
         part = slice(start, start + len(group))
         start += len(group)
         pairs = list(zip(owners[part], titles[part], strict=True))
         lexicon = constraints.lexicon
-        unsupported = None if lexicon is None else tuple(lexicon.unstated_words(*pair) for pair in pairs)
-        out[group.policy] = Judged(
+        unstated = None if lexicon is None else tuple(lexicon.unstated_words(*pair) for pair in pairs)
+        out[group.policy] = Evaluated(
             group,
             draws[:, part],
             effect[part],
@@ -119,7 +119,7 @@ def judge_titles(
             predicted.reward[part],
             predicted.reward_std[part],
             predicted.effect_std[part],
-            unsupported,
+            unstated,
             () if lexicon is None else tuple(kind for kind in KINDS if kind in lexicon.kinds),
             tuple(
                 (*kinds(constraints.check(*pair)), *([] if ended else ["unfinished"]))

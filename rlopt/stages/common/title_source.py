@@ -1,4 +1,4 @@
-"""Where the titles that are judged or tested come from: a policy of the run, or a folder or file from elsewhere."""
+"""Where the titles that are evaluated or tested come from: a policy of the run, or a folder or file from elsewhere."""
 
 import hashlib
 import re
@@ -16,8 +16,8 @@ TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the titles that are judged come from.
+class TitleSource:
+    """Where the titles that are evaluated come from.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Source:
     path: Path
 
     @classmethod
-    def find(cls, run: Run, policy: str) -> "Source":
+    def find(cls, run: Run, policy: str) -> "TitleSource":
         """A policy of the run by its name, else a folder or a file.
 
         Raises
@@ -81,7 +81,7 @@ def _own_name(run: Run, name: str, path: Path) -> str:
 
     The same content is the same candidate wherever it lies, and a file that changed in its place is its successor.
     """
-    stage = Source(name, path).stage
+    stage = TitleSource(name, path).stage
     content = run.manifest
     before = content["stages"].get(stage) or content["unfinished"].get(stage)
     if before is None:
