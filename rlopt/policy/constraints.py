@@ -3,7 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -111,8 +111,9 @@ class Constraints:
         ConfigError
             When another rule forbids what it says, or it is too long.
         """
+        apart_from_claims = replace(self, lexicon=None)  # an item may bear out what it promises
         for phrase in self.required:
-            if kind := self.broken_for_good(Item(""), phrase):
+            if kind := apart_from_claims.broken_for_good(Item(""), phrase):
                 raise ConfigError(f"No title can hold the required phrase {phrase!r}: it breaks the rule {kind!r}.")
 
     def check(self, item: Item, title: str) -> list[Violation]:

@@ -98,3 +98,9 @@ def test_under_the_rules_no_title_promises_too_much() -> None:
     titles = writer.generate(SHOP, 40, constraints=RULES, seed=1)
     written = [(item, title.text) for item, several in zip(SHOP, titles, strict=True) for title in several]
     assert not any(RULES.lexicon is not None and RULES.lexicon.broken_promises(*pair) for pair in written)
+
+
+def test_a_required_promise_is_for_items_that_bear_it_out() -> None:
+    rules = Constraints.of(RulesConfig(required=("free shipping",)), checked_claims(PAIRS))
+    assert rules.check(SHOP[0], "red dress, Free Shipping") == []
+    assert [v.kind for v in rules.check(SHOP[4], "red dress, Free Shipping")] == ["promise"]
