@@ -6,19 +6,19 @@ STAMP := $(VENV)/.installed
 # Two processes on one core each are faster than two that fight for both; RLOPT_THREADS=4 overrides.
 JOBS ?= auto
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test cases lint wheel format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP)  ## make .venv and install rlopt with its development tools
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Error: rlopt needs Python 3.11 or newer, and $(PYTHON) is older. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dask,int8]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dask,gym,int8]'
 	touch $@
 
 demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next to the estimated one
@@ -27,13 +27,21 @@ demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
-lint: $(STAMP)  ## ruff, mypy, the layer contract, file lengths
+cases: $(STAMP)  ## inputs as users have them, expected and found (needs ../shared/cases)
+	$(BIN)/python -m tests.cases
+
+lint: $(STAMP)  ## ruff, mypy, the layer contract, spelling, file lengths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+# tests misspell on purpose
+	git ls-files -z -- ':!tests' | xargs -0 $(BIN)/codespell
 	@long=$$(git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400 {print $$2 ": " $$1 " lines"}'); \
 		test -z "$$long" || { echo "Files past 400 lines:" >&2; echo "$$long" >&2; exit 1; }
 	$(BIN)/mypy
+
+wheel: $(STAMP)  ## build dist/*.whl, install it into an empty environment, run its quick demo (minutes)
+	.ci/wheel
 
 format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff check --fix .

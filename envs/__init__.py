@@ -1,1 +1,3 @@
-"""The simulated market (true click and conversion probabilities), replay of logged arms, gymnasium environments."""
+"""The simulated market (true click and conversion probabilities), and gymnasium environments over it."""
+
+OF_RLOPT = True  # see rlopt/neighbours.py

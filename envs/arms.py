@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from reward.arrays import FloatArray, IntArray
 
 from .market import Market
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 ITEM_TRAFFIC_SD = 0.5
 

@@ -61,6 +61,25 @@ class CategorySpec:
 
 
 @dataclass(frozen=True)
+class ServiceSpec:
+    """One thing the shop may do for an item, whatever its category: free shipping, a warranty.
+
+    Parameters
+    ----------
+    name
+        Field name of the items.
+    coverage
+        Share of the items that have it.
+    values
+        What it can be, with the promotional phrases that it makes true.
+    """
+
+    name: str
+    coverage: float
+    values: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class LocaleSpec:
     """Everything of a shop that depends on its language.
 
@@ -78,6 +97,10 @@ class LocaleSpec:
         How a price is written in a title and in the ``price`` field.
     promo_front, promo_back
         Promotional phrases sellers put in front, and at the end.
+    services
+        What the shop does for some of its items, and which of these phrases that keeps.
+    unkeepable
+        Phrases that promise what this shop does for no item.
     function_words
         Words that claim nothing.
     categories
@@ -92,6 +115,8 @@ class LocaleSpec:
     price_decimals: int
     promo_front: tuple[str, ...]
     promo_back: tuple[str, ...]
+    services: tuple[ServiceSpec, ...]
+    unkeepable: tuple[str, ...]
     function_words: tuple[str, ...]
     categories: tuple[CategorySpec, ...]
     by_name: Mapping[str, CategorySpec] = field(repr=False)
@@ -100,6 +125,21 @@ class LocaleSpec:
     def promo(self) -> tuple[str, ...]:
         """All promotional phrases."""
         return self.promo_front + self.promo_back
+
+    @property
+    def promises(self) -> frozenset[str]:
+        """The promotional phrases that promise something."""
+        kept = (phrase for service in self.services for phrases in service.values.values() for phrase in phrases)
+        return frozenset((*kept, *self.unkeepable))
+
+    def kept_promises(self, item: Item) -> frozenset[str]:
+        """The promises that are true of ``item``."""
+        return frozenset(
+            phrase
+            for service in self.services
+            for value in item.fields.get(service.name, ())
+            for phrase in service.values.get(value, ())
+        )
 
 
 @lru_cache
@@ -125,6 +165,8 @@ def load_locale(locale: str) -> LocaleSpec:
         price_decimals=data["price_decimals"],
         promo_front=tuple(data["promo_front"]),
         promo_back=tuple(data["promo_back"]),
+        services=tuple(_service(row) for row in data["services"]),
+        unkeepable=tuple(data["unkeepable"]),
         function_words=tuple(data["function_words"]),
         categories=categories,
         by_name={category.name: category for category in categories},
@@ -155,13 +197,21 @@ def _category(row: Mapping[str, Any], shared: Mapping[str, list[str]]) -> Catego
     )
 
 
+def _service(row: Mapping[str, Any]) -> ServiceSpec:
+    values = {value: tuple(phrases) for value, phrases in row["values"].items()}
+    return ServiceSpec(row["name"], row["coverage"], values)
+
+
 def item_id(seed: int, locale: str, index: int) -> str:
     """Id of the ``index``-th item of a shop."""
     return f"{locale}-{seed}-{index:06d}"
 
 
 def draw_item(spec: LocaleSpec, seed: int, index: int) -> Item:
-    """The ``index``-th item of the shop with this seed: locale, category, brand, price, type, attributes by name."""
+    """The ``index``-th item of the shop with this seed.
+
+    Its fields are locale, category, brand, price, type, then attributes and services by name.
+    """
     rng = generator(seed, spec.locale, Stream.ITEM, index)
     category = spec.categories[rng.integers(len(spec.categories))]
     fields: dict[str, tuple[str, ...]] = {
@@ -177,6 +227,9 @@ def draw_item(spec: LocaleSpec, seed: int, index: int) -> Item:
         count = 1 if attribute.count == 1 else int(rng.integers(1, attribute.count + 1))
         chosen = [_skewed(rng, attribute.values) for _ in range(count)]
         fields[attribute.name] = tuple(dict.fromkeys(chosen))
+    for service in spec.services:
+        if rng.random() < service.coverage:
+            fields[service.name] = (_skewed(rng, tuple(service.values)),)
     return Item(item_id(seed, spec.locale, index), fields)
 
 

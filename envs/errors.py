@@ -11,7 +11,3 @@ class MarketError(EnvError):
 
 class SimulationError(EnvError):
     """Logs cannot be simulated as asked."""
-
-
-class ReplayError(EnvError):
-    """Logged arms cannot answer for this title."""

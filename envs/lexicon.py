@@ -44,14 +44,16 @@ class Reading:
         True where the product type, or a bare product word of the category, occurs.
     promo
         Promotional phrases.
+    kept, broken
+        Those of them that promise something the item has, and something it has not.
     fillers
         Function words.
     repeats
         Mentions after the first of the same value, product word or promotional phrase.
     wrong_claims, gibberish
         Unsupported words that the catalogue knows from elsewhere (or numbers), and words that no lexicon knows.
-    unsupported
-        All unsupported words as read (casefolded), in order.
+    unstated
+        All unstated words as read (casefolded), in order.
     shouting
         Words of four or more letters in capitals.
     symbols
@@ -68,9 +70,11 @@ class Reading:
     repeats: int
     wrong_claims: int
     gibberish: int
-    unsupported: tuple[str, ...]
+    unstated: tuple[str, ...]
     shouting: int
     symbols: int
+    kept: int = 0
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,20 +107,21 @@ class PhraseIndex:
 
 @dataclass(frozen=True)
 class ItemLexicon:
-    """What one item supports: phrases of its values and product words, and single words of spaced scripts."""
+    """What one item states: phrases of its values and product words, single words of spaced scripts, true promises."""
 
     phrases: PhraseIndex
     single: frozenset[str]
+    kept: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, item: Item, heads: Iterable[str]) -> "ItemLexicon":
-        """Lexicon of ``item``; ``heads`` are the bare product words of its category."""
+    def of(cls, item: Item, heads: Iterable[str], kept: frozenset[str] = frozenset()) -> "ItemLexicon":
+        """Lexicon of ``item``; ``heads`` are the bare product words of its category, ``kept`` its true promises."""
         claims = [name for name in item.fields if name not in ("locale", "category")]
         entries = [(value, name) for name in claims for value in item.fields[name]]
         entries += [(head, HEAD) for head in heads]
         entries += [(value, CATEGORY) for value in item.fields.get("category", ())]
         single = frozenset(word for text, _ in entries for word in words(text) if not is_cjk(word))
-        return cls(PhraseIndex.of(entries), single)
+        return cls(PhraseIndex.of(entries), single, kept)
 
 
 class Reader:
@@ -131,6 +136,7 @@ class Reader:
     def __init__(self, spec: LocaleSpec) -> None:
         generic = [(text, PROMO) for text in spec.promo] + [(text, FUNCTION) for text in spec.function_words]
         self._generic = PhraseIndex.of(generic)
+        self._promises = spec.promises
         self._generic_single = frozenset(
             word for text, _ in generic for word in words(text) if not is_cjk(word) and not word[0].isdigit()
         )
@@ -150,17 +156,22 @@ class Reader:
         mentions: dict[tuple[str, str], Mention] = {}
         units: dict[tuple[str, str], int] = {}
         strangers: list[tuple[int, str]] = []
+        promised: list[str] = []
         promo = fillers = filler_width = offset = start = 0
         while start < len(tokens):
             own = lexicon.phrases.match(tokens, start)
             generic = self._generic.match(tokens, start)
             found = generic if own is None or (generic is not None and len(generic[0]) > len(own[0])) else own
+            if generic is not None and generic[2] in self._promises and own is not None and own[0] == generic[0]:
+                found = generic  # what the shop does for the item is promised, not described
             length = 1
             if found is not None:
                 phrase, kind, text = found
                 length = len(phrase)
                 unit = (kind, "") if kind == HEAD else (kind, text)
                 promo += kind == PROMO
+                if kind == PROMO and text in self._promises:
+                    promised.append(text)
                 fillers += kind == FUNCTION
                 if kind != FUNCTION:
                     units[unit] = units.get(unit, 0) + 1
@@ -176,7 +187,7 @@ class Reader:
             if found is not None and found[1] == FUNCTION:
                 filler_width += taken
             start += length
-        claims, gibberish, unsupported = self._judge_strangers(strangers)
+        claims, gibberish, unstated = self._read_strangers(strangers)
         shouting, symbols = _formatting(title)
         last_blank = int(bool(tokens) and not _is_cjk_word(tokens[-1]))
         return Reading(
@@ -190,25 +201,27 @@ class Reader:
             repeats=sum(units.values()) - len(units),
             wrong_claims=claims,
             gibberish=gibberish,
-            unsupported=unsupported,
+            unstated=unstated,
             shouting=shouting,
             symbols=symbols,
+            kept=sum(text in lexicon.kept for text in promised),
+            broken=tuple(text for text in promised if text not in lexicon.kept),
         )
 
-    def _judge_strangers(self, strangers: list[tuple[int, str]]) -> tuple[int, int, tuple[str, ...]]:
+    def _read_strangers(self, strangers: list[tuple[int, str]]) -> tuple[int, int, tuple[str, ...]]:
         """Wrong claims, gibberish words, and all of them as text."""
         claims = gibberish = 0
-        unsupported: list[str] = []
+        unstated: list[str] = []
         for _, group in groupby(enumerate(strangers), lambda entry: entry[1][0] - entry[0]):
             run = [token for _, (_, token) in group]
             for is_claim, piece in self._split_run(run):
                 if is_claim:
                     claims += 1
-                    unsupported += ["".join(piece)] if any(map(_is_cjk_word, piece)) else piece
+                    unstated += ["".join(piece)] if any(map(_is_cjk_word, piece)) else piece
                 else:
                     gibberish += (len(piece) + 1) // 2  # two Chinese characters weigh as one word
-                    unsupported.append("".join(piece))
-        return claims, gibberish, tuple(unsupported)
+                    unstated.append("".join(piece))
+        return claims, gibberish, tuple(unstated)
 
     def _split_run(self, run: list[str]) -> list[tuple[bool, list[str]]]:
         """Neighbouring strangers as claims (values of other items, numbers) and gibberish (Chinese in one piece)."""

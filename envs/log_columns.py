@@ -8,12 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.items import Item
 
 from .arms import MarketArms
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 PLAIN_FIELDS = ("locale", "category", "brand", "price")
 SURFACES = ("search", "feed", "category page", "mail")
@@ -38,7 +36,7 @@ class LogColumns:
     def impressions(
         self,
         arm: npt.NDArray[np.intp],
-        clicked: npt.NDArray[np.bool_],
+        clicked: BoolArray,
         delay: FloatArray,
         position: npt.NDArray[np.int8],
         timestamp: IntArray,

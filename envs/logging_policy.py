@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from reward.arrays import FloatArray
 
 from .lexicon import Reading
 
@@ -12,7 +13,7 @@ UNIFORM_SHARE = 0.3
 """Share of traffic given to a title at random: no propensity is below 0.3 / 8 = 0.0375."""
 
 
-def propensities(readings: Sequence[Reading], house_width: float, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def propensities(readings: Sequence[Reading], house_width: float, rng: np.random.Generator) -> FloatArray:
     """Chance of each title of one item, shape (n_titles,), summing to one.
 
     A softmax of the merchandiser's gut feeling (much said, near the house's width, a promise in it) blurred by as
@@ -24,5 +25,5 @@ def propensities(readings: Sequence[Reading], house_width: float, rng: np.random
     feeling = 0.15 * said + 0.2 * promised - np.abs(np.log(width / house_width))
     feeling += 0.6 * rng.standard_normal(len(feeling))
     weights = np.exp(feeling - feeling.max())
-    shares: npt.NDArray[np.float64] = (1 - UNIFORM_SHARE) * weights / weights.sum() + UNIFORM_SHARE / len(feeling)
+    shares: FloatArray = (1 - UNIFORM_SHARE) * weights / weights.sum() + UNIFORM_SHARE / len(feeling)
     return shares

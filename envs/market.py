@@ -2,28 +2,38 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from reward.arrays import FloatArray
 from reward.items import Item
+from reward.saved import SavedError, damaged, read_json
+from reward.seeds import MAX_SEED
 
 from . import shoppers
 from .catalog import draw_item, load_locale
-from .errors import MarketError
+from .errors import EnvError, MarketError
 from .lexicon import ItemLexicon, Reading, reader
 from .logging_policy import MAX_TITLES, MIN_TITLES, propensities
 from .seeds import Stream, generator
 from .writers import Writer
 
-FloatArray = npt.NDArray[np.float64]
-
-VERSION = 1
+VERSION = 2  # 2: items have services, and shoppers punish promises that nothing keeps
 MAX_ITEMS = 1_000_000
 _HOUSE_WIDTH = {"en": 75.0, "zh": 56.0}
 _CALIBRATION_ITEMS = 200
+
+
+@dataclass(frozen=True)
+class _MarketFile:
+    version: int
+    locale: str
+    seed: int
+    n_items: int
 
 
 class Market:
@@ -53,8 +63,8 @@ class Market:
     def __init__(self, n_items: int, locale: str = "en", seed: int = 0) -> None:
         if not 1 <= n_items <= MAX_ITEMS:
             raise MarketError(f"n_items must be between 1 and {MAX_ITEMS:,}. Got {n_items} instead.")
-        if seed < 0:
-            raise MarketError(f"seed must be 0 or more. Got {seed} instead.")
+        if not 0 <= seed <= MAX_SEED:
+            raise MarketError(f"seed must be between 0 and {MAX_SEED}. Got {seed} instead.")
         self._spec = load_locale(locale)
         self.locale, self.seed = locale, seed
         self._reader = reader(locale)
@@ -82,7 +92,7 @@ class Market:
         return self.click_and_conversion(items, titles)[0]
 
     def conversion_probability(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """Chance that a click on each title ends in a conversion, however late, shape (n,), in (0, 1).
+        """Chance that a click on each title ends in a sale, however late, that is not sent back, (n,), in (0, 1).
 
         Raises
         ------
@@ -100,35 +110,28 @@ class Market:
             If an item is not of this market, or the lengths differ.
         """
         index = self._indices(items, titles)
-        effects = np.zeros((2, len(index)))
+        effects, kept = np.zeros((2, len(index))), np.ones(len(index))
         for row, (i, title) in enumerate(zip(index, titles, strict=True)):
             reading, taste = self._read(i, title), self._taste_of(i)
             effects[:, row] = shoppers.click_effect(reading, taste), shoppers.conversion_effect(reading, taste)
+            kept[row] = shoppers.kept_share(reading)
         p_click = shoppers.click_probability(self._click_base + self._click_appeal[index] + effects[0])
-        return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1])
-
-    def true_values(
-        self,
-        items: Sequence[Item],
-        titles: Sequence[str],
-        click_weight: float = 1.0,
-        conversion_weight: float = 0.0,
-    ) -> FloatArray:
-        """Expected reward of an impression: w_click * P(click) + w_conv * P(click) * P(conversion | click), (n,)."""
-        p_click, p_conversion = self.click_and_conversion(items, titles)
-        value: FloatArray = click_weight * p_click + conversion_weight * p_click * p_conversion
-        return value
+        return p_click, expit(self._conversion_base + self._conversion_appeal[index] + effects[1]) * kept
 
     def true_value(self, item: Item, title: str) -> float:
         """Click probability of one title of one item; any text is answered."""
         return float(self.click_probability([item], [title])[0])
 
-    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """Words of ``title`` that neither the item's fields nor the locale's generic words support, casefolded.
+    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """Words of ``title`` that neither the item's fields nor the locale's generic words hold, casefolded.
 
-        Numbers count as words. Chinese is matched greedily, longest first; what is left over is unsupported.
+        Numbers count as words. Chinese is matched greedily, longest first; what is left over is unstated.
         """
-        return self.reading(item, title).unsupported
+        return self.reading(item, title).unstated
+
+    def broken_promises(self, item: Item, title: str) -> tuple[str, ...]:
+        """The promises in ``title`` that the shop does not keep for ``item``."""
+        return self.reading(item, title).broken
 
     def reading(self, item: Item, title: str) -> Reading:
         """What a shopper finds in ``title``."""
@@ -162,17 +165,19 @@ class Market:
             If the file is missing, no market file, or of another version.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            version, n_items, seed = (int(data[key]) for key in ("version", "n_items", "seed"))
-            locale = str(data["locale"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MarketError(f"{path} is not a readable market file ({error}). Run rlopt simulate again.") from error
+            data = read_json(Path(path), _MarketFile, "Run rlopt simulate again.")
+        except SavedError as error:
+            raise MarketError(str(error)) from error
+        version, n_items, seed, locale = data["version"], data["n_items"], data["seed"], data["locale"]
         if version != VERSION:
             raise MarketError(
                 f"{path} holds a market of version {version!r}; this rlopt simulates version {VERSION}. "
                 "Run rlopt simulate again."
             )
-        return cls(n_items, locale, seed)
+        try:
+            return cls(n_items, locale, seed)
+        except (EnvError, ValueError) as error:
+            raise MarketError(damaged(path, error, "Run rlopt simulate again.")) from error
 
     def _calibrate(self) -> tuple[float, float]:
         """Base log-odds at which the shop's average logged title has the base rates (200 items stand for all)."""
@@ -182,9 +187,10 @@ class Market:
             taste = self._taste[item.fields["category"][0]]
             appeal = shoppers.draw_appeal(self._spec, self.seed, i, item, taste)
             title = self._writer.write(item, generator(self.seed, self.locale, Stream.TITLES, i))
-            reading = self._reader.read(ItemLexicon.of(item, self._heads(item)), title)
+            reading = self._reader.read(self._lexicon_of(item), title)
             clicks.append(appeal.click + shoppers.click_effect(reading, taste))
-            conversions.append(appeal.conversion + shoppers.conversion_effect(reading, taste))
+            sold = appeal.conversion + shoppers.conversion_effect(reading, taste)
+            conversions.append(sold + float(np.log(shoppers.kept_share(reading))))
         # log of the mean of exp: rates are averaged, not log-odds
         click_level = float(np.log(np.mean(np.exp(clicks))))
         conversion_level = float(np.log(np.mean(np.exp(conversions))))
@@ -216,11 +222,14 @@ class Market:
     def _heads(self, item: Item) -> tuple[str, ...]:
         return self._spec.by_name[item.fields["category"][0]].heads
 
+    def _lexicon_of(self, item: Item) -> ItemLexicon:
+        return ItemLexicon.of(item, self._heads(item), self._spec.kept_promises(item))
+
     def _read(self, index: int, title: str) -> Reading:
         item = self.items[index]
         lexicon = self._lexicons.get(item.item_id)
         if lexicon is None:
-            lexicon = self._lexicons[item.item_id] = ItemLexicon.of(item, self._heads(item))
+            lexicon = self._lexicons[item.item_id] = self._lexicon_of(item)
         return self._reader.read(lexicon, title)
 
     def _taste_of(self, index: int) -> shoppers.CategoryTaste:

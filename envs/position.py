@@ -5,18 +5,19 @@ average position: the expectation over `POSITION_SHARE`, so that the clicks of a
 """
 
 import numpy as np
-import numpy.typing as npt
+
+from reward.arrays import FloatArray
 
 N_POSITIONS = 10
 _RANK = np.arange(1, N_POSITIONS + 1, dtype=np.float64)
-EXAMINATION: npt.NDArray[np.float64] = _RANK**-0.6
-POSITION_SHARE: npt.NDArray[np.float64] = _RANK**-0.35 / np.sum(_RANK**-0.35)
-POSITION_LIFT: npt.NDArray[np.float64] = EXAMINATION / float(POSITION_SHARE @ EXAMINATION)
+EXAMINATION: FloatArray = _RANK**-0.6
+POSITION_SHARE: FloatArray = _RANK**-0.35 / np.sum(_RANK**-0.35)
+POSITION_LIFT: FloatArray = EXAMINATION / float(POSITION_SHARE @ EXAMINATION)
 """Click probability at each position relative to the average one, shape (10,); its mean over `POSITION_SHARE` is 1."""
 MAX_LIFT = float(POSITION_LIFT.max())
 
 
-def arm_positions(confounding: float, n_arms: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def arm_positions(confounding: float, n_arms: int, rng: np.random.Generator) -> FloatArray:
     """Chance that each arm is shown at each position, shape (n_arms, 10).
 
     ``confounding`` 0 is `POSITION_SHARE` for all. Else arms differ at random: the log-odds of the best position
@@ -24,5 +25,5 @@ def arm_positions(confounding: float, n_arms: int, rng: np.random.Generator) -> 
     """
     tilt = confounding * rng.standard_normal((n_arms, 1)) * np.linspace(0.5, -0.5, N_POSITIONS)
     weights = POSITION_SHARE * np.exp(tilt)
-    shares: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
+    shares: FloatArray = weights / weights.sum(axis=1, keepdims=True)
     return shares

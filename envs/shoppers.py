@@ -1,11 +1,13 @@
 """Who clicks and who buys: the true click and conversion probabilities of a simulated shop.
 
     p_click(item, title) = ceiling * sigmoid(base + appeal(item) + effect(item, title))       at the average position
-    p_conversion(item, title | click) = sigmoid(base + appeal'(item) + effect'(item, title))
+    p_conversion(item, title | click) = sigmoid(base + appeal'(item) + effect'(item, title)) * kept(item, title)
 
-The appeal of the items carries most of the variance, as on the Upworthy archive (DESIGN section 5). The effect of a
-title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for every shop
-around the means of the catalogue, so that nothing learned on one shop is true of the next.
+where kept is the share of sales that are not sent back.
+
+The appeal of the items carries most of the variance, as on the Upworthy archive (docs/architecture.md, section 5). The
+effect of a title is a sum of what its reading (`lexicon.Reading`) holds, clipped to [-7, 3]. The weights are drawn for
+every shop around the means of the catalogue, so that nothing learned on one shop is true of the next.
 """
 
 import math
@@ -13,17 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
+from reward.arrays import FloatArray
 from reward.items import Item
 
 from .catalog import CategorySpec, LocaleSpec
 from .lexicon import Reading
 from .position import MAX_LIFT
 from .seeds import Stream, generator
-
-FloatArray = npt.NDArray[np.float64]
 
 CLICK_CEILING = 0.95 / MAX_LIFT  # keeps the click probability at the best position below one
 BASE_CTR, BASE_CVR = 0.03, 0.05
@@ -40,6 +40,8 @@ HEAD_SHARE = 0.6  # a bare product word ("dress") tells less than the type ("wra
 APPEAL_SD, CATEGORY_SD, BRAND_SD, TYPE_SD, PRICE_SLOPE = 0.68, 0.3, 0.3, 0.2, -0.12
 CONVERSION_APPEAL_SD, CONVERSION_PRICE_SLOPE = 0.35, -0.25
 CONVERSION_PROMO, CONVERSION_WRONG, CONVERSION_GIBBERISH = -0.18, -0.5, -0.3
+CONVERSION_KEPT, CONVERSION_BROKEN = 0.12, -0.35  # a promise that the page bears out, and one that it does not
+SENT_BACK = 0.15  # of the sales of a broken promise, and of what is left by the next one; at most three count
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,19 @@ def click_effect(reading: Reading, taste: CategoryTaste) -> float:
 def conversion_effect(reading: Reading, taste: CategoryTaste) -> float:
     """Log-odds of a conversion given a click that a title adds, in `EFFECT_RANGE`.
 
-    Who was drawn by promises buys less; who read size, material or capacity beforehand buys more.
+    Who was drawn by empty words buys less, who was promised what the page does not know of less still; who read size,
+    material, capacity or a true promise beforehand buys more.
     """
     effect = sum(taste.conversion.get(mention.field, 0.0) for mention in reading.mentions)
-    effect += CONVERSION_PROMO * reading.promo
+    effect += CONVERSION_PROMO * (reading.promo - reading.kept - len(reading.broken))
+    effect += CONVERSION_KEPT * reading.kept + CONVERSION_BROKEN * len(reading.broken)
     effect += CONVERSION_WRONG * reading.wrong_claims + CONVERSION_GIBBERISH * reading.gibberish
     return min(max(effect, EFFECT_RANGE[0]), EFFECT_RANGE[1])
+
+
+def kept_share(reading: Reading) -> float:
+    """Share of the sales that are not sent back: a broken promise makes buyers do so."""
+    return float((1 - SENT_BACK) ** min(len(reading.broken), 3))
 
 
 def click_probability(log_odds: Sequence[float] | FloatArray) -> FloatArray:

@@ -6,14 +6,17 @@ Written beside each other: ``OUT`` (the logs), ``STEM.items.parquet`` (item_id a
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
+
+from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
 
 from .arms import MarketArms, market_arms
 from .errors import SimulationError
@@ -21,9 +24,6 @@ from .log_columns import LogColumns, items_table, log_writer
 from .market import Market
 from .position import POSITION_LIFT, arm_positions
 from .seeds import Stream, generator
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 START_MS = int(np.datetime64(datetime(2026, 1, 5), "ms").astype(np.int64))
 HOUR_MS = 3_600_000
@@ -34,7 +34,7 @@ QUICK_SHARE, QUICK_HOURS, SLOW_HOURS = 0.6, 3.0, 72.0
 
 
 @dataclass(frozen=True)
-class SimulatedLogs:
+class SimulatedLogs(Plain):
     """What `simulate` wrote: the three files, and the totals of the logs."""
 
     logs: Path
@@ -44,10 +44,6 @@ class SimulatedLogs:
     impressions: int
     clicks: int
     conversions: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, paths as text."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
 def matured_share(days: float) -> float:

@@ -3,3 +3,5 @@
 Reads logs, aggregates impressions to arms, splits by item, and fits the LightGBM title-effect model.
 This package is the lowest layer: it imports neither ``rlopt`` nor ``envs``.
 """
+
+OF_RLOPT = True  # see rlopt/neighbours.py

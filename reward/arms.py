@@ -6,13 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import BoolArray, FloatArray, IntArray, ObjectArray
 from .items import Item
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-ObjectArray = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Arms:
     exposure
         Impressions weighted by the examination of the position they were shown at, relative to the average
         impression of these logs (position-based model), and by the level of their time and of their log
-        (`reward.logs.periods`, `reward.logs.levels`); equal to ``impressions`` where neither is known.
+        (`reward.logs.periods`, `reward.logs.log_levels`); equal to ``impressions`` where neither is known.
         clicks / exposure is the debiased CTR.
     conversions, revenue
         Totals, None where the logs have none.
@@ -85,7 +81,7 @@ class Arms:
         wanted = set(item_ids)
         return self.take(np.array([item in wanted for item in self.item_ids], dtype=bool))
 
-    def take(self, rows: npt.NDArray[np.bool_] | IntArray) -> "Arms":
+    def take(self, rows: BoolArray | IntArray) -> "Arms":
         """These arms only (mask or positions), with the items they need."""
         old_index = self.item_index[rows]
         kept, new_index = np.unique(old_index, return_inverse=True)

@@ -1,13 +1,58 @@
 """The item: what a title is for, with the fields that are known about it (the context)."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-MISSING = frozenset({"", "-", "--", "n/a", "#n/a", "nan", "none", "null", "<na>", "\\n"})
-"""Texts, in lower case, that say of a field that its value is not known; \\N is Hive's and MySQL's. NA is none of them:
-it is North America and Namibia, too."""
+from .saved import AGAIN, SavedError, damaged, parse_json
+
+MISSING = frozenset(
+    {
+        *(
+            "",
+            "-",
+            "--",
+            "\u2013",
+            "\u2014",
+            "?",
+            "n/a",
+            "#n/a",
+            "n.a.",
+            "n. a.",
+            "k.a.",
+            "k. a.",
+            "nan",
+            "none",
+            "null",
+        ),
+        *("<na>", "<null>", "\\n", "(not set)", "(not provided)", "not set", "not specified", "not available"),
+        *(
+            "not applicable",
+            "unknown",
+            "(unknown)",
+            "unspecified",
+            "undefined",
+            "(none)",
+            "(null)",
+            "(blank)",
+            "(empty)",
+        ),
+        *("[null]", "#null!", "#ref!", "#value!", "#name?", "#div/0!", "#num!"),
+        *("\u672a\u77e5", "\u6682\u65e0", "\u65e0", "\u672a\u8bbe\u7f6e", "\u4e0d\u8be6"),
+    }
+)
+"""Texts, in lower case, that say of a field that its value is not known: those of databases, spreadsheets, analytics
+and shop exports, English, German and Chinese; \\N is Hive's and MySQL's. NA is none of them: it is North America and
+Namibia, too."""
+
+
+@dataclass(frozen=True)
+class _ItemShape:
+    item_id: str
+    fields: dict[str, list[str]]
+    current_title: str | None
 
 
 @dataclass(frozen=True)
@@ -52,10 +97,31 @@ class Item:
 
     @classmethod
     def from_json(cls, text: str) -> "Item":
-        """Item written by `to_json`."""
-        data = json.loads(text)
-        fields = {name: tuple(values) for name, values in data["fields"].items()}
-        return cls(data["item_id"], fields, data["current_title"])
+        """Item written by `to_json`.
+
+        Raises
+        ------
+        SavedError
+            Where the text is anything else.
+        """
+        return items_from_json([text], "an item")[0]
+
+
+def items_from_json(texts: Sequence[str], where: str | Path) -> tuple[Item, ...]:
+    """Items that `Item.to_json` wrote; ``where`` names the file for messages.
+
+    Raises
+    ------
+    SavedError
+        Where a text is anything else.
+    """
+    found = parse_json(f"[{','.join(texts)}]", where, list[_ItemShape])  # one text is checked faster than many
+    if len(found) != len(texts):
+        raise SavedError(damaged(where, "an item is there twice", AGAIN))
+    return tuple(
+        Item(data["item_id"], {name: tuple(values) for name, values in data["fields"].items()}, data["current_title"])
+        for data in found
+    )
 
 
 def flatten_fields(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

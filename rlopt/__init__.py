@@ -7,6 +7,8 @@ policy would win before anyone sees it. The names below are loaded on first use,
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rlopt import neighbours
+
 if TYPE_CHECKING:
     from reward.items import Item
     from reward.model.reward_model import RewardModel
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from rlopt.policy.title_policy import TitlePolicy
     from rlopt.run import Run
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Item", "OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__version__"]
 
 _HOMES = {
@@ -24,6 +26,9 @@ _HOMES = {
     "Run": "rlopt.run",
     "TitlePolicy": "rlopt.policy.title_policy",
 }
+
+
+neighbours.check()
 
 
 def __getattr__(name: str) -> Any:

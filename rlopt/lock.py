@@ -1,17 +1,30 @@
-"""One writer at a time for a run directory."""
+"""One writer at a time for a folder: a run, or the shards of an output."""
 
-import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from rlopt.errors import RunError
 from rlopt.files import disk_errors
 
-_NAME = ".lock"
-_held: dict[Path, tuple[int, int]] = {}  # folder -> (thread, depth)
+LOCK = ".lock"
+HOLDER = ".lock-holder"
+"""Who holds the lock, for the message of those who do not get it; a killed holder leaves it behind."""
+
+
+@dataclass(frozen=True)
+class _Hold:
+    process: int
+    thread: int
+    depth: int
+
+
+_held: dict[Path, _Hold] = {}
 _guard = threading.Lock()
 
 
@@ -19,8 +32,9 @@ _guard = threading.Lock()
 def locked(folder: Path, purpose: str) -> Iterator[None]:
     """Hold the folder's lock. The same thread may take it again: `ppo` trains SFT inside its own stage.
 
-    The lock is the kernel's (POSIX record lock on ``.lock``): it ends with the process, however that ends, so there
-    are no stale locks, and a recycled process id deceives nobody. The file's text is only for the message.
+    The lock is filelock's: the kernel's where there is one for files (it ends with the process, however that ends),
+    else a file with the holder's process, which the next one removes when that process is gone. A child that was
+    forked while its parent holds the lock does not hold it.
 
     Raises
     ------
@@ -28,44 +42,64 @@ def locked(folder: Path, purpose: str) -> Iterator[None]:
         When another process or thread holds it, or the folder cannot be written.
     """
     key = folder.resolve()
-    thread = threading.get_ident()
+    mine = _Hold(os.getpid(), threading.get_ident(), 1)
     with _guard:
-        owner, depth = _held.get(key, (thread, 0))
-        if owner != thread:
+        held = _held.get(key)
+        if held is not None and held.process != mine.process:  # remembered from before a fork
+            held = None
+        if held is not None and held.thread != mine.thread:
             raise RunError(
                 f"Run {folder} is being written by another thread of this process. Wait, or use another run."
             )
-        _held[key] = (thread, depth + 1)
+        _held[key] = _Hold(mine.process, mine.thread, held.depth + 1) if held else mine
     try:
-        if depth:
+        if held is not None:
             yield
         else:
-            with _kernel_lock(folder, purpose):
+            with _file_lock(folder, purpose):
                 yield
     finally:
         with _guard:
-            if depth:
-                _held[key] = (thread, depth)
+            if held is not None:
+                _held[key] = held
             else:
                 del _held[key]
 
 
 @contextmanager
-def _kernel_lock(folder: Path, purpose: str) -> Iterator[None]:
-    path = folder / _NAME
-    with disk_errors(path):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+def _file_lock(folder: Path, purpose: str) -> Iterator[None]:
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    with disk_errors(folder / LOCK):
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+            lock.acquire()
+        except Timeout as error:
             raise RunError(
-                f"Run {folder} is being written by {holder}. Wait for it, or use another run directory with --run."
+                f"Run {folder} is being written by {_holder(folder)}. Wait for it, or use another run directory with "
+                "--run."
             ) from error
-        with disk_errors(path):
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{purpose} (process {os.getpid()})\n".encode(), 0)
+    try:
+        _tell(folder, f"{purpose} (process {os.getpid()})\n")
         yield
     finally:
-        os.close(handle)
+        with suppress(OSError):
+            (folder / HOLDER).unlink()
+        lock.release()
+
+
+def _tell(folder: Path, who: str) -> None:
+    """Name the holder: in a fresh file, so that a link in its place is replaced and never followed."""
+    path = folder / HOLDER
+    with disk_errors(path):
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(who)
+
+
+def _holder(folder: Path) -> str:
+    try:
+        handle = os.open(folder / HOLDER, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(handle, "rb") as file:
+            return file.read(200).decode(errors="replace").strip() or "another process"
+    except OSError:
+        return "another process"

@@ -1,14 +1,18 @@
 """The manifest of a run: which stages are done, with which settings and inputs, and on which results they stand."""
 
 import hashlib
-import json
+import os
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from reward.plain import JsonObject
+from reward.saved import SavedError, check_kind, parse_json, read_bytes
+from rlopt.algorithms import ALGORITHMS
 from rlopt.errors import RunError, StageOrderError
 from rlopt.files import atomic_write, to_json
 
@@ -17,9 +21,7 @@ _PACKAGES = ("rlopt", "duckdb", "lightgbm", "numpy", "peft", "scikit-learn", "to
 _COMMANDS = {
     "fit-reward": "rlopt fit-reward LOGS",
     "sft": "rlopt sft",
-    "ppo": "rlopt ppo",
-    "grpo": "rlopt ppo --algorithm grpo",
-    "rloo": "rlopt ppo --algorithm rloo",
+    **{name: algorithm.command for name, algorithm in ALGORITHMS.items()},
     "offline-eval": "rlopt offline-eval",
     "compare": "rlopt compare",
     "tag": "rlopt tag fit TITLES",
@@ -27,13 +29,35 @@ _COMMANDS = {
 _NEEDS = {
     "fit-reward": (),
     "sft": ("fit-reward",),
-    "ppo": ("fit-reward", "sft"),
-    "grpo": ("fit-reward", "sft"),
-    "rloo": ("fit-reward", "sft"),
+    **dict.fromkeys(ALGORITHMS, ("fit-reward", "sft")),
     "offline-eval": ("fit-reward", "sft", "ppo"),
     "compare": ("fit-reward", "sft"),
 }
-Content = dict[str, Any]
+_WAY_OUT = "Restore it from a copy, or use another run directory with --run."
+
+
+@dataclass(frozen=True)
+class _Done:
+    config: JsonObject
+    inputs: dict[str, str]
+    after: dict[str, str]
+    key: str
+    notes: JsonObject
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Begun:
+    config: JsonObject
+    key: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Shape:
+    format: int
+    stages: dict[str, _Done]
+    unfinished: dict[str, _Begun]
 
 
 class Manifest:
@@ -51,7 +75,7 @@ class Manifest:
         self.folder = folder
         self.path = folder / "manifest.json"
 
-    def read(self) -> Content:
+    def read(self) -> JsonObject:
         """The manifest as it stands on disk; an empty one where nothing was written yet.
 
         Raises
@@ -59,26 +83,22 @@ class Manifest:
         RunError
             When the file cannot be read as a manifest, or is of another format.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return {"format": FORMAT, "created": now(), "stages": {}, "unfinished": {}}
-        way_out = "Restore it from a copy, or use another run directory with --run."
         try:
-            content = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise RunError(f"{self.path} cannot be read ({reason}). {way_out}") from error
-        if not isinstance(content, dict) or not all(
-            isinstance(content.get(key), dict) for key in ("stages", "unfinished")
-        ):
-            raise RunError(f"{self.path} is not a manifest of rlopt (no 'stages'). {way_out}")
-        if content.get("format") != FORMAT:
-            raise RunError(
-                f"{self.path} has format {content.get('format')}, and this rlopt reads format {FORMAT}. "
-                "Use the rlopt version that wrote it, or another run directory with --run."
-            )
+            text = read_bytes(self.path, _WAY_OUT)
+            content: JsonObject = parse_json(text, self.path, JsonObject, _WAY_OUT)
+            if content.get("format", FORMAT) != FORMAT:
+                raise RunError(
+                    f"{self.path} has format {content['format']!r:.40}, and this rlopt reads format {FORMAT}. "
+                    "Use the rlopt version that wrote it, or another run directory with --run."
+                )
+            check_kind(text, self.path, _Shape, _WAY_OUT)
+        except SavedError as error:
+            raise RunError(str(error)) from error
         return content
 
-    def write(self, content: Content) -> None:
+    def write(self, content: JsonObject) -> None:
         """Replace the file."""
         atomic_write(self.path, to_json(content, indent=2) + "\n")
 
@@ -87,7 +107,7 @@ class Manifest:
         content = self.read()
         return stage in content["stages"] and not _outdated(stage, content)
 
-    def require(self, *stages: str) -> Content:
+    def require(self, *stages: str) -> JsonObject:
         """Check that these stages are done; returns the manifest.
 
         Raises
@@ -116,7 +136,7 @@ class Manifest:
         basis = {"config": settings, "inputs": inputs, "after": self._stands_on(stage)}
         return hashlib.blake2b(to_json(basis).encode(), digest_size=16).hexdigest()
 
-    def begin(self, stage: str, settings: Mapping[str, Any], key: str) -> tuple[Content | None, float]:
+    def begin(self, stage: str, settings: Mapping[str, Any], key: str) -> tuple[JsonObject | None, float]:
         """Note that ``stage`` begins.
 
         Returns
@@ -186,7 +206,7 @@ def _needs(stage: str) -> tuple[str, ...]:
     return _NEEDS.get(stage, ())
 
 
-def _outdated(stage: str, content: Content) -> list[str]:
+def _outdated(stage: str, content: JsonObject) -> list[str]:
     """Stages that changed, or were begun anew, since ``stage`` was done on them."""
     stood_on: dict[str, str] = content["stages"][stage]["after"]
     return [

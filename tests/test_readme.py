@@ -1,4 +1,4 @@
-"""The README shows what is there: the tree, the commands, the presets."""
+"""README and docs show what is there: the tree, the commands, the presets."""
 
 import re
 from collections.abc import Iterator
@@ -15,11 +15,17 @@ LEFT_OUT = {"__pycache__", "runs", "build", "dist"}
 
 @pytest.fixture(scope="module")
 def readme(root: Path) -> str:
-    return (root / "README.md").read_text(encoding="utf-8")
+    """README and all documents."""
+    documents = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
+    return "\n".join(document.read_text(encoding="utf-8") for document in documents)
+
+
+def test_the_readme_is_short(root: Path) -> None:
+    assert (root / "README.md").stat().st_size <= 9000
 
 
 def tree(readme: str) -> list[str]:
-    """Paths of the README's tree, folders with a slash at the end."""
+    """Paths of the tree in docs/architecture.md, folders with a slash at the end."""
     block = readme.split("## The tree")[1].split("```text\n")[1].split("```")[0]
     parents: list[str] = []
     out = []
@@ -63,16 +69,16 @@ def test_every_module_of_rlopt_itself_and_every_top_level_file_is_in_the_tree(re
 
 def test_every_command_the_readme_shows_exists(readme: str, root: Path) -> None:
     known = set(cli.list_commands(click.Context(cli)))
-    used = re.findall(r"^ *(?:[A-Z_]+=\S+ )?rlopt ([a-z-]+)", readme, re.MULTILINE)
+    used = re.findall(r"^ {4}(?:[A-Z_]+=\S+ )?rlopt ([a-z-]+)", readme, re.MULTILINE)
     assert used
     assert set(used) <= known
-    targets = set(re.findall(r"^ *make ([a-z]+)", readme, re.MULTILINE))
+    targets = set(re.findall(r"^ {4}make ([a-z]+)", readme, re.MULTILINE))
     assert {"demo", "test"} <= targets
     assert targets <= set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_every_option_the_readme_shows_exists(readme: str) -> None:
-    for name, rest in re.findall(r"^ *rlopt ([a-z-]+)(.*)$", readme, re.MULTILINE):
+    for name, rest in re.findall(r"^ {4}rlopt ([a-z-]+)(.*)$", readme, re.MULTILINE):
         command = cli.get_command(click.Context(cli), name)
         if isinstance(command, click.Group):
             command = command.get_command(click.Context(command), rest.split()[0])
@@ -83,5 +89,16 @@ def test_every_option_the_readme_shows_exists(readme: str) -> None:
 
 
 def test_every_preset_the_readme_shows_exists(readme: str, root: Path) -> None:
-    for preset in re.findall(r"configs/\S+\.yaml", readme):
-        assert (root / preset).is_file()
+    shown = re.findall(r"--config ([\w-]+)", readme)
+    assert shown
+    assert all((root / "configs" / f"{preset}.yaml").is_file() for preset in shown)
+
+
+def test_what_the_documents_name_exists(root: Path) -> None:
+    documents = [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")]
+    for document in documents:
+        text = document.read_text(encoding="utf-8")
+        links = [document.parent / link for link in re.findall(r"\]\(([\w./-]+[\w/])\)", text)]
+        files = [root / name for name in re.findall(r"(?:rlopt|reward|envs|tests|configs)/[\w/]+\.(?:py|yaml)\b", text)]
+        missing = [str(path) for path in links + files if not path.exists()]
+        assert not missing, f"{document.name} names {missing}"

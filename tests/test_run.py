@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_manifest_keeps_what_a_stage_did(run: Run) -> None:
     assert kept["seed"] == 7
     assert kept["inputs"] == {"logs.parquet": "abc"}
     assert kept["notes"] == {"arms": 12}
-    assert kept["versions"]["rlopt"] == "0.1.0"
+    assert kept["versions"]["rlopt"] == version("rlopt")
     assert kept["seconds"] >= 0
     assert run.manifest["unfinished"] == {}
 
@@ -97,6 +98,38 @@ def test_an_interrupted_stage_is_not_done_and_remembers_its_settings(run: Run) -
         assert record.interrupted is not None
         assert record.interrupted["steps"] == 5
     assert run.done("ppo")
+
+
+def test_checkpoints_go_when_their_stage_is_done_and_stay_when_it_fails(run: Run) -> None:
+    def interrupted() -> None:
+        with run.stage("ppo", PpoConfig(steps=5)) as record:
+            record.checkpoints.mkdir(parents=True)
+            (record.checkpoints / "step").write_text("5")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    finish(run, "tag")
+    with run.stage("ppo", PpoConfig(steps=5)) as again:
+        assert (again.checkpoints / "step").read_text() == "5"
+    assert not (run / "checkpoints" / "ppo").exists()
+
+
+def test_checkpoints_stay_where_the_stage_of_another_name_is_done(run: Run) -> None:
+    with run.stage("ppo", {}) as record:
+        record.checkpoints.mkdir(parents=True)
+        finish(run, "sft")
+        assert record.checkpoints.is_dir()
+    assert not record.checkpoints.exists()
+
+
+def test_checkpoints_of_a_stage_that_left_everything_as_it_was_go_too(run: Run) -> None:
+    finish(run, "fit-reward")
+    with run.stage("fit-reward", {"seed": 1}) as record:
+        record.checkpoints.mkdir(parents=True)
+        record.unchanged = True
+    assert not record.checkpoints.exists()
+    assert run.record("fit-reward")["seed"] == 0
 
 
 def test_a_refused_input_leaves_no_trace(run: Run, tree_hash: TreeHash) -> None:
@@ -211,6 +244,9 @@ def test_other_ranks_of_a_launch_keep_no_books(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setenv("RANK", "1")
     finish(run, "sft")
     assert not run.path.exists()
+    with run.stage("sft", {"seed": 0}) as record:
+        record.checkpoints.mkdir(parents=True)
+    assert record.checkpoints.is_dir()  # the first process still reads them
 
 
 def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,1 +1,1 @@
-"""The log doctor: what logs can and cannot support."""
+"""The log doctor: what logs can and cannot teach."""

@@ -5,14 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
-from ..logs.spread import Spread
+from ..logs.circumstances import InverseWeighted
+from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_USUAL_CHARACTERS = 300
 """Titles above this length are reported: most surfaces cut them."""
@@ -127,7 +125,7 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     np.minimum.at(least, arms.item_index, expected)
     tested = np.flatnonzero((count >= 2) & (least >= _MIN_EXPECTED))
     p_values = stats.chi2.sf(statistic[tested], count[tested] - 1)
-    wrong = tested[benjamini_hochberg(p_values, SAMPLE_RATIO_LEVEL)]
+    wrong = tested[stats.false_discovery_control(p_values) <= SAMPLE_RATIO_LEVEL]  # Benjamini-Hochberg
     worst = wrong[np.argsort(-statistic[wrong] / np.maximum(count[wrong] - 1, 1), kind="stable")][:_WORST]
     return SampleRatio(
         "propensity" if arms.propensity_logged else "equal shares",
@@ -137,26 +135,39 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     )
 
 
-def benjamini_hochberg(p_values: FloatArray, level: float) -> npt.NDArray[np.bool_]:
-    """Which hypotheses are rejected at a false-discovery rate of ``level``, shape of ``p_values``."""
-    n = len(p_values)
-    order = np.argsort(p_values, kind="stable")
-    passed = p_values[order] <= level * np.arange(1, n + 1) / max(n, 1)
-    rejected = np.zeros(n, dtype=bool)
-    if passed.any():
-        rejected[order[: int(np.flatnonzero(passed)[-1]) + 1]] = True
-    return rejected
+def weighted_sample_ratio(arms: Arms, weighted: InverseWeighted) -> SampleRatio:
+    """Z test by arm of rows with propensities of their own; items with an arm that differs are mismatched.
+
+    Weighted by 1 / propensity an arm's impressions add up to its item's on average, with the variance
+    sum (1 - p) / p^2.
+    """
+    total = np.bincount(arms.item_index, arms.impressions, minlength=len(arms.items))[arms.item_index]
+    variance = np.maximum(weighted.shown_squared - weighted.shown, 1e-9)
+    count = np.bincount(arms.item_index, minlength=len(arms.items))[arms.item_index]
+    tested = np.flatnonzero((count >= 2) & (arms.impressions >= _MIN_EXPECTED))
+    z = np.abs(weighted.shown - total)[tested] / np.sqrt(variance[tested])
+    if not len(tested):
+        return SampleRatio("propensity", 0, 0, ())
+    wrong = stats.false_discovery_control(2 * stats.norm.sf(z)) <= SAMPLE_RATIO_LEVEL
+    items = arms.item_index[tested]
+    worst = items[wrong][np.argsort(-z[wrong], kind="stable")].tolist()
+    return SampleRatio(
+        "propensity",
+        len(np.unique(items)),
+        len(set(worst)),
+        tuple(arms.items[i].item_id for i in list(dict.fromkeys(worst))[:_WORST]),
+    )
 
 
 def title_spread(arms: Arms, overdispersion: float = 1.0) -> TitleSpread | None:
-    """Spread of CTR between titles of one item, by moments (`reward.logs.spread`).
+    """Heterogeneity of CTR between titles of one item, by moments (`reward.logs.heterogeneity`).
 
     Returns
     -------
     TitleSpread or None
         None where no item has two titles and a click.
     """
-    found = Spread.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
+    found = Heterogeneity.of(arms.clicks, arms.exposure, arms.item_index, len(arms.items))
     if not found.used.any():
         return None
     median = float(np.median(arms.clicks[found.used]))

@@ -1,33 +1,65 @@
-"""The log doctor: what these logs hold, what they can support and what they cannot, in plain words."""
+"""The log doctor: what these logs hold, what they can teach and what they cannot, in plain words."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
 
 import numpy as np
 
+from ..assignment import Assignment
+from ..errors import LogError
+from ..logs.balance import Balance
 from ..logs.periods import alone_share
 from ..logs.read import LogData
 from ..logs.splits import title_groups
+from ..plain import Plain
 from ..text import same_text_key
-from .diagnosis import SampleRatio, TitleProblem, TitleSpread, sample_ratio, title_problems, title_spread
-from .findings import Facts, context, conversions, evaluation, positions, reward, sides, time, titles
+from .assignment import circumstances, evaluation
+from .diagnosis import (
+    SampleRatio,
+    TitleProblem,
+    TitleSpread,
+    sample_ratio,
+    title_problems,
+    title_spread,
+    weighted_sample_ratio,
+)
+from .findings import (
+    USUAL,
+    Consequence,
+    Facts,
+    Lines,
+    Severity,
+    context,
+    conversions,
+    positions,
+    reading,
+    reward,
+    sides,
+    time,
+    titles,
+)
 
 __all__ = ["Finding", "LogReport", "examine"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: ``stop`` means that a model fitted on these logs would be meaningless."""
+    """One line of the report: ``stop`` means that a model fitted on these logs would be meaningless.
 
-    severity: Literal["ok", "warning", "stop"]
+    ``consequence`` is what it does to the verdict, see `reward.doctor.findings.Consequence`; where that is something,
+    ``kind`` names it for programs.
+    """
+
+    severity: Severity
     topic: str
     message: str
+    consequence: Consequence = "none"
+    kind: str = ""
 
 
 @dataclass(frozen=True)
-class LogReport:
+class LogReport(Plain):
     """What the doctor found.
 
     Parameters
@@ -58,6 +90,10 @@ class LogReport:
         Fields of the items, and columns that are none with the reason.
     findings
         All of it in plain words.
+    assignment
+        How titles came to be shown, see `reward.assignment`.
+    balances
+        Were an item's titles shown under like circumstances, column by column.
     """
 
     source: str
@@ -89,20 +125,35 @@ class LogReport:
     context_columns: tuple[str, ...]
     dropped_columns: dict[str, str]
     findings: tuple[Finding, ...]
+    assignment: Assignment = "unknown"
+    balances: tuple[Balance, ...] = ()
+
+    @property
+    def days(self) -> str | None:
+        """First and last day and the time zone, None without timestamps."""
+        if self.first_timestamp is None or self.last_timestamp is None:
+            return None
+        return f"{self.first_timestamp[:10]} to {self.last_timestamp[:10]} (UTC)"
 
     @property
     def stops(self) -> tuple[Finding, ...]:
         """Findings that make any model of these logs meaningless."""
         return tuple(finding for finding in self.findings if finding.severity == "stop")
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON data."""
-        out = asdict(self)
-        out["positions"] = {str(position): theta for position, theta in self.positions.items()}
-        return out
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What it warns of, in words."""
+        return tuple(finding.message for finding in self.findings if finding.severity == "warning")
 
 
-def examine(logs: LogData, *, judge_share: float = 0.2, test_share: float = 0.2) -> LogReport:
+def examine(
+    logs: LogData,
+    *,
+    judge_share: float = 0.2,
+    test_share: float = 0.2,
+    assignment: Assignment | None = None,
+    conversions_complete: bool = False,
+) -> LogReport:
     """Examine logs that `reward.logs.read.read_logs` has read.
 
     Parameters
@@ -111,16 +162,22 @@ def examine(logs: LogData, *, judge_share: float = 0.2, test_share: float = 0.2)
         The logs; values that the schema forbids have been refused while reading.
     judge_share, test_share
         Shares that the items will be split by (`reward.logs.splits`): too few items for them is a ``stop``.
+    assignment
+        How titles came to be shown; None: as logged where propensities are, else unknown.
+    conversions_complete
+        Whether all conversions of these clicks have come in.
 
     Raises
     ------
     SplitError
         Where a share is not in [0, 1).
+    LogError
+        Where titles are said to have been shown with logged propensities, and there are none.
     """
-    facts = _facts(logs)
-    topics = (reward, evaluation, conversions, positions, time, titles, context)
-    findings = [Finding(*line) for line in _lines(logs, facts, topics)]
-    findings += [Finding(*line) for line in sides(logs.arms, judge_share, test_share)]
+    facts = _facts(logs, _assignment(logs, assignment), conversions_complete)
+    topics = (reading, reward, evaluation, circumstances, conversions, positions, time, titles, context)
+    findings = [*_lines(logs, facts, topics)]
+    findings += [Finding(*line, "stop") for line in sides(logs.arms, judge_share, test_share)]
     order = {"stop": 0, "warning": 1, "ok": 2}
     totals, arms = logs.totals, logs.arms
     logged = arms.conversions is not None
@@ -154,16 +211,30 @@ def examine(logs: LogData, *, judge_share: float = 0.2, test_share: float = 0.2)
         context_columns=logs.context_columns,
         dropped_columns=dict(logs.dropped_columns),
         findings=tuple(sorted(findings, key=lambda finding: order[finding.severity])),
+        assignment=facts.assignment,
+        balances=logs.balances,
     )
 
 
-def _lines(logs: LogData, facts: Facts, topics: Any) -> Iterator[tuple[Any, str, str]]:
+def _assignment(logs: LogData, said: Assignment | None) -> Assignment:
+    logged = logs.arms.propensity_logged
+    if said == "logged" and not logged:
+        share = logs.totals.propensity_impressions / logs.totals.impressions
+        raise LogError(
+            f"{logs.source} is said to hold the chance of each title (--assignment logged), but {share:.0%} of its "
+            "impressions have a propensity (99 % needed). Map the column with --columns propensity=COLUMN, or say "
+            "--assignment randomized or unknown."
+        )
+    return said or ("logged" if logged else "unknown")
+
+
+def _lines(logs: LogData, facts: Facts, topics: Sequence[Callable[[LogData, Facts], Lines]]) -> Iterator[Finding]:
     for topic in topics:
-        for severity, message in topic(logs, facts):
-            yield severity, topic.__name__, message
+        for severity, message, *told in topic(logs, facts):
+            yield Finding(severity, topic.__name__, message, *(told or (USUAL[severity],)))
 
 
-def _facts(logs: LogData) -> Facts:
+def _facts(logs: LogData, assignment: Assignment, conversions_complete: bool) -> Facts:
     arms = logs.arms
     count = np.bincount(arms.item_index, minlength=len(arms.items))
     owners: dict[str, set[int]] = {}
@@ -177,11 +248,13 @@ def _facts(logs: LogData) -> Facts:
         alone_share=alone_share(arms),
         shared_titles=sum(len(items) > 1 for items in owners.values()),
         largest_tied_share=float(np.bincount(title_groups(arms)).max() / len(arms.items)),
-        sample_ratio=sample_ratio(arms),
+        sample_ratio=sample_ratio(arms) if logs.weighted is None else weighted_sample_ratio(arms, logs.weighted),
         title_spread=title_spread(arms, max(1.0, logs.overdispersion or 1.0)),
         title_problems=title_problems(arms.title),
         cvr=conversions / clicks if clicks else None,
         corrected_cvr=conversions / matured if matured else None,
+        assignment=assignment,
+        conversions_complete=conversions_complete,
     )
 
 

@@ -7,17 +7,23 @@ from typing import Literal
 import numpy as np
 
 from ..arms import Arms
+from ..assignment import Assignment
 from ..errors import SplitError
 from ..logs.periods import OFTEN_ALONE
 from ..logs.read import LogData
 from ..logs.schema import looks_like
 from ..logs.splits import split_items
-from .diagnosis import SAMPLE_RATIO_LEVEL, SampleRatio, TitleProblem, TitleSpread
+from .diagnosis import SampleRatio, TitleProblem, TitleSpread
 
 Severity = Literal["ok", "warning", "stop"]
-Lines = Iterator[tuple[Severity, str]]
+Consequence = Literal["none", "note", "doubt", "stop"]
+"""What a finding does to the verdict: nothing; it is told there; no launch while it stands; nothing is fitted."""
+Line = tuple[Severity, str] | tuple[Severity, str, Consequence, str]
+"""Severity and sentence; where the verdict hears of it, the consequence and a short name for programs."""
+Lines = Iterator[Line]
+USUAL: dict[Severity, Consequence] = {"ok": "none", "warning": "none", "stop": "stop"}
+"""Consequence of a line that names none."""
 
-SMALL_PROPENSITY = 0.01
 _LEARNABLE = 0.01
 _MOSTLY_TIED = 0.9
 _LEVEL_CHANGE = 0.1
@@ -38,6 +44,8 @@ class Facts:
     title_problems: tuple[TitleProblem, ...]
     cvr: float | None
     corrected_cvr: float | None
+    assignment: Assignment
+    conversions_complete: bool
 
 
 def repetition(arms: Arms) -> int:
@@ -82,6 +90,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
                 f"Reward: hardly, since the titles of one item do not differ beyond chance (p = {spread.p_value:.2f}); "
                 f"{size}. More impressions a title would help."
             ),
+            "doubt",
+            "no_title_effect",
         )
     if (times := repetition(arms)) > 1:
         yield (
@@ -91,6 +101,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
                 "times (a log read twice, a join that repeats rows). Remove the copies: differences look surer than "
                 "they are."
             ),
+            "doubt",
+            "copies",
         )
     if logs.overdispersion is not None and logs.overdispersion > 1.2:
         yield (
@@ -98,49 +110,6 @@ def reward(logs: LogData, facts: Facts) -> Lines:
             (
                 f"Rows that repeat a title vary {logs.overdispersion:.2f} times as much as chance (overdispersion): "
                 "intervals must be wider by its root."
-            ),
-        )
-
-
-def evaluation(logs: LogData, facts: Facts) -> Lines:
-    """Can policies over logged titles be evaluated exactly: propensities, and traffic that agrees with them."""
-    arms, totals = logs.arms, logs.totals
-    share = totals.propensity_impressions / totals.impressions
-    ratio = facts.sample_ratio
-    worst = f" (worst: {', '.join(ratio.worst)})" if ratio.worst else ""
-    if arms.propensity_logged:
-        low = float(np.mean(arms.propensity < SMALL_PROPENSITY))
-        yield "ok", f"Exact off-policy evaluation: yes, {share:.0%} of the impressions have a logged propensity."
-        if low > 0:
-            yield (
-                "warning",
-                (f"{low:.1%} of the titles have a propensity below {SMALL_PROPENSITY}: their weights will be large."),
-            )
-        yield from _propensity_sums(arms)
-        if ratio.mismatched:
-            yield (
-                "warning",
-                (
-                    f"Sample-ratio mismatch: in {ratio.mismatched:,} of {ratio.tested:,} items the traffic does not "
-                    f"agree with the propensities (chi-square, false-discovery rate {SAMPLE_RATIO_LEVEL:.0%}){worst}. "
-                    "Find out why before trusting any comparison."
-                ),
-            )
-        return
-    partly = f" Only {share:.1%} of the impressions have a propensity." if share > 0 else ""
-    yield (
-        "warning",
-        (
-            "Exact off-policy evaluation: only if titles were assigned at random within an item, since propensities "
-            f"are not logged and were estimated from traffic shares.{partly} Map or log propensity."
-        ),
-    )
-    if ratio.mismatched:
-        yield (
-            "warning",
-            (
-                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. Where shares "
-                "followed results or users, comparisons of titles are confounded; where they were meant so, log them."
             ),
         )
 
@@ -155,6 +124,9 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
         yield "warning", "Conversions: the column is there but holds none, the reward counts clicks alone."
         return
     total = int(arms.conversions.sum())
+    if facts.conversions_complete:
+        yield "ok", f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), all of them in, as you say."
+        return
     if logs.delay is None:
         lacks = [name for name in ("timestamp", "conversion_delay_hours") if name not in logs.columns]
         why = f"without {' and '.join(lacks)}" if lacks else "with so few conversions whose delay is known"
@@ -162,8 +134,11 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
             "warning",
             (
                 f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} those still to come after the "
-                "logs' end are not corrected for: the rate may be too low."
+                "logs' end are not corrected for: the rate may be too low, and lowest for titles that were shown last. "
+                "Where all have come in, say so: --conversions-complete."
             ),
+            "doubt",
+            "immature_conversions",
         )
         return
     seen = float(logs.delay.seen(np.array([logs.delay.longest_hours]))[0])
@@ -213,6 +188,12 @@ def positions(logs: LogData, facts: Facts) -> Lines:
         )
 
 
+def reading(logs: LogData, facts: Facts) -> Lines:
+    """What was decided in reading the logs."""
+    for note in logs.notes:
+        yield "warning", note
+
+
 def time(logs: LogData, facts: Facts) -> Lines:
     """Can items be split by time, and were titles of one item shown side by side."""
     if logs.arms.first_seen is not None:
@@ -251,6 +232,8 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
             f"age) counts as the title's doing; what changed in the clicks of all items alike (season) {all_alike}. "
             "Show titles of one item side by side, at random."
         ),
+        "doubt",
+        "replaced_titles",
     )
 
 
@@ -302,17 +285,3 @@ def sides(arms: Arms, judge_share: float, test_share: float) -> Iterator[tuple[S
 def _listed(names: Sequence[str], most: int = 12) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def _propensity_sums(arms: Arms) -> Lines:
-    total = np.bincount(arms.item_index, arms.propensity, minlength=len(arms.items))
-    # A title may have a propensity and no impression yet, so sums below one are usual; above one they cannot be.
-    above = int(np.count_nonzero(total > 1.05))
-    if above:
-        yield (
-            "warning",
-            (
-                f"The propensities of {above:,} items add up to more than 1 over their titles: they are not the "
-                "chance of a title given its item."
-            ),
-        )

@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Float32Array, HalfArray
 from ..errors import ModelError
 from .cache import EncodingCache
 
 if TYPE_CHECKING:
     from .networks import Network
 
-Float32Array = npt.NDArray[np.float32]
-Half = npt.NDArray[np.float16]
 Progress = Callable[[int, int], None]
 
 POLICY = "policy"
@@ -28,7 +26,7 @@ _SAVE_EVERY = 512  # texts encoded between two writes to the cache: what an inte
 
 
 @dataclass(frozen=True)
-class Part:
+class EncodingPart:
     """One kind of columns of an encoding.
 
     Parameters
@@ -68,11 +66,12 @@ class Encoder:
         self.spec = spec
         self._networks = tuple(networks)
         self.fingerprint = "+".join(network.fingerprint for network in networks)
-        self.parts: tuple[Part, ...] = tuple(
-            Part(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
+        self.parts: tuple[EncodingPart, ...] = tuple(
+            EncodingPart(f"{network.name}{suffix}", width) for network in networks for suffix, width in network.parts
         )
         self._progress = progress
-        self._form, self._about = (_Kept(cache, f"{self.fingerprint}{kind}") for kind in ("", " about"))
+        self._form = _Kept(cache, self.fingerprint, self.width)
+        self._about = _Kept(cache, f"{self.fingerprint} about", self.about_width)
 
     @property
     def width(self) -> int:
@@ -138,11 +137,11 @@ class Encoder:
 class _Kept:
     """Vectors of one kind, in memory and on disk."""
 
-    def __init__(self, cache: Path | None, fingerprint: str) -> None:
-        self._memory: dict[str, Half] = {}
-        self._cache = None if cache is None else EncodingCache(cache, fingerprint)
+    def __init__(self, cache: Path | None, fingerprint: str, width: int) -> None:
+        self._memory: dict[str, HalfArray] = {}
+        self._cache = None if cache is None else EncodingCache(cache, fingerprint, width)
 
-    def get(self, texts: dict[str, None]) -> dict[str, Half]:
+    def get(self, texts: dict[str, None]) -> dict[str, HalfArray]:
         """Vectors of those texts that are kept."""
         known = {text: self._memory[text] for text in texts if text in self._memory}
         if self._cache is not None and len(known) < len(texts):
@@ -158,13 +157,13 @@ class _Kept:
         if self._cache is not None:
             self._cache.put(fresh.items())
 
-    def _remember(self, vectors: dict[str, Half]) -> None:
+    def _remember(self, vectors: dict[str, HalfArray]) -> None:
         self._memory |= vectors
         for text in list(self._memory)[: max(len(self._memory) - _IN_MEMORY, 0)]:  # the oldest
             del self._memory[text]
 
 
-def _half(vectors: Float32Array) -> Half:
+def _half(vectors: Float32Array) -> HalfArray:
     limit = float(np.finfo(np.float16).max)
     return np.clip(np.nan_to_num(vectors, nan=0.0, posinf=limit, neginf=-limit), -limit, limit).astype(np.float16)
 

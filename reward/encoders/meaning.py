@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Float32Array, FloatArray, IntArray
+from ..plain import JsonObject
 from .encoder import Encoder
-
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 MAX_RANK = 128
 _ARMS_PER_DIMENSION = 8
@@ -69,7 +68,7 @@ class Meaning:
         parts = np.split(vectors, ends[:-1], axis=1)
         return np.column_stack([own @ directions for own, directions in zip(parts, self.directions, strict=True)])
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> tuple[JsonObject, dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {"center": self.center}
         arrays |= {f"directions.{k}": own for k, own in enumerate(self.directions)}
@@ -81,7 +80,7 @@ class Meaning:
         return cls(encoder, arrays["center"], tuple(arrays[f"directions.{k}"] for k in range(len(encoder.parts))))
 
 
-def _principal(within: npt.NDArray[np.float64], rank: int) -> Float32Array:
+def _principal(within: FloatArray, rank: int) -> Float32Array:
     """Directions of largest variance, each at its own size; all together of mean square one."""
     values, directions = np.linalg.eigh(within.T @ within / max(len(within), 1))
     chosen = np.argsort(values)[::-1][:rank]

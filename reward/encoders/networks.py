@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from ..arrays import Float32Array
 from ..errors import ModelError
-from . import packaged
-
-Float32Array = npt.NDArray[np.float32]
+from .data_tokens import DataTokens
+from .model_folder import check_files, load_whole, loading
+from .packaged import ENCODERS
 
 POOLING = 1  # raise it when the same weights would give other columns
 _BATCH = 64
@@ -51,6 +50,7 @@ class Network(ABC):
         self.name = name
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self._tokens = DataTokens(tokenizer)
         self.fingerprint = _fingerprint(model, tokenizer)
 
     @property
@@ -89,7 +89,8 @@ class SentenceEncoder(Network):
         self.about = slice(width, 2 * width)
 
     def _vectors(self, texts: list[str]) -> torch.Tensor:
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        rows = self._tokens.texts(texts, _MAX_TOKENS)
+        batch = self.tokenizer.pad({"input_ids": rows}, return_tensors="pt")
         hidden = self.model(**batch, output_hidden_states=True).hidden_states
         means = [_mean(hidden[layer], batch["attention_mask"]) for layer in (self._layer, -1)]
         return torch.cat([torch.nn.functional.normalize(mean, dim=1) for mean in means], dim=1)
@@ -116,9 +117,7 @@ class LanguageModel(Network):
     def _vectors(self, texts: list[str]) -> torch.Tensor:
         start = self.tokenizer.bos_token_id
         start = self.tokenizer.eos_token_id if start is None else start
-        tokens = [
-            [start or 0, *ids[:_MAX_TOKENS]] for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        ]
+        tokens = [[start or 0, *ids[:_MAX_TOKENS]] for ids in map(self._tokens.data, texts)]
         ids = torch.zeros((len(texts), max(map(len, tokens))), dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, own in enumerate(tokens):
@@ -139,7 +138,7 @@ def load_network(name: str, folder: Path | None = None) -> Network:
     Parameters
     ----------
     name
-        ``minilm``, ``smollm2``, or what transformers loads: a folder or a hub id.
+        One of `ENCODERS`, or what transformers loads: a folder or a hub id.
     folder
         Where the encoder lies, when that is not its name.
 
@@ -150,33 +149,36 @@ def load_network(name: str, folder: Path | None = None) -> Network:
     """
     source = str(folder or name)
     extra: dict[str, Any] = {}
-    if name == packaged.MINILM:
-        source = str(packaged.minilm_folder())
-    elif name == packaged.SMOLLM2:
-        file = packaged.smollm2_file()
-        source, extra = str(file.parent), {"gguf_file": file.name}
+    if name in ENCODERS:
+        source, extra = ENCODERS[name].source()
     elif folder is not None and not (folder / "config.json").is_file():
         raise ModelError(
             f"the encoder {name!r} is the run's own language model: none at {folder}. Train one (rlopt sft) "
             "and run rlopt fit-reward again, or take another encoder, such as minilm."
         )
     try:
+        check_files(source, extra.get("gguf_file"))
         with _quietly():
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **extra)
-            causal = bool(extra) or _is_causal(source)
-            loader = AutoModelForCausalLM if causal else AutoModel
-            safe = extra or {"use_safetensors": True}  # never a pickle
-            model = loader.from_pretrained(source, dtype=torch.float32, trust_remote_code=False, **safe)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
-        reason = (str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__) + "."
+            model, tokenizer, causal = _load(source, extra)
+    except ModelError as error:
         raise ModelError(
-            f"no encoder can be loaded from {source!r}: {reason} Give --encoder minilm, smollm2, policy, a hub id, "
-            "or a folder with config.json and safetensors."
+            f"no encoder can be loaded from {source!r}: {error} Give --encoder {', '.join(ENCODERS)}, policy, "
+            "a hub id, or a folder with config.json and safetensors."
         ) from error
     if causal:
         torch.nn.Module.to(model, _quick_type())  # only now: packed files are unpacked in single precision
         return LanguageModel(name, model, tokenizer)
     return SentenceEncoder(name, model, tokenizer)
+
+
+def _load(source: str, gguf: dict[str, Any]) -> tuple[PreTrainedModel, Any, bool]:
+    """Model and tokenizer, checked, and whether it is a causal language model."""
+    with loading("its tokenizer is missing or damaged"):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **gguf)
+        causal = bool(gguf) or _is_causal(source)
+    loader = AutoModelForCausalLM if causal else AutoModel
+    model = load_whole(loader, source, tokenizer, **gguf)
+    return model, tokenizer, causal
 
 
 @contextmanager

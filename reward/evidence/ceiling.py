@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtr
 
-from ..model.linear import Rows
+from ..model.linear import ArmCounts
 from .metrics import arms_of_items, pair_z
 
 _VARIANCES = np.concatenate([[0.0], np.exp2(np.arange(-4.0, 9.0))])  # of true differences; that of the noise is 1
@@ -12,7 +12,7 @@ _BIN = 0.02
 _STEPS = 3000
 
 
-def noise_ceiling(rows: Rows, overdispersion: float = 1.0) -> float:
+def noise_ceiling(rows: ArmCounts, overdispersion: float = 1.0) -> float:
     """Expected share of an item's pairs of titles whose observed order is the true one, where true ties count half.
 
     What `metrics.pair_accuracy` would be for a perfect model. A pair's observed difference in units of its noise is

@@ -1,24 +1,22 @@
 """Which of two reward models orders the titles of an item better, on the same arms of items neither was fitted on."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
-from ..model.linear import Rows
+from ..arrays import FloatArray
+from ..model.linear import ArmCounts
 from ..model.reward_model import RewardModel, click_rows
+from ..plain import Plain
 from . import metrics
-
-FloatArray = npt.NDArray[np.float64]
 
 MIN_ITEMS = 20
 """With fewer, the bootstrap of items is too narrow to tell which model is worse: that of one item has no width."""
 
 
 @dataclass(frozen=True)
-class Contest:
+class Contest(Plain):
     """New model against old model on held-out items; intervals are 95 %, by item bootstrap.
 
     Parameters
@@ -50,10 +48,6 @@ class Contest:
     def new_is_worse(self) -> bool:
         """Whether the new model is worse beyond chance, in pair accuracy or in log-likelihood."""
         return self.tells and (self.pair_accuracy.high < 0 or self.log_likelihood.high < 0)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
 
 
 def contest(old: RewardModel, new: RewardModel, arms: Arms, seed: int) -> Contest | None:
@@ -100,7 +94,7 @@ def contest(old: RewardModel, new: RewardModel, arms: Arms, seed: int) -> Contes
     )
 
 
-def item_log_likelihood(rows: Rows, effect: FloatArray) -> FloatArray:
+def item_log_likelihood(rows: ArmCounts, effect: FloatArray) -> FloatArray:
     """Log-likelihood of the titles each item's clicks fell on, given the exposure of its titles; shape (n_items,).
 
     The multinomial likelihood of the conditional logit at low rates: a click falls on title j of its item with chance

@@ -9,15 +9,12 @@ from dataclasses import dataclass, replace
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from ..features.transformer import NOVELTY, FeatureBlock, TitleFeatures
 from ..model.design import Design
 from ..model.effect import Basis
 from ..model.outcome import Outcome
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 WORDING, ITEM, OUTSIDE, OTHER_FIELDS = "wording", "the kind of item", "unlike any logged title", "other fields"
 _TOPICS = {
@@ -97,7 +94,7 @@ def contributions(outcome: Outcome, block: FeatureBlock, *, threads: int) -> Con
     of_trees = np.stack(trees, axis=2)
     center = outcome.slope * (linear[:, :, 0] + of_trees.mean(axis=2))
     each = outcome.slope * (linear[:, :, 1:] + of_trees)
-    outside = -outcome.pace * outcome.guard.excess(block.dense)
+    outside = -outcome.pace * outcome.logged_range.excess(block.dense)
     center[:, place[OUTSIDE]] += outside
     each[:, place[OUTSIDE]] += outside[:, None]
     return Contributions(topics, center, each, outcome.slope * (float(np.mean(constants)) - basis.level))
@@ -139,9 +136,7 @@ def _column_topics(basis: Basis) -> list[str]:
     return [_dense_topic(name, features) for name in basis.seen_names] + [ITEM] * len(features.category_names)
 
 
-def _linear(
-    basis: Basis, block: FeatureBlock, coefficients: npt.NDArray[np.float32], place: dict[str, int]
-) -> FloatArray:
+def _linear(basis: Basis, block: FeatureBlock, coefficients: Float32Array, place: dict[str, int]) -> FloatArray:
     """Linear score of each topic, shape (n, G, k)."""
     features, design = basis.features, basis.design
     out = np.zeros((len(block), len(place), coefficients.shape[1]))
@@ -169,7 +164,7 @@ def _only(block: FeatureBlock, slot: int) -> FeatureBlock:
     )
 
 
-def _shap(booster: lgb.Booster, table: npt.NDArray[np.float32], threads: int) -> FloatArray:
+def _shap(booster: lgb.Booster, table: Float32Array, threads: int) -> FloatArray:
     """SHAP values of the trees' columns and, last, their constant: shape (n, n_columns + 1)."""
     if not len(table):
         return np.zeros((0, table.shape[1] + 1))

@@ -1,22 +1,20 @@
 """Why the model thinks of a title what it does: against the titles its item was logged with, in readable words."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from ..arrays import BoolArray, Float32Array, FloatArray
 from ..features.mentions import COUNTS, MentionScanner
 from ..features.ngrams import character_grams
 from ..features.phrases import MAX_TITLE_CHARACTERS, is_cjk_word, joined
 from ..items import Item
 from ..model.reward_model import RewardModel, RewardPrediction
+from ..plain import JsonObject, Plain
 from ..text import words
 from .contributions import OUTSIDE, contributions
-
-FloatArray = npt.NDArray[np.float64]
 
 SUPPORTED = 0.5
 """A title with less support than this is unlike anything logged."""
@@ -25,7 +23,7 @@ _Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Part:
+class TopicChange:
     """What one topic changes about P(click), relative to the titles compared with; 95 % interval over the ensemble."""
 
     topic: str
@@ -55,7 +53,7 @@ class Outside:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Plain):
     """One title explained.
 
     Parameters
@@ -77,7 +75,7 @@ class Explanation:
     outside
         The features that put it outside.
     unsupported, unknown
-        Words that nothing of the item supports, and words that no logged title holds.
+        Words that nothing of the item states, and words that no logged title holds.
     known_item
         Whether the item has logs of its own in the model.
     """
@@ -92,7 +90,7 @@ class Explanation:
     reward: float
     reward_std: float
     change: float
-    parts: tuple[Part, ...]
+    parts: tuple[TopicChange, ...]
     nearest: tuple[Neighbour, ...]
     support: float
     outside: tuple[Outside, ...]
@@ -105,9 +103,9 @@ class Explanation:
         """Whether the title is unlike anything logged."""
         return self.support < SUPPORTED
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON types."""
-        return {**asdict(self), "out_of_distribution": self.out_of_distribution}
+        return {**super().to_dict(), "out_of_distribution": self.out_of_distribution}
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,9 @@ def explain(model: RewardModel, item: Item, title: str, logged: Logged | None = 
     )
 
 
-def _parts(topics: Sequence[str], center: FloatArray, each: FloatArray, scale: float, logit: float) -> tuple[Part, ...]:
+def _parts(
+    topics: Sequence[str], center: FloatArray, each: FloatArray, scale: float, logit: float
+) -> tuple[TopicChange, ...]:
     k = each.shape[1]
     reach = float(stats.t.ppf(0.975, k - 1)) * scale * each.std(axis=1, ddof=1) if k > 1 else None
     out = []
@@ -181,10 +181,10 @@ def _parts(topics: Sequence[str], center: FloatArray, each: FloatArray, scale: f
         if abs(change) < _LEAST_CHANGE:
             continue
         if reach is None or topic == OUTSIDE:  # what lies outside is a rule, not an estimate
-            out.append(Part(topic, change, None, None))
+            out.append(TopicChange(topic, change, None, None))
         else:
             low, high = (_relative(float(center[g] + sign * reach[g]), logit) for sign in (-1, 1))
-            out.append(Part(topic, change, low, high))
+            out.append(TopicChange(topic, change, low, high))
     return tuple(sorted(out, key=lambda part: -abs(np.log1p(part.change))))
 
 
@@ -199,26 +199,26 @@ def _nearest(title: str, logged: Logged, most: int = 3) -> tuple[Neighbour, ...]
     return tuple(sorted(found, key=lambda neighbour: -neighbour.similarity)[:most])
 
 
-def _outside(model: RewardModel, dense: npt.NDArray[np.float32]) -> tuple[Outside, ...]:
-    guard = model.click.guard
-    values = dense[0, guard.columns].astype(np.float64)
-    order = np.argsort(-guard.each(dense)[0], kind="stable")
+def _outside(model: RewardModel, dense: Float32Array) -> tuple[Outside, ...]:
+    logged_range = model.click.logged_range
+    values = dense[0, logged_range.columns].astype(np.float64)
+    order = np.argsort(-logged_range.each(dense)[0], kind="stable")
     return tuple(
         Outside(
-            model.features.names[guard.columns[j]],
+            model.features.names[logged_range.columns[j]],
             float(values[j]),
-            float(guard.low[j]) if np.isfinite(guard.low[j]) else None,
-            float(guard.high[j]) if np.isfinite(guard.high[j]) else None,
+            float(logged_range.low[j]) if np.isfinite(logged_range.low[j]) else None,
+            float(logged_range.high[j]) if np.isfinite(logged_range.high[j]) else None,
         )
         for j in order
-        if guard.each(dense)[0, j] > 0
+        if logged_range.each(dense)[0, j] > 0
     )
 
 
 def _words(model: RewardModel, item: Item, title: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Words without which the title has fewer unsupported (never seen) ones, in the title's order.
+    """Words without which the title has fewer unstated (never seen) ones, in the title's order.
 
-    A word stands or falls with its neighbours (a value of two words), so each is judged by leaving it out.
+    A word stands or falls with its neighbours (a value of two words), so each is tried by leaving it out.
     """
     tokens = words(title[:MAX_TITLE_CHARACTERS])
     variants = [joined(tokens), *(joined(tokens[:i] + tokens[i + 1 :]) for i in range(len(tokens)))]
@@ -228,7 +228,7 @@ def _words(model: RewardModel, item: Item, title: str) -> tuple[tuple[str, ...],
     return _runs(tokens, flagged[0]), _runs(tokens, flagged[1])
 
 
-def _runs(tokens: list[str], flagged: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+def _runs(tokens: list[str], flagged: BoolArray) -> tuple[str, ...]:
     """The flagged words, each once; Chinese characters that stand side by side in one piece."""
     out: list[str] = []
     before = -2

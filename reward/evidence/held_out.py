@@ -1,18 +1,18 @@
 """What a reward model is worth on held-out items, in one frozen record that the run keeps and the commands print."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..arms import Arms
 from ..model.reward_model import RewardModel, click_rows, conversion_rows
+from ..plain import Plain
 from . import metrics, reliability
 from .ceiling import noise_ceiling
 
 
 @dataclass(frozen=True)
-class Evidence:
+class HeldOutFigures(Plain):
     """Figures on held-out items; intervals are 95 %, by item bootstrap.
 
     Parameters
@@ -68,12 +68,8 @@ class Evidence:
     conversion_calibration_error: float | None
     conversion_rate: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return asdict(self)
 
-
-def evidence(model: RewardModel, arms: Arms, seed: int) -> Evidence | None:
+def held_out_figures(model: RewardModel, arms: Arms, seed: int) -> HeldOutFigures | None:
     """Figures of ``model`` on ``arms`` of items it was not fitted on.
 
     Returns
@@ -99,7 +95,7 @@ def evidence(model: RewardModel, arms: Arms, seed: int) -> Evidence | None:
     )
     accuracy, significant, ratio, hit = metrics.bootstrap(ratios, tallies, seed)
     conversions = conversion_rows(arms) if predicted.p_conversion is not None else None
-    return Evidence(
+    return HeldOutFigures(
         items=int(np.sum(tallies.pairs > 0)),
         arms=len(arms),
         pairs=int(tallies.pairs.sum()),

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import Float32Array
 from ..model.effect import TrainingSet
 from ..model.reward_model import RewardModel, click_rows
 from . import metrics
@@ -15,7 +15,7 @@ _MIN_ITEMS = 8
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Pair accuracy on held-out items of a model that learned from so many items."""
 
     items: int
@@ -37,7 +37,7 @@ class LearningCurve:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._items: list[int] = []
-        self._coefficients: npt.NDArray[np.float32] | None = None
+        self._coefficients: Float32Array | None = None
 
     def watch(self, outcome: str, training: TrainingSet) -> None:
         """To be called by `RewardModel.fit` (its ``watch``)."""
@@ -50,7 +50,7 @@ class LearningCurve:
             chosen = rank[rows.item][:, None] < np.array(self._items)
             self._coefficients = training.coefficients(chosen.astype(np.float64))
 
-    def points(self, model: RewardModel, arms: Arms) -> tuple[Point, ...]:
+    def points(self, model: RewardModel, arms: Arms) -> tuple[CurvePoint, ...]:
         """Points of the curve on ``arms`` of held-out items, the last with all train items; empty without any."""
         if self._coefficients is None:
             return ()
@@ -63,5 +63,5 @@ class LearningCurve:
             if not tallies.pairs.sum():
                 return ()
             (accuracy,) = metrics.bootstrap(np.array([[tallies.right, tallies.pairs]]), tallies, self._seed)
-            out.append(Point(n, accuracy))
+            out.append(CurvePoint(n, accuracy))
         return tuple(out)

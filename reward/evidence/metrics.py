@@ -1,15 +1,12 @@
-"""How well a model orders the titles of an item: the yardsticks of DESIGN section 5, on items it has not seen."""
+"""How well a model orders the titles of an item it has not seen: the yardsticks of docs/architecture.md, section 5."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray, IntArray
 from ..model.bayes import dispersion
-from ..model.linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..model.linear import ArmCounts
 
 _MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
 _Z95 = 1.959963984540054
@@ -51,7 +48,7 @@ class ItemTallies:
     chance: FloatArray
 
 
-def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> ItemTallies:
+def tally(rows: ArmCounts, prediction: FloatArray, overdispersion: float = 1.0) -> ItemTallies:
     """Compare every two titles of each item.
 
     Parameters
@@ -86,11 +83,9 @@ def tally(rows: Rows, prediction: FloatArray, overdispersion: float = 1.0) -> It
     return ItemTallies(*sums)
 
 
-def pair_accuracy(tallies: ItemTallies, *, significant: bool = False) -> float:
+def pair_accuracy(tallies: ItemTallies) -> float:
     """Share of pairs ordered rightly; 0.5 without a pair."""
-    right = tallies.right_significant if significant else tallies.right
-    pairs = tallies.significant if significant else tallies.pairs
-    return float(right.sum() / pairs.sum()) if pairs.sum() else 0.5
+    return float(tallies.right.sum() / tallies.pairs.sum()) if tallies.pairs.sum() else 0.5
 
 
 def picked_lift(tallies: ItemTallies) -> float:
@@ -137,12 +132,12 @@ def ratio_intervals(sums_by_item: FloatArray, seed: int, repetitions: int = 1000
     return [Interval(float(p), float(a), float(b)) for p, a, b in zip(point, low, high, strict=True)]
 
 
-def overdispersion(rows: Rows, effect: FloatArray) -> float:
+def overdispersion(rows: ArmCounts, effect: FloatArray) -> float:
     """Variance of the counts relative to the binomial, at least 1, given title effects (n,); see `bayes.dispersion`."""
     return dispersion(rows, effect).overdispersion
 
 
-def arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:
+def arms_of_items(rows: ArmCounts) -> list[tuple[int, IntArray]]:
     """Each item with two titles or more, and its arms (the first `_MAX_TITLES`)."""
     order = np.argsort(rows.item, kind="stable")
     starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))
@@ -150,7 +145,7 @@ def arms_of_items(rows: Rows) -> list[tuple[int, IntArray]]:
     return [(item, arms) for item, arms in found if len(arms) > 1]
 
 
-def pair_z(rows: Rows, arms: IntArray, overdispersion: float) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
+def pair_z(rows: ArmCounts, arms: IntArray, overdispersion: float) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:
     """Every two of these arms: positions of both in ``arms``, difference of their rates, its z; shape (n_pairs,) each.
 
     z is that of two proportions, divided by the square root of the overdispersion.

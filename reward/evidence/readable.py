@@ -10,20 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from ..arms import Arms
+from ..arrays import BoolArray, FloatArray, IntArray
 from ..features.mentions import MentionScanner
 from ..features.phrases import units
 from ..features.transformer import FeatureBlock, TitleFeatures
 from ..items import Item
 from ..model.effect import predict_effect
 from ..model.outcome import Outcome
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 MAX_TITLES = 6000  # titles the regression rests on at most: whole items, in their order
 MAX_WORDS = 15
@@ -88,7 +84,7 @@ def readable_effects(
     items = [arms.items[i] for i in index]
     block = outcome.basis.features.transform(items, titles)
     center, each = predict_effect(outcome.basis, outcome.members, block, threads=threads)
-    outside = outcome.pace * outcome.guard.excess(block.dense)
+    outside = outcome.pace * outcome.logged_range.excess(block.dense)
     effects = outcome.slope * np.column_stack([center, each]) - outside[:, None]
     has = properties(outcome.basis.features, block, items, titles)
     names, coefficients, columns, explained = surrogate(has, effects, index)

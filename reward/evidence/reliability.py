@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
-from ..model.linear import Rows
+from ..arrays import FloatArray, IntArray
+from ..model.linear import ArmCounts
 from .metrics import Interval, ratio_intervals
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -21,7 +18,7 @@ class Bin:
     observed: Interval
 
 
-def calibration_error(probability: FloatArray, rows: Rows, bins: int = 15) -> float:
+def calibration_error(probability: FloatArray, rows: ArmCounts, bins: int = 15) -> float:
     """Expected calibration error: mean gap of predicted and observed rate over equal-exposure bins of the prediction.
 
     Absolute, in probability (0.002 at a base rate of 3 % is 7 % of it).
@@ -35,7 +32,7 @@ def calibration_error(probability: FloatArray, rows: Rows, bins: int = 15) -> fl
     return float(np.sum(np.abs(predicted - observed)) / total)
 
 
-def reliability(probability: FloatArray, rows: Rows, seed: int, bins: int = 10) -> tuple[Bin, ...]:
+def reliability(probability: FloatArray, rows: ArmCounts, seed: int, bins: int = 10) -> tuple[Bin, ...]:
     """Reliability curve over equal-exposure bins of the prediction; intervals by item bootstrap."""
     if rows.trials.sum() <= 0:
         return ()
@@ -51,7 +48,7 @@ def reliability(probability: FloatArray, rows: Rows, seed: int, bins: int = 10) 
     return tuple(Bin(*pair) for pair in zip(predicted, ratio_intervals(sums, seed), strict=True))
 
 
-def normalised_entropy(probability: FloatArray, rows: Rows) -> float | None:
+def normalised_entropy(probability: FloatArray, rows: ArmCounts) -> float | None:
     """Log loss relative to that of always predicting the base rate (He et al. 2014); below 1 is better than that.
 
     None where every trial or none is a success.
@@ -66,7 +63,7 @@ def normalised_entropy(probability: FloatArray, rows: Rows) -> float | None:
 
 
 def interval_coverage(
-    probability: FloatArray, std: FloatArray, rows: Rows, overdispersion: float, seed: int, level: float = 0.9
+    probability: FloatArray, std: FloatArray, rows: ArmCounts, overdispersion: float, seed: int, level: float = 0.9
 ) -> float | None:
     """Share of arms whose observed successes lie in their predictive interval, which should be ``level``.
 

@@ -1,1 +1,1 @@
-"""From (item, title) pairs to numbers: fields mentioned, words nothing supports, n-grams, looks."""
+"""From (item, title) pairs to numbers: fields mentioned, words that nothing of the item states, n-grams, looks."""

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import IntArray, Uint32Array
 from ..text import display_width, is_cjk
 
 CLASSES = (
@@ -73,7 +74,7 @@ def _table(function: Callable[[str], int]) -> npt.NDArray[np.uint8]:
     return np.fromiter((function(chr(c)) for c in range(_BMP)), dtype=np.uint8, count=_BMP)
 
 
-def _look_up(function: Callable[[str], int], codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+def _look_up(function: Callable[[str], int], codes: Uint32Array) -> npt.NDArray[np.uint8]:
     """``function`` of each character; the rare ones above the basic plane one by one."""
     out = _table(function)[np.minimum(codes, _BMP - 1)]
     for code in np.unique(codes[codes >= _BMP]).tolist():
@@ -95,9 +96,9 @@ class Characters:
         Characters of each text without the closing blank, shape (n,).
     """
 
-    codes: npt.NDArray[np.uint32]
-    starts: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
+    codes: Uint32Array
+    starts: IntArray
+    lengths: IntArray
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Characters":
@@ -116,6 +117,6 @@ class Characters:
         """Display width of each character in terminal columns."""
         return _look_up(display_width, self.codes)
 
-    def text_index(self) -> npt.NDArray[np.int64]:
+    def text_index(self) -> IntArray:
         """Text each character belongs to (its closing blank too)."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths + 1)

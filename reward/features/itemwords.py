@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import BoolArray, Float32Array, IntArray
 from ..items import Item
 from ..text import is_cjk
 from .fields import as_number
@@ -39,9 +39,9 @@ class ItemWords:
     values: Phrases
     text: dict[str, int]
     pairs: frozenset[tuple[str, str]]
-    has: npt.NDArray[np.bool_]
-    categories: npt.NDArray[np.int64]
-    numerics: npt.NDArray[np.float32]
+    has: BoolArray
+    categories: IntArray
+    numerics: Float32Array
 
 
 class PreparedItems:

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import BoolArray, Float32Array
 from .charset import CLASSES, Characters
-
-Float32Array = npt.NDArray[np.float32]
 
 _COUNTED = CLASSES[CLASSES.index("comma") :]
 NAMES = (
@@ -43,7 +41,7 @@ def lexical_features(titles: Sequence[str]) -> Float32Array:
     letter = upper | (classes == CLASSES.index("lower"))
     digit = classes == CLASSES.index("digit")
 
-    def total(mask: npt.NDArray[np.bool_]) -> Float32Array:
+    def total(mask: BoolArray) -> Float32Array:
         return np.bincount(index[mask], minlength=n).astype(np.float32)
 
     # A title ends in a blank, so neighbours never reach over the border between two titles.

@@ -1,4 +1,5 @@
-"""Which words of a title its item must support, learned from logged titles: numbers, units, brands, values, words.
+"""Which words of a title its item must state: numbers, units, brands, values and words as logged titles use them, and
+promises of the shop.
 
 One definition serves the reward's vocabulary, the constraints on written titles and the faithfulness in reports.
 """
@@ -14,18 +15,20 @@ from typing import Literal, get_args
 
 from ..items import Item
 from ..text import clean, words
+from .facts import Facts
 from .numerals import as_digits
 from .phrases import is_cjk_word, units
+from .promises import Found, PromiseList, Stated
 
 _PERCENT = re.compile(r"(\d+(?:[.,]\d+)*)\s*%")
 _PERCENT_SIGNS = "%％﹪"
 _APART = "|"  # between the fields of an item: no word, so that nothing is read across
-Kind = Literal["number", "unit", "brand", "value", "word"]
+Kind = Literal["number", "unit", "brand", "value", "word", "promise"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Words = tuple[str, ...]
 
 MIN_ITEMS_FOR_GENERIC = 3
-UNSUPPORTED_SHARE = 0.5
+UNSTATED_SHARE = 0.5
 MAX_VALUE_WORDS = 6
 MAX_VALUE_CHARACTERS = 60
 MAX_ITEM_CHARACTERS = 100_000  # of an item's text that are read
@@ -35,7 +38,7 @@ BRAND_FIELDS = frozenset({"brand", "brands", "brand name", "brand_name", "manufa
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Words of a title that its item does not support."""
+    """Words of a title that its item does not state."""
 
     kind: Kind
     text: str
@@ -61,21 +64,31 @@ class Lexicon:
         counts as its digits ("三件" as "3件").
     kinds
         Kinds of claims that are looked for.
+    promises
+        What counts as a promise of the shop; how many titles make one is no excuse for it.
+    facts
+        What holds for items beside their fields.
     """
 
     generic: frozenset[str]
     values: Mapping[Words, bool] = field(default_factory=dict)
     units: frozenset[str] = frozenset()
     kinds: frozenset[Kind] = frozenset(KINDS)
+    promises: PromiseList = field(default_factory=PromiseList)
+    facts: Facts = field(default_factory=Facts)
     _cache: "OrderedDict[int, _Own]" = field(default_factory=OrderedDict, compare=False, repr=False)
 
     @classmethod
-    def learn(cls, pairs: Iterable[tuple[Item, str]]) -> "Lexicon":
+    def learn(
+        cls, pairs: Iterable[tuple[Item, str]], promises: PromiseList | None = None, facts: Facts | None = None
+    ) -> "Lexicon":
         """From logged (item, title) pairs of the training items; counted by item, not by title."""
+        promises, facts = promises or PromiseList(), facts or Facts()
         items: dict[str, Item] = {}
         titles_of: defaultdict[str, set[str]] = defaultdict(set)
         for item, title in pairs:
-            items.setdefault(item.item_id, item)
+            if item.item_id not in items:
+                items[item.item_id] = facts.widened(item)
             titles_of[item.item_id].add(title)
         behind = frozenset(unit for item in items.values() for unit in _units_of(item))
         own = {item_id: _Own.of(item, behind) for item_id, item in items.items()}
@@ -84,7 +97,7 @@ class Lexicon:
             for item_id, titles in titles_of.items()
         }
         used = {item_id: {unit for title in titles for unit in units(title)} for item_id, titles in said.items()}
-        generic = mostly_unsupported(((used[i], own[i].units) for i in items), MIN_ITEMS_FOR_GENERIC)
+        generic = mostly_unstated(((used[i], own[i].units) for i in items), MIN_ITEMS_FOR_GENERIC)
         values = _values(items.values(), behind)
         index = _by_first(values)
         right: Counter[Words] = Counter()
@@ -94,16 +107,54 @@ class Lexicon:
             for sequence in found:
                 (right if own[item_id].says(sequence) else wrong)[sequence] += 1
         kept = {sequence: brand for sequence, brand in values.items() if wrong[sequence] <= right[sequence] + 1}
-        return cls(generic, kept, behind)
+        return cls(generic, kept, behind, promises=promises, facts=facts)
 
-    def unsupported(self, item: Item, title: str) -> tuple[Claim, ...]:
+    def unstated(self, item: Item, title: str) -> tuple[Claim, ...]:
         """What ``title`` says that ``item`` does not, in the title's order.
 
         Read greedily from the left, the item's own values and the longest claims first.
         """
         own = self._own(item)
-        tokens = as_digits(words(title), self.units)
         percents = _percents(title) - own.percents
+        if not self.promises:
+            return tuple(claim for claim in self._unstated(own, words(title), percents) if claim.kind in self.kinds)
+        tokens = words(clean(title))
+        found: list[Claim] = []
+        start = 0
+        for promise, borne_out in self._promises(item, tokens):
+            found += self._unstated(own, tokens[start : promise.start], percents)
+            if not borne_out:
+                found.append(Claim("promise", _joined(tokens[promise.start : promise.stop])))
+            start = promise.stop
+        found += self._unstated(own, tokens[start:], percents)
+        return tuple(claim for claim in found if claim.kind in self.kinds)
+
+    def broken_promises(self, item: Item, title: str) -> tuple[str, ...]:
+        """The promises of ``title`` that nothing of ``item`` bears out."""
+        if "promise" not in self.kinds:
+            return ()
+        tokens = words(clean(title))
+        return tuple(
+            _joined(tokens[p.start : p.stop]) for p, borne_out in self._promises(item, tokens) if not borne_out
+        )
+
+    def unstated_words(self, item: Item, title: str) -> tuple[str, ...]:
+        """The texts of `unstated`."""
+        return tuple(claim.text for claim in self.unstated(item, title))
+
+    def broken_by(self, pairs: Sequence[tuple[Item, str]]) -> dict[Kind, float]:
+        """Share of the titles that make a claim of each kind that their item does not state."""
+        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unstated(item, title)})
+        return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
+
+    def _promises(self, item: Item, tokens: Sequence[str]) -> Iterable[tuple[Found, bool]]:
+        """The promises in ``tokens``, each with whether something of the item bears it out."""
+        for promise in self.promises.found(tokens):
+            yield promise, self.promises.borne_out(self._own(item).stated, promise)
+
+    def _unstated(self, own: "_Own", said: Sequence[str], percents: frozenset[str]) -> list[Claim]:
+        """The claims of every kind in a stretch without promises."""
+        tokens = as_digits(said, self.units)
         found: list[Claim] = []
         i = 0
         while i < len(tokens):
@@ -111,12 +162,12 @@ class Lexicon:
             claim = _longest(self._index, tokens, i)
             if mine and len(mine) >= len(claim):
                 i += len(mine)
-            elif claim and own.supports(claim):
+            elif claim and own.states(claim):
                 i += len(claim)
             elif claim and (kind := "brand" if self.values[claim] else "value") in self.kinds:
                 found.append(Claim(kind, _joined(claim)))
                 i += len(claim)
-            elif claim:  # of the values that need no support the numbers may need it
+            elif claim:  # of the values that need not be stated the numbers may have to be
                 found += filter(None, (self._single(own, tokens, j) for j in _numbers(tokens, i, i + len(claim))))
                 i += len(claim)
             else:
@@ -126,16 +177,7 @@ class Lexicon:
                 if single is not None:
                     found.append(single)
                 i += 2 if single is not None and single.kind == "unit" else 1
-        return tuple(claim for claim in found if claim.kind in self.kinds)
-
-    def unsupported_words(self, item: Item, title: str) -> tuple[str, ...]:
-        """The texts of `unsupported`."""
-        return tuple(claim.text for claim in self.unsupported(item, title))
-
-    def broken_by(self, pairs: Sequence[tuple[Item, str]]) -> dict[Kind, float]:
-        """Share of the titles that make an unsupported claim of each kind."""
-        count = Counter(kind for item, title in pairs for kind in {c.kind for c in self.unsupported(item, title)})
-        return {kind: count[kind] / max(1, len(pairs)) for kind in KINDS}
+        return found
 
     def _single(self, own: "_Own", tokens: Sequence[str], i: int) -> Claim | None:
         word, before, after = tokens[i], *(tokens[i - 1 : i] or [""]), *(tokens[i + 1 : i + 2] or [""])
@@ -154,7 +196,7 @@ class Lexicon:
         """The item's words; the entry keeps the item alive, so that its id stays its own."""
         known = self._cache.get(id(item))
         if known is None:
-            known = self._cache[id(item)] = _Own.of(item, self.units)
+            known = self._cache[id(item)] = _Own.of(self.facts.widened(item), self.units, self.promises, item)
             if len(self._cache) > CACHED_ITEMS:
                 self._cache.popitem(last=False)
         return known
@@ -164,7 +206,7 @@ class Lexicon:
         return _by_first(self.values)
 
 
-def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min_items: int) -> frozenset[str]:
+def mostly_unstated(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min_items: int) -> frozenset[str]:
     """Words of titles that are generic: used for at least ``min_items`` items, mostly of items that do not say them.
 
     Parameters
@@ -172,42 +214,50 @@ def mostly_unsupported(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], 
     of_items
         For each item the words of its titles, each once, and the words of its fields.
     min_items
-        Items without support that a word needs.
+        Items that do not state a word, as many as it needs.
     """
     used: Counter[str] = Counter()
-    unsupported: Counter[str] = Counter()
+    unstated: Counter[str] = Counter()
     for said, own in of_items:
         said = set(said)
         used.update(said)
-        unsupported.update(said.difference(own))
-    return frozenset(w for w, n in unsupported.items() if n >= min_items and n >= UNSUPPORTED_SHARE * used[w])
+        unstated.update(said.difference(own))
+    return frozenset(w for w, n in unstated.items() if n >= min_items and n >= UNSTATED_SHARE * used[w])
 
 
 @dataclass(frozen=True)
 class _Own:
-    """What one item says: words, text, short values, numbers with the word behind them, percentages."""
+    """What one item says: words, text, short values, numbers with the word behind them, percentages, promises."""
 
-    item: Item
+    item: Item  # before facts widened it
     words: frozenset[str]
     units: frozenset[str]
     text: str
     index: Mapping[str, list[Words]]
     numbered: frozenset[tuple[str, str]]
     percents: frozenset[str]
+    stated: Stated
 
     @classmethod
-    def of(cls, item: Item, unit_words: frozenset[str]) -> "_Own":
+    def of(
+        cls,
+        item: Item,
+        unit_words: frozenset[str],
+        promises: PromiseList | None = None,
+        narrow: Item | None = None,
+    ) -> "_Own":
         tokens = as_digits(_said(item), unit_words)
         numbered = frozenset((a, b) for a, b in pairwise(tokens) if a[0].isdigit())
         text = f" {' '.join(tokens)} "
         return cls(
-            item,
+            narrow or item,
             frozenset(tokens),
             frozenset(units(tokens)),
             text,
             _by_first(_values([item], unit_words)),
             numbered,
             _percents(item.text()[:MAX_ITEM_CHARACTERS]),
+            (promises or PromiseList()).stated(item),
         )
 
     def says(self, sequence: Words) -> bool:
@@ -222,7 +272,7 @@ class _Own:
         counted = any(unit == tokens[i] for _, unit in self.numbered)
         return len(pair) == 2 and all(map(is_cjk_word, pair)) and not counted and self.says(pair)
 
-    def supports(self, sequence: Words) -> bool:
+    def states(self, sequence: Words) -> bool:
         """True where the item says it; of Latin words also where it says each, and behind a number the same one."""
         if self.says(sequence):
             return True
@@ -299,5 +349,5 @@ def _numbers(tokens: Sequence[str], start: int, end: int) -> Iterable[int]:
     return (i for i in range(start, end) if tokens[i][0].isdigit())
 
 
-def _joined(sequence: Words) -> str:
+def _joined(sequence: Sequence[str]) -> str:
     return "".join(sequence) if any(map(is_cjk_word, sequence)) else " ".join(sequence)

@@ -1,4 +1,4 @@
-"""Which of its item's values a title mentions, where, and which words nothing supports.
+"""Which of its item's values a title mentions, where, and which words nothing of the item states.
 
 The scan also writes the title in slots ("<brand> shoes for <gender>"), so that n-grams learn the wording and the
 order of fields and not the values themselves.
@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import BoolArray, Float32Array, IntArray
 from ..items import Item
 from ..text import words
 from .itemwords import CACHE_SIZE, ItemWords, PreparedItems
 from .phrases import MAX_TITLE_CHARACTERS, Words, is_cjk_word, joined, match, repeated, stem, width
 from .vocabulary import Vocabulary
-
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 _SLOT_CHARACTER = 0xE000  # private use: stands for a slot in the delexicalised text
 _PART_CHARACTER = 0xE400
@@ -71,7 +68,7 @@ class Mentions:
     value: IntArray
     position: Float32Array
     rank: Float32Array
-    has: npt.NDArray[np.bool_]
+    has: BoolArray
     counts: Float32Array
     categories: IntArray
     numerics: Float32Array
@@ -167,7 +164,7 @@ class MentionScanner:
         said: set[Words] = set()
         out: list[str] = []
         text: list[str] = []
-        offset = inside = supported = unsupported = unknown = wrong = absent = free = twice = 0
+        offset = inside = stated = unstated = unknown = wrong = absent = free = twice = 0
         values, own, pairs = item.values, item.text, item.pairs
         loose = ""  # the CJK character before, where nothing accounts for it
         i = 0
@@ -194,7 +191,7 @@ class MentionScanner:
             if word in own and (
                 not cjk or not pairs or (word, after) in pairs or (i > 0 and (tokens[i - 1], word) in pairs)
             ):
-                supported += 1
+                stated += 1
                 loose = ""
                 part = own[word]
                 if part >= 0 and not cjk:  # half of a value: the "dress" of a "wrap dress"
@@ -210,7 +207,7 @@ class MentionScanner:
                     absent += not item.has[slot]
                     out.append(self._wrong_name[slot])
                     text.append(chr(_WRONG_CHARACTER + slot))
-                    unsupported += len(sequence)
+                    unstated += len(sequence)
                     i += len(sequence)
                     offset += width(sequence[1:])
                     loose = ""
@@ -229,15 +226,15 @@ class MentionScanner:
                 if usual:
                     free += 1
                 else:
-                    unsupported += 1
+                    unstated += 1
             out.append(word)
             text.append(word)
             i += 1
         some = max(n, 1)
         again = n - len(set(tokens)) if plain else repeated(tokens)
-        shares = inside / some, supported / some
+        shares = inside / some, stated / some
         unusual = sum(slot in vocabulary.unusual_slots for slot, _, _ in found)
-        count = (n, unsupported, unknown, wrong, absent, free, again, len(found), twice, unusual, *shares)
+        count = (n, unstated, unknown, wrong, absent, free, again, len(found), twice, unusual, *shares)
         return found, count, out, joined(text)
 
 

@@ -11,14 +11,10 @@ from functools import lru_cache
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from ..arrays import Float32Array, FloatArray, IntArray, Uint32Array
 from .charset import Characters
-
-UintArray = npt.NDArray[np.uint32]
-IntArray = npt.NDArray[np.int64]
-Float32Array = npt.NDArray[np.float32]
 
 _MULTIPLIER = np.uint32(0x9E3779B1)  # Knuth's multiplicative hash
 _BLANK = np.uint32(ord(" "))
@@ -34,7 +30,7 @@ def word_hash(word: str) -> int:
 class Grams:
     """N-grams of n texts: ``hashes[starts[i]:starts[i + 1]]`` are those of text i."""
 
-    hashes: UintArray
+    hashes: Uint32Array
     starts: IntArray
 
     def __len__(self) -> int:
@@ -52,13 +48,13 @@ class Grams:
         return Grams(self.hashes[place], np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
 
 
-def _mix(value: UintArray) -> UintArray:
+def _mix(value: Uint32Array) -> Uint32Array:
     value = value ^ (value >> np.uint32(15))
     value = value * np.uint32(0x85EBCA6B)
     return value ^ (value >> np.uint32(13))
 
 
-def rolling_hash(units: UintArray, order: int, seed: int) -> UintArray:
+def rolling_hash(units: Uint32Array, order: int, seed: int) -> Uint32Array:
     """Hash of the ``order`` units that begin at each place (the last places wrap and are not to be used)."""
     value = np.full(len(units), seed, dtype=np.uint32)
     for shift in range(order):
@@ -66,7 +62,7 @@ def rolling_hash(units: UintArray, order: int, seed: int) -> UintArray:
     return _mix(value)
 
 
-def by_text(parts: list[tuple[UintArray, IntArray]], n: int) -> Grams:
+def by_text(parts: list[tuple[Uint32Array, IntArray]], n: int) -> Grams:
     """Join (hashes, text index) parts, ordered by text."""
     hashes = np.concatenate([part[0] for part in parts])
     index = np.concatenate([part[1] for part in parts])
@@ -135,7 +131,7 @@ def to_matrix(grams: Grams, idf: Float32Array) -> sp.csr_matrix:
     return matrix
 
 
-def scores(grams: Grams, idf: Float32Array, weights: Float32Array) -> npt.NDArray[np.float64]:
+def scores(grams: Grams, idf: Float32Array, weights: Float32Array) -> FloatArray:
     """``to_matrix(grams, idf) @ weights`` without building the matrix; ``weights`` has shape (n_buckets, k)."""
     bucket, value = weighted(grams, idf)
     matrix = sp.csr_matrix((value, bucket, grams.starts), shape=(len(grams), len(idf)))

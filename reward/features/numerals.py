@@ -40,6 +40,27 @@ def as_digits(tokens: Sequence[str], units: Collection[str]) -> Sequence[str]:
     return out
 
 
+def number_at(tokens: Sequence[str], start: int) -> tuple[int, str] | None:
+    """Past the number at ``start``, and its digits without separators; None where no number stands.
+
+    Numbers that are spelt out count here whatever follows them, "one" and 一 too.
+    """
+    token = tokens[start]
+    if token[0].isdigit():
+        return start + 1, token.replace(",", "")
+    if token == "one":  # noqa: S105  # a word, no password
+        return start + 1, "1"
+    end = _end(tokens, start)
+    if end == start:
+        return None
+    number = tokens[start:end]
+    if number[0] in _ENGLISH:
+        return end, _ENGLISH[number[0]]
+    if not any(character in _POWERS for character in number):
+        return end, "".join(str(_DIGITS[character]) for character in number)
+    return end, str(_value(number))
+
+
 def _end(tokens: Sequence[str], start: int) -> int:
     """Past the number that is spelt at ``start``; ``start`` where none is."""
     if tokens[start] in _ENGLISH:

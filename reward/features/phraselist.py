@@ -1,6 +1,8 @@
 """Lists of phrases that users replace: found in a text as they stand, never as patterns."""
 
+import os
 import re
+import stat
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from ..text import HAN, clean, in_word
 
 MAX_PHRASES = 20_000
 MAX_PHRASE_CHARACTERS = 200
+MAX_BYTES = 4 * MAX_PHRASES * (MAX_PHRASE_CHARACTERS + 1)  # UTF-8 takes four bytes a character at most
 _DATA = Path(__file__).parent / "data"
 _SAME = str.maketrans(
     dict.fromkeys("-‐‑‒–—―⸺⸻〜〰", " ")
@@ -51,15 +54,10 @@ class PhraseList:
         Raises
         ------
         PhraseListError
-            When the file is missing, no UTF-8 text, or holds a line too long or too many of them.
+            When the file is missing, no regular file, too large or no UTF-8 text, or holds a line too long or too many
+            of them.
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = (
-                "it is not UTF-8 text; save it as such" if isinstance(error, UnicodeDecodeError) else error.strerror
-            )
-            raise PhraseListError(f"Cannot read the word list {path}: {reason}.") from error
+        lines = read_word_list(path)
         if len(lines) > MAX_PHRASES:
             raise PhraseListError(f"The word list {path} has {len(lines):,} lines, at most {MAX_PHRASES:,} are read.")
         for number, line in enumerate(lines, start=1):
@@ -112,6 +110,35 @@ class PhraseList:
     @cached_property
     def _exceptions(self) -> tuple[str, ...]:
         return tuple(filter(None, map(fold, self.exceptions)))
+
+
+def read_word_list(path: str | Path) -> list[str]:
+    """Lines of a user's list of words, after a look at what it is: a pipe is not waited for, a disk image not read.
+
+    Raises
+    ------
+    PhraseListError
+        When it is missing, no regular file, larger than `MAX_BYTES` or no UTF-8 text.
+    """
+    try:
+        with open(path, "rb", opener=_at_once) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise PhraseListError(f"Cannot read the word list {path}: it is no regular file.")
+            if found.st_size > MAX_BYTES:
+                raise PhraseListError(
+                    f"The word list {path} has {found.st_size:,} bytes, at most {MAX_BYTES:,} are read. Is it "
+                    "the right file?"
+                )
+            return file.read(MAX_BYTES).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise PhraseListError(f"Cannot read the word list {path}: it is not UTF-8 text; save it as such.") from error
+    except OSError as error:
+        raise PhraseListError(f"Cannot read the word list {path}: {error.strerror}.") from error
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def is_file(entry: str) -> bool:

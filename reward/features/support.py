@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from ..arrays import Float32Array, FloatArray, IntArray
 
 _LEAST_TITLES = 5  # so many logged titles, or this share of them, must be as extreme for a value to count as logged
 _LEAST_SHARE = 0.0005
 _MOST_PER_FEATURE = 6.0
 _LEAST_PACE = 0.1  # log-odds per standard deviation, where the logged titles hardly differ in effect
 # Feature -> (falls below the range too, smallest standard deviation).
-_GUARDED: Mapping[str, tuple[bool, float]] = {
+_WATCHED: Mapping[str, tuple[bool, float]] = {
     "count: words": (True, 1.0),
     "length: display width": (True, 4.0),
     "share of words nothing supports": (False, 0.1),
@@ -45,48 +45,48 @@ _GUARDED: Mapping[str, tuple[bool, float]] = {
 
 @dataclass(frozen=True)
 class Support:
-    """Range of the logged titles in the guarded features.
+    """Range of the logged titles in the watched features.
 
     Parameters
     ----------
     columns
-        Positions of the guarded features among the dense ones, shape (m,).
+        Positions of the watched features among the dense ones, shape (m,).
     low, high
         Range within which a title is like the logged ones, shape (m,).
     scale
         Standard deviation of the logged titles, shape (m,).
     """
 
-    columns: npt.NDArray[np.int64]
+    columns: IntArray
     low: FloatArray
     high: FloatArray
     scale: FloatArray
 
     @classmethod
-    def fit(cls, names: Sequence[str], dense: npt.NDArray[np.float32]) -> "Support":
+    def fit(cls, names: Sequence[str], dense: Float32Array) -> "Support":
         """Range of the logged titles, without the few outermost on either side."""
-        columns = np.array([names.index(name) for name in _GUARDED], dtype=np.int64)
+        columns = np.array([names.index(name) for name in _WATCHED], dtype=np.int64)
         values = dense[:, columns].astype(np.float64)
-        two_sided = np.array([both for both, _ in _GUARDED.values()])
+        two_sided = np.array([both for both, _ in _WATCHED.values()])
         ordered = np.sort(values, axis=0)
         outermost = min(max(_LEAST_TITLES, int(_LEAST_SHARE * len(values))), len(values)) - 1
         low = np.where(two_sided, ordered[outermost], -np.inf)
         high = ordered[len(values) - 1 - outermost]
-        least = np.array([smallest for _, smallest in _GUARDED.values()])
+        least = np.array([smallest for _, smallest in _WATCHED.values()])
         return cls(columns, low, high, np.maximum(values.std(axis=0), least))
 
-    def each(self, dense: npt.NDArray[np.float32]) -> FloatArray:
-        """Standard deviations beyond the logged range in each guarded feature, shape (n, m); 0 inside."""
+    def each(self, dense: Float32Array) -> FloatArray:
+        """Standard deviations beyond the logged range in each watched feature, shape (n, m); 0 inside."""
         values = dense[:, self.columns].astype(np.float64)
         beyond = np.maximum(np.maximum(self.low - values, values - self.high), 0.0) / self.scale
         return np.minimum(beyond, _MOST_PER_FEATURE)
 
-    def excess(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+    def excess(self, dense: Float32Array) -> FloatArray:
         """Standard deviations beyond the logged range, summed over the features, shape (n,); 0 inside."""
         total: FloatArray = self.each(dense).sum(axis=1)
         return total
 
-    def support(self, dense: npt.NDArray[np.float32]) -> FloatArray:
+    def support(self, dense: Float32Array) -> FloatArray:
         """1 inside the logged range, falling outside, shape (n,)."""
         out: FloatArray = np.exp(-self.excess(dense))
         return out

@@ -1,7 +1,7 @@
 """Features of (item, title) pairs: one transformer, fitted on train items only, saved as JSON and arrays.
 
 Three views of a pair: a dense table of readable numbers (what the title looks like, which fields it mentions where,
-what nothing supports), n-grams of the title written in slots, and the item's context codes.
+what nothing of the item states), n-grams of the title written in slots, and the item's context codes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import Float32Array, IntArray
 from ..encoders.encoder import Encoder
 from ..encoders.meaning import Meaning
 from ..errors import ModelError
 from ..items import Item
+from ..plain import JsonObject
 from . import lexical
 from .mentions import COUNTS, Mentions, MentionScanner
 from .ngrams import Grams, character_grams, item_frequency, word_grams
 from .vocabulary import Vocabulary, learn, refine
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 N_BUCKETS = 1 << 16
 _SEEN_BUCKETS = 1 << 18
@@ -230,7 +228,7 @@ class TitleFeatures:
             self.meaning.transform(titles) if self.meaning is not None else np.zeros((len(titles), 0), np.float32),
         )
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> tuple[JsonObject, dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "word_idf": self.word_idf,
@@ -238,7 +236,7 @@ class TitleFeatures:
             "triple_items": self.triple_items,
             "pair_items": self.pair_items,
         }
-        meta: dict[str, Any] = {"vocabulary": self.vocabulary.to_json()}
+        meta: JsonObject = {"vocabulary": self.vocabulary.to_json()}
         if self.meaning is not None:
             meta["meaning"], own = self.meaning.state()
             arrays |= {f"meaning.{name}": value for name, value in own.items()}
@@ -281,7 +279,7 @@ def _derived(mentions: Mentions, triples: Float32Array, pairs: Float32Array, n_p
     count = {name: mentions.counts[:, i] for i, name in enumerate(COUNTS)}
     words = np.maximum(count["count: words"], 1.0)
     mentioned = (~np.isnan(mentions.position)).sum(axis=1)
-    # An empty title supports nothing and says nothing: it takes the worst value of every share.
+    # An empty title states nothing and says nothing: it takes the worst value of every share.
     empty = count["count: words"] == 0
     first = np.min(_or(mentions.position, _NEVER), axis=1, initial=_NEVER)
     columns = [

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..items import Item
+from ..plain import JsonObject
 from .fields import MAX_SLOTS, as_number, choose_categories, choose_numerics, choose_slots
-from .lexicon import mostly_unsupported
+from .lexicon import mostly_unstated
 from .phrases import (
     MAX_FIELD_WORDS,
     Phrases,
@@ -62,7 +63,7 @@ class Vocabulary:
     known: Mapping[str, int]
     unusual_slots: frozenset[int]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain JSON types; `from_json` reads it back."""
         return {
             "slots": list(self.slots),
@@ -159,7 +160,7 @@ def refine(
 
 def _generic_words(items: Sequence[Item], of_item: Mapping[int, list[list[str]]]) -> frozenset[str]:
     """Units that stand in titles of at least five items, and mostly of items whose fields do not contain them."""
-    return mostly_unsupported(
+    return mostly_unstated(
         (
             ({unit for title in lists for unit in units(title)}, units(stems(items[index].text(), MAX_FIELD_WORDS)))
             for index, lists in of_item.items()

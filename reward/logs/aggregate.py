@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import FloatArray
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
 from .position import PositionBias, examination
-from .rows import Rows
+from .text_files import Parameters
+from .typed_rows import TypedRows
+from .weighting import UNIT, Weighting, summed, weight_table
 
 Columns = dict[str, npt.NDArray[Any]]
-_UNIT = 10**9
 _MIN_FREEDOM = 30
 _DAY = "CAST(floor(timestamp / 86400) AS BIGINT)"
 
 
-def aggregate(rows: Rows, window_hours: float | None) -> Columns:
+def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
     """Make the tables ``cells`` (arm by position) and ``arms``; return the columns of ``arms`` in order.
 
     Arms are sorted by item_id, then title, in the order of code points. ``item_id`` and ``title`` are texts,
@@ -37,7 +39,7 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
     if rows.has("conversions"):
         sums["conversions"] = f"CAST(sum(CAST({counted['conversions']} AS BIGINT)) AS BIGINT)"
     if rows.has("revenue"):
-        sums["revenue"] = f"sum(CAST(round({counted['revenue']} * {_UNIT}) AS HUGEINT))"
+        sums["revenue"] = f"sum(CAST(round({counted['revenue']} * {UNIT}) AS HUGEINT))"
     if rows.has("propensity"):
         whole = "CAST(impressions AS HUGEINT) * CAST(round(1e9 / propensity) AS HUGEINT)"
         sums |= {
@@ -50,7 +52,7 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
     if rows.has("timestamp"):
         whole = "CAST(impressions AS HUGEINT) * CAST(round(timestamp) AS HUGEINT)"
         sums |= {"first_seen": "min(timestamp)", "last_seen": "max(timestamp)", "seconds": f"coalesce(sum({whole}), 0)"}
-    position = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
+    position = "CAST(round(position) AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
     names = ("item_id", "title", "impressions", "clicks", "conversions", "revenue", "conversion_delay_hours")
     table = rows.select(*names, "propensity", "position", "timestamp", where="impressions > 0")
     outputs = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
@@ -69,7 +71,7 @@ def aggregate(rows: Rows, window_hours: float | None) -> Columns:
     return fetch(rows, "SELECT * FROM arms ORDER BY arm")
 
 
-def position_bias(rows: Rows) -> PositionBias:
+def position_bias(rows: TypedRows) -> PositionBias:
     """Examination by position, from the table ``cells``."""
     totals = fetch(
         rows, "SELECT place, CAST(sum(impressions) AS BIGINT) AS n FROM cells WHERE place IS NOT NULL GROUP BY place"
@@ -88,20 +90,33 @@ def position_bias(rows: Rows) -> PositionBias:
     )
 
 
-def exposure(rows: Rows, bias: PositionBias) -> npt.NDArray[np.float64]:
-    """Impressions of each arm weighted by examination; an impression without a position weighs 1."""
-    _weight_positions(rows, bias)
-    cells = (
-        f"SELECT item_id, title, sum(CAST(cells.impressions AS HUGEINT) * coalesce(weight, {_UNIT})) AS n FROM cells "
-    )
-    cells += "LEFT JOIN weights ON place = key GROUP BY item_id, title"
-    found = fetch(
-        rows, f"SELECT CAST(n AS DOUBLE) / {_UNIT} AS n FROM ({cells}) JOIN arms USING (item_id, title) ORDER BY arm"
-    )
-    return np.asarray(found["n"], dtype=np.float64)
+def inverse_sums(rows: TypedRows, window_hours: float | None) -> Columns:
+    """Sums of each arm's rows weighted by w = 1 / propensity, in the order of ``arms``.
+
+    Columns shown (w * impressions), squared (w^2 * impressions), clicks, clicks_squared (w^2 * clicks), conversions and
+    revenue; rows without a propensity count nothing.
+    """
+    counted = _counted(rows, window_hours)
+    parameters = dict(rows.parameters)
+    if window_hours is not None and rows.has("conversion_delay_hours"):
+        parameters["window"] = window_hours
+    names = ("item_id", "title", "impressions", "clicks", "conversions", "revenue", "conversion_delay_hours")
+    table = rows.select(*names, "propensity", where="impressions > 0 AND propensity IS NOT NULL")
+    sums = {
+        "shown": "impressions / propensity",
+        "squared": "impressions / propensity / propensity",
+        "clicks": "clicks / propensity",
+        "clicks_squared": "clicks / propensity / propensity",
+        "conversions": f"{counted['conversions']} / propensity",
+        "revenue": f"{counted['revenue']} / propensity",
+    }
+    outputs = ", ".join(f"{summed(sql)} AS w_{name}" for name, sql in sums.items())
+    back = ", ".join(f"w_{name} AS {name}" for name in sums)
+    by_arm = f"SELECT item_id, title, {outputs} FROM {table} GROUP BY item_id, title"
+    return fetch(rows, f"SELECT {back} FROM ({by_arm}) JOIN arms USING (item_id, title) ORDER BY arm", parameters)
 
 
-def day_totals(rows: Rows) -> Columns:
+def day_totals(rows: TypedRows) -> Columns:
     """Columns day (since 1970) and clicks, of the days that have impressions, in order."""
     table = rows.select("impressions", "clicks", "timestamp", where="impressions > 0")
     return fetch(
@@ -112,55 +127,49 @@ def day_totals(rows: Rows) -> Columns:
     )
 
 
-def period_cells(rows: Rows, bias: PositionBias | None, period_of_day: Mapping[int, int], most: int) -> Columns:
+def period_cells(rows: TypedRows, weighting: Weighting, period_of_day: Mapping[int, int], most: int) -> Columns:
     """Make the table ``timed`` (arm by period); return columns arm, period, clicks and exposure of about ``most`` rows.
 
     Where there are more, they are those of every k-th item.
     """
-    _weight_positions(rows, bias)
     query = rows.source.query
     query(
         "CREATE OR REPLACE TEMP TABLE days AS SELECT unnest($days) AS day, unnest($periods) AS period",
         {"days": list(period_of_day), "periods": list(period_of_day.values())},
     )
-    place = "CAST(position AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
-    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp")
-    counted = (
-        f"SELECT item_id, title, {place} AS place, {_DAY} AS day, CAST(impressions AS HUGEINT) AS shown, "
-        f"CAST(clicks AS BIGINT) AS clicked FROM {rows.select(*names, where='impressions > 0')}"
-    )
+    day = f"CAST(floor({rows.expression('timestamp')} / 86400) AS BIGINT)"
+    parameters = weighting.parameters(rows)
     query(
-        "CREATE OR REPLACE TEMP TABLE timed AS SELECT arm, item, period, CAST(sum(clicked) AS BIGINT) AS clicks, "
-        f"sum(shown * coalesce(weight, {_UNIT})) AS shown FROM ({counted}) JOIN days USING (day) "
-        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) "
-        "LEFT JOIN weights ON place = key GROUP BY arm, item, period",
-        rows.parameters,
+        f"CREATE OR REPLACE TEMP TABLE timed AS SELECT arm, item, period, {summed('clicks * counts')} AS clicks, "
+        f"{summed('impressions * exposed')} AS shown FROM {weighting.table(rows, {'day': day})} JOIN days USING (day) "
+        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) GROUP BY arm, item, period",
+        parameters,
     )
     n = query("SELECT count(*) FROM timed").fetchall()[0][0]
     return fetch(
         rows,
-        f"SELECT arm, period, clicks, CAST(shown AS DOUBLE) / {_UNIT} AS exposure FROM timed "
+        f"SELECT arm, period, clicks, shown AS exposure FROM timed "
         f"WHERE item % {max(1, -(-n // most))} = 0 ORDER BY arm, period",
     )
 
 
-def level_exposure(rows: Rows, level: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def level_exposure(rows: TypedRows, level: FloatArray) -> FloatArray:
     """Exposure of each arm weighted by the level of its periods, from the table ``timed``."""
-    _weight_table(rows, dict(enumerate(level.tolist())))
-    summed = "SELECT arm, sum(shown * weight) AS n FROM timed JOIN weights ON period = key GROUP BY arm"
-    found = fetch(
-        rows, f"SELECT CAST(n AS DOUBLE) / {_UNIT} / {_UNIT} AS n FROM ({summed}) JOIN arms USING (arm) ORDER BY arm"
+    weight_table(rows, dict(enumerate(level.tolist())))
+    by_arm = (
+        f"SELECT arm, {summed(f'shown * weight / {UNIT}')} AS n FROM timed JOIN weights ON period = key GROUP BY arm"
     )
+    found = fetch(rows, f"SELECT n FROM ({by_arm}) JOIN arms USING (arm) ORDER BY arm")
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
+def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | None:
     """Delay of conversions, with the end of the logs at the last impression or conversion seen."""
     end = _log_end(rows)
     counted = _counted(rows, window_hours)["conversions"]
     names = ("impressions", "conversions", "conversion_delay_hours", "timestamp")
     known = "conversions > 0 AND conversion_delay_hours IS NOT NULL AND timestamp IS NOT NULL"
-    parameters: dict[str, Any] = {**rows.parameters, "end": end}
+    parameters: Parameters = {**rows.parameters, "end": end}
     if window_hours is not None:
         parameters["window"] = window_hours
     cells = fetch(
@@ -178,53 +187,64 @@ def delay_model(rows: Rows, window_hours: float | None) -> DelayModel | None:
     return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
 
 
-def matured_clicks(rows: Rows, model: DelayModel) -> npt.NDArray[np.float64]:
-    """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp."""
-    _weight_table(rows, dict(enumerate(model.seen(bin_hours()).tolist())))
-    table = rows.select("item_id", "title", "clicks", "timestamp", where="clicks > 0")
-    by_age = f"SELECT item_id, title, {bin_sql(_age_sql())} AS age, sum(CAST(clicks AS BIGINT)) AS clicks FROM {table}"
+def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = False) -> FloatArray:
+    """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp.
+
+    ``by_propensity`` counts a click 1 / propensity times.
+    """
+    weight_table(rows, dict(enumerate(model.seen(bin_hours()).tolist())))
+    names, clicks = ("item_id", "title", "clicks", "timestamp", "propensity"), "CAST(clicks AS BIGINT)"
+    if by_propensity:
+        clicks = "CAST(round(coalesce(clicks / propensity, 0)) AS BIGINT)"
+    table = rows.select(*names, where="clicks > 0")
+    by_age = f"SELECT item_id, title, {bin_sql(_age_sql())} AS age, sum({clicks}) AS clicks FROM {table}"
     rows.source.query(
         f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": _log_end(rows)}
     )
-    weighed = f"SELECT item_id, title, sum(CAST(clicks AS HUGEINT) * coalesce(weight, {_UNIT})) AS n FROM ages "
+    weighed = f"SELECT item_id, title, sum(CAST(clicks AS HUGEINT) * coalesce(weight, {UNIT})) AS n FROM ages "
     weighed += "LEFT JOIN weights ON age = key GROUP BY item_id, title"
     found = fetch(
         rows,
-        f"SELECT coalesce(CAST(n AS DOUBLE), 0) / {_UNIT} AS n FROM arms LEFT JOIN ({weighed}) USING (item_id, title) "
+        f"SELECT coalesce(CAST(n AS DOUBLE), 0) / {UNIT} AS n FROM arms LEFT JOIN ({weighed}) USING (item_id, title) "
         "ORDER BY arm",
     )
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def repeat_dispersion(rows: Rows, level_of_day: Mapping[int, float] | None = None) -> float | None:
-    """Variance of clicks over chance between rows that repeat one arm at one position; None where too few do.
+def repeat_dispersion(
+    rows: TypedRows, weighting: Weighting, level_of_day: Mapping[int, float] | None = None
+) -> float | None:
+    """Variance of clicks over chance between rows that repeat one arm in like circumstances; None where too few do.
 
     Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
-    With ``level_of_day`` more clicks are expected on better days.
+    Like are rows at one position, at one level of every column that is taken off, and with one propensity where these
+    differ. With ``level_of_day`` more clicks are expected on better days.
     """
     if not rows.has("impressions"):
         return None
-    place = "position" if rows.has("position") else "NULL"
-    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp")
-    table, exposed = rows.select(*names, where="impressions >= 2"), "impressions"
+    levels, parameters = weighting.levels(rows)
+    like = [*levels, *(["round(position)"] if rows.has("position") else [])]
+    like += ["propensity"] if weighting.by_propensity else []
+    names = ("item_id", "title", "impressions", "clicks", "position", "timestamp", "propensity")
+    table, exposed = rows.select(*names, where="impressions >= 2", extra=levels), "impressions"
     if level_of_day is not None:
-        _weight_table(rows, level_of_day)
+        weight_table(rows, level_of_day)
         table = f"(SELECT * FROM {table} JOIN weights ON key = {_DAY})"
-        exposed = f"(impressions * weight / {_UNIT})"
+        exposed = f"(impressions * weight / {UNIT})"
     grouped = (
         f"SELECT count(*) AS n, sum(clicks) AS c, sum(impressions) AS m, {_rounded_sum(exposed)} AS e, "
         f"min({exposed}) AS least, {_rounded_sum(f'clicks * clicks / {exposed}')} AS s "
-        f"FROM {table} GROUP BY item_id, title, {place}"
+        f"FROM {table} GROUP BY {', '.join(['item_id', 'title', *like])}"
     )
     kept = f"SELECT n - 1 AS freedom, (s - c * c / e) / (c / e * (1 - c / m)) AS chi FROM ({grouped}) "
     kept += "WHERE n >= 2 AND c < m AND least * c / e >= 5"
     chi, freedom = rows.source.query(
-        f"SELECT {_rounded_sum('chi')}, sum(freedom) FROM ({kept})", rows.parameters
+        f"SELECT {_rounded_sum('chi')}, sum(freedom) FROM ({kept})", parameters
     ).fetchall()[0]
     return float(chi / freedom) if freedom and freedom >= _MIN_FREEDOM else None
 
 
-def fetch(rows: Rows, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
+def fetch(rows: TypedRows, sql: str, parameters: Mapping[str, Any] | None = None) -> Columns:
     """Columns of a result as NumPy arrays; texts as objects, missing numbers as NaN."""
     table = rows.source.table(sql, parameters)
     return {name: table.column(name).to_numpy() for name in table.column_names}
@@ -235,7 +255,7 @@ def _rounded_sum(sql: str) -> str:
     return f"CAST(sum(CAST(round({sql} * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6"
 
 
-def _counted(rows: Rows, window_hours: float | None) -> dict[str, str]:
+def _counted(rows: TypedRows, window_hours: float | None) -> dict[str, str]:
     """SQL of a row's conversions and revenue: missing is none, and so is what came after the attribution window."""
     late = "conversion_delay_hours > $window" if window_hours and rows.has("conversion_delay_hours") else "false"
     return {
@@ -250,7 +270,7 @@ def _again(name: str) -> str:
     if name in ("most_propensity", "last_seen"):
         return f"max({name})"
     if name in ("revenue", "inverse_propensity"):
-        return f"CAST(sum({name}) AS DOUBLE) / {_UNIT}"
+        return f"CAST(sum({name}) AS DOUBLE) / {UNIT}"
     if name == "seconds":
         return "CAST(sum(seconds) AS DOUBLE)"
     return f"CAST(sum({name}) AS BIGINT)"
@@ -260,22 +280,7 @@ def _age_sql() -> str:
     return "(greatest($end - timestamp, 0) / 3600)"
 
 
-def _log_end(rows: Rows) -> float:
+def _log_end(rows: TypedRows) -> float:
     names = ("conversions", "conversion_delay_hours", "timestamp")
     last = "max(timestamp + coalesce(CASE WHEN conversions > 0 THEN conversion_delay_hours END, 0) * 3600)"
     return float(rows.source.query(f"SELECT {last} FROM {rows.select(*names)}", rows.parameters).fetchall()[0][0])
-
-
-def _weight_positions(rows: Rows, bias: PositionBias | None) -> None:
-    """Table ``weights`` of positions; without any, of one that no row has."""
-    position, theta = ([-1], [1.0]) if bias is None else (bias.position.tolist(), bias.theta.tolist())
-    least = 1 / _UNIT  # no exposure is rounded to nothing
-    _weight_table(rows, {k: max(weight, least) for k, weight in zip(position, theta, strict=True)})
-
-
-def _weight_table(rows: Rows, weights: Mapping[int, float]) -> None:
-    """Table ``weights`` (key, weight): weights as whole multiples of 1e-9."""
-    rows.source.query(
-        "CREATE OR REPLACE TEMP TABLE weights AS SELECT unnest($keys) AS key, unnest($weights) AS weight",
-        {"keys": list(weights), "weights": [round(w * _UNIT) for w in weights.values()]},
-    )

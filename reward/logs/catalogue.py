@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from ..errors import LogError
 from ..items import Item, flatten_fields
-from .context import context_sql, field_name, varying
-from .rows import PLACE, Rows
+from .item_fields import context_sql, field_name, varying
+from .keys import respelled_file
 from .schema import ColumnMapping
-from .source import DEFAULT_MEMORY_LIMIT, Source, open_source
-from .staging import PARQUET, file_kind
+from .source import DEFAULT_MEMORY_LIMIT, FileSource, open_source
+from .text_files import PARQUET, file_kind
+from .typed_rows import PLACE, TypedRows
 from .validate import check_texts
 
 _ROWS = 2048  # read at once, and in a row group of the sorted copy
@@ -53,6 +54,10 @@ class Catalogue:
                 piece = []
         if piece:
             yield piece
+
+    def item_ids(self) -> set[str]:
+        """All item ids."""
+        return set(pq.read_table(self.path, columns=["item_id"])["item_id"].unique().to_pylist())
 
     def _rows(self, start: int) -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(self.path) as file:
@@ -101,15 +106,17 @@ def open_catalogue(
         path = Path(folder) / "items.parquet"
         # DuckDB is closed, and its memory given back, before the items are used.
         with open_source(source, memory_limit=memory_limit) as opened:
-            rows = Rows.of(opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore)
+            rows = TypedRows.of(
+                opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore
+            )
             n_items, names = _sort_by_item(opened, rows, path)
         yield Catalogue(n_items, path, names)
 
 
-def _sort_by_item(opened: Source, rows: Rows, path: Path) -> tuple[int, dict[str, str]]:
+def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int, dict[str, str]]:
     """Write the rows to ``path`` in the order of `Catalogue`; how many items there are, and column -> field name."""
     check_texts(rows, "item_id")
-    rows = replace(rows, trim=True)
+    rows = respelled_file(replace(rows, trim=True))
     candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
     dropped = varying(rows, candidates, "1", "true")
     kept = [c for c in candidates if c not in dropped]
@@ -181,9 +188,9 @@ def read_titles(
     with open_source(source) as opened:
         required = ("item_id", "title")
         exclude = {"title": None} if skip_untitled else None
-        rows = Rows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
+        rows = TypedRows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
         check_texts(rows, *required)
-        rows = replace(rows, trim=True)
+        rows = respelled_file(replace(rows, trim=True))
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
         fields = [field_name(rows, column) for column in names]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}
@@ -202,7 +209,7 @@ def read_titles(
     return items, titles, pa.concat_tables(tables, promote_options="permissive")
 
 
-def _without_counts(opened: Source, columns: ColumnMapping | None) -> ColumnMapping:
+def _without_counts(opened: FileSource, columns: ColumnMapping | None) -> ColumnMapping:
     """The mapping of the logs for a file that may lack their counts: what it lacks is left out of the mapping."""
     given = columns.columns if columns else {}
     kept = {name: source for name, source in given.items() if name in ("item_id", "title") or source in opened.columns}
@@ -213,7 +220,7 @@ def _without_counts(opened: Source, columns: ColumnMapping | None) -> ColumnMapp
     return ColumnMapping(kept)
 
 
-def _original(opened: Source, file: str) -> pa.Table:
+def _original(opened: FileSource, file: str) -> pa.Table:
     try:
         # A parquet file of the user is named as DuckDB takes it, with pattern characters escaped.
         user = opened.files[file]

@@ -3,16 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray, IntArray
 from .aggregate import Columns, day_totals, level_exposure, period_cells
-from .levels import Cells, levels
-from .position import PositionBias
-from .rows import Rows
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from .log_levels import Cells, levels
+from .typed_rows import TypedRows
+from .weighting import Weighting
 
 OFTEN_ALONE = 0.2
 """Share of impressions without another title of the item beside them from which titles count as replaced."""
@@ -92,15 +89,17 @@ def apart(sums: Columns) -> float:
     return float(np.sqrt(np.average((sums["seconds"] / shown - by_item[item]) ** 2, weights=shown)))
 
 
-def by_period(rows: Rows, item: IntArray, bias: PositionBias | None) -> tuple[Periods, FloatArray] | None:
+def by_period(rows: TypedRows, item: IntArray, weighting: Weighting) -> tuple[Periods, FloatArray] | None:
     """Levels of the periods of a log whose rows all have times, and the arms' exposure with them in it, (n_arms,).
 
-    The levels are those of `reward.logs.levels`, periods in the place of logs.
+    The levels are those of `reward.logs.log_levels`, periods in the place of logs.
 
     Parameters
     ----------
     item
         Item of each arm, shape (n_arms,).
+    weighting
+        What impressions count by position and by what else describes them.
 
     Returns
     -------
@@ -112,7 +111,7 @@ def by_period(rows: Rows, item: IntArray, bias: PositionBias | None) -> tuple[Pe
     n_periods = int(period[-1]) + 1
     if n_periods == 1:
         return None
-    cells = period_cells(rows, bias, dict(zip(day.tolist(), period.tolist(), strict=True)), _MOST_CELLS)
+    cells = period_cells(rows, weighting, dict(zip(day.tolist(), period.tolist(), strict=True)), _MOST_CELLS)
     log = cells["period"].astype(np.int64)
     counts = Cells(cells["arm"].astype(np.int64), log, cells["clicks"].astype(np.float64), cells["exposure"])
     found = levels(counts, item, int(item.max()) + 1, n_periods)

@@ -8,12 +8,10 @@ rankers to place good titles first.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import BoolArray, FloatArray, IntArray
 
 PRIOR_CLICKS = 20.0
 """Expected clicks at which a position's own data weigh as much as the estimate of the position above it."""
@@ -41,7 +39,7 @@ class PositionBias:
     position: IntArray
     theta: FloatArray
     impressions: FloatArray
-    identified: npt.NDArray[np.bool_]
+    identified: BoolArray
 
 
 def examination(
@@ -71,7 +69,7 @@ def examination(
         return PositionBias(positions, np.ones(0), weights, np.zeros(0, dtype=bool))
     column = np.searchsorted(positions, position)
     _, row = np.unique(arm, return_inverse=True)
-    group = _groups(row, column, len(positions))
+    group = linked_groups(row, column, len(positions))
     theta, expected = _alternate(row, column, impressions, clicks, group, weights)
     theta = _shrink(theta, expected, group)
     theta = _normalise(theta, group, weights)
@@ -79,7 +77,7 @@ def examination(
     return PositionBias(positions, theta, weights, group == main)
 
 
-def _groups(row: IntArray, column: IntArray, n_positions: int) -> IntArray:
+def linked_groups(row: IntArray, column: IntArray, n_positions: int) -> IntArray:
     """Group of each position; positions are in one group where a chain of arms ties them."""
     n_rows = int(row.max()) + 1 if len(row) else 0
     edges = coo_matrix((np.ones(len(row)), (column, n_positions + row)), shape=(n_positions + n_rows,) * 2)

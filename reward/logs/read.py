@@ -1,29 +1,37 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import Item
-from .aggregate import Columns, aggregate, delay_model, exposure, matured_clicks, position_bias, repeat_dispersion
+from .aggregate import Columns, aggregate, delay_model, matured_clicks, position_bias, repeat_dispersion
+from .balance import Balance
 from .catalogue import read_items, read_titles
-from .context import Context, read_context
+from .circumstances import InverseWeighted, circumstances
 from .delay import DelayModel
+from .item_fields import OF_IMPRESSION, ItemFields, read_context
+from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .position import PositionBias
-from .rows import Exclude, Rows
+from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
-from .validate import Totals, check_rows
+from .spelt_numbers import Decimal
+from .typed_rows import Exclude, TypedRows
+from .validate import LogTotals, check_rows
+from .weighting import exposure
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
 
+Copies = Literal["stop", "keep"]
 LOGGED_SHARE = 0.99
 """Propensities count as logged where at least this share of the impressions, and every arm, has one."""
 
@@ -58,10 +66,17 @@ class LogData:
         How many (item, title) pairs had blanks at the ends of the title, which are taken off.
     source
         What was read, for messages.
+    balances
+        Were an item's titles shown under like circumstances: the test of each column that describes the impression.
+    weighted
+        Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
+        counts then); None elsewhere.
+    notes
+        What was decided in reading the logs, in plain words.
     """
 
     arms: Arms
-    totals: Totals
+    totals: LogTotals
     columns: Mapping[str, str]
     context_columns: tuple[str, ...]
     dropped_columns: Mapping[str, str]
@@ -71,6 +86,9 @@ class LogData:
     overdispersion: float | None
     padded_titles: int
     source: str
+    balances: tuple[Balance, ...] = ()
+    weighted: InverseWeighted | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_arms(source: str | Path, **options: Any) -> Arms:
@@ -85,6 +103,8 @@ def read_logs(
     exclude: Exclude | None = None,
     ignore: Iterable[str] = (),
     conversion_window_hours: float | None = None,
+    decimal: Decimal | None = None,
+    copies: Copies = "stop",
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
@@ -103,6 +123,12 @@ def read_logs(
         Columns that are no context of the item although nothing else uses them.
     conversion_window_hours
         Attribution window: conversions that came later do not count. None counts all.
+    decimal
+        What stands before a fraction in numbers written as texts; None: what the column tells (see
+        `reward.logs.spelt_numbers`).
+    copies
+        "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
+        share an id count once in any case.
     memory_limit, threads, tmp_dir
         Limits of DuckDB, and where it spills and keeps temporary files.
 
@@ -117,50 +143,125 @@ def read_logs(
     Raises
     ------
     LogError
-        Where the logs cannot be read or hold a value that the schema forbids.
+        Where the logs cannot be read, hold a value that the schema forbids, or count something twice.
     """
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = Rows.of(opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore)
-        totals = check_rows(rows)
+        rows = TypedRows.of(
+            opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore, decimal=decimal
+        )
+        as_given = rows
+        rows, repeated_events = without_repeated_events(rows)
+        totals = _checked(rows, copies)
+        if copies == "stop":
+            refuse_copied_files(as_given)
         sums = aggregate(rows, conversion_window_hours)
-        # Arms are few and rows are many: in a second pass titles are trimmed, where one has blanks at its ends at all.
-        if padded := sum(title != title.strip() for title in sums["title"]):
-            rows = replace(rows, trim=True)
+        # Arms are few and rows are many: only where an arm shows it are titles and ids spelt anew, in a second pass.
+        padded = sum(title != title.strip() for title in sums["title"])
+        spelt = respelled(replace(rows, trim=True) if padded else rows, dict.fromkeys(sums["item_id"].tolist()))
+        if spelt is not rows:
+            rows = spelt
             sums = aggregate(rows, conversion_window_hours)
+        if copies == "stop":
+            refuse_totals(
+                str(source), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
+            )
+            refuse_repeated_rows(rows, totals, len(sums["title"]))
+        context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
+        of_impression = [column for column, why in context.dropped.items() if why == OF_IMPRESSION]
+        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, of_impression)
+        weighting = found_circumstances.weighting
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
             delay = delay_model(rows, conversion_window_hours)
-        exposed = exposure(rows, bias) if bias else None
-        matured = matured_clicks(rows, delay) if delay else None
+        matured = matured_clicks(rows, delay, by_propensity=weighting.by_propensity) if delay else None
+        exposed = None if weighting.trivial else exposure(rows, weighting)
         periods = None
         if totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME:
-            found_periods = by_period(rows, sums["item"].astype(np.int64), bias)
+            found_periods = by_period(rows, sums["item"].astype(np.int64), weighting)
             if found_periods is not None:
                 periods, exposed = found_periods
-        dispersion = repeat_dispersion(rows, periods.level_of_day if periods else None)
-        context = read_context(rows)
+        weighted = None
+        if weighting.by_propensity:
+            exposed = exposure(rows, weighting) if exposed is None else exposed
+            weighted = InverseWeighted.of(rows, sums, exposed, matured, conversion_window_hours)
+        dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
     arms = _arms(sums, found, totals, context, exposed, matured)
+    if weighted is not None:
+        arms = _reweighted(arms, weighted)
     return LogData(
-        arms, totals, found, context.columns, context.dropped, bias, delay, periods, dispersion, padded, str(source)
+        arms,
+        totals,
+        found,
+        context.columns,
+        context.dropped,
+        bias,
+        delay,
+        periods,
+        dispersion,
+        padded,
+        str(source),
+        found_circumstances.balances,
+        weighted,
+        (*opened.notes, *_notes(repeated_events)),
+    )
+
+
+def _checked(rows: TypedRows, copies: Copies) -> LogTotals:
+    """The totals of valid rows; a row that is the sum of the others is refused as such, whatever else is wrong."""
+    try:
+        return check_rows(rows)
+    except LogError:
+        if copies == "stop":
+            refuse_total_row(rows)
+        raise
+
+
+def _notes(repeated_events: int) -> Iterator[str]:
+    if repeated_events:
+        yield f"{repeated_events:,} rows repeat the event id, item and title of another row: each event counts once."
+
+
+def _with_propensity(sums: Columns, totals: LogTotals) -> Columns:
+    """The sums, without the propensities where these do not count as logged."""
+    if _propensity_logged(sums, totals):
+        return sums
+    return {name: values for name, values in sums.items() if not name.endswith("_propensity")}
+
+
+def _propensity_logged(sums: Columns, totals: LogTotals) -> bool:
+    if "propensity_impressions" not in sums:
+        return False
+    enough = totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
+    return enough and bool(np.all(sums["propensity_impressions"] > 0))
+
+
+def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
+    """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
+    return replace(
+        arms,
+        clicks=weighted.clicks,
+        exposure=weighted.exposure,
+        conversions=None if arms.conversions is None else weighted.conversions,
+        revenue=None if arms.revenue is None else weighted.revenue,
+        matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
     )
 
 
 def _arms(
     sums: Columns,
     found: Mapping[str, str],
-    totals: Totals,
-    context: Context,
-    exposed: npt.NDArray[np.float64] | None,
-    matured: npt.NDArray[np.float64] | None,
+    totals: LogTotals,
+    context: ItemFields,
+    exposed: FloatArray | None,
+    matured: FloatArray | None,
 ) -> Arms:
     impressions, clicks = _floats(sums["impressions"]), _floats(sums["clicks"])
     conversions = _floats(sums["conversions"]) if "conversions" in found else None
-    logged = "propensity" in found and totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
-    logged = logged and bool(np.all(sums["propensity_impressions"] > 0))
+    logged = _propensity_logged(sums, totals)
     if matured is None:
         matured = clicks
     elif conversions is not None:
@@ -182,7 +283,7 @@ def _arms(
     )
 
 
-def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]) -> tuple[Item, ...]:
+def _items(sums: Columns, context: ItemFields, impressions: FloatArray) -> tuple[Item, ...]:
     """Items in the order of their rank; the current title is the one with most impressions (ties: the first)."""
     order = np.lexsort((np.arange(len(impressions)), -impressions, sums["item"]))
     first = order[np.unique(sums["item"][order], return_index=True)[1]]
@@ -190,23 +291,23 @@ def _items(sums: Columns, context: Context, impressions: npt.NDArray[np.float64]
     return tuple(Item(i, context.fields.get(i, {}), title) for i, title in zip(ids, titles, strict=True))
 
 
-def _logged_propensity(sums: Columns) -> npt.NDArray[np.float64]:
+def _logged_propensity(sums: Columns) -> FloatArray:
     """Impression-weighted harmonic mean of the rows' propensities: importance weights then average to theirs."""
     least, most = sums["least_propensity"], sums["most_propensity"]
     mean = sums["propensity_impressions"] / sums["inverse_propensity"]
     return np.asarray(np.where(least == most, least, np.minimum(mean, 1.0)))
 
 
-def _traffic_share(item: npt.NDArray[Any], impressions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _traffic_share(item: npt.NDArray[Any], impressions: FloatArray) -> FloatArray:
     return np.asarray(impressions / np.bincount(item, impressions)[item])
 
 
-def _times(sums: Columns, name: str) -> npt.NDArray[np.float64] | None:
+def _times(sums: Columns, name: str) -> FloatArray | None:
     """Seconds since 1970; None where not every arm has a time."""
     if name not in sums or np.any(np.isnan(_floats(sums[name]))):
         return None
     return _floats(sums[name])
 
 
-def _floats(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _floats(values: npt.NDArray[Any]) -> FloatArray:
     return values.astype(np.float64)

@@ -57,7 +57,8 @@ class ColumnMapping:
     ----------
     columns
         For example ``{"title": "headline", "item_id": "test_id+image_id"}``. ``a+b`` joins columns into one key
-        (item_id only); a column whose own name holds a ``+`` is taken as it is.
+        (item_id only); a column whose own name holds a ``+`` is taken as it is. An empty name switches a column off:
+        it is neither read nor context of the item.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +70,8 @@ class ColumnMapping:
                     f"Unknown column '{name}' in the column mapping{_did_you_mean(_nearest(name, CANONICAL))} "
                     f"Columns that can be mapped: {', '.join(CANONICAL)}."
                 )
-            if not isinstance(source, str) or not source.strip():
+            off = source == "" and not CANONICAL[name].required
+            if not off and (not isinstance(source, str) or not source.strip()):
                 raise LogError(
                     f"The column mapping must name one of the logs' columns for '{name}'. Got {source!r} instead."
                 )
@@ -86,7 +88,8 @@ class ColumnMapping:
         columns: dict[str, str] = {}
         for part in filter(None, (p.strip() for p in text.split(","))):
             name, equals, source = (p.strip() for p in part.partition("="))
-            if not equals or not name or not source:
+            required = name not in CANONICAL or CANONICAL[name].required
+            if not equals or not name or (not source and required):
                 raise LogError(f"--columns takes name=column pairs such as title=headline. Got '{part}' instead.")
             if name in columns:
                 raise LogError(f"--columns names '{name}' twice: {columns[name]} and {source}. Keep one.")
@@ -98,6 +101,8 @@ class ColumnMapping:
         """Mapping from YAML: values are a column name, or for item_id also a list of column names."""
         columns: dict[str, str] = {}
         for name, source in data.items():
+            if source is None:
+                source = ""
             if isinstance(source, (list, tuple)):
                 source = KEY_SEPARATOR.join(str(part) for part in source)
             columns[str(name)] = source
@@ -124,10 +129,12 @@ class ColumnMapping:
         LogError
             Where a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
         """
-        out = {name: self._sources(name, source, available, where) for name, source in self.columns.items()}
+        given = {name: source for name, source in self.columns.items() if source}
+        available = [column for column in available if column not in self.switched_off(available)]
+        out = {name: self._sources(name, source, available, where) for name, source in given.items()}
         used = {column for sources in out.values() for column in sources}
         for name in CANONICAL:
-            if name in out:
+            if name in out or name in self.columns:
                 continue
             # One column may be both key and title; counts never share a column unless that is asked for.
             free = available if CANONICAL[name].kind in ("key", "text") else [c for c in available if c not in used]
@@ -136,7 +143,7 @@ class ColumnMapping:
                 out[name] = (found,)
         for alias, name in ALIASES.items():
             found = _same_name(alias, [c for c in available if c not in used], where)
-            if found is None:
+            if found is None or self.columns.get(name) == "":
                 continue
             if name in out and name not in self.columns:
                 raise LogError(
@@ -148,6 +155,12 @@ class ColumnMapping:
             if name not in out:
                 raise LogError(_missing(name, [c for c in available if c not in used], where))
         return {name: out[name] for name in CANONICAL if name in out}
+
+    def switched_off(self, available: Iterable[str]) -> frozenset[str]:
+        """Columns of the file that ``name=`` leaves out, unless something else is read from them."""
+        off = {name for name, source in self.columns.items() if not source}
+        used = {part for source in self.columns.values() for part in (source, *source.split(KEY_SEPARATOR))}
+        return frozenset(c for c in available if c.strip().casefold() in off and c not in used)
 
     def _sources(self, name: str, source: str, available: Sequence[str], where: str) -> tuple[str, ...]:
         if source in available or KEY_SEPARATOR not in source:

@@ -1,33 +1,35 @@
 """Opens logs in DuckDB: a file, a glob or a folder of parquet, CSV or JSON lines, within a memory cap.
 
-Text files are parsed once into parquet in the temporary folder (`reward.logs.staging`).
+Text files are parsed once into parquet in the temporary folder (`reward.logs.text_files`).
 """
 
 import contextlib
 import glob
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from joblib import cpu_count
 
 from ..errors import LogError
-from .staging import JSON_LINES, PARQUET, clear_errors, file_kind, joined_kinds, stage
+from .engine_errors import clear_errors
+from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
 
+_LAKE_TABLES = {"Delta": "_delta_log/*", "Iceberg": "metadata/*.metadata.json", "Hudi": ".hoodie/*"}
 FILE = "__rlopt_file"
 ROW = "file_row_number"
 
 
 @dataclass(frozen=True)
-class Source:
+class FileSource:
     """Opened logs.
 
     Parameters
@@ -37,11 +39,16 @@ class Source:
     where
         The source as the user named it, for messages.
     columns
-        Column name -> DuckDB type, in the file's order; of JSON lines also `reward.logs.staging.NESTED` and `NUMBER`.
+        Column name -> DuckDB type, in the file's order; of JSON lines also `NESTED` and `NUMBER` of
+        `reward.logs.text_files`.
     files
         Parquet file to read -> the user's file it stands for.
     partitioned
         Whether the folders of the files are named ``column=value`` and count as columns (parquet only).
+    folder
+        Temporary folder, removed at the end.
+    notes
+        What was decided in reading the files, in plain words.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -49,6 +56,8 @@ class Source:
     columns: Mapping[str, str]
     files: Mapping[str, Path]
     partitioned: bool
+    folder: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def relation(self) -> str:
@@ -57,7 +66,7 @@ class Source:
         return f"read_parquet($files, {options})"
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Parameters:
         """Parameters that `relation` takes."""
         return {"files": list(self.files)}
 
@@ -88,7 +97,7 @@ def open_source(
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
-) -> Iterator[Source]:
+) -> Iterator[FileSource]:
     """Open ``source`` for reading; temporary files are removed at the end.
 
     Raises
@@ -111,11 +120,12 @@ def open_source(
             con.execute("SET enable_progress_bar = false")
             partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
             staged = [stage(con, path, Path(folder), n) for n, path in enumerate(files)]
-            parquet = {file: path for (file, _), path in zip(staged, files, strict=True)}
-            columns = _columns(con, parquet, partitioned) | joined_kinds(kinds for _, kinds in staged)
+            parquet = {found.file: path for found, path in zip(staged, files, strict=True)}
+            columns = _columns(con, parquet, partitioned) | joined_kinds(found.kinds for found in staged)
+            notes = tuple(note for found in staged for note in found.notes)
             if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
                 raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-            yield Source(con, where, columns, parquet, partitioned)
+            yield FileSource(con, where, columns, parquet, partitioned, Path(folder), notes)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -129,6 +139,7 @@ def find_files(source: str | Path) -> list[Path]:
             files = [f for f in files if file_kind(f) != PARQUET or f.suffix.lower() == ".parquet"]
             tables = [f for f in files if file_kind(f) != JSON_LINES]
             files = tables or files  # JSON lines beside tables are metrics and the like
+            files = [f for f in files if ".json" not in f.suffixes[-2:]] or files  # so is JSON beside them
             way_out = "no .parquet, .csv or .jsonl file in this folder"
         elif path.is_file():
             files, way_out = [path], ""
@@ -143,12 +154,33 @@ def find_files(source: str | Path) -> list[Path]:
         raise LogError(
             f"Cannot read {source}: {way_out}. Logs are a file, a glob or a folder of parquet, CSV or JSON lines."
         )
+    _refuse_lake_tables(
+        source, [path, *(parent for file in files for parent in file.parents)] if files != [path] else []
+    )
     for file in files:
         _check_file(file)
     kinds = sorted({file_kind(file) for file in files})
     if len(kinds) > 1:
         raise LogError(f"{source} holds {' and '.join(kinds)} files. Name one kind, for example {path / '*.parquet'}")
     return files
+
+
+def _refuse_lake_tables(source: str | Path, folders: Iterable[Path]) -> None:
+    """The plain files of a table with a log of its own hold removed rows too.
+
+    Raises
+    ------
+    LogError
+        Naming the kind of table and the way out.
+    """
+    for folder in dict.fromkeys(folders):
+        for kind, mark in _LAKE_TABLES.items():
+            if next(folder.glob(mark), None) is not None:
+                raise LogError(
+                    f"{source} is a {kind} table ({folder / mark.split('/')[0]}): its files hold rows that were "
+                    f"removed or replaced. Export the table's present rows to parquet with a reader of {kind}, "
+                    "and name that file."
+                )
 
 
 def _check_file(path: Path) -> None:
@@ -175,10 +207,10 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _settings(memory_limit: str, threads: int | None, folder: str) -> dict[str, Any]:
+def _settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
     return {
         "memory_limit": memory_limit,
-        "threads": threads or len(os.sched_getaffinity(0)),
+        "threads": threads or cpu_count(),
         "temp_directory": folder,
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,

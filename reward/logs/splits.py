@@ -9,17 +9,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..arms import Arms
+from ..arrays import FloatArray, IntArray
 from ..errors import SplitError
+from ..saved import AGAIN, SavedError, damaged, parse_json, read_bytes
 from ..text import same_text_key
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,15 @@ class Splits:
         return json.dumps(sides, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> "Splits":
+    def from_json(cls, text: str | bytes, where: str | Path = "The splits") -> "Splits":
         """Splits written by `to_json`.
+
+        Parameters
+        ----------
+        text
+            The object.
+        where
+            The file it was read from, for messages.
 
         Raises
         ------
@@ -55,14 +62,23 @@ class Splits:
             Where the text is no such object, or an item is on two sides.
         """
         try:
-            data = json.loads(text)
+            data = parse_json(text, where, dict[str, list[str]])
             splits = cls(*(tuple(data[side]) for side in ("train", "judge", "test")))
-        except (ValueError, KeyError, TypeError) as error:
-            raise SplitError(f"The splits are damaged ({error}). Run rlopt fit-reward again.") from error
+        except SavedError as error:
+            raise SplitError(str(error)) from error
+        except KeyError as error:
+            raise SplitError(damaged(where, f"no {error}", AGAIN)) from error
         ids = splits.train + splits.judge + splits.test
-        if not all(isinstance(item_id, str) for item_id in ids) or len(set(ids)) < len(ids):
-            raise SplitError("The splits are damaged (an item is on two sides). Run rlopt fit-reward again.")
+        if len(set(ids)) < len(ids):
+            raise SplitError(damaged(where, "an item is on two sides", AGAIN))
+        if not splits.train:
+            raise SplitError(damaged(where, "no item trains", AGAIN))
         return splits
+
+    @classmethod
+    def read(cls, path: Path) -> "Splits":
+        """Splits of a run's file; errors as in `from_json`."""
+        return cls.from_json(read_bytes(path), path)
 
 
 def split_items(
@@ -191,7 +207,7 @@ def _take(side: IntArray, number: int, wanted: int, order: IntArray, size: IntAr
             room -= int(size[g])
 
 
-def _first_seen(arms: Arms, group: IntArray) -> npt.NDArray[np.float64]:
+def _first_seen(arms: Arms, group: IntArray) -> FloatArray:
     if arms.first_seen is None:
         raise SplitError(
             "A split by time needs a timestamp in every row. Map one with --columns timestamp=COLUMN, "

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..errors import LogError
-from ..items import Item
+from ..items import items_from_json
+from ..saved import AGAIN, SavedError, damaged, open_saved
 
 ARMS_FILE = "arms.parquet"
 ITEMS_FILE = "items.parquet"
@@ -77,33 +78,63 @@ def load_arms(folder: str | Path) -> Arms:
         texts = items_table.column("item").to_pylist()
         if metadata[b"rlopt.items"] != _digest(texts):
             raise ValueError("the items belong to other arms")
-        index = arms_table.column("item_index").to_numpy().astype(np.int64)
+        index = _column(arms_table, "item_index", pa.int64()).to_numpy()
         if len(index) and (index.min() < 0 or index.max() >= len(texts)):
             raise ValueError("an arm's item is missing")
-        return Arms(
-            items=tuple(Item.from_json(text) for text in texts),
+        arms = Arms(
+            items=items_from_json(texts, folder / ITEMS_FILE),
             item_index=index,
-            title=np.array(arms_table.column("title").to_pylist(), dtype=object),
+            title=np.array(_column(arms_table, "title", pa.string()).to_pylist(), dtype=object),
             propensity_logged=metadata[b"rlopt.propensity_logged"] == b"True",
             **{name: _floats(arms_table, name) for name in _REQUIRED},
             **{name: _floats(arms_table, name) for name in _OPTIONAL if name in arms_table.column_names},
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check_counts(arms)
+    except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
+        if isinstance(error, SavedError):
+            raise LogError(str(error)) from error
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise LogError(f"The arms in {folder} are damaged ({reason}). Run rlopt fit-reward again.") from error
+        raise LogError(damaged(f"What {folder} holds of the arms", reason, AGAIN)) from error
+    return arms
+
+
+def _check_counts(arms: Arms) -> None:
+    """Counts and propensities as reading logs leaves them."""
+    for name in (*_REQUIRED, *_OPTIONAL):
+        values = getattr(arms, name)
+        if values is None:
+            continue
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} holds values that are no finite numbers")
+        if name not in ("revenue", "first_seen", "last_seen") and len(values) and values.min() < 0:
+            raise ValueError(f"{name} is negative")
+    if len(arms) and not (arms.propensity.min() > 0 and arms.propensity.max() <= 1 + 1e-9):
+        raise ValueError("propensity is not in (0, 1]")
+    if len({item.item_id for item in arms.items}) < len(arms.items):
+        raise ValueError("an item is there twice")
 
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path, partitioning=None)
-    except FileNotFoundError as error:
-        raise LogError(f"There are no arms at {path}. Run rlopt fit-reward first.") from error
-    except (pa.ArrowException, OSError) as error:
-        raise LogError(f"{path} is damaged ({str(error).splitlines()[0]}). Run rlopt fit-reward again.") from error
+        with open_saved(path) as file:
+            return pq.read_table(file, partitioning=None)
+    except SavedError as error:
+        if not os.path.lexists(path):
+            raise LogError(f"There are no arms at {path}. Run rlopt fit-reward first.") from error
+        raise LogError(str(error)) from error
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise LogError(damaged(path, str(error).splitlines()[0], AGAIN)) from error
 
 
-def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
-    return np.asarray(table.column(name).to_numpy(), dtype=np.float64)
+def _column(table: pa.Table, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    column = table.column(name)
+    if column.type != kind or column.null_count:
+        raise ValueError(f"{name} holds {column.type}, or missing values")
+    return column
+
+
+def _floats(table: pa.Table, name: str) -> FloatArray:
+    return np.asarray(_column(table, name, pa.float64()).to_numpy(), dtype=np.float64)
 
 
 def _digest(texts: list[str]) -> bytes:

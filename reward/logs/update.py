@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray, IntArray
 from ..errors import LogError
 from ..items import Item
 from ..text import same_text_key
 from .splits import Splits, assign_groups, title_groups
 
-FloatArray = npt.NDArray[np.float64]
 SIDES = ("train", "judge", "test")
 _DAY = 86400.0
 _ADDED = ("impressions", "clicks", "exposure")
@@ -69,7 +68,7 @@ def merge_arms(parts: Sequence[Arms]) -> Arms:
         values = joined(name, missing)
         return None if values is None else total(values)
 
-    counts: dict[str, Any] = {name: added(name) for name in _ADDED}
+    counts = {name: total(np.concatenate([getattr(part, name) for part in parts])) for name in _ADDED}
     item_index = np.array([rank[item_id] for item_id, _ in keys], dtype=np.int64)
     logged = all(part.propensity_logged for part in parts)
     shown = np.concatenate([part.impressions for part in parts])
@@ -93,7 +92,7 @@ def merge_arms(parts: Sequence[Arms]) -> Arms:
     )
 
 
-def traffic_share(item_index: npt.NDArray[np.int64], impressions: FloatArray) -> FloatArray:
+def traffic_share(item_index: IntArray, impressions: FloatArray) -> FloatArray:
     """Share of its item's impressions that each arm had, shape (n,)."""
     return np.asarray(impressions / np.maximum(np.bincount(item_index, impressions), 1e-300)[item_index])
 
@@ -239,9 +238,7 @@ def _strongest(pull: dict[str, float]) -> str:
     return max(SIDES, key=lambda name: (pull.get(name, -1.0), -SIDES.index(name)))
 
 
-def _extreme(
-    values: FloatArray | None, where: npt.NDArray[np.int64], n: int, ufunc: Callable[..., Any]
-) -> FloatArray | None:
+def _extreme(values: FloatArray | None, where: IntArray, n: int, ufunc: Callable[..., Any]) -> FloatArray | None:
     if values is None:
         return None
     out = np.full(n, np.inf if ufunc is np.minimum else -np.inf)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import LogError
-from .blanks import blank
-from .rows import PLACE, Rows
+from . import times
 from .schema import CANONICAL, looks_like
+from .times import FIRST_YEAR, last_year
+from .trim_sql import blank
+from .typed_rows import PLACE, TypedRows
 
 MAX_TITLE_CHARACTERS = 5_000
 """Longer titles are refused: no surface shows them, and one of them would fill every batch with padding."""
@@ -21,7 +23,7 @@ _WHOLE = f"a whole number from 0 to {MAX_COUNT:,}"
 
 
 @dataclass(frozen=True)
-class Totals:
+class LogTotals:
     """What one pass over the kept rows counts.
 
     ``rows`` includes ``empty_rows``, those with zero impressions; ``*_impressions`` are the impressions with a value
@@ -48,7 +50,10 @@ class _Check:
     shown: str | None = None
 
 
-def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
+def _text_checks(rows: TypedRows, names: Sequence[str]) -> Iterator[_Check]:
+    if "item_id" in names:
+        must = "have all its digits, and floats do not keep more than 15 of them: write ids as whole numbers or texts"
+        yield _Check("item_id", "given_item_id AND item_id IS NULL", must)
     for name in ("item_id", "title"):
         if name in names:
             yield _Check(name, blank(name), "not be empty")
@@ -60,7 +65,7 @@ def _text_checks(rows: Rows, names: Sequence[str]) -> Iterator[_Check]:
         yield _Check("title", wrong, must)
 
 
-def _number_checks(rows: Rows) -> Iterator[_Check]:
+def _number_checks(rows: TypedRows) -> Iterator[_Check]:
     for name in ("impressions", "clicks", "conversions"):
         if rows.has(name):
             # A missing conversion means none was seen; a missing click or impression means nothing and is refused.
@@ -77,6 +82,7 @@ def _number_checks(rows: Rows) -> Iterator[_Check]:
     if rows.has("clicks", "conversions"):
         must = "not exceed the row's clicks (count at most one conversion a click)"
         yield _Check("conversions", "conversions > clicks", must, _pair("conversions", "clicks"))
+    first, end = times.limits()
     limits = {
         "revenue": (f"isnan(revenue) OR abs(revenue) > {MAX_AMOUNT}", "be a finite number"),
         "propensity": (
@@ -84,16 +90,16 @@ def _number_checks(rows: Rows) -> Iterator[_Check]:
             f"be in (0, 1] (at least {MIN_PROPENSITY:g})",
         ),
         "position": (
-            f"isnan(position) OR position < 0 OR position > {_MAX_POSITION} OR position <> floor(position)",
-            f"be a whole number from 0 to {_MAX_POSITION:,}",
+            f"isnan(position) OR position < 0 OR position > {_MAX_POSITION}",
+            f"be a number from 0 to {_MAX_POSITION:,}",
         ),
         "conversion_delay_hours": (
             "isnan(conversion_delay_hours) OR conversion_delay_hours < 0 OR conversion_delay_hours > 1e7",
             "be hours from 0 to 10,000,000",
         ),
         "timestamp": (
-            "isnan(timestamp) OR abs(timestamp) > 1e11",
-            "be an ISO date and time, a day as YYYYMMDD, or seconds since 1970",
+            f"isnan(timestamp) OR timestamp < {first} OR timestamp >= {end}",
+            f"be a time from {FIRST_YEAR} to {last_year()}, written as {rows.time.name}",
         ),
     }
     for name, (wrong, must) in limits.items():
@@ -105,7 +111,7 @@ def _pair(name: str, limit: str) -> str:
     return f"format('{{:d}} {name} and {{:d}} {limit}', CAST({name} AS BIGINT), CAST({limit} AS BIGINT))"
 
 
-def check_rows(rows: Rows) -> Totals:
+def check_rows(rows: TypedRows) -> LogTotals:
     """Validate all kept rows and count them.
 
     Raises
@@ -118,10 +124,10 @@ def check_rows(rows: Rows) -> Totals:
     found = _count(rows, [*_text_checks(rows, names), *_number_checks(rows)], names, _totals(rows))
     if found["impressions"] == 0:
         raise LogError(f"{rows.source.where} has no impressions: the column is 0 in all {found['rows']:,} rows.")
-    return Totals(**{name: value if name in _TIMES else int(value) for name, value in found.items()})
+    return LogTotals(**{name: value if name in _TIMES else int(value) for name, value in found.items()})
 
 
-def check_texts(rows: Rows, *names: str) -> int:
+def check_texts(rows: TypedRows, *names: str) -> int:
     """Validate item_id or title alone (a catalogue, titles to score); returns the number of rows.
 
     Raises
@@ -135,7 +141,9 @@ def check_texts(rows: Rows, *names: str) -> int:
 _TIMES = ("first_timestamp", "last_timestamp")
 
 
-def _count(rows: Rows, checks: Sequence[_Check], names: Sequence[str], totals: Mapping[str, str]) -> dict[str, Any]:
+def _count(
+    rows: TypedRows, checks: Sequence[_Check], names: Sequence[str], totals: Mapping[str, str]
+) -> dict[str, Any]:
     """Values of ``totals`` where no check finds a wrong row and there is a row at all."""
     given = {f"given_{name}": rows.given(name) for name in names}
     table = rows.select(*dict.fromkeys([*names, "impressions"]), extra=given)
@@ -152,8 +160,8 @@ def _count(rows: Rows, checks: Sequence[_Check], names: Sequence[str], totals: M
     return {name: found[name] for name in totals}
 
 
-def _totals(rows: Rows) -> dict[str, str]:
-    """SQL of the fields of `Totals`; counts are capped here since the checks of the same pass are not read yet."""
+def _totals(rows: TypedRows) -> dict[str, str]:
+    """SQL of the fields of `LogTotals`; counts are capped here since the checks of the same pass are not read yet."""
 
     def total(name: str, condition: str = "true") -> str:
         return f"coalesce(sum(least(greatest({name}, 0), {MAX_COUNT})) FILTER ({condition}), 0)"
@@ -175,12 +183,12 @@ def _totals(rows: Rows) -> dict[str, str]:
     }
 
 
-def _any_row(rows: Rows) -> bool:
+def _any_row(rows: TypedRows) -> bool:
     source = rows.source
     return bool(source.query(f"SELECT 1 FROM {source.relation} LIMIT 1", source.parameters).fetchall())
 
 
-def _message(rows: Rows, check: _Check, count: int, names: Sequence[str], given: Mapping[str, str]) -> str:
+def _message(rows: TypedRows, check: _Check, count: int, names: Sequence[str], given: Mapping[str, str]) -> str:
     name = check.column
     extra = {**given, **PLACE, "raw": rows.expression(name) if CANONICAL[name].kind == "key" else rows.raw(name)}
     table = rows.select(*dict.fromkeys([*names, "impressions"]), where=check.wrong, extra=extra)

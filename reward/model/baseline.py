@@ -6,11 +6,9 @@ context m_i from `reward.model.item_context`.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from .linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
+from ..arrays import FloatArray
+from .linear import ArmCounts
 
 _STRENGTHS = (1e-1, 1e7)
 
@@ -32,7 +30,7 @@ def beta_strength(clicks: FloatArray, trials: FloatArray, expected: FloatArray, 
 
 
 def shrink(
-    rows: Rows, effect: FloatArray, prior: FloatArray, overdispersion: float
+    rows: ArmCounts, effect: FloatArray, prior: FloatArray, overdispersion: float
 ) -> tuple[FloatArray, FloatArray, float]:
     """Item intercepts shrunk to their context.
 
@@ -57,7 +55,7 @@ def shrink(
     strength = beta_strength(clicks, trials, expected, overdispersion)
     worth = 1.0 / overdispersion
     rate = (worth * clicks + strength * expected) / (worth * trials + strength)
-    shrunken = Rows(rate[rows.item] * rows.trials, rows.trials, rows.item, rows.n_items)
+    shrunken = ArmCounts(rate[rows.item] * rows.trials, rows.trials, rows.item, rows.n_items)
     with_history = trials > 0
     intercept = np.where(with_history, shrunken.intercepts(effect, least=1e-9), prior)
     spread = np.sqrt(1.0 / np.maximum((worth * trials + strength) * rate * (1 - rate), 1e-12))

@@ -11,18 +11,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg.lapack import dtrtri
 
-from .linear import Matrix, Noise, Rows, Working
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import FloatArray, IntArray
+from .linear import ArmCounts, Matrix, Noise, Working
 
 MIN_VARIANCE = 1e-8
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation
 _LARGEST_TITLE_VARIANCE = 1.0
 _BLOCK = 4096  # titles that are dense in memory at a time
+_NEW_DIRECTION = 1e-6  # share of the largest from which a direction does not follow from the others
+_LEAST_RELIABILITY = 1e-3  # share of the prior variance that clicks must have explained to be divided by
 _CLEAR = 3.0  # standard errors of overdispersion above 1
 
 
@@ -35,7 +34,7 @@ class Posterior:
     mean
         Shape (d,).
     root
-        R with covariance R R', shape (d, d).
+        R with covariance R R', shape (d, d), or wider.
     variances
         Prior variance of each group, in the order of ``groups`` given to `fit_posterior`.
     noise
@@ -48,7 +47,7 @@ class Posterior:
     noise: Noise
 
 
-def working_log(rows: Rows, effect: FloatArray) -> Working:
+def working_log(rows: ArmCounts, effect: FloatArray) -> Working:
     """Working responses on the log link around ``effect``; items without a click or with one arm weigh nothing."""
     expected = rows.trials * np.exp(np.clip(effect, -30.0, 30.0))
     hits = rows.item_sum(rows.successes)
@@ -61,7 +60,7 @@ def working_log(rows: Rows, effect: FloatArray) -> Working:
 
 
 def fit_posterior(
-    matrix: Matrix, rows: Rows, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
+    matrix: Matrix, rows: ArmCounts, groups: Sequence[IntArray], start: Sequence[float], *, widening: float = 1.0
 ) -> Posterior:
     """Posterior with empirical-Bayes variances.
 
@@ -96,7 +95,7 @@ def fit_posterior(
     return Posterior(mean, root, tuple(float(v) for v in variances), noise)
 
 
-def update_posterior(posterior: Posterior, matrix: Matrix, rows: Rows) -> Posterior:
+def update_posterior(posterior: Posterior, matrix: Matrix, rows: ArmCounts) -> Posterior:
     """The posterior after the clicks of further items, shape (n, d) as for `fit_posterior`.
 
     With V = R R' the posterior so far and X' M X the new rows' information in working responses around their
@@ -111,6 +110,41 @@ def update_posterior(posterior: Posterior, matrix: Matrix, rows: Rows) -> Poster
     root = root @ inverse.T
     mean = posterior.mean + root @ (root.T @ (system.right - system.gram @ posterior.mean))
     return replace(posterior, mean=mean, root=root)
+
+
+def unshrunk(posterior: Posterior, prior: FloatArray, directions: FloatArray) -> Posterior:
+    """The posterior under a prior that says nothing about how far the coefficients lie along some directions.
+
+    A prior N(0, V) centred on 0 draws c'b towards 0 by the factor 1 - v_post / v_prior; where c is what a policy was
+    optimised towards, or was chosen for, all its effects are drawn the same way and the interval misses. Adding
+    t V c to the coefficients with t flat takes that back: precision P - C (C'VC)^-1 C', so that C'b has the mean and
+    the variance of the generalised least-squares estimate, and everything else stays shrunk. (The limit of a prior
+    V + t^2 (VC)(VC)', by Woodbury; for one direction c'b' = c'b / (1 - v_post / v_prior).)
+
+    Parameters
+    ----------
+    posterior
+        Posterior with prior variances ``prior``.
+    prior
+        Prior variance of each coefficient, shape (d,).
+    directions
+        C, shape (d, k); columns of zeros, or that follow from others, add nothing.
+    """
+    scale = np.sqrt(np.sum(directions**2 * prior[:, None], axis=0))
+    directions = directions[:, scale > 1e-9] / scale[scale > 1e-9]
+    if not directions.shape[1]:
+        return posterior
+    before = directions.T @ (prior[:, None] * directions)
+    value, vector = np.linalg.eigh(before)
+    kept = value > _NEW_DIRECTION * value.max()
+    directions = directions @ (vector[:, kept] / np.sqrt(value[kept]))  # now C'VC = I
+    spread = posterior.root @ (posterior.root.T @ directions)
+    left = np.eye(directions.shape[1]) - directions.T @ spread
+    value, vector = np.linalg.eigh((left + left.T) / 2)
+    value = np.maximum(value, _LEAST_RELIABILITY)
+    half = spread @ (vector / np.sqrt(value))
+    mean = posterior.mean + half @ ((vector / np.sqrt(value)).T @ (directions.T @ posterior.mean))
+    return replace(posterior, mean=mean, root=np.column_stack([posterior.root, half]))
 
 
 @dataclass(frozen=True)
@@ -129,7 +163,7 @@ class Normal:
     right: FloatArray
 
     @classmethod
-    def of(cls, matrix: Matrix, rows: Rows, response: FloatArray, weight: FloatArray) -> "Normal":
+    def of(cls, matrix: Matrix, rows: ArmCounts, response: FloatArray, weight: FloatArray) -> "Normal":
         """From X (n, d), responses z (n,) and their precisions (n,); items are summed up some at a time."""
         d = matrix.shape[1]
         gram, right = np.zeros((d, d)), np.zeros(d)
@@ -153,7 +187,7 @@ class Normal:
         return root @ (root.T @ self.right), root
 
 
-def dispersion(rows: Rows, effect: FloatArray, determined: float = 0.0) -> Noise:
+def dispersion(rows: ArmCounts, effect: FloatArray, determined: float = 0.0) -> Noise:
     """Overdispersion phi and title variance v_t by moments; phi is 1 unless the excess is clearly there.
 
     With m_j the expected clicks of an arm and s_j its share of the item's, the residual within the item has
@@ -199,7 +233,7 @@ def dispersion(rows: Rows, effect: FloatArray, determined: float = 0.0) -> Noise
     return noise
 
 
-def _blocks_of_items(rows: Rows) -> Iterator[tuple[IntArray, IntArray]]:
+def _blocks_of_items(rows: ArmCounts) -> Iterator[tuple[IntArray, IntArray]]:
     """Titles of whole items, about `_BLOCK` at a time: the titles, item by item, and where each item begins."""
     order = np.argsort(rows.item, kind="stable")
     starts = np.flatnonzero(np.diff(rows.item[order], prepend=-1))

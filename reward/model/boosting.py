@@ -13,84 +13,44 @@ from typing import Protocol
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 
-from .linear import Noise, Rows
-
-FloatArray = npt.NDArray[np.float64]
+from ..arrays import BoolArray, Float32Array, FloatArray
+from .linear import ArmCounts, Noise
 
 MAX_ROUNDS = 250
 PATIENCE = 25
 MIN_TITLES = 10  # in a leaf
 
 
-@dataclass(frozen=True)
-class TreeSettings:
-    """Size of the trees; the defaults suit 5,000 to 100,000 arms.
+def parameters(seed: int, threads: int) -> dict[str, object]:
+    """LightGBM's parameters, fit for 5,000 to 100,000 arms; deterministic for a seed and a number of threads.
 
-    Parameters
-    ----------
-    leaves, learning_rate
-        LightGBM's ``num_leaves`` and ``learning_rate``.
-    l2
-        Penalty on a leaf's value in units of information (clicks): 1 / prior variance.
-    min_information
-        Least information (about the number of clicks) in a leaf.
-    columns
-        Share of the features tried at each tree.
+    A leaf's value is penalised, and its size bounded, in units of information (about the number of clicks).
     """
-
-    leaves: int = 15
-    learning_rate: float = 0.06
-    l2: float = 60.0
-    min_information: float = 40.0
-    columns: float = 0.5
-
-    def parameters(self, seed: int, threads: int) -> dict[str, object]:
-        """LightGBM parameters; deterministic for a seed and a number of threads."""
-        return {
-            "num_leaves": self.leaves,
-            "learning_rate": self.learning_rate,
-            "lambda_l2": self.l2,
-            "min_sum_hessian_in_leaf": self.min_information,
-            "min_data_in_leaf": MIN_TITLES,
-            "feature_fraction": self.columns,
-            "max_cat_to_onehot": 8,
-            "cat_smooth": 20.0,
-            "seed": seed,
-            "num_threads": threads,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
+    return {
+        "num_leaves": 15,
+        "learning_rate": 0.06,
+        "lambda_l2": 60.0,
+        "min_sum_hessian_in_leaf": 40.0,
+        "min_data_in_leaf": MIN_TITLES,
+        "feature_fraction": 0.5,
+        "max_cat_to_onehot": 8,
+        "cat_smooth": 20.0,
+        "seed": seed,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
 
 
-def choice_log_likelihood(rows: Rows, effect: FloatArray, mask: npt.NDArray[np.bool_]) -> float:
+def choice_log_likelihood(rows: ArmCounts, effect: FloatArray, mask: BoolArray) -> float:
     """Mean log-likelihood, per click, of the titles the clicks fell on, over the arms in ``mask`` (whole items)."""
     logit = np.clip(effect, -30.0, 30.0)
     expected = rows.trials * np.exp(logit)
     share = expected / np.maximum(rows.item_sum(expected)[rows.item], 1e-300)
     clicks = rows.successes[mask]
     return float(np.sum(clicks * np.log(np.maximum(share[mask], 1e-300))) / max(clicks.sum(), 1e-12))
-
-
-class TreeFitter(Protocol):
-    """Who trains the trees: `fit_trees` in this process, or `reward.model.dask_trees.DaskTrees` on a cluster."""
-
-    name: str
-
-    def __call__(
-        self,
-        data: lgb.Dataset,
-        rows: Rows,
-        offset: FloatArray,
-        item_weight: FloatArray,
-        noise: Noise,
-        *,
-        seed: int,
-        threads: int,
-    ) -> lgb.Booster:
-        """Trees on top of ``offset``, stopped early on the items of weight zero; see `LocalTrees`."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +69,7 @@ class ItemLoss:
         Overdispersion and title variance, which limit the weight of an arm with many clicks.
     """
 
-    rows: Rows
+    rows: ArmCounts
     offset: FloatArray
     weight: FloatArray
     noise: Noise
@@ -130,7 +90,7 @@ class ItemLoss:
         return gradient - hessian * step[self.rows.item], np.maximum(hessian, 1e-9)
 
     @cached_property
-    def _tells(self) -> npt.NDArray[np.bool_]:
+    def _tells(self) -> BoolArray:
         """Whether the arm's item has two titles, a success and a failure, shape (n,)."""
         rows = self.rows
         successes, trials = rows.item_sum(rows.successes), rows.item_sum(rows.trials)
@@ -138,49 +98,66 @@ class ItemLoss:
         return np.asarray((several & (successes > 0) & (successes < trials))[rows.item], dtype=np.bool_)
 
 
+@dataclass(frozen=True)
+class TreeTask:
+    """What the trees of one member of the ensemble are grown from.
+
+    Parameters
+    ----------
+    data
+        Features of the arms, shape (n, n_features).
+    rows
+        Counts of the arms.
+    offset
+        Title effect the trees start from (the out-of-fold linear score), shape (n,).
+    item_weight
+        Times each item was drawn into this member's bootstrap sample, shape (n_items,); items with 0 decide when to
+        stop.
+    noise
+        Overdispersion and title variance.
+    seed, threads
+        Of LightGBM.
+    """
+
+    data: lgb.Dataset
+    rows: ArmCounts
+    offset: FloatArray
+    item_weight: FloatArray
+    noise: Noise
+    seed: int
+    threads: int
+
+    @cached_property
+    def loss(self) -> ItemLoss:
+        """The loss of all arms, weighed as their items."""
+        return ItemLoss(self.rows, self.offset, self.item_weight[self.rows.item], self.noise)
+
+    @cached_property
+    def held_out(self) -> BoolArray:
+        """Whether the arm's item was not drawn, shape (n,)."""
+        return np.asarray(self.loss.weight == 0)
+
+
+class TreeFitter(Protocol):
+    """Who grows the trees: `fit_trees` in this process, or `reward.model.dask_trees.DaskTrees` on a cluster."""
+
+    name: str
+
+    def __call__(self, task: TreeTask) -> lgb.Booster:
+        """Trees on top of the task's offset, stopped early on the items of weight zero."""
+
+
 class LocalTrees:
     """LightGBM in this process."""
 
     name = "local"
 
-    def __init__(self, settings: TreeSettings | None = None) -> None:
-        self.settings = settings or TreeSettings()
-
-    def __call__(
-        self,
-        data: lgb.Dataset,
-        rows: Rows,
-        offset: FloatArray,
-        item_weight: FloatArray,
-        noise: Noise,
-        *,
-        seed: int,
-        threads: int,
-    ) -> lgb.Booster:
-        """Trees on top of ``offset``, stopped early on the items of weight zero.
-
-        Parameters
-        ----------
-        data
-            Features of the arms, shape (n, n_features).
-        rows
-            Counts of the arms.
-        offset
-            Title effect the trees start from (the out-of-fold linear score), shape (n,).
-        item_weight
-            Times each item was drawn into this member's bootstrap sample, shape (n_items,); items with 0 decide when
-            to stop.
-        noise
-            Overdispersion and title variance.
-        seed, threads
-            Of LightGBM.
-        """
+    def __call__(self, task: TreeTask) -> lgb.Booster:
+        """Trees on top of the task's offset, stopped early on the items of weight zero."""
+        data, rows, loss, held_out = task.data, task.rows, task.loss, task.held_out
         if not can_split(data):
             return no_trees(data.num_feature())
-        weight = item_weight[rows.item]
-        held_out = weight == 0
-        loss = ItemLoss(rows, offset, weight, noise)
-        history: list[float] = [choice_log_likelihood(rows, offset, held_out)]
+        history: list[float] = [choice_log_likelihood(rows, task.offset, held_out)]
 
         def objective(prediction: FloatArray, _: lgb.Dataset) -> tuple[FloatArray, FloatArray]:
             return loss.gradients(prediction)
@@ -190,11 +167,11 @@ class LocalTrees:
                 raise lgb.callback.EarlyStopException(int(np.argmax(history)), [])
 
         def watch(prediction: FloatArray, _: lgb.Dataset) -> tuple[str, float, bool]:
-            history.append(choice_log_likelihood(rows, offset + prediction, held_out))
+            history.append(choice_log_likelihood(rows, task.offset + prediction, held_out))
             return "choice", history[-1], True
 
         booster = lgb.train(
-            self.settings.parameters(seed, threads) | {"objective": objective},
+            parameters(task.seed, task.threads) | {"objective": objective},
             data,
             num_boost_round=MAX_ROUNDS,
             valid_sets=[data],
@@ -214,7 +191,7 @@ def stopped(history: Sequence[float]) -> bool:
     return len(history) - 1 - int(np.argmax(history)) >= PATIENCE
 
 
-def dataset(table: npt.NDArray[np.float32], names: Sequence[str], categorical: Sequence[int], seed: int) -> lgb.Dataset:
+def dataset(table: Float32Array, names: Sequence[str], categorical: Sequence[int], seed: int) -> lgb.Dataset:
     """LightGBM data set of a feature table; ``categorical`` are the positions of code columns."""
     plain = [f"f{i}" for i in range(len(names))]  # LightGBM rejects some characters in names; ours are in meta.json
     return lgb.Dataset(

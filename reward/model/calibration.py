@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from .linear import Noise, Rows, working
-
-FloatArray = npt.NDArray[np.float64]
+from ..arrays import FloatArray
+from .linear import ArmCounts, Noise, working
 
 INFLATION = 1.3  # a bootstrap of a regularised model varies less than its error; measured on simulated shops
 _SLOPE_RANGE = (0.2, 2.0)
@@ -59,7 +57,7 @@ def fit_platt(logit: FloatArray, successes: FloatArray, trials: FloatArray, corr
     return Platt(float(b[0]) - slope * level, slope)
 
 
-def effect_slope(rows: Rows, effect: FloatArray, noise: Noise) -> float:
+def effect_slope(rows: ArmCounts, effect: FloatArray, noise: Noise) -> float:
     """Factor on a held-out title effect that fits the clicks best, within items; 1 where the data say nothing."""
     slope = 1.0
     for _ in range(4):
@@ -73,7 +71,7 @@ def effect_slope(rows: Rows, effect: FloatArray, noise: Noise) -> float:
 
 
 @dataclass(frozen=True)
-class Spread:
+class EnsembleSpread:
     """Standard deviation of a title effect = sqrt(scale^2 * ensemble variance + rest^2), in log-odds."""
 
     scale: float = 1.0
@@ -85,7 +83,7 @@ class Spread:
         return total
 
 
-def fit_spread(rows: Rows, effect: FloatArray, ensemble_std: FloatArray, noise: Noise) -> Spread:
+def fit_spread(rows: ArmCounts, effect: FloatArray, ensemble_std: FloatArray, noise: Noise) -> EnsembleSpread:
     """Match the squared error of held-out effects, less the noise of the counts, by the ensemble's variance and a rest.
 
     The rest is at least the title variance that the features were found not to see. The error is taken within
@@ -103,7 +101,7 @@ def fit_spread(rows: Rows, effect: FloatArray, ensemble_std: FloatArray, noise: 
     state = working(rows, effect)
     valid = state.information > 1e-9
     if valid.sum() < 20:
-        return Spread(INFLATION, float(np.sqrt(noise.title_variance)))
+        return EnsembleSpread(INFLATION, float(np.sqrt(noise.title_variance)))
     weight = state.weight(noise) * valid
     share = weight / np.maximum(rows.item_sum(weight)[rows.item], 1e-300)
     residual = state.response - effect
@@ -115,10 +113,10 @@ def fit_spread(rows: Rows, effect: FloatArray, ensemble_std: FloatArray, noise: 
     error = float(np.sum(weight * (residual**2 - expected)) / np.sum(weight * visible))
     of_ensemble = float(np.average(ensemble_std**2, weights=weight))
     rest = max(error - INFLATION**2 * of_ensemble, noise.title_variance)
-    return Spread(INFLATION, float(np.sqrt(rest)))
+    return EnsembleSpread(INFLATION, float(np.sqrt(rest)))
 
 
-def _mean(rows: Rows, values: FloatArray, weight: FloatArray) -> FloatArray:
+def _mean(rows: ArmCounts, values: FloatArray, weight: FloatArray) -> FloatArray:
     """Weighted mean over each arm's item, shape (n,)."""
     mean: FloatArray = rows.item_sum(weight * values) / np.maximum(rows.item_sum(weight), 1e-300)
     return mean[rows.item]

@@ -3,9 +3,8 @@
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from ..arrays import FloatArray
 
 
 class Prediction(Protocol):

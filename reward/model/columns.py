@@ -3,17 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from ..arrays import FloatArray, IntArray
 from ..features.transformer import FeatureBlock, TitleFeatures
 from .bayes import Posterior, fit_posterior
 from .design import Design
 from .embedding import Embedding
-from .linear import Centring, Matrix, Noise, Rows, solve, working
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from .linear import ArmCounts, Centring, Matrix, Noise, solve, working
 
 WORDING = "wording"
 _MIN_ROWS = 3  # titles in which a column must differ from its commonest value to be kept
@@ -41,7 +38,7 @@ class Columns:
 
     @classmethod
     def fit(
-        cls, features: TitleFeatures, design: Design, block: FeatureBlock, rows: Rows, *, rng: np.random.Generator
+        cls, features: TitleFeatures, design: Design, block: FeatureBlock, rows: ArmCounts, *, rng: np.random.Generator
     ) -> tuple["Columns", Matrix]:
         """Columns for these titles and their values, shape (n, d)."""
         steps = design.matrix(block)
@@ -82,7 +79,7 @@ def _matrix(steps: sp.csr_matrix, embedded: FloatArray, block: FeatureBlock) -> 
     return Matrix(steps, np.hstack([embedded, block.meaning]).astype(np.float32))
 
 
-def fit_design(features: TitleFeatures, block: FeatureBlock, rows: Rows) -> Design:
+def fit_design(features: TitleFeatures, block: FeatureBlock, rows: ArmCounts) -> Design:
     """Design whose mentions have effects by the category field that the clicks speak for most.
 
     A score test (the local test of a random effect, Liu, Lin and Ghosh 2007): with r the residuals of the common
@@ -113,7 +110,7 @@ def fit_design(features: TitleFeatures, block: FeatureBlock, rows: Rows) -> Desi
 
 
 def fit_columns(
-    columns: Columns, matrix: Matrix, rows: Rows, *, widening: float = 1.0
+    columns: Columns, matrix: Matrix, rows: ArmCounts, *, widening: float = 1.0
 ) -> tuple[Posterior, dict[str, float]]:
     """Posterior of the coefficients and the prior variance of each group; see `reward.model.bayes.fit_posterior`."""
     groups = columns.groups()

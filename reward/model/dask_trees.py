@@ -23,15 +23,14 @@ import lightgbm as lgb
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import FloatArray, IntArray
 from ..errors import ModelError
-from .boosting import MAX_ROUNDS, ItemLoss, TreeSettings, can_split, choice_log_likelihood, no_trees, stopped
-from .linear import Noise, Rows
+from .boosting import MAX_ROUNDS, ItemLoss, TreeTask, can_split, choice_log_likelihood, no_trees, parameters, stopped
+from .linear import ArmCounts
 
 if TYPE_CHECKING:
     from distributed import Client
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 LOCAL_WORKERS = 2
 MAX_ARMS = 2**24
@@ -96,21 +95,10 @@ class DaskTrees:
 
     name = "dask"
 
-    def __init__(self, client: "Client", settings: TreeSettings | None = None) -> None:
+    def __init__(self, client: "Client") -> None:
         self.client = client
-        self.settings = settings or TreeSettings()
 
-    def __call__(
-        self,
-        data: lgb.Dataset,
-        rows: Rows,
-        offset: FloatArray,
-        item_weight: FloatArray,
-        noise: Noise,
-        *,
-        seed: int,
-        threads: int,
-    ) -> lgb.Booster:
+    def __call__(self, task: TreeTask) -> lgb.Booster:
         """Trees as `reward.model.boosting.LocalTrees` grows them; each worker uses its own threads.
 
         Raises
@@ -118,27 +106,17 @@ class DaskTrees:
         ModelError
             Where there are more than `MAX_ARMS` arms, or the cluster fails.
         """
-        if not can_split(data):
-            return no_trees(data.num_feature())
-        table = np.asarray(data.data)
+        if not can_split(task.data):
+            return no_trees(task.data.num_feature())
+        table = np.asarray(task.data.data)
         if len(table) > MAX_ARMS:
             raise ModelError(f"--engine dask takes at most {MAX_ARMS:,} arms. Got {len(table):,}.")
-        order, sizes = partitions(rows.item, len(self.client.scheduler_info(n_workers=-1)["workers"]))
-        weight = item_weight[rows.item]
-        loss = PartitionLoss(ItemLoss(rows, offset, weight, noise))
-        booster = self._train(table, data, order, sizes, loss, seed)
-        booster.best_iteration = self._best_iteration(booster, table, rows, offset, weight == 0, threads)
+        order, sizes = partitions(task.rows.item, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        booster = self._train(task, table, order, sizes)
+        booster.best_iteration = best_iteration(booster, table, task)
         return booster
 
-    def _train(
-        self,
-        table: npt.NDArray[Any],
-        data: lgb.Dataset,
-        order: IntArray,
-        sizes: list[int],
-        loss: "PartitionLoss",
-        seed: int,
-    ) -> lgb.Booster:
+    def _train(self, task: TreeTask, table: npt.NDArray[Any], order: IntArray, sizes: list[int]) -> lgb.Booster:
         import dask.array as da
         from dask.delayed import delayed
 
@@ -151,17 +129,22 @@ class DaskTrees:
             ]
         )
         label = da.from_array(order.astype(np.float64), chunks=(tuple(sizes),))
-        parameters: dict[str, Any] = self.settings.parameters(seed, threads=1) | dict(data.params or {})
+        settings: dict[str, Any] = parameters(task.seed, threads=1) | dict(task.data.params or {})
         for name in ("num_threads", "seed"):  # the estimator's own arguments
-            parameters.pop(name)
+            settings.pop(name)
         estimator = lgb.DaskLGBMRegressor(
-            client=self.client, n_estimators=MAX_ROUNDS, objective=loss, random_state=seed, **parameters
+            client=self.client,
+            n_estimators=MAX_ROUNDS,
+            objective=PartitionLoss(task.loss),
+            random_state=task.seed,
+            **settings,
         )
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that workers use their own number of threads
                 lgb.register_logger(logging.getLogger("lightgbm"))  # else it prints to stdout that it looks for ports
-                estimator.fit(X, label, feature_name=data.feature_name, categorical_feature=data.categorical_feature)
+                names, categories = task.data.feature_name, task.data.categorical_feature
+                estimator.fit(X, label, feature_name=names, categorical_feature=categories)
         except (OSError, RuntimeError, TimeoutError, lgb.basic.LightGBMError) as error:
             raise ModelError(
                 f"The Dask cluster failed while training the trees: {' '.join(str(error).split())[:200]} "
@@ -170,27 +153,20 @@ class DaskTrees:
         booster: lgb.Booster = estimator.booster_
         return booster
 
-    def _best_iteration(
-        self,
-        booster: lgb.Booster,
-        table: npt.NDArray[Any],
-        rows: Rows,
-        offset: FloatArray,
-        held_out: npt.NDArray[np.bool_],
-        threads: int,
-    ) -> int:
-        """Number of trees at which `LocalTrees` would have stopped; at least 1."""
-        where = np.flatnonzero(held_out)
-        effect, some = offset.copy(), table[where]
-        history = [choice_log_likelihood(rows, effect, held_out)]
-        for i in range(booster.current_iteration()):
-            if stopped(history):
-                break
-            effect[where] += booster.predict(
-                some, raw_score=True, start_iteration=i, num_iteration=1, num_threads=threads
-            )
-            history.append(choice_log_likelihood(rows, effect, held_out))
-        return max(int(np.argmax(history)), 1)
+
+def best_iteration(booster: lgb.Booster, table: npt.NDArray[Any], task: TreeTask) -> int:
+    """Number of trees at which `reward.model.boosting.LocalTrees` would have stopped; at least 1."""
+    where = np.flatnonzero(task.held_out)
+    effect, some = task.offset.copy(), table[where]
+    history = [choice_log_likelihood(task.rows, effect, task.held_out)]
+    for i in range(booster.current_iteration()):
+        if stopped(history):
+            break
+        effect[where] += booster.predict(
+            some, raw_score=True, start_iteration=i, num_iteration=1, num_threads=task.threads
+        )
+        history.append(choice_log_likelihood(task.rows, effect, task.held_out))
+    return max(int(np.argmax(history)), 1)
 
 
 class PartitionLoss:
@@ -225,7 +201,7 @@ def part_of(loss: ItemLoss, index: IntArray) -> ItemLoss:
     """The loss of these arms alone; they must be all arms of their items."""
     rows = loss.rows
     items, item = np.unique(rows.item[index], return_inverse=True)
-    some = Rows(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
+    some = ArmCounts(rows.successes[index], rows.trials[index], item.astype(np.int64), len(items))
     return ItemLoss(some, loss.offset[index], loss.weight[index], loss.noise)
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from ..features.transformer import FeatureBlock, TitleFeatures
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from ..plain import JsonObject
 
 MAX_EDGES = 10
 _PLACE_EDGES = 6
@@ -207,7 +206,7 @@ class Design:
             offset += mention.width
         return total
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain JSON types; `from_json` reads it back."""
         return {
             "terms": [asdict(t) for t in self.terms],
@@ -244,7 +243,7 @@ class Design:
         return block.row[kept], first[kept], early[kept]
 
 
-def _edges(values: npt.NDArray[np.float32], most: int) -> tuple[float, ...]:
+def _edges(values: Float32Array, most: int) -> tuple[float, ...]:
     """At most ``most`` thresholds: between all distinct values where they are few, else at quantiles."""
     finite = values[~np.isnan(values)].astype(np.float64)
     if not len(finite):

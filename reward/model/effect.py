@@ -9,19 +9,15 @@ from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from ..features import ngrams
 from ..features.transformer import NOVELTY, FeatureBlock, TitleFeatures, take
 from . import boosting
 from .columns import WORDING, Columns, fit_columns, fit_design
 from .design import Design
-from .linear import MIN_VARIANCE, Centring, Matrix, Noise, Rows, solve, working
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from .linear import MIN_VARIANCE, ArmCounts, Centring, Matrix, Noise, solve, working
 
 N_FOLDS = 5
 NEWTON_STEPS = 2
@@ -117,7 +113,7 @@ class TrainingSet:
     """
 
     basis: Basis
-    rows: Rows
+    rows: ArmCounts
     matrix: Matrix
     variance: Float32Array
     falling: IntArray
@@ -151,7 +147,9 @@ class Member:
     item_weight: FloatArray
 
 
-def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: np.random.SeedSequence) -> TrainingSet:
+def prepare(
+    features: TitleFeatures, block: FeatureBlock, rows: ArmCounts, *, seed: np.random.SeedSequence
+) -> TrainingSet:
     """Estimate the prior variances and score every arm by a linear model fitted without its item."""
     rng = np.random.default_rng(seed)
     design = fit_design(features, block, rows)
@@ -171,19 +169,19 @@ def prepare(features: TitleFeatures, block: FeatureBlock, rows: Rows, *, seed: n
     return TrainingSet(basis, rows, matrix, variance, falling, fold_score, data)
 
 
-def _average(scores: FloatArray, rows: Rows) -> float:
+def _average(scores: FloatArray, rows: ArmCounts) -> float:
     return float(np.average(scores, weights=np.maximum(rows.trials, 1e-9)))
 
 
 def _prior(
-    features: TitleFeatures, design: Design, block: FeatureBlock, rows: Rows, rng: np.random.Generator
+    features: TitleFeatures, design: Design, block: FeatureBlock, rows: ArmCounts, rng: np.random.Generator
 ) -> tuple[Float32Array, Noise]:
     """Prior variance of every column, and the noise, by empirical Bayes on at most ``_PRIOR_ITEMS`` items."""
     chosen = np.zeros(rows.n_items, dtype=bool)
     chosen[rng.permutation(rows.n_items)[:_PRIOR_ITEMS]] = True
     part = np.flatnonzero(chosen[rows.item])
     index = (np.cumsum(chosen) - 1)[rows.item[part]]
-    some = Rows(rows.successes[part], rows.trials[part], index, int(chosen.sum()))
+    some = ArmCounts(rows.successes[part], rows.trials[part], index, int(chosen.sum()))
     columns, values = Columns.fit(features, design, take(block, part), some, rng=rng)
     posterior, variances = fit_columns(columns, values, some)
     steps = [variances.get(name, MIN_VARIANCE) for name in design.groups()]
@@ -194,7 +192,7 @@ def _prior(
 
 
 def fit_linear(
-    matrix: Matrix, variance: Float32Array, noise: Noise, rows: Rows, sample: FloatArray, falling: IntArray
+    matrix: Matrix, variance: Float32Array, noise: Noise, rows: ArmCounts, sample: FloatArray, falling: IntArray
 ) -> Float32Array:
     """Coefficients of k ridge fits, each with its own weight of every arm: ``sample`` (n, k) to (n_columns, k).
 
@@ -227,15 +225,8 @@ def fit_member(
     rows, basis = training.rows, training.basis
     drawn = np.bincount(rng.integers(rows.n_items, size=rows.n_items), minlength=rows.n_items).astype(np.float64)
     coefficients = training.coefficients(drawn[rows.item][:, None])[:, 0]
-    booster = trees(
-        training.data,
-        rows,
-        training.fold_score,
-        drawn,
-        basis.noise,
-        seed=int(rng.integers(2**31)),
-        threads=threads,
-    )
+    data, start, number = training.data, training.fold_score, int(rng.integers(2**31))
+    booster = trees(boosting.TreeTask(data, rows, start, drawn, basis.noise, seed=number, threads=threads))
     level = _average(np.asarray(training.matrix @ coefficients, dtype=np.float64), rows)
     return Member(coefficients, level, booster, drawn)
 

@@ -13,12 +13,10 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
+from ..arrays import Float32Array, FloatArray, IntArray
 from ..features import ngrams
 from ..features.transformer import FeatureBlock, TitleFeatures
-from .linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
+from .linear import ArmCounts
 
 MAX_RANK = 200
 _ARMS_PER_DIMENSION = 8
@@ -44,7 +42,7 @@ class Embedding:
         Cosine distance to the nearest title of another item that 90 % of the logged titles stay within.
     """
 
-    used: npt.NDArray[np.int64]
+    used: IntArray
     directions: Float32Array
     stretch: float
     references: Float32Array
@@ -52,7 +50,7 @@ class Embedding:
 
     @classmethod
     def fit(
-        cls, features: TitleFeatures, block: FeatureBlock, rows: Rows, *, rng: np.random.Generator
+        cls, features: TitleFeatures, block: FeatureBlock, rows: ArmCounts, *, rng: np.random.Generator
     ) -> tuple["Embedding", FloatArray]:
         """Embedding of the logged titles and their coordinates, shape (n, rank)."""
         matrix = _grams(features, block)
@@ -121,7 +119,7 @@ def _grams(features: TitleFeatures, block: FeatureBlock) -> sp.csr_matrix:
     return sp.hstack(parts, format="csr")
 
 
-def _neighbourhood(coordinates: FloatArray, rows: Rows, rng: np.random.Generator) -> tuple[Float32Array, float]:
+def _neighbourhood(coordinates: FloatArray, rows: ArmCounts, rng: np.random.Generator) -> tuple[Float32Array, float]:
     """Reference titles and the distance within which logged titles find one of another item."""
     chosen = np.sort(rng.permutation(len(coordinates))[:_REFERENCES])
     unit = _unit(coordinates)

@@ -1,6 +1,5 @@
 """Members of an ensemble on disk: fitted one by one, saved one by one, so that an interrupted fit continues."""
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,10 +7,14 @@ import lightgbm as lgb
 import numpy as np
 
 from ..errors import ModelError
+from ..saved import AGAIN, SavedError, array, read_arrays, within
 from .boosting import TreeFitter, fit_trees
 from .effect import Member, TrainingSet, fit_member
+from .tree_text import check_trees
 
 Progress = Callable[[str, float], None]
+
+_MOST_COLUMNS = 1 << 28
 
 
 def fit_members(
@@ -60,23 +63,39 @@ def save_member(member: Member, path: Path) -> None:
     temporary.replace(path)
 
 
-def load_member(path: Path) -> Member:
+def load_member(path: Path, n_columns: int | None = None, n_table: int | None = None) -> Member:
     """Member written by `save_member`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_columns, n_table
+        Columns of the linear model and of the trees' table; None: as the file says.
 
     Raises
     ------
     ModelError
-        If the file is missing, damaged, or not a member.
+        If the file is missing, damaged, or not a member, or one of other columns.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            coefficients = np.zeros(int(arrays["n_columns"]), dtype=np.float32)
-            coefficients[arrays["used"]] = arrays["value"]
-            booster = lgb.Booster(model_str=arrays["trees"].tobytes().decode("utf-8"))
-            return Member(coefficients, float(arrays["level"]), booster, arrays["item_weight"])
-    except (OSError, EOFError, ValueError, KeyError, IndexError, zipfile.BadZipFile, lgb.basic.LightGBMError) as error:
+        arrays = read_arrays(path)
+        size = int(array(arrays, "n_columns", "iu"))
+        used = within(array(arrays, "used", "iu", None), "used", 0, size)
+        if not 0 <= size < _MOST_COLUMNS or (n_columns is not None and size != n_columns):
+            raise ValueError(f"it has {size} columns")
+        coefficients = np.zeros(size, dtype=np.float32)
+        coefficients[used] = array(arrays, "value", "f", len(used))
+        text = array(arrays, "trees", "u", None).astype(np.uint8).tobytes().decode("utf-8")
+        table = check_trees(text)
+        if n_table is not None and table != n_table:
+            raise ValueError(f"its trees read {table} columns, not {n_table}")
+        level = float(array(arrays, "level", "f"))
+        return Member(coefficients, level, lgb.Booster(model_str=text), array(arrays, "item_weight", "f", None))
+    except (SavedError, ValueError, lgb.basic.LightGBMError) as error:
+        reason = str(error).splitlines()[0].removesuffix(f" {AGAIN}")
         raise ModelError(
-            f"{path} is not a readable model member ({error}). Delete the folder and run rlopt fit-reward again."
+            f"{path} is not a readable model member ({reason}). Delete the folder and run rlopt fit-reward again."
         ) from error
 
 

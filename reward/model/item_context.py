@@ -10,16 +10,13 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
+from ..arrays import BoolArray, Float32Array, FloatArray, IntArray
 from ..features.fields import as_number
 from ..features.ngrams import item_frequency, to_matrix, word_grams
 from ..features.phrases import MAX_FIELD_WORDS, stems
 from ..items import Item
+from ..plain import JsonObject
 from .baseline import beta_strength
-
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
-IntArray = npt.NDArray[np.int64]
 
 N_BUCKETS = 1 << 14
 N_FOLDS = 5
@@ -32,7 +29,7 @@ _REACH = 4.0  # log-odds from the overall rate within which the quasi-likelihood
 
 
 @dataclass(frozen=True)
-class Totals:
+class ItemTotals:
     """Totals of n items: clicks and exposure (or conversions and clicks), shape (n,) each."""
 
     successes: FloatArray
@@ -40,7 +37,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Context:
+class ItemContext:
     """Ridge from an item's fields to the log-odds of its average rate, and to its level.
 
     Parameters
@@ -65,7 +62,7 @@ class Context:
     coefficients: FloatArray
     intercepts: FloatArray
     numerics: Mapping[str, tuple[float, float]]
-    before: "Context | None" = None
+    before: "ItemContext | None" = None
     before_scale: tuple[float, float] = (0.0, 1.0)
 
     def predict(self, items: Sequence[Item]) -> FloatArray:
@@ -80,12 +77,12 @@ class Context:
     def fit(
         cls,
         items: Sequence[Item],
-        totals: Totals,
+        totals: ItemTotals,
         level: FloatArray,
         *,
         rng: np.random.Generator,
-        before: Totals | None = None,
-    ) -> tuple["Context", FloatArray]:
+        before: ItemTotals | None = None,
+    ) -> tuple["ItemContext", FloatArray]:
         """Fit with the penalty that predicts held-out items best.
 
         The rate is regressed by penalised quasi-likelihood on the counts themselves (iteratively reweighted ridge):
@@ -151,7 +148,7 @@ class Context:
         predicted = np.column_stack([_held_out(matrix, fold, fit) for fit in (of_rate, of_level)])
         return replace(flat, coefficients=coefficients, intercepts=intercepts), predicted
 
-    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    def state(self) -> tuple[JsonObject, dict[str, npt.NDArray[Any]]]:
         """JSON part and arrays; `from_state` reads them back."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "field_idf": self.field_idf,
@@ -159,7 +156,7 @@ class Context:
             "coefficients": self.coefficients,
             "intercepts": self.intercepts,
         }
-        meta: dict[str, Any] = {"numerics": {name: list(scale) for name, scale in self.numerics.items()}}
+        meta: JsonObject = {"numerics": {name: list(scale) for name, scale in self.numerics.items()}}
         if self.before is not None:
             earlier_meta, earlier = self.before.state()
             meta |= {"before": earlier_meta, "before_scale": list(self.before_scale)}
@@ -167,7 +164,7 @@ class Context:
         return meta, arrays
 
     @classmethod
-    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> "Context":
+    def from_state(cls, meta: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> "ItemContext":
         """Context from what `state` gave."""
         numerics = {name: (float(mean), float(sd)) for name, (mean, sd) in meta["numerics"].items()}
         own = arrays["field_idf"], arrays["word_idf"], arrays["coefficients"], arrays["intercepts"]
@@ -210,7 +207,7 @@ class _Counts:
     spread: float
 
     @classmethod
-    def of(cls, totals: Totals) -> "_Counts":
+    def of(cls, totals: ItemTotals) -> "_Counts":
         clicks, trials = totals.successes, totals.trials
         rate = float(np.clip(clicks.sum() / max(float(trials.sum()), 1e-12), 1e-9, 1 - 1e-9))
         strength = beta_strength(clicks, trials, np.full(len(clicks), rate), 1.0)

@@ -16,27 +16,46 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..encoders.encoder import Encoder
 from ..errors import ModelError
 from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
-from .bayes import Posterior, update_posterior
+from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
-from .linear import Noise, Rows
-from .persistence import damaged, load_features, read_state
+from .linear import ArmCounts, Noise
+from .persistence import load_features, model_damage, read_state
 from .reward_model import click_rows
-
-FloatArray = npt.NDArray[np.float64]
+from .shapes import JudgeShape
+from .soundness import check_design, check_judge
 
 FORMAT = 1
 # A policy was optimised towards effects that other items' clicks showed to be there. A prior centred on 0 shrinks all
 # of those towards 0 together, which draws that treat them as independent do not cover: so shrink less than is best
 # for a title taken at random.
 WIDENING = 4.0
-INFLATION = 1.3  # posterior standard deviations understate the error of a chosen model; measured in DESIGN's trials
+# Posterior standard deviations understate the error of a chosen model; tests/benchmarks/no_overlap.py has the coverage.
+INFLATION = 1.3
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Titles with weights that sum to 0: positive for those of a policy, negative for what it is compared with.
+
+    Parameters
+    ----------
+    items, titles
+        The titles and their items, n of each.
+    weight
+        Shape (n,).
+    """
+
+    items: Sequence[Item]
+    titles: Sequence[str]
+    weight: FloatArray
 
 
 @dataclass(frozen=True)
@@ -51,7 +70,7 @@ class Judge:
         Posterior of the coefficients: design columns, then embedding columns.
     level
         Average effect of the judge's logged titles, which is taken off.
-    guard, pace
+    logged_range, pace
         Range of the logged titles and log CTR lost per standard deviation outside it.
     """
 
@@ -59,7 +78,7 @@ class Judge:
     columns: Columns
     posterior: Posterior
     level: float
-    guard: Support
+    logged_range: Support
     pace: float
 
     @classmethod
@@ -105,7 +124,7 @@ class Judge:
         """
         block = self.features.transform(items, titles)
         matrix = self.columns.values(block)
-        excess = self.pace * self.guard.excess(block.dense)
+        excess = self.pace * self.logged_range.excess(block.dense)
         parameters = INFLATION * np.sqrt(np.sum((matrix @ self.posterior.root) ** 2, axis=1))
         mean = matrix @ self.posterior.mean - self.level - excess
         return mean, np.sqrt(parameters**2 + self.posterior.noise.title_variance + (excess / 2) ** 2)
@@ -114,7 +133,7 @@ class Judge:
         """Posterior mean of each title's effect on log CTR, shape (n,); a fraction of the work of `effect`."""
         block = self.features.transform(items, titles)
         mean = self.columns.scores(block, self.posterior.mean)
-        out: FloatArray = mean - self.level - self.pace * self.guard.excess(block.dense)
+        out: FloatArray = mean - self.level - self.pace * self.logged_range.excess(block.dense)
         return out
 
     def draws(self, items: Sequence[Item], titles: Sequence[str], n_draws: int, rng: np.random.Generator) -> FloatArray:
@@ -124,14 +143,14 @@ class Judge:
         """
         block = self.features.transform(items, titles)
         matrix = self.columns.values(block)
-        noise = rng.standard_normal((n_draws, len(self.posterior.mean)))
+        noise = rng.standard_normal((n_draws, self.posterior.root.shape[1]))
         coefficients = self.posterior.mean + INFLATION * noise @ self.posterior.root.T
         pairs: dict[tuple[str, str], int] = {}
         pair = [pairs.setdefault((item.item_id, title), len(pairs)) for item, title in zip(items, titles, strict=True)]
         own = np.sqrt(self.posterior.noise.title_variance) * rng.standard_normal((n_draws, len(pairs)))
         # How steeply titles fall outside the logged range is one unknown, common to all titles of a draw.
         steepness = 1.0 + 0.5 * rng.standard_normal((n_draws, 1))
-        excess = self.pace * self.guard.excess(block.dense)
+        excess = self.pace * self.logged_range.excess(block.dense)
         out: FloatArray = coefficients @ matrix.T - self.level + own[:, pair] - steepness * excess
         return out
 
@@ -146,6 +165,23 @@ class Judge:
         matrix = self.columns.matrix(self.features.transform(arms.arm_items, titles))
         return replace(self, posterior=update_posterior(self.posterior, matrix, click_rows(arms)))
 
+    def unshrunk(self, contrasts: Sequence[Contrast]) -> "Judge":
+        """The judge without its prior's pull towards 0 along what policies differ in (`reward.model.bayes.unshrunk`).
+
+        A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
+        at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+        """
+        directions = np.column_stack([self._mean_columns(contrast) for contrast in contrasts])
+        prior = np.empty(len(self.posterior.mean))
+        for group, variance in zip(self.columns.groups().values(), self.posterior.variances, strict=True):
+            prior[group] = WIDENING * variance
+        return replace(self, posterior=unshrunk(self.posterior, prior, directions))
+
+    def _mean_columns(self, contrast: "Contrast") -> FloatArray:
+        """Weighted sum of the titles' columns, shape (d,)."""
+        block = self.features.transform(contrast.items, contrast.titles)
+        return np.asarray(contrast.weight @ self.columns.values(block), dtype=np.float64)
+
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).
 
@@ -153,7 +189,7 @@ class Judge:
         wording as logged titles of different items are to each other.
         """
         block = self.features.transform(items, titles)
-        return np.exp(-self.guard.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
+        return np.exp(-self.logged_range.excess(block.dense)) * self.columns.embedding.nearness(self.features, block)
 
     def vectors(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """Coordinates of each title, shape (n, d), in which likeness is what the judge takes for it.
@@ -180,7 +216,7 @@ class Judge:
         }
         arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
         arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
-        arrays |= {f"guard.{name}": value for name, value in self.guard.state().items()}
+        arrays |= {f"guard.{name}": value for name, value in self.logged_range.state().items()}
         with (folder / "arrays.npz").open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
         (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
@@ -199,13 +235,18 @@ class Judge:
         ModelError
             If the folder holds no judge, or a damaged one, or its encoder is not installed or another by now.
         """
-        meta, arrays = read_state(folder, FORMAT)
-        try:
+        meta, arrays = read_state(folder, FORMAT, JudgeShape)
+        with model_damage(folder):
             features = load_features(folder, meta["features"], arrays, encodings)
-            embedding = Embedding.from_state(_part(arrays, "embedding."))
+            design = Design.from_json(meta["design"])
+            check_design(design, features)
+            check_judge(meta, arrays, design, features)
+            columns = Columns(features, design, Embedding.from_state(_part(arrays, "embedding.")), arrays["kept"])
+            if len(meta["variances"]) != len(columns.groups()):
+                raise ValueError(f"{len(meta['variances'])} variances of {len(columns.groups())} groups")
             return cls(
                 features,
-                Columns(features, Design.from_json(meta["design"]), embedding, arrays["kept"]),
+                columns,
                 Posterior(
                     arrays["mean"],
                     arrays["root"],
@@ -216,13 +257,9 @@ class Judge:
                 Support.from_state(_part(arrays, "guard.")),
                 float(meta["pace"]),
             )
-        except ModelError:  # one line of its own
-            raise
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise ModelError(damaged(folder, error)) from error
 
 
-def _usable(arms: Arms) -> Rows:
+def _usable(arms: Arms) -> ArmCounts:
     rows = click_rows(arms)
     titles = rows.item_sum(np.ones(len(arms)))
     useful = int(np.sum((titles >= 2) & (rows.item_sum(rows.successes) > 0)))

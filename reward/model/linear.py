@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+from ..arrays import Float32Array, FloatArray, IntArray
 
 MIN_VARIANCE = 1e-7
 
 
 @dataclass(frozen=True)
-class Rows:
+class ArmCounts:
     """Counts of n arms for a within-item fit.
 
     Parameters
@@ -91,7 +89,7 @@ class Working:
         return self.information / (noise.overdispersion + self.information * noise.title_variance)
 
 
-def working(rows: Rows, effect: FloatArray) -> Working:
+def working(rows: ArmCounts, effect: FloatArray) -> Working:
     """Linearise around ``effect``: response = effect + (successes - expected) / information."""
     p = _sigmoid(rows.intercepts(effect)[rows.item] + effect)
     information = np.maximum(rows.trials * p * (1 - p), 1e-12)
@@ -160,7 +158,7 @@ class Centring:
         Precision of each arm in each weighting, shape (n, k).
     """
 
-    def __init__(self, rows: Rows, weights: FloatArray) -> None:
+    def __init__(self, rows: ArmCounts, weights: FloatArray) -> None:
         n = len(rows.item)
         self._item = rows.item
         self._sum = sp.csr_matrix((np.ones(n, dtype=np.float32), (rows.item, np.arange(n))), shape=(rows.n_items, n))

@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..arrays import FloatArray
 from ..features import support
 from ..features.transformer import FeatureBlock
 from ..items import Item
 from . import calibration
 from .baseline import shrink
 from .effect import Basis, Member, TrainingSet, predict_effect, predict_trees
-from .item_context import Context, Totals
-from .linear import Rows
-
-FloatArray = npt.NDArray[np.float64]
+from .item_context import ItemContext, ItemTotals
+from .linear import ArmCounts
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Outcome:
         Title effect.
     slope, spread
         Calibration of the effect and of its standard deviation.
-    guard
+    logged_range
         Range of the logged titles.
     pace
         Log-odds lost per standard deviation outside that range.
@@ -71,10 +69,10 @@ class Outcome:
     basis: Basis
     members: tuple[Member, ...]
     slope: float
-    spread: calibration.Spread
-    guard: support.Support
+    spread: calibration.EnsembleSpread
+    logged_range: support.Support
     pace: float
-    context: Context
+    context: ItemContext
     platt: calibration.Platt
     context_std: float
     known: Mapping[str, int]
@@ -83,7 +81,7 @@ class Outcome:
     def raw_effect(self, block: FeatureBlock, *, threads: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Calibrated mean and standard deviation over the members, and the excess outside the logged titles, (n,)."""
         center, each = predict_effect(self.basis, self.members, block, threads=threads)
-        excess = self.guard.excess(block.dense)
+        excess = self.logged_range.excess(block.dense)
         mean = self.slope * center - self.pace * excess
         std = self.spread.apply(self.slope * each.std(axis=1, ddof=1 if each.shape[1] > 1 else 0))
         return mean, np.hypot(std, self.pace * excess / 2), excess
@@ -126,7 +124,7 @@ def finish(
     *,
     seed: np.random.SeedSequence,
     threads: int,
-    before: Totals | None = None,
+    before: ItemTotals | None = None,
 ) -> Outcome:
     """Calibrate the members on the items each left out, and fit the item baseline around them.
 
@@ -146,29 +144,29 @@ def finish(
     basis = training.basis
     center, each = predict_effect(basis, members, block, threads=threads)
     slope, spread = _calibrate(training, members, block, each, threads=threads)
-    guard = support.Support.fit(basis.features.names, block.dense)
+    logged_range = support.Support.fit(basis.features.names, block.dense)
     pace = support.pace(slope * center)
-    effect = slope * center - pace * guard.excess(block.dense)
-    return _with_baseline(training, tuple(members), items, effect, slope, spread, guard, pace, before, seed)
+    effect = slope * center - pace * logged_range.excess(block.dense)
+    return _with_baseline(training, tuple(members), items, effect, slope, spread, logged_range, pace, before, seed)
 
 
 def _calibrate(
     training: TrainingSet, members: Sequence[Member], block: FeatureBlock, each: FloatArray, *, threads: int
-) -> tuple[float, calibration.Spread]:
+) -> tuple[float, calibration.EnsembleSpread]:
     """Slope and spread of the effect on items left out: linear scores without the item, trees that never saw it."""
     rows, noise = training.rows, training.basis.noise
     left_out = np.column_stack([member.item_weight[rows.item] == 0 for member in members])
     count = left_out.sum(axis=1)
-    judged = count >= min(2, len(members))
-    if not judged.any():
-        return 1.0, calibration.Spread()
+    told = count >= min(2, len(members))
+    if not told.any():
+        return 1.0, calibration.EnsembleSpread()
     trees = predict_trees(members, training.basis.table(block, training.fold_score), threads=threads)
-    honest = (training.fold_score + np.sum(trees * left_out, axis=1) / np.maximum(count, 1))[judged]
-    sub = Rows(rows.successes[judged], rows.trials[judged], rows.item[judged], rows.n_items)
+    honest = (training.fold_score + np.sum(trees * left_out, axis=1) / np.maximum(count, 1))[told]
+    sub = ArmCounts(rows.successes[told], rows.trials[told], rows.item[told], rows.n_items)
     slope = calibration.effect_slope(sub, honest, noise)
     mean = np.sum(each * left_out, axis=1) / np.maximum(count, 1)
-    deviation = np.where(left_out, each - mean[:, None], 0.0)[judged]
-    std = np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[judged] - 1, 1))
+    deviation = np.where(left_out, each - mean[:, None], 0.0)[told]
+    std = np.sqrt(np.sum(deviation**2, axis=1) / np.maximum(count[told] - 1, 1))
     return slope, calibration.fit_spread(sub, slope * honest, slope * std, noise)
 
 
@@ -178,18 +176,18 @@ def _with_baseline(
     items: Sequence[Item],
     effect: FloatArray,
     slope: float,
-    spread: calibration.Spread,
-    guard: support.Support,
+    spread: calibration.EnsembleSpread,
+    logged_range: support.Support,
     pace: float,
-    before: Totals | None,
+    before: ItemTotals | None,
     seed: np.random.SeedSequence,
 ) -> Outcome:
     rows, noise = training.rows, training.basis.noise
     trials, clicks = rows.item_sum(rows.trials), rows.item_sum(rows.successes)
     level = _level(rows, effect, noise.overdispersion)
     worth = 1.0 / noise.overdispersion
-    context, held_out = Context.fit(
-        items, Totals(worth * clicks, worth * trials), level, rng=np.random.default_rng(seed), before=before
+    context, held_out = ItemContext.fit(
+        items, ItemTotals(worth * clicks, worth * trials), level, rng=np.random.default_rng(seed), before=before
     )
     prior, platt = held_out[:, 0] - held_out[:, 1], calibration.Platt()
     for _ in range(2):  # the calibration weighs items by a correlation that depends on the calibrated rates
@@ -204,7 +202,7 @@ def _with_baseline(
         members,
         slope,
         spread,
-        guard,
+        logged_range,
         pace,
         context,
         platt,
@@ -214,7 +212,7 @@ def _with_baseline(
     )
 
 
-def _level(rows: Rows, effect: FloatArray, overdispersion: float) -> FloatArray:
+def _level(rows: ArmCounts, effect: FloatArray, overdispersion: float) -> FloatArray:
     """Log-odds between each item's average rate and its intercept, shape (n_items,).
 
     A mean of rates, since log-odds average lower; around the item's shrunken intercept, since items with next to no

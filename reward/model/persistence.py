@@ -1,8 +1,9 @@
 """Reward models on disk: meta.json, arrays.npz and one .npz a member. Nothing in a folder is ever executed."""
 
 import json
-import zipfile
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from ..encoders.encoder import open_encoder
 from ..errors import ModelError
 from ..features.support import Support
 from ..features.transformer import TitleFeatures
-from .calibration import Platt, Spread
+from ..plain import JsonObject
+from ..saved import AGAIN, SavedError, check_kind, damage, parse_json, read_arrays, read_bytes
+from .calibration import EnsembleSpread, Platt
 from .design import Design
 from .effect import Basis
 from .ensemble import load_member, save_member
-from .item_context import Context
+from .item_context import ItemContext
 from .linear import Noise
 from .outcome import Outcome
+from .shapes import ModelShape
+from .soundness import check_design, check_features, check_outcome
 
 FORMAT = 4
 POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
@@ -31,7 +36,7 @@ def save_model(
 ) -> None:
     """Write a reward model into ``folder``, which exists and is empty."""
     feature_meta, arrays = features.state()
-    meta: dict[str, Any] = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
+    meta: JsonObject = {"format": FORMAT, "features": feature_meta, "settings": dict(settings), "outcomes": {}}
     for name, outcome in outcomes.items():
         meta["outcomes"][name], own = _outcome_state(outcome)
         arrays |= {f"{name}/{key}": value for key, value in own.items()}
@@ -44,7 +49,7 @@ def save_model(
 
 def load_model(
     folder: str | Path, encodings: Path | None = None
-) -> tuple[TitleFeatures, dict[str, Outcome], dict[str, Any]]:
+) -> tuple[TitleFeatures, dict[str, Outcome], JsonObject]:
     """Features, outcomes and settings written by `save_model`.
 
     Raises
@@ -52,16 +57,12 @@ def load_model(
     ModelError
         If the folder holds no model, a damaged one, or one of another format, or its encoder is gone or another.
     """
-    meta, arrays = read_state(folder, FORMAT)
+    meta, arrays = read_state(folder, FORMAT, ModelShape)
     folder = Path(folder)
-    try:
+    with model_damage(folder):
         features = load_features(folder, meta["features"], arrays, encodings)
         outcomes = {name: _outcome(name, data, arrays, features, folder) for name, data in meta["outcomes"].items()}
         return features, outcomes, meta["settings"]
-    except ModelError:  # one line of its own
-        raise
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise ModelError(damaged(folder, error)) from error
 
 
 def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, encodings: Path | None) -> TitleFeatures:
@@ -78,18 +79,39 @@ def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, e
     """
     wanted = meta.get("meaning")
     if wanted is None:
-        return TitleFeatures.from_state(meta, arrays)
+        return _checked(TitleFeatures.from_state(meta, arrays))
     encoder = open_encoder(
         str(wanted["encoder"]),
         policy=Path(folder).parent / POLICY_ENCODER,
         cache=encodings,
         fingerprint=str(wanted["fingerprint"]),
     )
-    return TitleFeatures.from_state(meta, arrays, encoder)
+    return _checked(TitleFeatures.from_state(meta, arrays, encoder))
 
 
-def read_state(folder: str | Path, expected_format: int) -> tuple[dict[str, Any], Arrays]:
-    """meta.json and arrays.npz of a model folder.
+def _checked(features: TitleFeatures) -> TitleFeatures:
+    check_features(features)
+    return features
+
+
+@contextmanager
+def model_damage(folder: str | Path) -> Iterator[None]:
+    """Whatever goes wrong in putting a model together means that its folder is damaged.
+
+    Raises
+    ------
+    ModelError
+        In place of the errors that damage causes.
+    """
+    try:
+        with damage(f"The model in {folder}"):
+            yield
+    except SavedError as error:
+        raise ModelError(str(error)) from error
+
+
+def read_state(folder: str | Path, expected_format: int, shape: type) -> tuple[JsonObject, Arrays]:
+    """meta.json, which has this shape, and arrays.npz of a model folder.
 
     Raises
     ------
@@ -97,28 +119,26 @@ def read_state(folder: str | Path, expected_format: int) -> tuple[dict[str, Any]
         If either is missing, damaged, or of another format.
     """
     folder = Path(folder)
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        with np.load(folder / "arrays.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        found = meta["format"]
-    except FileNotFoundError as error:
-        raise ModelError(f"{folder} holds no model: {error.filename} is missing. Run rlopt fit-reward.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelError(damaged(folder, error)) from error
-    if found != expected_format:
+    for name in ("meta.json", "arrays.npz"):
+        if not os.path.lexists(folder / name):
+            raise ModelError(f"{folder} holds no model: {folder / name} is missing. Run rlopt fit-reward.")
+    with model_damage(folder):
+        return _read_state(folder, expected_format, shape)
+
+
+def _read_state(folder: Path, expected_format: int, shape: type) -> tuple[JsonObject, Arrays]:
+    text = read_bytes(folder / "meta.json")
+    meta: JsonObject = parse_json(text, folder / "meta.json", JsonObject)
+    if meta.get("format") != expected_format:
         raise ModelError(
-            f"{folder} holds a model of format {found!r}; this version reads {expected_format}. Run rlopt fit-reward."
+            f"{folder} holds a model of format {meta.get('format')!r:.40}; this version reads {expected_format}. "
+            "Run rlopt fit-reward."
         )
-    return meta, arrays
+    check_kind(text, folder / "meta.json", shape)
+    return meta, read_arrays(folder / "arrays.npz", AGAIN, infinite=("guard.low",))
 
 
-def damaged(folder: str | Path, error: Exception) -> str:
-    """Message for a model folder that cannot be read."""
-    return f"the model in {folder} is damaged ({type(error).__name__}: {error}). Run rlopt fit-reward again."
-
-
-def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
+def _outcome_state(outcome: Outcome) -> tuple[JsonObject, Arrays]:
     context_meta, context = outcome.context.state()
     meta = {
         "members": len(outcome.members),
@@ -135,27 +155,32 @@ def _outcome_state(outcome: Outcome) -> tuple[dict[str, Any], Arrays]:
     }
     arrays: Arrays = {"coefficients": outcome.basis.coefficients, "intercepts": outcome.intercepts}
     arrays |= {f"context.{name}": value for name, value in context.items()}
-    arrays |= {f"guard.{name}": value for name, value in outcome.guard.state().items()}
+    arrays |= {f"guard.{name}": value for name, value in outcome.logged_range.state().items()}
     return meta, arrays
 
 
 def _outcome(name: str, meta: Mapping[str, Any], arrays: Arrays, features: TitleFeatures, folder: Path) -> Outcome:
     own = {key[len(name) + 1 :]: value for key, value in arrays.items() if key.startswith(f"{name}/")}
+    design = Design.from_json(meta["design"])
+    check_design(design, features)
+    width = check_outcome(meta, own, design, features)
     basis = Basis(
         features,
-        Design.from_json(meta["design"]),
+        design,
         own["coefficients"],
         float(meta["level"]),
         Noise(*map(float, meta["noise"])),
     )
     return Outcome(
         basis,
-        tuple(load_member(folder / f"{name}-{k}.npz") for k in range(int(meta["members"]))),
+        tuple(
+            load_member(folder / f"{name}-{k}.npz", width, len(basis.table_names)) for k in range(int(meta["members"]))
+        ),
         float(meta["slope"]),
-        Spread(*map(float, meta["spread"])),
+        EnsembleSpread(*map(float, meta["spread"])),
         Support.from_state(_part(own, "guard.")),
         float(meta["pace"]),
-        Context.from_state(meta["context"], _part(own, "context.")),
+        ItemContext.from_state(meta["context"], _part(own, "context.")),
         Platt(*map(float, meta["platt"])),
         float(meta["context_std"]),
         {str(item_id): i for i, item_id in enumerate(meta["known"])},

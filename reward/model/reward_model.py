@@ -4,7 +4,7 @@
     reward = p_click (w_click + p_conversion (w_conv + w_revenue revenue_item))
 
 with a_item the item's shrunken intercept (from its context where it has no history) and g the title effect, learned
-within items by an ensemble on item bootstraps. See DESIGN section 5.
+within items by an ensemble on item bootstraps. See docs/architecture.md, section 5.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..encoders.encoder import Encoder
 from ..errors import ModelError
 from ..features.transformer import FeatureBlock, TitleFeatures
@@ -24,13 +24,12 @@ from ..items import Item
 from .boosting import TreeFitter, fit_trees
 from .effect import TrainingSet, prepare
 from .ensemble import fit_members
-from .item_context import Totals
-from .linear import Rows
+from .item_context import ItemTotals
+from .linear import ArmCounts
 from .outcome import Outcome, OutcomePrediction, finish
 from .persistence import load_model, save_model
 from .sale_value import SaleValue
 
-FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[str, float], None]
 
 _CHUNK = 8192  # pairs scored at once: bounds the memory of the n-grams
@@ -254,7 +253,7 @@ class RewardModel:
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """How far each title is like the logged ones, in [0, 1]: 1 inside their range, falling outside; shape (n,)."""
-        return self.click.guard.support(self.block(items, titles).dense)
+        return self.click.logged_range.support(self.block(items, titles).dense)
 
     def block(self, items: Sequence[Item], titles: Sequence[str]) -> FeatureBlock:
         """Features of n pairs."""
@@ -304,27 +303,27 @@ class RewardModel:
         )
 
 
-def click_rows(arms: Arms) -> Rows:
+def click_rows(arms: Arms) -> ArmCounts:
     """Clicks and position-corrected exposure of every arm.
 
     Arms are not weighted by inverse propensities. A title's rate within its item is unbiased whatever its traffic, as
     long as the logging policy chose by item and title alone; weights would only add variance where titles were shown
     least (``tests/benchmarks/reward_signal.py`` measures what they cost).
     """
-    return Rows(arms.clicks, np.maximum(arms.exposure, arms.clicks), arms.item_index, len(arms.items))
+    return ArmCounts(arms.clicks, np.maximum(arms.exposure, arms.clicks), arms.item_index, len(arms.items))
 
 
-def conversion_rows(arms: Arms) -> Rows | None:
+def conversion_rows(arms: Arms) -> ArmCounts | None:
     """Conversions and matured clicks of every arm, None where the logs hold no conversion."""
     if arms.conversions is None or not arms.conversions.sum() > 0:
         return None
     clicks = arms.clicks if arms.matured_clicks is None else arms.matured_clicks
-    return Rows(arms.conversions, np.maximum(clicks, arms.conversions), arms.item_index, len(arms.items))
+    return ArmCounts(arms.conversions, np.maximum(clicks, arms.conversions), arms.item_index, len(arms.items))
 
 
-def item_totals(rows: Rows) -> Totals:
+def item_totals(rows: ArmCounts) -> ItemTotals:
     """Counts of the items."""
-    return Totals(rows.item_sum(rows.successes), rows.item_sum(rows.trials))
+    return ItemTotals(rows.item_sum(rows.successes), rows.item_sum(rows.trials))
 
 
 def _check(arms: Arms, n_members: int, weights: Mapping[str, float], sale: SaleValue | None) -> None:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..items import Item
-
-FloatArray = npt.NDArray[np.float64]
+from ..plain import JsonObject
 
 _LEAST = 0.01  # of the mean: refunds may exceed an item's sales, but a relative lift needs something to be relative to
 
@@ -61,7 +60,7 @@ class SaleValue:
         """Expected revenue of a conversion of each item, shape (n,)."""
         return np.array([self.by_item.get(item.item_id, self.mean) for item in items], dtype=np.float64)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Plain values; `from_json` reads them back."""
         return {"mean": self.mean, "by_item": dict(self.by_item)}
 

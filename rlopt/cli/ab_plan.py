@@ -8,8 +8,9 @@ from rlopt.cli import options
 from rlopt.cli.show import percent, show, table
 
 if TYPE_CHECKING:
-    from rlopt.stages.ab_plan import Plan
+    from rlopt.stages.ab.plan import Plan
 
+LOOKS = {"one": "one, at the end (--final)", "any": "any number"}
 RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
@@ -46,10 +47,9 @@ def command(run_path: str, one_sided: bool, **settings: Any) -> None:
     Example:
       rlopt ab-plan --split 0.2 --traffic 50000
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
-    from rlopt.stages.ab_plan import plan_test
+    from rlopt.stages.ab.plan import plan_test
 
     plan = plan_test(run, two_sided=not one_sided, **settings)
     show(plan, plan_text(plan))
@@ -62,12 +62,14 @@ def plan_text(plan: "Plan") -> str:
         (
             row.name,
             percent(row.lift),
+            LOOKS[row.looks],
             *("-" if n is None else f"{n:,.0f}" for n in (row.impressions_control, row.impressions_treatment)),
             *("-" if share not in row.days else f"{row.days[share]:,.1f}" for share in shares),
         )
-        for row in plan.lifts
+        for pair in zip(plan.lifts, plan.always_valid, strict=True)
+        for row in pair
     ]
-    header = ("lift", "", "control", "treatment", *(f"days at {share}" for share in shares))
+    header = ("lift", "", "looks", "control", "treatment", *(f"days at {share}" for share in shares))
     known = "from rows that repeat a title" if plan.overdispersion_known else "not known from these logs: taken as 1"
     traffic = "unknown (--traffic N)" if plan.impressions_a_day is None else f"{plan.impressions_a_day:,.0f}"
     lines = [
@@ -78,5 +80,5 @@ def plan_text(plan: "Plan") -> str:
         f"Items              {plan.effective_items:,.0f} effective; their lifts differ by {plan.lift_spread:.1%}",
         f"Impressions a day  {traffic}",
     ]
-    lines += [f"{row.name}: {row.reason}." for row in plan.lifts if row.reason]
+    lines += [f"{row.name}: {row.reason}." for row in plan.always_valid if row.reason]
     return "\n".join(lines)

@@ -1,23 +1,26 @@
 """``rlopt check-logs``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config
 from rlopt.cli.show import show
 
 
-@click.command("check-logs")
+@click.command("check-logs", cls=Configured)
 @click.argument("logs", metavar="LOGS")
 @options.tmp_dir
 @options.columns
 @click.option(
-    "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
+    "--config", metavar="PRESET", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
+@from_config("RewardConfig", "decimal", "copies")
 @options.common
-def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None) -> None:
-    """Examine logs: what is in them, what is wrong with them, and what they can support.
+def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None, **flags: Any) -> None:
+    """Examine logs: what is in them, what is wrong with them, and what they can teach.
 
     Exits with 1 when fit-reward would refuse them.
 
@@ -27,7 +30,7 @@ def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | 
     """
     from rlopt.stages.check_logs import check_logs
 
-    result = check_logs(logs, columns=columns, config=config, tmp_dir=tmp_dir)
+    result = check_logs(logs, columns=columns, config=config, tmp_dir=tmp_dir, flags=flags)
     show(result, result.to_text())
     if result.stops:
         click.get_current_context().exit(1)

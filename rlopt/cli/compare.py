@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import percent, show, table
 from rlopt.wording import counted
 
@@ -13,15 +14,13 @@ if TYPE_CHECKING:
     from rlopt.stages.compare import CompareResult
 
 
-@click.command("compare")
-@click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
-@click.option("--best-of", multiple=True, type=int, metavar="N", help="Repeatable.  [default: 4, 16, 64]")
-@click.option("--max-items", type=int, help="Test items used at most.  [default: 200]")
-@options.configured
+@click.command("compare", cls=Configured)
+@from_config("CompareConfig", "samples", "best_of", "max_items")
+@preset()
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flags: Any) -> None:
-    """Compare SFT, PPO, GRPO, RLOO and best-of-n by the judge, and by the truth in simulated shops.
+def command(config: Path | None, run_path: str, **flags: Any) -> None:
+    """Compare SFT, PPO, its rivals and best-of-n by the judge, and by the truth in simulated shops.
 
     Takes the policies that the run has (`rlopt ppo --algorithm grpo` trains a rival). Writes comparison.json and a
     figure of lift against KL to compare/ of the run.
@@ -32,14 +31,14 @@ def command(config: Path | None, run_path: str, best_of: tuple[int, ...], **flag
     """
     from rlopt.config import CompareConfig
 
-    run = options.open_run(run_path)
-    options.check_rules(config, run)
-    settings = options.settings(CompareConfig, config, {**flags, "best_of": best_of or None}, run)
+    run = options.fitted_run(run_path)
+    settings = options.settings(CompareConfig, config, flags, run)
 
+    from rlopt.stages.common.rules import check_rules
     from rlopt.stages.compare import compare
-    from rlopt.stages.truth import truth_of
 
-    result = compare(run, settings, truth=truth_of(run))
+    check_rules(run, config)
+    result = compare(run, settings)
     show(result, as_table(result))
 
 

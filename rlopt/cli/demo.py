@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from reward.seeds import MAX_SEED
 from rlopt.cli import options
 from rlopt.cli.show import percent, show, table
 
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
 
 
 @click.command("demo")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Seed of everything random."
+)
 @click.option(
     "--locale", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Language of the shop."
 )
 @click.option("--run", "run_path", metavar="DIR", help="Run directory of its own.  [default: runs/demo-LOCALE-SEED]")
+@click.option("--quick", is_flag=True, help="A toy: a small shop and short trainings, in about a minute.")
 @click.option("--steps", type=click.IntRange(min=1), help="PPO updates.")
 @options.common
 def command(run_path: str | None, **flags: Any) -> None:
@@ -52,8 +56,11 @@ def last_screen(result: "DemoResult") -> str:
         [
             table(header, rows, title="On test items, of which the reward model and the policies know nothing"),
             f"Faithful titles   {result.faithfulness:.1%} (SFT policy: {result.sft_faithfulness:.1%})",
+            f"Broken promises   {result.broken_promises['ppo']:.1%} of the titles (SFT policy: "
+            f"{result.broken_promises['sft']:.1%}, logged: {result.broken_promises['logged']:.1%})",
             f"KL to SFT policy  {result.kl:.2f} nats a title",
             f"Verdict           {result.headline}",
+            *(["                  of a toy: it shows that the chain works, not how well"] if result.toy else []),
             f"Seconds           {seconds}  (total {sum(result.seconds.values()):.0f})",
             f"Report            {result.run}/eval/report.html",
         ]

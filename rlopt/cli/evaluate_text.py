@@ -6,16 +6,17 @@ from typing import Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import show, table
 from rlopt.wording import counted
 
 
-@click.command("evaluate-text")
+@click.command("evaluate-text", cls=Configured)
 @click.argument("titles", metavar="TITLES")
-@click.option("--references", metavar="COLUMN", help="Column of TITLES with the title that each is compared with.")
+@from_config("TextConfig", "references")
 @click.option("--run", "run_path", metavar="DIR", help="A run: its reward model predicts CTR and CVR beside.")
 @options.columns
-@options.configured
+@preset()
 @options.common
 def command(titles: str, columns: str | None, config: Path | None, run_path: str | None, **flags: Any) -> None:
     """Compare titles with references and with what their items say.
@@ -41,9 +42,7 @@ def command(titles: str, columns: str | None, config: Path | None, run_path: str
     """
     from rlopt.config import TextConfig
 
-    run = options.open_run(run_path) if run_path is not None else None
-    if run is not None:
-        run.require("fit-reward")
+    run = options.fitted_run(run_path) if run_path is not None else None
     settings = options.settings(TextConfig, config, flags, run)
 
     from rlopt.stages.evaluate_text import evaluate_text

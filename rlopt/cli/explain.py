@@ -16,14 +16,13 @@ def command(title: str, item_id: str, run_path: str) -> None:
 
     Prints the predicted chance of a click with its interval; what length, fields named, claims, wording and so on
     add to it against the item's logged titles; whether the title is like anything logged, and if not, why; words the
-    item does not support; and the logged titles nearest to it.
+    item does not state; and the logged titles nearest to it.
 
     \b
     Example:
       rlopt explain "Norda red running shoes, new" --item sku-1042
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
     from rlopt.stages.explain import explain_title
 

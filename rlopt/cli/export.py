@@ -6,32 +6,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import show, table
 
 if TYPE_CHECKING:
-    from rlopt.stages.export import ExportResult
+    from rlopt.stages.export.stage import ExportResult
 
 
-@click.command("export")
+@click.command("export", cls=Configured)
 @click.option(
     "-o", "--output", "out", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Folder to write."
 )
-@click.option("--policy", metavar="NAME", help="ppo, sft, grpo or rloo of the run, or a policy folder.  [default: ppo]")
-@click.option(
-    "--quantize",
-    type=click.Choice(["int8", "nf4"]),
-    help="Weights in 8 bits (extra [int8]), or in 4 for GPUs (extra [nf4]).",
-)
-@click.option("--prune", type=float, metavar="SHARE", help="Take out this share of the neurons of each MLP.")
-@click.option("--distill-into", type=click.Choice(["tiny"]), help="A tiny model learns the titles the policy writes.")
-@click.option("--average", multiple=True, metavar="FOLDER", help="Average the weights with this policy's. Repeatable.")
-@click.option("--titles", type=int, help="Titles an item it writes, to distil or to recover with.  [default: 8]")
-@click.option("--epochs", type=float, help="Passes of the tiny model over these titles.  [default: 4.0]")
-@click.option("--recover", type=float, metavar="EPOCHS", help="Passes of a pruned model over them.  [default: 0.0]")
-@click.option("--learning-rate", type=float, help="Peak; by default 2e-3 for a tiny model, 1e-4 for a pretrained one.")
-@click.option("--items", type=int, help="Train items to measure on, not to learn from.  [default: 200]")
-@click.option("--samples", type=int, help="Titles an item to measure with.  [default: 4]")
-@options.configured
+@from_config(
+    "ExportConfig", "policy", "quantize", "prune", "distill_into", "average", "titles", "epochs", "recover",
+    "learning_rate", "items", "samples",
+)  # fmt: skip
+@preset()
 @options.in_run
 @options.common
 def command(out: Path, config: Path | None, run_path: str, **flags: Any) -> None:
@@ -46,10 +36,10 @@ def command(out: Path, config: Path | None, run_path: str, **flags: Any) -> None
     """
     from rlopt.config import ExportConfig
 
-    run = options.open_run(run_path)
-    settings = options.settings(ExportConfig, config, {**flags, "average": flags["average"] or None}, run)
+    run = options.fitted_run(run_path)
+    settings = options.settings(ExportConfig, config, flags, run)
 
-    from rlopt.stages.export import export
+    from rlopt.stages.export.stage import export
 
     result = export(run, out, settings)
     show(result, as_table(result))

@@ -6,28 +6,24 @@ from typing import Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import show
 
 
-@click.command("fit-reward")
+@click.command("fit-reward", cls=Configured)
 @click.argument("logs", metavar="LOGS")
-@click.option("--judge-share", type=float, help="Share of items only the judge learns from.  [default: 0.2]")
-@click.option("--test-share", type=float, help="Share of items only offline-eval sees.  [default: 0.2]")
-@click.option("--time-split", is_flag=True, default=None, help="Take the newest items as test items.")
-@click.option("--members", type=int, help="Models in the ensemble.  [default: 5]")
-@click.option("--encoder", metavar="NAME", help="minilm, smollm2, policy, a path or hub id; several joined by '+'.")
-@click.option("--click-weight", type=float, help="Worth of a click.  [default: 1.0]")
-@click.option("--conversion-weight", type=float, help="Worth of a conversion.  [default: 0.0]")
-@click.option("--revenue-weight", type=float, help="Worth of a unit of revenue.  [default: 0.0]")
+@from_config(
+    "RewardConfig", "judge_share", "test_share", "time_split", "members", "encoder", "click_weight",
+    "conversion_weight", "revenue_weight", "assignment", "conversions_complete",
+)  # fmt: skip
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
-@click.option("--half-life-days", type=float, help="Evidence this old counts half as much, so that old logs fade.")
-@click.option("--engine", type=click.Choice(["local", "dask"]), help="Who trains the trees.  [default: local]")
+@from_config("RewardConfig", "half_life_days", "engine")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask cluster for --engine dask; none: two local processes.")
-@click.option("--memory-limit", metavar="SIZE", help="Memory of the log engine, such as 2GB.  [default: 1GB]")
+@from_config("RewardConfig", "decimal", "copies", "memory_limit")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
 @options.columns
-@options.configured
+@preset("columns", "exclude", "constraints")  # kept in the run for all its commands
 @options.in_run
 @options.common
 def command(
@@ -74,7 +70,7 @@ def command(
     preset = read_preset(config) if config is not None else {}
     settings = options.settings(RewardConfig, config, flags)
 
-    from rlopt.stages.fit_reward import fit_reward
+    from rlopt.stages.fit_reward.stage import fit_reward
 
     result = fit_reward(
         run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, scheduler=scheduler, force=force
@@ -84,7 +80,7 @@ def command(
 
 def _update(logs: str, config: Path | None, run_path: str, flags: dict[str, Any], **more: Any) -> None:
     from rlopt.config import RewardConfig, load
-    from rlopt.stages.update_reward import run_settings, update_reward
+    from rlopt.stages.fit_reward.update import run_settings, update_reward
 
     run = options.open_run(run_path)
     settings = load(RewardConfig, config, flags, preset={"reward": run_settings(run)})

@@ -12,6 +12,7 @@ import click
 from rlopt import __version__
 from rlopt.cli.options import Session
 from rlopt.errors import RloptError
+from rlopt.wording import one_line, safe_json
 
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
@@ -172,9 +173,9 @@ def _one_line(error: Exception) -> str:
 
 
 def _fail(session: Session, message: str, code: int) -> int:
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {one_line(message)}", err=True)
     if session.json:
         from rlopt.files import to_json
 
-        click.echo(to_json({"error": message}))
+        click.echo(safe_json(to_json({"error": message})))
     return code

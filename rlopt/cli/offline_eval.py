@@ -6,31 +6,34 @@ from typing import Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import show
 
 EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
 
 
-@click.command("offline-eval")
-@click.option(
-    "--policy", metavar="POLICY",
-    help="Who is judged: ppo, grpo, rloo or sft of the run, a policy folder, or a parquet, CSV or JSONL file with "
-    "item_id and title.  [default: ppo]",
-)  # fmt: skip
-@click.option("--samples", type=int, help="Titles sampled for each test item and policy.  [default: 4]")
-@click.option("--draws", type=int, help="Posterior draws of the judge.  [default: 400]")
-@click.option("--min-lift", type=float, help="The whole interval must lie above it to launch.  [default: 0.0]")
-@click.option("--support-share", type=float, help="Share of titles near logged ones needed.  [default: 0.6]")
-@click.option("--by", multiple=True, metavar="FIELD", help="Lift by this item field too; numbers in bands. Repeatable.")
-@click.option("--lang", type=click.Choice(["en", "zh"]), help="Language of report.html.  [default: en]")
+@click.command("offline-eval", cls=Configured)
+@from_config(
+    "EvalConfig",
+    "policy",
+    "baseline",
+    "weight",
+    "assignment",
+    "samples",
+    "draws",
+    "min_lift",
+    "support_share",
+    "by",
+    "lang",
+)
 @click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
 @click.option(
     "--trained-on", metavar="FILE|run|nothing",
     help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
-    "they are judged here); or run (this run's train items only), or nothing (none of these clicks).",
+    "they are evaluated here); or run (this run's train items only), or nothing (none of these clicks).",
 )  # fmt: skip
 @options.columns
-@options.configured
+@preset()
 @options.in_run
 @options.common
 def command(
@@ -40,8 +43,8 @@ def command(
 
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
     has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. Other policies, and
-    titles that people or another model wrote for the run's test items, are judged alike, into eval-NAME/.
-    Interrupted, the same command keeps the titles that were written; finished, it writes and judges anew.
+    titles that people or another model wrote for the run's test items, are evaluated alike, into eval-NAME/.
+    Interrupted, the same command keeps the titles that were written; finished, it writes and evaluates anew.
 
     \b
     Example:
@@ -50,15 +53,14 @@ def command(
     """
     from rlopt.config import EvalConfig
 
-    run = options.open_run(run_path)
-    run.require("fit-reward")
-    options.check_rules(config, run)
-    settings = options.settings(EvalConfig, config, flags | {"by": flags["by"] or None}, run)
+    run = options.fitted_run(run_path)
+    settings = options.settings(EvalConfig, config, flags, run)
 
-    from rlopt.stages.evaluate import evaluate
-    from rlopt.stages.truth import truth_of
+    from rlopt.stages.common.rules import check_rules
+    from rlopt.stages.offline_eval.stage import evaluate
 
-    result = evaluate(run, settings, truth=truth_of(run), trained_on=trained_on, columns=columns)
+    check_rules(run, config)
+    result = evaluate(run, settings, trained_on=trained_on, columns=columns)
     show(result, result.to_text())
     if gate:
         click.get_current_context().exit(EXIT_CODES[result.report.verdict.decision])

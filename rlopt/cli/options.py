@@ -76,16 +76,6 @@ def in_run(command: Command) -> Command:
     )(command)
 
 
-def configured(command: Command) -> Command:
-    """``--config`` and ``--seed``."""
-    command = click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random.  [default: 0]")(
-        command
-    )
-    return click.option(
-        "--config", metavar="YAML", type=click.Path(path_type=Path), help="Preset; flags win over it (see configs/)."
-    )(command)
-
-
 def columns(command: Command) -> Command:
     """``--columns``."""
     return click.option(
@@ -116,31 +106,21 @@ def open_run(path: str, *, create: bool = False) -> "Run":
     return Run.open(path, create=create)
 
 
+def fitted_run(path: str) -> "Run":
+    """The run directory of ``--run``; that it has no ``fit-reward`` is said before anything slow is loaded."""
+    run = open_run(path)
+    run.require("fit-reward")
+    return run
+
+
 def settings(
     model: "type[ConfigT]", config: Path | None, flags: Mapping[str, Any], run: "Run | None" = None
 ) -> "ConfigT":
-    """Settings of a stage: defaults < the run's preset < YAML < flags."""
+    """Settings of a stage: defaults < the run's preset < YAML < flags; an option that was not given changes none."""
     from rlopt.config import load
 
-    return load(model, config, flags, preset=run.preset() if run is not None else None)
-
-
-def check_rules(config: Path | None, run: "Run") -> None:
-    """Refuse a ``constraints:`` section in ``--config`` that is not the run's: its stages share one set of rules.
-
-    Raises
-    ------
-    ConfigError
-        Where it differs.
-    """
-    from rlopt.config import RulesConfig, load
-    from rlopt.errors import ConfigError
-
-    if config is not None and settings(RulesConfig, config, {}, run) != load(RulesConfig, preset=run.preset()):
-        raise ConfigError(
-            f"{config} has other constraints than run {run.path}, whose stages share those of fit-reward. To change "
-            f"them for all: rlopt fit-reward LOGS --config {config} --run {run.path} (same logs: nothing is fitted)"
-        )
+    given = {name: None if value == () else value for name, value in flags.items()}
+    return load(model, config, given, preset=run.preset() if run is not None else None)
 
 
 def _remember(name: str) -> Callable[[click.Context, click.Parameter, bool], bool]:

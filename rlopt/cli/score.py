@@ -25,8 +25,7 @@ def command(titles: str, out: Path, columns: str | None, run_path: str) -> None:
     Example:
       rlopt score titles.parquet -o scored.parquet
     """
-    run = options.open_run(run_path)
-    run.require("fit-reward")
+    run = options.fitted_run(run_path)
 
     from rlopt.stages.score import score
 

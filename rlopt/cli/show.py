@@ -1,19 +1,22 @@
 """Results on stdout: one JSON object with ``--json``, else a few aligned lines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from rlopt import processes
 from rlopt.cli.options import Session
-from rlopt.files import to_json
+from rlopt.wording import one_line, safe_json, some_lines
+
+if TYPE_CHECKING:
+    from reward.plain import JsonObject
 
 
 class Result(Protocol):
     """What every stage returns."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> "JsonObject":
         """Plain JSON data."""
 
 
@@ -31,9 +34,11 @@ def show(result: Result, text: str | None = None) -> None:
         return
     session = click.get_current_context().ensure_object(Session)
     if session.json:
-        click.echo(to_json(result.to_dict()), file=session.stdout)
+        from rlopt.files import to_json  # loads pydantic, which the list of commands can do without
+
+        click.echo(safe_json(to_json(result.to_dict())), file=session.stdout)
     else:
-        click.echo(text if text is not None else lines(result.to_dict()))
+        click.echo(some_lines(text if text is not None else lines(result.to_dict())))
 
 
 def lines(values: Mapping[str, Any]) -> str:
@@ -55,7 +60,7 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> list[str]:
 
 
 def _label(name: Any) -> str:
-    return str(name).replace("_", " ")
+    return one_line(str(name).replace("_", " "))
 
 
 def _short(value: Any) -> str:
@@ -65,7 +70,7 @@ def _short(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, Mapping):
         return "  ".join(f"{_label(name)} {_short(inner)}" for name, inner in value.items())
-    return str(value)
+    return one_line(str(value))
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -81,11 +86,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "")
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=title or None, title_justify="left")
+    grid = Table(title=Text(one_line(title)) if title else None, title_justify="left")
     for number, name in enumerate(header):
-        grid.add_column(name, justify="left" if number == 0 else "right")
+        grid.add_column(Text(one_line(name)), justify="left" if number == 0 else "right")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(one_line(cell)) for cell in row))
     text = StringIO()
     Console(file=text, width=100).print(grid)
     return text.getvalue().rstrip("\n")

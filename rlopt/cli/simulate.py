@@ -6,16 +6,14 @@ from typing import Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import show
 
 
-@click.command("simulate")
+@click.command("simulate", cls=Configured)
 @options.output
-@click.option("--items", type=int, help="Items in the shop.  [default: 2000]")
-@click.option("--impressions", type=int, help="Impressions in the logs.  [default: 1000000]")
-@click.option("--locale", type=click.Choice(["en", "zh"]), help="Language of the shop.  [default: en]")
-@click.option("--rows", type=click.Choice(["impressions", "arms"]), help="What a row is.  [default: impressions]")
-@options.configured
+@from_config("SimulateConfig", "items", "impressions", "locale", "rows")
+@preset()
 @options.common
 def command(out: Path, config: Path | None, **flags: Any) -> None:
     """Write the logs of a shop that does not exist, and whose truth is known.

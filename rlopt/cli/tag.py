@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import lines, show, table
 
 
@@ -23,21 +24,12 @@ def command() -> None:
     """
 
 
-@command.command("fit")
+@command.command("fit", cls=Configured)
 @click.argument("titles", metavar="TITLES")
-@click.option("--title", metavar="COLUMN", help="Column of the long titles.  [default: title]")
-@click.option(
-    "--labels", type=click.Choice(["auto", "entities", "pairs"]), help="What TITLES teaches.  [default: auto]"
-)
-@click.option("--entities", metavar="COLUMN", help="Column of tagged entities.  [default: entities]")
-@click.option("--short", metavar="COLUMN", help="Column of short titles.  [default: short_title]")
-@click.option("--required", metavar="KIND", help="Kind that short titles must keep; by default the commonest.")
+@from_config("TagConfig", "title", "labels", "entities", "short", "required")
 @click.option("--unlabelled", multiple=True, metavar="FILE", help="More titles, to learn words from. Repeatable.")
-@click.option("--model", metavar="ID_OR_PATH", help="Encoder to start from; by default a tiny one from scratch.")
-@click.option("--epochs", type=float, help="Passes over the labelled titles.  [default: 8.0]")
-@click.option("--learning-rate", type=float, help="Peak; by default 1e-3 for the tiny encoder, 5e-5 for --model.")
-@click.option("--batch-size", type=int, help="Titles a step.  [default: 32]")
-@options.configured
+@from_config("TagConfig", "model", "epochs", "learning_rate", "batch_size")
+@preset()
 @options.in_run
 @options.common
 def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, ...], **flags: Any) -> None:
@@ -56,7 +48,7 @@ def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, 
     run = options.open_run(run_path, create=True)
     settings = options.settings(TagConfig, config, flags, run)
 
-    from rlopt.stages.tag_fit import fit_tagger
+    from rlopt.stages.tag.fit import fit_tagger
 
     result = fit_tagger(run, titles, settings, unlabelled=unlabelled)
     scores = [
@@ -68,15 +60,11 @@ def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, 
     show(result, table(["entities", "precision", "recall", "F1", "true"], scores, title=title) + "\n\n" + lines(rest))
 
 
-@command.command("apply")
+@command.command("apply", cls=Configured)
 @click.argument("titles", metavar="TITLES")
 @options.output
-@click.option("--title", metavar="COLUMN", help="Column of the titles.  [default: title]")
-@click.option("--item-id", metavar="COLUMN", help="Column that names the rows; item_id where the file has it.")
-@click.option("--max-chars", type=int, help="Longest short title in characters; 15 where no length is given.")
-@click.option("--max-width", type=int, help="Longest short title in columns; a Chinese character is two.")
-@click.option("--batch-size", type=int, help="Titles at once.  [default: 64]")
-@options.configured
+@from_config("ShortenConfig", "title", "item_id", "max_chars", "max_width", "batch_size")
+@preset()
 @options.in_run
 @options.common
 def apply(titles: str, out: Path, config: Path | None, run_path: str, **flags: Any) -> None:
@@ -94,6 +82,6 @@ def apply(titles: str, out: Path, config: Path | None, run_path: str, **flags: A
     run = options.open_run(run_path, create=True)
     settings = options.settings(ShortenConfig, config, flags, run)
 
-    from rlopt.stages.tag_apply import apply_tagger
+    from rlopt.stages.tag.apply import apply_tagger
 
     show(apply_tagger(run, titles, out, settings))

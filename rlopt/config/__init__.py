@@ -6,11 +6,12 @@ from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
 from .tagging import ShortenConfig, TagConfig
-from .writing import GenerateConfig, RulesConfig, SimulateConfig
+from .writing import Decoding, GenerateConfig, RulesConfig, SimulateConfig
 
 __all__ = [
     "STAGES",
     "CompareConfig",
+    "Decoding",
     "EvalConfig",
     "ExportConfig",
     "GenerateConfig",

@@ -4,7 +4,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import StageConfig
+from reward.assignment import Assignment
+from rlopt.algorithms import DEFAULT, POLICIES, AlgorithmName
+
+from .base import StageConfig, setting
+
+Weight = Literal["traffic", "items"]
 
 
 class EvalConfig(StageConfig):
@@ -12,37 +17,47 @@ class EvalConfig(StageConfig):
 
     section: ClassVar[str] = "eval"
 
-    policy: str = Field(
-        "ppo",
+    policy: str = setting(
+        DEFAULT.name,
+        f"Who is evaluated: the run's policy ({', '.join(POLICIES)}), a policy folder, or a parquet, CSV or JSONL file "
+        "with item_id and title.",
+        metavar="POLICY",
         min_length=1,
-        description="Who is judged: ppo, grpo, rloo or sft of the run, a policy folder, or a file of titles.",
     )
-    samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature: the one the policy would serve with.")
-    max_items: int = Field(500, ge=2, description="Test items used at most (drawn by the seed).")
-    best_of: int = Field(16, ge=0, description="Rival: best of so many SFT titles by the reward; 0 leaves it out.")
-    draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
-    baseline: Literal["both", "logged", "sft"] = Field("both", description="What the policy must beat to launch.")
-    min_lift: float = Field(0.0, gt=-1, description="The interval must lie above this lift to launch.")
-    min_items: int = Field(30, ge=2, description="Fewer test items than this: not enough evidence.")
-    max_kl: float | None = Field(None, gt=0, description="More nats a title than this: not enough evidence.")
-    support_level: float = Field(0.5, ge=0, le=1, description="A title with this much support is near logged ones.")
-    support_share: float = Field(0.6, ge=0, le=1, description="Share of titles near logged ones that evidence needs.")
-    max_hidden_arm_z: float = Field(2.5, gt=0, description="Judge against real arms: larger |z| is no evidence.")
-    min_overlap: float = Field(0.05, gt=0, le=1, description="Policy mass on logged titles that exact estimators need.")
-    min_overlap_items: float = Field(20, ge=2, description="Effective number of items that exact estimators need.")
-    min_faithfulness: float = Field(0.5, ge=0, le=1, description="Share of titles with no unsupported word needed.")
-    max_interval_factor: float = Field(
-        3.0, gt=1, description="An interval whose ends differ by more than this factor is no evidence."
+    samples: int = setting(4, "Titles sampled for each test item and policy.", ge=1)
+    temperature: float = setting(1.0, "Sampling temperature: the one the policy would serve with.", gt=0)
+    max_items: int = setting(500, "Test items used at most (drawn by the seed).", ge=2)
+    best_of: int = setting(16, "Rival: best of so many SFT titles by the reward; 0 leaves it out.", ge=0)
+    draws: int = setting(400, "Posterior draws of the judge.", ge=50)
+    confidence: float = setting(0.95, "Coverage of the intervals.", gt=0.5, lt=1)
+    baseline: Literal["both", "logged", "sft"] = setting("both", "What the policy must beat to launch.")
+    weight: Weight = setting(
+        "traffic", "What an item counts in the lift that decides: by its traffic, or all alike; the other can veto."
     )
-    max_faithfulness_loss: float = Field(0.05, ge=0, le=1, description="That share may be lower than SFT's by this.")
-    max_text_kl: float = Field(2.0, gt=0, description="New titles as many nats from logged ones as this: no evidence.")
-    max_conversion_loss: float = Field(0.05, ge=0, description="Conversions per impression may fall by this share.")
-    max_revenue_loss: float = Field(0.05, ge=0, description="Revenue per impression may fall by this share.")
-    by: tuple[str, ...] = Field((), description="Item fields whose values make the segments of the report.")
-    lang: Literal["en", "zh"] = Field("en", description="Language of report.html.")
-    max_violations: float = Field(0.05, ge=0, le=1, description="Share of titles that may break a rule.")
+    assignment: Assignment | None = setting(
+        None, "How the logged titles were chosen, where fit-reward was not told; by default as it was told."
+    )
+    min_lift: float = setting(0.0, "The whole interval must lie above this lift to launch.", gt=-1)
+    min_items: int = setting(30, "Fewer test items than this: not enough evidence.", ge=2)
+    max_kl: float | None = setting(None, "More nats a title than this: not enough evidence.", gt=0)
+    support_level: float = setting(0.5, "A title with this much support is near logged ones.", ge=0, le=1)
+    support_share: float = setting(0.6, "Share of titles near logged ones that evidence needs.", ge=0, le=1)
+    max_hidden_arm_z: float = setting(2.5, "Judge against real arms: larger |z| is no evidence.", gt=0)
+    min_overlap: float = setting(0.05, "Policy mass on logged titles that exact estimators need.", gt=0, le=1)
+    min_overlap_items: float = setting(20, "Effective number of items that exact estimators need.", ge=2)
+    min_faithfulness: float = setting(0.5, "Share of titles needed whose claims are all stated.", ge=0, le=1)
+    max_interval_factor: float = setting(
+        3.0, "An interval whose ends differ by more than this factor is no evidence.", gt=1
+    )
+    min_relevance: float = setting(0.5, "Share of titles that belong to their item that evidence needs.", ge=0, le=1)
+    min_fluency: float = setting(0.5, "Share of titles that read like whole titles that evidence needs.", ge=0, le=1)
+    max_faithfulness_loss: float = setting(0.05, "That share may be lower than SFT's by this.", ge=0, le=1)
+    max_text_kl: float = setting(2.0, "New titles as many nats from logged ones as this: no evidence.", gt=0)
+    max_conversion_loss: float = setting(0.05, "Conversions per impression may fall by this share.", ge=0)
+    max_revenue_loss: float = setting(0.05, "Revenue per impression may fall by this share.", ge=0)
+    by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")
+    lang: Literal["en", "zh"] = setting("en", "Language of report.html.")
+    max_violations: float = setting(0.05, "Share of titles that may break a rule.", ge=0, le=1)
 
 
 class CompareConfig(StageConfig):
@@ -50,16 +65,16 @@ class CompareConfig(StageConfig):
 
     section: ClassVar[str] = "compare"
 
-    samples: int = Field(4, ge=1, description="Titles sampled for each test item and policy.")
-    policies: tuple[Literal["ppo", "grpo", "rloo"], ...] = Field((), description="Which ones; none: all the run has.")
-    best_of: tuple[Annotated[int, Field(ge=2)], ...] = Field(
-        (4, 16, 64), description="Best of so many SFT titles by the reward."
+    samples: int = setting(4, "Titles sampled for each test item and policy.", ge=1)
+    policies: tuple[AlgorithmName, ...] = setting((), "Which ones; none: all the run has.")
+    best_of: tuple[Annotated[int, Field(ge=2)], ...] = setting(
+        (4, 16, 64), "Best of so many SFT titles by the reward.", metavar="N"
     )
-    risk_aversion: float = Field(1.0, ge=0, description="Spreads taken off the reward that best-of-n goes by.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
-    max_items: int = Field(200, ge=2, description="Test items used at most (drawn by the seed).")
-    draws: int = Field(400, ge=50, description="Posterior draws of the judge.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of the intervals.")
+    risk_aversion: float = setting(1.0, "Spreads taken off the reward that best-of-n goes by.", ge=0)
+    temperature: float = setting(1.0, "Sampling temperature.", gt=0)
+    max_items: int = setting(200, "Test items used at most (drawn by the seed).", ge=2)
+    draws: int = setting(400, "Posterior draws of the judge.", ge=50)
+    confidence: float = setting(0.95, "Coverage of the intervals.", gt=0.5, lt=1)
 
 
 class TextConfig(StageConfig):
@@ -67,5 +82,5 @@ class TextConfig(StageConfig):
 
     section: ClassVar[str] = "text"
 
-    references: str | None = Field(None, description="Column with the reference of each title; none: there are none.")
-    draws: int = Field(1000, ge=100, description="Bootstrap draws of the items.")
+    references: str | None = setting(None, "Column with the title that each is compared with.", metavar="COLUMN")
+    draws: int = setting(1000, "Bootstrap draws of the items.", ge=100)

@@ -2,9 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from rlopt.algorithms import DEFAULT
 
-from .base import StageConfig
+from .base import StageConfig, setting
+from .writing import WHICH_POLICY
 
 
 class ExportConfig(StageConfig):
@@ -12,25 +13,28 @@ class ExportConfig(StageConfig):
 
     section: ClassVar[str] = "export"
 
-    policy: str = Field("ppo", min_length=1, description="The run's policy (ppo, sft, grpo, rloo), or a policy folder.")
-    quantize: Literal["int8", "nf4"] | None = Field(
-        None, description="Weights in 8 bits (package torchao), or in 4 for GPUs (package bitsandbytes)."
+    policy: str = setting(DEFAULT.name, WHICH_POLICY, metavar="NAME", min_length=1)
+    quantize: Literal["int8", "nf4"] | None = setting(
+        None, "Weights in 8 bits (extra [int8]), or in 4 for GPUs (extra [nf4])."
     )
-    prune: float | None = Field(None, gt=0, lt=1, description="Share of the neurons of each MLP to take out.")
-    distill_into: Literal["tiny"] | None = Field(
-        None, description="A tiny model that learns the titles the policy writes for the train items."
+    prune: float | None = setting(None, "Take out this share of the neurons of each MLP.", metavar="SHARE", gt=0, lt=1)
+    distill_into: Literal["tiny"] | None = setting(
+        None, "A tiny model learns the titles the policy writes for the train items."
     )
-    average: tuple[str, ...] = Field(
-        (), description="Folders of policies whose weights are averaged with the policy's."
+    average: tuple[str, ...] = setting(
+        (), "A policy's folder, whose weights are averaged with the policy's.", metavar="FOLDER"
     )
-    titles: int = Field(8, ge=1, description="Titles an item the policy writes, to distil or to recover with.")
-    epochs: float = Field(4.0, gt=0, description="Passes of the tiny model over these titles.")
-    recover: float = Field(
-        0.0, ge=0, description="Passes of a pruned model over them, at a tenth of the learning rate; for large shares."
+    titles: int = setting(8, "Titles an item the policy writes, to distil or to recover with.", ge=1)
+    epochs: float = setting(4.0, "Passes of the tiny model over these titles.", gt=0)
+    recover: float = setting(
+        0.0,
+        "Passes of a pruned model over them, at a tenth of the learning rate; for large shares.",
+        metavar="EPOCHS",
+        ge=0,
     )
-    batch_size: int = Field(32, ge=1, description="Titles a step.")
-    learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate; none: 2e-3 for a tiny model, 1e-4 for a pretrained one."
+    batch_size: int = setting(32, "Titles a step.", ge=1)
+    learning_rate: float | None = setting(
+        None, "Peak learning rate.", none="2e-3 for a tiny model, 1e-4 for a pretrained one", gt=0
     )
-    items: int = Field(200, ge=1, description="Train items to measure on; the export does not learn from them.")
-    samples: int = Field(4, ge=1, description="Titles an item to measure with.")
+    items: int = setting(200, "Train items to measure on; the export does not learn from them.", ge=1)
+    samples: int = setting(4, "Titles an item to measure with.", ge=1)

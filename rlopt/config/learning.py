@@ -2,9 +2,11 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from reward.assignment import Assignment
+from reward.encoders.packaged import ENCODERS
+from rlopt.algorithms import ALGORITHMS, DEFAULT, AlgorithmName
 
-from .base import StageConfig
+from .base import StageConfig, setting
 
 TITLES_MAX_TOKENS = 48
 
@@ -14,28 +16,47 @@ class RewardConfig(StageConfig):
 
     section: ClassVar[str] = "reward"
 
-    judge_share: float = Field(0.2, ge=0, lt=1, description="Share of items only the judge learns from.")
-    test_share: float = Field(0.2, ge=0, lt=1, description="Share of items only offline-eval sees.")
-    time_split: bool = Field(False, description="Newest items are the test items (needs timestamps).")
-    monitor_share: float = Field(
-        0.1, ge=0, le=0.5, description="Share of train items for the monitor, which PPO watches but never optimises."
+    judge_share: float = setting(0.2, "Share of items only the judge learns from.", ge=0, lt=1)
+    test_share: float = setting(0.2, "Share of items only offline-eval sees.", ge=0, lt=1)
+    time_split: bool = setting(False, "Take the newest items as test items (needs timestamps).", flag="--time-split")
+    monitor_share: float = setting(
+        0.1, "Share of train items for the monitor, which PPO watches but never optimises.", ge=0, le=0.5
     )
-    members: int = Field(5, ge=1, le=100, description="Models in the ensemble, each on a bootstrap of the items.")
-    encoder: str | None = Field(
-        None, description="Who knows what words mean: minilm, smollm2, policy, a path or hub id; joined by '+'."
+    members: int = setting(5, "Models in the ensemble, each on a bootstrap of the items.", ge=1, le=100)
+    encoder: str | None = setting(
+        None,
+        f"Who knows what words mean: {', '.join(ENCODERS)}, policy, a path or hub id; several joined by '+'.",
+        metavar="NAME",
     )
-    click_weight: float = Field(1.0, ge=0, description="Worth of a click.")
-    conversion_weight: float = Field(0.0, ge=0, description="Worth of a conversion.")
-    revenue_weight: float = Field(0.0, ge=0, description="Worth of a unit of revenue.")
-    conversion_window_hours: float | None = Field(
-        None, gt=0, description="Conversions later than this after the click do not count."
+    click_weight: float = setting(1.0, "Worth of a click.", ge=0)
+    conversion_weight: float = setting(0.0, "Worth of a conversion.", ge=0)
+    revenue_weight: float = setting(0.0, "Worth of a unit of revenue.", ge=0)
+    assignment: Assignment | None = setting(
+        None,
+        "How titles were chosen: randomized (within an item, given what the logs record of the impression), logged "
+        "(with the propensities of the logs), or unknown, and then no verdict says launch; by default logged where "
+        "propensities are, else unknown.",
     )
-    engine: Literal["local", "dask"] = Field("local", description="Who trains the trees: this process, or a cluster.")
-    half_life_days: float | None = Field(
-        None, gt=0, description="Evidence this old counts half as much (needs timestamps); none: all counts alike."
+    conversions_complete: bool = setting(
+        False, "All conversions of these clicks have come in.", flag="--conversions-complete"
     )
-    learning_curve: bool = Field(True, description="Measure what fewer items would have taught.")
-    memory_limit: str = Field("1GB", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$", description="Memory of the log engine.")
+    conversion_window_hours: float | None = setting(
+        None, "Conversions later than this after the click do not count.", gt=0
+    )
+    engine: Literal["local", "dask"] = setting("local", "Who trains the trees: this process, or a cluster.")
+    half_life_days: float | None = setting(
+        None, "Evidence this old counts half as much, so that old logs fade (needs timestamps).", gt=0
+    )
+    learning_curve: bool = setting(True, "Measure what fewer items would have taught.")
+    decimal: Literal[".", ","] | None = setting(
+        None, "What stands before a fraction in numbers written as texts.", none="what the column tells"
+    )
+    copies: Literal["stop", "keep"] = setting(
+        "stop", "Whether files, rows and totals that the logs hold twice stop the reading, or count."
+    )
+    memory_limit: str = setting(
+        "1GB", "Memory of the log engine, such as 2GB.", metavar="SIZE", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$"
+    )
 
 
 class SftConfig(StageConfig):
@@ -43,59 +64,68 @@ class SftConfig(StageConfig):
 
     section: ClassVar[str] = "sft"
 
-    model: str | None = Field(None, description="Causal LM by path or hub id, or 'smollm2'; none: the tiny one.")
-    gguf_file: str | None = Field(None, description="GGUF file within the model folder.")
-    task: Literal["generate", "optimize"] = Field(
-        "generate", description="Write a title from the item, or a better one than the current title it has."
-    )
-    shots: int | None = Field(
-        None, ge=0, description="Train nothing: ask the model with so many examples of like train items; 0: with none."
-    )
-    instruction: str | None = Field(
-        None, description="First line of a pretrained model's prompt; none: one that says the task."
-    )
-    chat: bool = Field(False, description="Prompts in the model's chat template (instruct models).")
-    fields: tuple[str, ...] = Field((), description="Fields shown to a pretrained model, in this order; none: all.")
-    max_field_chars: int = Field(400, ge=1, description="Longer fields are cut in a pretrained model's prompt.")
-    learn: Literal["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"] = Field(
-        "full", description="What learns: all weights, the output layer, it and the last blocks, adapters, a prefix."
-    )
-    last_n: int = Field(2, ge=1, description="Blocks that learn with `last-n`.")
-    lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
-    prefix_length: int = Field(32, ge=1, description="Virtual tokens of a `prefix`.")
-    steps: int | None = Field(None, ge=1, description="Optimiser steps; none: as many as `epochs` needs.")
-    epochs: float = Field(2.0, gt=0, description="Passes over the titles.")
-    batch_size: int = Field(32, ge=1, description="Titles a step.")
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="Optimiser.")
-    learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate; none: by what learns and from where (`rlopt/training/rates.py`)."
-    )
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="What the learning rate does after it has warmed up over 5 % of the steps."
-    )
-    weight_decay: float = Field(0.01, ge=0, description="Weight decay.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout while learning, wherever the model has it.")
-    shuffle_fields: bool = Field(False, description="Learn altered copies too: the item's fields in another order.")
-    drop_fields: float = Field(
-        0.0, ge=0, lt=1, description="Share of the fields that the copies leave out; never what the title mentions."
-    )
-    variants: str | None = Field(None, description="File of words that mean the same, a=b a line, for the copies.")
-    copies: int = Field(1, ge=1, le=20, description="Altered copies a title, where any alteration is asked for.")
-    back_translation: tuple[str, str] | None = Field(
-        None, description="Two sequence-to-sequence models, there and back: titles in other words are learned too."
-    )
-    weight_by: Literal["none", "reward"] = Field(
-        "none", description="Titles count in the loss by the reward model's prediction, or all alike."
-    )
-    early_stopping: int | None = Field(
+    model: str | None = setting(
         None,
-        ge=1,
-        description="Stop after so many checkpoints without a lower loss on held-out train items; keep the best.",
+        "Causal language model to start from: a folder, a hub id, or smollm2 (extra [smollm2]).",
+        none="a tiny one trained from scratch on your titles",
+        metavar="ID_OR_PATH",
     )
-    held_out: float = Field(0.1, gt=0, lt=1, description="Share of train items held out for early stopping.")
-    max_title_tokens: int = Field(TITLES_MAX_TOKENS, ge=4, description="Longest title, in tokens.")
-    save_every: int = Field(100, ge=1, description="Steps between checkpoints, and between looks at held-out items.")
-    report_to: tuple[str, ...] = Field((), description="Trackers beside the JSON lines: tensorboard, wandb, trackio.")
+    gguf_file: str | None = setting(None, "The GGUF file in the model's folder.", metavar="NAME")
+    task: Literal["generate", "optimize"] = setting(
+        "generate", "Write titles from items, or better ones than the items' current titles."
+    )
+    shots: int | None = setting(
+        None,
+        "Train nothing: ask the model with so many examples of like train items in each prompt; 0: with none.",
+        metavar="K",
+        ge=0,
+    )
+    instruction: str | None = setting(None, "First line of a pretrained model's prompt.", none="one that says the task")
+    chat: bool = setting(False, "Prompts in the model's chat template (instruct models).")
+    fields: tuple[str, ...] = setting((), "Fields shown to a pretrained model, in this order; none: all.")
+    max_field_chars: int = setting(400, "Longer fields are cut in a pretrained model's prompt.", ge=1)
+    learn: Literal["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"] = setting(
+        "full", "What learns: all weights, the output layer, it and the last blocks, adapters, or a prefix."
+    )
+    last_n: int = setting(2, "Blocks that learn with last-n.", ge=1)
+    lora_rank: int = setting(16, "Rank of LoRA and AdaLoRA.", ge=1)
+    prefix_length: int = setting(32, "Virtual tokens of a prefix.", ge=1)
+    steps: int | None = setting(None, "Optimiser steps.", none="as many as the epochs need", ge=1)
+    epochs: float = setting(2.0, "Passes over the titles.", gt=0)
+    batch_size: int = setting(32, "Titles a step.", ge=1)
+    optimizer: Literal["adamw", "sgd"] = setting("adamw", "Optimiser.")
+    learning_rate: float | None = setting(
+        None, "Peak learning rate.", none="what suits the model and what learns", gt=0
+    )
+    schedule: Literal["cosine", "linear", "constant"] = setting(
+        "cosine", "What the learning rate does after it has warmed up over 5 % of the steps."
+    )
+    weight_decay: float = setting(0.01, "Decay of the weights, not of norms and biases.", ge=0)
+    dropout: float = setting(0.0, "Dropout while learning, wherever the model has it.", ge=0, lt=1)
+    shuffle_fields: bool = setting(False, "Learn altered copies too: the item's fields in another order.")
+    drop_fields: float = setting(
+        0.0, "Share of the fields that the copies leave out; never what the title mentions.", ge=0, lt=1
+    )
+    variants: str | None = setting(None, "Words that mean the same, sofa=couch a line, for the copies.", metavar="FILE")
+    copies: int = setting(1, "Altered copies a title, where any alteration is asked for.", ge=1, le=20)
+    back_translation: tuple[str, str] | None = setting(
+        None, "Two sequence-to-sequence models, there and back: titles in other words are learned too."
+    )
+    weight_by: Literal["none", "reward"] = setting(
+        "none", "What a title counts in the loss: all alike, or by its predicted reward."
+    )
+    early_stopping: int | None = setting(
+        None,
+        "Stop after so many checkpoints without a lower loss on held-out train items, and keep the best.",
+        metavar="N",
+        ge=1,
+    )
+    held_out: float = setting(0.1, "Share of train items held out for early stopping.", gt=0, lt=1)
+    max_title_tokens: int = setting(TITLES_MAX_TOKENS, "Longest title, in tokens.", ge=4)
+    save_every: int = setting(100, "Steps between checkpoints, and between looks at held-out items.", ge=1)
+    report_to: tuple[str, ...] = setting(
+        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio.", metavar="TRACKER"
+    )
 
     def files(self) -> list[str]:
         """The lexicon of variants."""
@@ -107,58 +137,57 @@ class PpoConfig(StageConfig):
 
     section: ClassVar[str] = "ppo"
 
-    algorithm: Literal["ppo", "grpo", "rloo"] = Field("ppo", description="PPO, or a rival without a critic.")
-    steps: int = Field(2000, ge=1, description="Updates.")
-    batch_size: int = Field(64, ge=1, description="Titles an update.")
-    generations: int | None = Field(
-        None, ge=1, description="Titles an item in a batch; none: 1 for PPO, 8 for GRPO and RLOO."
+    algorithm: AlgorithmName = setting(
+        DEFAULT.name, "PPO, or a rival on the same reward; each writes the folder of its name."
     )
-    learning_rate: float | None = Field(
+    steps: int = setting(2000, "Updates.", ge=1)
+    batch_size: int = setting(64, "Titles an update.", ge=1)
+    generations: int | None = setting(
         None,
+        "Titles an item in a batch.",
+        none=", ".join(f"{one.generations} for {one.label}" for one in ALGORITHMS.values()),
+        ge=1,
+    )
+    learning_rate: float | None = setting(
+        None,
+        "Learning rate at the start, falling linearly to zero.",
+        none="2e-4, or 1e-5 where all weights of a pretrained model learn",
         gt=0,
-        description="Learning rate at the start, falling linearly to zero; none: 2e-4, or 1e-5 where all "
-        "weights of a pretrained model learn.",
     )
-    kl_coef: float = Field(0.1, ge=0, description="Weight of the KL penalty, in standard deviations per nat.")
-    kl_target: float | None = Field(
-        3.5, gt=0, description="KL in nats a title above which the weight grows; none: the weight is fixed."
+    kl_coef: float = setting(0.1, "Weight of the KL penalty to the SFT policy, in standard deviations per nat.", ge=0)
+    kl_target: float | None = setting(3.5, "KL in nats a title above which that weight grows; none: it is fixed.", gt=0)
+    gamma: float = setting(1.0, "Discount per token.", gt=0, le=1)
+    gae_lambda: float = setting(0.95, "GAE's lambda (Schulman et al. 2016).", ge=0, le=1)
+    clip: float = setting(0.2, "Clip range of the probability ratio.", gt=0, lt=1)
+    value_clip: float | None = setting(None, "Clip range of the critic's values.", none="not clipped", gt=0)
+    whiten: bool = setting(True, "Advantages are scaled to mean 0 and variance 1 over each batch.")
+    entropy_coef: float = setting(0.0, "Weight of the entropy bonus.", ge=0)
+    epochs: int = setting(1, "Passes over each batch of rollouts.", ge=1)
+    minibatches: int = setting(1, "Updates a pass: so many times the batch size is written at once, and split.", ge=1)
+    critic: Literal["head", "own"] = setting(
+        "head", "What the critic learns: a head on the frozen reference, or a model of its own."
     )
-    gamma: float = Field(1.0, gt=0, le=1, description="Discount per token.")
-    gae_lambda: float = Field(0.95, ge=0, le=1, description="GAE's lambda (Schulman et al. 2016).")
-    clip: float = Field(0.2, gt=0, lt=1, description="Clip range of the probability ratio.")
-    value_clip: float | None = Field(None, gt=0, description="Clip range of the critic's values; none: not clipped.")
-    whiten: bool = Field(True, description="Advantages are scaled to mean 0 and variance 1 over each batch.")
-    entropy_coef: float = Field(0.0, ge=0, description="Weight of the entropy bonus.")
-    epochs: int = Field(1, ge=1, description="Passes over each batch of rollouts.")
-    minibatches: int = Field(
-        1, ge=1, description="Updates a pass: so many times `batch_size` titles are written at once, and split."
+    critic_learning_rate: float = setting(3e-3, "The critic's own learning rate.", gt=0)
+    critic_epochs: int = setting(8, "Passes of the critic over each batch of rollouts.", ge=1)
+    critic_warmup: int = setting(
+        10, "First updates, in which only the critic learns; at most a twentieth of all.", ge=0
     )
-    critic: Literal["head", "own"] = Field(
-        "head", description="What the critic learns: a head on the frozen reference, or a model of its own."
+    monitor: bool = setting(True, "Watch a reward model fitted on other items; past its peak, stop and go back there.")
+    monitor_every: int = setting(5, "Updates between two looks of the monitor.", ge=1)
+    learn: Literal["auto", "full", "head", "last-n", "lora", "adalora", "ia3"] = setting(
+        "auto", "What learns, as in rlopt sft; auto: what learned there."
     )
-    critic_learning_rate: float = Field(3e-3, gt=0, description="The critic's own learning rate.")
-    critic_epochs: int = Field(8, ge=1, description="Passes of the critic over each batch of rollouts.")
-    critic_warmup: int = Field(
-        10, ge=0, description="First updates, in which only the critic learns; at most a twentieth of all."
+    last_n: int = setting(2, "Blocks that learn with last-n.", ge=1)
+    lora_rank: int = setting(16, "Rank of the LoRA adapters.", ge=1)
+    peft_config: dict[str, Any] | None = setting(
+        None, "Any other adapters, by peft's own names: peft_type (LOHA, OFT ...) and its settings."
     )
-    monitor: bool = Field(
-        True, description="Watch a reward model fitted on other items; past its peak, stop and go back there."
+    bf16: bool | None = setting(None, "Compute in bfloat16.", none="on a GPU that can")
+    gradient_checkpointing: bool | None = setting(None, "Less memory for more time.", none="for large models on a GPU")
+    vllm: Literal["off", "colocate", "server"] = setting("off", "vLLM writes the rollouts (needs the package vllm).")
+    risk_aversion: float = setting(1.0, "Standard deviations taken off a title's effect.", ge=0)
+    temperature: float = setting(1.0, "Sampling temperature of rollouts.", gt=0)
+    save_every: int = setting(100, "Updates between checkpoints.", ge=1)
+    report_to: tuple[str, ...] = setting(
+        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio.", metavar="TRACKER"
     )
-    monitor_every: int = Field(5, ge=1, description="Updates between two looks of the monitor.")
-    learn: Literal["auto", "full", "head", "last-n", "lora", "adalora", "ia3"] = Field(
-        "auto", description="What learns, as `sft` names it; auto: as in `sft`."
-    )
-    last_n: int = Field(2, ge=1, description="Blocks that learn with `last-n`.")
-    lora_rank: int = Field(16, ge=1, description="Rank of the LoRA adapters.")
-    peft_config: dict[str, Any] | None = Field(
-        None, description="Any other adapters, by peft's own names: peft_type (LOHA, OFT ...) and its settings."
-    )
-    bf16: bool | None = Field(None, description="Compute in bfloat16; none: on a GPU that can.")
-    gradient_checkpointing: bool | None = Field(
-        None, description="Less memory for more time; none: large models on a GPU."
-    )
-    vllm: Literal["off", "colocate", "server"] = Field("off", description="Who writes the rollouts (needs vllm).")
-    risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")
-    temperature: float = Field(1.0, gt=0, description="Sampling temperature of rollouts.")
-    save_every: int = Field(100, ge=1, description="Updates between checkpoints.")
-    report_to: tuple[str, ...] = Field((), description="Trackers beside the JSON lines: tensorboard, wandb, trackio.")

@@ -18,6 +18,7 @@ from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
+from .preset_files import preset_file
 from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
 
@@ -56,7 +57,7 @@ def load(
     model
         The stage's config class.
     path
-        YAML preset with a section a stage, or None.
+        YAML preset with a section a stage, or the name of one of rlopt's; or None.
     overrides
         Field -> value from flags; None means "not given".
     preset
@@ -69,7 +70,7 @@ def load(
     """
     values: dict[str, Any] = {}
     for sections in (preset or {}, read_preset(path) if path is not None else {}):
-        for section in _sections(model):
+        for section in model.sections():
             values.update(sections.get(section) or {})
     values.update({name: value for name, value in (overrides or {}).items() if value is not None})
     problems = _problems(model, values)
@@ -79,28 +80,22 @@ def load(
     return model(**values)
 
 
-def _sections(model: type[StageConfig]) -> list[str]:
-    """The model's section, after those of the models it extends (``generate`` goes before ``constraints``)."""
-    return [vars(base)["section"] for base in reversed(model.__mro__) if "section" in vars(base)]
-
-
 def read_preset(path: str | Path) -> dict[str, Any]:
     """A YAML preset with every section checked.
 
     Parameters
     ----------
     path
-        The file: ``columns``, ``exclude`` and one section a stage (`STAGES`).
+        The file (``columns``, ``exclude`` and one section a stage, `STAGES`), or the name of one of rlopt's presets.
 
     Raises
     ------
     ConfigError
         When the file is missing, is no YAML, or holds an unknown section, key or value.
     """
+    path = preset_file(path)
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no config file {path}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"Config file {path} cannot be read: {' '.join(str(error).split())}") from error
     if content is None:

@@ -2,9 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from .base import StageConfig
+from .base import StageConfig, setting
 
 
 class TagConfig(StageConfig):
@@ -12,30 +10,30 @@ class TagConfig(StageConfig):
 
     section: ClassVar[str] = "tag"
 
-    title: str = Field("title", min_length=1, description="Column of the long titles.")
-    labels: Literal["auto", "entities", "pairs"] = Field(
-        "auto", description="Learn from tagged entities or from short titles; auto: what the file has."
+    title: str = setting("title", "Column of the long titles.", metavar="COLUMN", min_length=1)
+    labels: Literal["auto", "entities", "pairs"] = setting(
+        "auto", "Learn from tagged entities or from short titles; auto: what the file has."
     )
-    entities: str = Field("entities", min_length=1, description="Column of the tagged entities, [[kind, text], ...].")
-    short: str = Field("short_title", min_length=1, description="Column of the short titles people wrote.")
-    kinds: dict[str, str] = Field(
-        {}, description="New name of a kind of entity, so that kinds are joined; '' leaves one out."
+    entities: str = setting(
+        "entities", "Column of the tagged entities, [[kind, text], ...].", metavar="COLUMN", min_length=1
     )
-    required: str | None = Field(
-        None, description="Kind of entity that a short title must keep; none: the one most titles have."
+    short: str = setting("short_title", "Column of the short titles people wrote.", metavar="COLUMN", min_length=1)
+    kinds: dict[str, str] = setting({}, "New name of a kind of entity, so that kinds are joined; '' leaves one out.")
+    required: str | None = setting(
+        None, "Kind of entity that a short title must keep.", none="the one most titles have", metavar="KIND"
     )
-    model: str | None = Field(None, description="Encoder by path or hub id; none: a tiny one from scratch.")
-    held_out: float = Field(0.1, gt=0, lt=1, description="Share of the titles the tagger is measured on.")
-    pretraining_epochs: float = Field(
-        5.0, ge=0, description="Passes in which the tiny model learns words by guessing masked ones; 0: none."
+    model: str | None = setting(None, "Encoder to start from.", none="a tiny one from scratch", metavar="ID_OR_PATH")
+    held_out: float = setting(0.1, "Share of the titles the tagger is measured on.", gt=0, lt=1)
+    pretraining_epochs: float = setting(
+        5.0, "Passes in which the tiny model learns words by guessing masked ones; 0: none.", ge=0
     )
-    epochs: float = Field(8.0, gt=0, description="Passes over the labelled titles.")
-    batch_size: int = Field(32, ge=1, description="Titles a step.")
-    learning_rate: float | None = Field(
-        None, gt=0, description="Peak learning rate; none: 1e-3 for the tiny encoder, 5e-5 for a pretrained one."
+    epochs: float = setting(8.0, "Passes over the labelled titles.", gt=0)
+    batch_size: int = setting(32, "Titles a step.", ge=1)
+    learning_rate: float | None = setting(
+        None, "Peak learning rate.", none="1e-3 for the tiny encoder, 5e-5 for a pretrained one", gt=0
     )
-    save_every: int = Field(200, ge=1, description="Steps between checkpoints.")
-    max_chars: int = Field(15, ge=1, description="Length at which shortening the held-out titles is measured.")
+    save_every: int = setting(200, "Steps between checkpoints.", ge=1)
+    max_chars: int = setting(15, "Length at which shortening the held-out titles is measured.", ge=1)
 
 
 class ShortenConfig(StageConfig):
@@ -43,11 +41,17 @@ class ShortenConfig(StageConfig):
 
     section: ClassVar[str] = "shorten"
 
-    title: str = Field("title", min_length=1, description="Column of the titles.")
-    item_id: str | None = Field(
-        None, min_length=1, description="Column that names the rows; none: item_id, where there is one."
+    title: str = setting("title", "Column of the titles.", metavar="COLUMN", min_length=1)
+    item_id: str | None = setting(
+        None,
+        "Column that names the rows.",
+        none="item_id, where the file has it",
+        metavar="COLUMN",
+        min_length=1,
     )
-    max_chars: int | None = Field(None, ge=1, description="Longest short title in characters.")
-    max_width: int | None = Field(None, ge=1, description="Longest short title in columns (Chinese counts two).")
-    batch_size: int = Field(64, ge=1, description="Titles that go through the model at once.")
-    shard_titles: int = Field(5000, ge=1, description="Titles a shard: what an interruption may cost.")
+    max_chars: int | None = setting(
+        None, "Longest short title in characters.", none="15 where no length is given", ge=1
+    )
+    max_width: int | None = setting(None, "Longest short title in columns; a Chinese character is two.", ge=1)
+    batch_size: int = setting(64, "Titles that go through the model at once.", ge=1)
+    shard_titles: int = setting(5000, "Titles a shard: what an interruption may cost.", ge=1)

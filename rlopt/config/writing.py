@@ -1,4 +1,4 @@
-"""Settings of what writes: the rules for titles, ``generate``, and the simulated shop's logs."""
+"""Settings of what writes: how titles are drawn, the rules for them, ``generate``, and the simulated shop's logs."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -6,8 +6,22 @@ from pydantic import Field
 
 from reward.features.lexicon import Kind
 from reward.features.phraselist import is_file
+from rlopt.algorithms import DEFAULT, POLICIES
 
-from .base import StageConfig
+from .base import StageConfig, setting
+
+WHICH_POLICY = f"The run's policy ({', '.join(POLICIES)}), or a policy folder."
+
+
+class Decoding(StageConfig):
+    """How a policy writes titles, whatever they are for: what `TitlePolicy.generate` and ``generate`` share."""
+
+    section: ClassVar[str] = "generate"
+
+    temperature: float = setting(1.0, "Sampling temperature; 0 takes the likeliest word each time.", ge=0)
+    top_p: float = setting(1.0, "Sample from the smallest set of words with this probability.", gt=0, le=1)
+    beams: int = setting(1, "Beam search with so many beams instead of sampling.", ge=1, le=64)
+    batch_size: int = setting(256, "Titles at once.", ge=1)
 
 
 class RulesConfig(StageConfig):
@@ -15,49 +29,68 @@ class RulesConfig(StageConfig):
 
     section: ClassVar[str] = "constraints"
 
-    max_width: int = Field(160, ge=8, description="Longest title in columns (a Chinese character counts two).")
-    max_chars: int | None = Field(None, ge=4, description="Longest title in characters.")
-    max_words: int | None = Field(None, ge=1, description="Longest title in words (a Chinese character is a word).")
-    max_repeats: int = Field(2, ge=1, description="How often one word may occur.")
-    banned: tuple[str, ...] = Field((), description="Phrases no title may hold; @FILE: one a line, # for comments.")
-    required: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="Phrases every title must hold.")
-    superlatives: tuple[str, ...] | None = Field(
-        None, description="Phrases of advertising law, @FILE reads one a line; none: the lists that come with rlopt."
+    max_width: int = setting(160, "Longest title in columns; a Chinese character is two.", ge=8)
+    max_chars: int | None = setting(None, "Longest title in characters.", ge=4)
+    max_words: int | None = setting(None, "Longest title in words (a Chinese character is a word).", ge=1)
+    max_repeats: int = setting(2, "How often one word may occur.", ge=1)
+    banned: tuple[str, ...] = setting(
+        (), "Phrase no title may hold; @FILE: one a line, # for comments.", metavar="PHRASE"
     )
-    formatting: bool = Field(True, description="Shouting and strings of symbols are violations.")
-    support: tuple[Kind, ...] | None = Field(
+    required: tuple[Annotated[str, Field(min_length=1)], ...] = setting(
+        (), "Phrase every title must hold.", metavar="PHRASE"
+    )
+    superlatives: tuple[str, ...] | None = setting(
         None,
-        description="Claims that the item's fields must state: number, unit, brand, value, word. None: each kind that "
-        "at least four fifths of the logged titles keep to; an empty list: no kind.",
+        "Phrase of advertising law, @FILE reads one a line.",
+        none="the lists that come with rlopt",
+        metavar="PHRASE",
+    )
+    promises: tuple[str, ...] | None = setting(
+        None,
+        "Promise of the shop that a field or the facts must bear out ({n}: any number), @FILE reads one a line.",
+        none="the lists that come with rlopt",
+        metavar="PHRASE",
+    )
+    facts: str | None = setting(
+        None, "YAML of what holds for the shop's items (docs/promises.md).", min_length=1, metavar="FILE"
+    )
+    formatting: bool = setting(True, "Shouting and strings of symbols are violations.")
+    support: tuple[Kind, ...] | None = setting(
+        None,
+        "Claims that the item's fields must state; an empty list: no kind.",
+        none="promises, and each other kind that at least four fifths of the logged titles keep to",
     )
 
     def files(self) -> list[str]:
         """The word lists that the rules name."""
-        return [phrase[1:] for phrase in (*self.banned, *(self.superlatives or ())) if is_file(phrase)]
+        phrases = (*self.banned, *(self.superlatives or ()), *(self.promises or ()))
+        return [phrase[1:] for phrase in phrases if is_file(phrase)] + ([self.facts] if self.facts else [])
 
 
-class GenerateConfig(RulesConfig):
+class GenerateConfig(RulesConfig, Decoding):
     """``generate``: titles for a catalogue, under the rules of ``constraints``."""
 
     section: ClassVar[str] = "generate"
 
-    policy: str = Field("ppo", min_length=1, description="The run's policy (ppo, sft, grpo, rloo), or a policy folder.")
-    n: int = Field(1, ge=1, le=1000, description="Titles an item.")
-    best_of: int = Field(1, ge=1, le=1000, description="Titles written an item, of which the best by reward are kept.")
-    temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 takes the likeliest word each time.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Sample from the smallest set of words with this probability.")
-    beams: int = Field(1, ge=1, le=64, description="Beam search with so many beams instead of sampling.")
-    engine: Literal["transformers", "vllm"] = Field("transformers", description="Who computes (vllm: if installed).")
-    batch_size: int = Field(256, ge=1, description="Titles at once.")
-    shard_items: int = Field(1000, ge=1, description="Items a shard: what an interruption may cost.")
-    risk_aversion: float = Field(1.0, ge=0, description="Standard deviations of the title's effect taken off.")
-    confidence: float = Field(
-        0.8, ge=0.5, lt=1, description="Chance of being better at which a title replaces the item's current one."
+    policy: str = setting(DEFAULT.name, WHICH_POLICY, metavar="NAME", min_length=1)
+    n: int = setting(
+        1, "Titles an item; from 2 on all are new ones, and the current title is not among them.", ge=1, le=1000
     )
-    keep_current: bool = Field(True, description="Keep a current title that no new one beats (with one title an item).")
-    ensemble: tuple[str, ...] = Field((), description="Folders of policies that write together with `policy`.")
-    ensemble_by: Literal["tokens", "titles"] = Field(
-        "tokens", description="Average next-token distributions, or rank the policy's titles by all log-probabilities."
+    best_of: int = setting(1, "Titles written an item, of which the best by reward are kept.", ge=1, le=1000)
+    engine: Literal["transformers", "vllm"] = setting("transformers", "Who computes (vllm: if installed).")
+    shard_items: int = setting(1000, "Items a shard: what an interruption may cost.", ge=1)
+    risk_aversion: float = setting(1.0, "Standard deviations of the title's effect taken off.", ge=0)
+    confidence: float = setting(
+        0.8, "Chance of being better at which a title replaces the item's current one.", ge=0.5, lt=1
+    )
+    keep_current: bool = setting(
+        True,
+        "Keep a current title that no new one beats (with one title an item).",
+        flag="--keep-current/--replace-all",
+    )
+    ensemble: tuple[str, ...] = setting((), "Folder of a policy that writes along.", metavar="FOLDER")
+    ensemble_by: Literal["tokens", "titles"] = setting(
+        "tokens", "Average what comes next, or rank the policy's titles by all members' log-probabilities."
     )
 
 
@@ -66,7 +99,7 @@ class SimulateConfig(StageConfig):
 
     section: ClassVar[str] = "simulate"
 
-    items: int = Field(2000, ge=1, description="Items in the shop.")
-    impressions: int = Field(1_000_000, ge=1, description="Impressions in the logs.")
-    locale: Literal["en", "zh"] = Field("en", description="Language of the shop.")
-    rows: Literal["impressions", "arms"] = Field("impressions", description="One row an impression, or an arm.")
+    items: int = setting(2000, "Items in the shop.", ge=1)
+    impressions: int = setting(1_000_000, "Impressions in the logs.", ge=1)
+    locale: Literal["en", "zh"] = setting("en", "Language of the shop.")
+    rows: Literal["impressions", "arms"] = setting("impressions", "One row an impression, or an arm.")

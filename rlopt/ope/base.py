@@ -1,18 +1,22 @@
 """What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
 
-import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
-from .intervals import clustered_interval, empirical_bernstein_bound
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from reward.arrays import FloatArray
+from reward.plain import Plain
+
+from .intervals import clustered_interval
+from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
+
+QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)  # of the weights, at which a bound is tried
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Plain):
     """What a policy would have earned per round, with its uncertainty.
 
     Parameters
@@ -33,6 +37,9 @@ class Estimate:
         Rounds, items, and the items' effective number G_eff.
     scale
         "log" or "linear": where the interval is symmetric.
+    biased
+        True where the value has a bias that the interval leaves out, so that it covers the truth less often than it
+        says.
     """
 
     estimator: str
@@ -47,10 +54,7 @@ class Estimate:
     n_clusters: int
     effective_clusters: float
     scale: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
+    biased: bool
 
 
 @dataclass(frozen=True)
@@ -58,18 +62,33 @@ class Estimator:
     """E_n[v] + E_n[w~ (r - q)] / N, the form every estimator here has.
 
     Estimators differ by their weights w~ (`weights`), by whether they use the model of the reward (``needs_q``; else
-    q = v = 0) and by their normaliser N (``self_normalized``: E_n[w~]; else 1).
+    q = v = 0) and by their normaliser N (``self_normalized``: E_n[w~]; else 1). ``needs_marginal``: weights of
+    embeddings in place of titles'. ``tunable`` names the parameter that bounds the weights, None without one.
+    ``biased``: right weights do not make the value right, and the interval does not say by how much it is off.
     """
 
     key: ClassVar[str]
     needs_q: ClassVar[bool] = False
     needs_weights: ClassVar[bool] = True
+    needs_marginal: ClassVar[bool] = False
     self_normalized: ClassVar[bool] = False
+    tunable: ClassVar[str | None] = None
+    biased: ClassVar[bool] = False
 
-    @property
-    def weight_bound(self) -> float:
-        """What no weight of this estimator can exceed, whatever the rounds; infinite for plain weights."""
-        return math.inf
+    @classmethod
+    def allowed(cls, rounds: LoggedRounds) -> bool:
+        """True where the rounds hold what it needs."""
+        modelled = rounds.q_logged is not None and rounds.q_policy is not None
+        return (modelled or not cls.needs_q) and (rounds.marginal_weight is not None or not cls.needs_marginal)
+
+    @classmethod
+    def grid(cls, rounds: LoggedRounds) -> list[float]:
+        """Values of ``tunable`` for these rounds, from the least biased to the least variable; empty without weights.
+
+        Limits are quantiles of the positive weights.
+        """
+        positive = rounds.weight[rounds.weight > 0]
+        return [float(limit) for limit in np.unique(np.quantile(positive, QUANTILES))[::-1]] if len(positive) else []
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights as this estimator uses them, shape (n,)."""
@@ -127,37 +146,8 @@ class Estimator:
             n_clusters=rounds.n_clusters,
             effective_clusters=interval.effective_clusters,
             scale=interval.scale,
+            biased=self.biased,
         )
-
-    def lower_bound(self, rounds: LoggedRounds, confidence: float = 0.95, max_reward: float = 1.0) -> float:
-        """One-sided lower bound on the value that holds at any sample size: the conservative choice.
-
-        Empirical Bernstein over items, `empirical_bernstein_bound`; needs rewards (and predictions) within
-        [0, max_reward], no asymptotics. The bound pays for the largest weight there can be (`weight_bound`), seen or
-        not: a rare large one would else be missed in most samples.
-
-        Raises
-        ------
-        RoundsError
-            As `estimate`; also for a self-normalised estimator, which is no mean of independent items, for one without
-            a bound on its weights, and for rewards or predictions outside [0, max_reward].
-        """
-        if self.self_normalized:
-            raise RoundsError(
-                f"Estimator '{self.key}' is a ratio, which has no empirical-Bernstein bound. Use ips_clip or dr_clip."
-            )
-        if not math.isfinite(self.weight_bound):
-            raise RoundsError(f"The weights of estimator '{self.key}' have no bound. Use ips_clip or dr_clip.")
-        arrays = (rounds.reward, rounds.q_logged, rounds.q_policy) if self.needs_q else (rounds.reward,)
-        if any(a is not None and (a.min() < 0 or a.max() > max_reward) for a in arrays):
-            raise RoundsError(f"A lower bound needs rewards and predictions within [0, {max_reward:g}].")
-        used = self._checked_weights(rounds)
-        sums = rounds.cluster_sums(self._contributions(rounds, used))
-        largest = self.weight_bound * max_reward
-        low, high = (-largest, max_reward + largest) if self.needs_q else (0.0, largest)
-        scale = rounds.n_clusters / rounds.n_rounds
-        width = float(rounds.cluster_sizes.max()) * (high - low) * scale
-        return empirical_bernstein_bound(sums * scale, width, confidence)
 
     def _scores(self, rounds: LoggedRounds, used: FloatArray) -> tuple[float, FloatArray]:
         contributions = self._contributions(rounds, used)

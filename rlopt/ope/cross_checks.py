@@ -6,16 +6,19 @@ against the judge as it was before it learned from these: where they all contrad
 is measured in `Judge.vectors`.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import optimize
 from sklearn.cluster import KMeans
 
+from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
+
 from .diagnostics import model_against_weights
 from .evaluation import OffPolicyEvaluation
-from .rounds import FloatArray, IntArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 from .weights import effective_sample_size
 
 N_DIRECTIONS = 20
@@ -28,7 +31,7 @@ Kind = Literal["dm", "kernel_dr", "balanced_dr", "cells_dr", "mips"]
 
 
 @dataclass(frozen=True)
-class CrossCheck:
+class CrossCheck(Plain):
     """One more answer to what the policy would earn, from logged clicks.
 
     Parameters
@@ -52,10 +55,6 @@ class CrossCheck:
     z: float | None
     effective_items: float
     covered: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def cross_check(

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .rounds import FloatArray, IntArray, LoggedRounds, RoundsError
+from reward.arrays import FloatArray, IntArray
+
+from .rounds import LoggedRounds, RoundsError
 
 FitPredict = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 

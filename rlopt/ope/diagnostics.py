@@ -1,24 +1,24 @@
 """Is the answer to be believed? How much of the policy the logs have shown, and how far its titles are from theirs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
+from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
 from reward.text import same_text_key, words
 
 from .estimators import ESTIMATORS, LoggedRounds
 from .intervals import clustered_interval
-from .rounds import FloatArray, IntArray
 from .weights import effective_sample_size
 
 SMALLEST_TOLD = 1e-4  # smaller shares are told in words
 
 
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(Plain):
     """How much of the evaluation policy the logs have already shown.
 
     Parameters
@@ -46,13 +46,9 @@ class Overlap:
     message: str
     heaviest_share: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
-
 
 def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_items: float) -> Overlap:
-    """Judge whether exact off-policy estimators have anything to stand on.
+    """Whether exact off-policy estimators have anything to stand on.
 
     Parameters
     ----------
@@ -133,7 +129,7 @@ def sample_ratio_p_value(impressions: FloatArray, propensity: FloatArray, item: 
 
 
 @dataclass(frozen=True)
-class PropensityCalibration:
+class PropensityCalibration(Plain):
     """Logged propensities against observed traffic shares.
 
     Parameters
@@ -147,10 +143,6 @@ class PropensityCalibration:
     slope: float
     slope_std_error: float
     error: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def propensity_calibration(
@@ -203,7 +195,7 @@ def nearest_logged(title: str, logged: Sequence[str]) -> tuple[str, float]:
 
 
 @dataclass(frozen=True)
-class KlEstimate:
+class KlEstimate(Plain):
     """KL divergence of one policy to another per title, in nats, along titles the first one wrote.
 
     Parameters
@@ -222,10 +214,6 @@ class KlEstimate:
     std_error: float
     log_ratio: float
     k3: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def kl_divergence(

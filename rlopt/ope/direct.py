@@ -6,12 +6,16 @@ title departs from its features); resampled items carry that other items would h
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from .rounds import FloatArray, IntArray, RoundsError
+from reward.arrays import FloatArray, IntArray
+from reward.plain import JsonObject, Plain
+
+from .rounds import RoundsError
+
+_TAIL_DRAWS = 10.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class TitleDraws:
 
 
 @dataclass(frozen=True)
-class LiftEstimate:
+class LiftEstimate(Plain):
     """Relative lift of one policy over another on the same items; 0.05 is +5 %.
 
     Parameters
@@ -107,18 +111,9 @@ class LiftEstimate:
     item_lift: FloatArray
     item_std: FloatArray
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The figures, without the per-item arrays."""
-        return {
-            "value": self.value,
-            "low": self.low,
-            "high": self.high,
-            "confidence": self.confidence,
-            "probability_positive": self.probability_positive,
-            "std_error_judge": self.std_error_judge,
-            "std_error_items": self.std_error_items,
-            "n_items": self.n_items,
-        }
+        return {name: value for name, value in super().to_dict().items() if name not in ("item_lift", "item_std")}
 
 
 def item_rate_draws(clicks: FloatArray, exposure: FloatArray, n_draws: int, rng: np.random.Generator) -> FloatArray:
@@ -245,12 +240,16 @@ def estimate_lift(
 
 
 def _limits(log_ratio: FloatArray, n_items: int, confidence: float) -> tuple[float, float, float]:
-    """(low, median, high) of the lift; the log ratio's quantiles, widened where items are few as t is to normal."""
+    """(low, median, high) of the lift; the log ratio's quantiles, widened where items are few as t is to normal.
+
+    Tails that hold fewer than `_TAIL_DRAWS` draws are those that hold so many, extended as a normal's are.
+    """
     tail = (1 - confidence) / 2
-    low, median, high = np.quantile(log_ratio, [tail, 0.5, 1 - tail])
-    few = stats.t.ppf(1 - tail, df=n_items - 1) / stats.norm.ppf(1 - tail)
+    drawn = min(max(tail, _TAIL_DRAWS / len(log_ratio)), 0.25)
+    low, median, high = np.quantile(log_ratio, [drawn, 0.5, 1 - drawn])
+    wider = stats.t.ppf(1 - tail, df=n_items - 1) / stats.norm.ppf(1 - drawn)
     return (
-        float(np.expm1(median - few * (median - low))),
+        float(np.expm1(median - wider * (median - low))),
         float(np.expm1(median)),
-        float(np.expm1(median + few * (high - median))),
+        float(np.expm1(median + wider * (high - median))),
     )

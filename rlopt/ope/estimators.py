@@ -1,5 +1,9 @@
 """Off-policy estimators: small dataclasses, each ``round rewards -> value -> interval``.
 
+Estimators with ``biased`` trade bias for variance, or trust a model: their intervals leave that bias out and cover the
+truth less often than they say (`OffPolicyEvaluation` marks them; ``tune=True`` gives the tunable ones the interval of
+their least biased candidate).
+
 Notation: r observed reward, w = pi_e(a|x) / pi_0(a|x), q = q_hat(x, a) of the logged title, v = sum_a pi_e(a|x)
 q_hat(x, a), E_n the mean over logged rounds. Every estimate equals Open Bandit Pipeline's on the same arrays.
 
@@ -8,14 +12,15 @@ q_hat(x, a), E_n the mean over logged rounds. Every estimate equals Open Bandit 
     ESTIMATORS["ips_clip"](max_weight=10.0).estimate(rounds)
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from reward.arrays import FloatArray
+
 from . import weights
 from .base import Estimate, Estimator, predictions
-from .rounds import FloatArray, LoggedRounds
+from .rounds import LoggedRounds
 
 __all__ = ["ESTIMATORS", "Estimate", "Estimator", "LoggedRounds"]
 
@@ -31,15 +36,12 @@ class _Doubly(Estimator):
 class _Clipped(Estimator):
     """min(w, max_weight). Ionides (2008), truncated importance sampling."""
 
+    tunable = "max_weight"
+    biased = True
     max_weight: float = 10.0
 
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf, open_low=True)
-
-    @property
-    def weight_bound(self) -> float:
-        """max_weight."""
-        return self.max_weight
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights cut at max_weight."""
@@ -50,15 +52,17 @@ class _Clipped(Estimator):
 class _SubGaussian(Estimator):
     """w / (1 - lambda + lambda w). Metelli, Russo & Restelli (2021), subgaussian importance sampling."""
 
+    tunable = "lambda_"
+    biased = True
     lambda_: float = 0.1
 
     def __post_init__(self) -> None:
         self._parameter(0.0, 1.0)
 
-    @property
-    def weight_bound(self) -> float:
-        """1 / lambda, the limit for large w; for lambda 0 the weights are plain."""
-        return 1.0 / self.lambda_ if self.lambda_ > 0 else math.inf
+    @classmethod
+    def grid(cls, rounds: LoggedRounds) -> list[float]:
+        """The same for all rounds."""
+        return [0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0]
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Bounded weights w / (1 - lambda + lambda w)."""
@@ -100,11 +104,7 @@ class DirectMethod(_Doubly):
     """
 
     key = "dm"
-
-    @property
-    def weight_bound(self) -> float:
-        """One."""
-        return 1.0
+    biased = True
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """One each: the direct method weights no round."""
@@ -151,15 +151,12 @@ class SwitchDR(_Doubly):
     """
 
     key = "switch_dr"
+    tunable = "tau"
+    biased = True
     tau: float = 10.0
 
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf)
-
-    @property
-    def weight_bound(self) -> float:
-        """Tau."""
-        return self.tau
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights up to tau, others 0."""
@@ -174,15 +171,18 @@ class DRos(_Doubly):
     """
 
     key = "dros"
+    tunable = "lambda_"
+    biased = True
     lambda_: float = 100.0
 
     def __post_init__(self) -> None:
         self._parameter(0.0, np.inf)
 
-    @property
-    def weight_bound(self) -> float:
-        """sqrt(lambda) / 2, at w = sqrt(lambda)."""
-        return math.sqrt(self.lambda_) / 2
+    @classmethod
+    def grid(cls, rounds: LoggedRounds) -> list[float]:
+        """A weight of sqrt(lambda) is shrunk by half; the first is all but dr."""
+        limits = super().grid(rounds)
+        return [1e6 * limits[0] ** 2, *(limit**2 for limit in limits)] if limits else []
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Shrunken weights lambda w / (w^2 + lambda)."""
@@ -216,6 +216,8 @@ class MarginalizedIPS(Estimator):
     """
 
     key = "mips"
+    needs_marginal = True
+    biased = True
 
     def weights(self, rounds: LoggedRounds) -> FloatArray:
         """Weights of the embeddings, see `rlopt.ope.weights.marginal_weight`."""

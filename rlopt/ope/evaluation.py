@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+
+from reward.plain import JsonObject
 
 from .estimators import ESTIMATORS, Estimate, Estimator
 from .intervals import clustered_interval
 from .rounds import LoggedRounds, RoundsError
 from .tuning import TUNABLE, tuned
+
+BIASED = "biased: the interval leaves out how far bounded weights, or a model, put the value off"
 
 
 class OffPolicyEvaluation:
@@ -52,11 +55,7 @@ class OffPolicyEvaluation:
         self.rounds = rounds
         self.confidence = confidence
         if estimators is None:
-            modelled = rounds.q_logged is not None and rounds.q_policy is not None
-            usable = [key for key, e in ESTIMATORS.items() if modelled or not e.needs_q]
-            if rounds.marginal_weight is None:
-                usable.remove("mips")
-            estimators = usable
+            estimators = [key for key, made in ESTIMATORS.items() if made.allowed(rounds)]
         self.estimators = [
             tuned(e, rounds) if tune and isinstance(e, str) and e in TUNABLE else _estimator(e) for e in estimators
         ]
@@ -105,17 +104,17 @@ class OffPolicyEvaluation:
         lift, ratio = estimator.value(self.rounds) / base - 1, value / base
         return lift, min(lift, ratio * interval.low - 1), max(lift, ratio * interval.high - 1)
 
-    def table(self) -> list[dict[str, Any]]:
-        """One row per estimator, plain values."""
+    def table(self) -> list[JsonObject]:
+        """One row per estimator, plain values; ``biased`` marks those whose interval leaves a bias out."""
         return [estimate.to_dict() for estimate in self.estimates.values()]
 
     def __str__(self) -> str:
         head = f"{'estimator':<10} {'value':>10} {'low':>10} {'high':>10} {'ESS':>12}"
         lines = [
-            f"{key:<10} {e.value:>10.5g} {e.low:>10.5g} {e.high:>10.5g} {e.ess:>12,.0f}"
+            f"{key:<10} {e.value:>10.5g} {e.low:>10.5g} {e.high:>10.5g} {e.ess:>12,.0f}{'  biased' if e.biased else ''}"
             for key, e in self.estimates.items()
         ]
-        return "\n".join([head, *lines])
+        return "\n".join([head, *lines, *([BIASED] if any(e.biased for e in self.estimates.values()) else [])])
 
 
 def _estimator(wanted: str | Estimator) -> Estimator:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
+
 from .direct import LiftEstimate, TitleDraws, estimate_lift, item_ratios
-from .rounds import FloatArray, IntArray
 
 RULES = {
     "empty": "empty",
@@ -19,13 +20,14 @@ RULES = {
     "superlative": "superlative",
     "capitals": "shouts in capitals",
     "punctuation": "strings of symbols",
+    "promise": "promises that nothing bears out",
     "unfinished": "unfinished",
     "near_duplicate": "near duplicate",
 }  # what breaking each rule is called
 
 
 @dataclass(frozen=True)
-class Guardrails:
+class Guardrails(Plain):
     """Figures that can veto a launch.
 
     Parameters
@@ -33,7 +35,7 @@ class Guardrails:
     conversions, revenue
         Lift of conversions and revenue per impression over the logged titles; None where the logs have none.
     violations
-        Rule -> share of the policy's titles that break it; "unsupported" words are told as faithfulness instead.
+        Rule -> share of the policy's titles that break it; "unsupported" claims are told as faithfulness instead.
     violation_share
         Share of titles that break any of these rules.
     """
@@ -42,15 +44,6 @@ class Guardrails:
     revenue: LiftEstimate | None = None
     violations: Mapping[str, float] = field(default_factory=dict)
     violation_share: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "conversions": self.conversions.to_dict() if self.conversions else None,
-            "revenue": self.revenue.to_dict() if self.revenue else None,
-            "violations": dict(self.violations),
-            "violation_share": self.violation_share,
-        }
 
 
 def rate_slope(

@@ -1,19 +1,20 @@
 """Hidden-arm test: the judge predicts real arms it has never seen, and the clicks they got say whether it was right."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from reward.arrays import FloatArray, IntArray
+from reward.plain import Plain
+
 from .intervals import clustered_interval
-from .rounds import FloatArray, IntArray
 
 MAX_WIDENING = 3.0
 UNTESTED_WIDENING = 1.3  # for a judge no real arm could test: posteriors fitted by empirical Bayes run narrow
 
 
 @dataclass(frozen=True)
-class HiddenArmTest:
+class HiddenArmTest(Plain):
     """The judge's predictions against observed clicks of real arms it has never seen.
 
     Parameters
@@ -29,6 +30,8 @@ class HiddenArmTest:
         multiplied by it.
     n_items, n_arms
         Items with at least two arms and one click, and their arms.
+    prefers
+        Whether the policy prefers some logged titles to others at all; else z tests nothing.
     """
 
     z: float
@@ -39,10 +42,7 @@ class HiddenArmTest:
     widening: float
     n_items: int
     n_arms: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
+    prefers: bool = True
 
 
 def hidden_arm_test(
@@ -109,6 +109,7 @@ def hidden_arm_test(
         widening=float(np.clip(widening, 1.0, MAX_WIDENING)),
         n_items=n_items,
         n_arms=len(clicks),
+        prefers=bool(np.ptp(preference * np.bincount(item)[item]) > 1e-6),
     )
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .rounds import FloatArray, RoundsError
+from reward.arrays import FloatArray
+
+from .rounds import RoundsError
 
 
 @dataclass(frozen=True)
-class Interval:
+class ClusteredInterval:
     """A two-sided interval.
 
     Parameters
@@ -45,7 +47,7 @@ def effective_clusters(scores: FloatArray) -> float:
     return float(u2.sum() ** 2 / (u2 * u2).sum())
 
 
-def clustered_interval(value: float, scores: FloatArray, *, confidence: float, log_scale: bool) -> Interval:
+def clustered_interval(value: float, scores: FloatArray, *, confidence: float, log_scale: bool) -> ClusteredInterval:
     """Interval of an estimate from its clusters' influence sums: t with G_eff degrees of freedom, at most G - 1.
 
     Parameters
@@ -78,26 +80,5 @@ def clustered_interval(value: float, scores: FloatArray, *, confidence: float, l
         # past e^700 a double overflows: such an interval is unbounded, and saying so needs no warning
         exponent = reach / value
         high = value * float(np.exp(exponent)) if exponent < 700 else float("inf")
-        return Interval(value * float(np.exp(-exponent)), high, std_error, g_eff, "log")
-    return Interval(value - reach, value + reach, std_error, g_eff, "linear")
-
-
-def empirical_bernstein_bound(values: FloatArray, width: float, confidence: float) -> float:
-    """Lower bound on the mean of independent values, shape (n,), that lie in an interval of length ``width``.
-
-    mean - sqrt(2 V ln(2/d) / n) - 7 width ln(2/d) / (3 (n - 1)) with the sample variance V and d = 1 - confidence;
-    the values need no common distribution. Reference: Maurer & Pontil (2009), empirical Bernstein bounds, theorem 11.
-
-    Raises
-    ------
-    RoundsError
-        Fewer than two values, or a confidence outside (0, 1).
-    """
-    if not 0 < confidence < 1:
-        raise RoundsError(f"confidence must be in (0, 1). Got {confidence}. 0.95 is usual.")
-    n = len(values)
-    if n < 2:
-        raise RoundsError("A lower bound needs at least two items (clusters). Got rounds of one item only.")
-    log_term = float(np.log(2.0 / (1.0 - confidence)))
-    spread = np.sqrt(2.0 * values.var(ddof=1) * log_term / n)
-    return float(values.mean() - spread - 7.0 * width * log_term / (3.0 * (n - 1)))
+        return ClusteredInterval(value * float(np.exp(-exponent)), high, std_error, g_eff, "log")
+    return ClusteredInterval(value - reach, value + reach, std_error, g_eff, "linear")

@@ -1,11 +1,12 @@
 """Power and size of an A/B test of titles: two proportions, overdispersed counts, items that respond differently."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, stats
 
 from .rounds import RoundsError
+from .sequential import planned_information, sequence_reach
 
 LARGEST = 1e15  # impressions; a test that needs more is never done
 
@@ -34,6 +35,8 @@ class TestDesign:
         Standard deviation of the lift between items: what the items drawn add to the error, however long the test runs.
     effective_items
         Kish's effective number of items by their traffic.
+    critical
+        Standard errors that the deciding interval reaches; None: the quantile of t at ``alpha``.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class TestDesign:
     overdispersion: float = 1.0
     lift_spread: float = 0.0
     effective_items: float = np.inf
+    critical: float | None = None
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -100,6 +104,8 @@ class TestDesign:
     @property
     def _critical(self) -> float:
         """As `rlopt.ope.abtest.analyze` takes it: t at G_eff, a third of the items where scores are normal."""
+        if self.critical is not None:
+            return self.critical
         freedom = max(self.effective_items / 3, 1.0)
         return float(stats.t.isf(self.alpha / 2 if self.two_sided else self.alpha, df=freedom))
 
@@ -117,3 +123,26 @@ class TestDesign:
         alternative = new * (1 - new) / treated + base * (1 - base) / control
         items = (base * self.lift_spread) ** 2 / self.effective_items
         return tuple(float(np.sqrt(self.overdispersion * v + items)) for v in (null, alternative))  # type: ignore[return-value]
+
+
+def always_valid(design: TestDesign, lift: float, power: float = 0.8) -> TestDesign:
+    """The design of a test that may be looked at every day: a confidence sequence decides, planned for this lift.
+
+    The sequence's reach in standard errors depends on the error; taken is that at which it finds ``lift`` with this
+    power (`rlopt.ope.sequential.sequence_reach`), with as many more for few items as the fixed interval has.
+
+    Raises
+    ------
+    RoundsError
+        A lift of zero, or of -100 % and less.
+    """
+    confidence = 1 - design.alpha
+    planned = planned_information(lift, confidence, power)
+    goal, reach = abs(float(np.log1p(lift))), float(stats.norm.ppf(power))
+
+    def surplus(std_error: float) -> float:
+        return sequence_reach(std_error, planned, confidence) + reach * std_error - goal
+
+    std_error = float(optimize.brentq(surplus, goal * 1e-4, goal))
+    few = design._critical / float(stats.norm.isf(design.alpha / 2 if design.two_sided else design.alpha))
+    return replace(design, critical=few * sequence_reach(std_error, planned, confidence) / std_error)

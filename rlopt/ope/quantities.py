@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .rounds import FloatArray
+from reward.arrays import FloatArray
 
 _NUMBER = re.compile(r"(?:(?<!\w)[-+])?\d+(?:[.,'’\u00a0\u202f]\d{3}(?!\d))*(?:[.,]\d+)?")
 _MARKS = re.compile(r"['’\u00a0\u202f]")

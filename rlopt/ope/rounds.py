@@ -9,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from reward.arrays import BoolArray, FloatArray, IntArray
 from rlopt.errors import EvaluationError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class RoundsError(EvaluationError, ValueError):
@@ -122,7 +120,7 @@ class LoggedRounds:
         sizes: FloatArray = np.bincount(self.cluster_codes, weights=self.count, minlength=self.n_clusters).astype(float)
         return sizes
 
-    def take(self, rows: npt.NDArray[np.bool_]) -> "LoggedRounds":
+    def take(self, rows: BoolArray) -> "LoggedRounds":
         """These rows only, shape (n,) True or False."""
         arrays = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
         arrays["cluster"] = self.cluster_codes
@@ -158,7 +156,7 @@ def _as_floats(name: str, value: Any) -> FloatArray:
     return array
 
 
-def _refuse(bad: npt.NDArray[np.bool_], name: str, array: FloatArray, rule: str) -> None:
+def _refuse(bad: BoolArray, name: str, array: FloatArray, rule: str) -> None:
     """Raise with the first bad row of ``array``."""
     if bad.any():
         row = int(np.argmax(bad))

@@ -2,17 +2,18 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
+
+from reward.arrays import BoolArray, FloatArray, IntArray
+from reward.plain import Plain
 
 from .direct import TitleDraws, item_ratios
 from .quantities import numbers_of
-from .rounds import FloatArray, IntArray, RoundsError
+from .rounds import RoundsError
 
 MIN_ITEMS = 5  # smaller segments go to the rest: their interval would only widen everybody's
 MAX_VALUES = 12
@@ -22,7 +23,7 @@ MISSING = "(none)"
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(Plain):
     """Lift over the logged titles on the items of one segment.
 
     Parameters
@@ -45,10 +46,6 @@ class Segment:
     high: float
     p_value: float
     q_value: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def segment_lifts(
@@ -90,7 +87,7 @@ def segment_lifts(
     few = stats.t.ppf(tail, df=size - 1) / stats.norm.ppf(tail)
     reach = np.quantile(largest, confidence) * few * spread
     p_value = 2 * stats.t.sf(np.abs(middle) / spread, df=size - 1)
-    q_value = benjamini_hochberg(p_value)
+    q_value = stats.false_discovery_control(p_value)  # Benjamini & Hochberg (1995)
     out = [
         Segment(
             column,
@@ -105,17 +102,6 @@ def segment_lifts(
         for k, (column, value) in enumerate(groups)
     ]
     return tuple(sorted(out, key=lambda segment: segment.lift))
-
-
-def benjamini_hochberg(p_value: FloatArray) -> FloatArray:
-    """Adjusted p-values, shape (k,): q <= x are the discoveries at false discovery rate x."""
-    k = len(p_value)
-    order = np.argsort(p_value, kind="stable")
-    scaled = p_value[order] * k / np.arange(1, k + 1)
-    adjusted = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    out: FloatArray = np.empty(k)
-    out[order] = adjusted
-    return out
 
 
 def group_items(column: str, values: Sequence[str | None]) -> dict[tuple[str, str], IntArray]:
@@ -153,7 +139,7 @@ def _bands(values: Sequence[str | None]) -> list[str] | None:
     Values that are no number, or one of another unit, stay where `MIN_ITEMS` items have them; `REST` stands for others.
     """
     numbers, unit = numbers_of(values)
-    known: npt.NDArray[np.bool_] = np.isfinite(numbers)
+    known: BoolArray = np.isfinite(numbers)
     given = sum(value is not None for value in values)
     distinct, counts = np.unique(numbers[known], return_counts=True)
     if known.sum() < max(given / 2, 2 * MIN_ITEMS):

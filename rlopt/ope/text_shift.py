@@ -1,16 +1,16 @@
 """How far new titles are from logged ones as texts: a classifier that tells them apart, and the divergence it shows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from reward.arrays import FloatArray, IntArray
 from reward.features.ngrams import to_matrix, word_grams
+from reward.plain import Plain
 from reward.text import words
-
-from .rounds import FloatArray, IntArray
 
 N_BUCKETS = 1 << 14
 STRENGTH = 10.0  # inverse ridge penalty; weaker ones overfit and lower the held-out bound, as stronger ones do
@@ -18,7 +18,7 @@ MIN_ITEMS = 10
 
 
 @dataclass(frozen=True)
-class TextShift:
+class TextShift(Plain):
     """Divergence of new titles from logged ones, as far as a classifier on words and word pairs sees it.
 
     Parameters
@@ -34,10 +34,6 @@ class TextShift:
     kl: float
     std_error: float
     accuracy: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values under the field names."""
-        return asdict(self)
 
 
 def text_shift(

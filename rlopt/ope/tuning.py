@@ -5,37 +5,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
+
+from reward.arrays import BoolArray, FloatArray
 
 from .estimators import ESTIMATORS, Estimator
 from .intervals import effective_clusters
-from .rounds import FloatArray, LoggedRounds, RoundsError
+from .rounds import LoggedRounds, RoundsError
 
-TUNABLE = {
-    "ips_clip": "max_weight",
-    "dr_clip": "max_weight",
-    "switch_dr": "tau",
-    "dros": "lambda_",
-    "sg_ips": "lambda_",
-    "sg_dr": "lambda_",
-}
-_QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
-_SUBGAUSSIAN = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+TUNABLE = {key: estimator.tunable for key, estimator in ESTIMATORS.items() if estimator.tunable is not None}
 
 
 def candidates(key: str, rounds: LoggedRounds) -> list[Estimator]:
-    """Estimators of one key from the least biased to the least variable, parameters at quantiles of the weights."""
-    name = TUNABLE[key]
-    if key.startswith("sg_"):
-        return [ESTIMATORS[key](**{name: value}) for value in _SUBGAUSSIAN]
-    positive = rounds.weight[rounds.weight > 0]
-    if not len(positive):
-        return [ESTIMATORS[key]()]
-    limits = np.unique(np.quantile(positive, _QUANTILES))[::-1]
-    if key == "dros":  # shrinks a weight of sqrt(lambda) by half; the first is all but dr
-        return [ESTIMATORS[key](**{name: float(value)}) for value in (1e6 * limits[0] ** 2, *limits**2)]
-    return [ESTIMATORS[key](**{name: float(value)}) for value in limits]
+    """Estimators of one key from the least biased to the least variable; the default where the rounds weigh nothing."""
+    made = ESTIMATORS[key]
+    return [made(**{TUNABLE[key]: value}) for value in made.grid(rounds)] or [made()]
 
 
 def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: float = 0.38) -> Estimator:
@@ -98,13 +82,15 @@ class Tuned(Estimator):
     rounds: LoggedRounds
     seed: int = 0
 
+    biased = False
+
     def __post_init__(self) -> None:
         base = ESTIMATORS[self.of]
         for name in ("key", "needs_q", "needs_weights", "self_normalized"):
             object.__setattr__(self, name, getattr(base, name))
 
     @cached_property
-    def halves(self) -> tuple[npt.NDArray[np.bool_], Estimator, Estimator]:
+    def halves(self) -> tuple[BoolArray, Estimator, Estimator]:
         """True for rows of the first half, shape (n,), and the estimator used on it and on the second half."""
         first = first_half(self.rounds, self.seed)
         on_first, on_second = (
@@ -150,7 +136,7 @@ def tuned(key: str, rounds: LoggedRounds, seed: int = 0) -> Estimator:
     return Tuned(key, rounds, seed) if told else ESTIMATORS[key]()
 
 
-def first_half(rounds: LoggedRounds, seed: int) -> npt.NDArray[np.bool_]:
+def first_half(rounds: LoggedRounds, seed: int) -> BoolArray:
     """True for the rows of half of the items, drawn at random, shape (n,)."""
     order = np.random.default_rng(seed).permutation(rounds.n_clusters)
     return np.asarray((order < rounds.n_clusters // 2)[rounds.cluster_codes])

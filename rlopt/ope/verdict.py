@@ -1,18 +1,20 @@
 """The verdict: launch, hold, or insufficient evidence, every reason with its figure and threshold."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
+from reward.plain import JsonObject, Plain, plain
 from rlopt.config import EvalConfig
 
 from .diagnostics import KlEstimate, Overlap
 from .direct import LiftEstimate
 from .guardrails import RULES, Guardrails
 from .hidden_arms import HiddenArmTest
+from .log_reasons import LogGrounds, log_reasons
+from .reasons import Reason, Status
 from .text_shift import TextShift
 
 Decision = Literal["launch", "hold", "insufficient-evidence"]
-Status = Literal["ok", "hold", "doubt", "note"]
 HEADLINES: dict[Decision, str] = {
     "launch": "Launch: run the A/B test",
     "hold": "Hold: the policy is not shown to be better",
@@ -22,30 +24,7 @@ BASELINES = {"logged": "the logged titles", "sft": "the SFT policy"}
 
 
 @dataclass(frozen=True)
-class Reason:
-    """One line of the verdict.
-
-    Parameters
-    ----------
-    topic
-        Short name, stable for programs ("lift_over_logged").
-    status
-        "ok" speaks for launching, "hold" against it, "doubt" against believing any figure, "note" neither.
-    message
-        One sentence with figure and threshold.
-    figure, threshold
-        The same as numbers, None where there is none.
-    """
-
-    topic: str
-    status: Status
-    message: str
-    figure: float | None = None
-    threshold: float | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Plain):
     """What to do, and why; reasons that decided come first."""
 
     decision: Decision
@@ -56,17 +35,13 @@ class Verdict:
         """The decision in words."""
         return HEADLINES[self.decision]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {
-            "decision": self.decision,
-            "headline": self.headline,
-            "reasons": [asdict(reason) for reason in self.reasons],
-        }
+    def to_dict(self) -> JsonObject:
+        """Plain values, the headline among them."""
+        return {"decision": self.decision, "headline": self.headline, "reasons": plain(self.reasons)}
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Grounds:
     """The figures the verdict stands on.
 
     Parameters
@@ -86,13 +61,22 @@ class Evidence:
     kl
         KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
-        Share of titles with no unsupported word; None where no claims are checked.
+        Share of titles that claim nothing their item does not state; None where no claims are checked.
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
         What a launch must not cost.
-    propensity_logged
-        False where propensities are estimated from traffic shares.
+    logs
+        What the log doctor says of the logs, and how titles came to be shown in them.
+    other_lifts
+        ``lifts`` with items weighted the other way: each alike where ``lifts`` count by traffic, and the reverse.
+    from_run
+        Whether the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
+    relevant, fluent
+        Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
+        titles were there to learn it from.
+    candidates
+        How many different candidates these test items have been asked about, this one included.
     """
 
     lifts: dict[str, LiftEstimate]
@@ -106,28 +90,36 @@ class Evidence:
     sft_faithfulness: float | None
     text_shift: TextShift | None = None
     guardrails: Guardrails = field(default_factory=Guardrails)
-    propensity_logged: bool = True
+    logs: LogGrounds = field(default_factory=LogGrounds)
+    other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
+    from_run: bool = True
+    candidates: int = 1
+    relevant: float | None = None
+    fluent: float | None = None
 
 
-def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
-    """Apply the rule to the evidence.
+def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
+    """Apply the rule to the grounds.
 
     Insufficient evidence where a "doubt" stands; else hold where a "hold" stands; else launch. The lift's interval
     must lie above ``rule.min_lift`` against every baseline of ``rule.baseline``, or of all where it is none of them:
     nothing is launched without a lift.
     """
     reasons = [
-        *_lifts(evidence, rule),
-        *_widths(evidence, rule),
-        _items(evidence, rule),
-        _support(evidence, rule),
-        *_judge(evidence, rule),
-        *_weights(evidence, rule),
-        *_propensities(evidence),
-        *_kl(evidence, rule),
-        *_text_shift(evidence, rule),
-        *_faithfulness(evidence, rule),
-        *_guardrails(evidence.guardrails, rule),
+        *_lifts(grounds, rule),
+        *_other_lifts(grounds, rule),
+        *_candidates(grounds),
+        *_widths(grounds, rule),
+        _items(grounds, rule),
+        _support(grounds, rule),
+        *_judge(grounds, rule),
+        *_weights(grounds, rule),
+        *log_reasons(grounds.logs, grounds.lifts["logged"]),
+        *_kl(grounds, rule),
+        *_text_shift(grounds, rule),
+        *_belonging(grounds, rule),
+        *_faithfulness(grounds, rule),
+        *_guardrails(grounds.guardrails, rule),
     ]
     statuses = {reason.status for reason in reasons}
     decision: Decision = "insufficient-evidence" if "doubt" in statuses else "hold" if "hold" in statuses else "launch"
@@ -135,17 +127,17 @@ def decide(evidence: Evidence, rule: EvalConfig) -> Verdict:
     return Verdict(decision, tuple(sorted(reasons, key=lambda reason: reason.status != decisive)))
 
 
-def _deciding(evidence: Evidence, rule: EvalConfig) -> set[str]:
+def _deciding(grounds: Grounds, rule: EvalConfig) -> set[str]:
     """The baselines that the policy must beat."""
-    chosen = {name for name in evidence.lifts if rule.baseline in ("both", name)}
-    return chosen or set(evidence.lifts)
+    wanted = {"both": {"logged", "sft"} if grounds.from_run else {"logged"}}.get(rule.baseline, {rule.baseline})
+    return wanted & set(grounds.lifts) or set(grounds.lifts)
 
 
-def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     out = []
-    for baseline, lift in evidence.lifts.items():
+    for baseline, lift in grounds.lifts.items():
         status: Status = "ok" if lift.low > rule.min_lift else "hold"
-        if baseline not in _deciding(evidence, rule):
+        if baseline not in _deciding(grounds, rule):
             status = "note"
         where = "above" if lift.low > rule.min_lift else "not above"
         out.append(
@@ -162,12 +154,44 @@ def _lifts(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     return out
 
 
-def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
+def _other_lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    """The lift with items weighted the other way, which vetoes a gain that is a loss by it."""
+    out = []
+    which = "Each item counting alike" if rule.weight == "traffic" else "Items counting by their traffic"
+    for baseline, lift in grounds.other_lifts.items():
+        decides = baseline in _deciding(grounds, rule)
+        loses = lift.value <= rule.min_lift
+        out.append(
+            Reason(
+                f"other_lift_over_{baseline}",
+                "hold" if decides and loses else "note",
+                f"{which}, the lift over {BASELINES.get(baseline, baseline)} is {lift.value:+.1%} "
+                f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%})"
+                + (f", not above {rule.min_lift:+.1%}: some items pay for the others." if loses else "."),
+                lift.value,
+                rule.min_lift,
+            )
+        )
+    return out
+
+
+def _candidates(grounds: Grounds) -> list[Reason]:
+    if grounds.candidates < 2:
+        return []
+    confidence = grounds.lifts["logged"].confidence
+    message = (
+        f"{grounds.candidates} candidates have been asked about on these test items, and the best of many looks good "
+        f"by chance: intervals are {confidence:.1%} ones, so that all of them hold together."
+    )
+    return [Reason("candidates", "note", message, float(grounds.candidates))]
+
+
+def _widths(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     """A judge that is asked about titles unlike any it knows answers with an interval that may hold anything."""
     out = []
-    for baseline, lift in evidence.lifts.items():
+    for baseline, lift in grounds.lifts.items():
         factor = (1.0 + lift.high) / max(1.0 + lift.low, 1e-9)
-        if factor > rule.max_interval_factor and baseline in _deciding(evidence, rule):
+        if factor > rule.max_interval_factor and baseline in _deciding(grounds, rule):
             message = (
                 f"The interval of the lift over {BASELINES.get(baseline, baseline)} spans a factor of {factor:.1f} "
                 f"(at most {rule.max_interval_factor:g})."
@@ -176,53 +200,72 @@ def _widths(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     return out
 
 
-def _items(evidence: Evidence, rule: EvalConfig) -> Reason:
-    enough = evidence.n_items >= rule.min_items
+def _items(grounds: Grounds, rule: EvalConfig) -> Reason:
+    enough = grounds.n_items >= rule.min_items
     return Reason(
         "test_items",
         "ok" if enough else "doubt",
-        f"{evidence.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
-        float(evidence.n_items),
+        f"{grounds.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
+        float(grounds.n_items),
         float(rule.min_items),
     )
 
 
-def _support(evidence: Evidence, rule: EvalConfig) -> Reason:
-    enough = evidence.support_share >= rule.support_share
+def _support(grounds: Grounds, rule: EvalConfig) -> Reason:
+    enough = grounds.support_share >= rule.support_share
     return Reason(
         "support",
         "ok" if enough else "doubt",
-        f"{evidence.support_share:.0%} of the titles are near titles the judge knows "
+        f"{grounds.support_share:.0%} of the titles are near titles the judge knows "
         f"(at least {rule.support_share:.0%} needed).",
-        evidence.support_share,
+        grounds.support_share,
         rule.support_share,
     )
 
 
-def _judge(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    test = evidence.hidden_arms
+def _judge(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    test = grounds.hidden_arms
     if test is None:
         message = "The judge could not be tested on real arms: fewer than ten test items have two titles and a click."
         return [Reason("hidden_arms", "note", message)]
-    passed = abs(test.z) <= rule.max_hidden_arm_z
-    return [
-        Reason(
-            "hidden_arms",
-            "ok" if passed else "doubt",
-            f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
-            f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
-            f"(at most {rule.max_hidden_arm_z:g} in size).",
-            test.z,
-            rule.max_hidden_arm_z,
+    return [_hidden_arms(test, rule), *_slope(test)]
+
+
+def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
+    if not test.prefers:
+        message = (
+            "The judge was not tested on the titles that these resemble: the logged titles are all alike to them, and "
+            "nothing is told by how they fared."
         )
-    ]
+        return Reason("hidden_arms", "note", message)
+    passed = abs(test.z) <= rule.max_hidden_arm_z
+    return Reason(
+        "hidden_arms",
+        "ok" if passed else "doubt",
+        f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
+        f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
+        f"(at most {rule.max_hidden_arm_z:g} in size).",
+        test.z,
+        rule.max_hidden_arm_z,
+    )
 
 
-def _weights(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    z = evidence.model_against_weights
+def _slope(test: HiddenArmTest) -> list[Reason]:
+    """Whether titles the judge likes are clicked more at all."""
+    message = (
+        f"For 1 % more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f} % more came "
+        f"(standard error {test.slope_std_error:.2f}; 1 is right)"
+    )
+    if test.slope < 0:
+        return [Reason("judge_slope", "doubt", f"{message}: it ranks titles the wrong way round.", test.slope, 0.0)]
+    return [Reason("judge_slope", "note", f"{message}.", test.slope, 0.0)]
+
+
+def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    z = grounds.model_against_weights
     if z is None:
-        message = evidence.overlap.message
-        return [Reason("overlap", "note", message[0].upper() + message[1:] + ".", evidence.overlap.mass)]
+        message = grounds.overlap.message
+        return [Reason("overlap", "note", message[0].upper() + message[1:] + ".", grounds.overlap.mass)]
     passed = abs(z) <= rule.max_hidden_arm_z
     return [
         Reason(
@@ -236,49 +279,39 @@ def _weights(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
     ]
 
 
-def _propensities(evidence: Evidence) -> list[Reason]:
-    if evidence.propensity_logged:
-        return []
-    message = (
-        "The logs hold no propensities: they are estimated from traffic shares, which is right only if all titles of "
-        "an item had the same visitors."
-    )
-    return [Reason("propensities", "note", message)]
-
-
-def _kl(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    if evidence.kl is None:
+def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    if grounds.kl is None:
         if rule.max_kl is None:
             return []
         message = f"KL to the SFT policy is not known, so that its limit of {rule.max_kl:g} nats cannot be checked."
         return [Reason("kl", "doubt", message, None, rule.max_kl)]
-    kl = evidence.kl.value
+    kl = grounds.kl.value
     if rule.max_kl is None:
         return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]
     message = f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g})."
     return [Reason("kl", "ok" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
 
 
-def _faithfulness(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    share = evidence.faithfulness
+def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    share = grounds.faithfulness
     if share is None:
         return []
     needed = rule.min_faithfulness
-    if evidence.sft_faithfulness is not None:
-        needed = max(needed, evidence.sft_faithfulness - rule.max_faithfulness_loss)
+    if grounds.sft_faithfulness is not None:
+        needed = max(needed, grounds.sft_faithfulness - rule.max_faithfulness_loss)
     return [
         Reason(
             "faithfulness",
             "ok" if share >= needed else "hold",
-            f"{share:.1%} of the titles claim nothing that their item does not support (at least {needed:.1%} needed).",
+            f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
         )
     ]
 
 
-def _text_shift(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
-    shift = evidence.text_shift
+def _text_shift(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    shift = grounds.text_shift
     if shift is None:
         return []
     near = shift.kl < rule.max_text_kl
@@ -292,6 +325,19 @@ def _text_shift(evidence: Evidence, rule: EvalConfig) -> list[Reason]:
             rule.max_text_kl,
         )
     ]
+
+
+def _belonging(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
+    """Titles of other items, and words that are no title, are liked by a reward that knows neither."""
+    out = []
+    for topic, share, needed, what in (
+        ("relevance", grounds.relevant, rule.min_relevance, "belong to their item by its titles, fields and texts"),
+        ("fluency", grounds.fluent, rule.min_fluency, "read like whole titles, not like shuffled or spliced ones"),
+    ):
+        if share is not None:
+            message = f"{share:.1%} of the titles {what} (at least {needed:.1%} needed)."
+            out.append(Reason(topic, "ok" if share >= needed else "doubt", message, share, needed))
+    return out
 
 
 def _guardrails(guardrails: Guardrails, rule: EvalConfig) -> list[Reason]:

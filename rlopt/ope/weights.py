@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from .rounds import FloatArray, IntArray, RoundsError
+from reward.arrays import FloatArray, IntArray
+
+from .rounds import RoundsError
 
 
 def importance_weight(policy_probability: FloatArray, propensity: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
+from reward.features.facts import Facts
 from reward.features.lexicon import Lexicon
 from reward.features.phraselist import PhraseList
 from reward.features.phrases import units
@@ -17,7 +18,7 @@ from rlopt.errors import ConfigError
 
 RULES = (
     "empty", "too_long", "unreadable", "repeated", "banned", "required", "superlative", "capitals", "punctuation",
-    "unsupported",
+    "promise", "unsupported",
 )  # fmt: skip
 """Every kind of `Violation` that a title can be found to have."""
 REPLACEMENT = "\ufffd"  # stands where bytes spell no character
@@ -25,6 +26,7 @@ SHOUT_LETTERS = 4
 MAX_SYMBOL_SHARE = 0.25
 FREE_SYMBOLS = 6
 _DOUBLED = frozenset("!?！？。,，|~*★☆◆")
+USUAL = RulesConfig()
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Constraints:
     Parameters
     ----------
     lexicon
-        Decides which numbers, units, brands, values and words need the item's support; None switches that rule off.
+        Decides which promises, numbers, units, brands, values and words the item must state; None switches that rule
+        off.
     max_width
         Longest title in display columns (a Chinese character counts two).
     max_chars, max_words
@@ -58,21 +61,24 @@ class Constraints:
     formatting
         Whether capitals (more than half of the Latin letters, not counting what the item itself shouts) and
         punctuation (doubled marks, symbols beyond a quarter of the characters) are violations.
+    facts
+        What the shop says holds for its items, and what must never be said of them.
     """
 
     lexicon: Lexicon | None = None
-    max_width: int = 160
+    max_width: int = USUAL.max_width
     max_chars: int | None = None
     max_words: int | None = None
-    max_repeats: int = 2
+    max_repeats: int = USUAL.max_repeats
     banned: PhraseList = field(default_factory=PhraseList)
     required: tuple[str, ...] = ()
     superlatives: PhraseList = field(default_factory=PhraseList)
     formatting: bool = False
+    facts: Facts = field(default_factory=Facts)
 
     @classmethod
-    def of(cls, config: RulesConfig, lexicon: Lexicon | None = None) -> "Constraints":
-        """The rules as configured, and the claims that need support.
+    def of(cls, config: RulesConfig, lexicon: Lexicon | None = None, facts: Facts | None = None) -> "Constraints":
+        """The rules as configured, and the claims that the item must state.
 
         Raises
         ------
@@ -92,6 +98,7 @@ class Constraints:
             config.required,
             law,
             config.formatting,
+            facts or Facts(),
         )
         rules.check_required()
         return rules
@@ -118,27 +125,32 @@ class Constraints:
             found.append(Violation("unreadable", "a character that cannot be read (U+FFFD)"))
         if repeated := self._repeated(tokens):
             found.append(Violation("repeated", " ".join(repeated)))
-        if banned := self.banned.found(title):
+        if banned := self._banned(item, title):
             found.append(Violation("banned", ", ".join(banned)))
         if missing := [phrase for phrase, one in self._required if not one.found(title)]:
             found.append(Violation("required", ", ".join(missing)))
         if superlatives := self._superlatives(item, title):
             found.append(Violation("superlative", ", ".join(superlatives)))
         if self.formatting:
-            found += _formatting(item, title)
-        if self.lexicon is not None and (claims := self.lexicon.unsupported(item, title)):
-            found.append(Violation("unsupported", ", ".join(f"{claim.kind} {claim.text}" for claim in claims)))
-        return found
+            found += _formatting(self.facts.widened(item), title)
+        return found + self._claims(item, title)
+
+    def dishonest(self, item: Item, title: str) -> bool:
+        """Whether ``title`` makes a promise that nothing bears out, or says what must never be said of the item."""
+        promises = self.lexicon is not None and self.lexicon.broken_promises(item, title)
+        return bool(promises) or bool(self.facts.forbidden(item, title))
 
     def broken_for_good(self, item: Item, beginning: str) -> str | None:
         """Kind of the rule that every title with this ``beginning`` breaks; None while there is hope."""
         tokens = words(beginning)
         if any(self._length(beginning, tokens)):
             return "too_long"
-        if self.banned.found(beginning):
+        if self._banned(item, beginning):
             return "banned"
         if self._superlatives(item, beginning):
             return "superlative"
+        if self.lexicon is not None and self.lexicon.broken_promises(item, beginning):
+            return "promise"
         return "repeated" if self._repeated(tokens) else None
 
     def _length(self, title: str, tokens: list[str]) -> Iterable[Violation]:
@@ -153,11 +165,22 @@ class Constraints:
         counts = Counter(word for word in units(tokens) if len(word) > 1)
         return sorted(word for word, count in counts.items() if count > self.max_repeats)
 
+    def _banned(self, item: Item, title: str) -> list[str]:
+        return [*self.banned.found(title), *self.facts.forbidden(item, title)]
+
+    def _claims(self, item: Item, title: str) -> list[Violation]:
+        """Promises that nothing bears out, and what else the item does not state."""
+        claims = () if self.lexicon is None else self.lexicon.unstated(item, title)
+        promises = [claim.text for claim in claims if claim.kind == "promise"]
+        others = [f"{claim.kind} {claim.text}" for claim in claims if claim.kind != "promise"]
+        kinds_found = (("promise", promises), ("unsupported", others))
+        return [Violation(kind, ", ".join(texts)) for kind, texts in kinds_found if texts]
+
     def _superlatives(self, item: Item, title: str) -> list[str]:
         found = self.superlatives.found(title)
         if not found:
             return found
-        own = self.superlatives.found(item.text())
+        own = self.superlatives.found(self.facts.widened(item).text())
         return [phrase for phrase in found if phrase not in own]
 
     @cached_property

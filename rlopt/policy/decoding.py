@@ -40,7 +40,7 @@ class Completion:
     ends: list[float]
 
 
-class Stream(Protocol):
+class RandomStream(Protocol):
     """Where the random numbers of a batch come from."""
 
     def next(self, rows: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def sample(
     max_new_tokens: int,
     eos_id: int,
     pad_id: int,
-    stream: Stream,
+    stream: RandomStream,
     temperature: float = 1.0,
     top_p: float = 1.0,
     slot_mask: SlotMask | None = None,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .decoding import Completion
-from .guard import Ruling
+from .rules_while_writing import Ruling
 
 MAX_REDRAWS = 16  # of one title; then it ends where it stands
 

@@ -17,6 +17,7 @@ from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from reward.items import Item
+from rlopt.config import Decoding
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
@@ -93,34 +94,18 @@ class Ranked(TitlePolicy):
 
     def __init__(self, writer: TitlePolicy, others: Sequence[TitlePolicy]) -> None:
         super().__init__(writer.model, writer.tokenizer, writer.renderer, writer.max_title_tokens)
-        self.judges = (writer, *others)
+        self.raters = (writer, *others)
 
-    def generate(
-        self,
-        items: Sequence[Item],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        beams: int = 1,
-        constraints: Constraints | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+    def write(
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `TitlePolicy.generate`; an item's titles are different ones as long as there are, the best first."""
-        written = super().generate(
-            items,
-            n * CANDIDATES,
-            temperature=temperature,
-            top_p=top_p,
-            beams=max(beams, n * CANDIDATES) if beams > 1 else 1,
-            constraints=constraints,
-            seed=seed,
-            batch_size=batch_size,
-        )
+        """As `TitlePolicy.write`; an item's titles are different ones as long as there are, the best first."""
+        wanted = n * CANDIDATES
+        wide = how.model_copy(update={"beams": max(how.beams, wanted) if how.beams > 1 else 1})
+        written = super().write(items, wanted, wide, constraints)
         owners = [item for item, titles in zip(items, written, strict=True) for _ in titles]
         texts = [title.text for titles in written for title in titles]
-        score = np.mean([judge.log_prob(owners, texts, batch_size) for judge in self.judges], axis=0)
+        score = np.mean([judge.log_prob(owners, texts, how.batch_size) for judge in self.raters], axis=0)
         out, start = [], 0
         for titles in written:
             ranked = [titles[k] for k in np.argsort(-score[start : start + len(titles)], kind="stable")]

@@ -1,6 +1,6 @@
 """Prompts with examples: a pretrained model writes titles from a few like items and their titles, with no training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,7 +9,9 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from reward.encoders.data_tokens import Part
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import clean
 from rlopt.errors import PolicyError
 
@@ -43,6 +45,10 @@ class FewShotRenderer:
 
     def prompt(self, item: Item) -> str:
         """The instruction, the examples, the most similar one last, and the item."""
+        return "".join(part.text for part in self.parts(item))
+
+    def parts(self, item: Item) -> list[Part]:
+        """The same text; its lines are data."""
         lines = [self.text.instruction]
         for example, title in self.nearest(item):
             lines += [ITEM, *self.text.about(example), f"Title: {clean(title)}"]
@@ -66,6 +72,11 @@ class FewShotRenderer:
         return self.text.title(item, completion)
 
     @property
+    def control_in_titles(self) -> Sequence[str]:
+        """As the plain renderer's."""
+        return self.text.control_in_titles
+
+    @property
     def max_prompt_tokens(self) -> int:
         """As many an item as the plain renderer's."""
         return self.text.max_prompt_tokens * (1 + self.shots)
@@ -79,7 +90,7 @@ class FewShotRenderer:
         texts = [f"{example.text()} --" for example, _ in self.examples]
         return vectorizer, vectorizer.fit_transform(texts)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description, the examples in it."""
         examples = [[example.to_json(), title] for example, title in self.examples]
         return {"kind": "few-shot", "shots": self.shots, "text": self.text.to_dict(), "examples": examples}

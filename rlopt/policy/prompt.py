@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from reward.encoders.data_tokens import Part
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import clean
-from rlopt.errors import PolicyError
 
 from .slots import Slots
 
@@ -27,14 +28,21 @@ class Renderer(Protocol):
     def prompt(self, item: Item) -> str:
         """Text the model continues."""
 
+    def parts(self, item: Item) -> list[Part]:
+        """The same text, what is data told from what is not."""
+
     def target(self, item: Item, title: str) -> str:
         """The continuation that spells ``title``, without the end-of-sequence token."""
 
     def title(self, item: Item, completion: str) -> str:
         """The title that ``completion`` spells for ``item``; inverse of `target`."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description; `rlopt.policy.renderers` reads it back."""
+
+    @property
+    def control_in_titles(self) -> Sequence[str]:
+        """Added tokens of the tokenizer that `target` may hold; any other is data that looks like one."""
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -53,10 +61,17 @@ class SlotRenderer:
 
     def prompt(self, item: Item) -> str:
         """Each slot the item has, the kind of item spelled out, then the end-of-prompt token."""
-        current = ""
+        return "".join(part.text for part in self.parts(item))
+
+    def parts(self, item: Item) -> list[Part]:
+        """The same text; the current title is data."""
+        parts = [Part(self.slots.describe(item), control=True)]
         if self.task == "optimize" and item.current_title:
-            current = CURRENT_TITLE + self.target(item, self.slots.without_tokens(item.current_title))
-        return self.slots.describe(item) + current + PROMPT_END
+            parts += [
+                Part(CURRENT_TITLE, control=True),
+                Part(self.target(item, self.slots.without_tokens(item.current_title))),
+            ]
+        return [*parts, Part(PROMPT_END, control=True)]
 
     def target(self, item: Item, title: str) -> str:
         """``title`` with the item's values as slots."""
@@ -66,7 +81,7 @@ class SlotRenderer:
         """``completion`` with its slots filled from the item."""
         return self.slots.fill(item, completion)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description."""
         return {"kind": "slots", "task": self.task, **self.slots.to_dict()}
 
@@ -74,6 +89,11 @@ class SlotRenderer:
     def from_dict(cls, data: Mapping[str, Any]) -> "SlotRenderer":
         """Renderer written by `to_dict`."""
         return cls(Slots.from_dict(data), _task(data))
+
+    @property
+    def control_in_titles(self) -> Sequence[str]:
+        """The slots, each alone and after a blank."""
+        return [spelling for token in self.slots.vocabulary for spelling in (token, " " + token)]
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -94,7 +114,10 @@ class TextRenderer:
     max_field_chars
         Longer fields are cut.
     before, after
-        What a chat template puts around a user's message (`chat_frame`); empty for models that continue text.
+        What a chat template puts around a user's message (`rlopt.policy.chat.chat_frame`); empty for models that
+        continue text.
+    marks
+        What the template marks turns with; a blank breaks it where an item's text holds it.
     task
         With "optimize" the last line before the answer is the item's current title, where it has one.
     """
@@ -105,9 +128,14 @@ class TextRenderer:
     before: str = ""
     after: str = ""
     task: Task = "generate"
+    marks: tuple[str, ...] = ()
 
     def prompt(self, item: Item) -> str:
         """Instruction, one line a field (cut to ``max_field_chars``), and ``Title:`` or the chat's frame."""
+        return "".join(part.text for part in self.parts(item))
+
+    def parts(self, item: Item) -> list[Part]:
+        """The same text; its lines are data."""
         return self.ask([self.instruction, *self.about(item)])
 
     def about(self, item: Item) -> list[str]:
@@ -118,13 +146,20 @@ class TextRenderer:
             said.append(("Current title", item.current_title))
         return [f"{clean(name)}: {clean(value)[: self.max_field_chars]}" for name, value in said]
 
-    def ask(self, lines: Sequence[str]) -> str:
+    def ask(self, lines: Sequence[str]) -> list[Part]:
         """The prompt that holds ``lines``."""
+        message = [Part(self._broken(line)) for line in lines]
+        broken = [part for line in message for part in (Part("\n", control=True), line)]
         if self.after:
-            # an item's text must not be able to end the user's turn
-            message = "\n".join(lines).replace("<|", "< |").replace("|>", "| >")
-            return f"{self.before}{message}{self.after}"
-        return "\n".join([*lines, "Title:"])
+            return [Part(self.before, control=True), *broken[1:], Part(self.after, control=True)]
+        return [*broken[1:], Part("\nTitle:", control=True)]
+
+    def _broken(self, line: str) -> str:
+        """The line with a blank in each mark of the chat: some are no tokens, and no tokenizer tells them from text."""
+        for mark in self.marks:
+            while mark in line:
+                line = line.replace(mark, f"{mark[0]} {mark[1:]}")
+        return line
 
     def target(self, item: Item, title: str) -> str:
         """A blank and the title; in a chat the title alone."""
@@ -134,7 +169,7 @@ class TextRenderer:
         """First line of the completion, cleaned."""
         return clean(completion.strip().split("\n", 1)[0])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready description."""
         return {
             "kind": "text",
@@ -144,43 +179,25 @@ class TextRenderer:
             "before": self.before,
             "after": self.after,
             "task": self.task,
+            "marks": list(self.marks),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "TextRenderer":
         """Renderer written by `to_dict`."""
         frame = str(data.get("before", "")), str(data.get("after", ""))
-        return cls(data["instruction"], tuple(data["fields"]), int(data["max_field_chars"]), *frame, _task(data))
+        marks = tuple(map(str, data.get("marks", ())))
+        return cls(data["instruction"], tuple(data["fields"]), int(data["max_field_chars"]), *frame, _task(data), marks)
+
+    @property
+    def control_in_titles(self) -> Sequence[str]:
+        """None."""
+        return ()
 
     @property
     def max_prompt_tokens(self) -> int:
         """Longer prompts lose their beginning."""
         return MAX_PROMPT_TOKENS
-
-
-def chat_frame(tokenizer: Any) -> tuple[str, str]:
-    """What the tokenizer's chat template puts before and after a user's message that is to be answered.
-
-    Raises
-    ------
-    PolicyError
-        When the tokenizer has no chat template, or it does not pass the message on as it is.
-    """
-    mark = "THE MESSAGE"
-    if getattr(tokenizer, "chat_template", None) is None:
-        raise PolicyError(
-            "sft.chat needs an instruct model, and this one's tokenizer has no chat template. Leave sft.chat out."
-        )
-    text = str(
-        tokenizer.apply_chat_template([{"role": "user", "content": mark}], add_generation_prompt=True, tokenize=False)
-    )
-    before, found, after = text.partition(mark)
-    if not found or not after:
-        raise PolicyError("sft.chat: the model's chat template does not frame a user's message. Leave sft.chat out.")
-    start = tokenizer.bos_token
-    if start and before.startswith(start) and tokenizer("")["input_ids"] == [tokenizer.bos_token_id]:
-        before = before.removeprefix(start)  # the tokenizer puts it there itself
-    return before, after
 
 
 def _task(data: Mapping[str, Any]) -> Task:

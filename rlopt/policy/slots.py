@@ -13,9 +13,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from reward.items import Item
+from reward.plain import JsonObject
 from reward.text import WORD_CHARACTER, clean, in_word
 
-from .keywords import keywords_in
+from .description_words import keywords_in
 
 MAX_SLOTS = 48
 MAX_VALUES_PER_FIELD = 3
@@ -119,9 +120,17 @@ class Slots:
                 start, end = match.span()
                 if all(end <= s or start >= e for s, e, _ in spans):
                     spans.append((start, end, token))
-        for start, end, token in sorted(spans, reverse=True):
-            title = title[:start] + token + title[end:]
-        return title
+        parts, rest = [], 0
+        for start, end, token in sorted(spans):
+            parts += [self._broken(title[rest:start]), token]
+            rest = end
+        return "".join([*parts, self._broken(title[rest:])])
+
+    def _broken(self, text: str) -> str:
+        """``text`` from outside, with a blank in whatever would pass for a slot or a token of the prompt."""
+        return _SLOT.sub(
+            lambda match: f"< {match.group()[1:]}" if match.group() in self._tokens else match.group(), text
+        )
 
     def mentioned(self, item: Item, title: str) -> list[str]:
         """The slots that ``title`` mentions, in its order, as often as it does."""
@@ -151,6 +160,10 @@ class Slots:
         return clean(filled)
 
     @cached_property
+    def _tokens(self) -> frozenset[str]:
+        return frozenset((*self.vocabulary, *self.prompt_vocabulary))
+
+    @cached_property
     def _known(self) -> dict[str, tuple[str, int]]:
         return {token: key for key, token in self.tokens.items()}
 
@@ -167,7 +180,7 @@ class Slots:
     def _keywords(self) -> dict[str, str]:
         return {word: f"<#{place}>" for place, word in enumerate(self.keywords)}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready; `from_dict` reads it back."""
         slots = [[name, index, token] for (name, index), token in self.tokens.items()]
         kinds = [[name, index, list(values)] for (name, index), values in self.kinds.items()]

@@ -14,18 +14,18 @@ from rouge_score import rouge_scorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from reward.arrays import FloatArray, IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.text import is_cjk, same_text_key, words
 
-FloatArray = npt.NDArray[np.float64]
 Draws = npt.NDArray[np.uint8]
 DRAWN_CELLS = 4_000_000  # multiplicities that are multiplied at once
 ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 
 
 @dataclass(frozen=True)
-class Estimate:
+class BootstrapMean:
     """A mean over titles with its 95 % bootstrap interval over items."""
 
     value: float
@@ -91,7 +91,7 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
     -------
     dict
         ``coverage``: share of the item's short values that the title states. ``precision``: of these stated values
-        and the title's claims that the item does not support (values, numbers, words), the share of the former; NaN
+        and the title's claims that the item does not state (values, numbers, words), the share of the former; NaN
         for a title with neither, and for an item without fields. ``length``: words.
     """
     out = {name: np.zeros(len(titles)) for name in ("coverage", "precision", "length")}
@@ -99,7 +99,7 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
         tokens = f" {' '.join(words(title))} "
         values = {tuple(words(v)) for vs in item.fields.values() for v in vs if len(v) <= 60} - {()}
         said = sum(f" {' '.join(value)} " in tokens for value in values)
-        wrong = len(lexicon.unsupported(item, title))
+        wrong = len(lexicon.unstated(item, title))
         out["coverage"][row] = said / len(values) if values else np.nan
         out["precision"][row] = said / (said + wrong) if said + wrong else np.nan
         if not item.fields:
@@ -118,7 +118,7 @@ def distinct(titles: Sequence[str], n: int) -> float:
     return len(grams) / total if total else 0.0
 
 
-def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: Draws) -> Estimate:
+def bootstrap_mean(values: FloatArray, cluster: IntArray, weights: Draws) -> BootstrapMean:
     """Mean of ``values`` (n,), NaN left out, with the interval of resampling items.
 
     Parameters
@@ -132,11 +132,11 @@ def bootstrap_mean(values: FloatArray, cluster: npt.NDArray[np.int64], weights: 
     total = np.bincount(cluster[known], values[known], minlength=weights.shape[1])
     count = np.bincount(cluster[known], minlength=weights.shape[1])
     if not count.any():
-        return Estimate(float("nan"), float("nan"), float("nan"))
+        return BootstrapMean(float("nan"), float("nan"), float("nan"))
     totals, counts = drawn_sums(weights, np.stack([total, count], axis=1)).T
     drawn = totals[counts > 0] / counts[counts > 0]  # a draw of none of the known items says nothing
     low, high = np.quantile(drawn, [0.025, 0.975]) if len(drawn) else (float("nan"), float("nan"))
-    return Estimate(float(total.sum() / count.sum()), float(low), float(high))
+    return BootstrapMean(float(total.sum() / count.sum()), float(low), float(high))
 
 
 def item_draws(n_items: int, n_draws: int, seed: int) -> Draws:

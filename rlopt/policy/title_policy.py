@@ -3,25 +3,29 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
+from reward.arrays import FloatArray
+from reward.encoders.data_tokens import DataTokens
 from reward.items import Item
+from rlopt.config import Decoding, load
+from rlopt.config.learning import TITLES_MAX_TOKENS
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
 from .decoding import Completion, sample
 from .drafts import Draft, DraftStream, uniform_numbers, write
-from .guard import Guard, GuardedBeams
 from .prefix import BASE, CONFIG_FILE, Prefix
 from .pretrained import load_causal_lm
 from .prompt import Renderer, SlotRenderer
 from .renderers import renderer_from_dict
+from .rules_while_writing import RuledBeams, RulesWhileWriting
 from .scoring import completion_log_softmax, left_pad, right_pad, score_tokens, token_kl
 from .slot_mask import OpenSlotsOnly, SlotMask
 
@@ -59,17 +63,8 @@ class TitleWriter(Protocol):
 
     renderer: Renderer
 
-    def generate(
-        self,
-        items: Sequence[Item],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        beams: int = 1,
-        constraints: Constraints | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+    def write(
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
         """``n`` titles an item, in the items' order."""
 
@@ -95,7 +90,7 @@ class TitlePolicy:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         renderer: Renderer,
-        max_title_tokens: int = 48,
+        max_title_tokens: int = TITLES_MAX_TOKENS,
         prefix: Prefix | None = None,
     ) -> None:
         if prefix is not None:
@@ -142,68 +137,65 @@ class TitlePolicy:
 
     def prompt_ids(self, items: Sequence[Item]) -> list[list[int]]:
         """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
-        return encode(self.tokenizer, self.renderer, items)
+        return encode(self._tokens, self.renderer, items)
 
     def target_ids(self, item: Item, title: str) -> list[int]:
         """Token ids that spell ``title`` for ``item``, then end of sentence.
 
         A title past the length limit is cut there and has no end, like one that is written up to the limit.
         """
-        ids: list[int] = self.tokenizer(text=self.renderer.target(item, title), add_special_tokens=False)["input_ids"]
+        ids = self._tokens.data(self.renderer.target(item, title))
         return [*ids, self._eos_id][: self.max_title_tokens]
 
     def generate(
-        self,
-        items: Sequence[Item],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        beams: int = 1,
-        constraints: Constraints | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+        self, items: Sequence[Item], n: int = 1, *, constraints: Constraints | None = None, **how: Any
     ) -> list[list[GeneratedTitle]]:
         """``n`` titles an item, in the items' order. Same seed, same machine, same titles.
 
         Parameters
         ----------
-        temperature
-            Sampling temperature; 0 takes the most likely token each time.
-        top_p
-            Sample from the smallest set of tokens that holds this probability.
-        beams
-            More than one: the ``n`` best of so many beams instead of samples.
         constraints
-            Rules that already hold while a title is written, as far as they can (`rlopt.policy.guard`).
+            Rules that already hold while a title is written, as far as they can (`rlopt.policy.rules_while_writing`).
+        how
+            Fields of `rlopt.config.Decoding`: ``temperature``, ``top_p``, ``beams``, ``seed``, ``batch_size``.
 
         Raises
         ------
+        ConfigError
+            For an unknown field, or a value out of its range.
         PolicyError
             When more titles an item are asked for than there are beams.
         """
-        if 1 < beams < n:
-            raise PolicyError(f"Beam search with {beams} beams gives at most {beams} titles an item. Got n={n}.")
-        if beams > 1:
-            return self._beam_titles(items, n, beams, constraints, batch_size)
+        return self.write(items, n, load(Decoding, overrides=how), constraints)
+
+    def write(
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
+    ) -> list[list[GeneratedTitle]]:
+        """As `generate`, which is for users."""
+        if 1 < how.beams < n:
+            raise PolicyError(
+                f"Beam search with {how.beams} beams gives at most {how.beams} titles an item. Got n={n}."
+            )
+        if how.beams > 1:
+            return self._beam_titles(items, n, how, constraints)
         prompts = self.prompt_ids(items)
-        numbers = uniform_numbers(len(items) * n, self.max_title_tokens, seed)
+        numbers = uniform_numbers(len(items) * n, self.max_title_tokens, how.seed)
         drafts = [Draft(k // n, prompts[k // n], row) for k, row in enumerate(numbers)]
-        guard = Guard(constraints, self.renderer, self.tokenizer) if constraints is not None else None
+        rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer) if constraints is not None else None
         write(
             drafts,
-            lambda batch: self._complete(batch, temperature, top_p),
+            lambda batch: self._complete(batch, how),
             lambda batch: self._spell([items[draft.item] for draft in batch], [draft.ids for draft in batch]),
-            lambda draft: guard.ruling(items[draft.item], draft.ids, draft.text) if guard is not None else None,
+            lambda draft: rules.ruling(items[draft.item], draft.ids, draft.text) if rules is not None else None,
             self._eos_id,
-            batch_size,
+            how.batch_size,
         )
         titles = [self._title(d.text, d.ids, sum(d.log_probs), d.stopped_by) for d in drafts]
         return [titles[k : k + n] for k in range(0, len(titles), n)]
 
     def log_prob(
         self, items: Sequence[Item], titles: Sequence[str], batch_size: int = 256, *, temperature: float = 1.0
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Log-probability in nats of each title for its item, shape (n,).
 
         Of one past the length limit it is that of the tokens up to there.
@@ -218,7 +210,7 @@ class TitlePolicy:
         *,
         temperature: float = 1.0,
         batch_size: int = 256,
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """Log-probability in nats of each completion (token ids, end of sentence included), shape (n,)."""
         prompts = self.prompt_ids(items)
         out = np.zeros(len(prompts))
@@ -234,7 +226,7 @@ class TitlePolicy:
         *,
         temperature: float = 1.0,
         batch_size: int = 128,
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         """KL(self || reference) in nats a title along completions sampled from self, shape (n,); never negative.
 
         The per-token divergences (`rlopt.policy.scoring.token_kl`) are summed along the sampled path.
@@ -251,6 +243,10 @@ class TitlePolicy:
                 out[rows] = (token_kl(p, q) * completion_mask).sum(-1).cpu().numpy()
         return out
 
+    @cached_property
+    def _tokens(self) -> DataTokens:
+        return data_tokens(self.tokenizer, self.renderer)
+
     @property
     def _eos_id(self) -> int:
         return int(self.tokenizer.eos_token_id)
@@ -263,7 +259,7 @@ class TitlePolicy:
         texts = self.tokenizer.batch_decode([list(row) for row in ids], skip_special_tokens=True)
         return [self.renderer.title(item, text) for item, text in zip(items, texts, strict=True)]
 
-    def _complete(self, drafts: Sequence[Draft], temperature: float, top_p: float) -> list[Completion]:
+    def _complete(self, drafts: Sequence[Draft], how: Decoding) -> list[Completion]:
         stream = DraftStream(drafts, self.model.device)
         with torch.inference_mode():
             return sample(
@@ -273,20 +269,15 @@ class TitlePolicy:
                 eos_id=self._eos_id,
                 pad_id=int(self.tokenizer.pad_token_id),
                 stream=stream,
-                temperature=temperature,
-                top_p=top_p,
+                temperature=how.temperature,
+                top_p=how.top_p,
                 slot_mask=self.slot_mask,
                 begun=[draft.ids for draft in drafts],
                 refused=[draft.refused for draft in drafts],
             )
 
     def _beam_titles(
-        self,
-        items: Sequence[Item],
-        n: int,
-        beams: int,
-        constraints: Constraints | None,
-        batch_size: int,
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None
     ) -> list[list[GeneratedTitle]]:
         """The ``n`` best beams of each item, by transformers' beam search."""
         prompts = self.prompt_ids(items)
@@ -297,20 +288,20 @@ class TitlePolicy:
             eos_token_id=self._eos_id,
             pad_token_id=int(self.tokenizer.pad_token_id),
             do_sample=False,
-            num_beams=beams,
+            num_beams=how.beams,
             num_return_sequences=n,
             early_stopping=True,
         )
         self.model.eval()
-        for rows in _by_length(prompts, [[]] * len(prompts), max(1, batch_size // beams)):
+        for rows in _by_length(prompts, [[]] * len(prompts), max(1, how.batch_size // how.beams)):
             ids, mask = left_pad([prompts[i] for i in rows], int(self.tokenizer.pad_token_id))
             owners = [items[i] for i in rows]
             processors = LogitsProcessorList()
             if self.slot_mask is not None:
                 processors.append(OpenSlotsOnly(self.slot_mask, ids.shape[1]))
             if constraints is not None:
-                guard = Guard(constraints, self.renderer, self.tokenizer)
-                processors.append(GuardedBeams(guard, owners, ids.shape[1], beams, self._eos_id))
+                rules = RulesWhileWriting(constraints, self.renderer, self.tokenizer)
+                processors.append(RuledBeams(rules, owners, ids.shape[1], how.beams, self._eos_id))
             with torch.inference_mode():
                 found = self.model.generate(  # type: ignore[operator]  # a mixin of every causal language model
                     input_ids=ids.to(self.model.device),
@@ -330,12 +321,12 @@ class TitlePolicy:
 
     def _log_probs(
         self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]], temperature: float
-    ) -> npt.NDArray[np.float64]:
+    ) -> FloatArray:
         self.model.eval()
         with torch.inference_mode():
             ids, mask, width, completion_mask = self._tensors(prompts, completions)
             scores = score_tokens(self.model, ids, mask, width, temperature=temperature, slot_mask=self.slot_mask)
-            total: npt.NDArray[np.float64] = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
+            total: FloatArray = (scores.log_probs * completion_mask).sum(-1).double().cpu().numpy()
         return total
 
     def _tensors(
@@ -381,8 +372,11 @@ def read_spec(folder: Path) -> tuple[Renderer, int]:
         ) from error
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, renderer: Renderer, items: Sequence[Item]) -> list[list[int]]:
+def data_tokens(tokenizer: PreTrainedTokenizerBase, renderer: Renderer) -> DataTokens:
+    """How items and titles become tokens: with no control token in them that is not the renderer's."""
+    return DataTokens(tokenizer, renderer.control_in_titles)
+
+
+def encode(tokens: DataTokens, renderer: Renderer, items: Sequence[Item]) -> list[list[int]]:
     """Token ids of each item's prompt; the oldest tokens of a too long prompt are dropped."""
-    prompts = [renderer.prompt(item) for item in items]
-    encoded: list[list[int]] = tokenizer(text=prompts)["input_ids"] if prompts else []
-    return [ids[-renderer.max_prompt_tokens :] for ids in encoded]
+    return [ids[-renderer.max_prompt_tokens :] for ids in tokens.prompts([renderer.parts(item) for item in items])]

@@ -15,12 +15,13 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from reward.items import Item
+from rlopt.config import Decoding
 from rlopt.errors import PolicyError
 
 from .constraints import Constraints
 from .prefix import CONFIG_FILE
 from .prompt import SlotRenderer
-from .title_policy import GeneratedTitle, encode, read_spec
+from .title_policy import GeneratedTitle, data_tokens, encode, read_spec
 
 
 class VllmWriter:
@@ -53,40 +54,37 @@ class VllmWriter:
                 "Leave --engine out, or on a machine with a GPU: pip install vllm"
             ) from error
         self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        self._tokens = data_tokens(self.tokenizer, self.renderer)
         self._llm = self._vllm.LLM(model=str(folder))
 
-    def generate(
-        self,
-        items: Sequence[Item],
-        n: int = 1,
-        *,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        beams: int = 1,
-        constraints: Constraints | None = None,
-        seed: int = 0,
-        batch_size: int = 256,
+    def write(
+        self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `TitlePolicy.generate`; vLLM makes its own batches and knows no ``constraints``.
+        """As `TitlePolicy.write`; vLLM makes its own batches and knows no ``constraints``.
 
         Raises
         ------
         PolicyError
             For beams, and at temperatures other than 0 and 1: vLLM's log-probabilities are those at temperature 1.
         """
-        if beams > 1 or temperature not in (0.0, 1.0):
+        if how.beams > 1 or how.temperature not in (0.0, 1.0):
             raise PolicyError(
                 f"--engine vllm samples at temperature 1, or takes the likeliest words at 0. "
-                f"Got temperature {temperature:g} and {beams} beams. Leave --engine out for these."
+                f"Got temperature {how.temperature:g} and {how.beams} beams. Leave --engine out for these."
             )
-        seeds = np.random.SeedSequence(seed).generate_state(max(1, len(items))).tolist()
+        seeds = np.random.SeedSequence(how.seed).generate_state(max(1, len(items))).tolist()
         settings = [
             self._vllm.SamplingParams(
-                n=n, temperature=temperature, top_p=top_p, max_tokens=self.max_title_tokens, logprobs=0, seed=one
+                n=n,
+                temperature=how.temperature,
+                top_p=how.top_p,
+                max_tokens=self.max_title_tokens,
+                logprobs=0,
+                seed=one,
             )
             for one in seeds[: len(items)]
         ]
-        prompts = [{"prompt_token_ids": ids} for ids in encode(self.tokenizer, self.renderer, items)]
+        prompts = [{"prompt_token_ids": ids} for ids in encode(self._tokens, self.renderer, items)]
         found = self._llm.generate(prompts, settings, use_tqdm=False) if prompts else []
         return [[self._title(item, one) for one in out.outputs] for item, out in zip(items, found, strict=True)]
 

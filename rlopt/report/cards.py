@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
+from huggingface_hub import ModelCardData
 
 from reward.text import clean
+from rlopt.algorithms import ALGORITHMS, SFT
 
 POLICY_LIMITS = (
-    "Have its titles judged by `rlopt offline-eval` and by an A/B test before many people see them. A policy that was "
-    "trained to earn clicks as a reward model predicts them inherits that model's mistakes.",
+    "Have its titles evaluated by `rlopt offline-eval` and by an A/B test before many people see them. A policy that "
+    "was trained to earn clicks as a reward model predicts them inherits that model's mistakes.",
     "It knows the kind of items it was trained on. For others its titles may be wrong or empty.",
     "Clicks are not sales, and attention is not truth: check claims against the item.",
 )
@@ -43,7 +44,7 @@ def policy_card(
     Parameters
     ----------
     stage
-        "sft", "ppo", "grpo" or "rloo".
+        "sft", or the algorithm that trained it.
     base_model
         Model it was fine-tuned from; None for the embedded tiny model.
     parameters
@@ -63,22 +64,21 @@ def policy_card(
     prefix
         True where it is a plain model, in ``base/``, and a learned prefix.
     """
-    method = {
-        "sft": "supervised fine-tuning on logged titles",
-        "ppo": "supervised fine-tuning, then PPO against a reward model fitted on click logs, with a KL penalty",
-        "grpo": "supervised fine-tuning, then GRPO against a reward model fitted on click logs, with a KL penalty",
-        "rloo": "supervised fine-tuning, then RLOO against a reward model fitted on click logs, with a KL penalty",
-    }[stage]
-    head = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["rlopt", "title-generation", stage],
-        "language": list(languages),
-        "base_model": base_model,
-    }
+    label, method = "SFT", "supervised fine-tuning on logged titles"
+    if stage != SFT:
+        label = ALGORITHMS[stage].label
+        reward = "a reward model fitted on click logs, with a KL penalty"
+        method = f"supervised fine-tuning, then {label} against {reward}"
+    head = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["rlopt", "title-generation", stage],
+        language=list(languages) or None,
+        base_model=base_model,
+    )
     return _card(
         head,
-        f"Title policy ({stage.upper()})",
+        f"Title policy ({label})",
         [
             f"A causal language model of {parameters:,} parameters that writes titles for items: {method}. "
             f"Trained on {n_items:,} items. {_fills(slots)}",
@@ -116,11 +116,8 @@ def export_card(
     needs
         Package without which the folder does not load.
     """
-    head = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["rlopt", "title-generation", "export"],
-    }
+    tags = ["rlopt", "title-generation", "export"]
+    head = ModelCardData(library_name="transformers", pipeline_tag="text-generation", tags=tags)
     figures = {name: f"{_cell(before[name])} → {_cell(after[name])}" for name in after}
     return _card(
         head,
@@ -199,7 +196,7 @@ def reward_card(
     images
         Caption -> file beside the card.
     """
-    head = {"library_name": "lightgbm", "tags": ["rlopt", "reward-model", "click-through-rate"]}
+    head = ModelCardData(library_name="lightgbm", tags=["rlopt", "reward-model", "click-through-rate"])
     what = "a click and of a conversion given a click" if conversions else "a click"
     sides = ", ".join(f"{side} {count:,}" for side, count in (split or {}).items())
     paragraphs = [
@@ -248,12 +245,12 @@ def tagger_card(
     titles, held_out
         Labelled titles it learned from, and that ``figures`` were measured on.
     """
-    head = {
-        "library_name": "transformers",
-        "pipeline_tag": "token-classification",
-        "tags": ["rlopt", "title-shortening"],
-        "base_model": base_model,
-    }
+    head = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="token-classification",
+        tags=["rlopt", "title-shortening"],
+        base_model=base_model,
+    )
     return _card(
         head,
         "Title tagger",
@@ -274,7 +271,7 @@ def tagger_card(
 
 
 def _card(
-    head: Mapping[str, Any],
+    head: ModelCardData,
     title: str,
     paragraphs: Sequence[str],
     figures: Mapping[str, Any],
@@ -282,8 +279,7 @@ def _card(
     settings: Mapping[str, Any],
     versions: Mapping[str, str],
 ) -> str:
-    front = yaml.safe_dump({k: v for k, v in head.items() if v}, sort_keys=False, allow_unicode=True)
-    parts = [f"---\n{front}---", f"# {title}", *paragraphs]
+    parts = [f"---\n{head}\n---", f"# {title}", *paragraphs]
     if figures:
         parts += ["## Measured", _table(("", "value"), figures)]
     parts += ["## Limits", "\n".join(f"- {limit}" for limit in limits)]

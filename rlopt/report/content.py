@@ -1,11 +1,12 @@
 """What an evaluation report says, as plain data: written to report.json, rendered to report.html."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from reward.plain import JsonObject, Plain, plain
 from rlopt.ope.cross_checks import CrossCheck
 from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
 from rlopt.ope.direct import LiftEstimate
@@ -20,7 +21,7 @@ SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
-class PolicyFigures:
+class PolicyFigures(Plain):
     """One policy's titles on the test items.
 
     Parameters
@@ -28,13 +29,13 @@ class PolicyFigures:
     policy
         Its name: "sft", "best_of", or that of the evaluated one ("ppo", or a folder's or file's).
     n_titles, n_items
-        Titles judged, and items they are for.
+        Titles evaluated, and items they are for.
     lift_over_logged
         By the judge.
     reward, reward_std
         Mean prediction of the reward model PPO optimised, and its mean ensemble spread: what the judge is a check on.
     faithfulness
-        Share of titles with no unsupported word; None where no claims are checked.
+        Share of titles that claim nothing their item does not state; None where no claims are checked.
     support_share
         Share of titles near titles the judge knows.
     novel_share
@@ -57,10 +58,6 @@ class PolicyFigures:
     distinct_share: float
     finished_share: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "lift_over_logged": self.lift_over_logged.to_dict()}
-
 
 @dataclass(frozen=True)
 class Example:
@@ -81,7 +78,7 @@ class Example:
     reward, reward_std
         Prediction of the reward model for ``title``.
     unsupported
-        Words of ``title`` its item does not support.
+        Words of ``title`` that its item does not state.
     violations
         Other rules it breaks.
     """
@@ -103,7 +100,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class EvaluationReport:
+class EvaluationReport(Plain):
     """Everything the report shows; see the fields' own classes.
 
     Parameters
@@ -116,6 +113,10 @@ class EvaluationReport:
         Baseline ("logged", and "sft" where there is an SFT policy) -> lift of the candidate over it, by the judge.
     true_lifts
         The same by the simulator; None on real logs.
+    other_lifts, other_true_lifts
+        Both with items weighted the other way (``weight`` of the settings: by traffic, or all alike).
+    candidates
+        How many different candidates these test items have been asked about.
     policies
         Figures of each policy.
     kl
@@ -132,6 +133,9 @@ class EvaluationReport:
         What a launch must not cost.
     checked_claims
         Kinds of claims that a faithful title's item states; empty where none are checked.
+    promises
+        Policy, "logged" included -> share of its titles that promise what nothing of their item bears out; empty where
+        that is not checked.
     segments
         Lift by segment, the worst first; empty where none were asked for.
     history
@@ -170,15 +174,19 @@ class EvaluationReport:
     n_test_items: int
     examples: tuple[Example, ...]
     true_lifts: dict[str, float] | None = None
+    other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
+    other_true_lifts: dict[str, float] | None = None
+    candidates: int = 1
     propensity_calibration: PropensityCalibration | None = None
     text_shift: TextShift | None = None
     cross_checks: tuple[CrossCheck, ...] = ()
     ensemble_spread: dict[str, float] = field(default_factory=dict)
     guardrails: Guardrails = field(default_factory=Guardrails)
     checked_claims: tuple[str, ...] = ()
+    promises: dict[str, float] = field(default_factory=dict)
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
-    config: dict[str, Any] = field(default_factory=dict)
+    config: JsonObject = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -189,32 +197,36 @@ class EvaluationReport:
         lift = self.lifts["logged"]
         return float(np.sqrt(lift.item_lift.var() + (lift.item_std**2).mean()))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """JSON-ready, as report.schema.json describes it."""
-        return {
+        layout = {
             "schema_version": SCHEMA_VERSION,
             "candidate": self.candidate,
-            "verdict": self.verdict.to_dict(),
-            "lifts": {name: lift.to_dict() for name, lift in self.lifts.items()},
+            "verdict": self.verdict,
+            "lifts": self.lifts,
             "true_lifts": self.true_lifts,
-            "policies": [figures.to_dict() for figures in self.policies],
-            "kl": self.kl.to_dict() if self.kl else None,
+            "other_lifts": self.other_lifts,
+            "other_true_lifts": self.other_true_lifts,
+            "candidates": self.candidates,
+            "policies": self.policies,
+            "kl": self.kl,
             "diagnostics": {
-                "hidden_arms": self.hidden_arms.to_dict() if self.hidden_arms else None,
-                "overlap": self.overlap.to_dict(),
+                "hidden_arms": self.hidden_arms,
+                "overlap": self.overlap,
                 "model_against_weights": self.model_against_weights,
                 "sample_ratio_p_value": self.sample_ratio_p_value,
-                "propensity_calibration": _plain(self.propensity_calibration),
-                "text_shift": _plain(self.text_shift),
+                "propensity_calibration": self.propensity_calibration,
+                "text_shift": self.text_shift,
                 "item_lift_spread": self.item_lift_spread,
                 "ensemble_spread": self.ensemble_spread,
             },
-            "cross_checks": [check.to_dict() for check in self.cross_checks],
-            "guardrails": self.guardrails.to_dict(),
-            "checked_claims": list(self.checked_claims),
-            "segments": [segment.to_dict() for segment in self.segments],
-            "history": [dict(row) for row in self.history],
-            "estimates": [estimate.to_dict() for estimate in self.estimates],
+            "cross_checks": self.cross_checks,
+            "guardrails": self.guardrails,
+            "checked_claims": self.checked_claims,
+            "promises": self.promises,
+            "segments": self.segments,
+            "history": self.history,
+            "estimates": self.estimates,
             "test": {
                 "items": self.n_items,
                 "items_in_run": self.n_test_items,
@@ -223,13 +235,10 @@ class EvaluationReport:
                 "logged_ctr": self.logged_ctr,
                 "propensity_logged": self.propensity_logged,
             },
-            "examples": [asdict(example) for example in self.examples],
+            "examples": self.examples,
             "config": self.config,
             "fingerprints": self.fingerprints,
             "versions": self.versions,
             "seconds": self.seconds,
         }
-
-
-def _plain(part: PropensityCalibration | TextShift | None) -> dict[str, Any] | None:
-    return None if part is None else part.to_dict()
+        return {name: plain(value) for name, value in layout.items()}

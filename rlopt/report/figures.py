@@ -9,12 +9,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
+from reward.arrays import FloatArray
 
 INK, MUTED, GRID = "#1c2430", "#5b6675", "#dfe3e8"
 ACCENT, SECOND, TRUTH = "#1f6f8b", "#b4532a", "#6b4fa0"
@@ -131,7 +130,7 @@ def gains_against_kl(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 @dataclass(frozen=True)
-class Point:
+class PolicyPoint:
     """One policy of `lift_against_kl`: lifts over SFT by the judge and by the simulator, None where unknown."""
 
     label: str
@@ -140,7 +139,7 @@ class Point:
     truth: float | None = None
 
 
-def lift_against_kl(points: Sequence[Point]) -> str:
+def lift_against_kl(points: Sequence[PolicyPoint]) -> str:
     """What each policy gains for how far it moves from SFT: circles by the judge, diamonds by the simulator."""
     figure, axes = _figure(height=3.0)
     axes.axhline(0, color=INK, linewidth=1.0)
@@ -174,7 +173,7 @@ def item_lifts(lifts: FloatArray, axis: str, label: str, description: str) -> st
 
 
 @dataclass(frozen=True)
-class Bar:
+class EffectBar:
     """One effect of `effect_bars`: relative change and its interval, which may be missing."""
 
     label: str
@@ -183,7 +182,7 @@ class Bar:
     high: float | None
 
 
-def effect_bars(bars: Sequence[Bar]) -> str:
+def effect_bars(bars: Sequence[EffectBar]) -> str:
     """Readable effects of a reward model with their intervals, the first on top.
 
     On the log scale, where they add up, so that one large effect does not crush the others.

@@ -10,6 +10,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from reward.arrays import FloatArray
+from reward.plain import JsonObject
 from reward.text import clean
 
 from . import figures
@@ -87,9 +89,9 @@ def shown(text: str, longest: int = LONGEST_SHOWN, *, words: Words | None = None
     return text if len(text) <= longest else text[:longest] + (words or words_of("en"))("cut", count=count(len(text)))
 
 
-def schema() -> dict[str, Any]:
+def schema() -> JsonObject:
     """JSON Schema of report.json."""
-    loaded: dict[str, Any] = json.loads(_resource("report.schema.json"))
+    loaded: JsonObject = json.loads(_resource("report.schema.json"))
     return loaded
 
 
@@ -141,7 +143,7 @@ def _learning(metrics: Sequence[Mapping[str, Any]], words: Words) -> list[tuple[
     return out
 
 
-def _series(metrics: Sequence[Mapping[str, Any]], names: Sequence[str]) -> figures.FloatArray:
+def _series(metrics: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FloatArray:
     """(step, value) rows of the first of ``names`` that was logged, shape (n, 2)."""
     for name in names:
         rows = [(row["step"], row[name]) for row in metrics if row.get(name) is not None and "step" in row]

@@ -8,14 +8,26 @@ from typing import Any
 
 import yaml
 
+from reward.plain import JsonObject
+from rlopt.algorithms import ALGORITHMS
 from rlopt.ope.diagnostics import SMALLEST_TOLD
 from rlopt.ope.guardrails import RULES
-from rlopt.ope.verdict import Reason
+from rlopt.ope.reasons import Reason
 
 from .content import EvaluationReport
 
-PERCENTAGES = {"lift", "support", "faithfulness", "conversions", "revenue", "violations"}
-COUNTS = {"test_items"}
+PERCENTAGES = {
+    "relevance",
+    "fluency",
+    "lift",
+    "other_lift",
+    "support",
+    "faithfulness",
+    "conversions",
+    "revenue",
+    "violations",
+}
+COUNTS = {"test_items", "candidates"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Words:
         Key -> sentence with ``{places}``, or a group of them.
     """
 
-    entries: dict[str, Any]
+    entries: JsonObject
 
     def __call__(self, key: str, **values: Any) -> str:
         """The sentence ``key`` ("figures.step" within a group) with its places filled."""
@@ -56,6 +68,8 @@ class Words:
 
     def policy(self, name: str) -> str:
         """What a policy is called; one from elsewhere goes by its own name."""
+        if name in ALGORITHMS:
+            return self("trained", name=ALGORITHMS[name].label)
         names: dict[str, str] = self.entries["policies"]
         return names.get(name, name)
 
@@ -80,6 +94,8 @@ class Words:
             return reason.message
         kind, _, baseline = reason.topic.partition("_over_")
         key = f"{kind}_none" if f"{kind}_none" in sentences and reason.figure is None else kind
+        if key not in sentences:
+            return reason.message
         return sentences[key].format(**self._values(kind, baseline, reason, report))
 
     def _values(self, kind: str, baseline: str, reason: Reason, report: EvaluationReport) -> dict[str, str]:
@@ -92,6 +108,7 @@ class Words:
             values["figure"] = self.small_share(reason.figure)
         lift = {
             "lift": report.lifts.get(baseline),
+            "other_lift": report.other_lifts.get(baseline),
             "conversions": report.guardrails.conversions,
             "revenue": report.guardrails.revenue,
         }.get(kind)

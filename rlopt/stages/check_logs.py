@@ -1,20 +1,22 @@
 """``rlopt check-logs``: the log doctor."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
+from reward.plain import JsonObject, Plain
 from rlopt.config import RewardConfig, load, read_preset
-from rlopt.stages.columns import column_mapping
-from rlopt.wording import counted
+from rlopt.stages.common.columns import column_mapping
+from rlopt.wording import counted, joined_lines
 
 SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Plain):
     """What the doctor found in the logs."""
 
     report: LogReport
@@ -24,7 +26,7 @@ class CheckResult:
         """True where fit-reward refuses these logs."""
         return bool(self.report.stops)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {**self.report.to_dict(), "usable": not self.stops}
 
@@ -32,20 +34,26 @@ class CheckResult:
         """The report for a person: totals, then one finding a line (X stops fit-reward, ! warns)."""
         report = self.report
         conversions = "" if report.conversions is None else f", {counted(report.conversions, 'conversion')}"
+        days = "" if report.days is None else f", {report.days}"
         totals = [
             f"{report.source}: {counted(report.rows, 'row')}, {counted(report.impressions, 'impression')}, "
-            f"{counted(report.clicks, 'click')}{conversions}",
+            f"{counted(report.clicks, 'click')}{conversions}{days}",
             f"{counted(report.items, 'item')}, {counted(report.arms, 'title')} ({report.arms_per_item:.1f} an item; "
             f"{counted(report.items_with_choice, 'item has', 'items have')} several); CTR {report.ctr:.2%}",
             "",
         ]
         findings = [f"{SIGNS[finding.severity]}{finding.message}" for finding in report.findings]
         verdict = "fit-reward refuses these logs." if self.stops else "fit-reward takes these logs."
-        return "\n".join([*totals, *findings, "", verdict])
+        return joined_lines([*totals, *findings, "", verdict])
 
 
 def check_logs(
-    logs: str | Path, *, columns: str | None = None, config: str | Path | None = None, tmp_dir: str | Path | None = None
+    logs: str | Path,
+    *,
+    columns: str | None = None,
+    config: str | Path | None = None,
+    tmp_dir: str | Path | None = None,
+    flags: Mapping[str, Any] | None = None,
 ) -> CheckResult:
     """Examine logs as ``fit-reward`` does first.
 
@@ -59,6 +67,8 @@ def check_logs(
         YAML preset whose ``columns``, ``exclude`` and ``reward`` sections apply.
     tmp_dir
         Where the log engine spills; the system's temporary folder by default.
+    flags
+        Settings of `RewardConfig` that go before the preset's.
 
     Raises
     ------
@@ -68,13 +78,23 @@ def check_logs(
         When the preset is wrong.
     """
     preset = read_preset(config) if config is not None else {}
-    settings = load(RewardConfig, config)
+    settings = load(RewardConfig, config, flags)
     data = read_logs(
         logs,
         columns=column_mapping(columns, preset),
         exclude=preset.get("exclude"),
         conversion_window_hours=settings.conversion_window_hours,
+        decimal=settings.decimal,
+        copies=settings.copies,
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )
-    return CheckResult(examine(data, judge_share=settings.judge_share, test_share=settings.test_share))
+    return CheckResult(
+        examine(
+            data,
+            judge_share=settings.judge_share,
+            test_share=settings.test_share,
+            assignment=settings.assignment,
+            conversions_complete=settings.conversions_complete,
+        )
+    )

@@ -1,41 +1,32 @@
 """``rlopt compare``: does PPO earn its place? The run's policies against each other and against best-of-n."""
 
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.caution import cautious_reward
-from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
-from rlopt import threads
-from rlopt.config import CompareConfig, EvalConfig, RulesConfig, load
+from reward.plain import JsonObject, plain
+from rlopt.algorithms import ALGORITHMS, DEFAULT
+from rlopt.config import CompareConfig
 from rlopt.files import to_json
 from rlopt.ope.direct import estimate_lift, item_rate_draws
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.weights import policy_over_logged
-from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import track
-from rlopt.report.figures import Point, lift_against_kl
-from rlopt.run import ENCODINGS, Run
-from rlopt.stages.evaluate import test_arms
-from rlopt.stages.judging.candidate import kl_to_sft
-from rlopt.stages.judging.report import Truth
-from rlopt.stages.judging.splits import check_splits
-from rlopt.stages.judging.titles import Judged, Written, judge_titles, logged_titles, write_titles
-from rlopt.stages.policies import load_policy
-from rlopt.stages.rules import constraints_for
-
-ALGORITHMS = ("ppo", "grpo", "rloo")
-FloatArray = npt.NDArray[np.float64]
+from rlopt.report.figures import PolicyPoint, lift_against_kl
+from rlopt.run import Run
+from rlopt.stages.common.evaluated import Evaluated, evaluate_titles
+from rlopt.stages.common.held_out import check_splits, shown_arms
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.titles import Written, best_of_each_item, kl_to_sft, logged_titles, write_titles
+from rlopt.stages.common.truth import Truth
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ class Contender:
     Parameters
     ----------
     name
-        "sft", "ppo", "grpo", "rloo", "best of 16", "oracle best of 16".
+        "sft", that of an algorithm, "best of 16", "oracle best of 16".
     lift, low, high
         Judge's lift over the SFT policy with its interval, 0.05 is +5 %; None for SFT itself and for oracles.
     true_lift
@@ -76,17 +67,17 @@ class CompareResult:
     contenders: tuple[Contender, ...]
     n_items: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {
             "items": self.n_items,
-            "contenders": [asdict(row) for row in self.contenders],
+            "contenders": plain(self.contenders),
             "figure": str(self.folder / "lift_against_kl.svg"),
         }
 
 
 def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | None = None) -> CompareResult:
-    """Compare SFT, the run's PPO, GRPO and RLOO policies and best-of-n on test items; writes ``compare/`` of the run.
+    """Compare SFT, the run's trained policies and best-of-n on test items; writes ``compare/`` of the run.
 
     Parameters
     ----------
@@ -95,7 +86,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     config
         Settings of the stage.
     truth
-        For simulated logs: true clicks per impression of (items, titles); adds true lifts and oracle best-of-n.
+        Adds true lifts and oracle best-of-n; by default that of the simulated shop whose logs the run was fitted on.
 
     Raises
     ------
@@ -106,42 +97,32 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     """
     config = config or CompareConfig()
     trained = [name for name in config.policies or ALGORITHMS if config.policies or run.done(name)]
-    run.require("fit-reward", "sft", *(trained or ["ppo"]))
-    splits = run.splits()
-    check_splits(splits)
-    quiet_loading()
+    opened = OpenedRun(run, "sft", *(trained or [DEFAULT.name]))
+    truth = truth or opened.truth
+    check_splits(opened.splits)
     inputs = {name: run.record(name)["key"] for name in trained}
     with run.stage("compare", config, inputs) as record:
         random = np.random.default_rng(config.seed)
-        arms = run.arms()
-        test = test_arms(arms, splits.test, EvalConfig(seed=config.seed, max_items=config.max_items), random)
-        policies = {name: load_policy(run / name) for name in ("sft", *trained)}
-        torch.set_num_threads(threads.for_model(policies["sft"].model.num_parameters()))
-        model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-        judge = Judge.load(run / "judge", encodings=run / ENCODINGS)
-
-        written = write_all(run.checkpoint_dir("compare", record.key), policies, test, config)
+        test = shown_arms(opened.arms, opened.splits.test, config.max_items, random)
+        policies = {name: opened.policy(name) for name in ("sft", *trained)}
+        model, judge = opened.reward, opened.judge  # a damaged one is found before titles are written
+        written = write_all(record.checkpoints, policies, test, config)
         chosen = choose_best(written["sft"], test.items, model, config, truth)
-        groups = {**{name: _first(group, config.samples) for name, group in written.items()}, **chosen}
-        rules = constraints_for(arms.of_items(splits.train), load(RulesConfig, preset=run.preset()))
+        groups = [*(group.first(config.samples, name) for name, group in written.items()), *chosen, logged_titles(test)]
         blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
-        judged = judge_titles(
-            [replace(group, policy=name) for name, group in groups.items()] + [logged_titles(test)],
-            test,
-            judge,
-            model,
-            rules,
-            config.draws,
-            random,
-        )
-        contenders = make_table(judged, blind, policies, test, config, random, truth)
-        with run.replacing("compare") as folder:
-            result = CompareResult(run / "compare", contenders, len(test.items))
-            (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
-            points = [Point(c.name, c.kl, c.lift, c.true_lift) for c in contenders]
-            (folder / "lift_against_kl.svg").write_text(lift_against_kl(points), encoding="utf-8")
-    shutil.rmtree(run / "checkpoints" / "compare", ignore_errors=True)
+        evaluated = evaluate_titles(groups, test, judge, model, opened.constraints, config.draws, random)
+        contenders = make_table(evaluated, blind, policies, test, config, random, truth)
+        result = CompareResult(run / "compare", contenders, len(test.items))
+        _save(run, result)
     return result
+
+
+def _save(run: Run, result: CompareResult) -> None:
+    """The table and its figure."""
+    with run.replacing("compare") as folder:
+        (folder / "comparison.json").write_text(to_json(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+        points = [PolicyPoint(c.name, c.kl, c.lift, c.true_lift) for c in result.contenders]
+        (folder / "lift_against_kl.svg").write_text(lift_against_kl(points), encoding="utf-8")
 
 
 def write_all(
@@ -167,25 +148,22 @@ def write_all(
 
 def choose_best(
     candidates: Written, items: Sequence[Item], model: RewardModel, config: CompareConfig, truth: Truth | None
-) -> dict[str, Written]:
+) -> list[Written]:
     """Best of the first n candidates of each item by the cautious reward, and by the truth where there is one."""
-    predicted = model.predict([items[i] for i in candidates.item], candidates.title)
-    scores = {"best of": cautious_reward(predicted, config.risk_aversion)}
+    owners = [items[i] for i in candidates.item]
+    values = {"best of": cautious_reward(model.predict(owners, candidates.title), config.risk_aversion)}
     if truth is not None:
-        scores["oracle best of"] = truth([items[i] for i in candidates.item], candidates.title)
-    number = _number(candidates)
-    chosen = {}
+        values["oracle best of"] = truth(owners, candidates.title)
+    chosen = []
     for n in config.best_of:
-        for name, score in scores.items():
-            rows = np.flatnonzero(number < n)
-            order = rows[np.lexsort((-score[rows], candidates.item[rows]))]
-            first = np.r_[True, np.diff(candidates.item[order]) > 0]
-            chosen[f"{name} {n}"] = candidates.take(order[first], f"{name} {n}")
+        tried = candidates.place < n
+        for name, value in values.items():
+            chosen.append(best_of_each_item(candidates.take(tried, "sft"), value[tried], f"{name} {n}"))
     return chosen
 
 
 def make_table(
-    judged: Mapping[str, Judged],
+    evaluated: Mapping[str, Evaluated],
     blind: FloatArray,
     policies: Mapping[str, TitlePolicy],
     test: Arms,
@@ -203,19 +181,19 @@ def make_table(
         for x in (test.clicks, test.exposure)
     )
     item_rate = item_rate_draws(clicks, exposure, config.draws, random)
-    logged = judged["logged"].title_draws(share=test.exposure)
+    logged = evaluated["logged"].title_draws(share=test.exposure)
     log_prob = policies["sft"].log_prob(test.arm_items, list(test.title), temperature=config.temperature)
     preference, _ = policy_over_logged(log_prob, test.item_index)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    base_truth = _true_value(judged["sft"].written, test.items, truth)
+    base_truth = _true_value(evaluated["sft"].written, test.items, truth)
 
-    def contender(name: str, group: Judged) -> Contender:
+    def contender(name: str, group: Evaluated) -> Contender:
         tried = int(name.rsplit(" ", 1)[1]) if " " in name else 1
         lift = None
         if name != "sft" and not name.startswith("oracle"):
             lift = estimate_lift(
                 group.title_draws(),
-                judged["sft"].title_draws(),
+                evaluated["sft"].title_draws(),
                 logged,
                 item_rate,
                 rng=np.random.default_rng(config.seed),
@@ -237,7 +215,7 @@ def make_table(
             titles_written=tried,
         )
 
-    return tuple(contender(name, group) for name, group in judged.items() if name != "logged")
+    return tuple(contender(name, group) for name, group in evaluated.items() if name != "logged")
 
 
 def _true_value(written: Written, items: Sequence[Item], truth: Truth | None) -> float | None:
@@ -247,13 +225,3 @@ def _true_value(written: Written, items: Sequence[Item], truth: Truth | None) ->
     values = truth([items[i] for i in written.item], written.title)
     counts = np.bincount(written.item, minlength=len(items))
     return float((np.bincount(written.item, weights=values, minlength=len(items)) / counts).mean())
-
-
-def _number(written: Written) -> npt.NDArray[np.int64]:
-    """Place of each title among those of its item, from 0; ``write_titles`` keeps an item's titles together."""
-    start = np.searchsorted(written.item, written.item)
-    return np.arange(len(written)) - start
-
-
-def _first(written: Written, n: int) -> Written:
-    return written.take(_number(written) < n, written.policy)

@@ -1,26 +1,34 @@
 """``rlopt demo``: a simulated shop, the whole chain on its logs, and the truth beside the verdict."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
+from reward.plain import JsonObject, plain
+from reward.saved import read_json
+from rlopt.config import (
+    EvalConfig,
+    PpoConfig,
+    RewardConfig,
+    SftConfig,
+    SimulateConfig,
+    StageConfig,
+    load,
+    read_preset,
+)
 from rlopt.errors import RunError
 from rlopt.progress import note
 from rlopt.run import Run
-from rlopt.stages.evaluate import evaluate
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
-from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import market_of, true_faithfulness, truth_of
+from rlopt.stages.common.truth import market_of, true_faithfulness
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
+from rlopt.stages.simulate import write_shop
 
 STAGES = ("simulate", "fit-reward", "sft", "ppo", "offline-eval")
-SHOP: dict[str, Any] = {"items": 5000, "impressions": 4_000_000}
-SFT: dict[str, Any] = {}
-PPO: dict[str, Any] = {"steps": 400}
-EVAL: dict[str, Any] = {}
+PRESET, QUICK_PRESET = "demo", "demo-quick"
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,17 @@ class DemoResult:
     over_sft, over_logged
         Lift on test items, which neither the reward nor PPO has seen.
     faithfulness, sft_faithfulness
-        Share of titles with no word that the item does not support, by the simulator.
+        Share of titles with no word that the item does not state, by the simulator.
+    broken_promises
+        "ppo", "sft" and "logged" -> share of the titles that promise what the shop does not keep, by the simulator.
     kl
         Nats a title, PPO to SFT policy.
     verdict, headline
         Of offline-eval, which knows nothing of the truth.
     seconds
         Stage -> seconds.
+    toy
+        A quick demo: too small for its verdict to tell anything but that the chain works.
     """
 
     run: str
@@ -61,12 +73,14 @@ class DemoResult:
     over_logged: Lift
     faithfulness: float
     sft_faithfulness: float
+    broken_promises: dict[str, float]
     kl: float
     verdict: str
     headline: str
     seconds: dict[str, float]
+    toy: bool
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data; the lift over the SFT policy under plain names."""
         return {
             "estimated_lift": self.over_sft.estimated,
@@ -74,13 +88,15 @@ class DemoResult:
             "high": self.over_sft.high,
             "true_lift": self.over_sft.true,
             "true_lift_over_logged": self.over_logged.true,
-            "over_logged": asdict(self.over_logged),
+            "over_logged": plain(self.over_logged),
             "faithfulness": self.faithfulness,
             "sft_faithfulness": self.sft_faithfulness,
+            "broken_promises": self.broken_promises,
             "kl": self.kl,
             "verdict": self.verdict,
             "seconds": self.seconds,
             "run": self.run,
+            "toy": self.toy,
         }
 
 
@@ -90,36 +106,45 @@ def demo(
     seed: int = 0,
     locale: Literal["en", "zh"] = "en",
     steps: int | None = None,
+    quick: bool = False,
 ) -> DemoResult:
     """Simulate a shop, fit the reward, train SFT and PPO, evaluate, and look up the truth.
 
     Parameters
     ----------
     run_path
-        Run directory. By default ``runs/demo-LOCALE-SEED``, which an interrupted demo is continued in; when one is
-        finished there, the next free name.
+        Run directory. By default ``runs/demo-LOCALE-SEED`` (``demo-quick-LOCALE-SEED``), which an interrupted demo is
+        continued in; when one is finished there, the next free name.
     seed
         Seed of the shop and of every stage.
     locale
         Language of the shop.
     steps
         PPO updates.
+    quick
+        A small shop and short trainings, about a minute of one core: a toy.
 
     Raises
     ------
     RunError
         When ``run_path`` is a run on other logs: a demo never overwrites one.
     """
-    run = Run.open(run_path, create=True) if run_path is not None else _free_run(f"demo-{locale}-{seed}")
+    preset = read_preset(QUICK_PRESET if quick else PRESET)
+
+    def settings(model: type[ConfigT], **own: Any) -> ConfigT:
+        return load(model, overrides={"seed": seed, **own}, preset=preset)
+
+    name = f"demo-quick-{locale}-{seed}" if quick else f"demo-{locale}-{seed}"
+    run = Run.open(run_path, create=True) if run_path is not None else _free_run(name)
     if run.done("fit-reward") and not run.done("simulate"):
         raise RunError(f"Run {run.path} is no demo but a run on other logs. Name another one with --run.")
-    logs = _simulated_logs(run, SimulateConfig(**SHOP, locale=locale, seed=seed))
-    fit_reward(run, logs, RewardConfig(seed=seed))
-    train_sft(run, SftConfig(**SFT, seed=seed))
-    train_ppo(run, PpoConfig(**PPO | ({"steps": steps} if steps else {}), seed=seed))
-    if not run.current("offline-eval", evaluation := EvalConfig(**EVAL, seed=seed)):
-        evaluate(run, evaluation, truth=truth_of(run))
-    return _result(run)
+    logs = _simulated_logs(run, settings(SimulateConfig, locale=locale))
+    fit_reward(run, logs, settings(RewardConfig))
+    train_sft(run, settings(SftConfig))
+    train_ppo(run, settings(PpoConfig, steps=steps))
+    if not run.current("offline-eval", evaluation := settings(EvalConfig)):
+        evaluate(run, evaluation)
+    return _result(run, toy=quick)
 
 
 def _free_run(name: str) -> Run:
@@ -137,12 +162,12 @@ def _simulated_logs(run: Run, config: SimulateConfig) -> Path:
     if not run.current("simulate", config):
         note(f"Simulating a shop of {config.items:,} items and {config.impressions:,} impressions")
         with run.stage("simulate", config), run.replacing("shop") as folder:
-            simulate(folder / "logs.parquet", config)
+            write_shop(folder / "logs.parquet", config)
     return run / "shop" / "logs.parquet"
 
 
-def _result(run: Run) -> DemoResult:
-    report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
+def _result(run: Run, toy: bool) -> DemoResult:
+    report = read_json(run / "eval" / "report.json", JsonObject, "Run rlopt offline-eval again.")
     market = market_of(run)
     if market is None or report["true_lifts"] is None:
         raise RunError(f"Run {run.path} is no demo: it holds no simulated shop. Name another one with --run.")
@@ -157,8 +182,10 @@ def _result(run: Run) -> DemoResult:
         over_logged=lifts["logged"],
         faithfulness=faithfulness.ppo,
         sft_faithfulness=faithfulness.sft,
+        broken_promises=faithfulness.broken,
         kl=report["kl"]["value"],
         verdict=report["verdict"]["decision"],
         headline=report["verdict"]["headline"],
         seconds={stage: run.record(stage)["seconds"] for stage in STAGES},
+        toy=toy,
     )

@@ -1,24 +1,24 @@
 """``rlopt evaluate-text``: titles against references and their items, beside two baselines that need no model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from reward.arrays import IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from reward.text import words
 from rlopt.config import TextConfig
 from rlopt.errors import RunError
 from rlopt.policy.text_metrics import (
+    BootstrapMean,
     Draws,
-    Estimate,
     about_items,
     against_references,
     bleu,
@@ -29,16 +29,15 @@ from rlopt.policy.text_metrics import (
     item_draws,
 )
 from rlopt.progress import note
-from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import titles_of
-from rlopt.stages.score import with_known_fields
+from rlopt.run import Run
+from rlopt.stages.common.columns import titles_of
+from rlopt.stages.common.opened import OpenedRun
 
-IntArray = npt.NDArray[np.int64]
 CELLS = 20_000_000  # similarities in memory
 
 
 @dataclass(frozen=True)
-class TextResult:
+class TextResult(Plain):
     """Metrics of the titles and of the baselines.
 
     Parameters
@@ -51,11 +50,7 @@ class TextResult:
 
     titles: int
     items: int
-    table: dict[str, dict[str, Estimate]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
+    table: dict[str, dict[str, BootstrapMean]]
 
 
 def evaluate_text(
@@ -72,7 +67,7 @@ def evaluate_text(
     titles_file
         Parquet, CSV or JSONL with item_id, title, the item's fields and, in ``config.references``, a reference.
     run
-        With a reward model: predicted CTR and CVR too, and its train titles say which words need support.
+        With a reward model: predicted CTR and CVR too, and its train titles say which words an item must state.
     columns
         The user's column names, as in ``--columns``.
 
@@ -84,12 +79,11 @@ def evaluate_text(
         When ``run`` has no reward model yet.
     """
     config = config or TextConfig()
-    if run is not None:
-        run.require("fit-reward")
+    opened = OpenedRun(run) if run is not None else None
     named = [config.references] if config.references else []
     items, titles, table = titles_of(run, titles_file, columns, named)
-    if run is not None:
-        items = with_known_fields(run, items)
+    if opened is not None:
+        items = opened.with_known_fields(items)
     if not any(item.fields for item in items):
         note(
             "The items have no fields: coverage, precision and the baselines say nothing. Give a --run that knows them"
@@ -100,10 +94,10 @@ def evaluate_text(
         raise RunError(f"{titles_file} has no row with a {'reference' if config.references else 'title'} to measure.")
     items, titles = [items[i] for i in kept], [titles[i] for i in kept]
     references = [references[i] for i in kept] if references is not None else None
-    lexicon = _lexicon(run, items, references or titles)
+    lexicon = _lexicon(opened, items, references or titles)
     index = _item_index(items)
     draws = item_draws(int(index.max()) + 1, config.draws, config.seed)
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS) if run is not None else None
+    model = opened.reward if opened is not None else None
     rivals = {"titles": titles, "attributes": [attributes_title(item) for item in items]}
     if references is not None and index.any():  # more than one item
         rivals["neighbour"] = neighbour_titles(items, references)
@@ -140,7 +134,7 @@ def _metrics(
     model: RewardModel | None,
     index: IntArray,
     draws: Draws,
-) -> dict[str, Estimate]:
+) -> dict[str, BootstrapMean]:
     columns = about_items(items, titles, lexicon)
     if references is not None:
         columns = {**against_references(titles, references), **columns}
@@ -155,10 +149,10 @@ def _metrics(
         sums = [np.bincount(index, column, minlength=draws.shape[1]) for column in counts.T]
         by_item = np.stack(sums, axis=1, dtype=np.float64)
         low, high = np.quantile([bleu(row) for row in drawn_sums(draws, by_item)], [0.025, 0.975])
-        out = {"bleu": Estimate(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
+        out = {"bleu": BootstrapMean(bleu(counts.sum(axis=0)), float(low), float(high)), **out}
     for n in (1, 2):
         value = distinct(titles, n)
-        out[f"distinct_{n}"] = Estimate(value, float("nan"), float("nan"))  # of the whole set: no mean of items
+        out[f"distinct_{n}"] = BootstrapMean(value, float("nan"), float("nan"))  # of the whole set: no mean of items
     return out
 
 
@@ -172,12 +166,11 @@ def _references(table: pa.Table, column: str | None, where: str | Path) -> list[
     return ["" if value is None else str(value).strip() for value in table[column].to_pylist()]
 
 
-def _lexicon(run: Run | None, items: Sequence[Item], titles: Sequence[str]) -> Lexicon:
+def _lexicon(opened: OpenedRun | None, items: Sequence[Item], titles: Sequence[str]) -> Lexicon:
     """Words any title may use: from the run's train titles, else from the references (or the titles themselves)."""
-    if run is None:
+    if opened is None:
         return Lexicon.learn(zip(items, titles, strict=True))
-    train = run.arms().of_items(run.splits().train)
-    return Lexicon.learn(train.pairs)
+    return Lexicon.learn(opened.train_arms.pairs)
 
 
 def _item_index(items: Sequence[Item]) -> IntArray:

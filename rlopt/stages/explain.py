@@ -3,18 +3,18 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from reward.arms import Arms
-from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, Part, explain
+from reward.evidence.explain import SUPPORTED, Explanation, Logged, Outside, TopicChange, explain
 from reward.items import Item
-from reward.model.reward_model import RewardModel
+from reward.plain import JsonObject
 from rlopt.errors import RunError
-from rlopt.run import ENCODINGS, Run
-from rlopt.stages.fit_reward import EVIDENCE
-from rlopt.stages.fitting.evidence import effects_note, read_evidence
+from rlopt.run import Run
+from rlopt.stages.common.evidence import EVIDENCE, effects_note, read_evidence
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.wording import joined_lines
 
 _PARTS = 10  # topics printed; --json has all
 
@@ -26,7 +26,7 @@ class ExplainResult:
     explanation: Explanation
     note: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Plain JSON data."""
         return {**self.explanation.to_dict(), "note": self.note}
 
@@ -45,7 +45,7 @@ class ExplainResult:
             *_support_lines(found),
         ]
         if found.unsupported:
-            lines.append(f"Words the item does not support: {', '.join(found.unsupported)}")
+            lines.append(f"Words the item does not state: {', '.join(found.unsupported)}")
         if found.unknown:
             lines.append(f"Words no logged title holds: {', '.join(found.unknown)}")
         if found.nearest:
@@ -54,7 +54,7 @@ class ExplainResult:
             f"  {near.similarity:4.0%} alike  {near.clicks:,.0f} clicks of {near.impressions:,.0f}  {near.title}"
             for near in found.nearest
         ]
-        return "\n".join(lines)
+        return joined_lines(lines)
 
 
 def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
@@ -76,11 +76,9 @@ def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
     RunError
         When the logs hold no such item; the message names the nearest ones.
     """
-    run.require("fit-reward")
-    arms = run.arms()
-    item, logged = _item_of(arms, item_id)
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
-    found = explain(model, item, title, logged)
+    opened = OpenedRun(run)
+    item, logged = _item_of(opened.arms, item_id)
+    found = explain(opened.reward, item, title, logged)
     return ExplainResult(found, effects_note(read_evidence(run / "reward" / EVIDENCE)))
 
 
@@ -98,12 +96,12 @@ def _item_of(arms: Arms, item_id: str) -> tuple[Item, Logged]:
     return arms.items[place[item_id]], Logged(titles, arms.impressions[rows].tolist(), arms.clicks[rows].tolist())
 
 
-def _part_lines(parts: Sequence[Part]) -> list[str]:
+def _part_lines(parts: Sequence[TopicChange]) -> list[str]:
     width = max((len(part.topic) for part in parts), default=0)
     return [f"  {part.topic:<{width}}  {part.change:+6.1%}{_interval(part)}" for part in parts]
 
 
-def _interval(part: Part) -> str:
+def _interval(part: TopicChange) -> str:
     return "" if part.low is None or part.high is None else f" [{part.low:+.1%}, {part.high:+.1%}]"
 
 

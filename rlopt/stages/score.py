@@ -1,8 +1,6 @@
 """``rlopt score``: what titles would earn, by the run's reward model."""
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +10,21 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reward.evidence.explain import SUPPORTED
-from reward.items import Item
-from reward.logs.source import find_files
-from reward.model.reward_model import RewardModel
+from reward.plain import Plain
 from rlopt.errors import RunError
-from rlopt.files import atomic_path, disk_errors
+from rlopt.files import atomic_path
 from rlopt.progress import track
-from rlopt.run import ENCODINGS, Run
-from rlopt.stages.columns import SCORED, titles_of
+from rlopt.run import Run
+from rlopt.stages.common.columns import SCORED, titles_of
+from rlopt.stages.common.known_ids import check_known
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.outputs import check_output
 
 CHUNK = 20_000
 
 
 @dataclass(frozen=True)
-class ScoreResult:
+class ScoreResult(Plain):
     """What `score` wrote."""
 
     output: str
@@ -34,10 +33,6 @@ class ScoreResult:
     mean_reward: float
     mean_reward_std: float
     out_of_distribution: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
-        return asdict(self)
 
 
 def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:
@@ -66,11 +61,13 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     RunError
         When ``out`` cannot be written.
     """
-    run.require("fit-reward")
+    opened = OpenedRun(run)
     check_output(out)
     items, titles, table = titles_of(run, titles_file, columns)
-    items = with_known_fields(run, items)
-    model = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
+    described = any(item.fields for item in items)
+    check_known((item.item_id for item in items), opened.arms.items, titles_file, described=described)
+    items = opened.with_known_fields(items)
+    model = opened.reward
     values = {name: np.full(len(titles), np.nan) for name in SCORED}
     with track("score", len(titles)) as bar:
         for start in range(0, len(titles), CHUNK):
@@ -89,50 +86,6 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
         mean_reward_std=float(values["reward_std"].mean()) if titles else 0.0,
         out_of_distribution=int(np.sum(values["support"] < SUPPORTED)),
     )
-
-
-def check_output(out: str | Path, source: str | Path | None = None) -> None:
-    """Refuse an output that cannot be written before the work is done for it.
-
-    Parameters
-    ----------
-    source
-        The input, where it must not be replaced.
-
-    Raises
-    ------
-    RunError
-        When the name ends in neither .parquet nor .csv, is a folder or one of the input's files, or its folder does not
-        take files.
-    """
-    path = Path(out)
-    if path.suffix.lower() not in (".parquet", ".csv"):
-        raise RunError(f"The output must end in .parquet or .csv. Got {path}.")
-    if path.is_dir():
-        raise RunError(f"The output {path} is a folder. Name a file in it.")
-    if source is not None and path.exists() and any(path.samefile(file) for file in find_files(source)):
-        raise RunError(f"The output {path} is the input, and would replace it. Name another file.")
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent) as probe:
-            probe.write(b"0")
-
-
-def with_known_fields(run: Run, items: Sequence[Item]) -> list[Item]:
-    """The items, `completed`."""
-    known = {item.item_id: item for item in run.arms().items}
-    made: dict[int, Item] = {}  # an item that many titles share is made once
-    for item in items:
-        if id(item) not in made:
-            made[id(item)] = completed(item, known)
-    return [made[id(item)] for item in items]
-
-
-def completed(item: Item, known: Mapping[str, Item]) -> Item:
-    """The item with the fields and the current title that the logs had for it; what it comes with goes first."""
-    logged = known.get(item.item_id, item)
-    fields = {**logged.fields, **item.fields}
-    return replace(item, fields=fields, current_title=item.current_title or logged.current_title)
 
 
 def with_columns(table: pa.Table, values: dict[str, np.ndarray[Any, np.dtype[np.float64]]]) -> pa.Table:

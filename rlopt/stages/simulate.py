@@ -6,7 +6,7 @@ from envs.market import Market
 from envs.simulate import SimulatedLogs
 from envs.simulate import simulate as write_logs
 from rlopt.config import SimulateConfig
-from rlopt.files import disk_errors
+from rlopt.files import disk_errors, refuse_in_run
 from rlopt.progress import track
 
 
@@ -25,10 +25,15 @@ def simulate(out: str | Path, config: SimulateConfig | None = None) -> Simulated
     SimulationError, MarketError
         When a setting is out of range or the files cannot be written.
     RunError
-        When the folder cannot be made.
+        When the folder cannot be made, or lies in a run directory.
     """
-    config = config or SimulateConfig()
     out = Path(out)
+    refuse_in_run(out)
+    return write_shop(out, config or SimulateConfig())
+
+
+def write_shop(out: Path, config: SimulateConfig) -> SimulatedLogs:
+    """As `simulate`, wherever ``out`` lies: the demo's shop is a part of its run."""
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     market = Market(config.items, config.locale, config.seed)

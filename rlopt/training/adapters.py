@@ -26,7 +26,7 @@ def adapter_config(
     own: Mapping[str, Any] | None = None,
     *,
     dropout: float = 0.0,
-    prefix_length: int = 32,
+    prefix_length: int = 0,
 ) -> PeftConfig | None:
     """Configuration of the adapters; None where the model's own weights learn.
 
@@ -43,7 +43,7 @@ def adapter_config(
     dropout
         Dropout of LoRA's and AdaLoRA's input.
     prefix_length
-        Virtual tokens of a prefix.
+        Virtual tokens of a prefix; nothing else has any.
 
     Raises
     ------

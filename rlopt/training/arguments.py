@@ -1,4 +1,4 @@
-"""The trainer settings that SFT, PPO, GRPO and RLOO share, written once."""
+"""The trainer settings that all trainings share, written once."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
-from rlopt import processes
+from rlopt import processes, threads
 from rlopt.errors import PolicyError
 
 MICRO_BATCH = 8  # titles that go through a large model at once
@@ -16,7 +17,7 @@ TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What every training needs to know.
+    """What every training needs to know, settings and machine taken together; `train_settings` makes it.
 
     Parameters
     ----------
@@ -46,10 +47,49 @@ class TrainSettings:
     learning_rate: float
     save_every: int
     seed: int
-    adapters: Any = None
-    bf16: bool = False
-    gradient_checkpointing: bool = False
-    report_to: tuple[str, ...] = ()
+    adapters: Any
+    bf16: bool
+    gradient_checkpointing: bool
+    report_to: tuple[str, ...]
+
+
+def train_settings(
+    model: PreTrainedModel,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    save_every: int,
+    seed: int,
+    adapters: Any = None,
+    bf16: bool | None = None,
+    gradient_checkpointing: bool | None = None,
+    report_to: tuple[str, ...] = (),
+) -> TrainSettings:
+    """Settings for this ``model`` on this machine.
+
+    Parameters
+    ----------
+    bf16
+        None: on a GPU that can.
+    gradient_checkpointing
+        None: for large models on a GPU.
+    """
+    small = model.num_parameters() < threads.SMALL_MODEL
+    if gradient_checkpointing is None:
+        gradient_checkpointing = torch.cuda.is_available() and not small
+    return TrainSettings(
+        steps=steps,
+        batch_size=batch_size,
+        micro_batch_size=batch_size if small else MICRO_BATCH,
+        learning_rate=learning_rate,
+        save_every=save_every,
+        seed=seed,
+        adapters=adapters,
+        bf16=_has_bf16() if bf16 is None else bf16,
+        gradient_checkpointing=gradient_checkpointing,
+        report_to=report_to,
+    )
 
 
 def shared_arguments(settings: TrainSettings, checkpoints: Path, multiple: int = 1) -> dict[str, Any]:
@@ -120,6 +160,5 @@ def check_trackers(names: tuple[str, ...]) -> list[str]:
     return list(names)
 
 
-def has_bf16() -> bool:
-    """True on a GPU that computes in bfloat16."""
+def _has_bf16() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from reward.features.phraselist import PhraseListError, read_word_list
 from reward.items import Item
 from reward.text import words
+from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
+
+from .backtranslation import back_translate
 
 Pair = tuple[Item, str]
 Rephrase = Callable[[Sequence[Pair]], list[str]]
@@ -32,8 +36,8 @@ class Variants:
             When the file cannot be read, or a line is no group.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_word_list(path)
+        except PhraseListError as error:
             raise PolicyError(f"The lexicon of variants {path} cannot be read: {error}") from error
         groups = []
         for number, line in enumerate(lines, start=1):
@@ -81,37 +85,47 @@ class Augmentation:
 
     Parameters
     ----------
-    copies
-        Altered copies an example, beside the example itself.
-    shuffle_fields
-        The fields of the item in another order.
-    drop_fields
-        Chance that a field is left out; never one that the title mentions.
+    config
+        How many copies, whether their fields are shuffled, and which share of them is left out.
     variants
         Other words for the same, in item and title.
     rephrase
         Other titles for (item, title) pairs, such as back-translation's; one that comes back unchanged is left out.
     """
 
-    copies: int = 1
-    shuffle_fields: bool = False
-    drop_fields: float = 0.0
+    config: SftConfig
     variants: Variants | None = None
     rephrase: Rephrase | None = None
 
-    def __bool__(self) -> bool:
-        return bool(self.shuffle_fields or self.drop_fields or self.variants or self.rephrase)
+    @classmethod
+    def of(cls, config: SftConfig) -> "Augmentation":
+        """With the lexicon and the models that the settings name.
 
-    def apply(self, pairs: Sequence[Pair], seed: int) -> list[Pair]:
+        Raises
+        ------
+        PolicyError
+            When the lexicon cannot be read.
+        """
+        models = config.back_translation
+        return cls(
+            config,
+            Variants.read(config.variants) if config.variants is not None else None,
+            (lambda known: back_translate(known, *models)) if models is not None else None,
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.config.shuffle_fields or self.config.drop_fields or self.variants or self.rephrase)
+
+    def apply(self, pairs: Sequence[Pair]) -> list[Pair]:
         """``pairs``, then their altered copies; copies that say the same in the same order are left out."""
         out = list(pairs)
         if not self:
             return out
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(self.config.seed)
         if self.rephrase is not None:
             titles = self.rephrase(pairs)
             out += [(item, new) for (item, old), new in zip(pairs, titles, strict=True) if new != old]
-        for _ in range(self.copies):
+        for _ in range(self.config.copies):
             altered = (self._alter(pair, rng) for pair in pairs)
             out += [new for new, old in zip(altered, pairs, strict=True) if _differs(new, old)]
         return out
@@ -119,10 +133,10 @@ class Augmentation:
     def _alter(self, pair: Pair, rng: np.random.Generator) -> Pair:
         item, title = self.variants.vary(pair, rng) if self.variants else pair
         names = list(item.fields)
-        if self.drop_fields:
+        if self.config.drop_fields:
             said = set(words(title))
-            names = [n for n in names if rng.random() >= self.drop_fields or _mentioned(item.fields[n], said)]
-        if self.shuffle_fields:
+            names = [n for n in names if rng.random() >= self.config.drop_fields or _mentioned(item.fields[n], said)]
+        if self.config.shuffle_fields:
             names = [names[i] for i in rng.permutation(len(names))]
         return replace(item, fields={name: item.fields[name] for name in names}), title
 
@@ -132,7 +146,7 @@ def _differs(new: Pair, old: Pair) -> bool:
 
 
 def _mentioned(values: Iterable[str], said: set[str]) -> bool:
-    """Whether the title has any word of the values: cautious, since what it says must stay supported."""
+    """Whether the title has any word of the values: cautious, since what the title says must stay true of the item."""
     return any(said & set(words(value)) for value in values)
 
 

@@ -4,10 +4,13 @@ Whatever pair of sequence-to-sequence models the user names translates there and
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from reward.encoders.model_folder import check_files, load_whole, loading
+from reward.errors import ModelError
 from reward.features.lexicon import Lexicon
 from reward.items import Item
 from reward.text import clean, numbers, words
@@ -40,12 +43,13 @@ def back_translate(pairs: Sequence[tuple[Item, str]], there: str, back: str) -> 
 def translate(texts: Sequence[str], model: str) -> list[str]:
     """The likeliest translation of each text, read in batches of like length."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        network = AutoModelForSeq2SeqLM.from_pretrained(model).eval()
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().split("\n", 1)[0].rstrip(".")
+        check_files(model)
+        with loading("its tokenizer is missing or damaged"):
+            tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+        network: Any = load_whole(AutoModelForSeq2SeqLM, model, tokenizer)
+    except ModelError as error:
         raise PolicyError(
-            f"No translation model can be loaded from {model!r}: {reason}. Give back_translation two sequence-to-"
+            f"No translation model can be loaded from {model!r}: {error} Give back_translation two sequence-to-"
             "sequence models of transformers, there and back."
         ) from error
     if torch.cuda.is_available():
@@ -73,4 +77,4 @@ def _means_the_same(rules: Lexicon, item: Item, before: str, after: str) -> bool
     said, says = f" {' '.join(words(before))} ", f" {' '.join(words(after))} "
     values = {" ".join(words(value)) for values in item.fields.values() for value in values} - {""}
     stated = all(f" {value} " in says for value in values if f" {value} " in said)
-    return kept and stated and all(claim.kind == "word" for claim in rules.unsupported(item, after))
+    return kept and stated and all(claim.kind == "word" for claim in rules.unstated(item, after))

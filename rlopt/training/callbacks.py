@@ -8,7 +8,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from rlopt.files import JsonlWriter
-from rlopt.progress import Bar
+from rlopt.progress import ProgressBar
 
 
 class JsonLines(TrainerCallback):
@@ -24,7 +24,7 @@ class JsonLines(TrainerCallback):
         Metric name -> short label for the bar.
     """
 
-    def __init__(self, writer: JsonlWriter, bar: Bar, shown: Mapping[str, str]) -> None:
+    def __init__(self, writer: JsonlWriter, bar: ProgressBar, shown: Mapping[str, str]) -> None:
         self.writer, self.bar, self.shown = writer, bar, shown
 
     def on_log(

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from .peak import PeakGuard
+from .early_stopping import EarlyStopping
 
 COMPLETE = "COMPLETE"
 
@@ -39,16 +39,16 @@ def step_of(checkpoint: Path | None) -> int:
     return 0 if checkpoint is None else int(checkpoint.name.rsplit("-", 1)[1])
 
 
-def train(trainer: Any, checkpoints: Path, guard: PeakGuard | None = None) -> PreTrainedModel:
+def train(trainer: Any, checkpoints: Path, stopping: EarlyStopping | None = None) -> PreTrainedModel:
     """Train from the newest whole checkpoint, or from the start; adapters are merged into the model returned.
 
-    Where ``guard`` says that the monitor has fallen since its peak, the model is that of the peak's checkpoint.
+    Where ``stopping`` says that the monitor has fallen since its peak, the model is that of the peak's checkpoint.
     """
     resume = newest_checkpoint(checkpoints)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(pin_memory|gradient_checkpointing).*")
         trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    if guard is not None and guard.has_fallen:
+    if stopping is not None and stopping.has_fallen:
         trainer._load_best_model()
     trainer.accelerator.wait_for_everyone()  # the first process removes the checkpoints
     trained = trainer.accelerator.unwrap_model(trainer.model)

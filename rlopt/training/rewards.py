@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray, IntArray
 from reward.items import Item
 from reward.model.caution import Prediction, cautious_reward
 from rlopt.policy.constraints import RULES, Constraints
 from rlopt.policy.prompt import Renderer
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 LogMetric = Callable[[str, float], None]
 RewardFunction = Callable[..., Sequence[float | None]]
 MAX_SCORE = 4.0

@@ -5,6 +5,8 @@ tests/training/test_trl_contract.py.
 """
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,10 +26,12 @@ MAX_SKIPPED_STEPS = 5
 class TitleRollouts:
     """Mixin for trl's GRPOTrainer and RLOOTrainer; only what the module's docstring says differs from them.
 
-    ``slot_mask`` of the policy holds in rollouts and in every log-probability.
+    ``slot_mask`` of the policy holds in rollouts and in every log-probability. ``prompt_ids`` are its tokens of each
+    prompt: trl would take a special token within an item's text for one.
     """
 
     slot_mask: SlotMask | None = None
+    prompt_ids: Mapping[str, list[int]] = MappingProxyType({})
     keeps_distributions = False
 
     _rolled_out: Tensor | None = None
@@ -43,6 +47,10 @@ class TitleRollouts:
     accelerator: Any
     state: Any
     _metrics: Any
+
+    def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """Trl's method: token ids, no images, nothing else."""
+        return [list(self.prompt_ids[prompt]) for prompt in prompts], None, {}
 
     def _write(self, prompt_ids: list[list[int]]) -> tuple[list[list[int]], list[list[float]]]:
         """One completion a prompt, as `TitlePolicy.generate` writes it, and each token's log-probability in nats.

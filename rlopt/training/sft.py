@@ -1,12 +1,9 @@
 """Supervised fine-tuning through trl's SFTTrainer: the model learns to write the titles that people wrote."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from datasets import Dataset
 from transformers import (
     EarlyStoppingCallback,
@@ -18,42 +15,22 @@ from transformers import (
 )
 from trl import SFTConfig as SFTArguments
 
+from reward.arrays import FloatArray
 from reward.items import Item
+from rlopt.config import SftConfig
 from rlopt.policy.title_policy import TitlePolicy
 
 from .adapters import AllocateRanks, with_adapters
 from .arguments import TrainSettings, shared_arguments
 from .callbacks import quiet
 from .checkpoints import MarkComplete, train
-from .order import training_order
+from .example_order import training_order
 from .prefixes import learned_prefix, start_from_text
 from .title_loss import NO_LABEL, WEIGHT, TitleSFTTrainer
 
 Pairs = Sequence[tuple[Item, str]]
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "sgd": "sgd"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """How the optimiser goes about it.
-
-    Parameters
-    ----------
-    optimizer
-        AdamW (Loshchilov and Hutter 2019) or plain stochastic gradient descent.
-    schedule
-        What the learning rate does after it has warmed up over 5 % of the steps.
-    weight_decay
-        Decay of the weights, not of norms and biases.
-    patience
-        Stop after so many checkpoints in a row without a lower loss on held-out titles, and keep the best; None: never.
-    """
-
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    weight_decay: float = 0.01
-    patience: int | None = None
 
 
 class CountLearning(TrainerCallback):
@@ -76,9 +53,9 @@ def fine_tune(
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
     *,
-    recipe: Recipe | None = None,
+    recipe: SftConfig | None = None,
     held_out: Pairs = (),
-    weights: npt.NDArray[np.float64] | None = None,
+    weights: FloatArray | None = None,
 ) -> TitlePolicy:
     """``policy`` after learning ``pairs`` of item and title; loss on the title alone.
 
@@ -87,12 +64,14 @@ def fine_tune(
 
     Parameters
     ----------
+    recipe
+        Optimizer, schedule, weight decay and early stopping are taken from it.
     held_out
         Titles that are not learned; their loss is logged at each checkpoint (``eval_loss``).
     weights
         What the loss of each of ``pairs`` counts, shape (n,); None: all alike.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or SftConfig()
     rows = tokenised(policy, pairs)
     if weights is not None:
         rows = rows.add_column(WEIGHT, [float(weight) for weight in weights])
@@ -139,11 +118,11 @@ def _in_order(rows: Dataset, settings: TrainSettings) -> Dataset:
     return rows.select(training_order(len(rows), settings.steps, settings.batch_size, settings.seed, lengths))
 
 
-def _stopping(recipe: Recipe, watched: bool) -> list[TrainerCallback]:
-    return [EarlyStoppingCallback(recipe.patience)] if recipe.patience is not None and watched else []
+def _stopping(recipe: SftConfig, watched: bool) -> list[TrainerCallback]:
+    return [EarlyStoppingCallback(recipe.early_stopping)] if recipe.early_stopping is not None and watched else []
 
 
-def _arguments(settings: TrainSettings, recipe: Recipe, checkpoints: Path, watched: bool) -> SFTArguments:
+def _arguments(settings: TrainSettings, recipe: SftConfig, checkpoints: Path, watched: bool) -> SFTArguments:
     values = {
         **shared_arguments(settings, checkpoints),
         "optim": OPTIMIZERS[recipe.optimizer],

@@ -7,6 +7,7 @@ from torch import Tensor
 from trl import SFTTrainer
 
 from rlopt.policy.slot_mask import SlotMask
+from rlopt.training.batches import Batch
 
 WEIGHT = "weight"
 NO_LABEL = -100
@@ -18,8 +19,8 @@ class _Collator:
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
-    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        batch: dict[str, Any] = self.inner(examples)
+    def __call__(self, examples: list[Batch]) -> Batch:
+        batch: Batch = self.inner(examples)
         if WEIGHT in examples[0]:
             batch[WEIGHT] = torch.tensor([example[WEIGHT] for example in examples])
         return batch
@@ -44,7 +45,7 @@ class TitleSFTTrainer(SFTTrainer):  # type: ignore[misc]  # trl is Any to mypy
             self._signature_columns.append(WEIGHT)
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """As SFTTrainer's for the plain negative log-likelihood."""
         if WEIGHT not in inputs and self.slot_mask is None:

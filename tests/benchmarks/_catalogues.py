@@ -76,7 +76,7 @@ def measure(catalogue: Catalogue, titles: Sequence[str]) -> dict[str, tuple[floa
     """chrF, ROUGE-L, attribute coverage and share of titles with an unsupported claim: mean, and 95 % over items."""
     items = catalogue.items
     values = against_references(titles, catalogue.references)
-    claims = [bool(catalogue.lexicon.unsupported(item, title)) for item, title in zip(items, titles, strict=True)]
+    claims = [bool(catalogue.lexicon.unstated(item, title)) for item, title in zip(items, titles, strict=True)]
     columns = {
         "chrF": values["chrf"],
         "ROUGE-L": values["rouge_l"],

@@ -26,7 +26,7 @@ from rlopt.config import GenerateConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
-from rlopt.stages.generate import generate
+from rlopt.stages.generate.stage import generate
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
@@ -81,7 +81,7 @@ def audit(market: Market, items: Sequence[Item], titles: Sequence[str | None]) -
         seen += 1
         reading = market.reading(item, title)
         claims += reading.wrong_claims
-        words.update(reading.unsupported)
+        words.update(reading.unstated)
         texts.update(search.unsupported(item, title))
     return (
         f"{seen:,} titles; wrong numbers, brands and values: simulator {claims}, text search {texts.total()} "

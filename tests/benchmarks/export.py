@@ -123,8 +123,8 @@ def ensembles(run: Path, folder: Path) -> None:
     from rlopt.policy.title_policy import TitlePolicy
     from rlopt.progress import track
     from rlopt.run import Run
-    from rlopt.stages.exporting.quality import about_titles, speeds
-    from rlopt.stages.judging.titles import write_titles
+    from rlopt.stages.common.titles import write_titles
+    from rlopt.stages.export.quality import about_titles, speeds
 
     torch.set_num_threads(1)
     quiet_loading()

@@ -109,10 +109,10 @@ def run_command(logs: Path, threads: int) -> Clock:
     clock = Clock()
     from rlopt.config import RewardConfig
     from rlopt.run import Run
-    from rlopt.stages import fit_reward as stage
+    from rlopt.stages.fit_reward import fitting, stage
 
     clock.lap("import")
-    read = stage.read_logs
+    read = fitting.read_logs
 
     def timed(*arguments: Any, **options: Any) -> Any:
         clock.lap("fit")  # fingerprint of the logs: little
@@ -120,7 +120,7 @@ def run_command(logs: Path, threads: int) -> Clock:
         clock.lap("read")
         return data
 
-    stage.read_logs = timed  # type: ignore[assignment]
+    fitting.read_logs = timed  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as folder:
         stage.fit_reward(Run.open(Path(folder) / "run", create=True), logs, RewardConfig())
     clock.lap("fit")

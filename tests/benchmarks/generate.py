@@ -74,7 +74,7 @@ def measure(kind: str, run: Path, catalogue: Path, batch_size: int) -> dict[str,
     if kind == "rlopt generate":
         from rlopt.config import GenerateConfig
         from rlopt.run import Run
-        from rlopt.stages.generate import generate
+        from rlopt.stages.generate.stage import generate
 
         out = catalogue.with_suffix(".out.parquet")
         wall, cpu = time.monotonic(), time.process_time()
@@ -131,8 +131,8 @@ def checked(policy: Any, run: Path) -> Callable[[Sequence[Item], list[str]], Non
     from reward.model.reward_model import RewardModel
     from rlopt.config import GenerateConfig
     from rlopt.run import ENCODINGS, Run
-    from rlopt.stages.rules import constraints_for
-    from rlopt.stages.writing.choice import ROUNDS, title_hash
+    from rlopt.stages.common.rules import constraints_for
+    from rlopt.stages.generate.choice import ROUNDS, title_hash
 
     opened = Run.open(run)
     model = RewardModel.load(opened / "reward", encodings=opened / ENCODINGS)

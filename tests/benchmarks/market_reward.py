@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -29,15 +28,15 @@ from envs.market import Market
 from envs.position import POSITION_LIFT
 from envs.simulate import HOUR_MS, START_MS, simulate
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.evidence.metrics import tally
 from reward.evidence.readable import properties, readable_effects, relative_change, some_items, surrogate
 from reward.evidence.reliability import calibration_error
 from reward.logs.read import LogData, read_logs
 from reward.logs.splits import split_items
-from reward.model.linear import Rows
+from reward.model.linear import ArmCounts
 from reward.model.reward_model import RewardModel
 
-FloatArray = npt.NDArray[np.float64]
 DAYS = 28.0
 CONFOUNDING = 1.0
 # Mean delay in lengths of the log: clicks spread evenly over it have then shown half of their conversions.
@@ -110,9 +109,9 @@ def of_clicks(model: RewardModel, market: Market, held: Arms) -> dict[str, float
     titles = [str(title) for title in held.title]
     found = model.predict(held.arm_items, titles)
     truth = market.click_probability(held.arm_items, titles)
-    rows = Rows(held.clicks, np.maximum(held.exposure, held.clicks), held.item_index, len(held.items))
+    rows = ArmCounts(held.clicks, np.maximum(held.exposure, held.clicks), held.item_index, len(held.items))
     effect, true_effect = (_within(held, x) for x in (found.effect, np.log(truth / (1 - truth))))
-    pairs = tally(Rows(truth * rows.trials, rows.trials, rows.item, rows.n_items), found.effect)
+    pairs = tally(ArmCounts(truth * rows.trials, rows.trials, rows.item, rows.n_items), found.effect)
     inside = np.abs(found.reward - truth) <= Z90 * found.reward_std
     return {
         "correlation": float(np.corrcoef(effect, true_effect)[0, 1]),

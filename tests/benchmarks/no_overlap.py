@@ -42,7 +42,7 @@ from rlopt.config import EvalConfig
 from rlopt.ope.diagnostics import KlEstimate, Overlap
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws, item_ratios
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, HiddenArmTest, hidden_arm_test
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 from rlopt.policy.constraints import Lexicon
 
 ITEMS = {"train": 600, "judge": 600, "test": 400}
@@ -127,7 +127,7 @@ class World:
         draws = self.learned.draws([*owners, *self.test.arm_items], [*titles, *self.logged_titles], 400, self.rng)
         supported = self.judge.support(owners, titles).reshape(n, size) >= RULE.support_level
         faithful = np.array(
-            [bool(t) and not self.lexicon.unsupported_words(i, t) for i, t in zip(owners, titles, strict=True)]
+            [bool(t) and not self.lexicon.unstated_words(i, t) for i, t in zip(owners, titles, strict=True)]
         ).reshape(n, size)
 
         def true_lift(t: float) -> float:
@@ -147,7 +147,7 @@ class World:
             share = _shares(score, t)
             lift, alone, hidden = self._lift(draws, owner, share, t)
             support_share, faithfulness = (float((share * x).sum() / n) for x in (supported, faithful))
-            evidence = Evidence(
+            evidence = Grounds(
                 lifts={"logged": lift},
                 n_items=n,
                 support_share=support_share,

@@ -20,14 +20,14 @@ import numpy.typing as npt
 
 from envs.market import Market
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.model.judge import Judge
 from rlopt.ope.direct import TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import hidden_arm_test
 
-FloatArray = npt.NDArray[np.float64]
-KEYS = [key for key in ESTIMATORS if key != "mips"]
+KEYS = [key for key, made in ESTIMATORS.items() if not made.needs_marginal]
 RESAMPLES = 100
 CHUNK = 100_000
 

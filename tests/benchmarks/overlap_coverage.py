@@ -17,19 +17,17 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from _data import DATA
 from scipy import stats
 
+from reward.arrays import FloatArray, IntArray
 from rlopt.ope.crossfit import cross_fitted_rounds
 from rlopt.ope.estimators import LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.tuning import tuned
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 SIZES = (10_000, 100_000, 1_000_000)
 KEYS = ("ips", "snips", "dr", "sndr", "dr_clip tuned", "dros tuned")
 LOW, HIGH = 0.93, 0.975

@@ -27,11 +27,11 @@ from _commit import commit
 from rlopt.config import PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.files import JsonlWriter
 from rlopt.run import Run
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.common.truth import truth_of
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import truth_of
 from rlopt.training.rewards import TitleRewards
 
 NOISED = 0.25

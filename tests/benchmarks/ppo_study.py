@@ -26,12 +26,12 @@ from envs.market import Market
 from rlopt.config import CompareConfig, PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.files import JsonlWriter
 from rlopt.run import Run
+from rlopt.stages.common.truth import market_of
 from rlopt.stages.compare import compare
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import market_of, truth_of
 
 SHOPS = [*(f"en-{seed}" for seed in range(7)), *(f"zh-{seed}" for seed in range(3))]
 TUNING_SHOPS = ["en-100", "zh-100"]
@@ -67,7 +67,7 @@ def cell(name: str, method: str, settings: dict[str, float], arguments: argparse
     train_ppo(run, config)
     seconds = time.monotonic() - began
     how = CompareConfig(policies=(method,), seed=seed, samples=8, max_items=arguments.test_items)
-    result = compare(run, how, truth=truth_of(run))
+    result = compare(run, how)
     table = {row.name: row for row in result.contenders}
     market, notes = market_of(run), run.record(method)["notes"]
     assert market is not None
@@ -98,7 +98,7 @@ def true_faithfulness(run: Run, name: str, market: Market, n_items: int = 200) -
     by_id = {item.item_id: item for item in market.items}
     titles = TitlePolicy.load(run / name).generate(test.items[:n_items], 2, seed=1)
     pairs = zip(test.items, titles, strict=False)
-    good = [not market.unsupported_words(by_id[item.item_id], t.text) for item, each in pairs for t in each]
+    good = [not market.unstated_words(by_id[item.item_id], t.text) for item, each in pairs for t in each]
     return float(np.mean(good))
 
 
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/ppo-study"), help="runs and results")
     parser.add_argument("--shops", nargs="+", default=SHOPS, help="locale-seed, such as en-0")
-    parser.add_argument("--methods", nargs="+", default=["ppo", "grpo", "rloo"], choices=["ppo", "grpo", "rloo"])
+    parser.add_argument("--methods", nargs="+", default=[*TUNED], choices=[*TUNED])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--impressions", type=int, default=4_000_000)

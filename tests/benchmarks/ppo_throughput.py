@@ -106,7 +106,7 @@ def make_shop_policy(folder: Path, n_prompts: int) -> list[str]:
     from rlopt.policy.slots import Slots
     from rlopt.policy.tiny import build_model, build_tokenizer
     from rlopt.policy.title_policy import TitlePolicy
-    from rlopt.training.arguments import TrainSettings
+    from rlopt.training.arguments import train_settings
     from rlopt.training.sft import fine_tune
 
     market = Market(max(n_prompts, SHOP_ITEMS), "en", seed=0)
@@ -115,8 +115,8 @@ def make_shop_policy(folder: Path, n_prompts: int) -> list[str]:
     texts = [renderer.target(item, title) for item, title in pairs]
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0), tokenizer, renderer)
-    settings = TrainSettings(
-        steps=SHOP_STEPS, batch_size=32, micro_batch_size=32, learning_rate=2e-3, save_every=SHOP_STEPS + 1, seed=0
+    settings = train_settings(
+        policy.model, steps=SHOP_STEPS, batch_size=32, learning_rate=2e-3, save_every=SHOP_STEPS + 1, seed=0
     )
     fine_tune(policy, pairs, settings, folder / "checkpoints").save(folder)
     return [renderer.prompt(item) for item in market.items[:n_prompts]]
@@ -170,12 +170,23 @@ def grpo_like(arguments: argparse.Namespace, folder: Path, ours: bool) -> dict[s
     if ours:
         import numpy as np
 
-        from rlopt.training.ppo.trainer import PPOArguments, PPOTrainer
+        from rlopt.config import PpoConfig
+        from rlopt.training.arguments import train_settings
+        from rlopt.training.ppo.settings import PpoSettings
+        from rlopt.training.ppo.trainer import PPOTrainer
 
-        made = PPOArguments(**shared, beta=1.0, critic_train_trunk=False, critic_epochs=8, critic_warmup_steps=0)
-        trainer: Any = PPOTrainer(
-            **parts, args=made, score_so_far=lambda _, texts: np.array([reward(text) for text in texts])
+        config = PpoConfig(batch_size=arguments.batch, kl_target=None)
+        run = train_settings(
+            model, steps=shared["max_steps"], batch_size=arguments.batch, learning_rate=1e-5, save_every=1, seed=0
         )
+        settings = PpoSettings(**vars(run), config=config, generations=generations, critic_warmup=0)
+        trainer: Any = PPOTrainer(
+            settings,
+            lambda _, texts: np.array([reward(text) for text in texts]),
+            args=PPOTrainer.arguments(settings, shared),
+            **parts,
+        )
+        trainer.prompt_ids = {prompt: tokenizer(prompt)["input_ids"] for prompt in prompts}
         clock.wrap(trainer, "_write", "rollout")
         clock.wrap(trainer, "_learn_critic", "critic")
         clock.wrap(trainer, "_scores_so_far", "reward of unfinished titles")

@@ -24,14 +24,14 @@ from reward.arms import Arms
 from reward.features.transformer import TitleFeatures
 from reward.model import boosting
 from reward.model.effect import TrainingSet, prepare
-from reward.model.linear import Rows, working
+from reward.model.linear import ArmCounts, working
 from reward.model.reward_model import RewardModel, click_rows
 
 ROUNDS, PATIENCE = 400, 30
 MEMBERS = 3
 
 
-def init_score(rows: Rows, prior: float = 300.0) -> np.ndarray:
+def init_score(rows: ArmCounts, prior: float = 300.0) -> np.ndarray:
     """Log-odds of each arm's item, shrunk to the average rate by ``prior`` impressions."""
     rate = rows.successes.sum() / rows.trials.sum()
     p = (rows.item_sum(rows.successes) + prior * rate) / (rows.item_sum(rows.trials) + prior)
@@ -39,14 +39,14 @@ def init_score(rows: Rows, prior: float = 300.0) -> np.ndarray:
     return np.log(p / (1 - p))[rows.item]
 
 
-def cross_entropy(rows: Rows, noise: float) -> tuple[dict, dict, np.ndarray]:
+def cross_entropy(rows: ArmCounts, noise: float) -> tuple[dict, dict, np.ndarray]:
     """Arm rates, the item's shrunken log-odds as init_score."""
     rate = np.clip(rows.successes / np.maximum(rows.trials, 1e-9), 0, 1)
     weight = rows.trials / (1 + noise * working(rows, np.zeros(len(rate))).information)
     return {"objective": "cross_entropy"}, {"label": rate, "init_score": init_score(rows)}, weight
 
 
-def centred_logits(rows: Rows, noise: float) -> tuple[dict, dict, np.ndarray]:
+def centred_logits(rows: ArmCounts, noise: float) -> tuple[dict, dict, np.ndarray]:
     """Within-item log-odds (one Newton step from the item's rate), weighted by their precision."""
     state = working(rows, np.zeros(len(rows.item)))
     weight = state.information / (1 + noise * state.information)
@@ -54,7 +54,7 @@ def centred_logits(rows: Rows, noise: float) -> tuple[dict, dict, np.ndarray]:
     return {"objective": "l2"}, {"label": state.response - mean[rows.item]}, weight
 
 
-def lambdarank(rows: Rows, _: float) -> tuple[dict, dict, np.ndarray]:
+def lambdarank(rows: ArmCounts, _: float) -> tuple[dict, dict, np.ndarray]:
     """The order of the item's rates, all pairs alike in depth."""
     rate = rows.successes / np.maximum(rows.trials, 1e-9)
     label = np.array([int(np.sum((rows.item == i) & (rate < r))) for i, r in zip(rows.item, rate, strict=True)])
@@ -62,7 +62,7 @@ def lambdarank(rows: Rows, _: float) -> tuple[dict, dict, np.ndarray]:
     return settings, {"label": np.minimum(label, 199)}, np.ones(len(rate))
 
 
-LOSSES: dict[str, Callable[[Rows, float], tuple[dict, dict, np.ndarray]]] = {
+LOSSES: dict[str, Callable[[ArmCounts, float], tuple[dict, dict, np.ndarray]]] = {
     "cross-entropy with init_score": cross_entropy,
     "centred logits by precision": centred_logits,
     "LambdaRank within items": lambdarank,
@@ -73,7 +73,7 @@ def boosted(loss: str, training: TrainingSet, table: np.ndarray, asked: np.ndarr
     """Trees on one loss, stopped by the order of titles of inner items left out; scores of the table ``asked``."""
     rows = training.rows
     order = np.argsort(rows.item, kind="stable")
-    rows = Rows(rows.successes[order], rows.trials[order], rows.item[order], rows.n_items)
+    rows = ArmCounts(rows.successes[order], rows.trials[order], rows.item[order], rows.n_items)
     table = table[order]
     inner = np.random.default_rng(seed).permutation(rows.n_items) % 5 == 0
     held = inner[rows.item]
@@ -82,7 +82,7 @@ def boosted(loss: str, training: TrainingSet, table: np.ndarray, asked: np.ndarr
         columns["group"] = np.unique(rows.item[~held], return_counts=True)[1]
     parts = {name: value if name == "group" else value[~held] for name, value in columns.items()}
     data = lgb.Dataset(table[~held], weight=weight[~held] / weight[~held].mean(), **parts)
-    sizes = boosting.TreeSettings().parameters(seed, 1) | {"lambda_l2": 20.0, "min_sum_hessian_in_leaf": 1e-3}
+    sizes = boosting.parameters(seed, 1) | {"lambda_l2": 20.0, "min_sum_hessian_in_leaf": 1e-3}
     booster = lgb.train(sizes | {"min_data_in_leaf": 40} | settings, data, ROUNDS)
     best, best_rounds = -np.inf, 0
     for rounds in range(0, ROUNDS + 1, 10):

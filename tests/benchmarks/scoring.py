@@ -27,9 +27,9 @@ from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt.config import PpoConfig, RewardConfig, SftConfig, SimulateConfig
 from rlopt.run import Run
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
 from rlopt.training.rewards import TitleRewards
 

@@ -19,11 +19,11 @@ from _data import DATA
 from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.stages.supervising.start import pretrained_policy, prompted_policy, with_examples
+from rlopt.stages.sft.start import pretrained_policy, prompted_policy, with_examples
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings
+from rlopt.training.arguments import train_settings
 from rlopt.training.freezing import freeze
-from rlopt.training.rates import SUPERVISED, supervised_rate
+from rlopt.training.learning_rates import SUPERVISED, supervised_rate
 from rlopt.training.sft import CountLearning, fine_tune
 
 COLUMNS = ("chrF", "ROUGE-L", "unsupported")
@@ -55,10 +55,10 @@ def learn(mode: Mode, catalogue: Catalogue, steps: int, batch_size: int) -> tupl
         return with_examples(prompted_policy(config), config, catalogue.train), 0
     policy, count = pretrained_policy(config), CountLearning()
     freeze(policy.model, config.learn, config.last_n)
-    settings = TrainSettings(
+    settings = train_settings(
+        policy.model,
         steps=steps,
         batch_size=batch_size,
-        micro_batch_size=batch_size,
         learning_rate=supervised_rate(config.learn, pretrained=True),
         save_every=steps,
         seed=0,

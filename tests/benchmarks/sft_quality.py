@@ -29,12 +29,13 @@ from rlopt.config import SftConfig
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import slot_coverage
-from rlopt.policy.targets import sound_pairs
+from rlopt.policy.sound_targets import sound_pairs
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.stages.supervising import start as sft_start
+from rlopt.stages.common import tiny_policy as start
+from rlopt.stages.sft.start import pretrained_policy
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings
-from rlopt.training.rates import supervised_rate
+from rlopt.training.arguments import train_settings
+from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import fine_tune
 
 COLUMNS = ("chrF", "ROUGE-L", "coverage", "unsupported")
@@ -42,9 +43,9 @@ COLUMNS = ("chrF", "ROUGE-L", "coverage", "unsupported")
 
 def tiny(catalogue: Catalogue, steps: int, max_title_tokens: int) -> TitlePolicy:
     """The embedded policy, trained from scratch."""
-    sft_start.MIN_SLOT_COVERAGE = 0.0  # see the module's docstring
+    start.MIN_SLOT_COVERAGE = 0.0  # see the module's docstring
     config = SftConfig(max_title_tokens=max_title_tokens)
-    policy = sft_start.tiny_policy(config, catalogue.train)
+    policy = start.tiny_policy(config, catalogue.train)
     assert isinstance(policy.renderer, SlotRenderer)
     share = slot_coverage(policy.renderer.slots, catalogue.train)
     print(f"<!-- slots spell {share:.0%} of the train titles -->")
@@ -57,15 +58,15 @@ def smollm2(catalogue: Catalogue, steps: int, max_title_tokens: int) -> TitlePol
     config = SftConfig(
         model="smollm2", learn="lora", learning_rate=1e-3, max_field_chars=120, max_title_tokens=max_title_tokens
     )
-    return trained(sft_start.pretrained_policy(config), catalogue.train, config, steps, 8)
+    return trained(pretrained_policy(config), catalogue.train, config, steps, 8)
 
 
 def trained(policy: TitlePolicy, pairs: list, config: SftConfig, steps: int, batch_size: int) -> TitlePolicy:
     """``policy`` after so many steps."""
-    settings = TrainSettings(
+    settings = train_settings(
+        policy.model,
         steps=steps,
         batch_size=batch_size,
-        micro_batch_size=batch_size,
         learning_rate=config.learning_rate or supervised_rate(config.learn, config.model is not None),
         save_every=steps,
         seed=0,

@@ -31,12 +31,11 @@ from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, Simulat
 from rlopt.errors import RloptError
 from rlopt.files import JsonlWriter
 from rlopt.run import DATA, Run
-from rlopt.stages.evaluate import evaluate
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 from rlopt.stages.simulate import simulate
-from rlopt.stages.truth import truth_of
 
 PARTS = ("shops", "leaks", "hacked")
 BASELINES = ("over_sft", "over_logged")
@@ -94,18 +93,18 @@ def leak(name: str, arguments: argparse.Namespace) -> Row:
 def _refusal(run: Run, trained_on: Path | None) -> str | None:
     """The error of an evaluation, None where there is none."""
     try:
-        evaluate(run, EvalConfig(), truth=truth_of(run), trained_on=trained_on)
+        evaluate(run, EvalConfig(), trained_on=trained_on)
     except (RloptError, RewardError) as error:
         return str(error)
     return None
 
 
 def hacked(name: str, hack: str, arguments: argparse.Namespace) -> Row:
-    """PPO without guards against a weak reward, judged as any policy is."""
+    """PPO without guards against a weak reward, evaluated as any policy is."""
     locale, seed = name.split("-")
     run = fooled_run(arguments.runs / f"hacked-{name}", locale, int(seed), arguments)  # type: ignore[arg-type]
     train_ppo(run, PpoConfig(**UNGUARDED, **HACKS[hack], seed=int(seed), save_every=1000))
-    result = evaluate(run, EvalConfig(seed=int(seed), best_of=0), truth=truth_of(run))
+    result = evaluate(run, EvalConfig(seed=int(seed), best_of=0))
     report = result.report
     assert report.true_lifts is not None
     lifts = {

@@ -3,8 +3,8 @@
     python tests/benchmarks/tagger.py ../shared/data/zh_products/titles_entities.parquet --run runs/tagger
 
 Two corpora with their own kinds of entities and their own test titles. `rlopt tag fit` learns from the train and dev
-titles, `rlopt tag apply` shortens the test titles; nothing was chosen by the test titles. Entities are scored by
-seqeval over characters, against all that people tagged, also where a unit cannot say it.
+titles, `rlopt tag apply` shortens the test titles; nothing was chosen by the test titles. Entities are scored whole,
+over characters, against all that people tagged, also where a unit cannot say it.
 """
 
 import argparse
@@ -18,12 +18,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from seqeval.metrics import classification_report
-from seqeval.scheme import IOB2
 
 from reward.text import clean, same_text_key
-from rlopt.policy.spans import Span, Units
-from rlopt.policy.tagger import Tagger
+from rlopt.tagging.metrics import entity_scores
+from rlopt.tagging.spans import Span, Units
+from rlopt.tagging.tagger import Tagger
 
 BOTH = {"HCCX": "product", "HC": "product", "HPPX": "brand", "HP": "brand", "XH": "", "MISC": ""}
 FOUR = {"HCCX": "product", "HPPX": "brand", "XH": "model", "MISC": "other"}
@@ -48,28 +47,19 @@ def named(row: dict[str, Any], kinds: dict[str, str]) -> Entities:
     return [(kinds[kind], text) for kind, text in json.loads(row["entities"]) if kinds[kind]]
 
 
-def true_labels(text: str, entities: Entities) -> list[str]:
-    """IOB2 label of each character; entities come in the title's order."""
-    places, start = [], 0
+def true_spans(text: str, entities: Entities) -> list[Span]:
+    """Characters of each entity; entities come in the title's order."""
+    spans, start = [], 0
     for kind, entity in entities:
         start = text.index(clean(entity), start)
-        places.append((start, start + len(clean(entity)), kind))
-        start = places[-1][1]
-    return character_labels(text, places)
+        spans.append(Span(start, start + len(clean(entity)), kind))
+        start = spans[-1].end
+    return spans
 
 
-def found_labels(title: Units, spans: Sequence[Span]) -> list[str]:
-    """The tagger's labels of each character."""
-    places = [(title.places[span.start][0], title.places[span.end - 1][1], span.kind) for span in spans]
-    return character_labels(title.text, places)
-
-
-def character_labels(text: str, places: Sequence[tuple[int, int, str]]) -> list[str]:
-    """IOB2 labels of spans of characters."""
-    labels = ["O"] * len(text)
-    for start, end, kind in places:
-        labels[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
-    return labels
+def found_spans(title: Units, spans: Sequence[Span]) -> list[Span]:
+    """Characters of what the tagger found."""
+    return [Span(title.places[one.start][0], title.places[one.end - 1][1], one.kind) for one in spans]
 
 
 def keeps(short: str | None, entities: Entities) -> bool | None:
@@ -84,16 +74,14 @@ def measure(
     """Print F1 by kind, and what the short titles keep."""
     titles = [clean(row["title"]) for row in rows]
     units = [Units.of(title) for title in titles]
-    true = [true_labels(title, found) for title, found in zip(titles, entities, strict=True)]
-    said = [found_labels(title, spans) for title, spans in zip(units, tagger.spans(units), strict=True)]
-    report = classification_report(true, said, output_dict=True, mode="strict", scheme=IOB2, zero_division=0)
+    true = [true_spans(title, found) for title, found in zip(titles, entities, strict=True)]
+    said = [found_spans(title, spans) for title, spans in zip(units, tagger.spans(units), strict=True)]
     print(f"\n{name}: {len(rows)} test titles")
-    for kind, row in report.items():
-        if kind not in ("macro avg", "weighted avg"):
-            print(
-                f"  {kind:10} precision {100 * row['precision']:5.1f}  recall {100 * row['recall']:5.1f}  "
-                f"F1 {100 * row['f1-score']:5.1f}  of {row['support']}"
-            )
+    for kind, row in entity_scores(true, said).items():
+        print(
+            f"  {kind:10} precision {100 * row.precision:5.1f}  recall {100 * row.recall:5.1f}  "
+            f"F1 {100 * row.f1:5.1f}  of {row.support}"
+        )
     pq.write_table(pa.table({"title": titles}), folder / "test.parquet")
     began = time.monotonic()
     arguments = (folder / "test.parquet", "-o", folder / "short.parquet", "--max-chars", LIMIT, "--run", folder)

@@ -23,10 +23,10 @@ from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig
 from rlopt.config.presets import load, read_preset
 from rlopt.policy.text_metrics import bootstrap_mean, item_draws, nearest_reference
 from rlopt.run import Run
-from rlopt.stages.evaluate import evaluate
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.ppo import train_ppo
-from rlopt.stages.sft import train_sft
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
+from rlopt.stages.sft.stage import train_sft
 
 PRESET = Path(__file__).resolve().parents[2] / "configs" / "upworthy.yaml"
 EXAMPLES = 10

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from _data import DATA
+from _real_titles import RealTitles, clicks_for_titles, title_variants
 
-from envs.real_titles import RealTitles, clicks_for_titles, title_variants
 from reward.items import Item, flatten_fields
 
 

@@ -170,7 +170,7 @@ def test_the_demo_never_overwrites_a_run_on_real_logs(
 def test_no_test_items_no_verdict(simulated_logs: Path, rlopt: Rlopt, tmp_path: Path) -> None:
     from rlopt.errors import EvaluationError
     from rlopt.run import Run
-    from rlopt.stages.evaluate import check_splits
+    from rlopt.stages.common.held_out import check_splits
 
     run = tmp_path / "run"
     shares = ("--judge-share", 0, "--test-share", 0, "--members", 1)
@@ -188,9 +188,9 @@ def test_the_demo_gives_its_keys_and_continues(
     from rlopt.stages import demo
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "SHOP", {"items": 120, "impressions": 200_000})
-    monkeypatch.setattr(demo, "SFT", {"steps": 20})
-    monkeypatch.setattr(demo, "EVAL", {"samples": 1, "best_of": 2, "draws": 100})
+    small = "simulate: {items: 120, impressions: 200000}\nsft: {steps: 20}\neval: {samples: 1, best_of: 2, draws: 100}"
+    (tmp_path / "small.yaml").write_text(small, encoding="utf-8")
+    monkeypatch.setattr(demo, "PRESET", tmp_path / "small.yaml")
     arguments = ("demo", "--locale", locale, "--seed", 1, "--steps", 3)
     outcome = rlopt(*arguments, "--json")
     assert outcome.code == 0, outcome.err

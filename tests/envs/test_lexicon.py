@@ -38,7 +38,7 @@ LAMP = ItemLexicon.of(
 
 
 @pytest.mark.parametrize(
-    ("lexicon", "locale", "title", "unsupported", "wrong", "gibberish"),
+    ("lexicon", "locale", "title", "unstated", "wrong", "gibberish"),
     [
         (BACKPACK, "en", "Urban Nest Mini Backpack, 24L - navy blue with ANTI THEFT", (), 0, 0),
         (BACKPACK, "en", "Hot Sale bag for $20.99 | Buy 1 Get 1", (), 0, 0),
@@ -61,10 +61,10 @@ LAMP = ItemLexicon.of(
     ],
 )
 def test_support(
-    lexicon: ItemLexicon, locale: str, title: str, unsupported: tuple[str, ...], wrong: int, gibberish: int
+    lexicon: ItemLexicon, locale: str, title: str, unstated: tuple[str, ...], wrong: int, gibberish: int
 ) -> None:
     reading = reader(locale).read(lexicon, title)
-    assert (reading.unsupported, reading.wrong_claims, reading.gibberish) == (unsupported, wrong, gibberish)
+    assert (reading.unstated, reading.wrong_claims, reading.gibberish) == (unstated, wrong, gibberish)
 
 
 def test_only_the_first_mention_counts_and_knows_its_place() -> None:

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from envs.errors import MarketError
-from envs.real_titles import RealTitles, clicks_for_titles, title_variants
 from reward.items import Item, flatten_fields
+from tests.benchmarks._real_titles import RealTitles, clicks_for_titles, title_variants
 
 DRESS = Item("d", {"品牌": ("恒源祥",), "面料": ("羊毛",), "领型": ("半高领",), "图案": ("纯色",), "袖长": ("长袖",)})
 TITLE = "恒源祥针织连衣裙女秋冬新款中长款宽松半高领内搭打底毛衣裙"

@@ -8,7 +8,7 @@ import pytest
 from envs.catalog import CategorySpec, load_locale
 from envs.lexicon import Mention, Reading
 from envs.market import Market
-from envs.shoppers import CLICK_CEILING, click_effect, click_probability, conversion_effect, draw_taste
+from envs.shoppers import CLICK_CEILING, click_effect, click_probability, conversion_effect, draw_taste, kept_share
 from reward.items import Item
 
 TASTE = draw_taste(load_locale("en"), 3)["Headphones"]
@@ -23,7 +23,7 @@ PLAIN = Reading(
     repeats=0,
     wrong_claims=0,
     gibberish=0,
-    unsupported=(),
+    unstated=(),
     shouting=0,
     symbols=0,
 )
@@ -110,8 +110,38 @@ def test_whole_titles_in_both_languages(market: Market) -> None:
         value = market.true_value(item, clean)
         for name, title in spoiled.items():
             assert market.true_value(item, title) < value, (name, title)
-        promised = clean + " " + spec.promo[0]
-        assert market.conversion_probability([item], [promised])[0] < market.conversion_probability([item], [clean])[0]
+        empty = next(phrase for phrase in spec.promo if phrase not in spec.promises)
+        plain, loud = market.conversion_probability([item, item], [clean, f"{clean} {empty}"])
+        assert loud < plain
+
+
+def test_a_kept_promise_sells_and_a_broken_one_comes_back(market: Market) -> None:
+    """Both win clicks; one that no field of the item bears out loses more sales than it wins clicks."""
+    spec = load_locale(market.locale)
+    seen = set()
+    for item in market.items:
+        clean = f"{item.fields['brand'][0]} {item.fields['type'][0]}"
+        for phrase in spec.promises:
+            title = f"{clean} {phrase}"
+            kept = phrase in spec.kept_promises(item)
+            assert market.broken_promises(item, title) == (() if kept else (phrase,))
+            click, sale = market.click_and_conversion([item, item], [clean, title])
+            reading = market.reading(item, title)
+            assert kept_share(reading) == (1.0 if kept else 0.85)
+            assert (sale[1] > sale[0]) if kept else (sale[1] < 0.7 * sale[0])
+            assert click[1] > 0.9 * click[0]
+            seen.add((phrase, kept))
+    assert {phrase for phrase, kept in seen if kept} == spec.promises - set(spec.unkeepable)
+    assert {phrase for phrase, kept in seen if not kept} == spec.promises
+
+
+def test_several_broken_promises_bring_back_more() -> None:
+    shares = [kept_share(replace(PLAIN, broken=("a",) * n)) for n in range(6)]
+    np.testing.assert_allclose(shares, [1, 0.85, 0.85**2, 0.85**3, 0.85**3, 0.85**3])
+    effects = [conversion_effect(replace(PLAIN, promo=n, broken=("a",) * n), TASTE) for n in range(4)]
+    np.testing.assert_allclose(np.diff(effects), -0.35)
+    kept = [conversion_effect(replace(PLAIN, promo=n, kept=n), TASTE) for n in range(3)]
+    np.testing.assert_allclose(np.diff(kept), 0.12)
 
 
 def test_tastes_scatter_around_the_catalogue() -> None:

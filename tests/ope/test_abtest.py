@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlopt.ope.abtest import Counts, TestOutcome, analyze, split_p_value
+from rlopt.ope.abtest import Counts, TestOutcome, analyze, whole_items_p_value
 from rlopt.ope.power import TestDesign
 from rlopt.ope.sequential import planned_information, sequence_reach
 
@@ -120,7 +120,7 @@ def test_an_open_end_is_decided_by_the_sequence_a_planned_one_by_the_interval() 
 
 def test_sample_ratio() -> None:
     rng = np.random.default_rng(1)
-    fair = [split_p_value(counts(*(x[-1] for x in run_test(rng))), 0.5) for _ in range(300)]
+    fair = [whole_items_p_value(counts(*(x[-1] for x in run_test(rng))), 0.5) for _ in range(300)]
     assert np.mean(np.array(fair) < 0.05) == pytest.approx(0.05, abs=0.04)
     shown, clicks = run_test(rng, share=0.47)
     broken = analyze(counts(shown[-1], clicks[-1]), planned_lift=0.05)
@@ -132,7 +132,7 @@ def test_sample_ratio() -> None:
 def test_items_assigned_whole_are_no_mismatch() -> None:
     size = np.random.default_rng(0).uniform(100, 10_000, 200)
     whole = Counts(np.arange(200) % 2 == 0, np.arange(200), size, np.round(0.1 * size) + 1)
-    assert split_p_value(whole, 0.5) > 1e-3
+    assert whole_items_p_value(whole, 0.5) > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
 """Weights by likeness: closed forms, what they balance, and whether they find a judge that is wrong."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from reward.arrays import FloatArray
 from rlopt.ope import cross_checks
 from rlopt.ope.cross_checks import balancing_weight, cell_weight, cells, cross_check, directions, kernel_weight
 from rlopt.ope.diagnostics import model_against_weights
 from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def test_titles_that_were_logged_get_their_exact_weights_when_the_kernel_is_narrow() -> None:

@@ -1,17 +1,17 @@
 """Estimators against closed forms, limits that tie them together, and properties."""
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reward.arrays import FloatArray
 from rlopt.ope.estimators import ESTIMATORS, Estimate, LoggedRounds
 
 KEYS = sorted(ESTIMATORS)
 
 
-def random_rounds(seed: int, n: int = 60, items: int = 12) -> dict[str, npt.NDArray[np.float64]]:
+def random_rounds(seed: int, n: int = 60, items: int = 12) -> dict[str, FloatArray]:
     rng = np.random.default_rng(seed)
     return {
         "reward": rng.uniform(0, 1, n),
@@ -23,7 +23,7 @@ def random_rounds(seed: int, n: int = 60, items: int = 12) -> dict[str, npt.NDAr
 
 
 def figures(estimate: Estimate) -> dict[str, float]:
-    return {name: value for name, value in estimate.to_dict().items() if not isinstance(value, str)}
+    return {name: value for name, value in vars(estimate).items() if not isinstance(value, str)}
 
 
 def test_values_by_hand() -> None:

@@ -29,12 +29,40 @@ def test_documentation_example() -> None:
 
 
 def test_every_possible_estimator_by_default() -> None:
-    assert set(OffPolicyEvaluation(rounds()).estimates) == {"ips", "ips_clip", "snips", "sg_ips"}
+    alone = {key for key, made in ESTIMATORS.items() if not (made.needs_q or made.needs_marginal)}
+    assert {"ips", "ips_clip", "snips", "sg_ips"} <= alone
+    assert set(OffPolicyEvaluation(rounds()).estimates) == alone
     with_model = LoggedRounds(reward=[0.1, 0.2], weight=[1.0, 1.0], q_logged=[0.1, 0.1], q_policy=[0.2, 0.2])
     assert set(OffPolicyEvaluation(with_model).estimates) == set(ESTIMATORS) - {"mips"}
     embedded = replace(with_model, marginal_weight=np.ones(2))
     assert [row["estimator"] for row in OffPolicyEvaluation(embedded).table()] == list(ESTIMATORS)
     assert "switch_dr" in str(OffPolicyEvaluation(with_model))
+
+
+def test_an_interval_covers_or_is_marked_as_biased() -> None:
+    """Five titles, of which the policy prefers the one that the logs hardly showed; the model knows no difference."""
+    logging, policy = np.array([0.6, 0.2, 0.12, 0.07, 0.01]), np.array([0.05, 0.1, 0.15, 0.2, 0.5])
+    rate, n = np.array([0.03, 0.035, 0.04, 0.045, 0.06]), 20_000
+    truth, hits, marked = float(policy @ rate), dict.fromkeys(ESTIMATORS, 0), set()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        title = rng.choice(5, n, p=logging)
+        weight, q = (policy / logging)[title], np.full(n, 0.04)
+        reward = (rng.random(n) < rate[title]).astype(float)
+        seen = LoggedRounds(
+            reward, weight, q, q, cluster=np.arange(n) // 4, marginal_weight=np.where(title > 2, 8.75, 0.33)
+        )
+        for row in OffPolicyEvaluation(seen).table():
+            hits[row["estimator"]] += row["low"] <= truth <= row["high"]
+            marked |= {row["estimator"]} if row["biased"] else set()
+    assert marked == {key for key, made in ESTIMATORS.items() if made.biased}
+    assert all(hits[key] >= 90 for key in hits.keys() - marked), hits
+    assert max(hits[key] for key in marked - {"mips"}) < 90  # no mark where it covers
+    text = str(OffPolicyEvaluation(seen)).splitlines()
+    assert {line.split()[0] for line in text[1:-1] if line.endswith("biased")} == marked
+    assert text[-1].startswith("biased: the interval leaves out")
+    tuned = OffPolicyEvaluation(seen, tune=True)
+    assert {key for key, estimate in tuned.estimates.items() if estimate.biased} == {"dm", "mips"}
 
 
 def test_own_parameters_and_unknown_names() -> None:

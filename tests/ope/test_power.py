@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlopt.ope.power import TestDesign
+from rlopt.ope.power import TestDesign, always_valid
+from rlopt.ope.sequential import planned_information, sequence_reach
 
 REFERENCE = json.loads((Path(__file__).parent / "reference" / "statsmodels_power.json").read_text())["rows"]
 
@@ -77,3 +78,17 @@ def test_bad_questions_are_refused() -> None:
         TestDesign(0.1).impressions(0.1, power=0.01)
     with pytest.raises(ValueError, match=r"takes a rate of 0.5 out of \[0, 1\]"):
         TestDesign(0.5).impressions(1.5)
+
+
+def test_the_planned_power_is_that_of_the_interval_that_decides() -> None:
+    """A test as large as planned for any number of looks, looked at once at its end, finds the lift in 80 %."""
+    design = TestDesign(0.05, effective_items=np.inf)
+    total = always_valid(design, 0.1).impressions(0.1)
+    assert total > 1.3 * design.impressions(0.1)
+    rng, planned, found = np.random.default_rng(0), planned_information(0.1), 0
+    half = int(total / 2)
+    for _ in range(2000):
+        old, new = rng.binomial(half, [0.05, 0.055])
+        reach = sequence_reach(float(np.sqrt(1 / old + 1 / new)), planned)
+        found += np.log(new / old) > reach
+    assert found / 2000 == pytest.approx(0.8, abs=0.03)

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from rlopt.ope.direct import TitleDraws, item_rate_draws
-from rlopt.ope.segments import MISSING, REST, Segment, benjamini_hochberg, group_items, segment_lifts
+from rlopt.ope.segments import MISSING, REST, Segment, group_items, segment_lifts
 from tests.ope.worlds import draw_world, per_item_mean
 
 N_ITEMS = 160
@@ -54,11 +53,6 @@ def test_the_worst_comes_first_and_is_a_discovery() -> None:
 def test_false_discoveries_are_rare_where_nothing_differs() -> None:
     found = [s.q_value < 0.05 for seed in range(60) for s in world(seed, shift=0.0)[0]]
     assert np.mean(found) < 0.05
-
-
-def test_benjamini_hochberg_equals_scipy() -> None:
-    p = np.random.default_rng(0).uniform(0, 0.2, 30)
-    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
 
 
 def test_numbers_are_banded_and_words_are_not() -> None:

@@ -11,7 +11,7 @@ from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
 from rlopt.ope.text_shift import TextShift
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 
 NO_OVERLAP = Overlap(0.0, 0.0, 0.0, 0.0, 1e5, False, "no overlap: exact estimators cannot judge it")
 
@@ -24,7 +24,7 @@ def hidden(z: float) -> HiddenArmTest:
     return HiddenArmTest(z, 0.10, 0.12, 0.9, 0.1, 1.1, 200, 600)
 
 
-GOOD = Evidence(
+GOOD = Grounds(
     lifts={"logged": lift(0.25, 0.15, 0.35), "sft": lift(0.2, 0.1, 0.3)},
     n_items=300,
     support_share=0.9,
@@ -83,7 +83,7 @@ def test_good_evidence_launches() -> None:
         (replace(GOOD, support_share=0.1, faithfulness=0.5), {}, "insufficient-evidence", "support"),
     ],
 )
-def test_each_rule_decides(evidence: Evidence, rule: dict[str, float], decision: str, topic: str) -> None:
+def test_each_rule_decides(evidence: Grounds, rule: dict[str, float], decision: str, topic: str) -> None:
     verdict = decide(evidence, EvalConfig(**rule))
     assert verdict.decision == decision
     reason = verdict.reasons[0]  # what decided comes first

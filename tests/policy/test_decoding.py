@@ -7,14 +7,14 @@ import torch
 from reward.features.phraselist import PhraseList
 from reward.items import Item
 from reward.text import display_width
-from rlopt.errors import PolicyError
+from rlopt.errors import ConfigError, PolicyError
 from rlopt.policy import decoding
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.decoding import RowStream, _shared_tokens, sample
 from rlopt.policy.drafts import Draft, DraftStream, uniform_numbers
-from rlopt.policy.guard import Guard
 from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.prompt import SlotRenderer
+from rlopt.policy.rules_while_writing import RulesWhileWriting
 from rlopt.policy.scoring import completion_log_softmax, left_pad
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
@@ -113,8 +113,8 @@ def test_rules_hold_while_a_title_is_written(policy: TitlePolicy, beams: int) ->
 @pytest.mark.parametrize("max_chars", [10, 14, 18])
 def test_a_title_that_is_long_enough_ends_with_a_whole_word(policy: TitlePolicy, max_chars: int) -> None:
     tokens = policy.target_ids(ITEMS[0], "red dress wonderfull love")
-    guard = Guard(Constraints(max_chars=max_chars), policy.renderer, policy.tokenizer)
-    ruling = guard.ruling(ITEMS[0], tokens, "red dress wonderfull love")
+    rules = RulesWhileWriting(Constraints(max_chars=max_chars), policy.renderer, policy.tokenizer)
+    ruling = rules.ruling(ITEMS[0], tokens, "red dress wonderfull love")
     assert ruling is not None
     text = policy.renderer.title(ITEMS[0], str(policy.tokenizer.decode(tokens[: ruling.keep])))
     assert (ruling.kind, text) == ("too_long", "red dress")
@@ -143,6 +143,10 @@ def test_the_best_beam_is_at_least_as_likely_as_the_greedy_title(policy: TitlePo
 def test_more_titles_than_beams_are_refused(policy: TitlePolicy) -> None:
     with pytest.raises(PolicyError, match="at most 2 titles an item"):
         policy.generate(ITEMS, 3, beams=2)
+    with pytest.raises(ConfigError, match=r"temprature is not a setting \(did you mean 'temperature'\?\)"):
+        policy.generate(ITEMS, temprature=0.5)
+    with pytest.raises(ConfigError, match=r"top_p must be less than or equal to 1\. Got 2"):
+        policy.generate(ITEMS, top_p=2)
 
 
 def test_a_title_does_not_depend_on_the_titles_beside_it(policy: TitlePolicy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,12 +185,12 @@ def test_a_refused_token_leaves_the_others_as_likely_as_they_were(policy: TitleP
     p = logs[0, 0].exp().numpy()
     alone = [policy.renderer.title(item, str(policy.tokenizer.decode([token]))) for token in range(len(p))]
     words = [text.casefold() for text in alone if text.isalpha() and len(text) > 2]
-    rules = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
-    guard = Guard(rules, policy.renderer, policy.tokenizer)
-    refused = [bool(guard.broken(item, [token])) for token in range(len(p))]
+    constraints = Constraints(banned=PhraseList(tuple(dict.fromkeys(words))[:8]), max_repeats=99)
+    rules = RulesWhileWriting(constraints, policy.renderer, policy.tokenizer)
+    refused = [bool(rules.broken(item, [token])) for token in range(len(p))]
     expected = np.where(refused, 0.0, p) / p[~np.array(refused)].sum()
     one_token = TitlePolicy(policy.model, policy.tokenizer, policy.renderer, 1)
-    (titles,) = one_token.generate([item], n, constraints=rules, seed=2)
+    (titles,) = one_token.generate([item], n, constraints=constraints, seed=2)
     seen = np.bincount([title.token_ids[0] for title in titles], minlength=len(p)) / n
     assert sum(refused) > 4
     assert np.abs(seen - expected).max() < 4.5 * np.sqrt(expected.max() / n)
@@ -194,5 +198,5 @@ def test_a_refused_token_leaves_the_others_as_likely_as_they_were(policy: TitleP
 
 def test_a_phrase_inside_a_longer_word_is_no_violation(policy: TitlePolicy) -> None:
     ids = policy.target_ids(ITEMS[0], "red dress wonderful")
-    guard = Guard(Constraints(banned=PhraseList(("wonder", "dress w"))), policy.renderer, policy.tokenizer)
-    assert guard.ruling(ITEMS[0], ids, "red dress wonderful") is None
+    rules = RulesWhileWriting(Constraints(banned=PhraseList(("wonder", "dress w"))), policy.renderer, policy.tokenizer)
+    assert rules.ruling(ITEMS[0], ids, "red dress wonderful") is None

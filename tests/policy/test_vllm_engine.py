@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from reward.items import Item
+from rlopt.config import Decoding
 from rlopt.errors import PolicyError
 from rlopt.policy.prompt import Renderer, SlotRenderer, TextRenderer
 from rlopt.policy.slots import Slots
@@ -73,7 +74,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_its_titles_are_those_of_the_policy(folder: Callable[[Renderer], Path]) -> None:
     saved = folder(TextRenderer())
     writer = VllmWriter(saved)
-    got = writer.generate(ITEMS, 2, temperature=0.0, seed=3)
+    got = writer.write(ITEMS, 2, Decoding(temperature=0.0, seed=3))
     expected = TitlePolicy.load(saved).generate(ITEMS, 2, temperature=0.0)
     for titles, others in zip(got, expected, strict=True):
         for one, other in zip(titles, others, strict=True):
@@ -82,15 +83,15 @@ def test_its_titles_are_those_of_the_policy(folder: Callable[[Renderer], Path]) 
     settings = writer._llm.asked[1]
     assert len({one.seed for one in settings}) == len(ITEMS)
     assert {(one.n, one.max_tokens, one.top_p, one.logprobs) for one in settings} == {(2, 6, 1.0, 0)}
-    assert writer.generate([], 2) == []
+    assert writer.write([], 2, Decoding()) == []
 
 
 @pytest.mark.usefixtures("vllm")
 def test_what_it_cannot_do_is_one_clear_line(folder: Callable[[Renderer], Path]) -> None:
     writer = VllmWriter(folder(TextRenderer()))
-    for settings in ({"temperature": 0.7}, {"beams": 4}):
+    for how in (Decoding(temperature=0.7), Decoding(beams=4)):
         with pytest.raises(PolicyError, match="samples at temperature 1"):
-            writer.generate(ITEMS, **settings)  # type: ignore[arg-type]
+            writer.write(ITEMS, 1, how)
     with pytest.raises(PolicyError, match="writes through slots"):
         VllmWriter(folder(SlotRenderer(Slots.learn(ITEMS))))
 

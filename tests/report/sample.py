@@ -11,7 +11,7 @@ from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
 from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 from rlopt.report.content import EvaluationReport, Example, PolicyFigures
 
 HISTORY = {
@@ -50,7 +50,7 @@ def sample_report(
     found = Overlap(0.2, 5e3, 80.0, 4.0, 1e5, overlap, "overlap: 20.0% of what the policy writes was shown in the logs")
     rounds = LoggedRounds(reward=[0.1, 0.2, 0.0], weight=[1.0, 2.0, 0.5], cluster=["a", "b", "c"])
     lifts = {"logged": lift(0.25, 0.15, 0.35), "sft": lift(0.18, 0.09, 0.28)}
-    evidence = Evidence(
+    evidence = Grounds(
         lifts=lifts,
         n_items=200,
         support_share=0.93,
@@ -64,6 +64,9 @@ def sample_report(
         guardrails=Guardrails(lift(0.1, 0.02, 0.2), lift(0.08, -0.02, 0.2), {"repeated": 0.01}, 0.01)
         if simulated
         else Guardrails(),
+        relevant=0.98,
+        fluent=0.94,
+        other_lifts={"logged": lift(0.21, 0.1, 0.3), "sft": lift(0.15, 0.05, 0.26)},
     )
     segments = tuple(
         Segment("brand", value, 40, center, center - 0.1, center + 0.1, 0.01, 0.02)
@@ -92,6 +95,7 @@ def sample_report(
         candidate="ppo",
         verdict=decide(evidence, EvalConfig()),
         lifts=lifts,
+        other_lifts=evidence.other_lifts,
         policies=(figures("ppo", 0.25), figures("sft", 0.06), figures("best_of", 0.2)),
         kl=evidence.kl,
         hidden_arms=evidence.hidden_arms,
@@ -119,6 +123,7 @@ def sample_report(
         ensemble_spread={"ppo": 0.061, "sft": 0.055, "best_of": 0.06, "logged": 0.048},
         guardrails=evidence.guardrails,
         checked_claims=("number", "brand"),
+        promises={"ppo": 0.0, "sft": 0.012, "best_of": 0.0, "logged": 0.249},
         segments=segments if simulated else (),
         history=(HISTORY,) if simulated else (),
         config=EvalConfig(lang=lang).model_dump(mode="json"),

@@ -1,15 +1,12 @@
 """Model cards: front matter a machine can read, tables that hold whatever values they are given."""
 
-import yaml
+from huggingface_hub import ModelCard
 
 from rlopt.report.cards import policy_card, reward_card
 
 
 def front_matter(card: str) -> dict[str, object]:
-    _, front, _ = card.split("---\n", 2)
-    loaded = yaml.safe_load(front)
-    assert isinstance(loaded, dict)
-    return loaded
+    return ModelCard(card).data.to_dict()
 
 
 def test_policy_card() -> None:

@@ -10,11 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from reward.doctor.examine import Finding
 from rlopt.config import EvalConfig
 from rlopt.files import to_json
 from rlopt.ope.guardrails import RULES
+from rlopt.ope.log_reasons import LogGrounds
 from rlopt.ope.segments import MISSING, REST
-from rlopt.ope.verdict import Evidence, decide
+from rlopt.ope.verdict import Grounds, decide
 from rlopt.report.html import render, schema, shown
 from rlopt.report.language import words_of
 from tests.report.sample import METRICS, lift, sample_report
@@ -193,6 +195,13 @@ def test_what_faithful_means_is_told() -> None:
     assert "faithful title" not in render(replace(report, checked_claims=()), METRICS)
 
 
+def test_promises_of_new_and_logged_titles_are_counted() -> None:
+    for lang, told in (("en", "of the logged titles 24.9%"), ("zh", "日志标题为 24.9%")):
+        report = sample_report(lang=lang)
+        assert told in render(report, METRICS)
+        assert told not in render(replace(report, promises={}), METRICS)
+
+
 def test_both_languages_have_the_same_sentences() -> None:
     def shape(entries: Any) -> Any:
         if isinstance(entries, dict):
@@ -223,20 +232,31 @@ def test_the_chinese_report_is_chinese(simulated: bool) -> None:
     assert any("上线：进行 A/B 测试" in chunk for chunk in chunks)
     words = {word for chunk in chunks if "{" not in chunk for word in re.findall(r"[A-Za-z]{4,}", chunk)}
     # what is data, or keeps its name in any language
-    assert words <= {"Acme", "brand", "item", "rlopt", "snips", "SNIPS", "MIPS"}
+    assert words <= {"Acme", "brand", "item", "rlopt", "snips", "SNIPS", "MIPS", "assignment", "randomized"}
+
+
+KINDS = (
+    "no_title_effect", "copies", "sample_ratio", "unequal_traffic", "propensity_sums", "immature_conversions",
+    "replaced_titles", "unlike_circumstances", "equal_levels", "row_propensities",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_reason_has_a_sentence(lang: str) -> None:
     whole = sample_report(lang=lang)
-    missing = Evidence(
+    missing = Grounds(
             lifts={"logged": lift(1.6, 0.38, 114.0), "sft": lift(0.1, 0.0, 0.2)}, n_items=3, support_share=0.1,
             hidden_arms=None, overlap=whole.overlap, model_against_weights=None, kl=whole.kl, faithfulness=0.1,
-            sft_faithfulness=None, propensity_logged=False,
+            sft_faithfulness=None, candidates=3, logs=LogGrounds(
+                "unknown", tuple(Finding("warning", "evaluation", "A message.", "doubt", kind) for kind in KINDS)
+            ),
+            other_lifts={"logged": lift(-0.1, -0.2, 0.1), "sft": lift(0.1, 0.0, 0.2)},
     )  # fmt: skip
     for verdict in (whole.verdict, decide(missing, EvalConfig(max_kl=1.0))):
         for reason in verdict.reasons:
-            sentence = words_of(lang).reason(reason, replace(whole, lifts=missing.lifts))
+            sentence = words_of(lang).reason(
+                reason, replace(whole, lifts=missing.lifts, other_lifts=missing.other_lifts)
+            )
             assert sentence
             assert "{" not in sentence
             assert (sentence == reason.message) == (lang == "en")

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from rlopt.report.figures import Bar, _ticks, effect_bars, items_curve, reliability_curve
+from rlopt.report.figures import EffectBar, _ticks, effect_bars, items_curve, reliability_curve
 
 
 def texts(svg: str) -> str:
@@ -17,14 +17,14 @@ def texts(svg: str) -> str:
 
 
 def test_effects_show_labels_of_any_script() -> None:
-    bars = [Bar("names the 颜色", 0.06, 0.03, 0.09), Bar("says '$5 & <b>'", -0.08, None, None)]
+    bars = [EffectBar("names the 颜色", 0.06, 0.03, 0.09), EffectBar("says '$5 & <b>'", -0.08, None, None)]
     found = texts(effect_bars(bars))
     assert "names the 颜色  +6%" in found
     assert "says '$5 & <b>'  -8%" in found
 
 
 def test_effects_beyond_the_axis_and_long_labels_stay_in_the_figure() -> None:
-    svg = effect_bars([Bar("x" * 90, -1.0, -1.0, 0.2), Bar("tiny", 0.002, 0.001, 0.003)])
+    svg = effect_bars([EffectBar("x" * 90, -1.0, -1.0, 0.2), EffectBar("tiny", 0.002, 0.001, 0.003)])
     assert "x" * 33 + "…  -100%" in texts(svg)
     assert not re.search(r"\b(nan|inf)\b", svg)
 

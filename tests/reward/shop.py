@@ -6,12 +6,10 @@ Shoppers want the fields of `TASTE` mentioned, and early; a claim the item does 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.items import Item
-
-FloatArray = npt.NDArray[np.float64]
 
 VALUES = {
     "en": {
@@ -49,7 +47,7 @@ class Shop:
     p_conversion: FloatArray
     locale: str
 
-    def split(self, share: float = 0.75) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    def split(self, share: float = 0.75) -> tuple[BoolArray, BoolArray]:
         """Masks of the arms of the first items and of the others."""
         first = self.arms.item_index < share * len(self.arms.items)
         return first, ~first
@@ -122,12 +120,12 @@ def write(item: Item, locale: str, rng: np.random.Generator) -> tuple[str, float
     return words_of(locale, parts), effect
 
 
-def within(item: npt.NDArray[np.int64], values: FloatArray) -> FloatArray:
+def within(item: IntArray, values: FloatArray) -> FloatArray:
     """Values less their item's mean."""
     count = np.maximum(np.bincount(item), 1)
     return values - (np.bincount(item, values) / count)[item]
 
 
-def correlation(item: npt.NDArray[np.int64], a: FloatArray, b: FloatArray) -> float:
+def correlation(item: IntArray, a: FloatArray, b: FloatArray) -> float:
     """Correlation within items."""
     return float(np.corrcoef(within(item, a), within(item, b))[0, 1])

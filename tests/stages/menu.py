@@ -3,23 +3,24 @@ right up to known noise. Every figure of an evaluation then has a closed form.""
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import numpy.typing as npt
 
 from reward.arms import Arms
+from reward.arrays import FloatArray
 from reward.items import Item
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
+from reward.model.judge import Contrast
+from rlopt.files import to_json
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.title_policy import GeneratedTitle
 from rlopt.run import DATA, Run
-
-FloatArray = npt.NDArray[np.float64]
+from tests.stages.log_reports import log_report
 
 STYLES = ("plain", "long", "new", "magic")  # "magic" is never logged
 EFFECT = {"plain": 0.0, "long": 0.1, "new": 0.3, "magic": 0.5}
@@ -133,6 +134,9 @@ class MenuJudge:
     def updated(self, arms: Arms) -> "MenuJudge":
         return self
 
+    def unshrunk(self, contrasts: Sequence[Contrast]) -> "MenuJudge":
+        return self
+
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         return np.full(len(titles), self.supported)
 
@@ -166,7 +170,10 @@ def make_run(
     with run.stage("fit-reward", {"seed": 0}, {"logs": hashlib.sha256(b"logs").hexdigest()[:8]}):
         save_arms(arms, run / DATA)
         (run / DATA / "splits.json").write_text(sides.to_json(), encoding="utf-8")
-        (run / DATA / "findings.json").write_text('{"dropped_columns": {}}', encoding="utf-8")
+        (run / DATA / "findings.json").write_text(
+            to_json(replace(log_report(), assignment="logged" if arms.propensity_logged else "unknown")),
+            encoding="utf-8",
+        )
     with run.stage("sft", {"seed": 0}):
         pass
     with run.stage("ppo", ppo_config or {"seed": 0, "risk_aversion": 1.0}):

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reward.model.judge import Judge
+from reward.model.reward_model import RewardModel
 from rlopt.cli.compare import as_table
 from rlopt.config import CompareConfig
 from rlopt.errors import StageOrderError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
-from rlopt.stages import compare as stage
 from rlopt.stages.compare import CompareResult, Contender, compare
 from tests.stages.menu import EFFECT, STYLES, MenuJudge, MenuPolicy, MenuReward, make_arms, make_run, truth
 
@@ -43,8 +44,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return MenuPolicy(POLICIES[Path(folder).name])
 
     monkeypatch.setattr(TitlePolicy, "load", policy)
-    monkeypatch.setattr(stage.Judge, "load", lambda folder, **_: MenuJudge())
-    monkeypatch.setattr(stage.RewardModel, "load", lambda folder, **_: MenuReward())
+    monkeypatch.setattr(Judge, "load", lambda folder, **_: MenuJudge())
+    monkeypatch.setattr(RewardModel, "load", lambda folder, **_: MenuReward())
     made = make_run(tmp_path / "run", make_arms(360))
     with made.stage("grpo", {"seed": 0}):
         pass

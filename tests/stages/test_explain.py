@@ -13,7 +13,7 @@ from rlopt.config import RewardConfig
 from rlopt.errors import RunError, StageOrderError
 from rlopt.run import Run
 from rlopt.stages.explain import explain_title
-from rlopt.stages.fit_reward import FitRewardResult, fit_reward
+from rlopt.stages.fit_reward.stage import FitRewardResult, fit_reward
 from rlopt.stages.score import score
 
 ITEMS = 120
@@ -33,7 +33,8 @@ def test_evidence_is_printed_saved_and_on_the_card(fitted: tuple[Run, FitRewardR
     run, result, _ = fitted
     folder = run / "reward"
     saved = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))
-    assert saved == json.loads(json.dumps(result.evidence))
+    assert saved == result.to_dict()["evidence"]
+    assert FitRewardResult.of(run) == result
     curve = [point["items"] for point in saved["learning_curve"]]
     assert curve == sorted(curve)
     assert curve[-1] == result.train

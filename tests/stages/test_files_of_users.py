@@ -13,9 +13,10 @@ from reward.errors import LogError
 from reward.items import Item
 from rlopt.errors import RunError
 from rlopt.run import Run
-from rlopt.stages.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
-from rlopt.stages.fit_reward import fit_reward
-from rlopt.stages.score import completed, score, with_known_fields
+from rlopt.stages.common.columns import GENERATED, SCORED, column_mapping, ignored_columns, mapping_for
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.score import score
 from tests.conftest import Outcome
 
 Rlopt = Callable[..., Outcome]
@@ -114,7 +115,7 @@ def test_check_logs_speaks_and_refuses(rlopt: Rlopt, tmp_path: Path) -> None:
 
 
 def test_simulated_logs_bring_their_market_real_ones_do_not(fitted_run: Path, run: Run) -> None:
-    from rlopt.stages.truth import market_of, truth_of
+    from rlopt.stages.common.truth import market_of, truth_of
 
     market = market_of(Run.open(fitted_run))
     assert market is not None
@@ -148,8 +149,7 @@ def test_titles_that_rlopt_wrote_are_scored_like_bare_ones(run: Run, tmp_path: P
 
 def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -> None:
     """A note beside the title adds to what the logs know of the item; where both have a field, the file holds."""
-    known = {item.item_id: item for item in run.arms().items}
-    logged = known["t1+i1"]
+    logged = next(item for item in run.arms().items if item.item_id == "t1+i1")
     assert dict(logged.fields) == {"topic": ("dogs",)}
     cases = [
         (Item("t1+i1"), {"topic": ("dogs",)}, logged.current_title),
@@ -158,8 +158,8 @@ def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -
         (Item("new", {"note": ("x",)}), {"note": ("x",)}, None),
     ]
     for item, fields, title in cases:
-        for found in (with_known_fields(run, [item])[0], completed(item, known)):
-            assert (found.item_id, dict(found.fields), found.current_title) == (item.item_id, fields, title)
+        (found,) = OpenedRun(run).with_known_fields([item])
+        assert (found.item_id, dict(found.fields), found.current_title) == (item.item_id, fields, title)
     rows = {"item_id": ["t1+i1"] * 2, "title": ["3 ways to see", "A dog"]}
     for name, more in (("bare", {}), ("note", {"note": ["x", "y"]})):
         pq.write_table(pa.table({**rows, **more}), tmp_path / f"{name}.parquet")

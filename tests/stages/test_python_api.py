@@ -10,17 +10,17 @@ from reward.items import Item
 from rlopt.config import ExportConfig, TextConfig
 from rlopt.errors import StageOrderError
 from rlopt.run import Run
-from rlopt.stages.ab_analyze import analyze_test
-from rlopt.stages.ab_plan import plan_test
+from rlopt.stages.ab.analyze import analyze_test
+from rlopt.stages.ab.plan import plan_test
 from rlopt.stages.compare import compare
-from rlopt.stages.evaluate import evaluate
 from rlopt.stages.evaluate_text import evaluate_text
 from rlopt.stages.explain import explain_title
-from rlopt.stages.export import export
-from rlopt.stages.generate import generate
-from rlopt.stages.ppo import train_ppo
+from rlopt.stages.export.stage import export
+from rlopt.stages.generate.stage import generate
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.score import score
-from rlopt.stages.sft import train_sft
+from rlopt.stages.sft.stage import train_sft
 
 CALLS: dict[str, Callable[[Run, Path], Any]] = {
     "plan_test": lambda run, file: plan_test(run),

@@ -1,6 +1,7 @@
 """Altered examples mean what the examples meant."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from reward.items import Item
+from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
 from rlopt.training import backtranslation
 from rlopt.training.augment import Augmentation, Variants
@@ -18,25 +20,29 @@ PAIR = (ITEM, "Acme red Sofa 200cm")
 LEXICON = Variants((("sofa", "couch", "settee"), ("cm", "centimetres"), ("sofa bed", "futon")))
 
 
+def augmented(pairs: list[tuple[Item, str]], **settings: Any) -> list[tuple[Item, str]]:
+    return Augmentation(SftConfig(**settings)).apply(pairs)
+
+
 def test_the_examples_stay_and_copies_follow() -> None:
-    out = Augmentation(copies=3, shuffle_fields=True).apply([PAIR] * 2, seed=0)
+    out = augmented([PAIR] * 2, copies=3, shuffle_fields=True)
     assert out[:2] == [PAIR, PAIR]
     assert len(out) > 4
     for item, title in out:
         assert title == PAIR[1]
         assert item.fields == ITEM.fields
     assert len({tuple(item.fields) for item, _ in out}) > 2
-    assert Augmentation().apply([PAIR], seed=0) == [PAIR]
+    assert augmented([PAIR]) == [PAIR]
 
 
 def test_what_the_title_mentions_is_never_left_out() -> None:
-    out = Augmentation(copies=50, drop_fields=0.9).apply([PAIR], seed=0)
-    assert {tuple(item.fields) for item, _ in out[1:]} == {("brand", "kind", "width", "colour")}  # all but the legs
+    out = augmented([PAIR] * 3, copies=20, drop_fields=0.9)
+    assert {tuple(item.fields) for item, _ in out[3:]} == {("brand", "kind", "width", "colour")}  # all but the legs
 
 
 def test_chinese_titles_mention_by_character() -> None:
     item = Item("1", {"颜色": ("红色",), "材质": ("棉",)})
-    out = Augmentation(copies=20, drop_fields=0.9).apply([(item, "红色连衣裙")], seed=0)
+    out = augmented([(item, "红色连衣裙")], copies=20, drop_fields=0.9)
     assert {tuple(changed.fields) for changed, _ in out[1:]} == {("颜色",)}
 
 
@@ -63,9 +69,12 @@ def test_chinese_and_regular_expression_characters_are_plain_text() -> None:
 
 
 def test_same_seed_same_copies() -> None:
-    plan = Augmentation(copies=4, shuffle_fields=True, drop_fields=0.5, variants=LEXICON)
-    assert plan.apply([PAIR] * 5, seed=3) == plan.apply([PAIR] * 5, seed=3)
-    assert plan.apply([PAIR] * 5, seed=3) != plan.apply([PAIR] * 5, seed=4)
+    def copies(seed: int) -> list[tuple[Item, str]]:
+        config = SftConfig(copies=4, shuffle_fields=True, drop_fields=0.5, seed=seed)
+        return Augmentation(config, LEXICON).apply([PAIR] * 5)
+
+    assert copies(3) == copies(3)
+    assert copies(3) != copies(4)
 
 
 def test_a_lexicon_is_read_line_by_line(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, OPTC
 from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings
+from rlopt.training.arguments import train_settings
 from rlopt.training.freezing import freeze, set_dropout
 from rlopt.training.sft import CountLearning, fine_tune
 
@@ -35,17 +35,14 @@ LEARNS = {
 }  # fmt: skip
 
 
-def settings(learn: str) -> TrainSettings:
-    adapters = adapter_config(learn, 4, STEPS, prefix_length=6)
-    return TrainSettings(
-        steps=STEPS, batch_size=16, micro_batch_size=16, learning_rate=1e-2, save_every=2, seed=0, adapters=adapters
-    )
-
-
 def train(learn: str, folder: Path) -> tuple[TitlePolicy, int]:
     policy, count = fresh_policy(), CountLearning()
     freeze(policy.model, learn, 1)
-    return fine_tune(policy, PAIRS, settings(learn), folder, [count]), count.count
+    adapters = adapter_config(learn, 4, STEPS, prefix_length=6)
+    settings = train_settings(
+        policy.model, steps=STEPS, batch_size=16, learning_rate=1e-2, save_every=2, seed=0, adapters=adapters
+    )
+    return fine_tune(policy, PAIRS, settings, folder, [count]), count.count
 
 
 @pytest.mark.parametrize("learn", LEARNS)

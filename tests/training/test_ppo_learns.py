@@ -1,6 +1,7 @@
 """PPO finds what is rewarded; checkpoints, resumption, PEFT and gradient accumulation do what they promise."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(sft_folder: Path, tmp_pat
 
 
 def test_several_epochs_and_generations_resume_equally(sft_folder: Path, tmp_path: Path) -> None:
-    changes = {"epochs": 2, "minibatches": 2, "generations": 4, "kl_target": 1.0, "train_trunk": True}
+    changes = {"epochs": 2, "minibatches": 2, "generations": 4, "kl_target": 1.0, "critic": "own"}
     whole = weights(train(sft_folder, tmp_path / "whole", 6, **changes))
     with pytest.raises(KeyboardInterrupt):
         train(sft_folder, tmp_path / "broken", 6, (StopAt(5),), **changes)
@@ -173,10 +174,8 @@ def unclipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients as they are: clipped ones are all of one length."""
     arguments = learn._arguments
 
-    def without_clipping(*given: object) -> object:
-        made = arguments(*given)  # type: ignore[arg-type]
-        made.max_grad_norm = 1e9
-        return made
+    def without_clipping(*given: Any) -> dict[str, Any]:
+        return {**arguments(*given), "max_grad_norm": 1e9}
 
     monkeypatch.setattr(learn, "_arguments", without_clipping)
 

@@ -8,11 +8,12 @@ import torch
 from toy import ITEMS, PAIRS, fresh_policy
 from transformers import TrainerCallback
 
+from rlopt.config import SftConfig
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import TrainSettings
 from rlopt.training.freezing import freeze, set_dropout
-from rlopt.training.sft import Recipe, fine_tune, tokenised
+from rlopt.training.sft import fine_tune, tokenised
 
 LOGGED = {title for _, title in PAIRS}
 
@@ -59,6 +60,10 @@ def settings(**changes: object) -> TrainSettings:
         "learning_rate": 1e-2,
         "save_every": 2,
         "seed": 0,
+        "adapters": None,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "report_to": (),
     }
     return TrainSettings(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -76,7 +81,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path, learn: st
         freeze(policy.model, learn, 1)
         set_dropout(policy.model, 0.1)
         chosen = settings(adapters=adapter_config(learn, 4, 6, dropout=0.1, prefix_length=6))
-        recipe = Recipe(patience=2, optimizer="sgd" if learn == "head" else "adamw", schedule="constant")
+        recipe = SftConfig(early_stopping=2, optimizer="sgd" if learn == "head" else "adamw", schedule="constant")
         counts = np.linspace(0.5, 1.5, len(PAIRS) - 9)
         return weights(
             fine_tune(
@@ -97,9 +102,8 @@ def test_the_best_checkpoint_is_kept_and_training_stops_after_it(tmp_path: Path)
     chosen = settings(steps=60, learning_rate=0.05, save_every=5)
     # what is held out contradicts what is learned: sooner or later its loss rises
     held_out = [(item, f"Acme {item.fields['color'][0]}") for item in ITEMS[:12]]
-    trained = fine_tune(
-        policy, PAIRS, chosen, tmp_path, [log], recipe=Recipe(patience=2, schedule="constant"), held_out=held_out
-    )
+    recipe = SftConfig(early_stopping=2, schedule="constant")
+    trained = fine_tune(policy, PAIRS, chosen, tmp_path, [log], recipe=recipe, held_out=held_out)
     losses = [row["eval_loss"] for row in log.rows if "eval_loss" in row]
     assert len(losses) == losses.index(min(losses)) + 3 < 12
     tokens = [len(trained.target_ids(*pair)) for pair in held_out]
@@ -112,7 +116,7 @@ def test_a_weight_of_two_is_the_title_twice(tmp_path: Path) -> None:
 
     def step(pairs: list, counts: list[float] | None, folder: str) -> dict[str, torch.Tensor]:
         chosen = settings(steps=1, batch_size=len(pairs), micro_batch_size=len(pairs), learning_rate=0.1)
-        recipe = Recipe(optimizer="sgd", weight_decay=0.0)
+        recipe = SftConfig(optimizer="sgd", weight_decay=0.0)
         array = None if counts is None else np.array(counts)
         return weights(fine_tune(fresh_policy(), pairs, chosen, tmp_path / folder, recipe=recipe, weights=array))
 

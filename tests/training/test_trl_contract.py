@@ -7,11 +7,12 @@ import trl
 from transformers import Trainer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
-from rlopt.training.ppo.group import TitleGRPOTrainer, TitleRLOOTrainer
+from rlopt.training.ppo.grpo_rloo import TitleGRPOTrainer, TitleRLOOTrainer
 from rlopt.training.ppo.trainer import PPOArguments, PPOTrainer
 
 METHODS = {
     "_generate_and_score_completions": ["self", "inputs"],
+    "_tokenize_prompts": ["self", "prompts"],
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_compute_loss": ["self", "model", "inputs"],
     "compute_loss": ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
@@ -22,7 +23,14 @@ METHODS = {
 WHY = "rlopt.training.ppo.trainer overrides it: adapt PPOTrainer, then this test"
 
 
-BOTH = ("_generate_and_score_completions", "_calculate_rewards", "compute_loss", "_compute_loss", "training_step")
+BOTH = (
+    "_generate_and_score_completions",
+    "_tokenize_prompts",
+    "_calculate_rewards",
+    "compute_loss",
+    "_compute_loss",
+    "training_step",
+)
 SINGLE_TURN = {
     GRPOTrainer: ["self", "prompt_ids", "images", "multimodal_fields", "num_generations", "has_tool_images"],
     RLOOTrainer: ["self", "prompt_ids", "images", "multimodal_fields"],
@@ -44,9 +52,9 @@ def test_overridden_methods_have_the_signature_we_rely_on(name: str) -> None:
 @pytest.mark.parametrize("name", BOTH)
 def test_rloo_has_the_same_methods(name: str) -> None:
     method = getattr(RLOOTrainer, name, None)
-    assert method is not None, f"trl.RLOOTrainer lost {name}; adapt rlopt.training.ppo.group and rollouts"
+    assert method is not None, f"trl.RLOOTrainer lost {name}; adapt training.ppo.grpo_rloo and rollouts"
     found = list(inspect.signature(inspect.unwrap(method)).parameters)
-    assert found == METHODS[name], f"trl.RLOOTrainer.{name} takes {found}; adapt rlopt.training.ppo.group and rollouts"
+    assert found == METHODS[name], f"trl.RLOOTrainer.{name} takes {found}; adapt training.ppo.grpo_rloo and rollouts"
 
 
 @pytest.mark.parametrize("trainer", SINGLE_TURN)
@@ -173,5 +181,5 @@ def test_trl_still_refuses_one_generation_which_ppo_allows() -> None:
 
 def test_the_coefficient_of_the_kl_is_read_at_every_step() -> None:
     grpo, rloo = inspect.getsource(GRPOTrainer), inspect.getsource(RLOOTrainer)
-    assert "self.beta * per_token_kl" in grpo, "GRPOTrainer weights its KL otherwise; adapt rlopt.training.ppo.group"
-    assert "self.beta * kl" in rloo, "RLOOTrainer weights its KL otherwise; adapt rlopt.training.ppo.group"
+    assert "self.beta * per_token_kl" in grpo, "GRPOTrainer weights its KL otherwise; adapt training.ppo.grpo_rloo"
+    assert "self.beta * kl" in rloo, "RLOOTrainer weights its KL otherwise; adapt training.ppo.grpo_rloo"

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from reward.arrays import FloatArray
 from reward.items import Item
+from rlopt.config import PpoConfig
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.slots import Slots
 from rlopt.policy.tiny import build_model, build_tokenizer
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.ppo.learn import PpoSettings
+from rlopt.training.ppo.settings import PpoSettings
 from rlopt.training.rewards import LiftScale, TitleRewards
 
 COLOURS = ("red", "blue", "green", "white")
@@ -36,8 +38,8 @@ PAIRS = [
 class Predicted:
     """What a reward model returns, as far as training reads it."""
 
-    reward: npt.NDArray[np.float64]
-    effect_std: npt.NDArray[np.float64]
+    reward: FloatArray
+    effect_std: FloatArray
 
 
 def likes_new(items: Sequence[Item], titles: Sequence[str]) -> Predicted:
@@ -61,30 +63,34 @@ def toy_rewards(policy: TitlePolicy) -> TitleRewards:
     return TitleRewards(ITEMS, policy.renderer, likes_new, scale, Constraints(), 0.0, eos)
 
 
-def ppo_settings(steps: int, **changes: object) -> PpoSettings:
+def ppo_settings(steps: int, adapters: Any = None, micro_batch_size: int = 16, **changes: Any) -> PpoSettings:
     """Small and quick."""
-    values: dict[str, object] = {
-        "steps": steps,
+    values: dict[str, Any] = {
         "batch_size": 16,
-        "micro_batch_size": 16,
         "generations": 1,
         "learning_rate": 3e-3,
         "kl_coef": 0.05,
         "kl_target": None,
-        "gamma": 1.0,
-        "gae_lambda": 0.95,
-        "clip": 0.2,
-        "entropy_coef": 0.0,
-        "epochs": 1,
-        "critic_learning_rate": 3e-3,
         "critic_epochs": 4,
         "critic_warmup": 1,
-        "train_trunk": False,
-        "temperature": 1.0,
         "save_every": 2,
-        "seed": 0,
     }
-    return PpoSettings(**{**values, **changes})  # type: ignore[arg-type]
+    config = PpoConfig(steps=steps, **{**values, **changes})
+    return PpoSettings(
+        config=config,
+        steps=steps,
+        batch_size=config.batch_size,
+        micro_batch_size=micro_batch_size,
+        generations=config.generations or 1,
+        learning_rate=config.learning_rate or 0.0,
+        critic_warmup=config.critic_warmup,
+        save_every=config.save_every,
+        seed=config.seed,
+        adapters=adapters,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to=config.report_to,
+    )
 
 
 def saved(policy: TitlePolicy, folder: Path) -> Path:

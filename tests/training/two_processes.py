@@ -24,7 +24,7 @@ class Keep(TrainerCallback):
 
 
 RUNS = {
-    "ppo": {"micro_batch_size": 4, "train_trunk": True, "epochs": 2, "entropy_coef": 0.01},
+    "ppo": {"micro_batch_size": 4, "critic": "own", "epochs": 2, "entropy_coef": 0.01},
     "rloo": {"algorithm": "rloo", "generations": 4},
 }
 

@@ -21,10 +21,6 @@ def masked_var(x: Tensor, mask: Tensor) -> Tensor:
     return masked_sum(centred**2, mask) / (count - 1).clamp(min=1)
 
 
-def whiten(x: Tensor, mask: Tensor, shift_mean: bool = True, eps: float = 1e-8) -> Tensor:
-    """``x`` scaled to unit variance over the mask, and to mean 0 unless ``shift_mean`` is False; zeros outside it."""
-    mean, var = masked_mean(x, mask), masked_var(x, mask)
-    white = (x - mean) * torch.rsqrt(var + eps)
-    if not shift_mean:
-        white = white + mean
-    return white * mask
+def whiten(x: Tensor, mask: Tensor) -> Tensor:
+    """``x`` scaled to mean 0 and unit variance over the mask; zeros outside it."""
+    return (x - masked_mean(x, mask)) * torch.rsqrt(masked_var(x, mask) + 1e-8) * mask

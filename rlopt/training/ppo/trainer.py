@@ -9,49 +9,37 @@ the same batch. It leans on these of trl's internals (tests/training/test_trl_co
 ``_load_optimizer_and_scheduler``.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import AutoModel
 from trl import GRPOConfig, GRPOTrainer
 
+from rlopt.training.batches import Batch
 from rlopt.training.rollouts import TitleRollouts
 
 from .advantages import gae, token_rewards
 from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
-from .held import HeldToReference
-from .kl import kl_controller
+from .kl_to_reference import HeldToReference
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
+from .settings import PpoSettings, ScoreSoFar
 
-ScoreSoFar = Callable[[Sequence[int], Sequence[str]], npt.NDArray[np.float64]]
+CRITIC_MINIBATCH = 32  # titles in one update of the critic
 
 
 @dataclass
 class PPOArguments(GRPOConfig):  # type: ignore[misc]
-    """trl's GRPOConfig with PPO's own settings.
+    """trl's GRPOConfig, for which PPO's own settings are only a note.
 
     ``num_generations`` may be 1: PPO takes its baseline from the critic, not from a group.
     """
 
     num_generations: int | None = field(default=1, metadata={"help": "Titles an item in a batch."})
-    kl_coef: float = field(default=0.1, metadata={"help": "Coefficient of the per-token KL penalty."})
-    kl_target: float | None = field(default=None, metadata={"help": "KL in nats a title not to exceed; None: fixed."})
-    gamma: float = field(default=1.0, metadata={"help": "Discount per token."})
-    gae_lambda: float = field(default=0.95, metadata={"help": "Trace decay of GAE."})
-    whiten_advantages: bool = field(default=True, metadata={"help": "Scale advantages to mean 0, variance 1."})
-    critic_train_trunk: bool = field(default=True, metadata={"help": "Train a copy of the trunk, or a head only."})
-    critic_learning_rate: float = field(default=5e-4, metadata={"help": "The critic's own learning rate."})
-    critic_epochs: int = field(default=2, metadata={"help": "Passes of the critic over each rollout."})
-    critic_minibatch: int = field(default=32, metadata={"help": "Titles in one critic update."})
-    critic_warmup_steps: int = field(default=20, metadata={"help": "First steps in which only the critic learns."})
-    value_clip: float | None = field(default=None, metadata={"help": "Clip range of the value loss; None: off."})
+    settings: dict[str, Any] | None = field(default=None, metadata={"help": "PPO's own, for trackers to show."})
 
     def __post_init__(self) -> None:
         """Let trl have the two generations a prompt it insists on; PPO has no groups and needs one."""
@@ -64,33 +52,41 @@ class PPOArguments(GRPOConfig):  # type: ignore[misc]
 class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """PPO with a separate critic; see the module's docstring.
 
-    Parameters are GRPOTrainer's; ``args`` is a `PPOArguments` with ``beta`` > 0, which makes trl keep the reference
-    model. The KL penalty itself is `PPOArguments.kl_coef`, in the per-token rewards. ``score_so_far``, where given,
-    scores unfinished titles for the critic.
+    ``score_so_far``, where given, scores unfinished titles for the critic; further parameters are GRPOTrainer's, with
+    `arguments` for its ``args``. The KL penalty is in the per-token rewards.
     """
 
     args: PPOArguments
     _tag_names = ("rlopt", "ppo")
 
-    def __init__(self, *args: Any, score_so_far: ScoreSoFar | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    @staticmethod
+    def arguments(settings: PpoSettings, shared: dict[str, Any]) -> PPOArguments:
+        """Trl's arguments."""
+        config = settings.config
+        return PPOArguments(
+            **shared,
+            beta=1.0,  # any positive number: trl then keeps the reference
+            entropy_coef=config.entropy_coef,
+            settings=config.model_dump(mode="json"),
+        )
+
+    def __init__(self, settings: PpoSettings, score_so_far: ScoreSoFar | None = None, **parts: Any) -> None:
+        super().__init__(settings, **parts)
+        self.config = settings.config
         self.score_so_far = score_so_far
-        if self.beta == 0.0:
-            raise ValueError("The beta parameter of PPOArguments must be > 0: it makes trl keep a reference model.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.args.seed)  # the same critic in every process
             self.critic = self._build_critic().to(self.accelerator.device)
         self.critic_optimizer = torch.optim.AdamW(
-            [p for p in self.critic.parameters() if p.requires_grad], lr=self.args.critic_learning_rate
+            [p for p in self.critic.parameters() if p.requires_grad], lr=self.config.critic_learning_rate
         )
-        self.kl_controller = kl_controller(self.args.kl_coef, self.args.kl_target)
         self._scores: Tensor | None = None
 
     def _build_critic(self) -> Critic:
         """A critic on a trunk of its own, begun at the reference's weights, or on what the reference reads."""
         policy = self.accelerator.unwrap_model(self.model)
         hidden_size = policy.config.get_text_config().hidden_size
-        if self.args.critic_train_trunk:
+        if self.config.critic == "own":
             return Critic(hidden_size, AutoModel.from_pretrained(policy.config._name_or_path, dtype=torch.float32))
         reference = policy.get_base_model() if self.ref_model is None else self.accelerator.unwrap_model(self.ref_model)
         self._reads = reference.base_model
@@ -111,12 +107,12 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         self._scores = (scores * self.reward_weights.to(scores.device)).nansum(dim=1)
         return scores
 
-    def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: Any) -> Batch:
         """One rollout: trl's completions and scores, then values, per-token rewards and advantages.
 
         Advantages are whitened, and the critic learns, over the titles of all processes.
         """
-        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        batch: Batch = super()._generate_and_score_completions(inputs)
         if not self.model.training or self._scores is None:
             return batch
         input_ids, attention_mask, width = _joined(batch)
@@ -132,8 +128,8 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         everyones = self._all(mask)
         attention = torch.cat([prompts[1], everyones], dim=1)
         rewards = token_rewards(self._scores, (old - reference) * everyones, everyones, self.kl_controller.coefficient)
-        advantages, returns = gae(rewards, values, everyones, self.args.gamma, self.args.gae_lambda)
-        if self.args.whiten_advantages:
+        advantages, returns = gae(rewards, values, everyones, self.config.gamma, self.config.gae_lambda)
+        if self.config.whiten:
             advantages = whiten(advantages, everyones)
         first = self.accelerator.process_index * len(mask)
         batch["advantages"] = advantages[first : first + len(mask), :width]
@@ -149,7 +145,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         states, self._read = self._read.float(), None
         return states
 
-    def _old_log_probs(self, batch: dict[str, Any], input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+    def _old_log_probs(self, batch: Batch, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
         """Log-probability of each token under the policy that wrote it, (B, T).
 
         In full precision the sampler's own are as good as computed again; in half precision they differ from what
@@ -175,7 +171,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         gathered: Tensor = self.accelerator.gather(self.accelerator.pad_across_processes(tensor, dim=1, pad_first=left))
         return gathered
 
-    def _scores_so_far(self, inputs: Any, batch: dict[str, Any]) -> Tensor:
+    def _scores_so_far(self, inputs: Any, batch: Batch) -> Tensor:
         """Score of each title before each of its tokens, (B, T): 0 before the first and in the padding."""
         mask = batch["completion_mask"]
         scores = torch.zeros(mask.shape)
@@ -193,8 +189,8 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
     def _learn_critic(self, rollout: Rollout) -> None:
         progress = self.state.global_step / max(self.state.max_steps, 1)
         for group in self.critic_optimizer.param_groups:
-            group["lr"] = self.args.critic_learning_rate * (1.0 - 0.9 * progress)
-        passes = Passes(self.args.critic_epochs, self.args.critic_minibatch, self.args.value_clip)
+            group["lr"] = self.config.critic_learning_rate * (1.0 - 0.9 * progress)
+        passes = Passes(self.config.critic_epochs, CRITIC_MINIBATCH, self.config.value_clip)
         share = Share(
             self.accelerator.process_index,
             self.accelerator.num_processes,
@@ -213,7 +209,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
 
     # -- update ------------------------------------------------------------------------------------------------------
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+    def _compute_loss(self, model: Any, inputs: Batch) -> Tensor:
         """PPO's loss: clipped surrogate minus entropy bonus, a mean over the tokens of the whole batch.
 
         The normaliser is the number of tokens of the accumulated batch on all processes, so that 4 micro-batches of
@@ -231,7 +227,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         share = self.current_gradient_accumulation_steps / self.args.steps_per_generation
         tokens = inputs["num_items_in_batch"] / self.accelerator.num_processes * share
         total: Tensor = (loss * mask).sum() / tokens.clamp(min=1.0)
-        warming_up = self.state.global_step < self.args.critic_warmup_steps
+        warming_up = self.state.global_step < self.settings.critic_warmup
         seen = {
             "loss/policy": loss.detach(),
             "policy/clip_ratio": clipped,
@@ -262,7 +258,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
             load_critic(self.critic, self.critic_optimizer, Path(checkpoint))
 
 
-def _joined(batch: dict[str, Any]) -> tuple[Tensor, Tensor, int]:
+def _joined(batch: Batch) -> tuple[Tensor, Tensor, int]:
     """Prompt and completion as one (B, P + T) tensor, its mask, and T."""
     input_ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
     attention_mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)

@@ -1,0 +1,125 @@
+"""What the log doctor says of how titles were assigned: propensities, traffic, and like or unlike circumstances."""
+
+import numpy as np
+
+from ..arms import Arms
+from ..logs.balance import Balance
+from ..logs.circumstances import CLICK_LEVEL, unlike
+from ..logs.read import LogData
+from .diagnosis import SAMPLE_RATIO_LEVEL
+from .findings import Facts, Lines
+
+SMALL_PROPENSITY = 0.01
+MIN_TIED = 0.9
+"""Share of the impressions at levels that titles tie together, under which a column cannot be taken off."""
+
+
+def evaluation(logs: LogData, facts: Facts) -> Lines:
+    """Can policies over logged titles be evaluated exactly: propensities, and traffic that agrees with them."""
+    arms, totals = logs.arms, logs.totals
+    share = totals.propensity_impressions / totals.impressions
+    ratio = facts.sample_ratio
+    worst = f" (worst: {', '.join(ratio.worst)})" if ratio.worst else ""
+    if arms.propensity_logged:
+        low = float(np.mean(arms.propensity < SMALL_PROPENSITY))
+        yield "ok", f"Exact off-policy evaluation: yes, {share:.0%} of the impressions have a logged propensity."
+        if low > 0:
+            yield (
+                "warning",
+                (f"{low:.1%} of the titles have a propensity below {SMALL_PROPENSITY}: their weights will be large."),
+            )
+        if logs.weighted is None:  # else the sample ratio holds each item's propensities against its traffic
+            yield from _propensity_sums(arms)
+        if ratio.mismatched:
+            yield (
+                "warning",
+                (
+                    f"Sample-ratio mismatch: in {ratio.mismatched:,} of {ratio.tested:,} items the traffic does not "
+                    f"agree with the propensities (chi-square, false-discovery rate {SAMPLE_RATIO_LEVEL:.0%}){worst}. "
+                    "Find out why before trusting any comparison."
+                ),
+                "none" if ratio.agrees else "doubt",
+                "sample_ratio",
+            )
+        return
+    partly = f" Only {share:.1%} of the impressions have a propensity." if share > 0 else ""
+    yield (
+        "warning",
+        (
+            "Exact off-policy evaluation: only if titles were assigned at random within an item, since propensities "
+            f"are not logged and were estimated from traffic shares.{partly} Map or log propensity."
+        ),
+    )
+    if ratio.mismatched:
+        yield (
+            "warning",
+            (
+                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. Where shares "
+                "followed results or users, comparisons of titles are confounded; where they were meant so, log them."
+            ),
+            "doubt" if facts.assignment == "randomized" and not ratio.agrees else "none",
+            "unequal_traffic",
+        )
+
+
+def _propensity_sums(arms: Arms) -> Lines:
+    total = np.bincount(arms.item_index, arms.propensity, minlength=len(arms.items))
+    # A title may have a propensity and no impression yet, so sums below one are usual; above one they cannot be.
+    above = int(np.count_nonzero(total > 1.05))
+    if above:
+        yield (
+            "warning",
+            (
+                f"The propensities of {above:,} items add up to more than 1 over their titles: they are not the "
+                "chance of a title given its item."
+            ),
+            "doubt",
+            "propensity_sums",
+        )
+
+
+def circumstances(logs: LogData, facts: Facts) -> Lines:
+    """Were an item's titles shown under like circumstances, by what the logs record of the impression."""
+    if logs.weighted is not None:
+        yield (
+            "ok",
+            (
+                "Propensities differ between impressions of one title, so each impression counts 1 / propensity: "
+                "effective clicks are fewer than those seen."
+            ),
+            "note",
+            "row_propensities",
+        )
+    found = unlike(logs.balances)
+    for balance in found:
+        yield from _unlike(balance)
+    if names := [balance.column for balance in logs.balances if balance not in found]:
+        yield "ok", f"Titles of one item were shown under like circumstances by {', '.join(names)}."
+
+
+def _unlike(balance: Balance) -> Lines:
+    shown = f"Titles of one item were shown at unlike {balance.column} (Cramer's V {balance.imbalance:.2f})"
+    if balance.click_p_value >= CLICK_LEVEL:
+        yield "ok", f"{shown}, by which clicks do not differ."
+    elif balance.tied_share < MIN_TIED:
+        yield (
+            "warning",
+            (
+                f"{shown}, and clicks differ by it, but few titles were shown at several levels: "
+                f"{1 - balance.tied_share:.0%} of the impressions cannot be compared with the others. "
+                "Titles that look better may just have been shown where people click. Show titles of one item side by "
+                "side."
+            ),
+            "doubt",
+            "unlike_circumstances",
+        )
+    else:
+        yield (
+            "warning",
+            (
+                f"{shown}, and clicks differ by it {balance.click_ratio:.1f}-fold: clicks are compared at equal "
+                f"{balance.column}."
+            ),
+            "note",
+            "equal_levels",
+        )

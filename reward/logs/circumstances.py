@@ -1,0 +1,156 @@
+"""Under which circumstances titles were shown: what the logs record of them is tested, and taken off where it tells.
+
+Titles of an item can be compared where they were shown under like circumstances. Three things make them unlike on
+record: propensities that differ between the rows of one arm (each row then counts 1 / propensity), positions (corrected
+for by examination), and every other column that describes the impression (clicks are compared at equal levels where
+titles sit at unlike levels and clicks go with the level). What is not on record cannot be told from the titles.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from ..arrays import FloatArray
+from .aggregate import Columns, inverse_sums
+from .balance import Balance, balance_of, level_effects
+from .impression_columns import Crossed, ImpressionColumn, impression_columns
+from .level_counts import joint_cells, level_cells
+from .position import PositionBias
+from .typed_rows import TypedRows
+from .weighting import Weighting
+
+LEVEL = 0.01
+"""False-discovery rate at which titles count as shown under unlike circumstances."""
+CLICK_LEVEL = 0.1
+"""p value of clicks by level under which an unbalanced column is taken off; taking off a useless one costs little."""
+MAX_JOINT_LEVELS = 100
+"""Columns with no more combinations than this are taken off together, interactions included."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What was found, and what it makes of a row.
+
+    Parameters
+    ----------
+    balances
+        The test of each column that describes the impression.
+    weighting
+        What impressions count, for every later sum.
+    """
+
+    balances: tuple[Balance, ...]
+    weighting: Weighting
+
+
+def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, left_out: Sequence[str]) -> Circumstances:
+    """Test every column that describes the impression, and take off those that titles and clicks both go with.
+
+    Parameters
+    ----------
+    rows, sums
+        Valid rows, and the arms' sums (`reward.logs.aggregate.aggregate`).
+    bias
+        Examination by position, None where no position is logged.
+    left_out
+        Columns that are no context of the item because they differ within items.
+    """
+    weighting = Weighting(propensities_differ(sums), bias)
+    columns = impression_columns(rows, left_out)
+    cells = level_cells(rows, columns, weighting)
+    found = [balance_of(column.name, cells[column.name]) for column in columns]
+    names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
+    taken = [column for column in columns if column.name in names]
+    balances = tuple(replace(balance, adjusted=balance.column in names) for balance in found)
+    return Circumstances(balances, replace(weighting, effects=_effects(rows, taken, weighting)))
+
+
+def unlike(balances: Sequence[Balance]) -> list[Balance]:
+    """Those by which an item's titles were shown under unlike circumstances, at the false-discovery rate `LEVEL`."""
+    if not balances:
+        return []
+    rejected = stats.false_discovery_control([balance.p_value for balance in balances]) <= LEVEL
+    return [balance for balance, unbalanced in zip(balances, rejected, strict=True) if unbalanced]
+
+
+def propensities_differ(sums: Columns) -> bool:
+    """Whether rows of one arm have unlike propensities."""
+    return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
+
+
+def _effects(
+    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting
+) -> tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...]:
+    """Relative click rates at the columns' levels; of few combinations those of each combination."""
+    if not columns:
+        return ()
+    cells = joint_cells(rows, columns, weighting)
+    if len(columns) > 1 and int(np.prod([column.n_levels for column in columns])) <= MAX_JOINT_LEVELS:
+        crossed = Crossed(tuple(columns))
+        level = np.ravel_multi_index(tuple(cells.levels.T), [column.n_levels for column in columns])
+        theta = level_effects(cells.arm, level[:, None], cells.clicks, cells.exposure, (crossed.n_levels,))
+        return ((crossed, theta[0]),)
+    n_levels = tuple(column.n_levels for column in columns)
+    theta = level_effects(cells.arm, cells.levels, cells.clicks, cells.exposure, n_levels)
+    return tuple(zip(columns, theta, strict=True))
+
+
+@dataclass(frozen=True)
+class InverseWeighted:
+    """Counts of arms whose rows have unlike propensities, shape (n_arms,) each.
+
+    Rates are those of rows weighted by 1 / propensity; the counts are so many as would have their variance (Kish's
+    effective sample size, and that of the clicks themselves where there are enough of them). Arms of one propensity
+    keep their own counts.
+
+    Parameters
+    ----------
+    clicks, exposure, conversions, revenue, matured_clicks
+        Effective counts.
+    shown, shown_squared
+        Sums of 1 / propensity and of its square over the impressions: an item's impressions are what the first
+        estimates.
+    """
+
+    clicks: FloatArray
+    exposure: FloatArray
+    conversions: FloatArray
+    revenue: FloatArray
+    matured_clicks: FloatArray
+    shown: FloatArray
+    shown_squared: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        rows: TypedRows,
+        sums: Columns,
+        exposure: FloatArray,
+        matured: FloatArray | None,
+        window_hours: float | None,
+    ) -> "InverseWeighted":
+        """From the arms' sums; ``exposure`` and ``matured`` are weighted by 1 / propensity already."""
+        weighted = inverse_sums(rows, window_hours)
+        impressions = sums["propensity_impressions"].astype(np.float64)
+        shown, squared = weighted["shown"], weighted["squared"]
+        mean = shown / impressions
+        by_impressions = squared * impressions / shown**2
+        clicks = weighted["clicks"] / mean
+        design = weighted["clicks_squared"] / mean**2 + _SURE_CLICKS * by_impressions
+        design = np.maximum(design / (clicks + _SURE_CLICKS), 1.0)
+        constant = sums["least_propensity"] == sums["most_propensity"]
+        scale = np.where(constant, 1.0 / mean, 1.0 / mean / design)
+        whole = {"clicks": sums["clicks"], "conversions": sums.get("conversions"), "revenue": sums.get("revenue")}
+        counts = {
+            name: np.where(constant, 0.0 if value is None else value.astype(np.float64), weighted[name] * scale)
+            for name, value in whole.items()
+        }
+        matured = weighted["clicks"] if matured is None else matured
+        return cls(
+            **counts, exposure=exposure * scale, matured_clicks=matured * scale, shown=shown, shown_squared=squared
+        )
+
+
+_SURE_CLICKS = 20.0

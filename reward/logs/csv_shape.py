@@ -1,0 +1,80 @@
+"""Where the header of a CSV file is, and what separates its columns, from its first lines."""
+
+import csv
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DELIMITERS = ",\t;|"
+_RECORDS = 200
+_MOST_BEFORE = 50
+_MOSTLY = 0.8
+_NUMBER = re.compile(r"\s*[-+]?[\d.,]*\d[\d.,]*%?\s*")
+
+
+@dataclass(frozen=True)
+class CsvShape:
+    """Names of the columns, their delimiter, and how many lines go before the header."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    skip: int = 0
+
+
+def csv_shape(text: str, *, whole: bool) -> CsvShape:
+    """The shape of a file that begins with ``text``; ``whole`` where that is all of it.
+
+    The first record is the header. Where most records have more columns than it, the header is the first that has as
+    many, if its cells read like names.
+    """
+    given = re.match(r"\ufeff?sep=(.)\r?\n", text)  # a spreadsheet's way to name the delimiter
+    if given:
+        names, _ = next(_records(text[given.end() :], given[1]), ([], 0))
+        return CsvShape(_cleaned(names), given[1], 1)
+    first = next(_records(text, "\x1f"), ([""], 0))[0]
+    delimiter = max(DELIMITERS, key="".join(first).count)
+    header = next(_records(text, delimiter), ([], 0))[0]
+    usual = CsvShape(_cleaned(header), delimiter)
+    found = [shape for mark in DELIMITERS if (shape := _below_other_lines(text, mark, whole=whole)) is not None]
+    if not found or (len(header) > 1 and len(header) >= max(len(shape.names) for _, shape in found)):
+        return usual
+    return max(found, key=lambda pair: pair[0])[1]
+
+
+def _below_other_lines(text: str, delimiter: str, *, whole: bool) -> tuple[float, CsvShape] | None:
+    """The header below lines that are none, and the share of records that have as many columns; None without one."""
+    records = list(itertools.islice(_records(text, delimiter), _RECORDS))
+    if not whole and len(records) < _RECORDS:
+        records = records[:-1]
+    counts = Counter(len(cells) for cells, _ in records)
+    if not counts:
+        return None
+    width = max(counts, key=lambda n: (counts[n], n))
+    at = next(i for i, (cells, _) in enumerate(records) if len(cells) == width)
+    below = [len(cells) for cells, _ in records[at:]]
+    names = records[at][0]
+    like_names = all(name.strip() and not _NUMBER.fullmatch(name) for name in names) and len(set(names)) == width
+    fewer = all(len([cell for cell in cells if cell.strip()]) < width for cells, _ in records[:at])
+    share = below.count(width) / len(below)
+    if width < 2 or not 0 < at <= _MOST_BEFORE or len(below) < 2 or share < _MOSTLY or not like_names or not fewer:
+        return None
+    return share, CsvShape(_cleaned(names), delimiter, records[at - 1][1])
+
+
+def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], int]]:
+    """Records, each with the number of its last line."""
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter)
+    while True:
+        try:
+            yield next(reader), reader.line_num
+        except (StopIteration, csv.Error):
+            return
+
+
+def _cleaned(names: "list[str] | tuple[str, ...]") -> tuple[str, ...]:
+    """Names without blanks at their ends and line breaks; nameless columns are numbered."""
+    cleaned = [" ".join(name.split()) if "\n" in name or "\r" in name else name.strip() for name in names]
+    return tuple(cleaned) if not any(cleaned) else tuple(name or f"column{i}" for i, name in enumerate(cleaned))

@@ -1,0 +1,222 @@
+"""Context of the items: every column of the logs that is not part of the schema.
+
+A log has the context on every row. For each item the most frequent value of a column counts (ties: the smallest).
+A column that differs within most items (user, session, device) describes the impression, not the item: it is left
+out and reported. Customary marks of missing values (N/A, null: `reward.items.MISSING`) are no values. All of it is
+aggregated in DuckDB; only one row an item reaches Python.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..items import MISSING, flatten_fields
+from .source import quote
+from .text_files import NUMBER, is_nested
+from .typed_rows import WHOLE_TYPES, TypedRows
+
+MAX_VARYING_SHARE = 0.5
+"""A column with more than one value in a larger share of items is not context of the item."""
+ALWAYS_KEPT = 256
+MAX_VALUES = 5_000_000
+"""More than `ALWAYS_KEPT` columns become fields as long as all items have at most so many values, about 1 GB."""
+OF_IMPRESSION = "differs within most items, so it describes the impression"
+"""Why such a column is left out."""
+_FETCH = 10_000
+_AT_ONCE = 32  # columns that the engine aggregates together
+_MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
+_FIRST_LETTERS = sorted({ord(first) for mark in MISSING if mark for first in (mark[0], mark[0].upper())} | {-1, 0})
+_LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
+
+
+@dataclass(frozen=True)
+class ItemFields:
+    """Fields of the items, and the columns that were left out.
+
+    Parameters
+    ----------
+    fields
+        Item id -> field name -> values (see `reward.items.Item`).
+    columns
+        Columns that became fields.
+    dropped
+        Column -> why it is no context of the item, in plain words.
+    """
+
+    fields: Mapping[str, Mapping[str, tuple[str, ...]]]
+    columns: tuple[str, ...]
+    dropped: Mapping[str, str]
+
+
+def read_context(rows: TypedRows, weight: str = "impressions", where: str = "impressions > 0") -> ItemFields:
+    """Aggregate the context columns of ``rows`` by item.
+
+    Parameters
+    ----------
+    rows
+        Valid rows (`reward.logs.validate`).
+    weight
+        SQL expression that a row counts with: ``impressions``, so that aggregated rows and single impressions agree.
+    where
+        SQL condition of the rows to use.
+    """
+    dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
+    candidates = [c for c in rows.context_columns if c not in dropped]
+    dropped |= varying(rows, candidates, weight, where)
+    dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
+    columns = [c for c in candidates if c not in dropped]
+    fields = _fields(rows, columns, weight, where) if columns else {}
+    return ItemFields(fields, tuple(columns), dropped)
+
+
+def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
+    """SQL of a context column's value as it goes to `flatten_fields`: numbers as they are, nested types as JSON.
+
+    ``name`` is what the query calls the column where that is not its own name.
+    """
+    name, kind = name or quote(column), rows.source.columns[column]
+    if is_nested(kind):
+        return f"CAST(to_json({name}) AS VARCHAR)"
+    if kind == "FLOAT":
+        # By way of text: 0.1 stays 0.1 instead of the nearest 64-bit number of a 32-bit one.
+        return f"CAST(CASE WHEN isnan({name}) THEN NULL ELSE CAST({name} AS VARCHAR) END AS DOUBLE)"
+    if kind == "DOUBLE":
+        return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
+    if kind == NUMBER:
+        real = f"CAST({name} AS DOUBLE)"
+        spelt = f"CASE WHEN NOT isnan({real}) THEN format('{{:.15g}}', {real}) END"
+        return f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN {name} ELSE {spelt} END"
+    if kind in WHOLE_TYPES:
+        return name
+    return _known_sql(f"trim(CAST({name} AS VARCHAR))")
+
+
+def _known_sql(text: str) -> str:
+    """SQL of a text, NULL where it is a mark of a missing value (`reward.items.MISSING`), with blanks around it or not.
+
+    Tested is what is short and begins like a mark, or has a blank at an end: to test all costs as much as to read them.
+    """
+    mark = f"regexp_full_match({text}, '{_MARK}')"
+    short = f"strlen({text}) <= {_LONGEST_MARK} AND unicode({text}) IN ({', '.join(map(str, _FIRST_LETTERS))})"
+    short = f"{short} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
+    return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
+
+
+def _compared_sql(rows: TypedRows, column: str) -> str:
+    """SQL of a value that tells equal from different, cheaper than `context_sql`."""
+    kind = rows.source.columns[column]
+    if kind == "VARCHAR":
+        return _known_sql(quote(column))
+    return quote(column) if is_nested(kind) else context_sql(rows, column)
+
+
+def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+    """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
+    found: dict[str, str] = {}
+    for block in _blocks(columns):
+        found |= _varying(rows, block, weight, where)
+    return found
+
+
+def _too_many(rows: TypedRows, columns: list[str], where: str) -> dict[str, str]:
+    """Columns that would fill the memory with fields: of very wide logs, the last ones, and numbers before texts."""
+    if len(columns) <= ALWAYS_KEPT:
+        return {}
+    table = rows.select("item_id", "impressions", where=where)
+    n_items = rows.source.query(f"SELECT count(DISTINCT item_id) FROM {table}", rows.parameters).fetchall()[0][0]
+    room = max(ALWAYS_KEPT, MAX_VALUES // max(n_items, 1))
+    numbers = {"FLOAT", "DOUBLE", NUMBER, *WHOLE_TYPES}
+    ordered = sorted(columns, key=lambda column: rows.source.columns[column] in numbers)  # stable: the file's order
+    why = f"one of {len(columns):,} columns, of which {room:,} fit in memory for {n_items:,} items: texts first"
+    return dict.fromkeys(ordered[room:], why)
+
+
+def _blocks(columns: list[str]) -> Iterator[list[str]]:
+    """A few columns at a time: the engine keeps what it aggregates in memory, which would grow with the width."""
+    for start in range(0, len(columns), _AT_ONCE):
+        yield columns[start : start + _AT_ONCE]
+
+
+def _varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+    # Two hashes an item and column: memory does not grow with the width of the values.
+    values = (_compared_sql(rows, column) for column in columns)
+    hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
+    table = rows.select("item_id", "impressions", where=where, extra=hashes)
+    ends = ", ".join(f"min({h}) AS lo_{h}, max({h}) AS hi_{h}" for h in hashes)
+    by_item = f"SELECT item_id, sum({weight}) AS n, {ends} FROM {table} GROUP BY item_id"
+    counts = ", ".join(
+        f"count(lo_{h}), count(lo_{h}) FILTER (n >= 2), count(lo_{h}) FILTER (n >= 2 AND lo_{h} <> hi_{h})"
+        for h in hashes
+    )
+    found = rows.source.query(f"SELECT {counts} FROM ({by_item})", rows.parameters).fetchall()[0]
+    dropped: dict[str, str] = {}
+    for i, column in enumerate(columns):
+        filled, several, varying = found[3 * i : 3 * i + 3]
+        if not filled:
+            dropped[column] = "no values"
+        elif varying > MAX_VARYING_SHARE * several:
+            dropped[column] = OF_IMPRESSION
+    return dropped
+
+
+def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Fields of each item; a field that several columns name has the values of all, in their order."""
+    out: dict[str, dict[str, tuple[str, ...]]] = {}
+    for block in _blocks(columns):
+        for item_id, row in _most_frequent(rows, block, weight, where):
+            fields = out.setdefault(item_id, {})
+            for name, values in flatten_fields(row).items():
+                before = fields.get(name)
+                fields[name] = values if before is None else tuple(dict.fromkeys((*before, *values)))
+    return out
+
+
+def _most_frequent(
+    rows: TypedRows, columns: list[str], weight: str, where: str
+) -> Iterator[tuple[str, dict[str, object]]]:
+    """Item ids with the value of each column that counts."""
+    keys = [f"c{i}" for i in range(len(columns))]
+    names = dict(zip(keys, (field_name(rows, column) for column in columns), strict=True))
+    # The distinct combinations are few, and grouping keys spill to disk where the states of aggregates would not.
+    # Texts are grouped as they stand and cleaned afterwards: trimming every row is slow.
+    raw = {key: _grouped_sql(rows, column) for key, column in zip(keys, columns, strict=True)}
+    table = rows.select("item_id", "impressions", where=where, extra=raw)
+    cleaned = ", ".join(
+        f"{context_sql(rows, column, key) if raw[key] == quote(column) else key} AS {key}"
+        for key, column in zip(keys, columns, strict=True)
+    )
+    query = rows.source.query
+    query(
+        f"CREATE TEMP TABLE context AS SELECT item_id, {cleaned}, sum(n) AS n FROM (SELECT item_id, "
+        f"{', '.join(keys)}, sum({weight}) AS n FROM {table} GROUP BY ALL) GROUP BY ALL",
+        rows.parameters,
+    )
+    query("CREATE TEMP TABLE several AS SELECT item_id FROM context GROUP BY item_id HAVING count(*) > 1")
+    single = query(f"SELECT item_id, {', '.join(keys)} FROM context ANTI JOIN several USING (item_id)")
+    while batch := single.fetchmany(_FETCH):
+        for item_id, *row in batch:
+            yield item_id, dict(zip(names.values(), row, strict=True))
+    mixed: dict[str, dict[str, object]] = {}
+    for key, name in names.items():
+        weighed = (
+            f"SELECT item_id, {key} AS value, sum(n) AS n FROM context SEMI JOIN several USING (item_id) "
+            f"WHERE {key} IS NOT NULL GROUP BY ALL"
+        )
+        first = "row_number() OVER (PARTITION BY item_id ORDER BY n DESC, value) = 1"
+        found = query(f"SELECT item_id, value FROM ({weighed}) QUALIFY {first}")
+        while batch := found.fetchmany(_FETCH):
+            for item_id, value in batch:
+                mixed.setdefault(item_id, {})[name] = value
+    yield from mixed.items()
+    query("DROP TABLE context")
+    query("DROP TABLE several")
+
+
+def _grouped_sql(rows: TypedRows, column: str) -> str:
+    """SQL of the value that rows are grouped by: a text as it stands, anything else as `context_sql`."""
+    return quote(column) if rows.source.columns[column] == "VARCHAR" else context_sql(rows, column)
+
+
+def field_name(rows: TypedRows, column: str) -> str:
+    """The canonical name of surface and locale, the column's own name otherwise."""
+    return next((name for name, sources in rows.sources.items() if sources == (column,)), column)

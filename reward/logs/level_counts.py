@@ -1,0 +1,85 @@
+"""The arms' counts by levels of the columns that describe the impression."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import FloatArray, IntArray
+from .balance import LevelCells
+from .impression_columns import ImpressionColumn
+from .typed_rows import TypedRows
+from .weighting import Weighting, summed
+
+_SUMS = {
+    "clicks": "clicks * counts",
+    "exposure": "impressions * exposed",
+    "shown": "impressions * counts",
+    "squared": "impressions * counts * counts",
+}
+
+
+def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> dict[str, LevelCells]:
+    """Counts of arms by the levels of each column, from one pass over the rows (of a sample of the items, if many)."""
+    if not columns:
+        return {}
+    names = [f"x{i}" for i in range(len(columns))]
+    sets = ", ".join(f"(item_id, title, {name})" for name in names)
+    found = _grouped(rows, columns, weighting, f"GROUPING SETS ({sets})")
+    out = {}
+    for name, column in zip(names, columns, strict=True):
+        mine = ~np.isnan(found[name])  # the others of a row are missing: it is grouped by this one alone
+        out[column.name] = LevelCells(
+            _compact(found["item"][mine]),
+            _compact(found["arm"][mine]),
+            _compact(found[name][mine]),
+            *(found[key][mine] for key in _SUMS),
+        )
+    return out
+
+
+@dataclass(frozen=True)
+class JointCells:
+    """Arm (n,), levels (n, n_columns), clicks (n,) and exposure (n,) of the arms by several columns together."""
+
+    arm: IntArray
+    levels: IntArray
+    clicks: FloatArray
+    exposure: FloatArray
+
+
+def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> JointCells:
+    """Counts of arms by all columns together (of a sample of the items, if the rows are many)."""
+    names = [f"x{i}" for i in range(len(columns))]
+    found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
+    levels = np.stack([found[name].astype(np.int64) for name in names], axis=1)
+    return JointCells(_compact(found["arm"]), levels, found["clicks"], found["exposure"])
+
+
+def _grouped(
+    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting, grouping: str
+) -> Mapping[str, FloatArray]:
+    names = {f"x{i}": column.level_sql(f"column{i}") for i, column in enumerate(columns)}
+    parameters = weighting.parameters(rows)
+    for i, column in enumerate(columns):
+        parameters |= column.parameters(f"column{i}")
+    sums = ", ".join(f"{summed(sql)} AS {name}" for name, sql in _SUMS.items())
+    by_level = (
+        f"SELECT item_id, title, {', '.join(names)}, {sums} FROM {weighting.table(rows, names, sample=True)} "
+        f"GROUP BY {grouping}"
+    )
+    joined = f"SELECT item, arm, {', '.join(names)}, {', '.join(_SUMS)} FROM ({by_level}) "
+    joined += "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY ALL"
+    table = rows.source.table(joined, parameters)
+    return {name: _floats(table.column(name)) for name in table.column_names}
+
+
+def _floats(column: Any) -> FloatArray:
+    """Numbers, NaN where missing."""
+    return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _compact(values: FloatArray) -> IntArray:
+    """Numbers from 0 in the order of ``values``."""
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)

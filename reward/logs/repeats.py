@@ -1,0 +1,232 @@
+"""What a log counts twice: copied files, repeated rows and events, and rows that are the sum of the others."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LogError
+from .source import FILE, ROW, quote
+from .typed_rows import TypedRows
+from .validate import LogTotals
+
+EVENT_NAMES = frozenset({"eventid", "impressionid"})
+"""Names of columns that name an impression, without case, blanks and underscores."""
+SAMPLE_ROWS = 5_000_000
+"""Rows among which repeated ones are looked for about: of longer logs, those of every k-th item."""
+_CARRIES_COUNTS = 1.5  # impressions a row, on average
+_MOST_REPEATED = 0.5
+_FEWEST = 3
+_FEWEST_CLICKS = 10  # of a total: fewer agree by chance
+_WAY_OUT = "Remove what is there twice, or, where it counts all the same, --copies keep"
+_BLOCK = 1 << 20
+
+
+def without_repeated_events(rows: TypedRows) -> tuple[TypedRows, int]:
+    """The rows with one of those that share an event id, item and title, the one with most clicks; how many are gone.
+
+    An id that several titles share is that of a page: all of them stay.
+    """
+    event = next((c for c in rows.source.columns if _folded(c) in EVENT_NAMES and c not in rows.ignore), None)
+    if event is None or not rows.has("item_id", "title"):
+        return rows, 0
+    parts = [rows.expression(name) for name in ("item_id", "title", "surface", "position") if rows.has(name)]
+    key = f"hash({quote(event)}, {', '.join(parts)})"
+    query, source = rows.source.query, rows.source
+    found = query(
+        f"SELECT count({quote(event)}), count(DISTINCT CASE WHEN {quote(event)} IS NOT NULL THEN {key} END) "
+        f"FROM {source.relation}",
+        source.parameters,
+    )
+    given, different = found.fetchall()[0]
+    repeated = given - different
+    if not repeated or repeated > _MOST_REPEATED * given:
+        return rows, 0
+    ranks = [f"{rows.expression(name)} DESC NULLS LAST" for name in ("clicks", "conversions") if rows.has(name)]
+    order = ", ".join([*ranks, FILE, ROW])
+    target = source.folder / "events.parquet"
+    query(
+        f"COPY (SELECT * EXCLUDE ({FILE}, {ROW}) FROM {source.relation} QUALIFY {quote(event)} IS NULL "
+        f"OR row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1) TO '{target}' (FORMAT parquet)",
+        source.parameters,
+    )
+    once = replace(source, files={str(target): Path(source.where)}, partitioned=False)
+    return replace(rows, source=once), int(repeated)
+
+
+def refuse_copied_files(rows: TypedRows) -> None:
+    """Stop where two files hold the same bytes.
+
+    Raises
+    ------
+    LogError
+        Naming the copy, the original, and what the copy would add.
+    """
+    files = {user: parquet for parquet, user in rows.source.files.items()}
+    originals: dict[bytes, Path] = {}
+    copies = []
+    for path in _of_one_size(files):
+        first = originals.setdefault(_digest(path), path)
+        if first != path:
+            copies.append((path, first))
+    if not copies:
+        return
+    totals = f"SELECT sum(impressions), sum(clicks) FROM {rows.select('impressions', 'clicks')}"
+    parameters = {**rows.parameters, "files": [files[path] for path, _ in copies]}
+    impressions, clicks = rows.source.query(totals, parameters).fetchall()[0]
+    more = f" ({len(copies):,} files are copies)" if len(copies) > 1 else ""
+    raise LogError(
+        f"{copies[0][0]} is a copy of {copies[0][1]}{more}, which would add {impressions or 0:,.0f} impressions and "
+        f"{clicks or 0:,.0f} clicks a second time. {_WAY_OUT}"
+    )
+
+
+def refuse_repeated_rows(rows: TypedRows, totals: LogTotals, n_arms: int) -> None:
+    """Stop where rows that carry counts are there twice, column by column, more often than chance repeats counts.
+
+    Rows that are single impressions may repeat, and so may aggregated ones whose clicks happen to agree: of two rows
+    with mean L, P(equal) is about 1 / sqrt(1 + 4 pi L).
+
+    Raises
+    ------
+    LogError
+        Naming a repeated row, how many there are and what they would add.
+    """
+    shown = totals.rows - totals.empty_rows
+    if not rows.has("impressions") or totals.impressions < _CARRIES_COUNTS * shown or shown <= n_arms:
+        return
+    step = -(-totals.rows // SAMPLE_ROWS)
+    counts = {rows.location(name) for name in ("clicks", "conversions", "revenue") if rows.has(name)}
+    columns = [column for column in rows.source.columns if column not in counts]
+    alike = f"hash({', '.join(map(quote, columns))})"
+    same = f"hash({alike}, {', '.join(map(quote, sorted(counts)))})"
+    extra = {"alike": alike, "same": same, "file": FILE, "row": ROW, "kept": _every(rows, step)}
+    table = rows.select("impressions", "clicks", extra=extra, where="impressions > 0 AND kept")
+    by_row = (
+        f"SELECT same, any_value(alike) AS alike, count(*) AS n, any_value(impressions) AS i, any_value(clicks) AS c, "
+        f"min({{'file': file, 'row': row}}) AS first, max({{'file': file, 'row': row}}) AS last "
+        f"FROM {table} GROUP BY same"
+    )
+    query = rows.source.query
+    query(f"CREATE OR REPLACE TEMP TABLE repeats AS {by_row}", rows.parameters)
+    pairs, n, impressions, clicks, first, last = query(
+        "SELECT sum(n * (n - 1) / 2), sum(n - 1), sum((n - 1) * i), sum((n - 1) * c), min(first), "
+        "arg_min(last, first) FROM repeats WHERE n > 1"
+    ).fetchall()[0]
+    if n and n >= _FEWEST:
+        by_chance = query(
+            "SELECT sum(n * (n - 1) / 2 / sqrt(1 + 4 * pi() * c / n)) FROM "
+            "(SELECT sum(n) AS n, sum(n * c) AS c FROM repeats GROUP BY alike HAVING sum(n) > 1)"
+        ).fetchall()[0][0]
+        if pairs > 2 * by_chance + 5 * by_chance**0.5:
+            about = "about " if step > 1 else ""
+            raise LogError(
+                f"{_place(rows, last)} repeats {_place(rows, first)} in every column, and {about}{n * step:,.0f} such "
+                f"rows would add {impressions * step:,.0f} impressions and {clicks * step:,.0f} clicks a second time. "
+                f"{_WAY_OUT}"
+            )
+    query("DROP TABLE repeats")
+
+
+def refuse_totals(
+    source: str, item: np.ndarray, ids: np.ndarray, titles: np.ndarray, sums: Iterable[np.ndarray]
+) -> None:
+    """Stop where one item, or one title of most items, is the sum of all others.
+
+    Parameters
+    ----------
+    source
+        For messages.
+    item
+        Rank of each arm's item, shape (n_arms,).
+    ids, titles
+        Item id and title of each arm, shape (n_arms,).
+    sums
+        Impressions and clicks of each arm, shape (n_arms,) each.
+
+    Raises
+    ------
+    LogError
+        Naming the total and what it would add.
+    """
+    impressions, clicks = (np.asarray(values, dtype=np.float64) for values in sums)
+    shown, clicked = np.bincount(item, impressions), np.bincount(item, clicks)
+    top = int(np.argmax(shown))
+    if len(shown) > 2 and _is_sum(shown[top], shown.sum(), clicked[top], clicked.sum()):
+        name = ids[np.flatnonzero(item == top)[0]]
+        raise LogError(_total(source, f"The item {name!r:.60}", "items", shown[top], clicked[top]))
+    if not len(item):
+        return
+    largest = np.lexsort((impressions, item))[np.cumsum(np.bincount(item)) - 1]  # of each item
+    several = np.flatnonzero(np.bincount(item) > 2)
+    rest = (impressions[largest], shown, clicks[largest], clicked)
+    total = [i for i in several if _is_sum(*(float(values[i]) for values in rest))]
+    if len(total) >= _FEWEST and len(total) > _MOST_REPEATED * len(several):
+        rows = largest[total]
+        what = f"In {len(total):,} items the title with most impressions (first: {titles[rows[0]]!r:.60})"
+        raise LogError(_total(source, what, "titles of its item", impressions[rows].sum(), clicks[rows].sum()))
+
+
+def refuse_total_row(rows: TypedRows) -> None:
+    """Stop where a row of counts is the sum of all other rows of its file; for logs that other checks refuse.
+
+    Raises
+    ------
+    LogError
+        Naming the row and what it would add.
+    """
+    if not rows.has("impressions", "clicks"):
+        return
+    table = rows.select("impressions", "clicks", extra={"file": FILE, "row": ROW})
+    found = rows.source.query(
+        "SELECT file, arg_max(row, impressions), max(impressions), sum(impressions), max(clicks), sum(clicks) "
+        f"FROM {table} GROUP BY file HAVING count(*) > 3 ORDER BY file",
+        rows.parameters,
+    )
+    for file, row, impressions, all_impressions, clicks, all_clicks in found.fetchall():
+        if impressions and _is_sum(impressions, all_impressions, clicks or 0, all_clicks or 0):
+            where = f"Row {row + 1:,} of {rows.source.file_name(file)}"
+            raise LogError(_total(rows.source.where, where, "rows", impressions, clicks or 0))
+
+
+def _is_sum(part: float, total: float, clicks: float, all_clicks: float) -> bool:
+    return clicks >= _FEWEST_CLICKS and 2 * part == total and 2 * clicks == all_clicks
+
+
+def _total(source: str, what: str, others: str, impressions: float, clicks: float) -> str:
+    return (
+        f"{what} of {source} has as many impressions and clicks as all other {others} together: a total, which would "
+        f"add {impressions:,.0f} impressions and {clicks:,.0f} clicks a second time. Remove it, or leave it out with "
+        "the preset's exclude; where it counts all the same, --copies keep"
+    )
+
+
+def _every(rows: TypedRows, step: int) -> str:
+    return "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
+
+
+def _place(rows: TypedRows, place: dict[str, object]) -> str:
+    return f"row {int(str(place['row'])) + 1:,} of {rows.source.file_name(str(place['file']))}"
+
+
+def _of_one_size(paths: Iterable[Path]) -> list[Path]:
+    """The files that are as large as another one."""
+    by_size: dict[int, list[Path]] = {}
+    for path in paths:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    several = (path for same in by_size.values() if len(same) > 1 for path in same)
+    return sorted(several, key=lambda path: (len(path.name), path))  # the copy has the longer name
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.digest()
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold().replace("_", "").replace(" ", "").replace("-", "")

@@ -1,0 +1,273 @@
+"""Text files become parquet in the temporary folder, so that later passes are cheap and a wrong value has its row.
+
+Every value stays the text that it is in the file: ids keep their zeros, digits and case. Of CSV the delimiter is taken
+from the header line, never guessed from the rows. Of JSON lines a nested value stays JSON, and which columns hold
+numbers or nested values is told beside the file.
+"""
+
+import codecs
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import LogError
+from .csv_shape import CsvShape, csv_shape
+from .encodings import SAMPLE_BYTES, detected_encoding, marked_encoding, opener, without_lines, written_as_utf8
+from .engine_errors import NotUtf8Error, clear_errors, readable
+from .json_form import json_form
+
+PARQUET = "parquet"
+JSON_LINES = "JSON lines"
+NESTED = "JSON"
+"""Kind of a column of texts that spell nested JSON."""
+NUMBER = "JSON number"
+"""Kind of a column of texts that spell JSON numbers: exact, but 3 and 3.0 are one number."""
+
+Parameters = dict[str, Any]
+"""Values of the places in a statement, as DuckDB takes them."""
+_ENDINGS = {
+    "CSV": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
+    JSON_LINES: tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz")),
+}
+_NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # that DuckDB finds in JSON
+_MAX_OBJECT_BYTES = 16 << 20  # of a line of JSON
+_MAX_LINE_BYTES = 2 << 20
+
+
+def file_kind(path: Path) -> str:
+    """What the file is by its name; everything else has to be parquet."""
+    return next((kind for kind, endings in _ENDINGS.items() if path.name.lower().endswith(endings)), PARQUET)
+
+
+def is_nested(kind: str) -> bool:
+    """Whether a DuckDB type is a list, struct, map or union."""
+    return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A file ready to be read: the parquet file, the kinds of its JSON columns, and what was decided on the way."""
+
+    file: str
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int) -> Staged:
+    """The parquet file to read for ``path``: itself, or a copy of a text file.
+
+    Raises
+    ------
+    LogError
+        Where the file cannot be read, or a quote swallows rows.
+    """
+    if file_kind(path) == PARQUET:
+        with clear_errors(str(path)):
+            con.execute("DESCRIBE FROM read_parquet($file, hive_partitioning=false)", {"file": _literal(path)})
+        _refuse_doubles(path, _parquet_names(path))
+        return Staged(_literal(path))
+    target = folder / f"{number:06d}.parquet"
+    utf8 = folder / f"{number:06d}{'.csv' if file_kind(path) == 'CSV' else '.jsonl'}"
+    # The order of rows is kept here so that a wrong value can be named with its row.
+    con.execute("SET preserve_insertion_order = true")
+    try:
+        with readable(path):
+            encoding = _marked(path)
+            try:
+                return _staged(con, path, written_as_utf8(path, encoding, utf8) if encoding else path, target)
+            except NotUtf8Error:
+                encoding = detected_encoding(path)
+                staged = _staged(con, path, written_as_utf8(path, encoding, utf8), target)
+                return replace(staged, notes=(*staged.notes, f"{path} is read as {encoding}: it is not UTF-8 text."))
+    finally:
+        con.execute("SET preserve_insertion_order = false")
+        utf8.unlink(missing_ok=True)
+
+
+def _marked(path: Path) -> str | None:
+    """The encoding to convert from, as far as the first bytes tell; CSV may have UTF-8's mark."""
+    with opener(path)(path, "rb") as stream:
+        encoding = marked_encoding(stream.read(SAMPLE_BYTES))
+    return None if encoding == "utf-8-sig" and file_kind(path) == "CSV" else encoding
+
+
+def _staged(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path) -> Staged:
+    """The parquet file ``target`` of the UTF-8 file ``text``, which stands for ``path``."""
+    if file_kind(path) == "CSV":
+        return _staged_csv(con, path, text, target)
+    text, form = json_form(text, target.with_suffix(".rows"))
+    kinds = _json_kinds(con, path, text, form)
+    reader = f"read_json($file, {_JSON}, columns=$columns)"
+    parameters = {"columns": dict.fromkeys(kinds, "VARCHAR"), "most": _MAX_OBJECT_BYTES, "form": form}
+    # A text without characters is no value, as in CSV.
+    _copy(con, path, f"{reader} SELECT nullif(COLUMNS(*), '')", target, {"file": _literal(text), **parameters})
+    return Staged(str(target), kinds)
+
+
+def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path) -> Staged:
+    with opener(text)(text, "rb") as stream:
+        raw = stream.read(_MAX_LINE_BYTES)
+    try:
+        sample = codecs.getincrementaldecoder("utf-8")().decode(raw, final=False)
+    except UnicodeDecodeError as error:
+        raise NotUtf8Error(f"{path} is not UTF-8 text. Export it again as UTF-8.") from error
+    shape = csv_shape(sample, whole=len(raw) < _MAX_LINE_BYTES)
+    if not any(shape.names):
+        raise LogError(f"{path} has no header line: its first line must name the columns.")
+    _refuse_doubles(path, list(shape.names))
+    if shape.skip:  # the engine's own way to skip lines loses all rows where a quote is among them
+        text = without_lines(text, shape.skip, target.with_suffix(".below"))
+    parameters = {
+        "file": _literal(text),
+        "columns": dict.fromkeys(shape.names, "VARCHAR"),
+        "delimiter": shape.delimiter,
+    }
+    if shape.delimiter != "\t" or not _literal_quotes(con, path, shape, target, parameters):
+        try:
+            _copy(con, path, _CSV.format(quote='"'), target, parameters)
+        except LogError as error:
+            if "line ends" not in str(error):
+                raise
+            same_ends = written_as_utf8(text, "utf-8", target.with_suffix(".ends"))
+            _copy(con, path, _CSV.format(quote='"'), target, {**parameters, "file": _literal(same_ends)})
+        _refuse_swallowed_rows(con, path, shape, target)
+    before = f"{path}: the {shape.skip} lines before the header (line {shape.skip + 1}) are left out."
+    return Staged(str(target), notes=(before,) if shape.skip else ())
+
+
+def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, target: Path, parameters: Parameters) -> None:
+    with clear_errors(str(path)):
+        con.execute(f"COPY (FROM {query}) TO '{target}' (FORMAT parquet)", parameters)
+
+
+def _literal_quotes(
+    con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path, parameters: Parameters
+) -> bool:
+    """Write ``target`` with quotes as letters of a tab-separated file; False where they enclose cells.
+
+    They do where rows are whole only so, or where all quotes inside of quoted cells are doubled and some are, or where
+    just the cells with a comma are quoted, as spreadsheets write them.
+    """
+    try:
+        _copy(con, path, _CSV.format(quote=""), target, parameters)
+    except NotUtf8Error:
+        raise
+    except LogError:
+        return False
+    cells = f"SELECT unnest([{', '.join(_quoted(name) for name in shape.names)}]) AS x FROM read_parquet('{target}')"
+    quoted = "length(x) > 1 AND starts_with(x, '\"') AND ends_with(x, '\"')"
+    inner = "replace(x[2:-2], '\"\"', '')"
+    with clear_errors(str(path)):
+        n, doubled, single, commas, bare = con.execute(
+            f"SELECT count(*) FILTER ({quoted}), count(*) FILTER ({quoted} AND contains(x[2:-2], '\"\"')), "
+            f"count(*) FILTER ({quoted} AND contains({inner}, '\"')), count(*) FILTER ({quoted} AND contains(x, ',')), "
+            f"count(*) FILTER (NOT ({quoted}) AND (contains(x, ',') OR contains(x, '\"'))) FROM ({cells})"
+        ).fetchall()[0]
+    named = any(name.startswith('"') and name.endswith('"') for name in _first_line(parameters, shape))
+    return not (named or (n and not single and (doubled or commas == n) and not bare))
+
+
+def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
+    """Cells of the header as they stand, with their quotes."""
+    path = Path(re.sub(r"\[([*?[])\]", r"\1", parameters["file"]))
+    with opener(path)(path, "rb") as stream:
+        line = stream.readline(_MAX_LINE_BYTES).decode("utf-8-sig", errors="replace")
+    return [cell.strip() for cell in line.split(shape.delimiter)]
+
+
+def _refuse_swallowed_rows(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> None:
+    """Stop where a cell holds a line break and as many delimiters as a row: a quote that was not closed took rows in.
+
+    Raises
+    ------
+    LogError
+        Naming the row.
+    """
+    if len(shape.names) < 2:
+        return
+    wrong = " OR ".join(
+        f"CASE WHEN contains({x}, chr(10)) OR contains({x}, chr(13)) "
+        f"THEN len({x}) - len(replace({x}, '{shape.delimiter}', '')) >= {len(shape.names) - 1} ELSE false END"
+        for x in map(_quoted, shape.names)
+    )
+    with clear_errors(str(path)):
+        found = con.execute(
+            f"SELECT min(file_row_number) FROM read_parquet('{target}', file_row_number=true) WHERE {wrong}"
+        ).fetchall()[0][0]
+    if found is not None:
+        raise LogError(
+            f"{path}: a quote opens in row {found + 1:,} and closes rows later, so that rows are taken for one cell. "
+            "Double the quotes inside of cells, or remove the one that is not closed."
+        )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Kind of each JSON column of several files: nested where one is, numbers where all are."""
+    found: dict[str, set[str]] = {}
+    for kinds in files:
+        for name, kind in kinds.items():
+            found.setdefault(name, set()).add(kind)
+    out = {}
+    for name, kinds_of in found.items():
+        kinds_of.discard('"NULL"')
+        out[name] = NESTED if NESTED in kinds_of else NUMBER if kinds_of == {NUMBER} else "VARCHAR"
+    return out
+
+
+_CSV = (
+    "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
+    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='')"
+)
+_JSON = "format=$form, maximum_object_size=$most, hive_partitioning=false"
+
+
+def _json_kinds(con: duckdb.DuckDBPyConnection, path: Path, text: Path, form: str) -> dict[str, str]:
+    """Column of a file of JSON -> `NESTED`, `NUMBER`, VARCHAR for other values, "NULL" without any."""
+    parameters = {"file": _literal(text), "most": _MAX_OBJECT_BYTES, "form": form}
+    with clear_errors(str(path)):
+        # Errors are ignored here only: what is read afterwards with these columns must be sound. Deeper down, keys that
+        # differ by case alone would be one.
+        reader = f"read_json($file, {_JSON}, sample_size=-1, maximum_depth=2, ignore_errors=true)"
+        found = {name: kind for name, kind, *_ in con.execute(f"DESCRIBE FROM {reader}", parameters).fetchall()}
+        folded = {name.casefold() for name in found}
+        # DuckDB calls the second of two keys that differ by case alone KEY_1.
+        if any((key := re.fullmatch(r"(.+)_\d+", name)) and key[1].casefold() in folded for name in found):
+            keys = con.execute(
+                f"FROM read_json_objects($file, {_JSON}) SELECT DISTINCT unnest(json_keys(json)) AS k ORDER BY k",
+                parameters,
+            )
+            _refuse_doubles(path, [key for (key,) in keys.fetchall()])
+    kinds = dict.fromkeys(_NUMBERS, NUMBER) | {'"NULL"': '"NULL"'}
+    return {name: NESTED if is_nested(kind) else kinds.get(kind, "VARCHAR") for name, kind in found.items()}
+
+
+def _literal(path: Path) -> str:
+    """``path`` with the characters that DuckDB would expand as a pattern kept literal."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+def _parquet_names(path: Path) -> list[str]:
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):  # DuckDB reads some files that Arrow does not
+        return []
+
+
+def _refuse_doubles(path: Path, names: list[str]) -> None:
+    """Names that differ by case alone are one in SQL, and DuckDB would rename one of them without a word."""
+    folded = [name.casefold() for name in names]
+    double = next((name for name in names if folded.count(name.casefold()) > 1), None)
+    if double is not None:
+        raise LogError(
+            f"{path} names the column '{double}' twice (upper and lower case are the same). Rename or remove one."
+        )

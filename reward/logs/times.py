@@ -1,0 +1,187 @@
+"""How a column spells times: one form for the whole column, found from its smallest and largest value.
+
+A form counts where its values lie in `FIRST_YEAR` to next year; the ranges of the forms hardly meet, and where they do,
+the form that fits every row is taken, four-digit years first. A column that fits none is refused.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from ..errors import LogError
+
+FIRST_YEAR = 1995
+_SAMPLE = 1_000
+_EXCEL_EPOCH = 25_569  # 1970-01-01 as a spreadsheet counts days
+_DAY = 86_400
+
+
+class Asks(Protocol):
+    """``SELECT outputs`` over the kept rows, or over ``limit`` of them, with ``x`` the column's value."""
+
+    def __call__(self, outputs: str, *, limit: int | None = None) -> list[tuple[Any, ...]]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class TimeForm:
+    """One way to write a time.
+
+    Parameters
+    ----------
+    name
+        For people, such as YYYYMMDDHH.
+    pattern
+        Of ``strptime`` for digits or texts; empty for numbers that count from some day.
+    per_second
+        Of numbers that count since 1970: how many a second has; 0 of days of a spreadsheet.
+    low, high
+        Numbers from ``low`` to below ``high`` lie in `FIRST_YEAR` to next year.
+    """
+
+    name: str
+    pattern: str = ""
+    per_second: int = 1
+    low: float = 0.0
+    high: float = 0.0
+
+    def sql(self, value: str, number: str) -> str:
+        """SQL of seconds since 1970 for the column ``value``, whose number is ``number``; NULL where it is no time."""
+        if not self.low and self.pattern:
+            return f"epoch(try_strptime(trim({value}), '{self.pattern}'))"
+        if not self.low:
+            return f"epoch(TRY_CAST({value} AS TIMESTAMPTZ))"
+        if self.pattern:
+            digits = f"CAST(TRY_CAST({number} AS BIGINT) AS VARCHAR)"
+            return f"CASE WHEN {number} = floor({number}) THEN epoch(try_strptime({digits}, '{self.pattern}')) END"
+        if not self.per_second:
+            # A fraction of a day is not exact: milliseconds are.
+            return f"round(({number} - {_EXCEL_EPOCH}) * {_DAY}, 3)"
+        return f"{number} / {self.per_second}"
+
+
+ISO = TimeForm("an ISO date and time")
+
+
+def last_year() -> int:
+    """Times may lie up to the end of this year."""
+    return datetime.now(UTC).year + 1
+
+
+def limits() -> tuple[float, float]:
+    """Seconds since 1970 of the first time that may be in a log, and of the first one that may not any more."""
+    return datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp(), datetime(last_year() + 1, 1, 1, tzinfo=UTC).timestamp()
+
+
+def forms() -> list[TimeForm]:
+    """All forms of numbers; of several that fit, the first is taken."""
+    low, high = limits()
+    first, last = FIRST_YEAR, last_year()
+    short = last % 100
+    out = [
+        TimeForm("YYYYMM", "%Y%m", low=first * 100 + 1, high=last * 100 + 13),
+        TimeForm("YYYYMMDD", "%Y%m%d", low=first * 10**4 + 101, high=last * 10**4 + 1232),
+        TimeForm("YYYYMMDDHH", "%Y%m%d%H", low=first * 10**6 + 10100, high=(last + 1) * 10**6),
+        TimeForm("YYYYMMDDHHMM", "%Y%m%d%H%M", low=first * 10**8 + 1010000, high=(last + 1) * 10**8),
+        TimeForm("YYYYMMDDHHMMSS", "%Y%m%d%H%M%S", low=first * 10**10 + 101000000, high=(last + 1) * 10**10),
+    ]
+    # Years before 2010 would have lost their zero in a number.
+    two_digits = (("YYMMDD", 4), ("YYMMDDHH", 6), ("YYMMDDHHMM", 8), ("YYMMDDHHMMSS", 10))
+    for name, zeros in two_digits:
+        pattern = "".join(f"%{letter}" for letter in "ymdHMS"[: len(name) // 2])
+        out.append(TimeForm(name, pattern, low=10 * 10**zeros, high=(short + 1) * 10**zeros))
+    out.append(TimeForm("days of a spreadsheet", "", 0, *(t / _DAY + _EXCEL_EPOCH for t in (low, high))))
+    for unit, per_second in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)):
+        out.append(TimeForm(f"{unit} since 1970", "", per_second, low * per_second, high * per_second))
+    return out
+
+
+def number_form(ask: Asks, column: str, where: str) -> TimeForm:
+    """The form of a column of numbers.
+
+    Parameters
+    ----------
+    ask
+        Queries over the column's number ``x``.
+    column, where
+        For messages.
+
+    Raises
+    ------
+    LogError
+        Where the numbers are no times of one form from `FIRST_YEAR` to next year.
+    """
+    known = "x IS NOT NULL AND isfinite(x)"
+    low, high, n = ask(f"min(x) FILTER ({known}), max(x) FILTER ({known}), count(*) FILTER ({known})")[0]
+    if not n:
+        return ISO
+    fitting = _readable(ask, _fitting(float(low), float(high)), 0)
+    if not fitting:
+        # A few wrong values must not hide the form of all others: they are named with their row later.
+        parts = ask(f"quantile_disc(x, [0.1, 0.9]) FILTER ({known})")[0][0]
+        fitting = _readable(ask, _fitting(*parts), n // 2)
+    if not fitting:
+        some = f"{low:.15g}" if low == high else f"numbers from {low:.15g} to {high:.15g}"
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds {some}, which are no times from {FIRST_YEAR} to "
+            f"{last_year()} in any form: YYYYMMDD with or without HH, MM and SS, YYMMDDHH, YYYYMM, days of a "
+            "spreadsheet, or s, ms, us or ns since 1970. Write ISO dates such as 2026-03-01 12:00:00, map another "
+            "column with --columns timestamp=COLUMN, or none with --columns timestamp="
+        )
+    return fitting[0]
+
+
+def _fitting(low: float, high: float) -> list[TimeForm]:
+    return [form for form in forms() if form.low <= low and high < form.high]
+
+
+def _readable(ask: Asks, fitting: list[TimeForm], most: int) -> list[TimeForm]:
+    """The forms by which at most so many rows cannot be read."""
+    if not any(form.pattern for form in fitting):
+        return fitting
+    wrong = ask(", ".join(f"count(*) FILTER (x IS NOT NULL AND ({form.sql('x', 'x')}) IS NULL)" for form in fitting))[0]
+    return [form for form, n in zip(fitting, wrong, strict=True) if n <= most]
+
+
+def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:
+    """The form of a column of texts; None where most of them are numbers.
+
+    Raises
+    ------
+    LogError
+        Where day and month cannot be told apart.
+    """
+    number = "TRY_CAST(x AS DOUBLE)"
+    given = "x IS NOT NULL"
+    numbers, texts, a_text = ask(
+        f"count({number}), count(*) FILTER ({given} AND {number} IS NULL), min(x) FILTER ({given} AND {number} IS NULL)"
+    )[0]
+    if numbers > texts:
+        return None
+    if not texts:
+        return ISO
+    if ask("count(TRY_CAST(x AS TIMESTAMPTZ))", limit=_SAMPLE)[0][0]:
+        return ISO
+    counts = ", ".join(f"count(*) FILTER ({given} AND try_strptime(trim(x), '{p}') IS NULL)" for p in _PATTERNS)
+    reading = [p for p, wrong in zip(_PATTERNS, ask(counts, limit=_SAMPLE)[0], strict=True) if not wrong]
+    counts = ", ".join(f"count(*) FILTER ({given} AND try_strptime(trim(x), '{p}') IS NULL)" for p in reading)
+    reading = [p for p, wrong in zip(reading, ask(counts)[0] if reading else (), strict=True) if not wrong]
+    if any(p.startswith(("%d/", "%d-")) for p in reading) and any(p.startswith(("%m/", "%m-")) for p in reading):
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds times such as {a_text!r:.40}, where day and month cannot "
+            "be told apart. Write ISO dates such as 2026-03-01 12:00:00."
+        )
+    return TimeForm(_spelt(reading[0]), reading[0]) if reading else ISO
+
+
+_CLOCKS = ("", " %H", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", "T%H", " %I:%M %p", " %I:%M:%S %p")
+_DATES = ("%Y-%m", "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+_MONTHS = ("%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%Y年%m月%d日", "%Y年%m月")
+_WITH_CLOCKS = tuple(date + clock for date in (*_DATES, *_MONTHS) for clock in _CLOCKS)
+_PATTERNS = (*_WITH_CLOCKS, "%Y%m%dT%H%M%S", "%Y%m%d %H:%M:%S")
+
+
+def _spelt(pattern: str) -> str:
+    """``pattern`` as people write it."""
+    for code, letters in {"%Y": "YYYY", "%m": "MM", "%d": "DD", "%H": "hh", "%I": "hh", "%M": "mm", "%S": "ss"}.items():
+        pattern = pattern.replace(code, letters)
+    return pattern.replace("%b", "Mon").replace("%B", "Month").replace("%p", "am/pm")

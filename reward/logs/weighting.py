@@ -1,0 +1,107 @@
+"""What an impression counts for: by its propensity, its position, and the levels of what else describes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..arrays import FloatArray
+from .impression_columns import Crossed, ImpressionColumn, sampled
+from .position import PositionBias
+from .text_files import Parameters
+from .typed_rows import TypedRows
+
+UNIT = 10**9
+"""Sums are made of whole multiples of 1 / UNIT, so that they do not depend on the order in which threads add."""
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How rows are counted.
+
+    Parameters
+    ----------
+    by_propensity
+        Whether rows count 1 / propensity: where propensities differ between rows of an arm, only so are its
+        impressions like the item's (Horvitz and Thompson 1952). Rows without a propensity count nothing.
+    bias
+        Examination by position, None where none is logged.
+    effects
+        Column that describes the impression -> relative click rate at each of its levels, shape (n_levels,).
+    """
+
+    by_propensity: bool = False
+    bias: PositionBias | None = None
+    effects: tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...] = ()
+
+    @property
+    def trivial(self) -> bool:
+        """Whether every impression has an exposure of one."""
+        return self.bias is None and not self.effects
+
+    def levels(self, rows: TypedRows) -> tuple[dict[str, str], Parameters]:
+        """SQL of the levels that rows are compared at, by name, and the parameters that it and a select take."""
+        columns = {f"level{i}": column for i, (column, _) in enumerate(self.effects)}
+        parameters = dict(rows.parameters)
+        for name, column in columns.items():
+            parameters |= column.parameters(name)
+        return {name: column.level_sql(name) for name, column in columns.items()}, parameters
+
+    def parameters(self, rows: TypedRows) -> Parameters:
+        """What `table` takes; makes the table of the positions' weights, too."""
+        out = dict(rows.parameters)
+        for i, (column, theta) in enumerate(self.effects):
+            out |= column.parameters(f"levels{i}")
+            out[f"theta{i}"] = theta.tolist()
+        places = {-1: 1.0}  # a place that no row has
+        if self.bias is not None:
+            places = dict(zip(self.bias.position.tolist(), self.bias.theta.tolist(), strict=True))
+        least = 1 / UNIT  # no exposure is rounded to nothing
+        weight_table(rows, {place: max(weight, least) for place, weight in places.items()})
+        return out
+
+    def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None, *, sample: bool = False) -> str:
+        """SQL of rows item_id, title, impressions, clicks, counts and exposed, with ``extra`` source expressions.
+
+        ``counts`` is what the row's impressions and clicks count, ``exposed`` what its impressions do when compared
+        with clicks: ``counts`` times the relative click rate of its position and levels.
+        """
+        values = {"kept": sampled(rows) if sample else "true", **(extra or {})}
+        values["counts"] = f"1 / ({rows.expression('propensity')})" if self.by_propensity else "CAST(1 AS DOUBLE)"
+        factors = [f"list_element($theta{i}, {c.level_sql(f'levels{i}')} + 1)" for i, (c, _) in enumerate(self.effects)]
+        values["effect"] = " * ".join(factors) or "CAST(1 AS DOUBLE)"
+        position = "NULL" if self.bias is None else rows.expression("position")
+        values["place"] = f"CAST(round({position}) AS BIGINT)"
+        source = rows.select(
+            "item_id", "title", "impressions", "clicks", where="impressions > 0 AND kept", extra=values
+        )
+        return (
+            f"(SELECT *, counts * effect * coalesce(weight, {UNIT}) / {UNIT} AS exposed FROM {source} "
+            "LEFT JOIN weights ON place = key WHERE counts IS NOT NULL)"
+        )
+
+
+def whole(sql: str) -> str:
+    """SQL of a number as a whole multiple of 1 / UNIT."""
+    return f"CAST(round(({sql}) * {UNIT}) AS HUGEINT)"
+
+
+def summed(sql: str) -> str:
+    """SQL of an exact sum."""
+    return f"CAST(sum({whole(sql)}) AS DOUBLE) / {UNIT}"
+
+
+def weight_table(rows: TypedRows, weights: Mapping[int, float]) -> None:
+    """Table ``weights`` (key, weight): weights as whole multiples of 1 / UNIT."""
+    rows.source.query(
+        "CREATE OR REPLACE TEMP TABLE weights AS SELECT unnest($keys) AS key, unnest($weights) AS weight",
+        {"keys": list(weights), "weights": [round(w * UNIT) for w in weights.values()]},
+    )
+
+
+def exposure(rows: TypedRows, weighting: Weighting) -> FloatArray:
+    """Exposure of each arm, shape (n_arms,): its impressions with what each counts for."""
+    parameters = weighting.parameters(rows)
+    by_arm = f"SELECT item_id, title, {summed('impressions * exposed')} AS n FROM {weighting.table(rows)} "
+    query = f"SELECT n FROM ({by_arm} GROUP BY item_id, title) JOIN arms USING (item_id, title) ORDER BY arm"
+    return np.asarray(rows.source.table(query, parameters).column("n").to_numpy(), dtype=np.float64)

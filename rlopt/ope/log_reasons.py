@@ -1,0 +1,65 @@
+"""What the logs say for or against believing a lift: the log doctor's findings, and how titles were assigned.
+
+The verdict has no opinion of its own about the logs: a finding's consequence is the doctor's (`reward.doctor`).
+"""
+
+from dataclasses import dataclass
+
+from reward.assignment import Assignment
+from reward.doctor.examine import Finding
+
+from .direct import LiftEstimate
+from .reasons import Reason
+from .sensitivity import e_value
+
+_HOW = {
+    "randomized": "Titles were shown at random within an item, as you say",
+    "logged": "Titles were shown with logged propensities",
+    "unknown": "How titles came to be shown is not known",
+}
+
+
+@dataclass(frozen=True)
+class LogGrounds:
+    """What the verdict hears of the logs.
+
+    Parameters
+    ----------
+    assignment
+        How titles came to be shown.
+    findings
+        The doctor's, of which those with the consequences "note" and "doubt" are told.
+    """
+
+    assignment: Assignment = "logged"
+    findings: tuple[Finding, ...] = ()
+
+
+def log_reasons(logs: LogGrounds, lift: LiftEstimate) -> list[Reason]:
+    """The assignment with how strong an unseen cause must be to undo the lift, then the doctor's findings."""
+    told = [finding for finding in logs.findings if finding.consequence in ("note", "doubt")]
+    return [
+        _assignment(logs.assignment, lift),
+        *(
+            Reason(f"logs_{finding.kind}", "doubt" if finding.consequence == "doubt" else "note", finding.message)
+            for finding in told
+        ),
+    ]
+
+
+def _assignment(assignment: Assignment, lift: LiftEstimate) -> Reason:
+    """How titles were assigned; the figures are how strong an unseen cause must be, for the lift and for its limit."""
+    figures = (e_value(1 + lift.value), e_value(1 + lift.low)) if lift.low > 0 else (None, None)
+    undone = ""
+    if lift.low > 0:
+        undone = (
+            f"; an unseen cause would undo the lift only if it made both showing such a title and clicking "
+            f"{figures[0]:.2f} times as likely ({figures[1]:.2f} times to reach the interval's lower limit)"
+        )
+    if assignment != "unknown":
+        return Reason(f"assignment_{assignment}", "note", f"{_HOW[assignment]}{undone}.", *figures)
+    message = (
+        f"{_HOW[assignment]}, so titles that look better may just have been shown where people click more{undone}. "
+        "Log propensities, or where they were shown at random say so: --assignment randomized."
+    )
+    return Reason("assignment_unknown", "doubt", message, *figures)

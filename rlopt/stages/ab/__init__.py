@@ -1,0 +1,1 @@
+"""``rlopt ab-plan`` and ``rlopt ab-analyze``."""

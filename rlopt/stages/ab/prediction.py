@@ -1,0 +1,54 @@
+"""What offline-eval predicted of a policy, as planning and analysing an A/B test of it need it."""
+
+from dataclasses import dataclass
+
+from reward.plain import Plain
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A predicted lift with its interval; 0.05 is +5 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PredictedDiagnostics:
+    """Of the evaluation's diagnostics: how much items differ in how they respond."""
+
+    item_lift_spread: float | None = None
+
+
+@dataclass(frozen=True)
+class PredictedGuardrails:
+    """Of the evaluation's guardrails: the lift of conversions over the logged titles, None where logs have none."""
+
+    conversions: Predicted | None = None
+
+
+@dataclass(frozen=True)
+class PredictedVerdict:
+    """Of the evaluation's verdict: "launch", "hold" or "insufficient-evidence"."""
+
+    decision: str
+
+
+@dataclass(frozen=True)
+class Evaluation(Plain):
+    """What is read of ``report.json`` (`rlopt.report.content.EvaluationReport`); ``lifts`` are by baseline."""
+
+    lifts: dict[str, Predicted]
+    verdict: PredictedVerdict
+    diagnostics: PredictedDiagnostics = PredictedDiagnostics()
+    guardrails: PredictedGuardrails = PredictedGuardrails()
+
+    def lift(self, metric: str, baseline: str) -> Predicted | None:
+        """What was said of this metric against this baseline; None where nothing was.
+
+        Of conversions only the lift over the logged titles is known, where they have any.
+        """
+        if metric == "clicks":
+            return self.lifts.get(baseline)
+        return self.guardrails.conversions if baseline == "logged" else None

@@ -1,0 +1,117 @@
+"""Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from reward.items import Item
+from reward.logs.read import read_titles
+from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
+from reward.logs.source import open_source
+from rlopt.progress import note
+from rlopt.run import DATA, Run
+from rlopt.stages.common.log_report import read_report
+from rlopt.wording import counted
+
+SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
+GENERATED = (
+    "log_prob",
+    "finished",
+    "reward",
+    "reward_std",
+    "support",
+    "kept",
+    "reason",
+    "report",
+    "current_title",
+    "item_version",
+)
+
+
+def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> ColumnMapping:
+    """The preset's ``columns``, with those of ``--columns`` in front.
+
+    Raises
+    ------
+    LogError
+        When a part is not ``canonical=column`` or names an unknown canonical column.
+    """
+    from_preset = ColumnMapping.from_dict((preset or {}).get("columns") or {})
+    from_flag = ColumnMapping.parse(columns or "")
+    return ColumnMapping({**from_preset.columns, **from_flag.columns})
+
+
+def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMapping:
+    """How to read a file of titles or items that came after the logs.
+
+    The run's mapping applies to the canonical names the file lacks, as far as the file has the columns it names;
+    ``--columns`` goes before all.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read or ``columns`` is malformed.
+    """
+    stated = ColumnMapping.parse(columns or "")
+    of_run = column_mapping(None, run.preset()).columns
+    if not of_run:
+        return stated
+    available = _names(file)
+    kept = {
+        name: column
+        for name, column in of_run.items()
+        if name not in available and (column in available or set(column.split(KEY_SEPARATOR)) <= available)
+    }
+    return ColumnMapping({**kept, **stated.columns})
+
+
+def titles_of(
+    run: Run | None, file: str | Path, columns: str | None = None, no_context: Iterable[str] = ()
+) -> tuple[list[Item], list[str], pa.Table]:
+    """Titles of a file that came after the logs, with their items and the file's own table (`read_titles`).
+
+    Columns in ``no_context`` are no fields of the items. In a file that ``generate`` wrote, items for which it found no
+    title are left out, and counted for the user.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read, or lacks item ids or titles.
+    """
+    mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
+    ignored = ignored_columns(run, file)
+    written = ignored.issuperset(GENERATED)
+    items, titles, table = read_titles(file, mapping, {*ignored, *no_context}, skip_untitled=written)
+    if written and (left_out := _rows(file) - len(titles)):
+        note(f"{counted(left_out, 'row is', 'rows are')} left out of {file}: generate had found no title there")
+    return items, titles, table
+
+
+def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
+    """Columns of a file that came after the logs which are no context of the item.
+
+    Those that ``fit-reward`` of ``run`` did not take for context either, and what ``generate`` (`GENERATED`) or
+    ``score`` (`SCORED`) wrote into the file: a file with all of these columns is theirs.
+
+    Raises
+    ------
+    LogError
+        When the file cannot be read.
+    """
+    available = _names(file)
+    own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in names}
+    if run is None:
+        return own
+    return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
+
+
+def _names(file: str | Path) -> set[str]:
+    with open_source(file) as source:
+        return set(source.columns)
+
+
+def _rows(file: str | Path) -> int:
+    with open_source(file) as source:
+        return int(source.query(f"SELECT count(*) FROM {source.relation}", source.parameters).fetchall()[0][0])  # noqa: S608

@@ -1,0 +1,136 @@
+"""A fitted run as the stages use it: its logs, models, rules and policies, each loaded once, when first asked for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rlopt.config import RulesConfig, load
+from rlopt.run import ENCODINGS, Run
+from rlopt.stages.common.policies import load_policy, policy_folder
+
+if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
+    from reward.arms import Arms
+    from reward.items import Item
+    from reward.logs.splits import Splits
+    from reward.model.judge import Judge
+    from reward.model.reward_model import RewardModel
+    from rlopt.policy.constraints import Constraints
+    from rlopt.policy.title_policy import TitlePolicy
+    from rlopt.stages.common.truth import Truth
+
+
+class OpenedRun:
+    """What a stage takes from a run.
+
+    Parameters
+    ----------
+    run
+        A run with a finished ``fit-reward``.
+    stages
+        Further stages that have to be done.
+
+    Raises
+    ------
+    StageOrderError
+        When one is not.
+    """
+
+    def __init__(self, run: Run, *stages: str) -> None:
+        run.require("fit-reward", *stages)
+        self.run = run
+
+    @cached_property
+    def arms(self) -> "Arms":
+        """The aggregated logs."""
+        return self.run.arms()
+
+    @cached_property
+    def splits(self) -> "Splits":
+        """Which items train, which fit the judge, which test."""
+        return self.run.splits()
+
+    @cached_property
+    def train_arms(self) -> "Arms":
+        """The logs of the train items."""
+        return self.arms.of_items(self.splits.train)
+
+    @cached_property
+    def _known_items(self) -> "dict[str, Item]":
+        return {item.item_id: item for item in self.arms.items}
+
+    def with_known_fields(self, items: "Sequence[Item]") -> "list[Item]":
+        """The items with the fields and current titles that the logs had for them; what they come with goes first."""
+        made: dict[int, Item] = {}  # an item that many titles share is made once
+        for item in items:
+            if id(item) not in made:
+                logged = self._known_items.get(item.item_id, item)
+                title = item.current_title or logged.current_title
+                made[id(item)] = replace(item, fields={**logged.fields, **item.fields}, current_title=title)
+        return [made[id(item)] for item in items]
+
+    @cached_property
+    def reward(self) -> "RewardModel":
+        """The reward model.
+
+        Raises
+        ------
+        ModelError
+            When it cannot be read; so do `judge` and `monitor`.
+        """
+        from reward.model.reward_model import RewardModel
+
+        return RewardModel.load(self.run / "reward", encodings=self.run / ENCODINGS)
+
+    @cached_property
+    def judge(self) -> "Judge":
+        """The judge."""
+        from reward.model.judge import Judge
+
+        return Judge.load(self.run / "judge", encodings=self.run / ENCODINGS)
+
+    @cached_property
+    def monitor(self) -> "RewardModel | None":
+        """The monitor, None where the run has none."""
+        from reward.model.reward_model import RewardModel
+        from rlopt.stages.common.monitor import MONITOR
+
+        folder = self.run / MONITOR
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return None
+        return RewardModel.load(folder, encodings=self.run / ENCODINGS)
+
+    @cached_property
+    def rules(self) -> RulesConfig:
+        """The settings of the rules that training and evaluation share."""
+        return load(RulesConfig, preset=self.run.preset())
+
+    @cached_property
+    def constraints(self) -> "Constraints":
+        """These rules, with what the logs of the train items bear out."""
+        return self.constraints_of(self.rules)
+
+    def constraints_of(self, rules: RulesConfig) -> "Constraints":
+        """Other rules than the run's, with what the logs of the train items bear out."""
+        from rlopt.stages.common.rules import constraints_for
+
+        return constraints_for(self.train_arms, rules)
+
+    @cached_property
+    def truth(self) -> "Truth | None":
+        """True clicks per impression, None for real logs."""
+        from rlopt.stages.common.truth import truth_of
+
+        return truth_of(self.run)
+
+    def policy(self, policy: str) -> "TitlePolicy":
+        """The run's policy of that name or that of a folder, loaded anew each time.
+
+        Raises
+        ------
+        StageOrderError
+            When the run has no such policy yet.
+        PolicyError
+            When there is none, or it cannot be read.
+        """
+        return load_policy(policy_folder(self.run, policy))

@@ -1,0 +1,36 @@
+"""Files that commands write."""
+
+import tempfile
+from pathlib import Path
+
+from reward.logs.source import find_files
+from rlopt.errors import RunError
+from rlopt.files import disk_errors, refuse_in_run
+
+
+def check_output(out: str | Path, source: str | Path | None = None) -> None:
+    """Refuse an output that cannot be written before the work is done for it.
+
+    Parameters
+    ----------
+    source
+        The input, where it must not be replaced.
+
+    Raises
+    ------
+    RunError
+        When the name ends in neither .parquet nor .csv, is a folder, in a run directory or one of the input's files,
+        or its folder does not take files.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".parquet", ".csv"):
+        raise RunError(f"The output must end in .parquet or .csv. Got {path}.")
+    if path.is_dir():
+        raise RunError(f"The output {path} is a folder. Name a file in it.")
+    refuse_in_run(path)
+    if source is not None and path.exists() and any(path.samefile(file) for file in find_files(source)):
+        raise RunError(f"The output {path} is the input, and would replace it. Name another file.")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"0")

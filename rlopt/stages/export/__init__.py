@@ -1,0 +1,5 @@
+"""``rlopt export``: the stage and its parts."""
+
+from .stage import export
+
+__all__ = ["export"]

@@ -1,0 +1,142 @@
+"""``rlopt fit-reward``: from logs to the reward model, the judge and the splits every later stage keeps to."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reward.arms import Arms
+from reward.doctor.examine import LogReport
+from reward.errors import LogError
+from reward.logs.splits import Splits, split_items
+from rlopt.config import RewardConfig
+from rlopt.errors import RunError
+from rlopt.files import atomic_write, to_json
+from rlopt.progress import note
+from rlopt.run import DATA, Run
+from rlopt.stages.common.columns import column_mapping
+from rlopt.stages.common.evidence import measure
+from rlopt.stages.fit_reward.encoder import run_encoder
+from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.history import PENDING, Entry, log_fingerprints, logs_fingerprint, read_history
+from rlopt.stages.fit_reward.result import FitRewardResult
+from rlopt.stages.fit_reward.saving import Fitted, market_beside, save
+from rlopt.stages.fit_reward.tree_engine import check_engine
+
+
+def fit_reward(
+    run: Run,
+    logs: str | Path,
+    config: RewardConfig | None = None,
+    *,
+    columns: str | None = None,
+    preset: Mapping[str, Any] | None = None,
+    tmp_dir: str | Path | None = None,
+    scheduler: str | None = None,
+    force: bool = False,
+) -> FitRewardResult:
+    """Learn from logs what a title earns; writes ``data/``, ``reward/``, ``monitor/`` and ``judge/`` of the run.
+
+    Parameters
+    ----------
+    run
+        A run directory, new or not.
+    logs
+        File, folder or glob of parquet, CSV or JSONL.
+    config
+        Settings of the stage.
+    columns
+        The user's column names, as in ``--columns``.
+    preset
+        Content of a YAML preset: its ``columns`` and ``exclude`` apply here, its other sections are kept in the
+        run for the stages to come.
+    tmp_dir
+        Where the log engine spills; the system's temporary folder by default.
+    scheduler
+        Address of the Dask cluster that trains the trees with ``engine`` "dask"; None starts one on this machine.
+    force
+        Fit again although settings and logs are those of the last time.
+
+    Raises
+    ------
+    LogError
+        When the logs cannot be read, hold forbidden values, or the log doctor says that they teach nothing.
+    SplitError, ModelError
+        When the items cannot be split, or no model can be fitted on them.
+    RunError
+        When the run cannot be written.
+    """
+    config = config or RewardConfig()
+    check_engine(config, scheduler)
+    kept = {**(preset or {}), "columns": column_mapping(columns, preset).to_dict()}
+    settings = {
+        **config.model_dump(mode="json", exclude={"memory_limit"}),
+        **{name: kept.get(name) or {} for name in ("columns", "exclude")},
+    }
+    files = log_fingerprints(logs)
+    inputs = {"logs": logs_fingerprint(files)}
+    if not force and run.current("fit-reward", settings, inputs):
+        note("Same logs and settings as the last time: nothing to do (--force fits again).")
+        atomic_write(run / DATA / "preset.json", to_json(kept, indent=2))
+        return FitRewardResult.of(run)
+    if not force:
+        _check_updates(run)
+    _say_what_is_replaced(run, logs, inputs)
+    with run.stage("fit-reward", settings, inputs) as record:
+        encoder = run_encoder(run, config)
+        arms, report = aggregate(logs, config, kept, tmp_dir, record.checkpoints)
+        _check_report(logs, report)
+        splits = _split(arms, config)
+        keep(arms, report, record.checkpoints)
+        effective = joined_arms([arms], config.half_life_days)
+        learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
+        judge = fit_judge(effective, splits, config, encoder)
+        evidence = measure(learned.model, arms, splits, config.seed, learned.curve)
+        history = [Entry.of("fit", logs, list(files.values()), arms)]
+        fitted = Fitted(learned, judge, evidence, arms, [arms], splits, report, history)
+        save(run, fitted, settings, kept, market_beside(logs))
+        record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
+    shutil.rmtree(run / PENDING, ignore_errors=True)
+    return FitRewardResult.of(run)
+
+
+def _split(arms: Arms, config: RewardConfig) -> Splits:
+    return split_items(
+        arms,
+        judge_share=config.judge_share,
+        test_share=config.test_share,
+        seed=config.seed,
+        time_split=config.time_split,
+    )
+
+
+def _say_what_is_replaced(run: Run, logs: str | Path, inputs: dict[str, str]) -> None:
+    before = run.manifest["stages"].get("fit-reward")
+    if before is not None and before["inputs"] != inputs:
+        note(
+            f"{run.path} was fitted on {before['notes'].get('logs', 'other logs')}: its reward is replaced by that of "
+            f"{logs}, and policies and evaluations have to follow. --run DIR begins another run"
+        )
+
+
+def _check_updates(run: Run) -> None:
+    """Refuse to fit anew what ``--update`` has learned more from.
+
+    Raises
+    ------
+    RunError
+        Where the run holds updates; ``--force`` fits anew all the same.
+    """
+    updates = [line.logs for line in read_history(run / "reward") if line.event == "update"]
+    if updates:
+        raise RunError(
+            f"Run {run.path} has learned from {len(updates)} more logs since its fit (last: {updates[-1]}), which a "
+            "fit from these logs alone would forget. Add --update to learn from them too, or choose a new --run, or "
+            "--force."
+        )
+
+
+def _check_report(logs: str | Path, report: LogReport) -> None:
+    if stops := report.stops:
+        more = f" (and {len(stops) - 1} more: rlopt check-logs)" if len(stops) > 1 else ""
+        raise LogError(f"{logs} cannot teach a reward. {stops[0].message}{more}")

@@ -1,1 +1,0 @@
-"""What fit-reward is made of: evidence on held-out items, the model card, updates with new logs."""

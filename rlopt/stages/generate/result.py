@@ -1,0 +1,37 @@
+"""What ``rlopt generate`` tells."""
+
+from dataclasses import dataclass
+
+from reward.plain import Plain
+
+
+@dataclass(frozen=True)
+class GenerateResult(Plain):
+    """What `generate` wrote.
+
+    Parameters
+    ----------
+    titles, items
+        Rows and items of the output.
+    kept_current
+        Items whose current title stays.
+    promises
+        Titles of the output that promise what nothing of their item bears out: current ones, for want of others.
+    without_title
+        Rows for which no title keeps the rules.
+    stopped
+        Rule -> titles it stopped, while they were written ("decoding: ...") or afterwards.
+    titles_per_second
+        Of this call, reading and prediction included.
+    """
+
+    output: str
+    titles: int
+    items: int
+    mean_reward: float | None
+    finished_share: float | None
+    kept_current: int
+    promises: int
+    without_title: int
+    stopped: dict[str, int]
+    titles_per_second: float

@@ -1,0 +1,135 @@
+"""``rlopt generate``: titles for a catalogue, each with its probability, its predicted reward and the rules it met."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from reward.logs.catalogue import open_catalogue
+from rlopt import processes
+from rlopt.config import GenerateConfig
+from rlopt.errors import PolicyError
+from rlopt.files import fingerprint, fingerprints, to_json
+from rlopt.policy.ensemble import ensemble
+from rlopt.policy.pretrained import quiet_loading
+from rlopt.policy.title_policy import TitleWriter
+from rlopt.policy.vllm_engine import VllmWriter
+from rlopt.progress import note, track
+from rlopt.run import Run, package_versions
+from rlopt.stages.common.columns import ignored_columns, mapping_for
+from rlopt.stages.common.known_ids import check_known
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.outputs import check_output
+from rlopt.stages.common.policies import compute_with, load_policy, policy_folder
+from rlopt.stages.common.shards import fingerprint_metadata, open_shards
+from rlopt.stages.generate.result import GenerateResult
+from rlopt.stages.generate.writer import Writer
+
+MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
+
+
+def generate(
+    run: Run,
+    items_file: str | Path,
+    out: str | Path,
+    config: GenerateConfig | None = None,
+    *,
+    columns: str | None = None,
+) -> GenerateResult:
+    """Write ``config.n`` titles an item with ``config.policy``.
+
+    The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
+    by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
+    reward_std, support, kept, reason, report, current_title, item_version. The parquet metadata (``rlopt.*``) name the
+    run, the fingerprints of policy and reward model, the settings and the versions.
+
+    Parameters
+    ----------
+    run
+        A run with a finished ``fit-reward``, and the policy.
+    items_file
+        Parquet, CSV or JSONL with item_id and the item's fields; an item of the logs needs no fields.
+    out
+        ``.parquet``, or ``.csv`` for CSV.
+    columns
+        The user's column names, as in ``--columns``.
+
+    Raises
+    ------
+    StageOrderError
+        When the run has no such policy.
+    LogError, PolicyError
+        When the items or the policy cannot be read.
+    RunError
+        When ``out`` cannot be written, or another process is writing it.
+    """
+    config = config or GenerateConfig()
+    _say_what_has_no_effect(config)
+    opened = OpenedRun(run)
+    source = policy_folder(run, config.policy)
+    check_output(out, items_file)
+    mapping = mapping_for(run, items_file, columns)
+    began = time.monotonic()
+    processes.join()
+    with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
+        check_known(catalogue.item_ids(), opened.arms.items, items_file, described=bool(catalogue.columns))
+        policy = _policy(source, config)
+        model, rules = opened.reward, opened.constraints_of(config)
+        metadata = _metadata(run, source, config)
+        key = _key(metadata, fingerprints(config.files()), catalogue.path)
+        with open_shards(Path(out), key) as shards:
+            writer = Writer(policy, model, rules, config, shards)
+            writer.resume()
+            done = shards.done()
+            start = min(done * config.shard_items, catalogue.n_items)
+            with track("generate", catalogue.n_items * config.n, start=start * config.n) as bar:
+                for number, piece in enumerate(catalogue.chunks(config.shard_items, start), start=done):
+                    rows = writer.write(number, opened.with_known_fields(piece))
+                    bar.update(rows, titles_per_second=writer.written / (time.monotonic() - began))
+            if processes.is_first():
+                shards.finish(metadata)
+    writer.say_what_stood_out()
+    return writer.result(str(out), time.monotonic() - began)
+
+
+def _say_what_has_no_effect(config: GenerateConfig) -> None:
+    given = config.model_fields_set
+    if "best_of" in given and config.best_of <= config.n and config.best_of > 1:
+        note(f"--best-of {config.best_of} has no effect with --n {config.n}: give more than that")
+    if "keep_current" in given and config.keep_current and config.n > 1:
+        note("--keep-current has no effect with several titles an item")
+
+
+def _policy(source: Path, config: GenerateConfig) -> TitleWriter:
+    """The policy in ``source``, alone or with the ensemble's members, on the engine asked for."""
+    if config.engine == "vllm":
+        if config.ensemble or processes.count() > 1:
+            raise PolicyError("--engine vllm runs one policy in one process. Leave --engine out.")
+        quiet_loading()
+        return VllmWriter(source)
+    folders = [source, *map(Path, config.ensemble)]
+    policies = [load_policy(folder) for folder in folders]
+    policy = ensemble(policies, folders, config.ensemble_by) if config.ensemble else policies[0]
+    compute_with(policy.model)
+    return policy
+
+
+def _metadata(run: Run, source: Path, config: GenerateConfig) -> dict[str, str]:
+    """What every title can be traced to."""
+    values = {
+        "run": str(run.path.resolve()),
+        "policy": config.policy,
+        "policy_fingerprint": fingerprint(source),
+        "ensemble_fingerprints": to_json([fingerprint(Path(folder)) for folder in config.ensemble]),
+        "reward_fingerprint": fingerprint(run / "reward"),
+        "seed": config.seed,
+        "config": to_json(config.model_dump(mode="json")),
+        "versions": to_json(package_versions()),
+    }
+    return fingerprint_metadata(values)
+
+
+def _key(metadata: dict[str, str], word_lists: dict[str, str], catalogue: Path) -> str:
+    """Shards with another key belong to other items, models, rules or settings."""
+    text = json.dumps([metadata, word_lists], sort_keys=True) + fingerprint(catalogue)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

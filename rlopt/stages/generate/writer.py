@@ -1,0 +1,94 @@
+"""Writes titles shard by shard, alone or with other processes: the same titles whoever drafts them."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from reward.evidence.explain import SUPPORTED
+from reward.items import Item
+from reward.model.reward_model import RewardModel
+from rlopt import processes
+from rlopt.config import GenerateConfig
+from rlopt.policy.constraints import Constraints
+from rlopt.policy.title_policy import TitleWriter
+from rlopt.progress import note
+from rlopt.stages.common.shards import Shards
+from rlopt.stages.generate.choice import BY_RULES, Shop, choose_titles, settle, title_hash
+from rlopt.stages.generate.result import GenerateResult
+from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
+
+
+class Writer:
+    """Writes shards: every process drafts its share of them, the first keeps a shop's titles apart."""
+
+    def __init__(
+        self, policy: TitleWriter, model: RewardModel, rules: Constraints, config: GenerateConfig, shards: Shards
+    ) -> None:
+        self._who = policy, model, rules, config
+        self._seed, self._shards = config.seed, shards
+        self._shop, self._totals = Shop(), TableTotals()
+        self.written = 0
+
+    def resume(self) -> None:
+        """Count in the shards that an interrupted call has left."""
+        done = self._shards.done() if processes.is_first() else 0
+        for number in range(done):
+            table = self._shards.read(number)
+            self._totals.add(table)
+            for title in table["title"].drop_null().to_pylist():
+                self._shop.add(title_hash(title))
+        if done:
+            note(f"Going on after {self._totals.rows:,} titles that are already written")
+
+    def write(self, number: int, items: Sequence[Item]) -> int:
+        """The shard ``number`` with the titles of ``items``, or this process's part in it; its rows."""
+        if number % processes.count() == processes.rank() and self._shards.missing(number):
+            # Each shard is drafted without a look at the others, so that it is the same whoever drafts it.
+            alone = Shop()
+            chosen = choose_titles(items, *self._who, alone, self._seed_of(number, 0))
+            self._shards.write_draft(number, to_table(chosen, alone.stopped))
+        if not processes.is_first():
+            return 0
+        draft = self._shards.take_draft(number)
+        self._shop.stopped = Counter(stopped_in(draft))
+        chosen = settle(from_table(draft, items), items, *self._who, self._shop, self._seed_of(number, 1))
+        table = to_table(chosen, self._shop.stopped)
+        self._shards.write(number, table)
+        self._totals.add(table)
+        self.written += len(table)
+        return len(table)
+
+    def say_what_stood_out(self) -> None:
+        """What a user would have to search the output for."""
+        totals = self._totals
+        none = totals.kept + totals.missing
+        if processes.is_first() and 2 * none > totals.rows:
+            why = "; ".join(f"{reason}: {count:,}" for reason, count in totals.reasons.most_common())
+            often = ", ".join(f"{rule} {count:,}" for rule, count in totals.stopped.most_common(3))
+            rules = f" Titles that rules stopped: {often}" if often and BY_RULES in why else ""
+            note(f"{none:,} of {totals.rows:,} rows have no new title ({why}).{rules}")
+        if totals.broken:
+            note(f"{totals.broken:,} current titles that stay break a rule (the column report says which)")
+        if totals.strange:
+            note(f"{totals.strange:,} new titles are unlike anything logged (support below {SUPPORTED:g})")
+
+    def result(self, output: str, seconds: float) -> GenerateResult:
+        """What was written, in all, and the speed of this call."""
+        totals = self._totals
+        titled = totals.rows - totals.missing
+        return GenerateResult(
+            output,
+            totals.rows,
+            totals.items,
+            totals.reward / titled if titled else None,
+            totals.finished / totals.rows if totals.rows else None,
+            totals.kept,
+            totals.promises,
+            totals.missing,
+            dict(sorted(totals.stopped.items())),
+            self.written / seconds,
+        )
+
+    def _seed_of(self, number: int, step: int) -> int:
+        return int(np.random.SeedSequence([self._seed, number, step]).generate_state(1)[0])

@@ -1,0 +1,186 @@
+"""From evaluated titles to the report: lifts, diagnostics, exact estimates where there is overlap, the verdict."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from reward.arms import Arms
+from reward.arrays import FloatArray
+from reward.plain import JsonObject
+from rlopt.config import EvalConfig
+from rlopt.config.evaluation import Weight
+from rlopt.ope.diagnostics import (
+    model_against_weights,
+    overlap,
+    propensity_calibration,
+    sample_ratio_p_value,
+)
+from rlopt.ope.evaluation import OffPolicyEvaluation
+from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
+from rlopt.ope.log_reasons import LogGrounds
+from rlopt.ope.text_shift import TextShift, text_shift
+from rlopt.ope.verdict import Grounds, decide
+from rlopt.ope.weights import policy_over_logged
+from rlopt.policy.title_policy import TitlePolicy
+from rlopt.report.content import EvaluationReport
+from rlopt.run import DATA, Run, package_versions
+from rlopt.stages.common.evaluated import Evaluated
+from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.titles import Written
+from rlopt.stages.common.truth import Truth
+from rlopt.stages.offline_eval.belonging import belonging
+from rlopt.stages.offline_eval.candidate import Candidate
+from rlopt.stages.offline_eval.candidates import candidates_so_far
+from rlopt.stages.offline_eval.case import Case
+from rlopt.stages.offline_eval.lifts import Lifting, item_sums
+from rlopt.stages.offline_eval.output import examples, policy_figures
+from rlopt.stages.offline_eval.rounds import Clues
+
+
+def make_report(
+    opened: OpenedRun,
+    case: Case,
+    candidate: Candidate,
+    sft: TitlePolicy | None,
+    random: np.random.Generator,
+    truth: Truth | None,
+) -> EvaluationReport:
+    """From evaluated titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
+
+    ``sft`` is None where the run has no SFT policy to compare the candidate with.
+    """
+    run, judge = opened.run, opened.judge
+    test, mine, config = case.test, case.mine, case.config
+    log_prob = candidate.log_prob(test, config.temperature)
+    preference, mass = policy_over_logged(log_prob, test.item_index)
+    blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
+    hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
+    candidates = candidates_so_far(run, case)
+    found_belonging = belonging(opened.train_arms, case)
+    widening = hidden.widening if hidden else UNTESTED_WIDENING
+    lifting = Lifting.of(case, random, widening, candidates)
+
+    lifts, over_sft = lifting.over_logged(), lifting.over_sft()
+    clues = Clues.of(case, judge, log_prob)
+    rounds = clues.rounds(clues.weight)
+    found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
+    grounds = Grounds(
+        lifts={"logged": lifts[case.new], **({} if over_sft is None else {"sft": over_sft})},
+        n_items=len(test.items),
+        support_share=float(np.mean(mine.support >= config.support_level)),
+        hidden_arms=hidden,
+        overlap=found,
+        model_against_weights=model_against_weights(rounds) if found.usable else None,
+        kl=None if sft is None else candidate.kl_to(sft, mine.written, test.items, config.temperature),
+        faithfulness=mine.faithfulness,
+        sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
+        text_shift=shift_of(mine.written, test, config.seed),
+        guardrails=lifting.guardrails(),
+        logs=log_grounds(run, config),
+        other_lifts=lifting.other_lifts(),
+        from_run=case.from_run,
+        candidates=candidates,
+        relevant=found_belonging.relevant,
+        fluent=found_belonging.fluent,
+    )
+    stages = run.manifest["stages"]
+    return EvaluationReport(
+        candidate=case.new,
+        verdict=decide(grounds, config),
+        lifts=grounds.lifts,
+        policies=tuple(policy_figures(case.evaluated[name], case.logged, lift, config) for name, lift in lifts.items()),
+        kl=grounds.kl,
+        cross_checks=clues.cross_checks(),
+        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.evaluated.items()},
+        hidden_arms=hidden,
+        overlap=found,
+        model_against_weights=grounds.model_against_weights,
+        sample_ratio_p_value=(
+            sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
+        ),
+        propensity_calibration=(
+            propensity_calibration(test.impressions, test.propensity, test.item_index)
+            if test.propensity_logged
+            else None
+        ),
+        text_shift=grounds.text_shift,
+        guardrails=grounds.guardrails,
+        checked_claims=mine.checked,
+        promises={name: group.promise_share for name, group in case.evaluated.items()}
+        if "promise" in mine.checked
+        else {},
+        segments=lifting.segments(),
+        history=last_analyses(run.metrics("calibration").rows()),
+        estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
+        if found.usable
+        else (),
+        logged_ctr=float(test.clicks.sum() / test.impressions.sum()),
+        propensity_logged=test.propensity_logged,
+        n_items=len(test.items),
+        n_arms=len(test),
+        n_impressions=float(test.impressions.sum()),
+        n_test_items=len(opened.splits.test),
+        examples=examples(case),
+        true_lifts=true_lifts(truth, case, config.weight) if truth else None,
+        other_true_lifts=true_lifts(truth, case, _other(config.weight)) if truth else None,
+        other_lifts=grounds.other_lifts,
+        candidates=candidates,
+        config=config.model_dump(mode="json"),
+        fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
+        versions=package_versions(),
+        seconds={name: stages[name]["seconds"] for name in stages if not name.startswith("offline-eval")},
+    )
+
+
+def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
+    """How far the policy's titles are from the logged ones, as texts."""
+    return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
+
+
+def log_grounds(run: Run, config: EvalConfig) -> LogGrounds:
+    """What the log doctor found in the run's logs, and how their titles were assigned."""
+    report = read_report(run / DATA)
+    return LogGrounds(config.assignment or report.assignment, report.findings)
+
+
+def _other(weight: Weight) -> Weight:
+    return "items" if weight == "traffic" else "traffic"
+
+
+def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
+    """Lifts of the evaluated policy by the simulator, defined as the estimated ones are."""
+    items = case.test.items
+    traffic = item_sums(case.test.impressions, case.test.item_index, len(items))
+    counts = traffic if weight == "traffic" else np.ones(len(items))
+
+    def value(titles: Evaluated, share: FloatArray | None = None) -> float:
+        written = titles.written
+        shown = np.ones(len(written)) if share is None else share
+        values = truth([items[i] for i in written.item], written.title)
+        weighted, total = (item_sums(x, written.item, len(items)) for x in (shown * values, shown))
+        return float((counts * weighted / total).sum())
+
+    mine = value(case.mine)
+    lifts = {"logged": mine / value(case.logged, case.test.exposure) - 1}
+    if case.sft is not None:
+        lifts["sft"] = mine / value(case.sft) - 1
+    return lifts
+
+
+def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
+    """The rows of the A/B tests' history; of several looks at one test and one metric the last valid one."""
+    last: dict[tuple[str, str, str], JsonObject] = {}
+    for row in history:
+        key = (
+            str(row.get("test", row["results"])),
+            str(row.get("candidate", row.get("policy", "ppo"))),
+            str(row["metric"]),
+        )
+        if key not in last or _valid(row) or not _valid(last[key]):
+            last[key] = row
+    return tuple(last.values())
+
+
+def _valid(analysis: JsonObject) -> bool:
+    return bool(analysis["outcome"]["decision"] != "invalid")

@@ -1,0 +1,1 @@
+"""``rlopt tag``: fit a tagger, apply it."""

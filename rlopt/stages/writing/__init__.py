@@ -1,1 +1,0 @@
-"""What generate is made of: which title an item gets, and shards that survive an interruption."""

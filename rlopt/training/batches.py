@@ -1,0 +1,6 @@
+"""What trl's trainers hand from method to method."""
+
+from typing import Any
+
+Batch = dict[str, Any]
+"""Tensors, texts and numbers under trl's names; trl gives them no types."""

@@ -1,0 +1,196 @@
+"""Kinds of logs: in which contexts titles were shown, what shoppers do there, and what of it the log holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from _click_model import PROMO_SLOTS, SLOTS, FloatArray, Taste
+
+Assignment = Literal["randomized", "logged", "unknown"]
+Logged = np.ndarray[Any, np.dtype[Any]]
+
+HOUR, DAY = 3600, 86_400
+EVEN = (0.25, 0.25, 0.25, 0.25)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Contexts of the impressions, alike for all items.
+
+    Parameters
+    ----------
+    share
+        Share of an item's impressions, shape (n,); sums to 1.
+    effect
+        On logit CTR, shape (n,).
+    shown
+        How often each of the item's titles is shown there, shape (4, n); columns sum to 1.
+    columns
+        What the log says of a context: column -> values, each shape (n,). ``timestamp`` is in seconds from the item's
+        first day.
+    """
+
+    share: FloatArray
+    effect: FloatArray
+    shown: FloatArray
+    columns: Mapping[str, Logged] = field(default_factory=dict)
+
+    @property
+    def title_share(self) -> FloatArray:
+        """Share of the traffic of each of an item's titles, shape (4,)."""
+        return np.asarray(self.shown @ self.share)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of log.
+
+    Parameters
+    ----------
+    says
+        What the log holds, for the table.
+    contexts
+        The contexts and the habit of showing titles there.
+    assignment
+        What the user would say of it: ``fit-reward --assignment``. "randomized" also where it was not quite so and the
+        log shows it; "unknown" where nothing in the log could tell.
+    taste
+        What shoppers make of titles.
+    propensities
+        Whether the log holds the chance of each title.
+    by
+        "context": a row for each title and context; "title": rows of one title are added up.
+    dispersion
+        Variance of a row's clicks over chance.
+    missing
+        Share of the unclicked impressions of promo titles that the log lost.
+    bots
+        Impressions by bots for each one by people, of promo titles.
+    starts
+        Days over which the items' first days are spread.
+    conversions
+        Whether conversions are logged, those that came before the log's end, with their delays: "timed" with the times
+        of the clicks, "untimed" without.
+    """
+
+    says: str
+    contexts: Callable[[], Contexts]
+    assignment: Assignment = "randomized"
+    taste: Taste = field(default_factory=Taste)
+    propensities: bool = False
+    by: Literal["context", "title"] = "context"
+    dispersion: float = 1.0
+    missing: float = 0.0
+    bots: float = 0.0
+    starts: int = 0
+    conversions: Literal["none", "timed", "untimed"] = "none"
+
+
+def promo_first(promo: FloatArray) -> FloatArray:
+    """``Contexts.shown`` where promo titles get this share of each context, shape (n,), and titles of a sort alike."""
+    rest = SLOTS - PROMO_SLOTS
+    return np.stack([promo / PROMO_SLOTS] * PROMO_SLOTS + [(1 - promo) / rest] * rest)
+
+
+def calendar(days: int = 14, shares: tuple[float, ...] = EVEN) -> Contexts:
+    """Three surfaces on each day, with weekends and a season; every title everywhere at its share."""
+    surface, day = (grid.ravel() for grid in np.meshgrid(np.arange(3), np.arange(days), indexing="ij"))
+    share = np.array([0.45, 0.35, 0.2])[surface] / days
+    effect = np.array([0.25, -0.05, -0.4])[surface] + 0.15 * (day % 7 >= 5) + 0.2 * np.sin(day / 5)
+    shown = np.tile(np.array(shares)[:, None], len(share))
+    surfaces = np.array(["search", "home", "mail"])[surface]
+    return Contexts(share, effect, shown, {"surface": surfaces, "timestamp": day * DAY})
+
+
+def two_crowds(*, visible: bool) -> Contexts:
+    """Half of the people click twice as often as the other half, and are shown promo titles in 85 of 100 cases."""
+    columns = {"surface": np.array(["search", "mail"])} if visible else {}
+    shown = promo_first(np.array([0.85, 0.15]))
+    return Contexts(np.array([0.5, 0.5]), np.log([1.4, 0.65]), shown, columns)
+
+
+def evenings(promo: tuple[float, float], factor: tuple[float, float], days: int = 7) -> Contexts:
+    """Hourly: half of the traffic comes from 17 to 23 o'clock; shares of promo titles and CTR factors then and else."""
+    day, hour = (grid.ravel() for grid in np.meshgrid(np.arange(days), np.arange(24), indexing="ij"))
+    evening = hour >= 17
+    share = np.where(evening, 0.5 / 7, 0.5 / 17) / days
+    shown = promo_first(np.where(evening, *promo))
+    return Contexts(share, np.log(np.where(evening, *factor)), shown, {"timestamp": day * DAY + hour * HOUR})
+
+
+def weekends(days: int = 28) -> Contexts:
+    """People click half again as often at weekends, when 85 of 100 titles shown are promo titles (else 36)."""
+    day = np.arange(days)
+    free = day % 7 >= 5
+    shown = promo_first(np.where(free, 0.85, 0.36))
+    return Contexts(np.full(days, 1 / days), np.log(np.where(free, 1.5, 1.0)), shown, {"timestamp": day * DAY})
+
+
+def positions() -> Contexts:
+    """Four positions, the lower ones looked at less; promo titles are mostly on the upper two."""
+    shown = promo_first(np.array([0.85, 0.65, 0.35, 0.15]))
+    return Contexts(np.full(4, 0.25), np.log([1.0, 0.62, 0.43, 0.3]), shown, {"position": np.arange(1, 5)})
+
+
+def one_after_the_other(days: int = 28) -> Contexts:
+    """Each title for a quarter of the item's life, promo titles first; the item wears out to two fifths."""
+    day = np.arange(days)
+    shown = np.stack([(day * SLOTS // days == slot) * 1.0 for slot in range(SLOTS)])
+    return Contexts(np.full(days, 1 / days), np.log(np.linspace(1.4, 0.6, days)), shown, {"timestamp": day * DAY})
+
+
+def early_promo(days: int = 14) -> Contexts:
+    """Promo titles mostly in the first half, the others mostly in the second; nothing else differs."""
+    day = np.arange(days)
+    shown = promo_first(np.where(day < days / 2, 0.85, 0.15))
+    return Contexts(np.full(days, 1 / days), np.zeros(days), shown, {"timestamp": day * DAY})
+
+
+KINDS: Mapping[str, Kind] = {
+    "randomised": Kind("randomised, nothing else (control)", calendar),
+    "constant": Kind(
+        "propensities logged, one a title", lambda: calendar(shares=(0.35, 0.3, 0.2, 0.15)), "logged", propensities=True
+    ),
+    "personal": Kind(
+        "row propensities of a personalising logger", lambda: two_crowds(visible=False), "logged", propensities=True
+    ),
+    "surface": Kind("the same confounding, in column surface", lambda: two_crowds(visible=True)),
+    "hour": Kind("hourly, promo titles in the evening", lambda: evenings((0.85, 0.15), (1.4, 0.7))),
+    "hour_mild": Kind("the same, mild", lambda: evenings((0.6, 0.4), (1.3, 0.9))),
+    "missing": Kind(
+        "12 % of unclicked promo impressions missing",
+        lambda: calendar(shares=(0.15, 0.15, 0.35, 0.35)),
+        "logged",
+        propensities=True,
+        missing=0.12,
+    ),
+    "no_effect": Kind("titles do not matter, randomised", calendar, taste=Taste(phrases=False, promo=(0.0, 0.0))),
+    "hardly": Kind(
+        "titles do not matter, column surface confounds",
+        lambda: two_crowds(visible=True),
+        taste=Taste(phrases=False, promo=(0.0, 0.0)),
+    ),
+    "bots": Kind("bots on promo titles", calendar, bots=0.04),
+    "aggregated": Kind(
+        "confounded, added up by title, no propensities", lambda: two_crowds(visible=False), "unknown", by="title"
+    ),
+    "late": Kind(
+        "promo titles earlier, conversions not yet in",
+        early_promo,
+        taste=Taste(promo_conversion=-0.47),
+        conversions="timed",
+    ),
+    "late_untimed": Kind(
+        "the same without timestamps", early_promo, taste=Taste(promo_conversion=-0.47), conversions="untimed"
+    ),
+    "category": Kind(
+        "70 % of the traffic dislikes the change",
+        calendar,
+        taste=Taste(promo=(-0.46, 0.62), first_share=0.7),
+    ),
+    "replaced": Kind("titles replaced one another, items wear out", one_after_the_other, starts=60),
+    "weekend": Kind("promo titles at weekends, a weekend season", weekends),
+    "position": Kind("promo titles in upper positions", positions),
+    "dispersed": Kind("randomised, overdispersion 5", calendar, dispersion=5.0),
+}

@@ -1,0 +1,164 @@
+"""Inputs as users have them (../shared/cases): what each must give, and what it gives here (``make cases``).
+
+Each case stands for a kind of input. Where the folder is missing there is nothing to run, and the table says so.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from reward.errors import LogError
+from reward.logs.catalogue import read_items, read_titles
+from reward.logs.read import LogData, read_logs
+from reward.logs.schema import ColumnMapping
+
+DATA = Path(os.environ.get("RLOPT_SHARED_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
+CASES = DATA.parent / "cases"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, what it must give, and how to see what it gives."""
+
+    name: str
+    expected: str
+    look: Callable[[], str]
+
+
+def counts(file: str, columns: str = "") -> str:
+    """Rows, impressions and clicks that are read, or that it is refused and why."""
+    logs = logs_of(file, columns)
+    if isinstance(logs, str):
+        return logs
+    totals = logs.totals
+    return f"{totals.rows:,} rows, {totals.impressions:,} impressions, {totals.clicks:,} clicks"
+
+
+def logs_of(file: str, columns: str = "") -> LogData | str:
+    """The logs, or ``refused:`` and the words."""
+    try:
+        return read_logs(CASES / file, columns=ColumnMapping.parse(columns), threads=1)
+    except LogError as error:
+        return f"refused: {error}"
+
+
+def days(file: str) -> str:
+    """First and last day."""
+    logs = logs_of(file)
+    if isinstance(logs, str):
+        return logs
+    ends = (logs.totals.first_timestamp, logs.totals.last_timestamp)
+    return " to ".join(datetime.fromtimestamp(t, UTC).date().isoformat() for t in ends if t is not None)
+
+
+def told(file: str, *words: str) -> str:
+    """Refused with all these words, or what else happened."""
+    found = counts(file)
+    return f"refused: {', '.join(words)}" if found.startswith("refused") and all(w in found for w in words) else found
+
+
+def known_ids() -> str:
+    """How many ids of the agency's files the logs have."""
+    logs = logs_of("float_ids/logs.parquet")
+    if isinstance(logs, str):
+        return logs
+    known = {item.item_id for item in logs.arms.items}
+    files = ("float_ids/agency.parquet", "float_ids/agency.csv")
+    found = [{item.item_id for item in read_titles(CASES / file)[0]} for file in files]
+    return ", ".join(f"{len(ids & known)} of {len(ids)}" for ids in found)
+
+
+def marks() -> str:
+    """Field values of logs and catalogue that are marks of missing values."""
+    logs = logs_of("missing_marks/logs.csv")
+    if isinstance(logs, str):
+        return logs
+    items = [*logs.arms.items, *read_items(CASES / "missing_marks/catalogue.csv")]
+    values = {value for item in items for texts in item.fields.values() for value in texts}
+    return ", ".join(sorted(values & {"(not set)", "unknown", r"\N", "#N/A", "unspecified", "n.a."})) or "none"
+
+
+ALL = "240 rows, 479,794 impressions, 19,007 clicks"
+HEADLINE = "title=Headline"
+LIST = (
+    *(
+        Case(
+            f"compact_times/seasons_{form}.csv",
+            "2026-03-01 to 2026-03-10",
+            partial(days, f"compact_times/seasons_{form}.csv"),
+        )
+        for form in ("iso", "yyyymmddhh", "yyyymmddhhmmss")
+    ),
+    Case("compact_times/yyyymmddhhmm.csv", "2026-03-01 to 2026-03-04", partial(days, "compact_times/yyyymmddhhmm.csv")),
+    Case(
+        "copies/daily",
+        "refused: is a copy of, 239,917 impressions, 9,794 clicks",
+        partial(told, "copies/daily", "is a copy of", "239,917 impressions", "9,794 clicks"),
+    ),
+    Case("copies/daily_clean", "1,200 rows, 721,370 impressions, 29,438 clicks", partial(counts, "copies/daily_clean")),
+    Case("csv_shapes/newline_in_header.csv", ALL, partial(counts, "csv_shapes/newline_in_header.csv")),
+    Case("csv_shapes/preamble.csv", ALL, partial(counts, "csv_shapes/preamble.csv")),
+    Case("encodings/ads.csv", ALL, partial(counts, "encodings/ads.csv", HEADLINE)),
+    Case("encodings/sjis.csv", "refused: cp932, ケトル", partial(told, "encodings/sjis.csv", "cp932", "ケトル")),
+    Case("float_ids", "120 of 120, 120 of 120", known_ids),
+    Case(
+        "german_numbers/rounded.csv",
+        "refused: 1.000, --decimal",
+        partial(told, "german_numbers/rounded.csv", "1.000", "--decimal"),
+    ),
+    Case("json_array/array.jsonl", ALL, partial(counts, "json_array/array.jsonl")),
+    Case("lake_table/clicks", "refused: Delta", partial(told, "lake_table/clicks", "Delta")),
+    Case("missing_marks", "none", marks),
+    Case(
+        "ns_timestamps/ts_ns_UTC.parquet",
+        "320 rows, 640,158 impressions, 25,803 clicks",
+        partial(counts, "ns_timestamps/ts_ns_UTC.parquet"),
+    ),
+    *(
+        Case(f"quotes/{name}.tsv", ALL, partial(counts, f"quotes/{name}.tsv"))
+        for name in ("inner", "unclosed", "whole")
+    ),
+    Case(
+        "search_console/export.csv",
+        "320 rows, 640,158 impressions, 25,803 clicks",
+        partial(counts, "search_console/export.csv", "item_id=Page"),
+    ),
+    Case(
+        "search_console/export.csv position=",
+        "320 rows, 640,158 impressions, 25,803 clicks",
+        partial(counts, "search_console/export.csv", "item_id=Page,position="),
+    ),
+    Case(
+        "totals_row/totals_row.csv",
+        "refused: 479,794 impressions, 19,007 clicks",
+        partial(told, "totals_row/totals_row.csv", "479,794 impressions", "19,007 clicks"),
+    ),
+)
+
+
+def table() -> Iterator[tuple[Case, str]]:
+    """Every case with what it gives."""
+    for case in LIST:
+        yield case, case.look()
+
+
+def main() -> int:
+    """Print the table; 1 where a case is not as it must be."""
+    if not CASES.is_dir():
+        print(f"Nothing to run: there is no folder {CASES} (RLOPT_SHARED_DATA names the one beside it).")  # noqa: T201
+        return 0
+    wrong = 0
+    for case, found in table():
+        right = found == case.expected
+        wrong += not right
+        print(f"{'ok   ' if right else 'WRONG'} {case.name:38} {case.expected:62} {'' if right else found}".rstrip())  # noqa: T201
+    print(f"{len(LIST) - wrong} of {len(LIST)} right")  # noqa: T201
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""Titles shown under unlike circumstances: the rates that come out are those of like ones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reward.arms import Arms
+from reward.arrays import FloatArray
+from reward.logs.balance import Balance
+from reward.logs.read import LogData, read_logs
+
+from ..log_fixtures import write_log
+
+ITEMS, SHOWN = 60, 3000
+BOOST = {"good": 2.0, "poor": 0.5}
+
+
+def confounded(rng: np.random.Generator, share_of_promo: dict[str, float], **more: Any) -> dict[str, Any]:
+    """Impressions of a plain and a promo title an item; circumstances double or halve clicks, titles do nothing."""
+    n = ITEMS * SHOWN
+    where = rng.choice(["good", "poor"], n)
+    chance = np.where(where == "good", share_of_promo["good"], share_of_promo["poor"])
+    promo = rng.random(n) < chance
+    rate = 0.05 * np.where(where == "good", BOOST["good"], BOOST["poor"])
+    return {
+        "item_id": np.repeat([f"item-{i:03}" for i in range(ITEMS)], SHOWN),
+        "title": np.where(promo, "Promo", "Plain"),
+        "clicks": (rng.random(n) < rate).astype(int),
+        "where": where,
+        "propensity": np.where(promo, chance, 1 - chance),
+        **more,
+    }
+
+
+def read(path: Path, columns: dict[str, Any], *names: str) -> LogData:
+    return read_logs(
+        write_log(path / "log.parquet", {name: columns[name] for name in ("item_id", "title", "clicks", *names)})
+    )
+
+
+def relative_rate(arms: Arms) -> tuple[float, float]:
+    """Promo against plain over all items on the log scale, and its standard error from the effective clicks."""
+    promo = arms.title == "Promo"
+
+    def total(rows: FloatArray) -> tuple[float, float]:
+        return float(arms.clicks[rows].sum()), float(arms.exposure[rows].sum())
+
+    (new, shown), (old, seen) = total(promo), total(~promo)
+    return float(np.log(new / shown / (old / seen))), float(np.sqrt(1 / new + 1 / old))
+
+
+def test_row_propensities_undo_the_personalisation(tmp_path: Path) -> None:
+    columns = confounded(np.random.default_rng(0), {"good": 0.8, "poor": 0.2})
+    data = read(tmp_path, columns, "propensity")
+    assert data.weighted is not None
+    assert data.arms.propensity_logged
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+    naive, _ = relative_rate(read(tmp_path, columns).arms)
+    assert naive > 0.5  # what the counts as they stand would say
+
+
+def test_effective_clicks_have_the_variance_of_the_weighted_rate(tmp_path: Path) -> None:
+    lifts, errors = [], []
+    for seed in range(20):
+        found = read(tmp_path, confounded(np.random.default_rng(seed), {"good": 0.9, "poor": 0.1}), "propensity")
+        lift, error = relative_rate(found.arms)
+        lifts.append(lift)
+        errors.append(error)
+    assert np.std(lifts) == pytest.approx(np.mean(errors), rel=0.5)  # 20 draws know a deviation to 16 %
+
+
+def test_the_same_confounding_in_a_column_is_found_and_taken_off(tmp_path: Path) -> None:
+    data = read(tmp_path, confounded(np.random.default_rng(1), {"good": 0.8, "poor": 0.2}), "where")
+    (found,) = data.balances
+    assert found.column == "where"
+    assert found.adjusted
+    assert found.imbalance == pytest.approx(0.6, abs=0.02)  # Cramer's V of an 80/20 against 20/80 table
+    assert found.click_ratio == pytest.approx(BOOST["good"] / BOOST["poor"], rel=0.05)
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+
+
+def test_hours_and_weekdays_are_columns_too(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    columns = confounded(rng, {"good": 0.7, "poor": 0.3})
+    hour = np.where(
+        columns["where"] == "good",
+        rng.integers(17, 23, len(columns["where"])),
+        rng.integers(6, 17, len(columns["where"])),
+    )
+    day = rng.integers(0, 20, len(hour))
+    columns["timestamp"] = (1_750_000_000 // 86400 + day) * 86400 + hour * 3600.0
+    data = read(tmp_path, columns, "timestamp")
+    found = {balance.column: balance for balance in data.balances}
+    assert found["hour of day"].adjusted
+    assert not found["weekday"].adjusted
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+
+
+def test_randomised_titles_are_balanced_and_left_as_they_are(tmp_path: Path) -> None:
+    data = read(tmp_path, confounded(np.random.default_rng(3), {"good": 0.5, "poor": 0.5}), "where", "propensity")
+    (found,) = data.balances
+    assert found.p_value > 0.001
+    assert not found.adjusted
+    assert data.weighted is None
+    np.testing.assert_array_equal(data.arms.exposure, data.arms.impressions)
+
+
+def test_balance_p_values_are_uniform_where_titles_are_randomised(tmp_path: Path) -> None:
+    def p_value(seed: int) -> Balance:
+        return read(tmp_path, confounded(np.random.default_rng(seed), {"good": 0.5, "poor": 0.5}), "where").balances[0]
+
+    p_values = np.array([p_value(seed).p_value for seed in range(40)])
+    assert np.mean(p_values < 0.1) <= 0.25  # binomial(40, 0.1) stays below with 99.5 %
+    assert 0.3 < np.mean(p_values) < 0.7
+
+
+def test_titles_at_circumstances_of_their_own_cannot_be_compared(tmp_path: Path) -> None:
+    data = read(tmp_path, confounded(np.random.default_rng(4), {"good": 1.0, "poor": 0.0}), "where")
+    (found,) = data.balances
+    assert found.tied_share == pytest.approx(0.5, abs=0.02)
+
+
+def test_users_and_sessions_are_no_circumstances(tmp_path: Path) -> None:
+    columns = confounded(np.random.default_rng(5), {"good": 0.5, "poor": 0.5})
+    columns["session"] = [f"s{i}" for i in range(len(columns["title"]))]
+    assert read(tmp_path, columns, "session").balances == ()
+
+
+def test_numbers_with_many_values_are_compared_by_ranges(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    columns = confounded(rng, {"good": 0.8, "poor": 0.2})
+    columns["speed"] = np.where(columns["where"] == "good", 1.0, -1.0) + rng.normal(0, 0.1, len(columns["where"]))
+    data = read(tmp_path, columns, "speed")
+    (found,) = data.balances
+    assert found.adjusted
+    assert found.levels <= 10
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+
+
+def test_hostile_values_are_levels_like_others(tmp_path: Path) -> None:
+    columns = confounded(np.random.default_rng(7), {"good": 0.8, "poor": 0.2})
+    columns["where"] = np.where(columns["where"] == "good", "'); DROP TABLE arms; --", 'x" $theta0')
+    data = read(tmp_path, columns, "where")
+    assert data.balances[0].adjusted
+
+
+def test_circumstances_are_no_overdispersion(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    where = np.tile(np.repeat(["good", "poor"], 10), 40)
+    promo = rng.random(len(where)) < np.where(where == "good", 0.8, 0.2)
+    columns = {
+        "item_id": np.repeat([f"item-{i:03}" for i in range(40)], 20),
+        "title": np.where(promo, "Promo", "Plain"),
+        "impressions": np.full(len(where), 2000),
+        "clicks": rng.binomial(2000, np.where(where == "good", 0.1, 0.025)),
+        "where": where,
+    }
+    data = read(tmp_path, columns, "where", "impressions")
+    assert data.balances[0].adjusted
+    assert data.overdispersion == pytest.approx(1.0, abs=0.2)
+    blind = read(tmp_path, {k: v for k, v in columns.items() if k != "where"}, "impressions")
+    assert blind.overdispersion is not None
+    assert blind.overdispersion > 5

@@ -1,0 +1,107 @@
+"""Wide logs: read a few columns at a time, with the same fields as at once; the widest keep what fits in memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from reward.logs import item_fields
+from reward.logs.read import LogData, read_logs
+
+N_ITEMS, EACH, WIDTH = 40, 6, 300
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with columns of every kind: of the item, of most of its rows, of the row, of nothing; and some nested."""
+    rng = np.random.default_rng(0)
+    n = N_ITEMS * EACH
+    item = np.repeat(np.arange(N_ITEMS), EACH)
+    columns: dict[str, object] = {
+        "item_id": [f"i{i:03d}" for i in item],
+        "title": [f"title {k % 3} of {i}" for k, i in enumerate(item)],
+        "clicks": rng.integers(0, 2, n),
+    }
+    for c in range(WIDTH):
+        own = rng.integers(0, 1000, N_ITEMS)[item]
+        if c % 7 == 1:  # a few rows say otherwise
+            own = np.where(rng.random(n) < 0.1, -1, own)
+        if c % 7 == 2:
+            own = rng.integers(0, 1000, n)
+        columns[f"c{c}"] = {
+            0: own.astype(float) / 8,
+            3: [f" text {v} " if v % 3 else "N/A" for v in own],
+            4: [None] * n,
+            5: own % 2 == 0,
+        }.get(c % 7, own)
+        if c % 50 == 6:
+            columns[f"nested{c}"] = [f'{{"colour": "red {v}", "c0": "more {c}"}}' for v in own]
+    path = tmp_path_factory.mktemp("wide") / "logs.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def fields(data: LogData) -> list[str]:
+    return [item.to_json() for item in data.arms.items]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 32])
+def test_blocks_give_the_same_fields(logs: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """In the same order, too: a field that several columns name has their values in the columns' order."""
+    monkeypatch.setattr(item_fields, "_AT_ONCE", 10_000)
+    whole = read_logs(logs)
+    assert len(whole.context_columns) > 200
+    assert any(len(values) > 3 for values in (item.fields["colour"] for item in whole.arms.items))
+    monkeypatch.setattr(item_fields, "_AT_ONCE", at_once)
+    parts = read_logs(logs)
+    assert fields(parts) == fields(whole)
+    assert (parts.context_columns, dict(parts.dropped_columns)) == (whole.context_columns, dict(whole.dropped_columns))
+
+
+def test_the_widest_keep_texts_first_and_say_what_they_left(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_logs(logs)
+    monkeypatch.setattr(item_fields, "ALWAYS_KEPT", 60)
+    assert fields(read_logs(logs)) == fields(whole)  # few items: all fit
+    monkeypatch.setattr(item_fields, "MAX_VALUES", 100 * N_ITEMS)
+    few = read_logs(logs)
+    assert len(few.context_columns) == 100
+    texts = {c for c in whole.context_columns if c.startswith("nested") or int(c[1:]) % 7 in (3, 5)}
+    assert texts <= set(few.context_columns)
+    left = [why for why in few.dropped_columns.values() if "fit in memory" in why]
+    assert len(left) == len(whole.context_columns) - 100
+    assert "of which 100 fit in memory for 40 items: texts first" in left[0]
+
+
+def test_memory_does_not_grow_with_the_width(tmp_path: Path, root: Path) -> None:
+    """1,500 numbers a row in a process with 256 MB for the engine: at once, this takes several times as much."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    columns = {
+        "item_id": [f"i{k // 8}" for k in range(n)],
+        "title": [f"t{k % 4}" for k in range(n)],
+        "clicks": [1, 0] * (n // 2),
+    }
+    pq.write_table(
+        pa.table(columns | {f"x{c}": rng.random(n, dtype=np.float32) for c in range(1500)}), tmp_path / "l.parquet"
+    )
+    script = (
+        "import sys, resource; from reward.logs.read import read_logs;"
+        "data = read_logs(sys.argv[1], memory_limit='256MB', threads=1);"
+        "print(len(data.dropped_columns), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "l.parquet"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    dropped, peak = map(int, done.stdout.split())
+    assert dropped == 1500
+    assert peak < 1000 or sys.platform != "linux"  # elsewhere it is counted in bytes
