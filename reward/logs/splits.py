@@ -46,7 +46,7 @@ class Splits:
         return json.dumps(sides, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str | bytes, where: str | Path = "The splits") -> "Splits":
+    def from_json(cls, text: str | bytes, where: str | Path = "The file of splits") -> "Splits":
         """Splits written by `to_json`.
 
         Parameters

@@ -117,5 +117,5 @@ def test_json_round_trip_and_damage() -> None:
     assert Splits.from_json(splits.to_json()) == splits
     twice = json.dumps({"train": ["a"], "judge": ["a"], "test": []})
     for text in ("", "[]", '{"train": ["a"]}', '{"train": [1], "judge": [], "test": []}', twice):
-        with pytest.raises(SplitError, match="splits are damaged"):
+        with pytest.raises(SplitError, match="file of splits is damaged"):
             Splits.from_json(text)
