@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from reward.arms import Arms
+from reward.assignment import Assignment
 from reward.doctor.diagnosis import sample_ratio
 from reward.evidence.contributions import contributions, gain_shares, sizes
 from reward.evidence.held_out import HeldOutFigures, held_out_figures
@@ -71,7 +72,12 @@ class FitEvidence(HeldOutFigures):
 
 
 def measure(
-    model: RewardModel, arms: Arms, splits: Splits, seed: int, curve: LearningCurve | None = None
+    model: RewardModel,
+    arms: Arms,
+    splits: Splits,
+    seed: int,
+    curve: LearningCurve | None = None,
+    assignment: Assignment = "unknown",
 ) -> FitEvidence | None:
     """The evidence on the judge's and the test items; None where it can say nothing.
 
@@ -87,6 +93,8 @@ def measure(
         Of the bootstraps.
     curve
         The learning curve that watched the fit.
+    assignment
+        How titles came to be shown.
     """
     held_out = arms.of_items({*splits.judge, *splits.test})
     found = held_out_figures(model, held_out, seed)
@@ -99,7 +107,7 @@ def measure(
     shap, gain = sizes(parts, some.item_index), gain_shares(model.click)
     return FitEvidence(
         **{field.name: getattr(found, field.name) for field in fields(found)},
-        randomised=bool(arms.propensity_logged and sample_ratio(arms).agrees),
+        randomised=assignment == "randomized" or bool(arms.propensity_logged and sample_ratio(arms).agrees),
         effects=effects.effects,
         effects_explained=effects.explained,
         topics={

@@ -35,7 +35,7 @@ _MEANING = {
     "overdispersion": "variance of clicks, where chance alone is 1; intervals are wider by its root",
     "conversion_calibration_error": "mean distance of predicted and observed conversions per click; lower is better",
     "conversion_rate": "conversions per click of the held-out titles",
-    "randomised": "whether titles were shown by logged propensities that the traffic agrees with: effects are causes",
+    "randomised": "whether titles were shown at random or by propensities that agree with the traffic",
     "effects_explained": "share of the variance of its title effects that readable properties account for, 0 to 1",
 }
 """Figure of the evidence -> what it is, its unit and which direction is good."""

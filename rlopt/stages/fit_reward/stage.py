@@ -91,7 +91,7 @@ def fit_reward(
         effective = joined_arms([arms], config.half_life_days)
         learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
         judge = fit_judge(effective, splits, config, encoder)
-        evidence = measure(learned.model, arms, splits, config.seed, learned.curve)
+        evidence = measure(learned.model, arms, splits, config.seed, learned.curve, report.assignment)
         history = [Entry.of("fit", logs, list(files.values()), arms)]
         fitted = Fitted(learned, judge, evidence, arms, [arms], splits, report, history)
         save(run, fitted, settings, kept, market_beside(logs))

@@ -111,8 +111,8 @@ def update_reward(
             record.unchanged = True
         else:
             judge = fit_judge(effective, splits, config, encoder)
-            evidence = measure(learned.model, arms, splits, config.seed, learned.curve)
             merged = _merged_report(base.report(), report, arms)
+            evidence = measure(learned.model, arms, splits, config.seed, learned.curve, merged.assignment)
             fitted = Fitted(learned, judge, evidence, arms, parts, splits, merged, [*_learned(base), line])
             base.keep_copy(run, record.checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
