@@ -14,8 +14,8 @@ from scipy import stats
 
 from ..arrays import FloatArray
 from .aggregate import Columns, inverse_sums
-from .balance import Balance, balance_of, level_effects
-from .impression_columns import Crossed, ImpressionColumn, impression_columns
+from .balance import Balance, LevelCells, balance_of, level_effects
+from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, batched, impression_columns
 from .level_counts import joint_cells, level_cells
 from .position import PositionBias
 from .typed_rows import TypedRows
@@ -59,7 +59,9 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
     """
     weighting = Weighting(propensities_differ(sums), bias)
     columns = impression_columns(rows, left_out)
-    cells = level_cells(rows, columns, weighting)
+    cells: dict[str, LevelCells] = {}
+    for part in batched(columns, AT_ONCE):
+        cells |= level_cells(rows, part, weighting)
     found = [balance_of(column.name, cells[column.name]) for column in columns]
     names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
     taken = [column for column in columns if column.name in names]

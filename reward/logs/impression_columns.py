@@ -1,8 +1,10 @@
 """Columns that describe the impression (hour, weekday, surface ...), and the levels by which they are compared."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
+from typing import Any
 
 from .item_fields import context_sql
 from .text_files import Parameters, is_nested
@@ -12,6 +14,10 @@ MAX_LEVELS = 50
 """Values of a column that count one by one, the most frequent ones; the others are one level."""
 MAX_VALUES = 1_000
 """A text column with more values names users or sessions, and says nothing that impressions have in common."""
+MAX_COLUMNS = 40
+"""Columns that are compared: of a log with hundreds of measurements an impression, the first ones."""
+AT_ONCE = 4
+"""Columns that one pass compares, so that memory does not grow with their number."""
 SAMPLE_ROWS = 20_000_000
 """Rows that the tests read about: of longer logs, those of every k-th item."""
 _BINS = 10
@@ -92,7 +98,7 @@ def impression_columns(rows: TypedRows, left_out: Iterable[str]) -> list[Impress
         Columns that are no context of the item because they differ within items.
     """
     own = {rows.location(name) for name in ("surface", "locale") if rows.has(name)}
-    names = [*sorted(own), *(c for c in left_out if c not in own and c in rows.source.columns)]
+    names = [*sorted(own), *(c for c in left_out if c not in own and c in rows.source.columns)][:MAX_COLUMNS]
     kinds = {name: rows.source.columns[name] for name in names if not is_nested(rows.source.columns[name])}
     values = {name: context_sql(rows, name) for name in kinds}
     if rows.has("timestamp"):
@@ -101,15 +107,28 @@ def impression_columns(rows: TypedRows, left_out: Iterable[str]) -> list[Impress
         values[WEEKDAY] = f"(CAST(floor({time} / 86400) AS BIGINT) + 4) % 7"  # Sunday is 0
     if not values:
         return []
-    keys = [f"v{i}" for i in range(len(values))]
-    counts = ", ".join(f"approx_count_distinct({key})" for key in keys)
-    table = _sample(rows, dict(zip(keys, values.values(), strict=True)))
-    found = rows.source.query(f"SELECT {counts} FROM {table}", rows.parameters).fetchall()[0]
+    found = [n for part in batched(values.values(), AT_ONCE) for n in _distinct(rows, part)]
     out = [
         _column(rows, name, sql, kinds.get(name, "VARCHAR"), n)
         for (name, sql), n in zip(values.items(), found, strict=True)
     ]
     return [column for column in out if column.n_levels > 2]
+
+
+def batched(values: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """Tuples of ``size`` values, the last one shorter."""
+    left = iter(values)
+    while part := tuple(islice(left, size)):
+        yield part
+
+
+def _distinct(rows: TypedRows, values: Sequence[str]) -> tuple[int, ...]:
+    """About how many different values these expressions have."""
+    keys = [f"v{i}" for i in range(len(values))]
+    counts = ", ".join(f"approx_count_distinct({key})" for key in keys)
+    table = _sample(rows, dict(zip(keys, values, strict=True)))
+    found: tuple[int, ...] = rows.source.query(f"SELECT {counts} FROM {table}", rows.parameters).fetchall()[0]
+    return found
 
 
 def sampled(rows: TypedRows) -> str:
