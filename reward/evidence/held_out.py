@@ -20,12 +20,12 @@ class HeldOutFigures(Plain):
     items, arms, pairs, significant_pairs
         What the figures rest on: items with at least two titles of different rates, and their pairs.
     pair_accuracy
-        Share of an item's pairs of titles whose observed order the model predicts.
+        Share of an item's pairs of titles whose observed order the model predicts; items weigh alike.
     pair_accuracy_significant
         The same for pairs that differ significantly after overdispersion; None without such a pair.
     noise_ceiling
         What ``pair_accuracy`` would be for a model that knew the true rates: even it does not know which way chance
-        went (`reward.evidence.ceiling`).
+        went (`reward.evidence.ceiling`). None where clicks are too few to tell.
     picked_lift
         CTR of the title the model would pick, relative to the item's average title, minus one.
     best_lift
@@ -54,7 +54,7 @@ class HeldOutFigures(Plain):
     significant_pairs: int
     pair_accuracy: metrics.Interval
     pair_accuracy_significant: metrics.Interval | None
-    noise_ceiling: float
+    noise_ceiling: float | None
     picked_lift: metrics.Interval
     best_lift: float
     hit_rate: metrics.Interval
@@ -87,8 +87,8 @@ def held_out_figures(model: RewardModel, arms: Arms, seed: int) -> HeldOutFigure
         return None
     ratios = np.array(
         [
-            [tallies.right, tallies.pairs],
-            [tallies.right_significant, tallies.significant],
+            metrics.alike(tallies.right, tallies.pairs),
+            metrics.alike(tallies.right_significant, tallies.significant),
             [tallies.picked, tallies.mean],
             [tallies.hit, (tallies.pairs > 0).astype(np.float64)],
         ]

@@ -143,8 +143,7 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
     lines = [
         f"On {figures.items:,} items it has not seen:",
         f"  of two titles of an item it finds the better one in {every.value:.1%} of {figures.pairs:,} pairs "
-        f"[{every.low:.1%}, {every.high:.1%}]; with the true rates known it would be about "
-        f"{figures.noise_ceiling:.0%}",
+        f"[{every.low:.1%}, {every.high:.1%}], items weighing alike; {_ceiling(figures)}",
     ]
     if (clear := figures.pair_accuracy_significant) is not None:
         lines.append(
@@ -165,6 +164,13 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
         steps = ", ".join(f"{point.items:,}: {point.pair_accuracy.value:.1%}" for point in figures.learning_curve)
         lines.append(f"  pairs by the items learned from (linear part): {steps}")
     return lines + _effect_lines(figures)
+
+
+def _ceiling(figures: FitEvidence) -> str:
+    ceiling = figures.noise_ceiling
+    if ceiling is None:
+        return "titles have too few clicks to tell what it would be with the true rates known"
+    return f"with the true rates known it would be about {ceiling:.0%}"
 
 
 def _entropy(figures: FitEvidence) -> str:
