@@ -204,7 +204,7 @@ def _items(grounds: Grounds, rule: EvalConfig) -> Reason:
     enough = grounds.n_items >= rule.min_items
     return Reason(
         "test_items",
-        "ok" if enough else "doubt",
+        "passed" if enough else "doubt",
         f"{grounds.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
         float(grounds.n_items),
         float(rule.min_items),
@@ -215,7 +215,7 @@ def _support(grounds: Grounds, rule: EvalConfig) -> Reason:
     enough = grounds.support_share >= rule.support_share
     return Reason(
         "support",
-        "ok" if enough else "doubt",
+        "passed" if enough else "doubt",
         f"{grounds.support_share:.0%} of the titles are near titles the judge knows "
         f"(at least {rule.support_share:.0%} needed).",
         grounds.support_share,
@@ -241,7 +241,7 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
     passed = abs(test.z) <= rule.max_hidden_arm_z
     return Reason(
         "hidden_arms",
-        "ok" if passed else "doubt",
+        "passed" if passed else "doubt",
         f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
         f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
         f"(at most {rule.max_hidden_arm_z:g} in size).",
@@ -270,7 +270,7 @@ def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     return [
         Reason(
             "model_against_weights",
-            "ok" if passed else "doubt",
+            "passed" if passed else "doubt",
             f"Doubly robust {'agrees with' if passed else 'contradicts'} the direct method: z = {z:.1f} "
             f"(at most {rule.max_hidden_arm_z:g} in size).",
             z,
@@ -289,7 +289,7 @@ def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     if rule.max_kl is None:
         return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]
     message = f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g})."
-    return [Reason("kl", "ok" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
+    return [Reason("kl", "passed" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
 
 
 def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
@@ -302,7 +302,7 @@ def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     return [
         Reason(
             "faithfulness",
-            "ok" if share >= needed else "hold",
+            "passed" if share >= needed else "hold",
             f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
@@ -318,7 +318,7 @@ def _text_shift(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     return [
         Reason(
             "text_shift",
-            "ok" if near else "doubt",
+            "passed" if near else "doubt",
             f"A classifier finds new and logged titles {shift.kl:.2f} nats apart "
             f"(less than {rule.max_text_kl:g} needed).",
             shift.kl,
@@ -336,7 +336,7 @@ def _belonging(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     ):
         if share is not None:
             message = f"{share:.1%} of the titles {what} (at least {needed:.1%} needed)."
-            out.append(Reason(topic, "ok" if share >= needed else "doubt", message, share, needed))
+            out.append(Reason(topic, "passed" if share >= needed else "doubt", message, share, needed))
     return out
 
 
@@ -353,11 +353,11 @@ def _guardrails(guardrails: Guardrails, rule: EvalConfig) -> list[Reason]:
                 f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%}); "
                 f"its lower limit must be above {-loss:+.1%}."
             )
-            out.append(Reason(name, "ok" if lift.low > -loss else "hold", message, lift.low, -loss))
+            out.append(Reason(name, "passed" if lift.low > -loss else "hold", message, lift.low, -loss))
     share = guardrails.violation_share
     which = ", ".join(f"{RULES.get(kind, kind)} {part:.1%}" for kind, part in list(guardrails.violations.items())[:3])
     message = (
         f"{share:.1%} of the titles break a rule{f' ({which})' if which else ''} (at most {rule.max_violations:.1%})."
     )
-    status: Status = "ok" if share <= rule.max_violations else "hold"
+    status: Status = "passed" if share <= rule.max_violations else "hold"
     return [*out, Reason("violations", status, message, share, rule.max_violations)]
