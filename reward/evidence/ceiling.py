@@ -159,4 +159,3 @@ class _Pairs:
         agrees = 0.5 * (1 + self.sign[rare][:, None] * np.sign(_RATIOS))
         found = density @ prior
         return found, ((density * agrees) @ prior) / np.maximum(found, 1e-300)
-

@@ -9,7 +9,7 @@ from ..model.bayes import dispersion
 from ..model.linear import ArmCounts
 
 _MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def tally(rows: ArmCounts, prediction: FloatArray, overdispersion: float = 1.0) 
         i, j, difference, z = pair_z(rows, arms, overdispersion)
         counted = difference != 0
         right = np.where(score[i] == score[j], 0.5, np.sign(score[i] - score[j]) == np.sign(difference))
-        significant = counted & (z > _Z95)
+        significant = counted & (z > Z95)
         picked = int(np.argmax(score))
         sums[:, item] = (
             right[counted].sum(),

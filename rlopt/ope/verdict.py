@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reward.evidence.metrics import Interval
 from reward.plain import JsonObject, Plain, plain
 from rlopt.config import EvalConfig
 
@@ -75,6 +76,8 @@ class Grounds:
     relevant, fluent
         Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
         titles were there to learn it from.
+    reward_slope
+        Of what the reward says titles of an item differ by, how much came on held-out items; None where not known.
     candidates
         How many different candidates these test items have been asked about, this one included.
     """
@@ -94,6 +97,7 @@ class Grounds:
     other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
     from_run: bool = True
     candidates: int = 1
+    reward_slope: Interval | None = None
     relevant: float | None = None
     fluent: float | None = None
 
@@ -113,6 +117,7 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
         _items(grounds, rule),
         _support(grounds, rule),
         *_judge(grounds, rule),
+        *_reward_slope(grounds),
         *_weights(grounds, rule),
         *log_reasons(grounds.logs, grounds.lifts["logged"]),
         *_kl(grounds, rule),
@@ -259,6 +264,18 @@ def _slope(test: HiddenArmTest) -> list[Reason]:
     if test.slope < 0:
         return [Reason("judge_slope", "doubt", f"{message}: it ranks titles the wrong way round.", test.slope, 0.0)]
     return [Reason("judge_slope", "note", f"{message}.", test.slope, 0.0)]
+
+
+def _reward_slope(grounds: Grounds) -> list[Reason]:
+    """Whether what the policy was optimised for, or chosen by, keeps its word."""
+    slope = grounds.reward_slope
+    if slope is None:
+        return []
+    message = (
+        f"For 1 % more clicks that the reward promises for one of an item's titles, {slope.value:.2f} % more came on "
+        f"held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
+    )
+    return [Reason("reward_slope", "note", message, slope.value, 1.0)]
 
 
 def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
