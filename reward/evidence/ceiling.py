@@ -65,7 +65,7 @@ def _mixture(density: FloatArray, share: FloatArray) -> FloatArray:
         first, likelihood = step(weight)
         second, _ = step(first)
         change, turn = first - weight, second - 2 * first + weight
-        length = max(1.0, float(np.linalg.norm(change) / max(np.linalg.norm(turn), 1e-300)))
+        length = max(1.0, float(np.linalg.norm(change)) / max(float(np.linalg.norm(turn)), 1e-300))
         far = np.maximum(weight + 2 * length * change + length**2 * turn, 1e-3 * second)
         longer, reached = step(far / far.sum())
         weight, before = (longer, weight) if reached >= likelihood else (second, weight)
@@ -116,7 +116,8 @@ class _Pairs:
             return None
         pairs = np.concatenate(found, axis=1)
         pairs = pairs[:, :: max(1, -(-pairs.shape[1] // _MOST))]
-        return cls(*pairs[:4], pairs[4] / pairs[4].sum())
+        first, both, offset, sign, share = pairs
+        return cls(first, both, offset, sign, share / share.sum())
 
     @property
     def _log_ratio(self) -> tuple[FloatArray, FloatArray]:

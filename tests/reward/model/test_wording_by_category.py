@@ -1,4 +1,4 @@
-"""The same words may be worth something else in another category: the judge learns it, and tells a policy's lift by it."""
+"""The same words may be worth something else in another category, and the judge learns it."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from reward.arrays import FloatArray
 from reward.items import Item
 from reward.model.judge import Judge
 
-PHRASES = ("clean lines", "easy care", "light feel", "soft touch", "quiet design", "calm mood", "daily use", "long life")
+PHRASES = ("clean lines", "easy care", "light feel", "soft touch", "quiet design", "calm mood", "daily use", "dry feet")
 MODELS = ("Lumera", "Tavoni", "Seldar", "Finmo", "Bariul", "Pexila")
 
 
 def shop(rng: np.random.Generator, n_items: int = 120) -> tuple[Arms, FloatArray]:
-    """Items of two categories, four titles of two phrases each; phrases are worth the opposite in the other category."""
+    """Items of two categories, four titles of two phrases each, which are worth the opposite in the other category."""
     worth = np.array([0.3, -0.3, 0.2, -0.2, 0.1, -0.1, 0.25, -0.25])
     items, titles, index, effect = [], [], [], []
     for i in range(n_items):
