@@ -154,8 +154,8 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Even the oldest click shows only {seen:.0%} of its conversions: the rate is extrapolated. Set an attribution "
-                "window, or keep longer logs. Where all have come in, say so: --conversions-complete."
+                f"Even the oldest click shows only {seen:.0%} of its conversions: the rate is extrapolated. Set an "
+                "attribution window, or keep longer logs. Where all have come in, say so: --conversions-complete."
             ),
             "doubt",
             "immature_conversions",
