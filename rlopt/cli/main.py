@@ -24,6 +24,7 @@ _COMMANDS = {
     "ppo": "ppo",
     "offline-eval": "offline_eval",
     "compare": "compare",
+    "probe": "probe",
     "generate": "generate",
     "ab-plan": "ab_plan",
     "ab-analyze": "ab_analyze",

@@ -16,6 +16,7 @@ from rlopt.stages.common.log_report import read_report
 from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
+BELONGING = ("relevance", "fluency")  # beside either of the two lists, where the run can tell
 GENERATED = (
     "log_prob",
     "finished",
@@ -101,7 +102,7 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
         When the file cannot be read.
     """
     available = _names(file)
-    own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in names}
+    own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in (*names, *BELONGING)}
     if run is None:
         return own
     return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
