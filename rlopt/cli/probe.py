@@ -11,6 +11,7 @@ from rlopt.cli.show import percent, show, table
 from rlopt.wording import counted
 
 if TYPE_CHECKING:
+    from rlopt.report.attacks import AttackFigures
     from rlopt.stages.common.probed import ProbeResult
 
 
@@ -46,8 +47,8 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
 
 
 def as_table(result: "ProbeResult") -> str:
-    """The attacks for a person."""
-    header = ("attack", "titles", "reward", "above", "judge", "above", "caught by", "any", "open", "verdict")
+    """The attacks for a person: a table, and what catches each."""
+    header = ("attack", "titles", "reward", "above", "judge", "above", "caught", "open", "verdict")
     rows = [
         (
             one.attack,
@@ -56,7 +57,6 @@ def as_table(result: "ProbeResult") -> str:
             f"{one.reward_above:.0%}",
             percent(one.judge),
             "-" if one.judge_above is None else f"{one.judge_above:.0%}",
-            ", ".join(f"{rule} {share:.0%}" for rule, share in one.rules) or "-",
             f"{one.caught_any:.0%}",
             f"{one.open_share:.0%}",
             one.verdict,
@@ -64,8 +64,16 @@ def as_table(result: "ProbeResult") -> str:
         for one in result.attacks
     ]
     title = (
-        f"Logged titles of {counted(result.items, 'test item')}, attacked. reward, judge: median change; above: liked "
-        "better; open: liked better by the reward and caught by nothing"
+        f"Logged titles of {counted(result.items, 'test item')}, attacked. reward, judge: median change; above: share "
+        "liked better; open: share that the reward likes better and nothing catches"
     )
+    width = max(len(one.attack) for one in result.attacks)
+    by = [f"  {one.attack:<{width}}  {_rules(one)}" for one in result.attacks if one.caught]
     told = f"Open: {', '.join(result.open)}" if result.open else "No attack is open."
-    return f"{table(header, rows, title=title)}\n{told}\nAll titles: {result.folder}/titles.parquet"
+    return "\n".join(
+        [table(header, rows, title=title), "Caught by", *by, told, f"All titles: {result.folder}/titles.parquet"]
+    )
+
+
+def _rules(one: "AttackFigures") -> str:
+    return ", ".join(f"{rule} {share:.0%}" for rule, share in one.rules)

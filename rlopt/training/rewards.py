@@ -114,7 +114,7 @@ class TitleRewards:
     belonging: Belonging | None = None
 
     def functions(self) -> list[RewardFunction]:
-        """``lift``, ``constraints``, ``belonging``, summed by the trainer and logged apart; ``monitor`` for weight 0."""
+        """``lift``, ``constraints`` and ``belonging``, which the trainer sums; ``monitor`` is for weight 0."""
 
         def lift(**batch: Any) -> list[float]:
             return self._lift(**batch)

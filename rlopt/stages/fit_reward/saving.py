@@ -55,7 +55,7 @@ class Fitted:
 def save(
     run: Run, fitted: Fitted, settings: Mapping[str, Any], preset: Mapping[str, Any], market: bytes | None
 ) -> None:
-    """Write ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/`` and the encoder ``policy``, all together."""
+    """Write ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/`` and the encoder ``policy`` together."""
     encoder = [POLICY_ENCODER] if reads_with_policy(settings.get("encoder")) else []
     with run.replacing_all(DATA, "reward", MONITOR, "judge", BELONGING, *encoder) as folders:
         if encoder:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def changed_order(item: Item, title: str) -> str | None:
         turned = [*parts[1:], parts[0]]
         return "".join(part + mark for part, mark in zip(turned, [*marks, ""], strict=False))
     spans = sorted(_named(item, title))
-    for (start, stop), (begin, end) in zip(spans, spans[1:], strict=False):
+    for (start, stop), (begin, end) in pairwise(spans):
         if stop <= begin:
             return title[:start] + title[begin:end] + title[stop:begin] + title[start:stop] + title[end:]
     return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from reward.arms import Arms
 from reward.arrays import BoolArray, FloatArray
-from reward.belonging.belonging import FLUENCY, RELEVANCE, Belonging, Belongs
+from reward.belonging.belonging import Belonging, Belongs
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from reward.model.judge import Judge
@@ -16,8 +16,9 @@ from reward.model.reward_model import RewardModel
 from rlopt.policy.constraints import Constraints, kinds
 from rlopt.report.attacks import AttackFigures, AttackKind, Outcome
 
-MARGIN = 0.01
-"""A title counts as above what it is held against where it is so by more than this share."""
+MARGIN, MARGIN_OF_CHANGES = 0.01, 0.05
+"""A title is above what it is held against where it is so by more than this; another way to say the same may well earn a
+little more, and is held against the title itself."""
 TOLERATED = 0.05
 """Share of an attack's titles that may be above, or go through: as many logged titles are below each floor."""
 
@@ -67,7 +68,7 @@ class Thought:
     @property
     def above(self) -> BoolArray:
         """Whose reward is higher, shape (n,)."""
-        return np.asarray(self.reward > MARGIN)
+        return np.asarray(self.reward > self._margin)
 
     @property
     def through(self) -> BoolArray:
@@ -86,13 +87,17 @@ class Thought:
             float(np.median(self.reward)),
             float(self.above.mean()),
             float(np.median(self.judge)),
-            float((self.judge > MARGIN).mean()),
+            float((self.judge > self._margin).mean()),
             {rule: sum(rule in rules for rules in self.caught) / n for rule in names},
             float(np.mean([bool(rules) for rules in self.caught])),
             float(self.through.mean()),
             self._verdict(),
             attacked.titles[int(np.argmax(gain))],
         )
+
+    @property
+    def _margin(self) -> float:
+        return MARGIN_OF_CHANGES if self.attacked.kind == "change" else MARGIN
 
     def _verdict(self) -> Outcome:
         if self.attacked.kind == "control":
@@ -127,11 +132,7 @@ class Examiner:
         """What is thought of these titles."""
         items, titles = attacked.items, attacked.titles
         reward, judge = self.reward(items, titles), self._judged(items, titles)
-        if attacked.kind == "change":
-            held = self.reward(items, attacked.bases), self._judged(items, attacked.bases)
-        else:
-            of_item = self._logged
-            held = tuple(np.array([values[item.item_id] for item in items]) for values in of_item)  # type: ignore[assignment]
+        held_reward, held_judge = self._held_against(attacked)
         belongs = None if self.belonging is None else self.belonging.predict(items, titles)
         caught = [
             [
@@ -140,7 +141,15 @@ class Examiner:
             ]
             for row, (item, title) in enumerate(zip(items, titles, strict=True))
         ]
-        return Thought(attacked, reward / held[0] - 1.0, judge / held[1] - 1.0, caught, belongs)
+        return Thought(attacked, reward / held_reward - 1.0, judge / held_judge - 1.0, caught, belongs)
+
+    def _held_against(self, attacked: Attacked) -> tuple[FloatArray, FloatArray]:
+        """Reward and judged clicks that the attacked titles are compared with, each of shape (n,)."""
+        if attacked.kind == "change":
+            pairs = attacked.items, attacked.bases
+            return self.reward(*pairs), self._judged(*pairs)
+        reward, judged = (np.array([values[item.item_id] for item in attacked.items]) for values in self._logged)
+        return reward, judged
 
     def reward(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """What PPO maximises, shape (n,), > 0."""
@@ -171,6 +180,3 @@ def scores(thought: Thought, name: str) -> FloatArray:
     if thought.belongs is None:
         return np.full(len(thought.attacked), np.nan)
     return thought.belongs.scores(name)
-
-
-__all__ = ["FLUENCY", "RELEVANCE", "Attacked", "Examiner", "Thought", "scores"]
