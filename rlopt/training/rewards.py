@@ -129,8 +129,9 @@ class TitleRewards:
             return self._belonging(**batch)
 
         monitor.__name__ = MONITOR
-        optional = [(belonging, self.belonging), (monitor, self.monitor)]
-        return [lift, constraints, *(function for function, needed in optional if needed is not None)]
+        found: list[RewardFunction] = [lift, constraints]
+        found += [belonging] if self.belonging is not None else []
+        return found if self.monitor is None else [*found, monitor]
 
     def so_far(self, item_index: Sequence[int], completions: Sequence[str]) -> FloatArray:
         """Score of unfinished titles, shape (n,): what `functions` would give for them as they stand.

@@ -117,7 +117,8 @@ def choose_titles(
             for row in best
         ]
         out.append(_given_out(choices, item, n, shop, refused, fallback))
-    short = [i for i, one in enumerate(found) if one.keys and any(choice.title is None for choice in out[i])]
+    few = [i for i, choices in enumerate(out) if any(choice.title is None for choice in choices)]
+    short = [i for i in few if found[i].sound or found[i].apart]
     if short and passes > 1:
         kept = {i: [choice for choice in out[i] if choice.title is not None] for i in short}
         lacking = [counts[i] - len(kept[i]) for i in short]

@@ -105,7 +105,7 @@ class Proposals:
     apart
         Titles that break no rule but do not belong: taken where others are lacking.
     keys
-        `title_hash` of both.
+        `title_hash` of the sound ones.
     refused
         What is against titles.
     """
@@ -192,6 +192,8 @@ def _sort_in(
         if against and means.config.belonging:
             shop.stopped.update(thought.lacks(row))
             found[i].refused.update(dict.fromkeys(against))
-            found[i].apart.append(proposal)
+            found[i].keys.discard(title_hash(title.text))  # the same words in another order may belong
+            if title.text not in [other.written.text for other in found[i].apart]:
+                found[i].apart.append(proposal)
         else:
             found[i].sound.append(proposal)

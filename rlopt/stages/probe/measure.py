@@ -73,7 +73,8 @@ class Thought:
     @property
     def through(self) -> BoolArray:
         """Whose reward is higher, and which nothing catches, shape (n,)."""
-        return self.above & np.array([not rules for rules in self.caught], dtype=bool)
+        free: BoolArray = np.array([not rules for rules in self.caught], dtype=bool)
+        return free & self.above
 
     def figures(self) -> AttackFigures:
         """The attack in figures."""

@@ -63,9 +63,7 @@ def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
             test, opened.reward, opened.judge, opened.constraints, opened.belonging, _risk_aversion(opened)
         )
         if opened.belonging is None:
-            note(
-                "This run cannot tell whether titles belong to their items (fit-reward needs 200 train items for that)"
-            )
+            note("Whether titles belong to their items is not told in this run: its train items do not teach it")
         thoughts = []
         with track(PROBE, len(attacks) + 2) as bar:
             for attacked in _made(attacks, test, titles, asked, config):
@@ -192,4 +190,4 @@ def _tell_the_card(run: Run, figures: Sequence[AttackFigures]) -> None:
     card = run / "reward" / "README.md"
     atomic_write(card, with_probe(card.read_text(encoding="utf-8"), figures))
     if held := [one.attack for one in figures if one.verdict == "open"]:
-        note(f"{counted(len(held), 'attack')} fool this run: {', '.join(held)}")
+        note(f"{counted(len(held), 'attack fools', 'attacks fool')} this run: {', '.join(held)}")
