@@ -58,12 +58,12 @@ def withhold(folder: Path, rng: np.random.Generator) -> tuple[Path, dict[str, di
     rows = [row for row in pq.read_table(ARCHIVE).to_pylist() if row["headline"] and not row["randomization_problem"]]
     by_item: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
-        by_item["+".join(row[name] for name in COLUMNS["item_id"])].append(number)
+        if all(row[name] for name in COLUMNS["item_id"]):
+            by_item["+".join(row[name] for name in COLUMNS["item_id"])].append(number)
     withheld = {}
     for item, numbers in by_item.items():
-        if len({rows[n]["headline"].strip().casefold() for n in numbers}) >= LEAST and len(numbers) == len(
-            {rows[n]["headline"].strip().casefold() for n in numbers}
-        ):
+        different = len({rows[n]["headline"].strip().casefold() for n in numbers})
+        if different >= LEAST and different == len(numbers):
             withheld[item] = int(rng.choice(numbers))
     gone = set(withheld.values())
     path = folder / "logs.parquet"
