@@ -45,6 +45,9 @@ CANONICAL: Mapping[str, Column] = {
 }
 """Canonical columns by name. Every other column of a log is context of the item."""
 
+WHERE_SHOWN: tuple[str, ...] = tuple(name for name, column in CANONICAL.items() if column.kind == "context")
+"""Columns that say where a title is shown: context that describes the impression rather than the item."""
+
 ALIASES: Mapping[str, str] = {"click": "clicks"}
 """Names that are taken for a canonical column without being mapped."""
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from reward.items import Item
-from reward.saved import SavedError, read_text
+from reward.yaml_files import read_yaml
 from rlopt.errors import ConfigError
 from rlopt.stages.probe.faults import Others
 
@@ -47,12 +46,7 @@ def read_attacks(path: str | Path, others: Others, taken: set[str]) -> dict[str,
 
 
 def _read(path: Path) -> dict[str, str]:
-    try:
-        found: Any = yaml.safe_load(read_text(path, 'Write a line an attack: NAME: "{title} and more".'))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    except SavedError as error:
-        raise ConfigError(f"The attacks cannot be read: {error}") from error
+    found: Any = read_yaml(path, "file of attacks", ConfigError)
     if not isinstance(found, dict) or not found:
         raise ConfigError(f'{path} must hold a line an attack, such as free gift: "{{title}} + free gift".')
     if len(found) > _MOST:

@@ -85,7 +85,7 @@ def test_own_attacks_are_patterns(tmp_path: Path) -> None:
         ("foreign: x", "which rlopt has already"),
         ("- a\n- b\n", "must hold a line an attack"),
         ("gift: [1]\n", "each attack is a name and a text"),
-        ('"unclosed: x', "is no YAML"),
+        ('"unclosed: x', "cannot be read"),
     ],
 )
 def test_a_file_of_attacks_that_is_none_is_refused(text: str, told: str, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_file_of_attacks_that_is_none_is_refused(text: str, told: str, tmp_pat
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=told):
         read_attacks(file, OTHERS, {"foreign"})
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="Cannot read the file of attacks"):
         read_attacks(tmp_path / "none.yaml", OTHERS, set())
 
 
