@@ -19,11 +19,13 @@ from rlopt.wording import one_line, safe_json
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
 _SECTIONS = {
+    "A first look": ("try", "demo"),
     "From logs to a verdict": ("check-logs", "fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
     "Titles": ("generate", "score", "explain", "evaluate-text", "tag", "export"),
     "A/B tests": ("ab-plan", "ab-analyze"),
-    "A shop that does not exist": ("demo", "simulate"),
+    "Logs of a shop that does not exist": ("simulate",),
 }
+_MODULES = {"try": "try_logs"}  # a word of Python's own
 
 
 class _Commands(click.Group):
@@ -35,7 +37,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = import_module(f"rlopt.cli.{cmd_name.replace('-', '_')}").command
+        module = _MODULES.get(cmd_name, cmd_name.replace("-", "_"))
+        command: click.Command = import_module(f"rlopt.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -63,6 +66,7 @@ def cli(context: click.Context) -> None:
     rlopt offline-eval               would it beat the baseline?
 
     The three share a run directory (--run DIR, or RLOPT_RUN, else runs/default).
+    All at once, quickly, on your logs:  rlopt try logs.csv
     No logs at hand?  rlopt demo  simulates a shop and runs them all.
     """
     if context.invoked_subcommand is None:
