@@ -261,10 +261,13 @@ def _is_run(folder: Path) -> bool:
     return all(key in head for key in (b'"format"', b'"created"', b'"stages"'))
 
 
-def fingerprint(path: Path) -> str:
-    """Hash of a file's content, or of the names and contents of all files in a folder; 32 hexadecimal digits."""
+def fingerprint(path: Path, without: Sequence[str] = ()) -> str:
+    """Hash of a file's content, or of the names and contents of a folder's files; 32 hexadecimal digits.
+
+    Files of a folder whose name is among ``without`` do not count.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file() and p.name not in without)
     for file in files:
         if file is not path:
             digest.update(str(file.relative_to(path)).encode() + b"\0")

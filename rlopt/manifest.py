@@ -24,6 +24,7 @@ _COMMANDS = {
     **{name: algorithm.command for name, algorithm in ALGORITHMS.items()},
     "offline-eval": "rlopt offline-eval",
     "compare": "rlopt compare",
+    "probe": "rlopt probe",
     "tag": "rlopt tag fit TITLES",
 }
 _NEEDS = {
@@ -32,6 +33,7 @@ _NEEDS = {
     **dict.fromkeys(ALGORITHMS, ("fit-reward", "sft")),
     "offline-eval": ("fit-reward", "sft", "ppo"),
     "compare": ("fit-reward", "sft"),
+    "probe": ("fit-reward",),
 }
 _WAY_OUT = "Restore it from a copy, or use another run directory with --run."
 

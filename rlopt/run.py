@@ -52,6 +52,7 @@ __all__ = [
 
 DATA = "data"
 FINDINGS = "findings.json"  # in DATA: what the log doctor found
+BELONGING = "belonging"  # what tells whether titles belong to their items
 ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be deleted at any time
 
 

@@ -144,7 +144,14 @@ class Relevance:
         store.write(Path(folder), meta, self.reader.state() | self.centers.state())
 
     @classmethod
-    def load(cls, folder: str | Path, encodings: Path | None = None, *, encoder: Encoder | None = None) -> "Relevance":
+    def load(
+        cls,
+        folder: str | Path,
+        encodings: Path | None = None,
+        *,
+        encoder: Encoder | None = None,
+        policy: Path | None = None,
+    ) -> "Relevance":
         """Read what `save` wrote.
 
         Parameters
@@ -156,6 +163,8 @@ class Relevance:
         encoder
             An open one, such as the reward model's: where it is the one that this model was fitted with it is shared,
             and texts that both read are encoded once.
+        policy
+            The language model that the encoder ``policy`` is; by default it is looked for beside the folder.
 
         Raises
         ------
@@ -170,7 +179,7 @@ class Relevance:
             if wanted is None:
                 encoder = None
             elif encoder is None or encoder.fingerprint != wanted["fingerprint"]:
-                policy = folder.parent / POLICY_ENCODER
+                policy = policy or folder.parent / POLICY_ENCODER
                 spec, fingerprint = str(wanted["spec"]), str(wanted["fingerprint"])
                 encoder = open_encoder(spec, policy=policy, cache=encodings, fingerprint=fingerprint)
             reader = Reader.from_state(arrays, encoder)

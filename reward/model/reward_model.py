@@ -203,6 +203,12 @@ class RewardModel:
             sale,
         )
 
+    @property
+    def encoder(self) -> Encoder | None:
+        """Who knows what the titles' words mean; None where the wording alone counts."""
+        meaning = self.features.meaning
+        return None if meaning is None else meaning.encoder
+
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
         """Predict n pairs.
 

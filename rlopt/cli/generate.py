@@ -15,8 +15,8 @@ from rlopt.cli.show import show
 @options.output
 @from_config(
     "GenerateConfig", "policy", "n", "best_of", "temperature", "top_p", "beams", "max_width", "max_chars", "banned",
-    "required", "superlatives", "promises", "facts", "support", "confidence", "keep_current", "engine", "batch_size",
-    "ensemble", "ensemble_by",
+    "required", "superlatives", "promises", "facts", "support", "belonging", "confidence", "keep_current", "engine",
+    "batch_size", "ensemble", "ensemble_by",
 )  # fmt: skip
 @options.columns
 @preset()
@@ -26,9 +26,10 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
     """Write titles for the items of a catalogue.
 
     ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
-    log_prob, its predicted reward, how like the logged titles it is (support), and why a current title was kept. Rules
-    come from the section "constraints" of the preset and from flags. Interrupted, the same command goes on where it
-    was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
+    log_prob, its predicted reward, how like the logged titles it is (support), whether it belongs to its item
+    (relevance) and reads like a title (fluency), and why a current title was kept. Rules come from the section
+    "constraints" of the preset and from flags. Interrupted, the same command goes on where it was; `accelerate launch
+    -m rlopt generate` shares it between processes, with the same titles.
 
     \b
     Example:

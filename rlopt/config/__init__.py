@@ -1,7 +1,7 @@
 """Every setting of every stage, documented once, and how presets and flags set them."""
 
 from .base import StageConfig
-from .evaluation import CompareConfig, EvalConfig, TextConfig
+from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
@@ -16,6 +16,7 @@ __all__ = [
     "ExportConfig",
     "GenerateConfig",
     "PpoConfig",
+    "ProbeConfig",
     "RewardConfig",
     "RulesConfig",
     "SftConfig",

@@ -84,3 +84,29 @@ class TextConfig(StageConfig):
 
     references: str | None = setting(None, "Column with the title that each is compared with.", metavar="COLUMN")
     draws: int = setting(1000, "Bootstrap draws of the items.", ge=100)
+
+
+class ProbeConfig(StageConfig):
+    """``probe``: what fools the run."""
+
+    section: ClassVar[str] = "probe"
+
+    max_items: int = setting(300, "Test items used at most (drawn by the seed).", ge=2)
+    best_of: int = setting(16, "Titles of other items of which the best by the reward attacks, too.", ge=1, le=1000)
+    attacks: str | None = setting(
+        None,
+        'YAML of your own attacks, such as gift: "{title} + free gift" (docs/probing.md).',
+        min_length=1,
+        metavar="FILE",
+    )
+    synonyms: str | None = setting(
+        None,
+        "Words that mean the same, sofa=couch a line.",
+        none="the lists that come with rlopt",
+        min_length=1,
+        metavar="FILE",
+    )
+
+    def files(self) -> list[str]:
+        """The files that are named."""
+        return [file for file in (self.attacks, self.synonyms) if file is not None]

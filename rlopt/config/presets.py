@@ -15,7 +15,7 @@ from reward.yaml_files import read_yaml
 from rlopt.errors import ConfigError
 
 from .base import StageConfig
-from .evaluation import CompareConfig, EvalConfig, TextConfig
+from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .preset_files import preset_file
@@ -30,6 +30,7 @@ STAGES: dict[str, type[StageConfig]] = {
         PpoConfig,
         EvalConfig,
         CompareConfig,
+        ProbeConfig,
         RulesConfig,
         GenerateConfig,
         ExportConfig,

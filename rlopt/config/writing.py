@@ -60,6 +60,11 @@ class RulesConfig(StageConfig):
         "Claims that the item's fields must state; an empty list: no kind.",
         none="promises, and each other kind that at least four fifths of the logged titles keep to",
     )
+    belonging: bool = setting(
+        True,
+        "A title below the floor of relevance to its item, or of fluency, costs reward in PPO, and generate takes it "
+        "only where no other is found (from 200 train items on).",
+    )
 
     def files(self) -> list[str]:
         """The word lists that the rules name."""

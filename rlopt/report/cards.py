@@ -8,6 +8,8 @@ from huggingface_hub import ModelCardData
 from reward.text import clean
 from rlopt.algorithms import ALGORITHMS, SFT
 
+from .attacks import AttackFigures, attack_table
+
 POLICY_LIMITS = (
     "Have its titles evaluated by `rlopt offline-eval` and by an A/B test before many people see them. A policy that "
     "was trained to earn clicks as a reward model predicts them inherits that model's mistakes.",
@@ -24,6 +26,23 @@ REWARD_LIMITS = (
     "It explains differences between titles of one item. Differences between items come from the item's own history.",
     "A policy that is optimised against it must be judged by another model (`judge/`), as `rlopt offline-eval` does.",
 )
+
+
+PROBE_BEGIN, PROBE_END = "<!-- rlopt probe -->", "<!-- end of rlopt probe -->"
+PROBE_TEXT = (
+    "Logged titles of test items, made worse or put otherwise by `rlopt probe`. reward, judge: median change against "
+    "the item's logged titles, of other ways to say the same against the title itself; above: share that is liked "
+    "better; open: share that the reward likes better and that nothing catches, no rule, not relevance, not fluency. "
+    "An attack with the verdict open fools this run."
+)
+
+
+def with_probe(card: str, found: Sequence[AttackFigures]) -> str:
+    """The card with the table of a probe at its end, in place of an earlier one."""
+    before, begins, rest = card.partition(PROBE_BEGIN)
+    after = rest.partition(PROBE_END)[2] if begins else ""
+    section = "\n".join([PROBE_BEGIN, "## What fools it", "", PROBE_TEXT, "", *attack_table(found), PROBE_END])
+    return f"{before.rstrip()}\n\n{section}\n{after.lstrip()}"
 
 
 def policy_card(

@@ -17,6 +17,8 @@ from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Verdict
 
+from .attacks import AttackFigures
+
 SCHEMA_VERSION = 2
 
 
@@ -100,6 +102,22 @@ class Example:
 
 
 @dataclass(frozen=True)
+class BelongingShares(Plain):
+    """Shares of one policy's titles; None where the train titles do not tell.
+
+    Parameters
+    ----------
+    relevant
+        That are like their item's titles, fields and texts, and not like those of others.
+    fluent
+        Whose wording is that of whole titles, not of shuffled or spliced ones.
+    """
+
+    relevant: float | None
+    fluent: float | None
+
+
+@dataclass(frozen=True)
 class EvaluationReport(Plain):
     """Everything the report shows; see the fields' own classes.
 
@@ -136,6 +154,11 @@ class EvaluationReport(Plain):
     promises
         Policy, "logged" included -> share of its titles that promise what nothing of their item bears out; empty where
         that is not checked.
+    belonging
+        Policy, "logged" included -> shares of its titles that belong to their items and read like titles; empty where
+        the run has no model that tells.
+    probe
+        What ``rlopt probe`` found to fool this run; empty where it was not run.
     segments
         Lift by segment, the worst first; empty where none were asked for.
     history
@@ -184,6 +207,8 @@ class EvaluationReport(Plain):
     guardrails: Guardrails = field(default_factory=Guardrails)
     checked_claims: tuple[str, ...] = ()
     promises: dict[str, float] = field(default_factory=dict)
+    belonging: dict[str, BelongingShares] = field(default_factory=dict)
+    probe: tuple[AttackFigures, ...] = ()
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     config: JsonObject = field(default_factory=dict)
@@ -224,6 +249,8 @@ class EvaluationReport(Plain):
             "guardrails": self.guardrails,
             "checked_claims": self.checked_claims,
             "promises": self.promises,
+            "belonging": self.belonging,
+            "probe": self.probe,
             "segments": self.segments,
             "history": self.history,
             "estimates": self.estimates,

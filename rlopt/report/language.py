@@ -66,6 +66,18 @@ class Words:
         names: dict[str, str] = self.entries.get("rules", RULES)
         return names.get(kind, kind)
 
+    def attack(self, name: str) -> str:
+        """What an attack of `rlopt probe` is called; a user's own goes by its own name."""
+        names: dict[str, str] = self.entries["attacks"]
+        return names.get(name, name)
+
+    def caught(self, rules: Sequence[tuple[str, float]]) -> str:
+        """The rules that catch an attack, with their shares."""
+        names: dict[str, str] = self.entries["probe_rules"]
+        return (
+            self("list_comma").join(f"{names.get(rule, self.rule(rule))} {share:.0%}" for rule, share in rules) or "–"
+        )
+
     def policy(self, name: str) -> str:
         """What a policy is called; one from elsewhere goes by its own name."""
         if name in ALGORITHMS:

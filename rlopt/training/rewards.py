@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from reward.arrays import FloatArray, IntArray
+from reward.belonging.belonging import FLUENCY, RELEVANCE, Belonging
 from reward.items import Item
 from reward.model.caution import Prediction, cautious_reward
 from rlopt.policy.constraints import RULES, Constraints
@@ -97,6 +98,9 @@ class TitleRewards:
         A completion without it is unfinished, which is a violation too.
     monitor
         Watches the titles with weight 0.
+    belonging
+        A title below the floor of relevance, or of fluency, costs up to one standard deviation for each
+        (`reward.belonging.belonging.Belongs.shortfall`); None: it is not looked at.
     """
 
     items: Sequence[Item]
@@ -107,9 +111,10 @@ class TitleRewards:
     risk_aversion: float
     eos_token_id: int
     monitor: Monitor | None = None
+    belonging: Belonging | None = None
 
     def functions(self) -> list[RewardFunction]:
-        """``lift`` and ``constraints``, summed by the trainer and logged apart; ``monitor`` is for weight 0."""
+        """``lift``, ``constraints`` and ``belonging``, which the trainer sums; ``monitor`` is for weight 0."""
 
         def lift(**batch: Any) -> list[float]:
             return self._lift(**batch)
@@ -120,11 +125,19 @@ class TitleRewards:
         def monitor(**batch: Any) -> list[float | None]:
             return self._monitor(**batch)
 
+        def belonging(**batch: Any) -> list[float]:
+            return self._belonging(**batch)
+
         monitor.__name__ = MONITOR
-        return [lift, constraints] if self.monitor is None else [lift, constraints, monitor]
+        found: list[RewardFunction] = [lift, constraints]
+        found += [belonging] if self.belonging is not None else []
+        return found if self.monitor is None else [*found, monitor]
 
     def so_far(self, item_index: Sequence[int], completions: Sequence[str]) -> FloatArray:
-        """Score of unfinished titles, shape (n,): what `functions` would give for them as they stand."""
+        """Score of unfinished titles, shape (n,): what `functions` would give for them as they stand.
+
+        Without belonging: half a title is neither fluent nor clear about its item.
+        """
         shop, titles = self._titles(item_index, completions)
         kinds = [{v.kind for v in self.constraints.check(i, t)} for i, t in zip(shop, titles, strict=True)]
         violations = np.array([len(found) for found in kinds], dtype=np.float64)
@@ -179,6 +192,16 @@ class TitleRewards:
         for kind in (*RULES, "unfinished"):  # those that nothing broke too: means are taken over steps and processes
             log_metric(f"constraints/{kind}", counts[kind] / len(completions))
         return penalties
+
+    def _belonging(self, completions: list[str], item_index: list[int], log_metric: LogMetric, **_: Any) -> list[float]:
+        """What each title's relevance and fluency cost: 0 above both floors, at worst -2."""
+        if self.belonging is None:
+            return [0.0] * len(completions)
+        found = self.belonging.predict(*self._titles(item_index, completions))
+        for name, score in ((RELEVANCE, found.relevance), (FLUENCY, found.fluency)):
+            log_metric(f"belonging/{name}", float(score.score.mean()))
+            log_metric(f"belonging/{name}_below", float(score.faulty.mean()))
+        return [float(-short) for short in found.shortfall]
 
 
 def spread_of_items(values: FloatArray, item: IntArray) -> float:

@@ -132,7 +132,7 @@ def checked(policy: Any, run: Path) -> Callable[[Sequence[Item], list[str]], Non
     from rlopt.config import GenerateConfig
     from rlopt.run import ENCODINGS, Run
     from rlopt.stages.common.rules import constraints_for
-    from rlopt.stages.generate.choice import ROUNDS, title_hash
+    from rlopt.stages.generate.proposals import ROUNDS, title_hash
 
     opened = Run.open(run)
     model = RewardModel.load(opened / "reward", encodings=opened / ENCODINGS)

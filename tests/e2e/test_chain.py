@@ -85,6 +85,28 @@ def test_compare_puts_the_policies_side_by_side(finished_run: Path, rlopt: Rlopt
     assert (finished_run / "metrics" / "ppo.svg").exists()
 
 
+def test_probe_says_what_fools_the_run_and_the_report_tells_it(
+    finished_run: Path, rlopt: Rlopt, tmp_path: Path
+) -> None:
+    run, mine = tmp_path / "run", tmp_path / "mine.yaml"
+    shutil.copytree(finished_run, run)
+    mine.write_text('shout: "{title} best ever"\n', encoding="utf-8")
+    outcome = rlopt("probe", "--run", run, "--attacks", mine, "--json")
+    assert outcome.code == 0
+    verdicts = {one["attack"]: one["verdict"] for one in outcome.json["attacks"]}
+    assert verdicts["as logged"] == "control"
+    assert verdicts["foreign"] == "below"  # titles of other items name what the item is not
+    assert {"shuffled", "spliced", "stuffed", "cut", "false value", "promise", "case", "order", "shout"} <= set(
+        verdicts
+    )
+    assert "## What fools it" in (run / "reward" / "README.md").read_text(encoding="utf-8")
+    assert "foreign" in rlopt("probe", "--run", run).out
+    assert rlopt("offline-eval", "--run", run).code == 0
+    assert "What fools this run" in (run / "eval" / "report.html").read_text(encoding="utf-8")
+    mine.write_text("foreign: x\n", encoding="utf-8")
+    assert rlopt("probe", "--run", run, "--attacks", mine).code == 1
+
+
 def test_score_adds_its_columns_and_keeps_the_rest(finished_run: Path, rlopt: Rlopt, tmp_path: Path) -> None:
     written = pq.read_table(finished_run / "eval" / "titles.parquet")
     titles = tmp_path / "titles.parquet"

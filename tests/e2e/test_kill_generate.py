@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rlopt.stages.generate.choice import title_hash
+from rlopt.stages.generate.proposals import title_hash
 from tests.conftest import Outcome
 from tests.e2e.killing import kill_when
 

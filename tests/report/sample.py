@@ -12,7 +12,8 @@ from rlopt.ope.hidden_arms import HiddenArmTest
 from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Grounds, decide
-from rlopt.report.content import EvaluationReport, Example, PolicyFigures
+from rlopt.report.attacks import AttackFigures
+from rlopt.report.content import BelongingShares, EvaluationReport, Example, PolicyFigures
 
 HISTORY = {
     "metric": "clicks",
@@ -21,6 +22,14 @@ HISTORY = {
     "outcome": {"lift": 0.15, "low": 0.05, "high": 0.26, "decision": "better"},
     "agrees": True,
 }
+
+ATTACKS = (
+    AttackFigures("as logged", "control", 200, 0.0, 0.5, 0.0, 0.49, {}, 0.0, 0.5, "control", "Red dress"),
+    AttackFigures(
+        "foreign", "fault", 199, 0.1, 0.7, -0.2, 0.3, {"relevance": 0.97}, 0.97, 0.02, "caught", "Blue skirt"
+    ),
+    AttackFigures("cut", "fault", 200, 0.05, 0.6, None, None, {"fluency": 0.1}, 0.1, 0.53, "open", "Red"),
+)
 
 
 def lift(value: float, low: float, high: float) -> LiftEstimate:
@@ -124,6 +133,8 @@ def sample_report(
         guardrails=evidence.guardrails,
         checked_claims=("number", "brand"),
         promises={"ppo": 0.0, "sft": 0.012, "best_of": 0.0, "logged": 0.249},
+        belonging={"ppo": BelongingShares(0.98, 0.94), "logged": BelongingShares(0.951, 0.947)},
+        probe=ATTACKS,
         segments=segments if simulated else (),
         history=(HISTORY,) if simulated else (),
         config=EvalConfig(lang=lang).model_dump(mode="json"),

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from functools import cache
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ from rlopt.ope.guardrails import RULES
 from rlopt.ope.log_reasons import LogGrounds
 from rlopt.ope.segments import MISSING, REST
 from rlopt.ope.verdict import Grounds, decide
+from rlopt.report.content import BelongingShares
 from rlopt.report.html import render, schema, shown
 from rlopt.report.language import words_of
 from tests.report.sample import METRICS, lift, sample_report
@@ -200,6 +202,26 @@ def test_promises_of_new_and_logged_titles_are_counted() -> None:
         report = sample_report(lang=lang)
         assert told in render(report, METRICS)
         assert told not in render(replace(report, promises={}), METRICS)
+
+
+def test_belonging_of_new_and_logged_titles_is_told() -> None:
+    for lang, told in (("en", "98.0% of the policy's titles belong"), ("zh", "该策略有 98.0% 的标题")):
+        report = sample_report(lang=lang)
+        assert told in unescape(render(report, METRICS))
+        assert told not in unescape(render(replace(report, belonging={}), METRICS))
+        unknown = {"ppo": BelongingShares(None, 0.9), "logged": BelongingShares(None, 0.9)}
+        assert told not in unescape(render(replace(report, belonging=unknown), METRICS))
+
+
+def test_attacks_are_told_where_the_run_was_probed() -> None:
+    for lang, told in (
+        ("en", ("What fools this run", "title of another item", "relevance 97%", "open")),
+        ("zh", ("什么能骗过本次运行", "其他商品的标题", "相关性 97%", "未拦截")),
+    ):
+        report = sample_report(lang=lang)
+        text = " ".join(Page(render(report, METRICS)).text)
+        assert all(words in text for words in told)
+        assert told[0] not in " ".join(Page(render(replace(report, probe=()), METRICS)).text)
 
 
 def test_both_languages_have_the_same_sentences() -> None:

@@ -1,11 +1,14 @@
 """The scores PPO maximises: scale, caution, constraints, and what the critic is told of unfinished titles."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from toy import ITEMS, Predicted, fresh_policy
 
+from reward.belonging.belonging import Belongs
+from reward.belonging.faults import Soundness
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from rlopt.policy.constraints import Constraints
@@ -84,3 +87,27 @@ def test_so_far_is_what_the_functions_say_of_a_finished_title() -> None:
     finished = call(reward, completions)
     total = np.add(finished["lift"], finished["constraints"])
     np.testing.assert_allclose(reward.so_far([0, 1, 2], completions), total)
+
+
+class Stub:
+    """A title with "odd" in it is far from its item; one of a single word is half below the floor of fluency."""
+
+    def predict(self, items: Sequence[Item], titles: Sequence[str]) -> Belongs:
+        relevance = np.array([0.0 if "odd" in title else 0.9 for title in titles])
+        fluency = np.array([0.2 if len(title.split()) == 1 else 0.9 for title in titles])
+        nothing = np.full(len(titles), "", dtype=object)
+        return Belongs(
+            Soundness(relevance, np.full(len(titles), 0.3), nothing),
+            Soundness(fluency, np.full(len(titles), 0.4), nothing),
+        )
+
+
+def test_a_title_that_does_not_belong_costs_by_how_far_it_is_below_the_floors() -> None:
+    knows = replace(rewards(), belonging=Stub())  # type: ignore[arg-type]
+    got = call(knows, ["a b", "a odd", "odd"])
+    assert got["belonging"] == pytest.approx([0.0, -1.0, -1.5])
+    assert got["lift"] == call(rewards(), ["a b", "a odd", "odd"])["lift"]
+
+
+def test_without_a_model_of_belonging_nothing_is_added() -> None:
+    assert set(call(rewards(), ["a b"])) == {"lift", "constraints"}

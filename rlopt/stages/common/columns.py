@@ -17,6 +17,7 @@ from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
 COMPARED = ("lift", "lift_std", "far")  # what score adds of how titles of one item compare, and how far they are
+BELONGING = ("relevance", "fluency")  # beside either of the two lists, where the run can tell
 GENERATED = (
     "log_prob",
     "finished",
@@ -102,7 +103,8 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
         When the file cannot be read.
     """
     available = _names(file)
-    own = {name for names in (SCORED, COMPARED, GENERATED) if available.issuperset(names) for name in names}
+    written = (SCORED, COMPARED, GENERATED)
+    own = {name for names in written if available.issuperset(names) for name in (*names, *BELONGING)}
     if run is None:
         return own
     return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rlopt.config import RulesConfig, load
-from rlopt.run import ENCODINGS, Run
+from rlopt.run import BELONGING, ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy, policy_folder
 
 if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
     from reward.arms import Arms
+    from reward.belonging.belonging import Belonging
     from reward.items import Item
     from reward.logs.splits import Splits
     from reward.model.judge import Judge
@@ -99,6 +100,25 @@ class OpenedRun:
         if not folder.is_dir() or not any(folder.iterdir()):
             return None
         return RewardModel.load(folder, encodings=self.run / ENCODINGS)
+
+    @cached_property
+    def belonging(self) -> "Belonging | None":
+        """What tells whether titles belong to their items, knowing all logged titles; None where the run has none.
+
+        Raises
+        ------
+        ModelError
+            When it cannot be read.
+        """
+        from reward.belonging.belonging import Belonging
+        from reward.model.persistence import POLICY_ENCODER
+
+        folder = self.run / BELONGING
+        if not Belonging.kept_in(folder):
+            return None
+        policy, cache = self.run / POLICY_ENCODER, self.run / ENCODINGS
+        found = Belonging.load(folder, encoder=self.reward.encoder, policy=policy, encodings=cache)
+        return found.with_titles(self.arms.items, list(self.arms.title), self.arms.item_index)
 
     @cached_property
     def rules(self) -> RulesConfig:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
+from reward.belonging.belonging import Belonging
 from reward.doctor.examine import LogReport, examine
 from reward.encoders.encoder import Encoder
 from reward.errors import ModelError
@@ -192,3 +193,17 @@ def fit_judge(arms: Arms, splits: Splits, config: RewardConfig, encoder: Encoder
     own = arms.of_items(splits.judge)
     note(f"Fitting the judge on {len(own.items)} items of its own")
     return Judge.fit(own, seed=config.seed, encoder=encoder)
+
+
+def fit_belonging(arms: Arms, splits: Splits, config: RewardConfig, encoder: Encoder | None) -> Belonging | None:
+    """What tells whether titles belong to their items, from all train items; None where they do not teach it.
+
+    It is fitted after the models, whose titles are encoded by then.
+    """
+    train = arms.of_items(splits.train)
+    note("Learning which titles belong to their items")
+    try:
+        return Belonging.fit(train.items, list(train.title), train.item_index, encoder=encoder, seed=config.seed)
+    except ModelError as error:
+        note(f"Whether titles belong to their items is not told in this run: {error}")
+        return None

@@ -1,4 +1,4 @@
-"""What a fit leaves in the run: ``data/``, ``reward/``, ``monitor/``, ``judge/`` and the encoder, changed together."""
+"""What a fit leaves in the run: ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/`` and the encoder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from reward.arms import Arms
+from reward.belonging.belonging import Belonging
 from reward.doctor.examine import LogReport
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
 from reward.model.judge import Judge
 from reward.model.persistence import POLICY_ENCODER
 from rlopt.files import atomic_write, to_json
-from rlopt.run import DATA, FINDINGS, Run
+from rlopt.run import BELONGING, DATA, FINDINGS, Run
 from rlopt.stages.common.evidence import EVIDENCE, FitEvidence, evidence_text
 from rlopt.stages.common.monitor import MONITOR
 from rlopt.stages.common.truth import MARKET
@@ -28,7 +29,7 @@ class Fitted:
 
     Parameters
     ----------
-    learned, judge, evidence
+    learned, judge, belonging, evidence
         The models, and how good the reward is.
     arms, parts
         The logs, and those of each of them alone.
@@ -42,6 +43,7 @@ class Fitted:
 
     learned: Learned
     judge: Judge | None
+    belonging: Belonging | None
     evidence: FitEvidence | None
     arms: Arms
     parts: Sequence[Arms]
@@ -53,9 +55,9 @@ class Fitted:
 def save(
     run: Run, fitted: Fitted, settings: Mapping[str, Any], preset: Mapping[str, Any], market: bytes | None
 ) -> None:
-    """Write ``data/``, ``reward/``, ``monitor/``, ``judge/`` and the encoder ``policy``; they change together."""
+    """Write ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/`` and the encoder ``policy`` together."""
     encoder = [POLICY_ENCODER] if reads_with_policy(settings.get("encoder")) else []
-    with run.replacing_all(DATA, "reward", MONITOR, "judge", *encoder) as folders:
+    with run.replacing_all(DATA, "reward", MONITOR, "judge", BELONGING, *encoder) as folders:
         if encoder:
             keep_policy(run, folders[POLICY_ENCODER])
         data = folders[DATA]
@@ -80,6 +82,8 @@ def save(
             fitted.learned.monitor.save(folders[MONITOR])
         if fitted.judge is not None:
             fitted.judge.save(folders["judge"])
+        if fitted.belonging is not None:
+            fitted.belonging.save(folders[BELONGING])
     if market is None:
         (run / MARKET).unlink(missing_ok=True)
     else:

@@ -17,7 +17,7 @@ from rlopt.run import DATA, Run
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
-from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
 from rlopt.stages.fit_reward.history import PENDING, Entry, log_fingerprints, logs_fingerprint, read_history
 from rlopt.stages.fit_reward.result import FitRewardResult
 from rlopt.stages.fit_reward.saving import Fitted, market_beside, save
@@ -35,7 +35,8 @@ def fit_reward(
     scheduler: str | None = None,
     force: bool = False,
 ) -> FitRewardResult:
-    """Learn from logs what a title earns; writes ``data/``, ``reward/``, ``monitor/`` and ``judge/`` of the run.
+    """Learn from logs what a title earns; writes ``data/``, ``reward/``, ``monitor/``, ``judge/`` and
+    ``belonging/`` of the run.
 
     Parameters
     ----------
@@ -91,9 +92,10 @@ def fit_reward(
         effective = joined_arms([arms], config.half_life_days)
         learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
         judge = fit_judge(effective, splits, config, encoder)
+        belonging = fit_belonging(arms, splits, config, encoder)
         evidence = measure(learned.model, arms, splits, config.seed, learned.curve, report.assignment)
         history = [Entry.of("fit", logs, list(files.values()), arms)]
-        fitted = Fitted(learned, judge, evidence, arms, [arms], splits, report, history)
+        fitted = Fitted(learned, judge, belonging, evidence, arms, [arms], splits, report, history)
         save(run, fitted, settings, kept, market_beside(logs))
         record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items))
     shutil.rmtree(run / PENDING, ignore_errors=True)

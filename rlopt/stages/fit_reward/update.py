@@ -27,7 +27,7 @@ from rlopt.run import Run
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
-from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
 from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints, logs_fingerprint
 from rlopt.stages.fit_reward.result import UpdateResult
 from rlopt.stages.fit_reward.saving import Fitted, save
@@ -111,9 +111,10 @@ def update_reward(
             record.unchanged = True
         else:
             judge = fit_judge(effective, splits, config, encoder)
+            belonging = fit_belonging(arms, splits, config, encoder)
             merged = _merged_report(base.report(), report, arms)
             evidence = measure(learned.model, arms, splits, config.seed, learned.curve, merged.assignment)
-            fitted = Fitted(learned, judge, evidence, arms, parts, splits, merged, [*_learned(base), line])
+            fitted = Fitted(learned, judge, belonging, evidence, arms, parts, splits, merged, [*_learned(base), line])
             base.keep_copy(run, record.checkpoints, logs)
             save(run, fitted, settings, base.preset(), base.market)
             record.notes.update(logs=str(logs), arms=len(arms), items=len(arms.items), update=outcome.why)

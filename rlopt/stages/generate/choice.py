@@ -1,26 +1,21 @@
 """Which of the written titles an item gets: sound ones, the best by reward, the current one where none beats it."""
 
-import hashlib
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import norm
 
+from reward.arrays import FloatArray
+from reward.belonging.belonging import FLUENCY, RELEVANCE
 from reward.items import Item
 from reward.model.caution import cautious_reward
-from reward.model.reward_model import RewardModel
 from rlopt.config import GenerateConfig
-from rlopt.policy.constraints import Constraints, Violation, duplicate_key
-from rlopt.policy.title_policy import GeneratedTitle, TitleWriter
+from rlopt.policy.constraints import Violation
+from rlopt.stages.generate.proposals import MUTE, Means, Proposals, Shop, described, propose
 
-ROUNDS = 6  # attempts at a sound title before the item goes without
-REMEMBERED = 10_000  # hashes of titles that wait to be sorted in
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
-MUTE = "the item says nothing: it has neither fields nor a current title"
 BY_RULES = "title keeps the rules"  # in the reasons of rows that the rules left without a new title
 TAKEN = "other items have the better titles"
 
@@ -35,12 +30,15 @@ class Choice:
         In nats under the policy, None where it did not write the title.
     reward, reward_std, support
         Prediction of the reward model (`reward.model.reward_model.RewardPrediction`), None without a title.
+    relevance, fluency
+        Whether it belongs to its item and reads like a title (`reward.belonging`), None where that is not known.
     kept
         True where it is the item's current title.
     reason
         Why the current title was kept, or why there is none.
     report
-        The constraint report: what broke a rule ("kind: detail"), of a kept current title or of the refused ones.
+        The constraint report: what broke a rule ("kind: detail"), of a kept current title or of the refused ones; of a
+        new title what speaks against its belonging.
     """
 
     item: Item
@@ -50,69 +48,16 @@ class Choice:
     reward: float | None = None
     reward_std: float | None = None
     support: float | None = None
+    relevance: float | None = None
+    fluency: float | None = None
     kept: bool = False
     reason: str | None = None
     report: tuple[str, ...] = ()
 
 
-@dataclass
-class Shop:
-    """What is remembered from one item to the next: titles in use, and how often each rule stopped one.
-
-    Parameters
-    ----------
-    stopped
-        Rule -> titles that it stopped, while they were written (``decoding ...``) or after.
-    """
-
-    stopped: Counter[str] = field(default_factory=Counter)
-    _recent: set[int] = field(default_factory=set)
-    _older: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))  # sorted
-
-    def __contains__(self, key: int) -> bool:
-        """Whether a title with this `title_hash` was given out."""
-        if key in self._recent:
-            return True
-        place = int(np.searchsorted(self._older, np.uint64(key)))
-        return place < len(self._older) and int(self._older[place]) == key
-
-    def add(self, key: int) -> None:
-        """Remember a title's `title_hash`, in eight bytes in the long run."""
-        self._recent.add(key)
-        if len(self._recent) == REMEMBERED:
-            self._older = np.union1d(self._older, np.fromiter(self._recent, dtype=np.uint64))
-            self._recent.clear()
-
-    def take(self, title: str) -> bool:
-        """Give out ``title``; False where a near-duplicate was given out before."""
-        key = title_hash(title)
-        if key in self:
-            return False
-        self.add(key)
-        return True
-
-
-@dataclass
-class _Candidates:
-    """Sound titles of one item, and why the others are not."""
-
-    sound: list[GeneratedTitle] = field(default_factory=list)
-    keys: set[int] = field(default_factory=set)
-    refused: dict[str, None] = field(default_factory=dict)
-
-
-def title_hash(title: str) -> int:
-    """64-bit hash of `duplicate_key`."""
-    text = "\0".join(duplicate_key(title)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
-
-
 def choose_titles(
     items: Sequence[Item],
-    policy: TitleWriter,
-    model: RewardModel,
-    rules: Constraints,
-    config: GenerateConfig,
+    means: Means,
     shop: Shop,
     seed: int,
     passes: int = PASSES,
@@ -122,31 +67,35 @@ def choose_titles(
 
     Items whose titles went to others of the same call are tried again, in up to ``passes`` passes. With one title an
     item, its current title stays unless one that is better with confidence is free; one that breaks a rule gives way to
-    the best that keeps them all.
+    the best that keeps them all. A title that does not belong to its item comes after all that do, the current one
+    included.
     """
+    config = means.config
     counts = counts or [config.n] * len(items)
-    found = _sound_titles(items, policy, rules, config, shop, seed)
-    owners = [item for item, one in zip(items, found, strict=True) for _ in one.sound]
-    written = [title for one in found for title in one.sound]
-    current = [(item, item.current_title) for item in items if config.n == 1 and _has_current(item, config)]
-    texts = [title.text for title in written] + [title for _, title in current if title]
-    predicted = model.predict([*owners, *(item for item, _ in current)], texts)
+    found = [_usable(one, item, config) for one, item in zip(propose(items, means, shop, seed), items, strict=True)]
+    owners = [item for item, one in zip(items, found, strict=True) for _ in (*one.sound, *one.apart)]
+    written = [proposal for one in found for proposal in (*one.sound, *one.apart)]
+    stays = [item for item in items if config.n == 1 and _has_current(item, config)]
+    texts = [proposal.written.text for proposal in written] + [str(item.current_title) for item in stays]
+    predicted = means.model.predict([*owners, *stays], texts)
     value = cautious_reward(predicted, config.risk_aversion)
+    current = _as_chosen(stays, means)
     out: list[list[Choice]] = []
     start, now = 0, len(written)
     for item, one, n in zip(items, found, counts, strict=True):
-        rows = np.arange(start, start + len(one.sound))
-        start += len(one.sound)
-        best = [int(row) for row in rows[np.argsort(-value[rows], kind="stable")]]
+        end = start + len(one.sound)
+        last = end + len(one.apart)
+        best = [*_by_value(start, end, value), *_by_value(end, last, value)]
+        start = last
         refused, fallback = tuple(one.refused), None
         if config.n == 1 and _has_current(item, config):
-            candidates, broken = bool(best), rules.check(item, str(item.current_title))
+            candidates, broken = bool(best), means.rules.check(item, str(item.current_title))
             if _may_stay(broken):
                 effects = predicted.effect, predicted.effect_std
                 best = [row for row in best if _better(*effects, row, now, config.confidence)]
             if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
                 fallback = replace(
-                    _current(item, broken, bool(best), candidates, refused),
+                    _told(current[now - len(written)], broken, bool(best), candidates, refused),
                     reward=float(predicted.reward[now]),
                     reward_std=float(predicted.reward_std[now]),
                     support=float(predicted.support[now]),
@@ -155,36 +104,32 @@ def choose_titles(
         choices = [
             Choice(
                 item,
-                written[row].text,
-                written[row].log_prob,
-                written[row].finished,
+                written[row].written.text,
+                written[row].written.log_prob,
+                written[row].written.finished,
                 float(predicted.reward[row]),
                 float(predicted.reward_std[row]),
                 float(predicted.support[row]),
+                written[row].relevance,
+                written[row].fluency,
+                report=written[row].against,
             )
             for row in best
         ]
         out.append(_given_out(choices, item, n, shop, refused, fallback))
-    short = [i for i, one in enumerate(found) if one.sound and any(choice.title is None for choice in out[i])]
+    few = [i for i, choices in enumerate(out) if any(choice.title is None for choice in choices)]
+    short = [i for i in few if found[i].sound or found[i].apart]
     if short and passes > 1:
         kept = {i: [choice for choice in out[i] if choice.title is not None] for i in short}
         lacking = [counts[i] - len(kept[i]) for i in short]
-        few = [items[i] for i in short]
-        again = choose_titles(few, policy, model, rules, config, shop, seed + 7919, passes - 1, lacking)
+        again = choose_titles([items[i] for i in short], means, shop, seed + 7919, passes - 1, lacking)
         for i, choices in zip(short, again, strict=True):
             out[i] = _best_first([*kept[i], *choices])
     return out
 
 
 def settle(
-    chosen: Sequence[Sequence[Choice]],
-    items: Sequence[Item],
-    policy: TitleWriter,
-    model: RewardModel,
-    rules: Constraints,
-    config: GenerateConfig,
-    shop: Shop,
-    seed: int,
+    chosen: Sequence[Sequence[Choice]], items: Sequence[Item], means: Means, shop: Shop, seed: int
 ) -> list[list[Choice]]:
     """The choices where ``shop`` has none of their titles yet, other titles for the items where it has.
 
@@ -196,8 +141,7 @@ def settle(
     if lost:
         lacking = [len(chosen[i]) - len(out[i]) for i in lost]
         shop.stopped["near_duplicate"] += sum(lacking)
-        few = [items[i] for i in lost]
-        again = choose_titles(few, policy, model, rules, config, shop, seed, counts=lacking)
+        again = choose_titles([items[i] for i in lost], means, shop, seed, counts=lacking)
         for i, choices in zip(lost, again, strict=True):
             out[i] = _best_first([*out[i], *choices])
     return out
@@ -208,60 +152,27 @@ def _best_first(choices: Sequence[Choice]) -> list[Choice]:
     return sorted(choices, key=lambda one: -one.reward if one.reward is not None else float("inf"))
 
 
-def _sound_titles(
-    items: Sequence[Item],
-    policy: TitleWriter,
-    rules: Constraints,
-    config: GenerateConfig,
-    shop: Shop,
-    seed: int,
-) -> list[_Candidates]:
-    """Different titles that break no rule; items that lack some are tried again."""
-    found = [_Candidates() for _ in items]
-    wanted = max(config.n, config.best_of)
-    speaking = [i for i, item in enumerate(items) if item.fields or item.current_title]
-    for i in set(range(len(items))).difference(speaking):
-        found[i].refused[MUTE] = None
-    for attempt in range(ROUNDS):
-        short = [i for i in speaking if len(found[i].sound) < (wanted if attempt == 0 else config.n)]
-        if not short:
-            break
-        likeliest = attempt == 0  # the likeliest title again would break the same rule again
-        how = config.model_copy(
-            update={
-                "temperature": config.temperature if likeliest else config.temperature or 1.0,
-                "beams": max(config.beams, wanted) if likeliest and config.beams > 1 else 1,
-                "seed": seed + 1_000_003 * attempt,
-            }
-        )
-        written = policy.write([items[i] for i in short], wanted if likeliest else max(2, config.n), how, rules)
-        for i, titles in zip(short, written, strict=True):
-            for title in titles:
-                _sort_in(found[i], items[i], title, rules, shop)
-    return found
+def _usable(one: Proposals, item: Item, config: GenerateConfig) -> Proposals:
+    """The proposals without those that do not belong, where enough others do or the current title may stay."""
+    lacking = len(one.sound) < config.n and not (config.n == 1 and _has_current(item, config))
+    return one if lacking else replace(one, apart=[])
 
 
-def _sort_in(one: _Candidates, item: Item, title: GeneratedTitle, rules: Constraints, shop: Shop) -> None:
-    shop.stopped.update(f"decoding: {kind}" for kind in title.stopped_by)
-    violations = rules.check(item, title.text)
-    if not title.finished:
-        violations = [*violations, Violation("unfinished", "cut off by the length limit")]
-    key = title_hash(title.text)
-    if key in one.keys:
-        return  # the same title again is no news
-    if not violations and key in shop:
-        violations = [Violation("near_duplicate", "another item has the same words")]
-    if violations:
-        shop.stopped.update({violation.kind for violation in violations})
-        one.refused.update(dict.fromkeys(described(violations)))
-        return
-    one.keys.add(key)
-    one.sound.append(title)
+def _by_value(start: int, stop: int, value: FloatArray) -> list[int]:
+    """Rows from ``start`` to ``stop``, the most valuable first."""
+    return [start + int(row) for row in np.argsort(-value[start:stop], kind="stable")]
 
 
-def described(violations: Sequence[Violation]) -> list[str]:
-    """``kind: detail`` of each."""
-    return [f"{violation.kind}: {violation.detail}" for violation in violations]
+def _as_chosen(items: Sequence[Item], means: Means) -> list[Choice]:
+    """The items' current titles with their scores of belonging."""
+    titles = [str(item.current_title) for item in items]
+    if means.belonging is None:
+        return [Choice(item, title, kept=True) for item, title in zip(items, titles, strict=True)]
+    thought = means.belonging.predict(items, titles)
+    return [
+        Choice(item, title, relevance=thought.score(RELEVANCE, row), fluency=thought.score(FLUENCY, row), kept=True)
+        for row, (item, title) in enumerate(zip(items, titles, strict=True))
+    ]
 
 
 def _has_current(item: Item, config: GenerateConfig) -> bool:
@@ -285,12 +196,13 @@ def _better(
     return float(effect[new] - effect[old]) > spread * float(norm.ppf(confidence))
 
 
-def _current(
-    item: Item, broken: Sequence[Violation], better: bool, candidates: bool, refused: tuple[str, ...]
+def _told(
+    current: Choice, broken: Sequence[Violation], better: bool, candidates: bool, refused: tuple[str, ...]
 ) -> Choice:
+    """The current title with the reason why it stays."""
     lacking = NOT_BETTER if candidates else f"no new {BY_RULES} ({'; '.join(refused[:3])})"
     reason = TAKEN if better else lacking
-    return Choice(item, item.current_title, kept=True, reason=reason, report=tuple(described(broken)))
+    return replace(current, reason=reason, report=tuple(described(broken)))
 
 
 def _given_out(

@@ -19,6 +19,8 @@ class GenerateResult(Plain):
         Titles of the output that promise what nothing of their item bears out: current ones, for want of others.
     without_title
         Rows for which no title keeps the rules.
+    not_belonging
+        New titles below the floor of relevance or fluency, for want of others.
     stopped
         Rule -> titles it stopped, while they were written ("decoding: ...") or afterwards.
     titles_per_second
@@ -33,5 +35,6 @@ class GenerateResult(Plain):
     kept_current: int
     promises: int
     without_title: int
+    not_belonging: int
     stopped: dict[str, int]
     titles_per_second: float

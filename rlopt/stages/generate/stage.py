@@ -22,6 +22,7 @@ from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
 from rlopt.stages.common.policies import compute_with, load_policy, policy_folder
 from rlopt.stages.common.shards import fingerprint_metadata, open_shards
+from rlopt.stages.generate.proposals import Means
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.writer import Writer
 
@@ -40,8 +41,8 @@ def generate(
 
     The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
     by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
-    reward_std, support, kept, reason, report, current_title, item_version. The parquet metadata (``rlopt.*``) name the
-    run, the fingerprints of policy and reward model, the settings and the versions.
+    reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version. The parquet metadata
+    (``rlopt.*``) name the run, the fingerprints of policy and reward model, the settings and the versions.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def generate(
         metadata = _metadata(run, source, config)
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
         with open_shards(Path(out), key) as shards:
-            writer = Writer(policy, model, rules, config, shards)
+            writer = Writer(Means(policy, model, rules, config, opened.belonging), shards)
             writer.resume()
             done = shards.done()
             start = min(done * config.shard_items, catalogue.n_items)
@@ -121,7 +122,7 @@ def _metadata(run: Run, source: Path, config: GenerateConfig) -> dict[str, str]:
         "policy": config.policy,
         "policy_fingerprint": fingerprint(source),
         "ensemble_fingerprints": to_json([fingerprint(Path(folder)) for folder in config.ensemble]),
-        "reward_fingerprint": fingerprint(run / "reward"),
+        "reward_fingerprint": fingerprint(run / "reward", without=("README.md",)),  # which a probe adds to
         "seed": config.seed,
         "config": to_json(config.model_dump(mode="json")),
         "versions": to_json(package_versions()),

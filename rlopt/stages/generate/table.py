@@ -28,6 +28,8 @@ def to_table(chosen: Sequence[Sequence[Choice]], stopped: Mapping[str, int]) -> 
         "reward": ([row.reward for row in rows], pa.float64()),
         "reward_std": ([row.reward_std for row in rows], pa.float64()),
         "support": ([row.support for row in rows], pa.float64()),
+        "relevance": ([row.relevance for row in rows], pa.float64()),
+        "fluency": ([row.fluency for row in rows], pa.float64()),
         "kept": ([row.kept for row in rows], pa.bool_()),
         "reason": ([row.reason for row in rows], pa.string()),
         "report": (["; ".join(row.report) or None for row in rows], pa.string()),
@@ -52,6 +54,8 @@ def from_table(table: pa.Table, items: Sequence[Item]) -> list[list[Choice]]:
                 row["reward"],
                 row["reward_std"],
                 row["support"],
+                row["relevance"],
+                row["fluency"],
                 row["kept"],
                 row["reason"],
                 (row["report"],) if row["report"] else (),
@@ -85,6 +89,8 @@ class TableTotals:
         Sum of the predicted rewards.
     broken, promises
         Current titles that stay although they break a rule, and although they promise what nothing bears out.
+    not_belonging
+        New titles below the floor of relevance or fluency.
     strange
         New titles unlike anything logged.
     stopped
@@ -101,6 +107,7 @@ class TableTotals:
     reward: float = 0.0
     broken: int = 0
     promises: int = 0
+    not_belonging: int = 0
     strange: int = 0
     stopped: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -111,8 +118,10 @@ class TableTotals:
         self.items += len(set(table["item_id"].to_pylist()))
         self.kept += sum(table["kept"].to_pylist())
         self.missing += table["title"].null_count
-        reports = zip(table["report"].to_pylist(), table["kept"].to_pylist(), strict=True)
-        broken = [report for report, kept in reports if kept and report]
+        columns = (table[name].to_pylist() for name in ("report", "kept", "title"))
+        reports = [(report, kept) for report, kept, title in zip(*columns, strict=True) if report and title is not None]
+        broken = [report for report, kept in reports if kept]
+        self.not_belonging += len(reports) - len(broken)  # nothing else is reported of a new title
         self.broken += len(broken)
         self.promises += sum(any(part.startswith("promise: ") for part in report.split("; ")) for report in broken)
         self.finished += sum(table["finished"].to_pylist())

@@ -7,14 +7,11 @@ import numpy as np
 
 from reward.evidence.explain import SUPPORTED
 from reward.items import Item
-from reward.model.reward_model import RewardModel
 from rlopt import processes
-from rlopt.config import GenerateConfig
-from rlopt.policy.constraints import Constraints
-from rlopt.policy.title_policy import TitleWriter
 from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
-from rlopt.stages.generate.choice import BY_RULES, Shop, choose_titles, settle, title_hash
+from rlopt.stages.generate.choice import BY_RULES, choose_titles, settle
+from rlopt.stages.generate.proposals import Means, Shop, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 
@@ -22,11 +19,8 @@ from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_
 class Writer:
     """Writes shards: every process drafts its share of them, the first keeps a shop's titles apart."""
 
-    def __init__(
-        self, policy: TitleWriter, model: RewardModel, rules: Constraints, config: GenerateConfig, shards: Shards
-    ) -> None:
-        self._who = policy, model, rules, config
-        self._seed, self._shards = config.seed, shards
+    def __init__(self, means: Means, shards: Shards) -> None:
+        self._means, self._seed, self._shards = means, means.config.seed, shards
         self._shop, self._totals = Shop(), TableTotals()
         self.written = 0
 
@@ -46,13 +40,13 @@ class Writer:
         if number % processes.count() == processes.rank() and self._shards.missing(number):
             # Each shard is drafted without a look at the others, so that it is the same whoever drafts it.
             alone = Shop()
-            chosen = choose_titles(items, *self._who, alone, self._seed_of(number, 0))
+            chosen = choose_titles(items, self._means, alone, self._seed_of(number, 0))
             self._shards.write_draft(number, to_table(chosen, alone.stopped))
         if not processes.is_first():
             return 0
         draft = self._shards.take_draft(number)
         self._shop.stopped = Counter(stopped_in(draft))
-        chosen = settle(from_table(draft, items), items, *self._who, self._shop, self._seed_of(number, 1))
+        chosen = settle(from_table(draft, items), items, self._means, self._shop, self._seed_of(number, 1))
         table = to_table(chosen, self._shop.stopped)
         self._shards.write(number, table)
         self._totals.add(table)
@@ -72,6 +66,11 @@ class Writer:
             note(f"{totals.broken:,} current titles that stay break a rule (the column report says which)")
         if totals.strange:
             note(f"{totals.strange:,} new titles are unlike anything logged (support below {SUPPORTED:g})")
+        if totals.not_belonging:
+            note(
+                f"{totals.not_belonging:,} new titles do not belong to their item or do not read like titles, for want "
+                "of others (columns relevance and fluency)"
+            )
 
     def result(self, output: str, seconds: float) -> GenerateResult:
         """What was written, in all, and the speed of this call."""
@@ -86,6 +85,7 @@ class Writer:
             totals.kept,
             totals.promises,
             totals.missing,
+            totals.not_belonging,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,
         )

@@ -28,9 +28,10 @@ from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.probed import probed
 from rlopt.stages.common.titles import Written
 from rlopt.stages.common.truth import Truth
-from rlopt.stages.offline_eval.belonging import belonging
+from rlopt.stages.offline_eval.belonging import shares_of
 from rlopt.stages.offline_eval.candidate import Candidate
 from rlopt.stages.offline_eval.candidates import candidates_so_far
 from rlopt.stages.offline_eval.case import Case
@@ -58,7 +59,7 @@ def make_report(
     blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
     hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
     candidates = candidates_so_far(run, case)
-    found_belonging = belonging(opened.train_arms, case)
+    belonging = shares_of(opened.belonging, case)
     widening = hidden.widening if hidden else UNTESTED_WIDENING
     lifting = Lifting.of(case, random, widening, candidates)
 
@@ -84,8 +85,8 @@ def make_report(
         from_run=case.from_run,
         candidates=candidates,
         reward_slope=evidence.effect_slope if evidence else None,
-        relevant=found_belonging.relevant,
-        fluent=found_belonging.fluent,
+        relevant=belonging[case.new].relevant if belonging else None,
+        fluent=belonging[case.new].fluent if belonging else None,
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
@@ -113,6 +114,8 @@ def make_report(
         promises={name: group.promise_share for name, group in case.evaluated.items()}
         if "promise" in mine.checked
         else {},
+        belonging=belonging,
+        probe=probed(run),
         segments=lifting.segments(),
         history=last_analyses(run.metrics("calibration").rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())

@@ -163,6 +163,7 @@ def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_
         config.risk_aversion,
         int(policy.tokenizer.eos_token_id),
         Monitor(watched.predict, item_baseline(watched, arms), every) if watched else None,
+        opened.belonging if opened.rules.belonging else None,
     )
 
 

@@ -1,0 +1,79 @@
+"""``rlopt probe``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
+from rlopt.cli.show import percent, show, table
+from rlopt.wording import counted
+
+if TYPE_CHECKING:
+    from rlopt.report.attacks import AttackFigures
+    from rlopt.stages.common.probed import ProbeResult
+
+
+@click.command("probe", cls=Configured)
+@from_config("ProbeConfig", "max_items", "best_of", "attacks", "synonyms")
+@preset()
+@options.in_run
+@options.common
+def command(config: Path | None, run_path: str, **flags: Any) -> None:
+    """Find out what fools this run: its reward, its judge, its rules.
+
+    Takes logged titles of test items and makes them worse (titles of other items, shuffled, spliced, stuffed, cut, with
+    a false value, with a promise), or puts them otherwise (case, punctuation, order, synonyms). An attack is "below"
+    where the reward likes next to none better, "caught" where next to none that it likes better passes the rules,
+    relevance and fluency, and else "open": it fools the run. Writes probe/ of the run, a section of the reward model's
+    card and of later reports.
+
+    \b
+    Example:
+      rlopt probe --attacks mine.yaml
+    """
+    from rlopt.config import ProbeConfig
+
+    run = options.fitted_run(run_path)
+    settings = options.settings(ProbeConfig, config, flags, run)
+
+    from rlopt.stages.common.rules import check_rules
+    from rlopt.stages.probe.stage import probe
+
+    check_rules(run, config)
+    result = probe(run, settings)
+    show(result, as_table(result))
+
+
+def as_table(result: "ProbeResult") -> str:
+    """The attacks for a person: a table, and what catches each."""
+    header = ("attack", "titles", "reward", "above", "judge", "above", "caught", "open", "verdict")
+    rows = [
+        (
+            one.attack,
+            str(one.titles),
+            percent(one.reward),
+            f"{one.reward_above:.0%}",
+            percent(one.judge),
+            "-" if one.judge_above is None else f"{one.judge_above:.0%}",
+            f"{one.caught_any:.0%}",
+            f"{one.open_share:.0%}",
+            one.verdict,
+        )
+        for one in result.attacks
+    ]
+    title = (
+        f"Logged titles of {counted(result.items, 'test item')}, attacked. reward, judge: median change; above: share "
+        "liked better; open: share that the reward likes better and nothing catches"
+    )
+    width = max(len(one.attack) for one in result.attacks)
+    by = [f"  {one.attack:<{width}}  {_rules(one)}" for one in result.attacks if one.caught]
+    told = f"Open: {', '.join(result.open)}" if result.open else "No attack is open."
+    return "\n".join(
+        [table(header, rows, title=title), "Caught by", *by, told, f"All titles: {result.folder}/titles.parquet"]
+    )
+
+
+def _rules(one: "AttackFigures") -> str:
+    return ", ".join(f"{rule} {share:.0%}" for rule, share in one.rules)

@@ -1,0 +1,49 @@
+"""What ``rlopt probe`` tells, and what it left in the run."""
+
+from dataclasses import dataclass
+
+from reward.plain import Plain
+from rlopt.report.attacks import AttackFigures
+from rlopt.run import Run
+
+PROBE = "probe"  # the stage, its folder and its file
+_AGAIN = "Run rlopt probe again."
+
+
+@dataclass(frozen=True)
+class ProbeResult(Plain):
+    """What fools the run, and what does not.
+
+    Parameters
+    ----------
+    folder
+        Where the attacked titles are: titles.parquet, with what each was thought of.
+    items
+        Test items whose titles were attacked.
+    belonging
+        Whether the run can tell if titles belong to their items.
+    attacks
+        Figures of each attack, logged titles as they are first.
+    """
+
+    folder: str
+    items: int
+    belonging: bool
+    attacks: tuple[AttackFigures, ...]
+
+    @property
+    def open(self) -> list[str]:
+        """Names of the attacks that fool the run."""
+        return [one.attack for one in self.attacks if one.verdict == "open"]
+
+
+def probed(run: Run) -> tuple[AttackFigures, ...]:
+    """The figures of the run's last probe; none where it was not probed since it was fitted.
+
+    Raises
+    ------
+    SavedError
+        Where they are damaged.
+    """
+    file = run / PROBE / f"{PROBE}.json"
+    return ProbeResult.read(file, _AGAIN).attacks if run.done(PROBE) and file.is_file() else ()
