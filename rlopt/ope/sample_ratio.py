@@ -47,7 +47,11 @@ class SplitCheck(Plain):
     @property
     def alarm(self) -> bool:
         """Whether no comparison holds before this is explained."""
-        return bool(self.mismatched) or (self.p_value is not None and self.p_value < ALARM)
+        return self.rings(ALARM)
+
+    def rings(self, threshold: float) -> bool:
+        """The same with another threshold for the whole, as several variants at once share one."""
+        return bool(self.mismatched) or (self.p_value is not None and self.p_value < threshold)
 
 
 def check_split(
@@ -91,6 +95,28 @@ def check_split(
         by_item=by_item,
         mismatched=() if by_item else tuple(int(i) for i in worst),
     )
+
+
+def check_units(unit: IntArray, treated: BoolArray, day: IntArray, treated_share: float) -> SplitCheck:
+    """Check the split of randomised units (visitors), each of which counts once, on its first day.
+
+    Parameters
+    ----------
+    unit, treated, day
+        Of each row, shape (n,); a unit has one arm.
+    treated_share
+        Intended share of the treatment.
+    """
+    order = np.lexsort((day, unit))
+    first = order[np.unique(unit[order], return_index=True)[1]]
+    new = np.bincount(day[first], treated[first]).astype(np.float64)
+    total = np.bincount(day[first]).astype(np.float64)
+    seen = np.flatnonzero(total)
+    new, total = new[seen], total[seen]
+    changed = _changed(new, total, np.arange(len(seen)))
+    whole = stats.binomtest(round(float(new.sum())), round(float(total.sum())), treated_share).pvalue
+    shares = new / total
+    return SplitCheck(None if changed else float(whole), float(shares[0]), float(shares[-1]), changed, False, ())
 
 
 def _shares_by_day(new: FloatArray, shown: FloatArray, day: IntArray) -> FloatArray:

@@ -1,0 +1,106 @@
+"""Serial tests: an item shows one arm for a period, then the other; days' levels and items' appeal are taken off."""
+
+import numpy as np
+
+from reward.arrays import BoolArray, FloatArray, IntArray
+
+from .rounds import RoundsError
+from .stratified import LogRatio
+
+_ROUNDS = 500
+_PRECISION = 1e-10
+
+
+def changes_arms(treated: BoolArray, item: IntArray, day: IntArray) -> bool:
+    """Whether most items that have both arms have them on different days."""
+    arm = _arm_by_cell(treated, item, day)
+    mixed = sum(1 for value in arm.values() if value is None)
+    return mixed < 0.5 * len(arm)
+
+
+def after_a_switch(treated: BoolArray, item: IntArray, day: IntArray, length: int) -> BoolArray:
+    """Rows within ``length`` days after their item changed its arm, shape (n,): what the arm before may still move.
+
+    Days without rows count as days; the first arm of an item comes after no other.
+    """
+    arm = _arm_by_cell(treated, item, day)
+    last: dict[int, tuple[bool | None, int]] = {}
+    left: dict[tuple[int, int], bool] = {}
+    for one, when in sorted(arm):
+        now = arm[one, when]
+        before, since = last.get(one, (now, -(10**9)))
+        if now != before:
+            since = when
+        last[one] = (now, since)
+        left[one, when] = when - since < length
+    return np.array([left[int(i), int(d)] for i, d in zip(item, day, strict=True)], dtype=bool)
+
+
+def two_way(treated: BoolArray, item: IntArray, day: IntArray, impressions: FloatArray, events: FloatArray) -> LogRatio:
+    """Log ratio of the arms in a log-linear model with a level for each item and each day.
+
+    log E[events] = log impressions + item + day + treated * log ratio, by Poisson's scores, whose estimate needs only
+    the mean to be right (Gourieroux, Monfort and Trognon 1984, pseudo maximum likelihood); where all items change
+    together, days cannot be told from arms, and items alone have levels.
+
+    Raises
+    ------
+    RoundsError
+        No item has both arms.
+    """
+    keep = impressions > 0
+    item_, day_ = (np.unique(x, return_inverse=True)[1] for x in (item, day))
+    if not _within(treated[keep].astype(float), item_[keep], np.zeros(int(keep.sum()), int), impressions[keep]).any():
+        raise RoundsError("No item has had both arms, so that nothing can be compared one after the other.")
+    tied = _collinear(treated[keep], item_[keep], day_[keep], impressions[keep])
+    if tied:
+        day_ = np.zeros_like(day_)
+    level_item, level_day, effect = np.ones(int(item_.max()) + 1), np.ones(int(day_.max()) + 1), 0.0
+    new = treated.astype(float)
+    for _ in range(_ROUNDS):
+        before = effect
+        level_item = _level(events, impressions * level_day[day_] * np.exp(effect * new), item_, len(level_item))
+        level_day = _level(events, impressions * level_item[item_] * np.exp(effect * new), day_, len(level_day))
+        base = impressions * level_item[item_] * level_day[day_]
+        mean = base * np.exp(effect * new)
+        score = _within(new, item_, day_, mean)
+        effect += float(score @ (events - mean)) / float((score * mean) @ score)
+        if abs(effect - before) < _PRECISION:
+            break
+    else:
+        raise RoundsError("The serial comparison does not settle: too few events for so many items and days.")
+    mean = base * np.exp(effect * new)
+    score = _within(new, item_, day_, mean)
+    return LogRatio(effect, np.asarray(score * (events - mean) / float((score * mean) @ score)))
+
+
+def _arm_by_cell(treated: BoolArray, item: IntArray, day: IntArray) -> dict[tuple[int, int], bool | None]:
+    """(item, day) -> its arm; None where it has both."""
+    arm: dict[tuple[int, int], bool | None] = {}
+    for one, when, new in zip(item.tolist(), day.tolist(), treated.tolist(), strict=True):
+        arm[one, when] = new if arm.get((one, when), new) == new else None
+    return arm
+
+
+def _level(events: FloatArray, expected: FloatArray, group: IntArray, n: int) -> FloatArray:
+    """Events over those expected, of each group."""
+    total = np.bincount(group, expected, minlength=n)
+    return np.asarray(np.bincount(group, events, minlength=n) / np.maximum(total, 1e-300))
+
+
+def _within(values: FloatArray, item: IntArray, day: IntArray, weight: FloatArray) -> FloatArray:
+    """``values`` less their weighted means by item and by day, shape (n,)."""
+    left = values.astype(np.float64)
+    for _ in range(_ROUNDS):
+        before = left
+        for group in (item, day):
+            total = np.maximum(np.bincount(group, weight), 1e-300)
+            left = left - (np.bincount(group, weight * left) / total)[group]
+        if np.abs(left - before).max() < _PRECISION:
+            break
+    return np.asarray(np.where(np.abs(left) < 1e-7, 0.0, left))
+
+
+def _collinear(treated: BoolArray, item: IntArray, day: IntArray, weight: FloatArray) -> bool:
+    """Whether items and days together say which arm a row is in."""
+    return bool(not _within(treated.astype(float), item, day, weight).any())
