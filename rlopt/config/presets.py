@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from reward.features.phraselist import is_file
 from rlopt.errors import ConfigError
 
+from .abtests import AbAnalyzeConfig, AbConfig, AbPlanConfig
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, TextConfig
 from .exporting import ExportConfig
@@ -37,6 +38,9 @@ STAGES: dict[str, type[StageConfig]] = {
         TagConfig,
         ShortenConfig,
         SimulateConfig,
+        AbConfig,
+        AbPlanConfig,
+        AbAnalyzeConfig,
     )
 }
 LOG_KEYS = ("columns", "exclude")

@@ -165,7 +165,7 @@ def analyze(
         An arm has no impressions or too few events, or there are fewer than two items.
     """
     looks = looks or Looks("fixed-horizon" if final else "always-valid")
-    shown, events = _totals(counts, counted)
+    shown, events = totals(counts, counted)
     found = compare(counts, design)
     spans = _spans(found, planned_lift, confidence, looks)
     split, p_value = _split(counts, found.design, treated_share)
@@ -226,8 +226,14 @@ def interval_of(value: float, reach: float) -> tuple[float, float]:
     return low, high
 
 
-def _totals(counts: Counts, counted: bool) -> tuple[FloatArray, FloatArray]:
-    """(impressions, events) of control and treatment, shape (2,) each, where there is enough to compare."""
+def totals(counts: Counts, counted: bool = True) -> tuple[FloatArray, FloatArray]:
+    """(impressions, events) of control and treatment, shape (2,) each, where there is enough to compare.
+
+    Raises
+    ------
+    RoundsError
+        There is not.
+    """
     arms = (~counts.treated, counts.treated)
     shown = np.array([counts.impressions[rows].sum() for rows in arms])
     events = np.array([counts.events[rows].sum() for rows in arms])

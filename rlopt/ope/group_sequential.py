@@ -1,6 +1,7 @@
 """Group-sequential boundaries: a few planned looks, alpha spent as O'Brien and Fleming would (Lan and DeMets)."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy import optimize, stats
@@ -9,7 +10,7 @@ from reward.arrays import FloatArray
 
 from .rounds import RoundsError
 
-_GRID = 1201  # points of Simpson's rule over what goes on
+_GRID = 601  # points of Simpson's rule over what goes on
 _FARTHEST = 8.0  # standard deviations: beyond lies less than 1e-15
 
 
@@ -22,7 +23,8 @@ def spent(share: float, alpha: float) -> float:
     return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / np.sqrt(min(share, 1.0))))
 
 
-def boundaries(shares: Sequence[float], alpha: float = 0.05) -> tuple[float, ...]:
+@cache
+def boundaries(shares: tuple[float, ...], alpha: float = 0.05) -> tuple[float, ...]:
     """Critical values of |z| at each look.
 
     Parameters
@@ -39,24 +41,29 @@ def boundaries(shares: Sequence[float], alpha: float = 0.05) -> tuple[float, ...
     """
     check_shares(shares)
     found: list[float] = []
+    state = _Sum()
     for number, share in enumerate(shares):
         left = spent(share, alpha) - (spent(shares[number - 1], alpha) if number else 0.0)
-
-        def surplus(critical: float, left: float = left, number: int = number) -> float:
-            return _crossing(shares[: number + 1], [*found, critical], 0.0)[-1] - left
-
-        found.append(float(optimize.brentq(surplus, 0.5, _FARTHEST, xtol=1e-10)))
+        edge = float(
+            optimize.brentq(lambda z, at=state, to=share, a=left: at.crossing(to, z) - a, 0.5, _FARTHEST, xtol=1e-10)
+        )
+        found.append(edge)
+        state = state.after(share, edge)
     return tuple(found)
 
 
-def drift(shares: Sequence[float], alpha: float, power: float) -> float:
+def drift(shares: tuple[float, ...], alpha: float, power: float) -> float:
     """Mean of z at full information with which the boundaries are crossed on its side with this power."""
     critical = boundaries(shares, alpha)
 
     def surplus(mean: float) -> float:
-        return sum(_crossing(shares, critical, mean, upper=True)) - power
+        state, crossed = _Sum(mean), 0.0
+        for share, z in zip(shares, critical, strict=True):
+            crossed += state.crossing(share, z, upper=True)
+            state = state.after(share, z)
+        return crossed - power
 
-    return float(optimize.brentq(surplus, 0.1, 12.0, xtol=1e-8))
+    return float(optimize.brentq(surplus, 0.1, 12.0, xtol=1e-7))
 
 
 def check_shares(shares: Sequence[float]) -> None:
@@ -73,29 +80,38 @@ def check_shares(shares: Sequence[float]) -> None:
         raise RoundsError(f"Looks must be rising shares of the planned impressions, 0.25, 0.5 and so on. Got {told}.")
 
 
-def _crossing(shares: Sequence[float], critical: Sequence[float], mean: float, *, upper: bool = False) -> list[float]:
-    """Chance of the first crossing at each look (Armitage, McPherson and Rowe 1969), both sides or the upper one.
+class _Sum:
+    """Distribution of z sqrt(share) where no look has crossed yet (Armitage, McPherson and Rowe 1969).
 
-    The sum up to a look, z sqrt(share), has independent normal increments with mean ``mean`` times their share.
+    It has independent normal increments with mean ``mean`` times their share.
     """
-    out: list[float] = []
-    points, density = np.zeros(1), np.ones(1)  # of the sum, before the first look; weights are in the density
-    before = 0.0
-    for share, z in zip(shares, critical, strict=True):
-        step, spread = share - before, float(np.sqrt(share - before))
-        edge = z * np.sqrt(share)
-        shifted = points + mean * step
+
+    def __init__(self, mean: float = 0.0) -> None:
+        self.mean, self.share = mean, 0.0
+        self.points, self.density = np.zeros(1), np.ones(1)  # the density has the weights of Simpson's rule in it
+
+    def crossing(self, share: float, z: float, *, upper: bool = False) -> float:
+        """Chance to cross at the next look, on both sides or the upper one."""
+        shifted, spread, edge = self._to(share, z)
         crossed = stats.norm.sf((edge - shifted) / spread)
         if not upper:
             crossed = crossed + stats.norm.cdf((-edge - shifted) / spread)
-        out.append(float(density @ crossed))
-        low = max(-edge, mean * share - _FARTHEST * np.sqrt(share))
-        high = min(edge, mean * share + _FARTHEST * np.sqrt(share))
-        grid = np.linspace(low, max(high, low + 1e-9), _GRID)
-        weight = _simpson(grid)
-        density = weight * (stats.norm.pdf((grid[:, None] - shifted[None, :]) / spread) @ density) / spread
-        points, before = grid, share
-    return out
+        return float(self.density @ crossed)
+
+    def after(self, share: float, z: float) -> "_Sum":
+        """The distribution after a look that has not crossed."""
+        shifted, spread, edge = self._to(share, z)
+        reach = _FARTHEST * float(np.sqrt(share))
+        low, high = max(-edge, self.mean * share - reach), min(edge, self.mean * share + reach)
+        out = _Sum(self.mean)
+        out.share, out.points = share, np.linspace(low, max(high, low + 1e-9), _GRID)
+        steps = np.exp(-0.5 * ((out.points[:, None] - shifted[None, :]) / spread) ** 2)
+        out.density = _simpson(out.points) * (steps @ self.density) / (spread * np.sqrt(2 * np.pi))
+        return out
+
+    def _to(self, share: float, z: float) -> tuple[FloatArray, float, float]:
+        step = share - self.share
+        return self.points + self.mean * step, float(np.sqrt(step)), float(z * np.sqrt(share))
 
 
 def _simpson(grid: FloatArray) -> FloatArray:

@@ -58,14 +58,14 @@ def two_way(treated: BoolArray, item: IntArray, day: IntArray, impressions: Floa
     level_item, level_day, effect = np.ones(int(item_.max()) + 1), np.ones(int(day_.max()) + 1), 0.0
     new = treated.astype(float)
     for _ in range(_ROUNDS):
-        before = effect
+        before = np.append(np.log(np.maximum(level_day, 1e-300)), effect)
         level_item = _level(events, impressions * level_day[day_] * np.exp(effect * new), item_, len(level_item))
         level_day = _level(events, impressions * level_item[item_] * np.exp(effect * new), day_, len(level_day))
         base = impressions * level_item[item_] * level_day[day_]
         mean = base * np.exp(effect * new)
         score = _within(new, item_, day_, mean)
         effect += float(score @ (events - mean)) / float((score * mean) @ score)
-        if abs(effect - before) < _PRECISION:
+        if np.abs(np.append(np.log(np.maximum(level_day, 1e-300)), effect) - before).max() < _PRECISION:
             break
     else:
         raise RoundsError("The serial comparison does not settle: too few events for so many items and days.")

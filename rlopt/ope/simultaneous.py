@@ -10,7 +10,7 @@ from reward.arrays import FloatArray
 
 from .comparison import Comparison
 
-DRAWS = 200_000
+DRAWS = 100_000
 _SEED = 20260301  # of the quantile alone: the same comparisons have the same limits
 _PROJECTED = 0.1  # share of alpha that the hybrid interval spends on the simultaneous one (Andrews et al. 2024)
 

@@ -1,12 +1,9 @@
 """From evaluated titles to the report: lifts, diagnostics, exact estimates where there is overlap, the verdict."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from reward.arms import Arms
 from reward.arrays import FloatArray
-from reward.plain import JsonObject
 from rlopt.config import EvalConfig
 from rlopt.config.evaluation import Weight
 from rlopt.ope.diagnostics import (
@@ -27,6 +24,7 @@ from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.past_tests import HISTORY, last_analyses
 from rlopt.stages.common.titles import Written
 from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.belonging import belonging
@@ -111,7 +109,7 @@ def make_report(
         if "promise" in mine.checked
         else {},
         segments=lifting.segments(),
-        history=last_analyses(run.metrics("calibration").rows()),
+        history=last_analyses(run.metrics(HISTORY).rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
         if found.usable
         else (),
@@ -166,21 +164,3 @@ def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
     if case.sft is not None:
         lifts["sft"] = mine / value(case.sft) - 1
     return lifts
-
-
-def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
-    """The rows of the A/B tests' history; of several looks at one test and one metric the last valid one."""
-    last: dict[tuple[str, str, str], JsonObject] = {}
-    for row in history:
-        key = (
-            str(row.get("test", row["results"])),
-            str(row.get("candidate", row.get("policy", "ppo"))),
-            str(row["metric"]),
-        )
-        if key not in last or _valid(row) or not _valid(last[key]):
-            last[key] = row
-    return tuple(last.values())
-
-
-def _valid(analysis: JsonObject) -> bool:
-    return bool(analysis["outcome"]["decision"] != "invalid")
