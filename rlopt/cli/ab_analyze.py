@@ -21,10 +21,21 @@ from rlopt.cli.show import show
     help="Your names for the columns, arm=variant,item_id=sku; by default those that fit-reward was told.",
 )  # fmt: skip
 @click.option("--decimal", type=click.Choice([".", ","]), help="What stands before a fraction in numbers as texts.")
+@click.option(
+    "--plan", metavar="FILE", help="File of ab-plan --assign: every row is checked against it; its settings apply."
+)
 @preset()
 @options.in_run
 @options.common
-def command(results: str, columns: str | None, decimal: Any, config: Path | None, run_path: str, **flags: Any) -> None:
+def command(
+    results: str,
+    columns: str | None,
+    decimal: Any,
+    plan: str | None,
+    config: Path | None,
+    run_path: str,
+    **flags: Any,
+) -> None:
     """Analyse an A/B test, at any time, and compare it with what offline-eval had said.
 
     RESULTS is a parquet, CSV or JSONL file with arm (the control and one other or several), item_id, impressions, the
@@ -49,5 +60,5 @@ def command(results: str, columns: str | None, decimal: Any, config: Path | None
     from rlopt.cli.ab_text import analysis_text
     from rlopt.stages.ab.analyze import analyze_test
 
-    analysis = analyze_test(run, results, settings, columns=columns, decimal=decimal)
+    analysis = analyze_test(run, results, settings, columns=columns, decimal=decimal, plan=plan)
     show(analysis, analysis_text(analysis))

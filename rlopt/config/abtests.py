@@ -51,7 +51,11 @@ class AbPlanConfig(AbConfig):
     period_spread: float = setting(
         0.1, "Serial design: how much an item's click rate moves from period to period, relative.", metavar="CV", ge=0
     )
-    weeks: int = setting(4, "Weeks that --assign lays out.", metavar="N", ge=1, le=104)
+    weeks: int = setting(4, "Weeks that --assign and --dry-run lay out.", metavar="N", ge=1, le=104)
+    start: str | None = setting(
+        None, "First day of the test, 2026-03-02.", none="days are numbered", metavar="DATE",
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$",
+    )  # fmt: skip
 
 
 class AbAnalyzeConfig(AbConfig):

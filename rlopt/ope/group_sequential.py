@@ -52,6 +52,7 @@ def boundaries(shares: tuple[float, ...], alpha: float = 0.05) -> tuple[float, .
     return tuple(found)
 
 
+@cache
 def drift(shares: tuple[float, ...], alpha: float, power: float) -> float:
     """Mean of z at full information with which the boundaries are crossed on its side with this power."""
     critical = boundaries(shares, alpha)

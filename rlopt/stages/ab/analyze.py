@@ -11,12 +11,14 @@ from rlopt.config import AbAnalyzeConfig
 from rlopt.ope.novelty import lift_by_day
 from rlopt.run import Run
 from rlopt.stages.ab.analysis import Analysis, EvaluationPrediction, decide
+from rlopt.stages.ab.assignment import Assignment
 from rlopt.stages.ab.gains import gain_of
 from rlopt.stages.ab.history import identity, remember
 from rlopt.stages.ab.item_segments import segments_of
 from rlopt.stages.ab.measure import Measured, design_of_results, measure, without_carry_over
 from rlopt.stages.ab.metrics import Asked, Metric
 from rlopt.stages.ab.plan import evaluation_of
+from rlopt.stages.ab.plan_check import as_planned, check_plan
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
 from rlopt.stages.common.known_ids import check_known
@@ -33,6 +35,7 @@ def analyze_test(
     *,
     columns: str | None = None,
     decimal: Decimal | None = None,
+    plan: str | Path | None = None,
 ) -> Analysis:
     """Analyse the results of an A/B test and note prediction and outcome in the run's calibration history.
 
@@ -49,6 +52,9 @@ def analyze_test(
         serves where the file lacks rlopt's names.
     decimal
         What stands before a fraction in numbers written as texts; None: what the column tells.
+    plan
+        File of ``ab-plan --assign``: results are checked against it, and its design, split, control, carry-over and
+        lift apply.
 
     Raises
     ------
@@ -59,12 +65,17 @@ def analyze_test(
     """
     config = config or AbAnalyzeConfig()
     run.require("fit-reward")
+    planned = Assignment.read(Path(plan)) if plan is not None else None
+    if planned is not None:
+        config = as_planned(config, planned)
     asked = Asked.parse(config.metric, config.guardrail)
     prediction = predicted(run, config, asked.main)
     planned_lift = planned_for(config, prediction)
     own, names = names_of_results(columns)
     mapping = mapping_for(run, results, names)
     read = read_results(results, asked.columns, control=config.control, mapping=mapping, own=own, decimal=decimal)
+    if planned is not None and plan is not None:
+        check_plan(planned, read, results, plan)
     design = design_of_results(read, asked.main, config.design)
     compared, left_out = without_carry_over(read, config.carry_over) if design == "serial" else (read, 0.0)
     expected = expected_events(run, compared, asked.main)
