@@ -9,18 +9,23 @@ from rlopt.cli import options
 from rlopt.cli.configured import Configured, from_config, preset
 from rlopt.cli.show import show
 
+EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
+
 
 @click.command("ab-analyze", cls=Configured)
 @click.argument("results", metavar="RESULTS")
 @from_config(
     "AbAnalyzeConfig", "metric", "guardrail", "design", "baseline", "control", "split", "planned_lift", "confidence",
-    "final", "look", "carry_over", "winsorize", "by", "policy",
+    "final", "look", "carry_over", "winsorize", "covariate", "by", "policy",
 )  # fmt: skip
 @click.option(
     "--columns", metavar="NAME=COLUMN,...",
     help="Your names for the columns, arm=variant,item_id=sku; by default those that fit-reward was told.",
 )  # fmt: skip
 @click.option("--decimal", type=click.Choice([".", ","]), help="What stands before a fraction in numbers as texts.")
+@click.option(
+    "--gate", is_flag=True, help="Exit with 0 for better, 3 for worse, 4 for undecided, 5 for an invalid split."
+)
 @click.option(
     "--plan", metavar="FILE", help="File of ab-plan --assign: every row is checked against it; its settings apply."
 )
@@ -32,6 +37,7 @@ def command(
     columns: str | None,
     decimal: Any,
     plan: str | None,
+    gate: bool,
     config: Path | None,
     run_path: str,
     **flags: Any,
@@ -62,3 +68,5 @@ def command(
 
     analysis = analyze_test(run, results, settings, columns=columns, decimal=decimal, plan=plan)
     show(analysis, analysis_text(analysis))
+    if gate:
+        click.get_current_context().exit(EXIT_CODES[analysis.decision])

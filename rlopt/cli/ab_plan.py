@@ -13,17 +13,28 @@ from rlopt.cli.show import show
 @click.command("ab-plan", cls=Configured)
 @from_config(
     "AbPlanConfig", "design", "lift", "baseline", "metric", "split", "arm", "alpha", "power", "two_sided", "looks",
-    "traffic", "weeks", "period", "carry_over", "period_spread", "pre_days", "order_spread", "start", "policy",
+    "traffic", "weeks", "repetitions", "period", "carry_over", "period_spread", "pre_days", "order_spread",
+    "start", "policy",
 )  # fmt: skip
 @click.option(
     "--assign", "assign_to", metavar="FILE", type=click.Path(path_type=Path),
     help="Write who gets which arm when, as CSV: items or buckets, stratified on logged clicks; ab-analyze --plan "
     "checks results against it.",
 )  # fmt: skip
+@click.option(
+    "--dry-run", metavar="LOGS",
+    help="Split past logs as planned, a thousand times, without any new title: false decisions and half-widths.",
+)  # fmt: skip
+@click.option(
+    "--columns", metavar="NAME=COLUMN,...",
+    help="Your names for the columns of those logs, visitor=user,timestamp=time; by default those of fit-reward.",
+)  # fmt: skip
 @preset()
 @options.in_run
 @options.common
-def command(assign_to: Path | None, config: Path | None, run_path: str, **flags: Any) -> None:
+def command(
+    assign_to: Path | None, dry_run: str | None, columns: str | None, config: Path | None, run_path: str, **flags: Any
+) -> None:
     """Plan the A/B test: impressions for each arm, whole weeks, who gets what, to find the predicted lift.
 
     Overdispersion of the counts, how much items differ and how differently they respond are taken from the run. Each
@@ -33,6 +44,7 @@ def command(assign_to: Path | None, config: Path | None, run_path: str, **flags:
     Example:
       rlopt ab-plan --split 0.2 --traffic 50000
       rlopt ab-plan --design items --weeks 4 --assign plan.csv
+      rlopt ab-plan --dry-run logs.parquet
       rlopt ab-plan --design serial --period 7 --carry-over 1 --traffic 50000 --assign plan.csv
     """
     from rlopt.config import AbPlanConfig
@@ -43,5 +55,5 @@ def command(assign_to: Path | None, config: Path | None, run_path: str, **flags:
     from rlopt.cli.ab_plan_text import plan_text
     from rlopt.stages.ab.plan import plan_test
 
-    plan = plan_test(run, settings, assign_to=assign_to)
+    plan = plan_test(run, settings, assign_to=assign_to, dry_run=dry_run, columns=columns)
     show(plan, plan_text(plan))

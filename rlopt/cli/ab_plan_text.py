@@ -56,6 +56,14 @@ def plan_text(plan: "Plan") -> str:
             f"Earlier tests      {plan.past.right} of {plan.past.n_tests} went the predicted way; observed over "
             f"predicted {plan.past.slope:.2f} +- {plan.past.slope_std_error:.2f}"
         )
+    if (tried := plan.dry_run) is not None:
+        before = f", {tried.pre_days} days before them known" if tried.pre_days else ""
+        lines += [
+            f"Dry run            {tried.repetitions:,} splits of {tried.days} days{before}, no new title shown",
+            f"  one look         {tried.false_decisions:.1%} false decisions, half-width {tried.half_width:.1%}",
+            f"  any number       {tried.false_decisions_any:.1%} at the end, half-width {tried.half_width_any:.1%}",
+            f"  split alarms     {tried.split_alarms:.1%}",
+        ]
     if plan.assignment is not None:
         lines.append(f"Assignment         {plan.assignment} (plan {plan.fingerprint})")
     lines += list(dict.fromkeys(f"{row.name}: {row.reason}." for row in several if row.reason))

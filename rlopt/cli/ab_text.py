@@ -170,6 +170,8 @@ def split_lines(analysis: "Analysis") -> list[str]:
     if analysis.mismatched_items:
         some = ", ".join(analysis.mismatched_items[:5])
         lines.append(f"Split      off in {len(analysis.mismatched_items)} items, bots or missing rows: {some}")
+    if analysis.mismatched_segments:
+        lines.append(f"Split      off in the segments {', '.join(analysis.mismatched_segments[:5])}")
     if found.design == "items":
         lines.append("Design     whole items were split: compared between items")
     if found.design == "serial":
@@ -181,7 +183,7 @@ def split_lines(analysis: "Analysis") -> list[str]:
         lines.append("Errors     impressions are assumed independent: add the column visitor where people see many")
     if found.removed_variance is not None and found.unadjusted_lift is not None:
         lines.append(
-            f"Adjusted   by the items' logged rates, which removes {found.removed_variance:.0%} of the variance "
+            f"Adjusted   by what was known before the test, which removes {found.removed_variance:.0%} of the variance "
             f"(without: {found.unadjusted_lift:+.1%})"
         )
     return lines

@@ -52,6 +52,7 @@ class AbPlanConfig(AbConfig):
         0.1, "Serial design: how much an item's click rate moves from period to period, relative.", metavar="CV", ge=0
     )
     weeks: int = setting(4, "Weeks that --assign and --dry-run lay out.", metavar="N", ge=1, le=104)
+    repetitions: int = setting(1000, "Times that --dry-run splits the logs.", metavar="N", ge=20)
     start: str | None = setting(
         None, "First day of the test, 2026-03-02.", none="days are numbered", metavar="DATE",
         pattern=r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$",
@@ -92,6 +93,10 @@ class AbAnalyzeConfig(AbConfig):
     winsorize: float = setting(
         0.999, "Amounts of a visitor (or one impression) are cut to this quantile of those that have any; 1: none.",
         metavar="QUANTILE", gt=0.5, le=1,
+    )  # fmt: skip
+    covariate: str | None = setting(
+        None, "Column with clicks (or the like) from before the test, of the item or the visitor, to adjust by.",
+        none="items' logged rates where whole items are split", metavar="COLUMN", min_length=1,
     )  # fmt: skip
     by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")
     lang: Literal["en", "zh"] = setting("en", "Language of ab/report.html.")

@@ -35,7 +35,7 @@ class Counts:
         Visitor (or another unit that was randomised) of each row, integers from 0; None where it is not known, and
         impressions are taken as independent.
     expected
-        Events expected whichever arm the item went to, as from clicks before the test; None without such.
+        Covariate: events expected whichever arm the item or visitor went to, as clicks before the test; None without.
     """
 
     treated: BoolArray
@@ -97,9 +97,9 @@ class Comparison:
 def compare(counts: Counts, design: Design | None = None) -> Comparison:
     """The arms' log ratio with its error, by what was split.
 
-    Visitors: within each day and item (Mantel-Haenszel); items: within each day, with the covariate where there is
-    one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where visitors
-    are known by visitor too (two-way, Cameron, Gelbach and Miller 2011).
+    Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariate where there
+    is one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where
+    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011).
 
     Raises
     ------
@@ -114,9 +114,10 @@ def compare(counts: Counts, design: Design | None = None) -> Comparison:
         stratum = day_and_item(counts) if design == "visitors" else counts.days
         plain_ratio = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.events)
         ratio, removed = plain_ratio, None
-        if design == "items" and counts.expected is not None and (counts.expected > 0).all():
+        if counts.expected is not None and _in_both(counts.expected, counts.treated):
             before = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.expected)
-            ratio, removed = adjusted(plain_ratio, before, counts.item)
+            unit = counts.item if design == "items" or counts.visitor is None else counts.visitor
+            ratio, removed = adjusted(plain_ratio, before, unit)
     return _with_error(counts, design, ratio, plain_ratio, removed)
 
 
@@ -140,6 +141,11 @@ def cluster_sums(values: FloatArray, cluster: IntArray) -> FloatArray:
     """Sum of each cluster that occurs, shape (n_clusters,)."""
     where = np.unique(cluster, return_inverse=True)[1]
     return np.bincount(where, values).astype(np.float64)
+
+
+def _in_both(before: FloatArray, treated: BoolArray) -> bool:
+    """Whether both arms' units had anything before the test."""
+    return bool(before[treated].sum() > 0 and before[~treated].sum() > 0)
 
 
 def _with_error(

@@ -5,6 +5,7 @@ items. A split that is off in the whole, or in some items among many that keep t
 or bots sit in it (Fabijan et al. 2019, diagnosing sample ratio mismatch in online controlled experiments).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,6 +118,38 @@ def check_units(unit: IntArray, treated: BoolArray, day: IntArray, treated_share
     whole = stats.binomtest(round(float(new.sum())), round(float(total.sum())), treated_share).pvalue
     shares = new / total
     return SplitCheck(None if changed else float(whole), float(shares[0]), float(shares[-1]), changed, False, ())
+
+
+def groups_off(
+    counts: Sequence[tuple[FloatArray, FloatArray]], expected: Sequence[float | FloatArray]
+) -> tuple[int, ...]:
+    """Groups (segments) whose split is not the expected one, the worst first.
+
+    Parameters
+    ----------
+    counts
+        Units of the treatment and of both arms of each group, by day.
+    expected
+        Share of the treatment that each group should have, by day.
+    """
+    if not counts:
+        return ()
+    z = []
+    for (new, shown), share in zip(counts, expected, strict=True):
+        variance = float(np.sum(share * (1 - np.asarray(share)) * shown))
+        z.append(float(np.sum(new - share * shown)) / np.sqrt(max(variance, 1e-300)))
+    scores = np.array(z)
+    off = np.flatnonzero(_rejected(scores))
+    return tuple(int(i) for i in off[np.argsort(-np.abs(scores[off]), kind="stable")])
+
+
+def day_shares(treated: BoolArray, item: IntArray, day: IntArray, impressions: FloatArray) -> FloatArray:
+    """The treatment's share on each day, shape (n_days,), which a few broken items do not move."""
+    cell = day * (int(item.max()) + 1) + item
+    cells, where = np.unique(cell, return_inverse=True)
+    new = np.bincount(where, impressions * treated).astype(np.float64)
+    shown = np.bincount(where, impressions).astype(np.float64)
+    return _shares_by_day(new, shown, cells // (int(item.max()) + 1))
 
 
 def _shares_by_day(new: FloatArray, shown: FloatArray, day: IntArray) -> FloatArray:

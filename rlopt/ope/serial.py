@@ -11,29 +11,25 @@ _ROUNDS = 500
 _PRECISION = 1e-10
 
 
-def changes_arms(treated: BoolArray, item: IntArray, day: IntArray) -> bool:
-    """Whether most items that have both arms have them on different days."""
-    arm = _arm_by_cell(treated, item, day)
-    mixed = sum(1 for value in arm.values() if value is None)
-    return mixed < 0.5 * len(arm)
+_BOTH = -1  # a day of an item that has several arms
 
 
-def after_a_switch(treated: BoolArray, item: IntArray, day: IntArray, length: int) -> BoolArray:
+def changes_arms(arm: IntArray | BoolArray, item: IntArray, day: IntArray) -> bool:
+    """Whether most days of items have a single arm."""
+    return bool(np.mean(_cells(arm, item, day)[2] == _BOTH) < 0.5)
+
+
+def after_a_switch(arm: IntArray | BoolArray, item: IntArray, day: IntArray, length: int) -> BoolArray:
     """Rows within ``length`` days after their item changed its arm, shape (n,): what the arm before may still move.
 
     Days without rows count as days; the first arm of an item comes after no other.
     """
-    arm = _arm_by_cell(treated, item, day)
-    last: dict[int, tuple[bool | None, int]] = {}
-    left: dict[tuple[int, int], bool] = {}
-    for one, when in sorted(arm):
-        now = arm[one, when]
-        before, since = last.get(one, (now, -(10**9)))
-        if now != before:
-            since = when
-        last[one] = (now, since)
-        left[one, when] = when - since < length
-    return np.array([left[int(i), int(d)] for i, d in zip(item, day, strict=True)], dtype=bool)
+    of_item, of_day, of_arm, where = _cells(arm, item, day)
+    first = np.append(True, of_item[1:] != of_item[:-1])
+    changed = ~first & np.append(False, of_arm[1:] != of_arm[:-1])
+    last = np.maximum.accumulate(np.where(first | changed, np.arange(len(of_item)), 0))
+    after = changed[last] & (of_day - of_day[last] < length)
+    return np.asarray(after[where])
 
 
 def two_way(treated: BoolArray, item: IntArray, day: IntArray, impressions: FloatArray, events: FloatArray) -> LogRatio:
@@ -74,12 +70,15 @@ def two_way(treated: BoolArray, item: IntArray, day: IntArray, impressions: Floa
     return LogRatio(effect, np.asarray(score * (events - mean) / float((score * mean) @ score)))
 
 
-def _arm_by_cell(treated: BoolArray, item: IntArray, day: IntArray) -> dict[tuple[int, int], bool | None]:
-    """(item, day) -> its arm; None where it has both."""
-    arm: dict[tuple[int, int], bool | None] = {}
-    for one, when, new in zip(item.tolist(), day.tolist(), treated.tolist(), strict=True):
-        arm[one, when] = new if arm.get((one, when), new) == new else None
-    return arm
+def _cells(arm: IntArray | BoolArray, item: IntArray, day: IntArray) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Item, day and arm of each day of an item, in order of item and day, and the number of each row's."""
+    days = int(day.max()) + 1
+    cell, where = np.unique(item.astype(np.int64) * days + day, return_inverse=True)
+    number = arm.astype(np.int64)
+    lowest, highest = np.full(len(cell), np.iinfo(np.int64).max), np.full(len(cell), -1)
+    np.minimum.at(lowest, where, number)
+    np.maximum.at(highest, where, number)
+    return cell // days, cell % days, np.where(lowest == highest, lowest, _BOTH), where.astype(np.int64)
 
 
 def _level(events: FloatArray, expected: FloatArray, group: IntArray, n: int) -> FloatArray:

@@ -55,6 +55,8 @@ class Analysis:
         Last day of the results, None without dates.
     mismatched_items
         Items whose split is not the others', worst first.
+    mismatched_segments
+        Segments whose split is not the others', worst first.
     variants, best
         All variants, and the best one corrected for being picked (None of a single one).
     metrics
@@ -82,6 +84,7 @@ class Analysis:
     prediction: EvaluationPrediction | None
     last_date: str | None
     mismatched_items: tuple[str, ...] = ()
+    mismatched_segments: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
     best: Best | None = None
     metrics: tuple[MetricResult, ...] = ()
@@ -138,6 +141,7 @@ class Analysis:
             "difference_z": self.difference_z,
             "told_apart": self.told_apart,
             "mismatched_items": list(self.mismatched_items),
+            "mismatched_segments": list(self.mismatched_segments),
             "variants": plain(self.variants),
             "best": plain(self.best),
             "metrics": plain(self.metrics),

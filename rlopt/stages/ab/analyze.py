@@ -8,13 +8,15 @@ import numpy as np
 from reward.arrays import FloatArray
 from reward.logs.spelt_numbers import Decimal
 from rlopt.config import AbAnalyzeConfig
+from rlopt.errors import EvaluationError
+from rlopt.ope.comparison import Design
 from rlopt.ope.novelty import lift_by_day
 from rlopt.run import Run
 from rlopt.stages.ab.analysis import Analysis, EvaluationPrediction, decide
 from rlopt.stages.ab.assignment import Assignment
 from rlopt.stages.ab.gains import gain_of
 from rlopt.stages.ab.history import identity, remember
-from rlopt.stages.ab.item_segments import segments_of
+from rlopt.stages.ab.item_segments import segments_of, segments_off
 from rlopt.stages.ab.measure import Measured, design_of_results, measure, without_carry_over
 from rlopt.stages.ab.metrics import Asked, Metric
 from rlopt.stages.ab.plan import evaluation_of
@@ -73,16 +75,19 @@ def analyze_test(
     planned_lift = planned_for(config, prediction)
     own, names = names_of_results(columns)
     mapping = mapping_for(run, results, names)
-    read = read_results(results, asked.columns, control=config.control, mapping=mapping, own=own, decimal=decimal)
+    wanted = dict.fromkeys([*asked.columns, *([config.covariate] if config.covariate else [])])
+    read = read_results(results, tuple(wanted), control=config.control, mapping=mapping, own=own, decimal=decimal)
     if planned is not None and plan is not None:
         check_plan(planned, read, results, plan)
     design = design_of_results(read, asked.main, config.design)
     compared, left_out = without_carry_over(read, config.carry_over) if design == "serial" else (read, 0.0)
-    expected = expected_events(run, compared, asked.main)
+    expected = covariate_of(run, compared, asked.main, config, design)
     found = measure(compared, asked, config, planned_lift, design, expected)
+    items = run.arms().items
+    off = segments_off(compared, found.counts, found.variants[found.chosen].outcome, items, config.by)
     known = identity(run, config.policy, results, read)
     analysis = Analysis(
-        **_of_measured(found, read),
+        **_of_measured(found, read, off),
         policy=config.policy,
         metric=asked.main.name,
         planned_lift=planned_lift,
@@ -90,12 +95,12 @@ def analyze_test(
         last_date=read.last_date,
         gains=tuple(gain_of(row, read) for row in found.metrics if row.variant == found.variants[found.chosen].name),
         trend=lift_by_day(found.counts, found.comparison, config.confidence),
-        segments=segments_of(compared, found.counts, found.comparison, run.arms().items, config.by, config.confidence),
+        segments=segments_of(compared, found.counts, found.comparison, items, config.by, config.confidence),
         left_out=left_out,
         by_visitor=read.visitor is not None,
         past=past_tests(run.metrics(HISTORY).rows(), asked.main.name, but=known["test"]),
     )
-    check_known(read.items, run.arms().items, results)
+    check_known(read.items, items, results)
     remember(run, analysis, results, known)
     return analysis
 
@@ -114,6 +119,24 @@ def planned_for(config: AbAnalyzeConfig, prediction: EvaluationPrediction | None
     if config.planned_lift is not None:
         return config.planned_lift
     return prediction.lift if prediction is not None and abs(prediction.lift) > 0.005 else PLANNED_LIFT
+
+
+def covariate_of(run: Run, read: Results, metric: Metric, config: AbAnalyzeConfig, design: Design) -> FloatArray | None:
+    """What the comparison is adjusted by: the column that was named, or of whole items their logged rates.
+
+    Raises
+    ------
+    EvaluationError
+        The column has values below zero.
+    """
+    if config.covariate is None:
+        return expected_events(run, read, metric) if design == "items" else None
+    values = read.values[config.covariate]
+    if (values < 0).any():
+        row = int(np.argmax(values < 0))
+        told = f"Got {values[row]:g} in row {row + 1}."
+        raise EvaluationError(f"{config.covariate} (--covariate) must be 0 or more. {told}")
+    return values
 
 
 def expected_events(run: Run, read: Results, metric: Metric) -> FloatArray | None:
@@ -139,7 +162,7 @@ def expected_events(run: Run, read: Results, metric: Metric) -> FloatArray | Non
     return np.asarray(np.where(where >= 0, rate[where], mean)[read.item] * read.values["impressions"])
 
 
-def _of_measured(found: Measured, read: Results) -> dict[str, Any]:
+def _of_measured(found: Measured, read: Results, segments: tuple[str, ...]) -> dict[str, Any]:
     """The fields of `Analysis` that are about the chosen variant."""
     variant = found.variants[found.chosen]
     rails = [row for row in found.metrics if row.role == "guardrail" and row.variant == variant.name]
@@ -147,7 +170,8 @@ def _of_measured(found: Measured, read: Results) -> dict[str, Any]:
     off = dict.fromkeys(i for split in splits if split is not None for i in split.mismatched)
     return {
         "outcome": variant.outcome,
-        "decision": decide([one.outcome for one in found.variants], variant.outcome, rails),
+        "decision": "invalid" if segments else decide([o.outcome for o in found.variants], variant.outcome, rails),
+        "mismatched_segments": segments,
         "variant": variant.name,
         "mismatched_items": tuple(read.items[i] for i in off),
         "variants": found.variants,

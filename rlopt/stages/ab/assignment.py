@@ -149,7 +149,7 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
     spans = [(1, days)]
     if config.design == "visitors":
         units = [str(bucket) for bucket in range(BUCKETS)]
-        chosen = [rng.permutation(_shared(BUCKETS, shares))]
+        chosen = [rng.permutation(shared_out(BUCKETS, shares))]
     elif config.design == "items":
         units = [item.item_id for item in arms.items]
         _need(len(units), len(names), "items")
@@ -158,7 +158,7 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
         units = [item.item_id for item in arms.items]
         spans = [(start + 1, min(start + config.period, days)) for start in range(0, days, config.period)]
         _need(len(spans), len(names), f"periods of {config.period} days in {config.weeks} weeks")
-        chosen = list(np.stack([rng.permutation(_shared(len(spans), shares)) for _ in units], axis=1))
+        chosen = list(np.stack([rng.permutation(shared_out(len(spans), shares)) for _ in units], axis=1))
     told = [tuple(_day(day, config.start) for day in span) for span in spans]
     rows = [
         (unit, names[arm], *told[number])
@@ -207,7 +207,7 @@ def stratified(predicts: FloatArray, shares: Sequence[float], rng: np.random.Gen
     order = np.argsort(predicts, kind="stable")
     for start in range(0, len(order), size):
         block = order[start : start + size]
-        out[block] = rng.permutation(_shared(size, shares))[: len(block)]
+        out[block] = rng.permutation(shared_out(size, shares))[: len(block)]
     return out
 
 
@@ -217,7 +217,7 @@ def bucket_of(visitor: str, seed: int) -> str:
     return str(int(digest[:8], 16) % BUCKETS)
 
 
-def _shared(n: int, shares: Sequence[float]) -> IntArray:
+def shared_out(n: int, shares: Sequence[float]) -> IntArray:
     """Numbers of arms, as many of each as its share says (largest remainders), shape (n,)."""
     exact = n * np.asarray(shares) / sum(shares)
     counts = np.floor(exact + 1e-9).astype(np.int64)

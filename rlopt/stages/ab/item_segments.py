@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import stats
 
-from reward.arrays import IntArray
+from reward.arrays import FloatArray, IntArray
 from reward.items import Item
 from rlopt.errors import EvaluationError
-from rlopt.ope.abtest import MIN_EVENTS, interval_of
+from rlopt.ope.abtest import MIN_EVENTS, TestOutcome, interval_of
 from rlopt.ope.comparison import Comparison, Counts, compare
 from rlopt.ope.rounds import RoundsError
+from rlopt.ope.sample_ratio import day_shares, groups_off
 from rlopt.ope.segments import Segment, group_items
 from rlopt.ope.simultaneous import correlation, max_critical
 from rlopt.stages.ab.results import Results
@@ -81,3 +82,48 @@ def _groups(results: Results, items: Sequence[Item], fields: Sequence[str]) -> M
             )
         groups |= group_items(column, values)
     return groups
+
+
+def segments_off(
+    results: Results, counts: Counts, whole: TestOutcome, items: Sequence[Item], fields: Sequence[str]
+) -> tuple[str, ...]:
+    """Segments in which the split of one variant against the control is not that of the others, the worst first.
+
+    None are looked for where whole items or periods were split, or each item has a split of its own.
+    """
+    split = whole.split
+    if split is None or split.by_item or (counts.visitor is not None and split.changed):
+        return ()
+    shares = (
+        day_shares(counts.treated, counts.item, counts.days, counts.impressions)
+        if split.changed
+        else np.full(int(counts.days.max()) + 1, _common_share(counts))
+    )
+    names, sides, expected = [], [], []
+    for (column, value), members in _groups(results, items, fields).items():
+        inside = np.zeros(len(results.items), dtype=bool)
+        inside[members] = True
+        part = counts.take(inside[counts.item])
+        if len(part.item):
+            names.append(f"{column}: {value}")
+            sides.append(_units(part, len(shares)))
+            expected.append(shares)
+    return tuple(names[i] for i in groups_off(sides, expected))
+
+
+def _common_share(counts: Counts) -> float:
+    """The treatment's share over all segments: that of the whole is tested apart."""
+    new, shown = _units(counts, int(counts.days.max()) + 1)
+    return float(new.sum() / shown.sum())
+
+
+def _units(counts: Counts, days: int) -> tuple[FloatArray, FloatArray]:
+    """Units of the treatment and of both arms by day: impressions, or visitors, which count once."""
+    if counts.visitor is None:
+        size, rows = counts.impressions, np.arange(len(counts.item))
+    else:
+        rows = np.unique(counts.visitor, return_index=True)[1]
+        size = np.ones(len(counts.item))
+    day = counts.days[rows]
+    new = np.bincount(day, size[rows] * counts.treated[rows], minlength=days).astype(np.float64)
+    return new, np.bincount(day, size[rows], minlength=days).astype(np.float64)

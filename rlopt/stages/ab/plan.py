@@ -13,6 +13,7 @@ from rlopt.files import refuse_in_run
 from rlopt.ope.power import TestDesign, smallest_lift
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.assignment import arm_shares, assign
+from rlopt.stages.ab.dry_run import DryRun, rehearse
 from rlopt.stages.ab.prediction import Evaluation, Predicted
 from rlopt.stages.ab.sizing import deciding, design_of_plan, logged_traffic, noise_of, used_share
 from rlopt.stages.common.log_report import read_report
@@ -91,11 +92,19 @@ class Plan(Plain):
     group_sequential: tuple[PlannedLift, ...] = ()
     smallest_lifts: Mapping[str, Mapping[str, float | None]] | None = None
     past: PastTests | None = None
+    dry_run: DryRun | None = None
     assignment: str | None = None
     fingerprint: str | None = None
 
 
-def plan_test(run: Run, config: AbPlanConfig | None = None, *, assign_to: Path | None = None) -> Plan:
+def plan_test(
+    run: Run,
+    config: AbPlanConfig | None = None,
+    *,
+    assign_to: Path | None = None,
+    dry_run: str | Path | None = None,
+    columns: str | None = None,
+) -> Plan:
     """Size of an A/B test, and its assignment.
 
     Parameters
@@ -106,6 +115,10 @@ def plan_test(run: Run, config: AbPlanConfig | None = None, *, assign_to: Path |
         The design and what it should find.
     assign_to
         Where the assignment is written; None: nowhere.
+    dry_run
+        Past logs that are split as planned, over and over; None: none.
+    columns
+        The user's column names of those logs, timestamp and visitor among them.
 
     Raises
     ------
@@ -131,6 +144,7 @@ def plan_test(run: Run, config: AbPlanConfig | None = None, *, assign_to: Path |
         )
         for looks in LOOKS
     }
+    rehearsed = None if dry_run is None else rehearse(run, dry_run, config, next(iter(wanted.values())), columns)
     assignment = None
     if assign_to is not None:
         refuse_in_run(assign_to)
@@ -157,6 +171,7 @@ def plan_test(run: Run, config: AbPlanConfig | None = None, *, assign_to: Path |
         always_valid=sizes["any"],
         smallest_lifts=None if daily is None else smallest_lifts(design, config, daily),
         past=past,
+        dry_run=rehearsed,
         assignment=None if assign_to is None else str(assign_to),
         fingerprint=None if assignment is None else assignment.fingerprint,
     )
