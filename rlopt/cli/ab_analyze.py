@@ -16,7 +16,8 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
 @click.argument("results", metavar="RESULTS")
 @from_config(
     "AbAnalyzeConfig", "metric", "guardrail", "design", "baseline", "control", "split", "planned_lift", "confidence",
-    "final", "look", "carry_over", "winsorize", "covariate", "by", "policy",
+    "final", "look", "carry_over", "winsorize", "covariate", "by", "lang",
+    "policy",
 )  # fmt: skip
 @click.option(
     "--columns", metavar="NAME=COLUMN,...",
@@ -26,6 +27,10 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
 @click.option(
     "--gate", is_flag=True, help="Exit with 0 for better, 3 for worse, 4 for undecided, 5 for an invalid split."
 )
+@click.option(
+    "--export", metavar="FILE", type=click.Path(path_type=Path),
+    help="Write the results as long CSV for other experiment platforms: unit, variation, time, metric, value.",
+)  # fmt: skip
 @click.option(
     "--plan", metavar="FILE", help="File of ab-plan --assign: every row is checked against it; its settings apply."
 )
@@ -38,6 +43,7 @@ def command(
     decimal: Any,
     plan: str | None,
     gate: bool,
+    export: Path | None,
     config: Path | None,
     run_path: str,
     **flags: Any,
@@ -50,7 +56,7 @@ def command(
     interval; where an item showed one arm after the other, days' levels are taken off. With the column visitor
     (whoever was randomised) errors are by visitor; without it impressions count as independent. Several variants have
     limits that hold together, and the best is corrected for being picked. Prediction and outcome are kept in the run
-    (metrics/calibration.jsonl) for later reports.
+    (metrics/calibration.jsonl) for later reports. Writes ab/report.html and ab/report.json into the run.
 
     \b
     Example:
@@ -66,7 +72,7 @@ def command(
     from rlopt.cli.ab_text import analysis_text
     from rlopt.stages.ab.analyze import analyze_test
 
-    analysis = analyze_test(run, results, settings, columns=columns, decimal=decimal, plan=plan)
+    analysis = analyze_test(run, results, settings, columns=columns, decimal=decimal, plan=plan, export=export)
     show(analysis, analysis_text(analysis))
     if gate:
         click.get_current_context().exit(EXIT_CODES[analysis.decision])

@@ -9,6 +9,7 @@ from reward.arrays import FloatArray
 from reward.logs.spelt_numbers import Decimal
 from rlopt.config import AbAnalyzeConfig
 from rlopt.errors import EvaluationError
+from rlopt.files import refuse_in_run
 from rlopt.ope.comparison import Design
 from rlopt.ope.novelty import lift_by_day
 from rlopt.run import Run
@@ -19,6 +20,7 @@ from rlopt.stages.ab.history import identity, remember
 from rlopt.stages.ab.item_segments import segments_of, segments_off
 from rlopt.stages.ab.measure import Measured, design_of_results, measure, without_carry_over
 from rlopt.stages.ab.metrics import Asked, Metric
+from rlopt.stages.ab.output import export_results, write_report
 from rlopt.stages.ab.plan import evaluation_of
 from rlopt.stages.ab.plan_check import as_planned, check_plan
 from rlopt.stages.ab.results import Results, names_of_results, read_results
@@ -38,6 +40,7 @@ def analyze_test(
     columns: str | None = None,
     decimal: Decimal | None = None,
     plan: str | Path | None = None,
+    export: Path | None = None,
 ) -> Analysis:
     """Analyse the results of an A/B test and note prediction and outcome in the run's calibration history.
 
@@ -57,6 +60,8 @@ def analyze_test(
     plan
         File of ``ab-plan --assign``: results are checked against it, and its design, split, control, carry-over and
         lift apply.
+    export
+        Where the results are written as long CSV, see `export_results`; None: nowhere.
 
     Raises
     ------
@@ -66,6 +71,8 @@ def analyze_test(
         There is no such policy.
     """
     config = config or AbAnalyzeConfig()
+    if export is not None:
+        refuse_in_run(export)
     run.require("fit-reward")
     planned = Assignment.read(Path(plan)) if plan is not None else None
     if planned is not None:
@@ -102,6 +109,11 @@ def analyze_test(
     )
     check_known(read.items, items, results)
     remember(run, analysis, results, known)
+    write_report(
+        run, analysis, {"file": known["results"], **({"plan": planned.fingerprint} if planned else {})}, config
+    )
+    if export is not None:
+        export_results(export, compared, asked)
     return analysis
 
 

@@ -109,9 +109,13 @@ class Assignment:
             )
         one = rows[0]
         try:
+            unit, arm, first, last = (tuple(row[name] for row in rows) for name in COLUMNS[:4])
             found = cls(
-                one["design"],
-                *(tuple(row[name] for row in rows) for name in COLUMNS[:4]),
+                design=one["design"],
+                unit=unit,
+                arm=arm,
+                first=first,
+                last=last,
                 control=one["control"],
                 split=float(one["split"]),
                 planned_lift=float(one["planned_lift"]) if one["planned_lift"] else None,
@@ -168,17 +172,17 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
     unit, arm, first, last = (tuple(str(row[i]) for row in rows) for i in range(4))
     carry_over = config.carry_over if config.design == "serial" else 0
     return Assignment(
-        config.design,
-        unit,
-        arm,
-        first,
-        last,
-        names[0],
-        config.split,
-        planned_lift,
-        config.looks,
-        carry_over,
-        config.seed,
+        design=config.design,
+        unit=unit,
+        arm=arm,
+        first=first,
+        last=last,
+        control=names[0],
+        split=config.split,
+        planned_lift=planned_lift,
+        looks=config.looks,
+        carry_over=carry_over,
+        seed=config.seed,
     )
 
 

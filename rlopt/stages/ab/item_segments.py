@@ -31,7 +31,7 @@ def segments_of(
         No item of the results has such a field.
     """
     kept: list[tuple[str, str, int, Comparison]] = []
-    for (column, value), members in _groups(results, items, fields).items():
+    for (column, name), members in _groups(results, items, fields).items():
         inside = np.zeros(len(results.items), dtype=bool)
         inside[members] = True
         part = counts.take(inside[counts.item])
@@ -39,7 +39,7 @@ def segments_of(
         if len(part.item) == 0 or min(sides) < MIN_EVENTS:
             continue
         try:
-            kept.append((column, value, len(np.unique(part.item)), compare(part, whole.design)))
+            kept.append((column, name, len(np.unique(part.item)), compare(part, whole.design)))
         except RoundsError:  # one item, or nothing that varies: it has no interval of its own
             continue
     if not kept:
