@@ -9,7 +9,7 @@ from reward.arrays import BoolArray, FloatArray, IntArray
 
 from .intervals import clustered_interval
 from .rounds import RoundsError
-from .serial import changes_arms, two_way
+from .serial import changes_arms, common_periods, two_way
 from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
 
 Design = Literal["visitors", "items", "serial"]
@@ -99,7 +99,8 @@ def compare(counts: Counts, design: Design | None = None) -> Comparison:
 
     Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariate where there
     is one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where
-    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011).
+    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011); by day or period, whichever is larger,
+    where all items of a serial test change together.
 
     Raises
     ------
@@ -152,19 +153,19 @@ def _with_error(
     counts: Counts, design: Design, ratio: LogRatio, plain_ratio: LogRatio, removed: float | None
 ) -> Comparison:
     clusters = [counts.item]
-    crossing = counts.visitor
-    if design == "serial":  # days that all items share, beside what stays of an item
-        crossing = counts.days
-    if crossing is not None:
-        clusters += [crossing, crossing * (int(counts.item.max()) + 1) + counts.item]
+    if design == "serial":  # periods lie within items, unless all items change together
+        periods = common_periods(counts.treated, counts.days, counts.impressions)
+        clusters = clusters if periods is None else [counts.days, periods]
+    elif counts.visitor is not None:
+        clusters += [counts.visitor, counts.visitor * (int(counts.item.max()) + 1) + counts.item]
     sums = [cluster_sums(ratio.influence, cluster) for cluster in clusters]
     found = [clustered_interval(1.0, u, confidence=0.95, log_scale=True) for u in sums]
     squares = [interval.std_error**2 for interval in found]
     if max(squares) == 0:
         raise RoundsError("Every item has the same rates, so that the error is unknown. Are these real results?")
-    variance = squares[0] if len(squares) == 1 else max(squares[0] + squares[1] - squares[2], *squares[:2])
-    if design == "serial":  # cells are what was randomised; days and items only add to that
-        variance = max(variance, squares[2])
+    variance = max(squares[:2])
+    if len(squares) > 2:
+        variance = max(squares[0] + squares[1] - squares[2], variance)
     widest = int(np.argmax(squares[:2]))
     return Comparison(
         design,

@@ -11,6 +11,7 @@ _ROUNDS = 500
 _PRECISION = 1e-10
 
 
+_TOGETHER = 0.02  # where less of a day than this is in its rarer arm, on average, days are in one arm
 _BOTH = -1  # a day of an item that has several arms
 
 
@@ -30,6 +31,22 @@ def after_a_switch(arm: IntArray | BoolArray, item: IntArray, day: IntArray, len
     last = np.maximum.accumulate(np.where(first | changed, np.arange(len(of_item)), 0))
     after = changed[last] & (of_day - of_day[last] < length)
     return np.asarray(after[where])
+
+
+def common_periods(treated: BoolArray, day: IntArray, impressions: FloatArray) -> IntArray | None:
+    """Number of each row's period where all items change together, shape (n,); None where each has periods of its own.
+
+    A period is a run of days with the same arm.
+    """
+    total = np.maximum(np.bincount(day, impressions), 1e-300)
+    share = np.bincount(day, impressions * treated) / total
+    if np.average(np.minimum(share, 1 - share), weights=total) > _TOGETHER:
+        return None
+    seen = np.unique(day)
+    arm = share[seen] > 0.5
+    number = np.zeros(len(share), dtype=np.int64)
+    number[seen] = np.cumsum(np.append(False, arm[1:] != arm[:-1]))
+    return np.asarray(number[day])
 
 
 def two_way(treated: BoolArray, item: IntArray, day: IntArray, impressions: FloatArray, events: FloatArray) -> LogRatio:

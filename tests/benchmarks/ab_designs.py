@@ -22,6 +22,8 @@ from rlopt.stages.ab.sizing import Noise, deciding, design_of_plan, used_share
 
 LIFT = 0.05
 ITEMS, IMPRESSIONS = 2000, 1.6e6
+LOGGED = 3e5  # impressions before the test that an item split is adjusted by, where the power is planned
+DAILY = 7000.0
 Simulate = Callable[[np.random.Generator, float], Counts]
 
 
@@ -136,7 +138,7 @@ def late(rng: np.random.Generator) -> Counts:
 
 
 def broken(rng: np.random.Generator) -> Counts:
-    n, total = 40, 40_000
+    n, total = 40, 200_000
     size = np.full(n, 0.7 * total / (n - 1))
     size[0] = 0.3 * total
     new = rng.binomial(size.astype(int), 0.5)
@@ -174,6 +176,9 @@ def planned_power(seeds: int, first: int) -> None:
     base = float(weight @ shop.rate)
     effective = float(1 / (weight @ weight))
     spread = float(np.sqrt((weight**2 @ (shop.rate - base) ** 2) / (weight @ weight))) / base
+    between = (spread * base) ** 2
+    left_over = between / (1 + between * LOGGED * weight / base)
+    left = float(np.sqrt(weight**2 @ left_over / (weight @ weight))) / base
     for design in ("visitors", "items", "serial", "three variants"):
         several = design == "three variants"
         config = AbPlanConfig(
@@ -182,15 +187,9 @@ def planned_power(seeds: int, first: int) -> None:
             arm=("control", "a", "b", "c") if several else ("control", "new"),
         )  # fmt: skip
         for looks in ("one", "planned", "any"):
-            # what is left of the items' spread is known after the size: as much pre-data as test
-            total, left = 2e5, spread
-            for _ in range(20):
-                noise = Noise(base, 1.0, 0.0, effective, spread, left)
-                sized = design_of_plan(config, noise, n, total / 14)
-                total = deciding(sized, config, looks, lift).impressions(lift, 0.8) / used_share(config)
-                known = total * weight / base
-                between = (spread * base) ** 2
-                left = float(np.sqrt(weight**2 @ (between / (1 + between * known)) / (weight @ weight))) / base
+            noise = Noise(base, 1.0, 0.0, effective, spread, left)
+            sized = design_of_plan(config, noise, n, DAILY)
+            total = deciding(sized, config, looks, lift).impressions(lift, 0.8) / used_share(config)
             hits = [
                 powered(rng, Shop(shop.rate, np.maximum(np.round(total * weight), 1)), design, config, looks, lift)
                 for _ in range(seeds)
@@ -206,9 +205,9 @@ def powered(rng: np.random.Generator, shop: Shop, design: str, config: AbPlanCon
     elif design == "visitors":
         counts = visitors(rng, shop, lift)
     elif design == "items":
-        counts = items(rng, shop, lift, 1.0)
+        counts = items(rng, shop, lift, LOGGED / float(shop.shown.sum()))
     else:
-        counts = serial(rng, shop, lift)
+        counts = serial(rng, shop, lift, days=max(2, round(float(shop.shown.sum()) / DAILY)))
     variants = len(config.arm) - 1
     kinds = {"one": "fixed-horizon", "planned": "group-sequential", "any": "always-valid"}
     shares = tuple((k + 1) / config.looks for k in range(config.looks)) if looks == "planned" else ()
