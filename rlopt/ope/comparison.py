@@ -99,7 +99,7 @@ def compare(counts: Counts, design: Design | None = None) -> Comparison:
 
     Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariate where there
     is one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where
-    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011); by day or period, whichever is larger,
+    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011); by day or period, whichever is wider,
     where all items of a serial test change together.
 
     Raises

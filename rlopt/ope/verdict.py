@@ -11,6 +11,7 @@ from .direct import LiftEstimate
 from .guardrails import RULES, Guardrails
 from .hidden_arms import HiddenArmTest
 from .log_reasons import LogGrounds, log_reasons
+from .past_tests import PastTests, past_reasons
 from .reasons import Reason, Status
 from .text_shift import TextShift
 
@@ -75,6 +76,8 @@ class Grounds:
     relevant, fluent
         Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
         titles were there to learn it from.
+    past
+        Predictions against outcomes of the run's A/B tests so far, from three on.
     candidates
         How many different candidates these test items have been asked about, this one included.
     """
@@ -96,6 +99,7 @@ class Grounds:
     candidates: int = 1
     relevant: float | None = None
     fluent: float | None = None
+    past: PastTests | None = None
 
 
 def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
@@ -109,6 +113,7 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
         *_lifts(grounds, rule),
         *_other_lifts(grounds, rule),
         *_candidates(grounds),
+        *past_reasons(grounds.past, grounds.lifts["logged"], rule.min_lift),
         *_widths(grounds, rule),
         _items(grounds, rule),
         _support(grounds, rule),

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reward.arrays import FloatArray
 
@@ -83,7 +84,7 @@ def lifts_by_day(days: Sequence[tuple[float, float, float, float]], axis: str, l
     axes.axhline(0, color=INK, linewidth=1.0)
     axes.vlines(day, 100 * low, 100 * high, color=ACCENT, linewidth=3, alpha=0.5)
     axes.plot(day, 100 * lift, "o", color=ACCENT, markersize=5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(axis)
     axes.set_ylabel(label)
     return _svg(figure, "days", description)

@@ -10,11 +10,11 @@ from scipy import stats
 from reward.plain import JsonObject, plain
 from rlopt.ope.abtest import TestOutcome
 from rlopt.ope.novelty import Trend
+from rlopt.ope.past_tests import PastTests
 from rlopt.ope.segments import Segment
 from rlopt.stages.ab.gains import Gain
 from rlopt.stages.ab.measure import Best, Variant
 from rlopt.stages.ab.metrics import MetricResult
-from rlopt.stages.common.past_tests import PastTests
 
 Decision = Literal["better", "worse", "undecided", "invalid"]
 

@@ -12,6 +12,7 @@ from rlopt.errors import EvaluationError
 from rlopt.files import refuse_in_run
 from rlopt.ope.comparison import Design
 from rlopt.ope.novelty import lift_by_day
+from rlopt.ope.past_tests import HISTORY, past_tests
 from rlopt.run import Run
 from rlopt.stages.ab.analysis import Analysis, EvaluationPrediction, decide
 from rlopt.stages.ab.assignment import Assignment
@@ -26,7 +27,6 @@ from rlopt.stages.ab.plan_check import as_planned, check_plan
 from rlopt.stages.ab.results import Results, names_of_results, read_results
 from rlopt.stages.common.columns import mapping_for
 from rlopt.stages.common.known_ids import check_known
-from rlopt.stages.common.past_tests import HISTORY, past_tests
 
 PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
 PRIOR_EVENTS = 5.0

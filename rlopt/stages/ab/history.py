@@ -8,11 +8,11 @@ from reward.logs.source import find_files
 from reward.plain import JsonObject, plain
 from rlopt.algorithms import POLICIES
 from rlopt.files import fingerprint
+from rlopt.ope.past_tests import HISTORY
 from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.ab.analysis import Analysis
 from rlopt.stages.ab.results import Results
-from rlopt.stages.common.past_tests import HISTORY
 from rlopt.stages.common.title_source import TitleSource
 
 KEPT = (

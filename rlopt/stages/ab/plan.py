@@ -10,6 +10,7 @@ from reward.plain import Plain
 from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
 from rlopt.files import refuse_in_run
+from rlopt.ope.past_tests import HISTORY, PastTests, past_tests
 from rlopt.ope.power import TestDesign, smallest_lift
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.assignment import arm_shares, assign
@@ -17,7 +18,6 @@ from rlopt.stages.ab.dry_run import DryRun, rehearse
 from rlopt.stages.ab.prediction import Evaluation, Predicted
 from rlopt.stages.ab.sizing import deciding, design_of_plan, logged_traffic, noise_of, used_share
 from rlopt.stages.common.log_report import read_report
-from rlopt.stages.common.past_tests import HISTORY, PastTests, past_tests
 from rlopt.stages.common.title_source import TitleSource
 
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -260,26 +260,24 @@ def items_needed(
     """
     if daily is None or lift <= 0:
         return None
-    impressions = daily * 7 * config.weeks * used_share(config)
-    found = smallest_lift(
-        lambda x: deciding(design, config, looks, x).impressions(x, config.power), impressions, design.base_rate
-    )
+    found = found_after(config.weeks, design, config, daily, looks)
     return None if found is None else math.ceil(items * (found / lift) ** 2)
 
 
 def smallest_lifts(design: TestDesign, config: AbPlanConfig, daily: float) -> dict[str, dict[str, float | None]]:
     """Looks -> weeks -> the smallest lift that is found by then with all of the traffic; None where not even +100 %."""
-    return {
-        looks: {
-            str(weeks): smallest_lift(
-                lambda x, looks=looks: deciding(design, config, looks, x).impressions(x, config.power),
-                daily * 7 * weeks * used_share(config),
-                design.base_rate,
-            )
-            for weeks in WEEKS
-        }
-        for looks in LOOKS
-    }
+    return {looks: {str(weeks): found_after(weeks, design, config, daily, looks) for weeks in WEEKS} for looks in LOOKS}
+
+
+def found_after(
+    weeks: int, design: TestDesign, config: AbPlanConfig, daily: float, looks: Literal["one", "planned", "any"]
+) -> float | None:
+    """The smallest lift that so many weeks find with all of the traffic; None where not even +100 %."""
+
+    def needed(lift: float) -> float:
+        return deciding(design, config, looks, lift).impressions(lift, config.power)
+
+    return smallest_lift(needed, daily * 7 * weeks * used_share(config), design.base_rate)
 
 
 def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:

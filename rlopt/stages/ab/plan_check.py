@@ -42,7 +42,8 @@ def check_plan(plan: Assignment, results: Results, file: str | Path, where: str 
     if plan.design == "visitors" and results.visitor is None:
         note("The plan gives arms to visitors, and the results have none: their assignment is not checked")
         return
-    wrong, first = 0, []
+    wrong = 0
+    first: list[str] = []
     for row, told in enumerate(_misfits(plan, results)):
         if told is not None:
             wrong += 1

@@ -15,6 +15,7 @@ from rlopt.ope.diagnostics import (
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.log_reasons import LogGrounds
+from rlopt.ope.past_tests import HISTORY, last_analyses, past_tests
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
@@ -24,7 +25,6 @@ from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
-from rlopt.stages.common.past_tests import HISTORY, last_analyses
 from rlopt.stages.common.titles import Written
 from rlopt.stages.common.truth import Truth
 from rlopt.stages.offline_eval.belonging import belonging
@@ -81,6 +81,7 @@ def make_report(
         candidates=candidates,
         relevant=found_belonging.relevant,
         fluent=found_belonging.fluent,
+        past=past_tests(run.metrics(HISTORY).rows()),
     )
     stages = run.manifest["stages"]
     return EvaluationReport(

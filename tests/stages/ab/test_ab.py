@@ -13,11 +13,11 @@ import pytest
 
 from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint, to_json
+from rlopt.ope.past_tests import last_analyses
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.plan import predicted_lift
 from rlopt.stages.ab.prediction import Evaluation
-from rlopt.stages.common.past_tests import last_analyses
 from tests.conftest import Outcome
 from tests.stages.log_reports import log_report
 from tests.stages.menu import make_arms, make_run

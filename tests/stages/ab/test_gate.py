@@ -12,7 +12,7 @@ import pytest
 from rlopt.ope.abtest import Counts, analyze
 from rlopt.ope.comparison import compare
 from rlopt.ope.novelty import lift_by_day
-from rlopt.stages.common.past_tests import past_tests
+from rlopt.ope.past_tests import past_tests
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run
 

@@ -8,6 +8,9 @@ from scipy import stats
 
 from reward.plain import JsonObject, Plain
 
+from .direct import LiftEstimate
+from .reasons import Reason
+
 HISTORY = "calibration"  # metrics/calibration.jsonl
 FEWEST = 3
 
@@ -43,6 +46,19 @@ class PastTests(Plain):
         own = abs(self.slope) * (np.log1p(high) - np.log1p(low)) / 2
         step = float(np.hypot(own, reach * self.slope_std_error * np.log1p(lift)))
         return tuple(float(np.expm1(middle + x)) for x in (0.0, -step, step))  # type: ignore[return-value]
+
+
+def past_reasons(past: PastTests | None, lift: LiftEstimate, min_lift: float) -> list[Reason]:
+    """What earlier tests say of a predicted lift: read as they say, it must exceed ``min_lift`` too; none without."""
+    if past is None:
+        return []
+    value, low, high = past.rescaled(lift.value, lift.low, lift.high, lift.confidence)
+    message = (
+        f"{past.right} of {past.n_tests} earlier A/B tests went the predicted way; observed over predicted lift was "
+        f"{past.slope:.2f} +- {past.slope_std_error:.2f}. Read so, the lift over the logged titles is {value:+.1%} "
+        f"({lift.confidence:.0%} interval {low:+.1%} to {high:+.1%}, needs to lie above {min_lift:+.1%})."
+    )
+    return [Reason("past_tests", "ok" if low > min_lift else "hold", message, low, min_lift)]
 
 
 def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
