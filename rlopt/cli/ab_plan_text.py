@@ -7,8 +7,6 @@ from rlopt.cli.show import percent, table
 if TYPE_CHECKING:
     from rlopt.stages.ab.plan import Plan
 
-LOOKS = {"one": "one, at the end (--final)", "planned": "the planned (--look)", "any": "any number"}
-
 
 def plan_text(plan: "Plan") -> str:
     """The plan for a person: three rows a lift, then what is found after some weeks, then what it stands on."""
@@ -19,7 +17,7 @@ def plan_text(plan: "Plan") -> str:
         (
             row.name,
             percent(row.lift),
-            LOOKS[row.looks],
+            row.looks,
             *("-" if n is None else f"{n:,.0f}" for n in (row.impressions_control, row.impressions_treatment)),
             *("-" if share not in row.days else f"{row.days[share]:,.1f}" for share in shares),
             *([] if plan.impressions_a_day is None else ["-" if row.weeks is None else f"{row.weeks:,}"]),
@@ -37,6 +35,7 @@ def plan_text(plan: "Plan") -> str:
         f"Base rate          {plan.base_rate:.4%} {counted} per impression",
         f"Test               {plan.design}, {sides}-sided, {plan.treated_share:.0%} see new titles "
         f"({len(plan.arms) - 1} variant{'s' if len(plan.arms) > 2 else ''})",
+        f"Looks              one: at the end (--final); planned: {plan.looks}, equally far apart (--look); any: daily",
         f"Overdispersion     {plan.overdispersion:.2f} ({known})",
         f"Items              {plan.effective_items:,.0f} effective; their lifts differ by {plan.lift_spread:.1%}",
         f"Impressions a day  {traffic}",
@@ -47,7 +46,7 @@ def plan_text(plan: "Plan") -> str:
             f"{plan.item_spread_adjusted:.0%}"
         )
         lines += [
-            f"Items needed       {row.items:,} for {percent(row.lift)} ({LOOKS[row.looks]})"
+            f"Items needed       {row.items:,} for {percent(row.lift)} (looks: {row.looks})"
             for row in several
             if row.items is not None
         ]
@@ -74,8 +73,10 @@ def _smallest(plan: "Plan") -> list[str]:
     if plan.smallest_lifts is None:
         return []
     rows = [
-        (LOOKS[looks], *("over 100 %" if lift is None else percent(lift) for lift in by_weeks.values()))
+        (looks, *("over 100 %" if lift is None else percent(lift) for lift in by_weeks.values()))
         for looks, by_weeks in plan.smallest_lifts.items()
     ]
-    weeks = list(next(iter(plan.smallest_lifts.values())))
-    return [table(("smallest lift found, looks", *(f"{week} weeks" for week in weeks)), rows)]
+    weeks = [f"{week} week{'' if week == '1' else 's'}" for week in next(iter(plan.smallest_lifts.values()))]
+    return [
+        table(("smallest lift found, by looks", *(f"{week} week{'s' if week != '1' else ''}" for week in weeks)), rows)
+    ]

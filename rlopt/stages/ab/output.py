@@ -18,9 +18,9 @@ LONG = ("unit", "variation", "time", "metric", "value")
 
 
 def write_report(run: Run, analysis: Analysis, inputs: Mapping[str, str], config: AbAnalyzeConfig) -> None:
-    """``ab/report.html`` and ``ab/report.json`` of the last analysis."""
+    """``ab/report.html`` and ``ab/report.json`` of the last analysis; a training of the run may go on meanwhile."""
     found = analysis.to_dict()
-    with run.stage("ab-analyze", config, inputs), run.replacing("ab") as folder:
+    with run.replacing("ab") as folder:
         (folder / "report.json").write_text(to_json(found, indent=2), encoding="utf-8")
         (folder / "report.html").write_text(render_test(found, inputs, config.lang), encoding="utf-8")
 

@@ -66,10 +66,10 @@ class PlannedLift:
 class Plan(Plain):
     """The plan of an A/B test: its design, what the logs say of the noise, and the sizes.
 
-    ``lifts`` are those of one look at the planned end, ``group_sequential`` those of the planned looks,
-    ``always_valid`` those of any number of looks. ``smallest_lifts`` are those found after so many weeks with all of
-    the traffic, by looks; ``item_spread`` is how much items' rates differ, ``item_spread_adjusted`` what of it their
-    logged rates leave unknown.
+    ``lifts`` are those of one look at the planned end, ``group_sequential`` those of the planned looks, of which there
+    are ``looks``, ``always_valid`` those of any number of looks. ``smallest_lifts`` are those found after so many weeks
+    with all of the traffic, by looks; ``item_spread`` is how much items' rates differ, ``item_spread_adjusted`` what of
+    it their logged rates leave unknown.
     """
 
     metric: str
@@ -86,6 +86,7 @@ class Plan(Plain):
     effective_items: float
     item_spread: float
     item_spread_adjusted: float
+    looks: int
     impressions_a_day: float | None
     lifts: tuple[PlannedLift, ...]
     always_valid: tuple[PlannedLift, ...] = ()
@@ -165,6 +166,7 @@ def plan_test(
         effective_items=design.effective_items,
         item_spread=noise.item_spread,
         item_spread_adjusted=noise.item_spread_adjusted,
+        looks=config.looks,
         impressions_a_day=daily,
         lifts=sizes["one"],
         group_sequential=sizes["planned"],
