@@ -25,7 +25,7 @@ demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next
 	$(BIN)/rlopt demo $(DEMO)
 
 test: $(STAMP)  ## run the tests
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 $(TESTS)
 
 cases: $(STAMP)  ## inputs as users have them, expected and found (needs ../shared/cases)
 	$(BIN)/python -m tests.cases

@@ -13,11 +13,17 @@ _CJK = (
     "\u3040-\u30ff"  # kana
     "\uac00-\ud7af"  # hangul
 )
-_WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|[^\W\d_{_CJK}]+(?:['’][^\W\d_{_CJK}]+)*", re.UNICODE)
+_UNSPACED = f"{_CJK}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # nor Thai, Lao, Burmese, Khmer set blanks between words
+_MARKS = "".join(  # vowel signs and the like, which belong to the letter before them, as in Hindi
+    character
+    for character in map(chr, range(0x300, 0x3000))
+    if unicodedata.category(character) in ("Mn", "Mc") and not re.match(rf"[{_UNSPACED}]", character)
+)
+_LETTERS = rf"[^\W\d_{_CJK}]+(?:[{_MARKS}]+[^\W\d_{_CJK}]*)*"
+_WORD = re.compile(rf"[{_CJK}]|\d+(?:[.,]\d+)*|{_LETTERS}(?:['’]{_LETTERS})*", re.UNICODE)
 _ASCII_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*|\d+(?:[.,]\d+)*", re.ASCII)  # the same on lower-case ASCII, twice as fast
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CJK_CHAR = re.compile(rf"[{_CJK}]")
-_UNSPACED = f"{_CJK}\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # nor Thai, Lao, Burmese, Khmer set blanks between words
 WORD_CHARACTER = rf"[^\W_{_UNSPACED}]"
 _IN_WORD = re.compile(WORD_CHARACTER)
 _SPACE = re.compile(r"\s+")

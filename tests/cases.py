@@ -3,6 +3,7 @@
 Each case stands for a kind of input. Where the folder is missing there is nothing to run, and the table says so.
 """
 
+import csv
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,10 +12,15 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from reward.errors import LogError
+from reward.evidence import metrics
 from reward.logs.catalogue import read_items, read_titles
 from reward.logs.read import LogData, read_logs
 from reward.logs.schema import ColumnMapping
+from reward.model.reward_model import click_rows
+from rlopt.policy.text_metrics import against_references, bleu, bleu_counts
 
 DATA = Path(os.environ.get("RLOPT_SHARED_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 CASES = DATA.parent / "cases"
@@ -82,6 +88,26 @@ def marks() -> str:
     return ", ".join(sorted(values & {"(not set)", "unknown", r"\N", "#N/A", "unspecified", "n.a."})) or "none"
 
 
+def many_titles() -> str:
+    """Pair accuracy of a score that is right about the small items, and wrong about the two of thousands of titles."""
+    logs = logs_of("many_titles/logs.csv")
+    if isinstance(logs, str):
+        return logs
+    rows = click_rows(logs.arms)
+    large = np.bincount(rows.item)[rows.item] > 100
+    rate = rows.successes / rows.trials
+    return f"{metrics.pair_accuracy(metrics.tally(rows, np.where(large, -rate, rate))):.1%} of an item's pairs"
+
+
+def text_figures(file: str) -> str:
+    """BLEU and ROUGE of the titles against people's."""
+    with (CASES / file).open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    titles, references = [row["title"] for row in rows], [row["human"] for row in rows]
+    rouge = against_references(titles, references)["rouge_1"].mean()
+    return f"BLEU {bleu(bleu_counts(titles, references).sum(axis=0)):.3f}, ROUGE-1 {rouge:.3f}"
+
+
 ALL = "240 rows, 479,794 impressions, 19,007 clicks"
 HEADLINE = "title=Headline"
 LIST = (
@@ -112,6 +138,7 @@ LIST = (
     ),
     Case("json_array/array.jsonl", ALL, partial(counts, "json_array/array.jsonl")),
     Case("lake_table/clicks", "refused: Delta", partial(told, "lake_table/clicks", "Delta")),
+    Case("many_titles", "98.7% of an item's pairs", many_titles),
     Case("missing_marks", "none", marks),
     Case(
         "ns_timestamps/ts_ns_UTC.parquet",
@@ -131,6 +158,14 @@ LIST = (
         "search_console/export.csv position=",
         "320 rows, 640,158 impressions, 25,803 clicks",
         partial(counts, "search_console/export.csv", "item_id=Page,position="),
+    ),
+    Case(
+        "text_metrics/en_short_same.csv",
+        "BLEU 1.000, ROUGE-1 1.000",
+        partial(text_figures, "text_metrics/en_short_same.csv"),
+    ),
+    Case(
+        "text_metrics/hi_unlike.csv", "BLEU 0.000, ROUGE-1 0.000", partial(text_figures, "text_metrics/hi_unlike.csv")
     ),
     Case(
         "totals_row/totals_row.csv",

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+settings.register_profile(
+    "same", derandomize=True
+)  # the same examples each time; HYPOTHESIS_PROFILE=default draws anew
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests use no network, and do not wait for one; read when the hub's client loads
 
 

@@ -78,6 +78,23 @@ def test_the_help_of_a_command_teaches_and_ends_with_an_example(rlopt: Rlopt, na
     assert "--json" in outcome.out
 
 
+def test_without_a_command_stands_the_help_with_every_command_and_its_whole_summary(rlopt: Rlopt) -> None:
+    outcome = rlopt()
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert outcome.out == rlopt("--help").out
+    told = " ".join(outcome.out.split())
+    for name in cli.list_commands(click.Context(cli)):
+        summary = (command_of(name).help or "").split("\n\n")[0].split()
+        assert " ".join([name, *summary]) in told
+
+
+def test_json_may_stand_before_the_command(rlopt: Rlopt) -> None:
+    before, after = rlopt("--json", "check-logs", "none.csv"), rlopt("check-logs", "none.csv", "--json")
+    assert (before.code, before.out, before.err) == (after.code, after.out, after.err)
+    assert json.loads(before.out)["error"].startswith("Cannot read none.csv")
+
+
 def test_importing_rlopt_loads_nothing_heavy() -> None:
     assert imported("-c", "import rlopt; dir(rlopt)") & HEAVY == set()
 

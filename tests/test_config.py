@@ -50,6 +50,9 @@ def test_numbers_that_are_none_are_refused(value: float) -> None:
         ("ppo: 3", "ppo must hold settings"),
         ("columns: title", "columns must hold"),
         ("ppo: {steps: [}", "cannot be read"),
+        ("ppo: {steps: 5}\nppo: {steps: 6}", "the key 'ppo' a second time in line 2"),
+        ("ppo: &a {steps: 5}\nsft: *a", "an alias"),
+        ("ppo: " + "[" * 50 + "]" * 50, "nested more than 20 deep in line 1"),
     ],
 )
 def test_a_file_that_is_no_preset_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:

@@ -1,13 +1,11 @@
 """The lock of a folder: within one process, over a fork, after a death, and without the kernel's locks."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from rlopt.errors import RunError
 from rlopt.lock import HOLDER, LOCK, locked
 from rlopt.run import Run
+from tests.other_process import holding
 
 WITHOUT_UNIX = """
 import builtins, os
@@ -30,23 +29,10 @@ builtins.__import__ = without_fcntl
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> Iterator["multiprocessing.process.BaseProcess"]:
+def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
     """Another process that holds the lock of ``tmp_path``, and dies without letting go."""
-    context = multiprocessing.get_context("spawn")
-    started, stop = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(tmp_path, started, stop))
-    process.start()
-    assert started.wait(30)
-    yield process
-    stop.set()
-    process.join(30)
-
-
-def _hold(folder: Path, started: Event, stop: Event) -> None:
-    with locked(folder, "rlopt ppo"):
-        started.set()
-        stop.wait(30)
-        os._exit(9)
+    with holding(tmp_path, "from rlopt.lock import locked", "locked(Path(sys.argv[1]), 'rlopt ppo')") as process:
+        yield process
 
 
 def _refused(folder: Path) -> bool:
@@ -113,9 +99,7 @@ def test_a_forked_child_does_not_hold_what_its_parent_holds(tmp_path: Path) -> N
         assert _in_a_child(tmp_path), "the child that ended took the lock with it"
 
 
-def test_another_process_is_named_and_its_death_ends_the_lock(
-    tmp_path: Path, holder: "multiprocessing.process.BaseProcess"
-) -> None:
+def test_another_process_is_named_and_its_death_ends_the_lock(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
     for _ in range(2):  # who asks does not wipe the name out
         with (
             pytest.raises(RunError, match=rf"being written by rlopt ppo \(process {holder.pid}\)"),
@@ -123,7 +107,7 @@ def test_another_process_is_named_and_its_death_ends_the_lock(
         ):
             pass
     holder.kill()
-    holder.join(30)
+    holder.wait(60)
     with locked(tmp_path, "rlopt sft"):
         assert (tmp_path / HOLDER).read_text() == f"rlopt sft (process {os.getpid()})\n"
     assert not (tmp_path / HOLDER).exists()

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from rlopt.config import PpoConfig, RewardConfig
 from rlopt.errors import RunError, StageOrderError
 from rlopt.files import atomic_path, atomic_write, fingerprint, to_json
 from rlopt.run import Run
+from tests.other_process import holding
 
 TreeHash = Callable[[Path], str]
 
@@ -210,25 +210,13 @@ def test_a_kill_between_two_moves_leaves_the_stage_undone(run: Run, monkeypatch:
         run.require("fit-reward")
 
 
-def _hold(path: str, started: "multiprocessing.synchronize.Event", stop: "multiprocessing.synchronize.Event") -> None:
-    with Run.open(path, create=True).stage("ppo", {}):
-        started.set()
-        stop.wait(20)
-        os._exit(9)  # as if killed: no clean-up of any kind
-
-
 def test_two_processes_do_not_write_one_run(run: Run) -> None:
-    context = multiprocessing.get_context("spawn")
-    started, stop = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(str(run.path), started, stop))
-    process.start()
-    try:
-        assert started.wait(20)
-        with pytest.raises(RunError, match=rf"being written by rlopt ppo \(process {process.pid}\)"):
-            finish(run, "sft")
-    finally:
-        stop.set()
-        process.join(20)
+    stage = "Run.open(sys.argv[1], create=True).stage('ppo', {})"
+    with (
+        holding(run.path, "from rlopt.run import Run", stage) as process,
+        pytest.raises(RunError, match=rf"being written by rlopt ppo \(process {process.pid}\)"),
+    ):
+        finish(run, "sft")
     finish(run, "sft")  # the lock ended with its process
     assert run.done("sft")
 

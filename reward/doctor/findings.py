@@ -28,6 +28,7 @@ _LEARNABLE = 0.01
 _MOSTLY_TIED = 0.9
 _LEVEL_CHANGE = 0.1
 _MANY_TIED = 0.2
+_MOSTLY_IN = 0.8  # share of the oldest clicks' conversions from which the rest is corrected for, not guessed
 _MIN_CLICKED = 30  # titles with clicks, to tell that all counts are multiples of one number
 
 
@@ -149,13 +150,15 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
             f"still to come (median delay {logs.delay.median_hours:,.1f} hours, {logs.delay.family})."
         ),
     )
-    if seen < 0.8:
+    if seen < _MOSTLY_IN:
         yield (
             "warning",
             (
-                f"Even the oldest click shows only {seen:.0%} of its conversions: the corrected rate is extrapolated. "
-                "Set an attribution window, or keep longer logs."
+                f"Even the oldest click shows only {seen:.0%} of its conversions: the rate is extrapolated. Set an "
+                "attribution window, or keep longer logs. Where all have come in, say so: --conversions-complete."
             ),
+            "doubt",
+            "immature_conversions",
         )
 
 

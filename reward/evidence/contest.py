@@ -67,7 +67,7 @@ def contest(old: RewardModel, new: RewardModel, arms: Arms, seed: int) -> Contes
     clicks = rows.item_sum(rows.successes)
     ratios = np.array(
         [
-            [after.right - before.right, before.pairs],
+            metrics.alike(after.right - before.right, before.pairs),
             [after.picked - before.picked, before.mean],
             [likelihood[1] - likelihood[0], clicks],
         ]

@@ -1,6 +1,6 @@
 """What a reward model is worth on held-out items, in one frozen record that the run keeps and the commands print."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from ..model.reward_model import RewardModel, click_rows, conversion_rows
 from ..plain import Plain
 from . import metrics, reliability
 from .ceiling import noise_ceiling
+from .slope import effect_slope
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,15 @@ class HeldOutFigures(Plain):
     items, arms, pairs, significant_pairs
         What the figures rest on: items with at least two titles of different rates, and their pairs.
     pair_accuracy
-        Share of an item's pairs of titles whose observed order the model predicts.
+        Share of an item's pairs of titles whose observed order the model predicts; items weigh alike.
     pair_accuracy_significant
         The same for pairs that differ significantly after overdispersion; None without such a pair.
     noise_ceiling
         What ``pair_accuracy`` would be for a model that knew the true rates: even it does not know which way chance
-        went (`reward.evidence.ceiling`).
+        went (`reward.evidence.ceiling`). None where clicks are too few to tell.
+    effect_slope
+        Of what it says titles of an item differ by, how much comes: 1 for a calibrated model, below 1 for effects that
+        are too large (`reward.evidence.slope`). None where no prediction differs within an item.
     picked_lift
         CTR of the title the model would pick, relative to the item's average title, minus one.
     best_lift
@@ -54,7 +58,7 @@ class HeldOutFigures(Plain):
     significant_pairs: int
     pair_accuracy: metrics.Interval
     pair_accuracy_significant: metrics.Interval | None
-    noise_ceiling: float
+    noise_ceiling: float | None
     picked_lift: metrics.Interval
     best_lift: float
     hit_rate: metrics.Interval
@@ -67,6 +71,7 @@ class HeldOutFigures(Plain):
     overdispersion: float
     conversion_calibration_error: float | None
     conversion_rate: float | None
+    effect_slope: metrics.Interval | None = field(default=None, kw_only=True)  # runs of 0.1.0 have none
 
 
 def held_out_figures(model: RewardModel, arms: Arms, seed: int) -> HeldOutFigures | None:
@@ -87,8 +92,8 @@ def held_out_figures(model: RewardModel, arms: Arms, seed: int) -> HeldOutFigure
         return None
     ratios = np.array(
         [
-            [tallies.right, tallies.pairs],
-            [tallies.right_significant, tallies.significant],
+            metrics.alike(tallies.right, tallies.pairs),
+            metrics.alike(tallies.right_significant, tallies.significant),
             [tallies.picked, tallies.mean],
             [tallies.hit, (tallies.pairs > 0).astype(np.float64)],
         ]
@@ -121,4 +126,5 @@ def held_out_figures(model: RewardModel, arms: Arms, seed: int) -> HeldOutFigure
         conversion_rate=(
             float(conversions.successes.sum() / max(conversions.trials.sum(), 1e-12)) if conversions else None
         ),
+        effect_slope=effect_slope(rows, predicted.effect),
     )

@@ -62,6 +62,6 @@ class LearningCurve:
             tallies = metrics.tally(rows, np.asarray(score, dtype=np.float64))
             if not tallies.pairs.sum():
                 return ()
-            (accuracy,) = metrics.bootstrap(np.array([[tallies.right, tallies.pairs]]), tallies, self._seed)
+            (accuracy,) = metrics.bootstrap(metrics.alike(tallies.right, tallies.pairs)[None], tallies, self._seed)
             out.append(CurvePoint(n, accuracy))
         return tuple(out)

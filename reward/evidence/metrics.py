@@ -9,7 +9,7 @@ from ..model.bayes import dispersion
 from ..model.linear import ArmCounts
 
 _MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def tally(rows: ArmCounts, prediction: FloatArray, overdispersion: float = 1.0) 
         i, j, difference, z = pair_z(rows, arms, overdispersion)
         counted = difference != 0
         right = np.where(score[i] == score[j], 0.5, np.sign(score[i] - score[j]) == np.sign(difference))
-        significant = counted & (z > _Z95)
+        significant = counted & (z > Z95)
         picked = int(np.argmax(score))
         sums[:, item] = (
             right[counted].sum(),
@@ -83,9 +83,18 @@ def tally(rows: ArmCounts, prediction: FloatArray, overdispersion: float = 1.0) 
     return ItemTallies(*sums)
 
 
+def alike(right: FloatArray, pairs: FloatArray) -> FloatArray:
+    """Each item's share of right pairs, and 1 where it has a pair, shape (2, n_items): sums for a mean over items.
+
+    An item of 3,000 titles has some million pairs, one of four has six: counted by pairs, the one would be all.
+    """
+    return np.stack([right / np.maximum(pairs, 1.0), (pairs > 0).astype(np.float64)])
+
+
 def pair_accuracy(tallies: ItemTallies) -> float:
-    """Share of pairs ordered rightly; 0.5 without a pair."""
-    return float(tallies.right.sum() / tallies.pairs.sum()) if tallies.pairs.sum() else 0.5
+    """Share of an item's pairs ordered rightly, in the mean over items; 0.5 without a pair."""
+    share, items = alike(tallies.right, tallies.pairs).sum(axis=1).tolist()
+    return float(share / items) if items else 0.5
 
 
 def picked_lift(tallies: ItemTallies) -> float:

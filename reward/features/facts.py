@@ -10,20 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from ..errors import RewardError
 from ..items import Item
 from ..text import clean, words
+from ..yaml_files import read_yaml
 from .fact_file import FactFile
 from .phraselist import PhraseList
 from .phrases import stem
 from .selectors import Selector
 
 FIELD = "facts"  # of the widened item
-MAX_BYTES = 5_000_000
-MAX_DEPTH = 20
 CACHED_ITEMS = 4096
 Words = tuple[str, ...]
 
@@ -69,7 +67,7 @@ class Facts:
             When it cannot be read, or an entry is malformed: in one line, with its place.
         """
         try:
-            file = FactFile.model_validate(_load(Path(path)))
+            file = FactFile.model_validate(read_yaml(Path(path), "facts file", FactsError) or {})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "the file"
@@ -165,61 +163,3 @@ def _without(fields: Mapping[str, tuple[str, ...]], name: str) -> dict[str, tupl
 
 def _spell(text: str) -> Words:
     return tuple(map(stem, words(clean(text))))
-
-
-_FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyYAML was built with it
-
-
-class _Loader(_FAST):  # type: ignore[misc]
-    """A safe loader that refuses a key given twice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise _refusal(f"the key {str(key.value)!r:.40} a second time", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _check_events(text: str) -> None:
-    """Refuse aliases, which can stand for more than any memory holds, and what is nested deeply."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_FAST):
-        if isinstance(event, yaml.AliasEvent):
-            raise _refusal("an alias (*name), which is not read here,", event.start_mark)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise _refusal(f"lists and mappings nested more than {MAX_DEPTH} deep", event.start_mark)
-
-
-def _refusal(what: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=what, problem_mark=mark)
-
-
-def _load(path: Path) -> Any:
-    """What the YAML holds.
-
-    Raises
-    ------
-    FactsError
-        When it is missing, too large, or no YAML.
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FactsError(f"The facts file {path} has more than {MAX_BYTES / 1e6:g} MB. Split or shorten it.")
-        text = path.read_text(encoding="utf-8-sig")
-        _check_events(text)
-        return yaml.load(text, Loader=_Loader) or {}  # noqa: S506  # a safe one
-    except OSError as error:
-        raise FactsError(f"Cannot read the facts file {path}: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, FactsError):
-            raise
-        raise FactsError(f"The facts file {path} cannot be read: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
-    said = str(problem) if problem else (str(error).strip().split("\n", 1)[0] or type(error).__name__)
-    return f"{said} in line {mark.line + 1}" if mark is not None else said.rstrip(".")

@@ -7,6 +7,7 @@ from math import prod
 from typing import Any
 
 from .item_fields import context_sql
+from .schema import WHERE_SHOWN
 from .text_files import Parameters, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
 
@@ -97,7 +98,7 @@ def impression_columns(rows: TypedRows, left_out: Iterable[str]) -> list[Impress
     left_out
         Columns that are no context of the item because they differ within items.
     """
-    own = {rows.location(name) for name in ("surface", "locale") if rows.has(name)}
+    own = {rows.location(name) for name in WHERE_SHOWN if rows.has(name)}
     names = [*sorted(own), *(c for c in left_out if c not in own and c in rows.source.columns)][:MAX_COLUMNS]
     kinds = {name: rows.source.columns[name] for name in names if not is_nested(rows.source.columns[name])}
     values = {name: context_sql(rows, name) for name in kinds}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LogError
+from .schema import WHERE_SHOWN
 from .source import FILE, ROW, quote
 from .typed_rows import TypedRows
 from .validate import LogTotals
@@ -32,7 +33,7 @@ def without_repeated_events(rows: TypedRows) -> tuple[TypedRows, int]:
     event = next((c for c in rows.source.columns if _folded(c) in EVENT_NAMES and c not in rows.ignore), None)
     if event is None or not rows.has("item_id", "title"):
         return rows, 0
-    parts = [rows.expression(name) for name in ("item_id", "title", "surface", "position") if rows.has(name)]
+    parts = [rows.expression(name) for name in ("item_id", "title", *WHERE_SHOWN, "position") if rows.has(name)]
     key = f"hash({quote(event)}, {', '.join(parts)})"
     query, source = rows.source.query, rows.source
     found = query(

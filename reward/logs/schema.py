@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 from ..errors import LogError
@@ -24,26 +25,38 @@ class Column:
     """Names that users often give it: used for suggestions in messages, never taken silently."""
 
 
+_ITEM_ID = ("id", "item", "product_id", "article_id", "sku", "listing_id", "test_id", "商品id", "商品编号", "文章id")
+_TITLE = ("headline", "name", "product_name", "subject", "text", "item_name", "标题", "商品标题", "商品名称")
+_CLICKS = ("n_clicks", "num_clicks", "clicked", "is_click", "点击", "点击量", "点击数")
+_IMPRESSIONS = ("views", "impression", "shows", "exposures", "曝光", "曝光量", "展示", "展示量", "展现量")
+_CONVERSIONS = ("conversion", "orders", "purchases", "转化", "转化数", "订单", "订单数")
+_TIMESTAMP = ("time", "datetime", "event_time", "ts", "date", "day", "时间", "日期")
+
 CANONICAL: Mapping[str, Column] = {
     column.name: column
     for column in (
-        Column("item_id", "key", "what the title is for", True, ("id", "item", "product_id", "article_id", "sku")),
-        Column("title", "text", "what was shown", True, ("headline", "name", "product_name", "subject", "text")),
-        Column("clicks", "count", "clicks in this row", True, ("n_clicks", "num_clicks", "clicked", "is_click")),
-        Column("impressions", "count", "impressions in this row", False, ("views", "impression", "shows", "exposures")),
-        Column("conversions", "count", "conversions after the click", False, ("conversion", "orders", "purchases")),
-        Column("revenue", "amount", "revenue after the click", False, ("sales", "gmv", "order_value")),
+        Column("item_id", "key", "what the title is for", True, _ITEM_ID),
+        Column("title", "text", "what was shown", True, _TITLE),
+        Column("clicks", "count", "clicks in this row", True, _CLICKS),
+        Column("impressions", "count", "impressions in this row", False, _IMPRESSIONS),
+        Column("conversions", "count", "conversions after the click", False, _CONVERSIONS),
+        Column(
+            "revenue", "amount", "revenue after the click", False, ("sales", "gmv", "order_value", "销售额", "金额")
+        ),
         Column("conversion_delay_hours", "hours", "hours from click to conversion", False, ("conversion_delay",)),
         Column(
             "propensity", "share", "chance that this title was shown", False, ("pscore", "propensity_score", "prob")
         ),
-        Column("position", "place", "display position, counted from the top", False, ("rank", "slot")),
-        Column("timestamp", "time", "when it was shown", False, ("time", "datetime", "event_time", "ts")),
+        Column("position", "place", "display position, counted from the top", False, ("rank", "slot", "位置", "排名")),
+        Column("timestamp", "time", "when it was shown", False, _TIMESTAMP),
         Column("surface", "context", "where it was shown", False),
         Column("locale", "context", "language and region", False),
     )
 }
 """Canonical columns by name. Every other column of a log is context of the item."""
+
+WHERE_SHOWN: tuple[str, ...] = tuple(name for name, column in CANONICAL.items() if column.kind == "context")
+"""Columns that say where a title is shown: context that describes the impression rather than the item."""
 
 ALIASES: Mapping[str, str] = {"click": "clicks"}
 """Names that are taken for a canonical column without being mapped."""
@@ -180,11 +193,27 @@ class ColumnMapping:
 
 def looks_like(name: str) -> str | None:
     """The canonical column that ``name`` is a usual other name of, None where there is none."""
-    folded = _fold(name)
-    for column in CANONICAL.values():
-        if folded in {_fold(other) for other in column.other_names}:
-            return column.name
-    return None
+    column, _ = _usual().get(_fold(name), (None, 0))
+    return column
+
+
+def usualness(name: str) -> int:
+    """How usual ``name`` is for what it looks like: 0 for the most usual of the other names."""
+    return _usual()[_fold(name)][1]
+
+
+def standing(available: Iterable[str]) -> set[str]:
+    """Canonical columns that stand in a file under their own name or one that is taken for it (`ALIASES`)."""
+    named = {column.strip().casefold() for column in available}
+    return {name for name in CANONICAL if name in named} | {ALIASES[name] for name in named if name in ALIASES}
+
+
+@cache
+def _usual() -> dict[str, tuple[str, int]]:
+    """Folded other name -> the canonical column, and which of its other names it is."""
+    return {
+        _fold(other): (column.name, n) for column in CANONICAL.values() for n, other in enumerate(column.other_names)
+    }
 
 
 def _missing(name: str, available: Sequence[str], where: str) -> str:

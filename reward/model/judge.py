@@ -22,6 +22,7 @@ from ..errors import ModelError
 from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
+from ..saved import number
 from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
@@ -104,7 +105,8 @@ class Judge:
         titles = [str(title) for title in arms.title]
         features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
         block = features.transform(arms.arm_items, titles, logged=True)
-        columns, matrix = Columns.fit(features, fit_design(features, block, rows), block, rows, rng=rng)
+        design = fit_design(features, block, rows)
+        columns, matrix = Columns.fit(features, design, block, rows, rng=rng, by_category=True)
         posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
         effect = (matrix @ posterior.mean).astype(np.float64)
         return cls(
@@ -209,6 +211,7 @@ class Judge:
             "format": FORMAT,
             "features": feature_meta,
             "design": self.columns.design.to_json(),
+            "wording_by": self.columns.wording_by,
             "variances": list(self.posterior.variances),
             "noise": [self.posterior.noise.overdispersion, self.posterior.noise.title_variance],
             "level": self.level,
@@ -240,8 +243,11 @@ class Judge:
             features = load_features(folder, meta["features"], arrays, encodings)
             design = Design.from_json(meta["design"])
             check_design(design, features)
-            check_judge(meta, arrays, design, features)
-            columns = Columns(features, design, Embedding.from_state(_part(arrays, "embedding.")), arrays["kept"])
+            embedding, by = Embedding.from_state(_part(arrays, "embedding.")), meta.get("wording_by")
+            if by is not None:
+                number(by, "wording_by", 0, len(features.category_names) - 1)
+            columns = Columns(features, design, embedding, arrays["kept"], by)
+            check_judge(meta, arrays, design, features, columns.n_apart)
             if len(meta["variances"]) != len(columns.groups()):
                 raise ValueError(f"{len(meta['variances'])} variances of {len(columns.groups())} groups")
             return cls(

@@ -141,3 +141,4 @@ class JudgeShape:
     noise: FloatPair
     level: float
     pace: float
+    wording_by: int | None = None

@@ -84,8 +84,8 @@ def check_outcome(meta: Mapping[str, Any], arrays: Arrays, design: Design, featu
     return width
 
 
-def check_judge(meta: Mapping[str, Any], arrays: Arrays, design: Design, features: TitleFeatures) -> None:
-    """What a judge has beside its features."""
+def check_judge(meta: Mapping[str, Any], arrays: Arrays, design: Design, features: TitleFeatures, apart: int) -> None:
+    """What a judge has beside its features; ``apart`` of its columns are the wording's by category."""
     kept = array(arrays, "kept", "iu", None)
     within(kept, "kept", 0, max(design.width, 1))
     used = array(arrays, "embedding.used", "iu", None)
@@ -95,7 +95,7 @@ def check_judge(meta: Mapping[str, Any], arrays: Arrays, design: Design, feature
     array(arrays, "embedding.references", "f", None, rank)
     for name in ("embedding.stretch", "embedding.bandwidth"):
         array(arrays, name, "f")
-    size = len(kept) + rank + n_meaning(features)
+    size = len(kept) + rank + apart + n_meaning(features)
     array(arrays, "mean", "f", size)
     array(arrays, "root", "f", size, size)
     check_guard(arrays, features)

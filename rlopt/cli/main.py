@@ -1,6 +1,7 @@
 """The ``rlopt`` command: finds the commands, and turns every error into one line and an exit code."""
 
 import contextlib
+import inspect
 import os
 import sys
 import traceback
@@ -10,47 +11,51 @@ from importlib import import_module
 import click
 
 from rlopt import __version__
+from rlopt.cli import options
 from rlopt.cli.options import Session
 from rlopt.errors import RloptError
 from rlopt.wording import one_line, safe_json
 
 EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
-_COMMANDS = {
-    "simulate": "simulate",
-    "check-logs": "check_logs",
-    "fit-reward": "fit_reward",
-    "sft": "sft",
-    "ppo": "ppo",
-    "offline-eval": "offline_eval",
-    "compare": "compare",
-    "generate": "generate",
-    "ab-plan": "ab_plan",
-    "ab-analyze": "ab_analyze",
-    "score": "score",
-    "explain": "explain",
-    "evaluate-text": "evaluate_text",
-    "tag": "tag",
-    "export": "export",
-    "demo": "demo",
+_SECTIONS = {
+    "A first look": ("try", "demo"),
+    "From logs to a verdict": ("check-logs", "fit-reward", "sft", "ppo", "offline-eval", "compare"),
+    "Titles": ("generate", "score", "explain", "evaluate-text", "tag", "export"),
+    "A/B tests": ("ab-plan", "ab-analyze"),
+    "Logs of a shop that does not exist": ("simulate",),
 }
+_MODULES = {"try": "try_logs"}  # a word of Python's own
 
 
 class _Commands(click.Group):
-    """Loads a command's module when it is called or listed; the order of the help is the order of use."""
+    """Loads a command's module when it is called or listed; the help lists them in sections, in the order of use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [name for names in _SECTIONS.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = import_module(f"rlopt.cli.{_COMMANDS[cmd_name]}").command
+        module = _MODULES.get(cmd_name, cmd_name.replace("-", "_"))
+        command: click.Command = import_module(f"rlopt.cli.{module}").command
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, names in _SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, self._summary(ctx, name)) for name in names])
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        """The first paragraph of a command's help, whole."""
+        command = self.get_command(ctx, name)
+        text = inspect.cleandoc(command.help or "") if command else ""
+        return " ".join(text.split("\n\n", 1)[0].split())
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(__version__, prog_name="rlopt")
+@options.common
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Titles that earn clicks, learned from your logs.
@@ -61,9 +66,11 @@ def cli(context: click.Context) -> None:
     rlopt offline-eval               would it beat the baseline?
 
     The three share a run directory (--run DIR, or RLOPT_RUN, else runs/default).
+    All at once, quickly, on your logs:  rlopt try logs.csv
     No logs at hand?  rlopt demo  simulates a shop and runs them all.
     """
-    context.ensure_object(Session)
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from reward.features.phraselist import is_file
+from reward.yaml_files import read_yaml
 from rlopt.errors import ConfigError
 
 from .abtests import AbAnalyzeConfig, AbConfig, AbPlanConfig
@@ -98,10 +98,7 @@ def read_preset(path: str | Path) -> dict[str, Any]:
         When the file is missing, is no YAML, or holds an unknown section, key or value.
     """
     path = preset_file(path)
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Config file {path} cannot be read: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "config file", ConfigError)
     if content is None:
         return {}
     known = (*LOG_KEYS, *STAGES)

@@ -24,7 +24,7 @@ class Estimate(Plain):
     estimator
         Key of the estimator in `ESTIMATORS`.
     value, low, high
-        Policy value and its two-sided interval.
+        Policy value and its two-sided interval; of binary rewards the interval stays within [0, 1], the value need not.
     confidence
         Coverage of the interval.
     std_error
@@ -120,7 +120,8 @@ class Estimator:
         """Value with its item-clustered interval.
 
         On the log scale where the value is positive and no reward or prediction is negative; t quantiles at the
-        effective number of clusters (see `rlopt.ope.intervals`).
+        effective number of clusters (see `rlopt.ope.intervals`). For binary rewards the interval is cut to [0, 1],
+        which takes no coverage away; the value is not, and may lie outside of it.
 
         Raises
         ------
@@ -133,11 +134,14 @@ class Estimator:
         interval = clustered_interval(value, scores, confidence=confidence, log_scale=rounds.non_negative)
         if source is not self:
             value = rounds.mean(self._contributions(rounds, used))
+        low, high = min(interval.low, value), max(interval.high, value)
+        if rounds.binary:  # the truth is a probability: what lies outside of [0, 1] holds it never
+            low, high = (float(np.clip(limit, 0.0, 1.0)) for limit in (low, high))
         return Estimate(
             estimator=self.key,
             value=value,
-            low=min(interval.low, value),
-            high=max(interval.high, value),
+            low=low,
+            high=high,
             confidence=confidence,
             std_error=interval.std_error,
             ess=effective_sample_size(used, rounds.count),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["ok", "hold", "doubt", "note"]
+Status = Literal["ok", "passed", "hold", "doubt", "note"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Reason:
     topic
         Short name, stable for programs ("lift_over_logged").
     status
-        "ok" speaks for launching, "hold" against it, "doubt" against believing any figure, "note" neither.
+        "ok" speaks for launching, "hold" against it, "doubt" against believing any figure; "passed": a check that
+        found nothing against it, which is no reason for it; "note" neither.
     message
         One sentence with figure and threshold.
     figure, threshold

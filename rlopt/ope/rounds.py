@@ -132,6 +132,13 @@ class LoggedRounds:
         arrays = (self.reward, self.q_logged, self.q_policy)
         return all(float(a.min()) >= 0 for a in arrays if a is not None)
 
+    @cached_property
+    def binary(self) -> bool:
+        """True where every round's reward is 0 or 1, and aggregated rows hold shares of such rounds."""
+        successes = self.reward * self.counts
+        whole = np.abs(successes - np.rint(successes)) <= 1e-6 * np.maximum(successes, 1.0)
+        return bool(whole.all() and self.reward.min() >= 0 and self.reward.max() <= 1)
+
     def mean(self, per_round: FloatArray) -> float:
         """Mean over single rounds of an array with one value per row."""
         if self.count is None:

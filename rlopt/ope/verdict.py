@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from reward.evidence.metrics import Interval
 from reward.plain import JsonObject, Plain, plain
 from rlopt.config import EvalConfig
 
@@ -78,6 +79,8 @@ class Grounds:
         titles were there to learn it from.
     past
         Predictions against outcomes of the run's A/B tests so far, from three on.
+    reward_slope
+        Of what the reward says titles of an item differ by, how much came on held-out items; None where not known.
     candidates
         How many different candidates these test items have been asked about, this one included.
     """
@@ -97,6 +100,7 @@ class Grounds:
     other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
     from_run: bool = True
     candidates: int = 1
+    reward_slope: Interval | None = None
     relevant: float | None = None
     fluent: float | None = None
     past: PastTests | None = None
@@ -118,6 +122,7 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
         _items(grounds, rule),
         _support(grounds, rule),
         *_judge(grounds, rule),
+        *_reward_slope(grounds),
         *_weights(grounds, rule),
         *log_reasons(grounds.logs, grounds.lifts["logged"]),
         *_kl(grounds, rule),
@@ -209,7 +214,7 @@ def _items(grounds: Grounds, rule: EvalConfig) -> Reason:
     enough = grounds.n_items >= rule.min_items
     return Reason(
         "test_items",
-        "ok" if enough else "doubt",
+        "passed" if enough else "doubt",
         f"{grounds.n_items} test items that neither the reward nor PPO has seen (at least {rule.min_items} needed).",
         float(grounds.n_items),
         float(rule.min_items),
@@ -220,7 +225,7 @@ def _support(grounds: Grounds, rule: EvalConfig) -> Reason:
     enough = grounds.support_share >= rule.support_share
     return Reason(
         "support",
-        "ok" if enough else "doubt",
+        "passed" if enough else "doubt",
         f"{grounds.support_share:.0%} of the titles are near titles the judge knows "
         f"(at least {rule.support_share:.0%} needed).",
         grounds.support_share,
@@ -246,7 +251,7 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
     passed = abs(test.z) <= rule.max_hidden_arm_z
     return Reason(
         "hidden_arms",
-        "ok" if passed else "doubt",
+        "passed" if passed else "doubt",
         f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
         f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
         f"(at most {rule.max_hidden_arm_z:g} in size).",
@@ -266,6 +271,18 @@ def _slope(test: HiddenArmTest) -> list[Reason]:
     return [Reason("judge_slope", "note", f"{message}.", test.slope, 0.0)]
 
 
+def _reward_slope(grounds: Grounds) -> list[Reason]:
+    """Whether what the policy was optimised for, or chosen by, keeps its word."""
+    slope = grounds.reward_slope
+    if slope is None:
+        return []
+    message = (
+        f"For 1 % more clicks that the reward promises for one of an item's titles, {slope.value:.2f} % more came on "
+        f"held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
+    )
+    return [Reason("reward_slope", "note", message, slope.value, 1.0)]
+
+
 def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     z = grounds.model_against_weights
     if z is None:
@@ -275,7 +292,7 @@ def _weights(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     return [
         Reason(
             "model_against_weights",
-            "ok" if passed else "doubt",
+            "passed" if passed else "doubt",
             f"Doubly robust {'agrees with' if passed else 'contradicts'} the direct method: z = {z:.1f} "
             f"(at most {rule.max_hidden_arm_z:g} in size).",
             z,
@@ -294,7 +311,7 @@ def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     if rule.max_kl is None:
         return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]
     message = f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g})."
-    return [Reason("kl", "ok" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
+    return [Reason("kl", "passed" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
 
 
 def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
@@ -307,7 +324,7 @@ def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     return [
         Reason(
             "faithfulness",
-            "ok" if share >= needed else "hold",
+            "passed" if share >= needed else "hold",
             f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
@@ -323,7 +340,7 @@ def _text_shift(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     return [
         Reason(
             "text_shift",
-            "ok" if near else "doubt",
+            "passed" if near else "doubt",
             f"A classifier finds new and logged titles {shift.kl:.2f} nats apart "
             f"(less than {rule.max_text_kl:g} needed).",
             shift.kl,
@@ -341,7 +358,7 @@ def _belonging(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     ):
         if share is not None:
             message = f"{share:.1%} of the titles {what} (at least {needed:.1%} needed)."
-            out.append(Reason(topic, "ok" if share >= needed else "doubt", message, share, needed))
+            out.append(Reason(topic, "passed" if share >= needed else "doubt", message, share, needed))
     return out
 
 
@@ -358,11 +375,11 @@ def _guardrails(guardrails: Guardrails, rule: EvalConfig) -> list[Reason]:
                 f"({lift.confidence:.0%} interval {lift.low:+.1%} to {lift.high:+.1%}); "
                 f"its lower limit must be above {-loss:+.1%}."
             )
-            out.append(Reason(name, "ok" if lift.low > -loss else "hold", message, lift.low, -loss))
+            out.append(Reason(name, "passed" if lift.low > -loss else "hold", message, lift.low, -loss))
     share = guardrails.violation_share
     which = ", ".join(f"{RULES.get(kind, kind)} {part:.1%}" for kind, part in list(guardrails.violations.items())[:3])
     message = (
         f"{share:.1%} of the titles break a rule{f' ({which})' if which else ''} (at most {rule.max_violations:.1%})."
     )
-    status: Status = "ok" if share <= rule.max_violations else "hold"
+    status: Status = "passed" if share <= rule.max_violations else "hold"
     return [*out, Reason("violations", status, message, share, rule.max_violations)]

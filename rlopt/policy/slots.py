@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from reward.items import Item
+from reward.logs.schema import WHERE_SHOWN
 from reward.plain import JsonObject
 from reward.text import WORD_CHARACTER, clean, in_word
 
@@ -26,7 +27,6 @@ MAX_VALUE_CHARS = 40
 MAX_SHOWN = 3
 MAX_KINDS = 60
 MIN_KIND_SHARE = 0.5
-CONTEXT = ("locale", "surface")  # where a title is shown: titles depend on it, and do not say it
 _UNSAFE_IN_NAME = re.compile(r"[<>#\s]+")
 _SLOT = re.compile(r"<[^<>\s]{1,48}>")
 
@@ -41,8 +41,8 @@ class Slots:
         (field name, index of the value within the field) -> token such as ``<brand>`` or ``<feature_2>``.
     kinds
         The values that the prompt tells, each by a token of its own such as ``<category#3>``: those of the slots with
-        the fewest distinct ones, such as the category, and of `CONTEXT` where items differ in it (which is no slot). Of
-        the other slots the prompt only says that the item has them.
+        the fewest distinct ones, such as the category, and of `WHERE_SHOWN` where items differ in it (no slot). Of the
+        other slots the prompt only says that the item has them.
     once
         A title mentions each slot at most once (`rlopt.policy.slot_mask`).
     pieces
@@ -67,13 +67,13 @@ class Slots:
             for key, value in _short_values(item):
                 values.setdefault(key, Counter())[value] += 1
         counts = {key: found.total() for key, found in values.items()}
-        often = [key for key, n in counts.items() if n >= min_share * n_items and key[0] not in CONTEXT]
+        often = [key for key, n in counts.items() if n >= min_share * n_items and key[0] not in WHERE_SHOWN]
         common = sorted(often, key=lambda key: (-counts[key], key))[:MAX_SLOTS]
         tokens: dict[tuple[str, int], str] = {}
         for key in sorted(common):
             tokens[key] = _unique_token(*key, taken=set(tokens.values()))
         few = [k for k in values if counts[k] >= MIN_KIND_SHARE * n_items and 2 <= len(values[k]) <= MAX_KINDS]
-        told = sorted(key for key in few if key[0] in CONTEXT)
+        told = sorted(key for key in few if key[0] in WHERE_SHOWN)
         told += sorted((key for key in few if key in tokens), key=lambda key: (len(values[key]), key))[:MAX_SHOWN]
         return cls(tokens, {key: tuple(sorted(values[key])) for key in told})
 

@@ -80,7 +80,10 @@ def bleu_counts(titles: Sequence[str], references: Sequence[str]) -> FloatArray:
 def bleu(counts: FloatArray) -> float:
     """Corpus BLEU in [0, 1] of the titles whose `bleu_counts` sum to ``counts``, shape (10,)."""
     whole = [round(float(value)) for value in counts]
-    score = BLEU.compute_bleu(whole[:4], whole[4:8], whole[8], whole[9], smooth_method="exp")
+    # Of titles of two words there are no 3-grams: orders that no title is long enough for do not count.
+    score = BLEU.compute_bleu(
+        whole[:4], whole[4:8], whole[8], whole[9], smooth_method="exp", effective_order=not all(whole[4:8])
+    )
     return float(score.score) / 100
 
 

@@ -251,16 +251,17 @@ def reliability_curve(predicted: FloatArray, observed: FloatArray) -> str:
     return _svg(figure, "reliability", "Observed against predicted click rate")
 
 
-def items_curve(items: FloatArray, accuracy: FloatArray, ceiling: float) -> str:
+def items_curve(items: FloatArray, accuracy: FloatArray, ceiling: float | None) -> str:
     """Pair accuracy by the number of train items; ``accuracy`` holds value, low, high, shape (n, 3)."""
     figure, axes = _figure(height=2.4)
-    axes.axhline(100 * ceiling, color=MUTED, linewidth=1, linestyle="--")
+    if ceiling is not None:
+        axes.axhline(100 * ceiling, color=MUTED, linewidth=1, linestyle="--")
     axes.plot(items, 100 * accuracy[:, 0], color=ACCENT, linewidth=1)
     _with_intervals(axes, items, 100 * accuracy)
     axes.set_xscale("log")
     axes.set_xticks(items, [f"{n:,.0f}" for n in items])
     axes.minorticks_off()
-    axes.set_xlabel("items learned from  (dashed: with the true rates known)")
+    axes.set_xlabel("items learned from" + ("" if ceiling is None else "  (dashed: with the true rates known)"))
     axes.set_ylabel("pairs in order, %")
     return _svg(figure, "items", "Pair accuracy by the number of items")
 

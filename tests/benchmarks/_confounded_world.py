@@ -54,11 +54,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a candidate is to be: with or without promo phrases, and its true lift; None: phrases at random."""
+    """What a candidate is to be: with or without promo phrases, and its true lift; None: phrases at random.
+
+    ``liking`` is how much it likes some phrases for no reason, in units of chance.
+    """
 
     name: str
     promo: bool
     lift: float | None
+    liking: float = 0.0
 
 
 PLANS = (Plan("loser", True, -0.08), Plan("zero", True, 0.0), Plan("+15", True, 0.15), Plan("+30", False, 0.3))
@@ -94,11 +98,11 @@ class World:
         logit = level[:, None] + effect
         return np.asarray(sum(p * expit(logit + x) for p, x in zip(share, values, strict=True)))
 
-    def candidates(self, ids: Sequence[str]) -> Iterator[Candidate]:
-        """The policies, for these items; none writes a title that the log has."""
+    def candidates(self, ids: Sequence[str], plans: Sequence[Plan] = ()) -> Iterator[Candidate]:
+        """The policies, those of ``plans`` or the usual ones, for these items; none writes a title that the log has."""
         items = np.array([self.shop.ids.index(item) for item in ids])
         rng = np.random.default_rng(self._seeds[2])
-        for plan in PLANS if self.kind.taste.phrases else WITHOUT_EFFECT:
+        for plan in plans or (PLANS if self.kind.taste.phrases else WITHOUT_EFFECT):
             pair = self._pairs(plan, items, rng)
             titles = {
                 item_id: self.shop.title(i, p, promo=plan.promo)
@@ -152,6 +156,8 @@ class World:
         the best policy where none has as high a lift.
         """
         luck = rng.gumbel(size=(len(items), len(PAIRS)))
+        if plan.liking:
+            luck += plan.liking * rng.standard_normal(len(PAIRS))
         np.put_along_axis(luck, self.shop.pair[items], -np.inf, axis=1)
         if plan.lift is None:  # a liking for some phrases, of which nothing comes
             return np.asarray((luck + rng.standard_normal(len(PAIRS))).argmax(axis=1))

@@ -29,7 +29,7 @@ from envs.position import POSITION_LIFT
 from envs.simulate import HOUR_MS, START_MS, simulate
 from reward.arms import Arms
 from reward.arrays import FloatArray
-from reward.evidence.metrics import tally
+from reward.evidence.metrics import pair_accuracy, tally
 from reward.evidence.readable import properties, readable_effects, relative_change, some_items, surrogate
 from reward.evidence.reliability import calibration_error
 from reward.logs.read import LogData, read_logs
@@ -116,7 +116,7 @@ def of_clicks(model: RewardModel, market: Market, held: Arms) -> dict[str, float
     return {
         "correlation": float(np.corrcoef(effect, true_effect)[0, 1]),
         "slope": float(np.polyfit(effect, true_effect, 1)[0]),
-        "true_pairs": float(pairs.right.sum() / pairs.pairs.sum()),
+        "true_pairs": pair_accuracy(pairs),
         "calibration": calibration_error(found.p_click, rows),
         "level": float(np.sum(rows.trials * found.p_click) / np.sum(rows.trials * truth) - 1),
         "level_unweighted": float(found.p_click.mean() / truth.mean() - 1),

@@ -67,7 +67,7 @@ def figures(arms: Arms, effect: np.ndarray, seed: int = 0) -> dict[str, metrics.
     tallies = metrics.tally(click_rows(arms), effect, OVERDISPERSION)
     ratios = np.array(
         [
-            [tallies.right, tallies.pairs],
+            metrics.alike(tallies.right, tallies.pairs),
             [tallies.right_significant, tallies.significant],
             [tallies.picked, tallies.mean],
         ]

@@ -16,6 +16,7 @@ from rlopt.stages.common.log_report import read_report
 from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
+COMPARED = ("lift", "lift_std", "far")  # what score adds of how titles of one item compare, and how far they are
 GENERATED = (
     "log_prob",
     "finished",
@@ -93,7 +94,7 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
     """Columns of a file that came after the logs which are no context of the item.
 
     Those that ``fit-reward`` of ``run`` did not take for context either, and what ``generate`` (`GENERATED`) or
-    ``score`` (`SCORED`) wrote into the file: a file with all of these columns is theirs.
+    ``score`` (`SCORED`, `COMPARED`) wrote into the file: a file with all of these columns is theirs.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
         When the file cannot be read.
     """
     available = _names(file)
-    own = {name for names in (SCORED, GENERATED) if available.issuperset(names) for name in names}
+    own = {name for names in (SCORED, COMPARED, GENERATED) if available.issuperset(names) for name in names}
     if run is None:
         return own
     return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}

@@ -11,6 +11,7 @@ from reward.doctor.diagnosis import sample_ratio
 from reward.evidence.contributions import contributions, gain_shares, sizes
 from reward.evidence.held_out import HeldOutFigures, held_out_figures
 from reward.evidence.learning_curve import CurvePoint, LearningCurve
+from reward.evidence.metrics import Interval
 from reward.evidence.readable import Effect, readable_effects
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
@@ -143,8 +144,7 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
     lines = [
         f"On {figures.items:,} items it has not seen:",
         f"  of two titles of an item it finds the better one in {every.value:.1%} of {figures.pairs:,} pairs "
-        f"[{every.low:.1%}, {every.high:.1%}]; with the true rates known it would be about "
-        f"{figures.noise_ceiling:.0%}",
+        f"[{every.low:.1%}, {every.high:.1%}], items weighing alike; {_ceiling(figures)}",
     ]
     if (clear := figures.pair_accuracy_significant) is not None:
         lines.append(
@@ -159,12 +159,28 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
         f"  calibration error of P(click): {figures.calibration_error:.2%} (absolute, at {figures.base_rate:.2%}"
         f" on average){_entropy(figures)}",
     ]
+    if (slope := figures.effect_slope) is not None:
+        lines.append(
+            f"  for 1 % more clicks that it predicts for one of an item's titles, {slope.value:.2f} % more came "
+            f"[{slope.low:.2f}, {slope.high:.2f}]{_rescaled(slope)}"
+        )
     if figures.interval_coverage is not None:
         lines.append(f"  its 90 % intervals hold the clicks of {figures.interval_coverage:.1%} of the titles")
     if figures.learning_curve:
         steps = ", ".join(f"{point.items:,}: {point.pair_accuracy.value:.1%}" for point in figures.learning_curve)
         lines.append(f"  pairs by the items learned from (linear part): {steps}")
     return lines + _effect_lines(figures)
+
+
+def _rescaled(slope: Interval) -> str:
+    return ": rlopt score tells lifts so much smaller" if slope.value < 1 else ""
+
+
+def _ceiling(figures: FitEvidence) -> str:
+    ceiling = figures.noise_ceiling
+    if ceiling is None:
+        return "titles have too few clicks to tell what it would be with the true rates known"
+    return f"with the true rates known it would be about {ceiling:.0%}"
 
 
 def _entropy(figures: FitEvidence) -> str:

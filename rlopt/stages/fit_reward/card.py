@@ -24,6 +24,7 @@ _MEANING = {
     "pair_accuracy": "share of the pairs that it puts in the observed order; 0.5 is a coin, higher is better",
     "pair_accuracy_significant": "the same of the significant pairs",
     "noise_ceiling": "about what pair accuracy would be if the true rates were known, as clicks are chance; no model's",
+    "effect_slope": "of what it says titles of an item differ by, how much comes; 1 is right, less is an overstatement",
     "picked_lift": "click rate of the titles it would pick over that of the average title, minus 1; higher is better",
     "best_lift": "the same of the titles with the highest observed rate, luck included: no model reaches it",
     "hit_rate": "share of the items whose picked title has the highest observed rate; higher is better",

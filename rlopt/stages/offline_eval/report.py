@@ -23,6 +23,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.content import EvaluationReport
 from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.common.evaluated import Evaluated
+from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.titles import Written
@@ -63,6 +64,7 @@ def make_report(
     clues = Clues.of(case, judge, log_prob)
     rounds = clues.rounds(clues.weight)
     found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
+    evidence = read_evidence(run / "reward" / EVIDENCE)
     grounds = Grounds(
         lifts={"logged": lifts[case.new], **({} if over_sft is None else {"sft": over_sft})},
         n_items=len(test.items),
@@ -79,6 +81,7 @@ def make_report(
         other_lifts=lifting.other_lifts(),
         from_run=case.from_run,
         candidates=candidates,
+        reward_slope=evidence.effect_slope if evidence else None,
         relevant=found_belonging.relevant,
         fluent=found_belonging.fluent,
         past=past_tests(run.metrics(HISTORY).rows()),

@@ -93,8 +93,37 @@ def test_normal_differences_have_the_closed_form() -> None:
 
 
 def test_without_a_pair_it_is_a_coin() -> None:
-    assert noise_ceiling(ArmCounts(np.array([1.0, 2.0]), np.array([9.0, 9.0]), np.array([0, 1]), 2)) == 0.5
-    assert noise_ceiling(ArmCounts(np.array([0.0, 0.0]), np.array([9.0, 9.0]), np.array([0, 0]), 1)) == 0.5
+    assert noise_ceiling(ArmCounts(np.array([1.0, 2.0]), np.array([9.0, 9.0]), np.array([0, 1]), 2)) is None
+    assert noise_ceiling(ArmCounts(np.array([3.0, 3.0]), np.array([9.0, 9.0]), np.array([0, 0]), 1)) is None
+
+
+@pytest.mark.parametrize("clicks", [1.2, 2.1, 4.4, 11.8])
+@pytest.mark.parametrize("spread", [0.2, 0.4])
+def test_few_clicks_a_title_are_enough(clicks: float, spread: float) -> None:
+    """In the mean of three shops it is right within .02; the exposures of an item's titles differ by half."""
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(3):
+        rows, rate = shop(spread * rng.standard_normal((700, 4)), clicks / 0.03 / np.exp(0.32 + 0.245), 1.0, rng)
+        found.append((noise_ceiling(rows), metrics.pair_accuracy(metrics.tally(rows, rate))))
+    assert np.mean([ceiling for ceiling, _ in found]) == pytest.approx(np.mean([r for _, r in found]), abs=0.02)
+
+
+def test_with_less_than_a_click_a_title_it_is_not_told() -> None:
+    rng = np.random.default_rng(8)
+    assert noise_ceiling(shop(0.4 * rng.standard_normal((500, 4)), 10, 1.0, rng)[0]) is None
+
+
+def test_an_item_of_many_titles_weighs_like_any_other() -> None:
+    """300 items whose titles are far apart, and two of 150 titles that are all the same."""
+    rng = np.random.default_rng(9)
+    effect = np.concatenate([np.tile(np.log([1.0, 3.0, 9.0]), 300), np.zeros(300)])
+    item = np.concatenate([np.repeat(np.arange(300), 3), np.repeat([300, 301], 150)])
+    trials = np.full(len(item), 5000.0)
+    rate = 0.02 * np.exp(effect)
+    rows = ArmCounts(rng.binomial(5000, rate).astype(float), trials, item, 302)
+    assert noise_ceiling(rows) == pytest.approx(metrics.pair_accuracy(metrics.tally(rows, rate)), abs=0.01)
+    assert noise_ceiling(rows) > 0.98
 
 
 @pytest.mark.parametrize("clicks", [3.0, 9.0, 90.0])

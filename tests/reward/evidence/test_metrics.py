@@ -16,7 +16,7 @@ def test_pairs_are_counted_within_items_only() -> None:
     tallies = metrics.tally(rows, np.array([1.0, 2.0, 1.5, 3.0, 3.0, 9.0]))
     assert tallies.pairs.tolist() == [3, 1, 0]
     assert tallies.right.tolist() == [2, 0.5, 0]  # the tie counts half
-    assert metrics.pair_accuracy(tallies) == pytest.approx(2.5 / 4)
+    assert metrics.pair_accuracy(tallies) == pytest.approx((2 / 3 + 0.5) / 2)
     assert tallies.picked.tolist() == [0.2, 0.05, 0.0]
     assert metrics.picked_lift(tallies) == pytest.approx((0.2 + 0.05) / (0.2 + 0.06) - 1)
     assert tallies.hit.sum() == 0.0
@@ -46,7 +46,20 @@ def test_pair_accuracy_equals_brute_force() -> None:
                 right += 0.5 if score[i] == score[j] else float((score[i] > score[j]) == (difference > 0))
     tallies = metrics.tally(ArmCounts(clicks, trials, item, 30), score)
     assert tallies.pairs.sum() == pairs
-    assert metrics.pair_accuracy(tallies) == pytest.approx(right / pairs)
+    share = [r / n for r, n in zip(tallies.right, tallies.pairs, strict=True) if n]
+    assert tallies.right.sum() == right
+    assert metrics.pair_accuracy(tallies) == pytest.approx(np.mean(share))
+
+
+def test_an_item_of_many_titles_weighs_like_any_other() -> None:
+    rng = np.random.default_rng(1)
+    sizes = [150, 4, 4, 4, 4]
+    item = np.repeat(np.arange(5), sizes)
+    clicks = np.concatenate([rng.permutation(n) for n in sizes]).astype(float) + 1
+    score = np.where(item == 0, -clicks, clicks)  # all wrong in the large item, all right elsewhere
+    tallies = metrics.tally(ArmCounts(clicks, np.full(len(item), 1000.0), item, 5), score)
+    assert tallies.pairs[0] > 100 * tallies.pairs[1:].sum() / 3
+    assert metrics.pair_accuracy(tallies) == pytest.approx(4 / 5)
 
 
 def test_bootstrap_covers_the_mean_of_items() -> None:

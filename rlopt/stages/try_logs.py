@@ -1,0 +1,110 @@
+"""``rlopt try``: a user's own logs, the whole chain in its quick preset, and the verdict."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from reward.logs.guess import guess_columns
+from reward.logs.schema import CANONICAL, ColumnMapping, standing
+from reward.logs.source import open_source
+from reward.plain import JsonObject
+from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, StageConfig, load, read_preset
+from rlopt.errors import RunError
+from rlopt.progress import note
+from rlopt.run import Run
+from rlopt.stages.fit_reward.stage import fit_reward
+from rlopt.stages.offline_eval.result import EvaluationResult
+from rlopt.stages.offline_eval.stage import evaluate
+from rlopt.stages.ppo.stage import train_ppo
+
+PRESET = "quick"
+CHAIN = ("fit-reward", "sft", "ppo", "offline-eval")
+ConfigT = TypeVar("ConfigT", bound=StageConfig)
+
+
+@dataclass(frozen=True)
+class TryResult:
+    """What came out of a first look.
+
+    Parameters
+    ----------
+    run
+        The run directory; all other commands go on from it.
+    columns
+        rlopt's name -> the file's column, for all columns that were read as something.
+    seconds
+        Stage -> seconds.
+    """
+
+    run: str
+    columns: dict[str, str]
+    evaluation: EvaluationResult
+    seconds: dict[str, float]
+
+    def to_dict(self) -> JsonObject:
+        """Plain JSON data: that of ``offline-eval``, with the columns and where the run is."""
+        return {**self.evaluation.to_dict(), "run": self.run, "columns": self.columns, "seconds": self.seconds}
+
+
+def try_logs(
+    logs: str | Path,
+    run_path: str | Path | None = None,
+    *,
+    columns: str | None = None,
+    assignment: str | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    tmp_dir: str | Path | None = None,
+) -> TryResult:
+    """Guess the columns, learn the reward, train a small policy, and say whether its titles would earn more.
+
+    Parameters
+    ----------
+    logs
+        File, folder or glob of parquet, CSV or JSON lines.
+    run_path
+        Run directory; by default ``runs/try-NAME``. Interrupted, the same call continues; finished stages are kept.
+    columns
+        The user's column names, as in ``--columns``; they go before the guess.
+    assignment
+        How titles were assigned (`RewardConfig.assignment`); None: as the preset says.
+    steps
+        PPO updates; None: as the preset says.
+    seed
+        Seed of every stage.
+    tmp_dir
+        Where the log engine spills; the system's temporary folder by default.
+
+    Raises
+    ------
+    LogError
+        When the logs cannot be read, a needed column is not found, or the log doctor says that they teach nothing.
+    RunError
+        When ``run_path`` holds a run of other commands.
+    """
+    mapping, told = _columns(logs, ColumnMapping.parse(columns or ""), tmp_dir)
+    note("Columns: " + ", ".join(f"{name} = {column}" for name, column in told.items()))
+    preset = read_preset(PRESET)
+
+    def settings(model: type[ConfigT], **own: object) -> ConfigT:
+        return load(model, overrides={"seed": seed, **own}, preset=preset)
+
+    run = Run.open(Path(run_path) if run_path is not None else Path("runs") / f"try-{Path(logs).stem}", create=True)
+    if run.done("simulate"):
+        raise RunError(f"Run {run.path} is a demo. Name another one with --run.")
+    kept = {**preset, "columns": mapping.to_dict()}
+    fit_reward(run, logs, settings(RewardConfig, assignment=assignment), preset=kept, tmp_dir=tmp_dir)
+    train_ppo(run, settings(PpoConfig, steps=steps), settings(SftConfig))
+    evaluation = evaluate(run, settings(EvalConfig))
+    return TryResult(str(run.path), told, evaluation, {stage: run.record(stage)["seconds"] for stage in CHAIN})
+
+
+def _columns(
+    logs: str | Path, given: ColumnMapping, tmp_dir: str | Path | None
+) -> tuple[ColumnMapping, dict[str, str]]:
+    """The mapping that the file needs, and the column of every canonical name that it has."""
+    with open_source(logs, tmp_dir=tmp_dir) as source:
+        available = list(source.columns)
+    mapping = guess_columns(available, given, str(logs))
+    known = standing(available) | set(mapping.columns)
+    return mapping, {name: mapping.columns.get(name, name) for name in CANONICAL if name in known}
