@@ -1,5 +1,6 @@
 """Every setting of every stage, documented once, and how presets and flags set them."""
 
+from .abtests import AbAnalyzeConfig, AbConfig, AbPlanConfig
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
@@ -10,6 +11,9 @@ from .writing import Decoding, GenerateConfig, RulesConfig, SimulateConfig
 
 __all__ = [
     "STAGES",
+    "AbAnalyzeConfig",
+    "AbConfig",
+    "AbPlanConfig",
     "CompareConfig",
     "Decoding",
     "EvalConfig",

@@ -14,6 +14,7 @@ from reward.features.phraselist import is_file
 from reward.yaml_files import read_yaml
 from rlopt.errors import ConfigError
 
+from .abtests import AbAnalyzeConfig, AbConfig, AbPlanConfig
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
@@ -38,6 +39,9 @@ STAGES: dict[str, type[StageConfig]] = {
         TagConfig,
         ShortenConfig,
         SimulateConfig,
+        AbConfig,
+        AbPlanConfig,
+        AbAnalyzeConfig,
     )
 }
 LOG_KEYS = ("columns", "exclude")

@@ -1,4 +1,4 @@
-"""Outcome of an A/B test of titles: split checks, lift within days and items, fixed and always-valid intervals."""
+"""Outcome of an A/B test of titles: split checks, lift within days and items, and the interval that decides."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,52 +9,41 @@ from scipy import stats
 from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.plain import Plain
 
-from .intervals import clustered_interval
+from .comparison import Comparison, Counts, Design, compare, design_of
+from .group_sequential import boundaries
 from .rounds import RoundsError
-from .sample_ratio import ALARM, SplitCheck, check_split
+from .sample_ratio import ALARM, SplitCheck, check_split, check_units
 from .sequential import planned_information, sequence_reach
-from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
+
+__all__ = ["Counts", "Looks", "TestOutcome", "analyze", "design_of", "interval_of"]
 
 MIN_EVENTS = 10.0  # in each arm: with fewer a log ratio is not nearly normal, and no interval is given
 
 Outcome = Literal["better", "worse", "undecided", "invalid"]
-Design = Literal["visitors", "items"]
-"""What was split: the visitors, so that items have both arms, or the items, each whole in one arm."""
+DecidedBy = Literal["always-valid", "fixed-horizon", "group-sequential"]
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Results, one row an item, arm and (perhaps) day; arrays of shape (n,).
+class Looks:
+    """How often a test is looked at, which says what interval decides.
 
     Parameters
     ----------
-    treated
-        True for the treatment.
-    item
-        Item of each row, integers from 0.
-    impressions, events
-        Counts; ``events`` are clicks or conversions.
-    day
-        Day of each row, integers from 0 in order of time; None without dates.
-    visitor
-        Visitor (or another unit that was randomised) of each row, integers from 0; None where it is not known, and
-        impressions are taken as independent.
-    expected
-        Events expected whichever arm the item went to, as from clicks before the test; None without such.
+    decided_by
+        "always-valid": any number of looks; "fixed-horizon": one, at the planned end; "group-sequential": those of
+        ``shares``.
+    shares
+        Shares of the planned impressions at the looks so far, now's last.
+    comparisons
+        Variants that are compared with the control at once, over which alpha is shared (Bonferroni).
+    critical
+        Critical value of the fixed-horizon interval, as of `rlopt.ope.simultaneous`; None: the t quantile.
     """
 
-    treated: BoolArray
-    item: IntArray
-    impressions: FloatArray
-    events: FloatArray
-    day: IntArray | None = None
-    visitor: IntArray | None = None
-    expected: FloatArray | None = None
-
-    @property
-    def days(self) -> IntArray:
-        """Day of each row; all one day without dates."""
-        return np.zeros(len(self.item), dtype=np.int64) if self.day is None else self.day
+    decided_by: DecidedBy = "always-valid"
+    shares: tuple[float, ...] = ()
+    comparisons: int = 1
+    critical: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +58,16 @@ class TestOutcome(Plain):
         Fixed-horizon interval: for one look at the planned end.
     always_low, always_high
         Confidence sequence: holds at every look together.
+    group_low, group_high
+        Group-sequential (repeated) interval: holds at the planned looks together; None where there are none.
+    std_error
+        Of the log of (1 + lift).
     confidence
         Coverage of either.
     rate_control, rate_treated
         Events per impression.
     impressions_control, impressions_treated, events_control, events_treated
-        Totals.
+        Totals; of a ratio metric those of its denominator and numerator.
     n_items, effective_items
         Items, and their effective number G_eff.
     sample_ratio_p_value
@@ -90,7 +83,7 @@ class TestOutcome(Plain):
         "invalid" where the split is off, "better" or "worse" where the deciding interval excludes zero, else
         "undecided".
     decided_by
-        "always-valid" or "fixed-horizon": the interval that decides.
+        "always-valid", "fixed-horizon" or "group-sequential": the interval that decides.
     """
 
     __test__ = False  # pytest would take it for a test
@@ -116,16 +109,35 @@ class TestOutcome(Plain):
     split: SplitCheck | None = None
     unadjusted_lift: float | None = None
     removed_variance: float | None = None
+    std_error: float = 0.0
+    group_low: float | None = None
+    group_high: float | None = None
+
+    @property
+    def deciding(self) -> tuple[float, float]:
+        """Limits of the interval that decides."""
+        if self.decided_by == "fixed-horizon":
+            return self.low, self.high
+        if self.group_low is not None and self.group_high is not None and self.decided_by == "group-sequential":
+            return self.group_low, self.group_high
+        return self.always_low, self.always_high
 
 
 def analyze(
-    counts: Counts, *, planned_lift: float, treated_share: float = 0.5, confidence: float = 0.95, final: bool = False
+    counts: Counts,
+    *,
+    planned_lift: float,
+    treated_share: float = 0.5,
+    confidence: float = 0.95,
+    final: bool = False,
+    looks: Looks | None = None,
+    design: Design | None = None,
+    counted: bool = True,
 ) -> TestOutcome:
     """Lift of an A/B test with intervals that respect what was randomised.
 
-    Arms are compared within each day and item (Mantel-Haenszel), or within each day where whole items were split; what
-    days and items have in common cancels, and no change of the split in time or by item biases the lift. Errors are by
-    item, and where visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011).
+    What is compared with what is told by `rlopt.ope.comparison.compare`: no change of the split in time or by item
+    biases the lift.
 
     Parameters
     ----------
@@ -139,33 +151,38 @@ def analyze(
         Coverage of the intervals.
     final
         The test has reached its planned end and is looked at once: the fixed-horizon interval decides.
+    looks
+        The same in full; None: as ``final`` says.
+    design
+        What was split; None: as the results show.
+    counted
+        Whether events are counts, of which there must be `MIN_EVENTS`; else amounts, that many rows of which must have
+        some.
 
     Raises
     ------
     RoundsError
         An arm has no impressions or too few events, or there are fewer than two items.
     """
-    shown, events = _totals(counts)
-    design = design_of(counts)
-    ratio, plain_ratio, removed = _ratio(counts, design)
-    std_error, effective, clusters = _error(counts, ratio, confidence)
-    planned = planned_information(planned_lift, confidence)
-    wider = widening(effective, confidence)
-    reach = sequence_reach(std_error, planned, confidence) * wider
-    fixed = float(stats.t.ppf(0.5 + confidence / 2, df=min(effective, clusters - 1))) * std_error
-    low, high, always_low, always_high = (
-        float(np.expm1(min(ratio.value + step, 700.0))) for step in (-fixed, fixed, -reach, reach)
-    )
-    split, p_value = _split(counts, design, treated_share)
-    alarm = split.alarm if split is not None else p_value is not None and p_value < ALARM
-    deciding = (low, high) if final else (always_low, always_high)
+    looks = looks or Looks("fixed-horizon" if final else "always-valid")
+    shown, events = totals(counts, counted)
+    found = compare(counts, design)
+    spans = _spans(found, planned_lift, confidence, looks)
+    split, p_value = _split(counts, found.design, treated_share)
+    alarm = ALARM / looks.comparisons
+    off = split.rings(alarm) if split is not None else p_value is not None and p_value < alarm
+    deciding = spans[looks.decided_by]
     decision: Outcome = "better" if deciding[0] > 0 else "worse" if deciding[1] < 0 else "undecided"
+    group = spans.get("group-sequential", (None, None))
     return TestOutcome(
-        lift=float(np.expm1(ratio.value)),
-        low=low,
-        high=high,
-        always_low=always_low,
-        always_high=always_high,
+        lift=float(np.expm1(found.ratio.value)),
+        low=spans["fixed-horizon"][0],
+        high=spans["fixed-horizon"][1],
+        always_low=spans["always-valid"][0],
+        always_high=spans["always-valid"][1],
+        group_low=group[0],
+        group_high=group[1],
+        std_error=found.std_error,
         confidence=confidence,
         rate_control=float(events[0] / shown[0]),
         rate_treated=float(events[1] / shown[1]),
@@ -173,81 +190,79 @@ def analyze(
         impressions_treated=float(shown[1]),
         events_control=float(events[0]),
         events_treated=float(events[1]),
-        n_items=int(counts.item.max()) + 1,
-        effective_items=effective,
+        n_items=len(np.unique(counts.item)),
+        effective_items=found.effective,
         sample_ratio_p_value=p_value,
-        decision="invalid" if alarm else decision,
-        decided_by="fixed-horizon" if final else "always-valid",
-        design=design,
+        decision="invalid" if off else decision,
+        decided_by=looks.decided_by,
+        design=found.design,
         split=split,
-        unadjusted_lift=None if removed is None else float(np.expm1(plain_ratio.value)),
-        removed_variance=removed,
+        unadjusted_lift=None if found.removed_variance is None else float(np.expm1(found.unadjusted.value)),
+        removed_variance=found.removed_variance,
     )
 
 
-def _totals(counts: Counts) -> tuple[FloatArray, FloatArray]:
-    """(impressions, events) of control and treatment, shape (2,) each, where there is enough to compare."""
-    treated = counts.treated
-    shown = np.array([counts.impressions[~treated].sum(), counts.impressions[treated].sum()])
-    events = np.array([counts.events[~treated].sum(), counts.events[treated].sum()])
-    for name, n, k in zip(("control", "treatment"), shown, events, strict=True):
+def _spans(
+    found: Comparison, planned_lift: float, confidence: float, looks: Looks
+) -> dict[DecidedBy, tuple[float, float]]:
+    """Limits of the lift by each kind of interval."""
+    shared = 1 - (1 - confidence) / looks.comparisons
+    freedom = min(found.effective, found.clusters - 1)
+    fixed = float(stats.t.ppf(0.5 + shared / 2, df=freedom)) if looks.critical is None else looks.critical
+    wider = widening(found.effective, shared)
+    planned = planned_information(planned_lift, confidence)
+    reach: dict[DecidedBy, float] = {
+        "fixed-horizon": fixed * found.std_error,
+        "always-valid": sequence_reach(found.std_error, planned, shared) * wider,
+    }
+    if looks.shares:
+        reach["group-sequential"] = boundaries(looks.shares, 1 - shared)[-1] * found.std_error * wider
+    return {kind: interval_of(found.ratio.value, step) for kind, step in reach.items()}
+
+
+def interval_of(value: float, reach: float) -> tuple[float, float]:
+    """Limits of a lift whose log ratio is ``value`` plus and minus ``reach``."""
+    low, high = (float(np.expm1(min(value + step, 700.0))) for step in (-reach, reach))
+    return low, high
+
+
+def totals(counts: Counts, counted: bool = True) -> tuple[FloatArray, FloatArray]:
+    """(impressions, events) of control and treatment, shape (2,) each, where there is enough to compare.
+
+    Raises
+    ------
+    RoundsError
+        There is not.
+    """
+    arms = (~counts.treated, counts.treated)
+    shown = np.array([counts.impressions[rows].sum() for rows in arms])
+    events = np.array([counts.events[rows].sum() for rows in arms])
+    for name, n, k, rows in zip(("control", "treatment"), shown, events, arms, strict=True):
         if n <= 0:
             raise RoundsError(f"The {name} has no impressions: there is nothing to compare.")
-        if k < MIN_EVENTS:
+        if counted and k < MIN_EVENTS:
             raise RoundsError(
                 f"The {name} has {k:.0f} clicks or conversions, and an interval needs {MIN_EVENTS:.0f}: go on testing."
+            )
+        some = int(np.count_nonzero(counts.events[rows]))
+        if not counted and (k <= 0 or some < MIN_EVENTS):
+            raise RoundsError(
+                f"The {name} has {some} rows with an amount, {k:g} together, and an interval needs {MIN_EVENTS:.0f} "
+                "and more than nothing: go on testing."
             )
     return shown, events
 
 
-def design_of(counts: Counts) -> Design:
-    """Whether items have both arms on a day, or are whole in one: by where most impressions are."""
-    both = comparable_share(counts.treated, _day_and_item(counts), counts.impressions)
-    return "visitors" if both > 0.5 else "items"
-
-
-def _day_and_item(counts: Counts) -> IntArray:
-    cell = counts.days * (int(counts.item.max()) + 1) + counts.item
-    return np.asarray(np.unique(cell, return_inverse=True)[1], dtype=np.int64)
-
-
-def _ratio(counts: Counts, design: Design) -> tuple[LogRatio, LogRatio, float | None]:
-    """The ratio that decides, the one without covariates, and the share of variance that these remove."""
-    stratum = _day_and_item(counts) if design == "visitors" else counts.days
-    ratio = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.events)
-    if design == "visitors" or counts.expected is None or not (counts.expected > 0).all():
-        return ratio, ratio, None
-    before = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.expected)
-    found, removed = adjusted(ratio, before, counts.item)
-    return found, ratio, removed
-
-
-def _error(counts: Counts, ratio: LogRatio, confidence: float) -> tuple[float, float, int]:
-    """Standard error of the log ratio, and the effective and the plain number of what is independent."""
-    clusters = [counts.item]
-    if counts.visitor is not None:
-        pairs = counts.visitor * (int(counts.item.max()) + 1) + counts.item
-        clusters += [counts.visitor, np.unique(pairs, return_inverse=True)[1].astype(np.int64)]
-    found = [
-        clustered_interval(
-            1.0, np.bincount(c, ratio.influence).astype(np.float64), confidence=confidence, log_scale=True
-        )
-        for c in clusters
-    ]
-    squares = [interval.std_error**2 for interval in found]
-    if max(squares) == 0:
-        raise RoundsError("Every item has the same rates, so that the error is unknown. Are these real results?")
-    variance = squares[0] if len(squares) == 1 else max(squares[0] + squares[1] - squares[2], *squares[:2])
-    effective = min(interval.effective_clusters for interval in found[:2])
-    return float(np.sqrt(variance)), effective, min(int(c.max()) + 1 for c in clusters[:2])
-
-
 def _split(counts: Counts, design: Design, treated_share: float) -> tuple[SplitCheck | None, float | None]:
-    """The split checks, and the p-value of the whole split."""
+    """The split checks, and the p-value of the whole split; periods of items are split by the plan alone."""
     if counts.visitor is not None:
-        return None, visitors_p_value(counts.visitor, counts.treated, treated_share)
+        check_visitors(counts.visitor, counts.treated)
+        split = check_units(counts.visitor, counts.treated, counts.days, treated_share)
+        return split, split.p_value
     if design == "items":
         return None, whole_items_p_value(counts, treated_share)
+    if design == "serial":
+        return None, None
     split = check_split(counts.treated, counts.item, counts.days, counts.impressions, treated_share)
     return split, split.p_value
 
@@ -261,22 +276,21 @@ def widening(effective_items: float, confidence: float) -> float:
     return float(stats.t.ppf(level, df=max(effective_items - 1.0, 1.0)) / stats.norm.ppf(level))
 
 
-def visitors_p_value(visitor: IntArray, treated: BoolArray, treated_share: float) -> float:
-    """p-value of a sample-ratio mismatch of visitors, who count once (binomial, exact).
+def check_visitors(visitor: IntArray, treated: BoolArray) -> None:
+    """That no visitor has seen both arms.
 
     Raises
     ------
     RoundsError
-        A visitor has seen both arms: it was not visitors that were split.
+        One has: it was not visitors that were split.
     """
     n = int(visitor.max()) + 1
     new, old = np.bincount(visitor, treated, minlength=n) > 0, np.bincount(visitor, ~treated, minlength=n) > 0
     if (new & old).any():
         raise RoundsError(
-            f"{int((new & old).sum()):,} of {n:,} visitors have seen both arms, so it was not visitors that were "
-            "split. Map another column to visitor, or none."
+            f"{int((new & old).sum()):,} of {int((new | old).sum()):,} visitors have seen both arms, so it was not "
+            "visitors that were split. Map another column to visitor, or none."
         )
-    return float(stats.binomtest(int(new.sum()), n, treated_share).pvalue)
 
 
 def whole_items_p_value(counts: Counts, treated_share: float) -> float:

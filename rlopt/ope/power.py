@@ -1,10 +1,12 @@
 """Power and size of an A/B test of titles: two proportions, overdispersed counts, items that respond differently."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, stats
 
+from .group_sequential import drift
 from .rounds import RoundsError
 from .sequential import planned_information, sequence_reach
 
@@ -146,3 +148,26 @@ def always_valid(design: TestDesign, lift: float, power: float = 0.8) -> TestDes
     std_error = float(optimize.brentq(surplus, goal * 1e-4, goal))
     few = design._critical / float(stats.norm.isf(design.alpha / 2 if design.two_sided else design.alpha))
     return replace(design, critical=few * sequence_reach(std_error, planned, confidence) / std_error)
+
+
+def group_sequential(design: TestDesign, looks: int, power: float = 0.8) -> TestDesign:
+    """The design of a test with so many equally spaced looks, whose boundary spends alpha as `boundaries` says.
+
+    The critical value is what the drift of z at the end, which has this power, leaves above the quantile of the power.
+    """
+    shares = tuple((k + 1) / looks for k in range(looks))
+    alpha = design.alpha if design.two_sided else 2 * design.alpha
+    few = design._critical / float(stats.norm.isf(alpha / 2))
+    return replace(design, critical=few * (drift(shares, alpha, power) - float(stats.norm.ppf(power))))
+
+
+def smallest_lift(needed: Callable[[float], float], impressions: float, base_rate: float) -> float | None:
+    """Smallest lift for which no more than so many impressions are needed; None where even +100 % needs more."""
+    largest = min(1.0, (1 - 1e-9) / base_rate - 1)
+
+    def surplus(log_lift: float) -> float:
+        return float(np.log(min(needed(float(np.exp(log_lift))), 1e300)) - np.log(max(impressions, 1e-300)))
+
+    if surplus(np.log(largest)) > 0:
+        return None
+    return float(np.exp(optimize.brentq(surplus, np.log(1e-5), np.log(largest), xtol=1e-4)))

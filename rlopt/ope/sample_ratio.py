@@ -5,6 +5,7 @@ items. A split that is off in the whole, or in some items among many that keep t
 or bots sit in it (Fabijan et al. 2019, diagnosing sample ratio mismatch in online controlled experiments).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,11 @@ class SplitCheck(Plain):
     @property
     def alarm(self) -> bool:
         """Whether no comparison holds before this is explained."""
-        return bool(self.mismatched) or (self.p_value is not None and self.p_value < ALARM)
+        return self.rings(ALARM)
+
+    def rings(self, threshold: float) -> bool:
+        """The same with another threshold for the whole, as several variants at once share one."""
+        return bool(self.mismatched) or (self.p_value is not None and self.p_value < threshold)
 
 
 def check_split(
@@ -91,6 +96,60 @@ def check_split(
         by_item=by_item,
         mismatched=() if by_item else tuple(int(i) for i in worst),
     )
+
+
+def check_units(unit: IntArray, treated: BoolArray, day: IntArray, treated_share: float) -> SplitCheck:
+    """Check the split of randomised units (visitors), each of which counts once, on its first day.
+
+    Parameters
+    ----------
+    unit, treated, day
+        Of each row, shape (n,); a unit has one arm.
+    treated_share
+        Intended share of the treatment.
+    """
+    order = np.lexsort((day, unit))
+    first = order[np.unique(unit[order], return_index=True)[1]]
+    new = np.bincount(day[first], treated[first]).astype(np.float64)
+    total = np.bincount(day[first]).astype(np.float64)
+    seen = np.flatnonzero(total)
+    new, total = new[seen], total[seen]
+    changed = _changed(new, total, np.arange(len(seen)))
+    whole = stats.binomtest(round(float(new.sum())), round(float(total.sum())), treated_share).pvalue
+    shares = new / total
+    return SplitCheck(None if changed else float(whole), float(shares[0]), float(shares[-1]), changed, False, ())
+
+
+def groups_off(
+    counts: Sequence[tuple[FloatArray, FloatArray]], expected: Sequence[float | FloatArray]
+) -> tuple[int, ...]:
+    """Groups (segments) whose split is not the expected one, the worst first.
+
+    Parameters
+    ----------
+    counts
+        Units of the treatment and of both arms of each group, by day.
+    expected
+        Share of the treatment that each group should have, by day.
+    """
+    if not counts:
+        return ()
+    z = []
+    for (new, shown), share in zip(counts, expected, strict=True):
+        variance = float(np.sum(share * (1 - np.asarray(share)) * shown))
+        z.append(float(np.sum(new - share * shown)) / np.sqrt(max(variance, 1e-300)))
+    scores = np.array(z)
+    off = np.flatnonzero(_rejected(scores))
+    return tuple(int(i) for i in off[np.argsort(-np.abs(scores[off]), kind="stable")])
+
+
+def day_shares(treated: BoolArray, item: IntArray, day: IntArray, impressions: FloatArray) -> FloatArray:
+    """The treatment's share on each day, shape (n_days,), which a few broken items do not move."""
+    cell = day * (int(item.max()) + 1) + item
+    cells, where = np.unique(cell, return_inverse=True)
+    new = np.bincount(where, impressions * treated).astype(np.float64)
+    shown = np.bincount(where, impressions).astype(np.float64)
+    return _shares_by_day(new, shown, cells // (int(item.max()) + 1))
 
 
 def _shares_by_day(new: FloatArray, shown: FloatArray, day: IntArray) -> FloatArray:

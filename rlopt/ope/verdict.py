@@ -12,6 +12,7 @@ from .direct import LiftEstimate
 from .guardrails import RULES, Guardrails
 from .hidden_arms import HiddenArmTest
 from .log_reasons import LogGrounds, log_reasons
+from .past_tests import PastTests, past_reasons
 from .reasons import Reason, Status
 from .text_shift import TextShift
 
@@ -76,6 +77,8 @@ class Grounds:
     relevant, fluent
         Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
         titles were there to learn it from.
+    past
+        Predictions against outcomes of the run's A/B tests so far, from three on.
     reward_slope
         Of what the reward says titles of an item differ by, how much came on held-out items; None where not known.
     candidates
@@ -100,6 +103,7 @@ class Grounds:
     reward_slope: Interval | None = None
     relevant: float | None = None
     fluent: float | None = None
+    past: PastTests | None = None
 
 
 def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
@@ -113,6 +117,7 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
         *_lifts(grounds, rule),
         *_other_lifts(grounds, rule),
         *_candidates(grounds),
+        *past_reasons(grounds.past, grounds.lifts["logged"], rule.min_lift),
         *_widths(grounds, rule),
         _items(grounds, rule),
         _support(grounds, rule),

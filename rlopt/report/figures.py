@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reward.arrays import FloatArray
 
@@ -74,6 +75,19 @@ def lift_intervals(rows: Sequence[Row], min_lift: float, axis: str, description:
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(axis)
     return _svg(figure, "lifts", description)
+
+
+def lifts_by_day(days: Sequence[tuple[float, float, float, float]], axis: str, label: str, description: str) -> str:
+    """(day, lift, low, high) of each day of a test, against no lift at all."""
+    figure, axes = _figure(height=2.4)
+    day, lift, low, high = (np.array(column) for column in zip(*days, strict=True))
+    axes.axhline(0, color=INK, linewidth=1.0)
+    axes.vlines(day, 100 * low, 100 * high, color=ACCENT, linewidth=3, alpha=0.5)
+    axes.plot(day, 100 * lift, "o", color=ACCENT, markersize=5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel(axis)
+    axes.set_ylabel(label)
+    return _svg(figure, "days", description)
 
 
 def learning_curve(

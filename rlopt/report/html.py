@@ -44,14 +44,14 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
         words("truth_part", lift=percent(value), baseline=words(f"baselines.{name}"))
         for name, value in (report.true_lifts or {}).items()
     ]
-    page = environment.from_string(_resource("report.html.jinja")).render(
+    page = environment.from_string(resource("report.html.jinja")).render(
         report=report,
         t=words,
         main=main,
         main_name=main_name,
         confidence=f"{main.confidence:.0%}",
         truths=words("list_comma").join(truths),
-        css=Markup(_resource("report.css")),  # noqa: S704  our own file
+        css=Markup(resource("report.css")),  # noqa: S704  our own file
         figures={
             "lifts": _safe(_lift_figure(report, words)),
             "item_lifts": _safe(
@@ -91,11 +91,12 @@ def shown(text: str, longest: int = LONGEST_SHOWN, *, words: Words | None = None
 
 def schema() -> JsonObject:
     """JSON Schema of report.json."""
-    loaded: JsonObject = json.loads(_resource("report.schema.json"))
+    loaded: JsonObject = json.loads(resource("report.schema.json"))
     return loaded
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """The text of a file of this room."""
     return (resources.files("rlopt.report") / name).read_text(encoding="utf-8")
 
 

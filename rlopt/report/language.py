@@ -26,6 +26,7 @@ PERCENTAGES = {
     "conversions",
     "revenue",
     "violations",
+    "past_tests",
 }
 COUNTS = {"test_items", "candidates"}
 

@@ -10,6 +10,7 @@ from rlopt.ope.diagnostics import KlEstimate, Overlap
 from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.past_tests import PastTests
 from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Grounds, decide
 
@@ -128,3 +129,18 @@ def test_verdict_is_json_ready() -> None:
     data = decide(GOOD, RULE).to_dict()
     assert data["decision"] == "launch"
     assert {"topic", "status", "message", "figure", "threshold"} == set(data["reasons"][0])
+
+
+def test_from_three_tests_on_a_prediction_is_read_as_they_say() -> None:
+    boasting = PastTests(4, 3, 0.2, 0.05)
+    halved = decide(replace(GOOD, past=boasting), EvalConfig())
+    (reason,) = [reason for reason in halved.reasons if reason.topic == "past_tests"]
+    assert reason.figure == pytest.approx(boasting.rescaled(*_limits(GOOD.lifts["logged"]))[1])
+    assert "3 of 4 earlier A/B tests" in reason.message
+    strict = decide(replace(GOOD, past=boasting), EvalConfig(min_lift=GOOD.lifts["logged"].low * 0.9))
+    assert strict.decision == "hold"
+    assert "past_tests" not in {reason.topic for reason in decide(GOOD, EvalConfig()).reasons}
+
+
+def _limits(lift: LiftEstimate) -> tuple[float, float, float]:
+    return lift.value, lift.low, lift.high

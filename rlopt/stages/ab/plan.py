@@ -3,22 +3,26 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from reward.arms import Arms
 from reward.plain import Plain
+from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
-from rlopt.ope.power import TestDesign, always_valid
-from rlopt.ope.weights import effective_sample_size
+from rlopt.files import refuse_in_run
+from rlopt.ope.past_tests import HISTORY, PastTests, past_tests
+from rlopt.ope.power import TestDesign, smallest_lift
 from rlopt.run import DATA, Run
+from rlopt.stages.ab.assignment import arm_shares, assign
+from rlopt.stages.ab.dry_run import DryRun, rehearse
 from rlopt.stages.ab.prediction import Evaluation, Predicted
+from rlopt.stages.ab.sizing import deciding, design_of_plan, logged_traffic, noise_of, used_share
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.title_source import TitleSource
 
-SECONDS_A_DAY = 86_400.0
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
+WEEKS = (1, 2, 4, 8)
+LOOKS: tuple[Literal["one", "planned", "any"], ...] = ("one", "planned", "any")
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,19 @@ class PlannedLift:
     lift
         The lift to find.
     impressions_control, impressions_treatment
-        Needed in each arm; None where no number of impressions suffices.
+        Needed in the control and in each variant, carry-over included; None where no number of impressions suffices.
     days
         Share of the traffic in the test -> days; empty where the traffic a day is unknown.
     looks
-        "one": the fixed-horizon interval decides at the planned end (ab-analyze --final); "any": the always-valid one
-        does, whenever it is looked at, as ab-analyze takes it by default.
+        "one": the fixed-horizon interval decides at the planned end (ab-analyze --final); "planned": the
+        group-sequential one at the planned looks (--look); "any": the always-valid one, whenever it is looked at.
     reason
         Why there is no number.
+    weeks
+        Whole weeks with all of the traffic; None where the days are unknown.
+    items
+        Items that an item split needs to find the lift in the planned weeks with the traffic an item has; None for
+        other designs, or where no number suffices.
     """
 
     name: str
@@ -47,18 +56,25 @@ class PlannedLift:
     impressions_control: float | None
     impressions_treatment: float | None
     days: Mapping[str, float]
-    looks: Literal["one", "any"] = "one"
+    looks: Literal["one", "planned", "any"] = "one"
     reason: str = ""
+    weeks: int | None = None
+    items: int | None = None
 
 
 @dataclass(frozen=True)
 class Plan(Plain):
     """The plan of an A/B test: its design, what the logs say of the noise, and the sizes.
 
-    ``lifts`` are those of one look at the planned end, ``always_valid`` those of any number of looks.
+    ``lifts`` are those of one look at the planned end, ``group_sequential`` those of the planned looks, of which there
+    are ``looks``, ``always_valid`` those of any number of looks. ``smallest_lifts`` are those found after so many weeks
+    with all of the traffic, by looks; ``item_spread`` is how much items' rates differ, ``item_spread_adjusted`` what of
+    it their logged rates leave unknown.
     """
 
     metric: str
+    design: str
+    arms: tuple[str, ...]
     base_rate: float
     treated_share: float
     alpha: float
@@ -68,44 +84,42 @@ class Plan(Plain):
     overdispersion_known: bool
     lift_spread: float
     effective_items: float
+    item_spread: float
+    item_spread_adjusted: float
+    looks: int
     impressions_a_day: float | None
     lifts: tuple[PlannedLift, ...]
     always_valid: tuple[PlannedLift, ...] = ()
+    group_sequential: tuple[PlannedLift, ...] = ()
+    smallest_lifts: Mapping[str, Mapping[str, float | None]] | None = None
+    past: PastTests | None = None
+    dry_run: DryRun | None = None
+    assignment: str | None = None
+    fingerprint: str | None = None
 
 
 def plan_test(
     run: Run,
+    config: AbPlanConfig | None = None,
     *,
-    lift: float | None = None,
-    baseline: str = "logged",
-    metric: str = "clicks",
-    split: float = 0.5,
-    alpha: float = 0.05,
-    power: float = 0.8,
-    two_sided: bool = True,
-    traffic: float | None = None,
-    policy: str = "ppo",
+    assign_to: Path | None = None,
+    dry_run: str | Path | None = None,
+    columns: str | None = None,
 ) -> Plan:
-    """Size of an A/B test.
+    """Size of an A/B test, and its assignment.
 
     Parameters
     ----------
     run
-        A run with logs; with an evaluation where no ``lift`` is given.
-    lift
-        Lift to find; None: the one the evaluation predicted, and its lower limit.
-    baseline
-        "logged" or "sft": which predicted lift.
-    metric
-        "clicks" or "conversions", per impression.
-    split
-        Share of the impressions that see the new titles.
-    alpha, power, two_sided
-        Of the test.
-    traffic
-        Impressions a day; None: from the logs' timestamps.
-    policy
-        Whose titles are tested, as offline-eval was told it (``--policy``).
+        A run with logs; with an evaluation where no lift is given.
+    config
+        The design and what it should find.
+    assign_to
+        Where the assignment is written; None: nowhere.
+    dry_run
+        Past logs that are split as planned, over and over; None: none.
+    columns
+        The user's column names of those logs, timestamp and visitor among them.
 
     Raises
     ------
@@ -114,45 +128,80 @@ def plan_test(
     PolicyError
         There is no such policy.
     """
+    config = config or AbPlanConfig()
     run.require("fit-reward")
-    report = evaluation_of(run, policy)
-    if lift is None and report is None:
-        command = "rlopt offline-eval" if policy == "ppo" else f"rlopt offline-eval --policy {policy}"
-        raise EvaluationError(
-            f"This run has no evaluation of {policy} to take a lift from. Run {command}, or name one: --lift 0.03"
-        )
+    report = evaluation_of(run, config.policy)
+    past = past_tests(run.metrics(HISTORY).rows(), config.metric)
+    wanted = wanted_lifts(config, report, past)
     arms = run.arms()
     dispersion = logged_overdispersion(run)
-    by_item = np.bincount(arms.item_index, weights=arms.impressions).astype(np.float64)
-    design = TestDesign(
-        base_rate=base_rate(arms, metric),
-        treated_share=split,
-        alpha=alpha,
-        two_sided=two_sided,
-        overdispersion=max(dispersion or 1.0, 1.0),
-        lift_spread=(report.diagnostics.item_lift_spread or 0.0) if report else 0.0,
-        effective_items=effective_sample_size(by_item),
-    )
-    daily = traffic if traffic is not None else logged_traffic(arms)
-    wanted = {} if lift is None else {"given": lift}
-    if report is not None and lift is None:
-        predicted = predicted_lift(report, metric, baseline)
-        wanted = {"predicted": predicted.value, "lower limit": predicted.low}
+    spread = (report.diagnostics.item_lift_spread or 0.0) if report else 0.0
+    noise = noise_of(arms, config, dispersion or 1.0, spread)
+    daily = config.traffic if config.traffic is not None else logged_traffic(arms)
+    design = design_of_plan(config, noise, len(arms.items), daily)
+    sizes = {
+        looks: tuple(
+            planned(name, value, design, config, daily, looks, len(arms.items)) for name, value in wanted.items()
+        )
+        for looks in LOOKS
+    }
+    rehearsed = None if dry_run is None else rehearse(run, dry_run, config, next(iter(wanted.values())), columns)
+    assignment = None
+    if assign_to is not None:
+        refuse_in_run(assign_to)
+        assignment = assign(arms, config, next(iter(wanted.values())))
+        assignment.write(assign_to)
     return Plan(
-        metric=metric,
+        metric=config.metric,
+        design=config.design,
+        arms=config.arm,
         base_rate=design.base_rate,
-        treated_share=split,
-        alpha=alpha,
-        power=power,
-        two_sided=two_sided,
+        treated_share=config.split,
+        alpha=config.alpha,
+        power=config.power,
+        two_sided=config.two_sided,
         overdispersion=design.overdispersion,
         overdispersion_known=dispersion is not None,
-        lift_spread=design.lift_spread,
+        lift_spread=noise.lift_spread,
         effective_items=design.effective_items,
+        item_spread=noise.item_spread,
+        item_spread_adjusted=noise.item_spread_adjusted,
+        looks=config.looks,
         impressions_a_day=daily,
-        lifts=tuple(planned(name, value, design, power, daily, "one") for name, value in wanted.items()),
-        always_valid=tuple(planned(name, value, design, power, daily, "any") for name, value in wanted.items()),
+        lifts=sizes["one"],
+        group_sequential=sizes["planned"],
+        always_valid=sizes["any"],
+        smallest_lifts=None if daily is None else smallest_lifts(design, config, daily),
+        past=past,
+        dry_run=rehearsed,
+        assignment=None if assign_to is None else str(assign_to),
+        fingerprint=None if assignment is None else assignment.fingerprint,
     )
+
+
+def wanted_lifts(config: AbPlanConfig, report: Evaluation | None, past: PastTests | None) -> dict[str, float]:
+    """The lifts to find: the one given, else the predicted one and its lower limit.
+
+    From three tests of the run on, the predicted one is also read as these say it should be.
+
+    Raises
+    ------
+    EvaluationError
+        None is given, and nothing was predicted.
+    """
+    if config.lift is not None:
+        return {"given": config.lift}
+    if report is None:
+        command = "rlopt offline-eval" if config.policy == "ppo" else f"rlopt offline-eval --policy {config.policy}"
+        raise EvaluationError(
+            f"This run has no evaluation of {config.policy} to take a lift from. Run {command}, or name one: "
+            "--lift 0.03"
+        )
+    found = predicted_lift(report, config.metric, config.baseline)
+    wanted = {"predicted": found.value, "lower limit": found.low}
+    if past is not None:
+        wanted["as earlier tests say"] = past.rescaled(found.value, found.low, found.high)[0]
+    return wanted
 
 
 def predicted_lift(report: Evaluation, metric: str, baseline: str) -> Predicted:
@@ -170,23 +219,67 @@ def predicted_lift(report: Evaluation, metric: str, baseline: str) -> Predicted:
 
 
 def planned(
-    name: str, lift: float, design: TestDesign, power: float, daily: float | None, looks: Literal["one", "any"]
+    name: str,
+    lift: float,
+    design: TestDesign,
+    config: AbPlanConfig,
+    daily: float | None,
+    looks: Literal["one", "planned", "any"],
+    items: int,
 ) -> PlannedLift:
-    """What finding ``lift`` takes, with one look at the end or with any number of looks."""
+    """What finding ``lift`` takes, with one look at the end, the planned ones, or any number."""
     if lift <= 0 and (name != "given" or not design.two_sided or lift == 0):
         reason = "a test cannot show a gain where there is none"
         return PlannedLift(name, lift, None, None, {}, looks, reason)
-    deciding = design if looks == "one" else always_valid(design, lift, power)
-    total = deciding.impressions(lift, power)
-    if not math.isfinite(total):
+    needed = items_needed(lift, design, config, daily, looks, items) if config.design == "items" else None
+    pair = deciding(design, config, looks, lift).impressions(lift, config.power)
+    if not math.isfinite(pair):
         reason = (
             f"items differ too much in how they respond (standard deviation {design.lift_spread:.1%} over "
             f"{design.effective_items:.0f} effective items): more items are needed, not more impressions"
         )
-        return PlannedLift(name, lift, None, None, {}, looks, reason)
+        return PlannedLift(name, lift, None, None, {}, looks, reason, items=needed)
+    total = pair / used_share(config)
     days = {} if daily is None else {f"{share:.0%}": total / (daily * share) for share in TRAFFIC_SHARES}
-    control, treatment = (math.ceil(total * share) for share in (1 - design.treated_share, design.treated_share))
-    return PlannedLift(name, lift, control, treatment, days, looks)
+    shares = arm_shares(config)
+    weeks = None if daily is None else math.ceil(total / daily / 7)
+    return PlannedLift(
+        name, lift, math.ceil(total * shares[0]), math.ceil(total * shares[1]), days, looks, "", weeks, needed
+    )
+
+
+def items_needed(
+    lift: float,
+    design: TestDesign,
+    config: AbPlanConfig,
+    daily: float | None,
+    looks: Literal["one", "planned", "any"],
+    items: int,
+) -> int | None:
+    """Items with which the planned weeks find ``lift``, each with the traffic that items have; None where unknown.
+
+    Errors fall with the root of the number of items, all else being alike.
+    """
+    if daily is None or lift <= 0:
+        return None
+    found = found_after(config.weeks, design, config, daily, looks)
+    return None if found is None else math.ceil(items * (found / lift) ** 2)
+
+
+def smallest_lifts(design: TestDesign, config: AbPlanConfig, daily: float) -> dict[str, dict[str, float | None]]:
+    """Looks -> weeks -> the smallest lift that is found by then with all of the traffic; None where not even +100 %."""
+    return {looks: {str(weeks): found_after(weeks, design, config, daily, looks) for weeks in WEEKS} for looks in LOOKS}
+
+
+def found_after(
+    weeks: int, design: TestDesign, config: AbPlanConfig, daily: float, looks: Literal["one", "planned", "any"]
+) -> float | None:
+    """The smallest lift that so many weeks find with all of the traffic; None where not even +100 %."""
+
+    def needed(lift: float) -> float:
+        return deciding(design, config, looks, lift).impressions(lift, config.power)
+
+    return smallest_lift(needed, daily * 7 * weeks * used_share(config), design.base_rate)
 
 
 def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
@@ -213,21 +306,3 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
 def logged_overdispersion(run: Run) -> float | None:
     """Variance of clicks over chance from rows of the logs that repeat a title; None where too few do."""
     return read_report(run / DATA).overdispersion
-
-
-def base_rate(arms: Arms, metric: str) -> float:
-    """Clicks or conversions per impression of the logs."""
-    events = arms.clicks if metric == "clicks" else arms.conversions
-    if events is None:
-        raise EvaluationError("The run's logs hold no conversions. Plan for clicks, or fit-reward on logs with them.")
-    if events.sum() <= 0:
-        raise EvaluationError(f"The run's logs hold no {metric} at all, so that no rate can be planned for.")
-    return float(events.sum() / arms.impressions.sum())
-
-
-def logged_traffic(arms: Arms) -> float | None:
-    """Impressions a day of the logs; None without timestamps or within less than a day."""
-    if arms.first_seen is None or arms.last_seen is None:
-        return None
-    days = float(np.nanmax(arms.last_seen) - np.nanmin(arms.first_seen)) / SECONDS_A_DAY
-    return float(arms.impressions.sum()) / days if days >= 1 else None

@@ -51,4 +51,4 @@ class Evaluation(Plain):
         """
         if metric == "clicks":
             return self.lifts.get(baseline)
-        return self.guardrails.conversions if baseline == "logged" else None
+        return self.guardrails.conversions if (metric, baseline) == ("conversions", "logged") else None

@@ -1,21 +1,22 @@
-"""Reads the results of an A/B test: arm, item, impressions, clicks, optional conversions, date and visitor."""
+"""Reads the results of an A/B test: arm, item, impressions, the metrics' columns, optional date and visitor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from reward.arrays import IntArray
+from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.logs.keys import respelled_file
-from reward.logs.schema import ColumnMapping
+from reward.logs.schema import CANONICAL, ColumnMapping
 from reward.logs.source import FileSource, open_source, quote
 from reward.logs.spelt_numbers import Decimal
 from reward.logs.typed_rows import TypedRows
 from rlopt.errors import EvaluationError
-from rlopt.ope.abtest import Counts
+from rlopt.ope.comparison import Counts
+from rlopt.stages.ab.metrics import COUNTED, IMPRESSIONS, Metric
 from rlopt.wording import counted
 
 OF_RESULTS = ("arm", "date", "visitor")  # columns that logs do not have
@@ -24,22 +25,93 @@ OTHER_ITEM_NAME = "item"  # taken for item_id where there is none
 
 @dataclass(frozen=True)
 class Results:
-    """Results as read.
+    """Results as read; arrays of shape (n_rows,).
 
     Parameters
     ----------
-    counts
-        The rows, ready to be analysed.
-    items
-        Item ids.
-    first_date, last_date
-        As the file has them; None without a date column.
+    arm, arms
+        Number of each row's arm, and the arms' names, the control first.
+    item, items
+        Number of each row's item, and the item ids.
+    values
+        Column -> its numbers, impressions among them.
+    day, days
+        Number of each row's day, and the days as YYYY-MM-DD; None and none without a date column.
+    visitor, visitors
+        Number of each row's visitor, and their names; None and none without such a column.
     """
 
-    counts: Counts
+    arm: IntArray
+    arms: tuple[str, ...]
+    item: IntArray
     items: tuple[str, ...]
-    first_date: str | None
-    last_date: str | None
+    values: Mapping[str, FloatArray]
+    day: IntArray | None = None
+    days: tuple[str, ...] = ()
+    visitor: IntArray | None = None
+    visitors: tuple[str, ...] = ()
+
+    @property
+    def first_date(self) -> str | None:
+        """First day, None without dates."""
+        return self.days[0] if self.days else None
+
+    @property
+    def last_date(self) -> str | None:
+        """Last day, None without dates."""
+        return self.days[-1] if self.days else None
+
+    @property
+    def day_numbers(self) -> IntArray | None:
+        """Days from the first one on, of each row, those without rows counted; None without dates."""
+        if self.day is None:
+            return None
+        start = date.fromisoformat(self.days[0])
+        since = np.array([(date.fromisoformat(day) - start).days for day in self.days], dtype=np.int64)
+        return np.asarray(since[self.day])
+
+    def counts(
+        self, metric: Metric, variant: int = 1, values: FloatArray | None = None, expected: FloatArray | None = None
+    ) -> Counts:
+        """Rows of the control and one variant, ready to be compared.
+
+        Parameters
+        ----------
+        metric
+            What is measured.
+        variant
+            Number of the arm.
+        values
+            The numerator where it is not the column as read (winsorised).
+        expected
+            What was expected of each row's numerator, see `Counts`.
+        """
+        rows = (self.arm == 0) | (self.arm == variant)
+        whole = Counts(
+            self.arm != 0,
+            self.item,
+            self.values[metric.denominator],
+            self.values[metric.numerator] if values is None else values,
+            self.day,
+            self.visitor,
+            expected,
+        )
+        return whole.take(rows)
+
+    def without(self, rows: BoolArray) -> "Results":
+        """Less these rows."""
+        kept = ~rows
+        return Results(
+            self.arm[kept],
+            self.arms,
+            self.item[kept],
+            self.items,
+            {name: values[kept] for name, values in self.values.items()},
+            None if self.day is None else self.day[kept],
+            self.days,
+            None if self.visitor is None else self.visitor[kept],
+            self.visitors,
+        )
 
 
 def names_of_results(columns: str | None) -> tuple[dict[str, str], str]:
@@ -65,8 +137,8 @@ def names_of_results(columns: str | None) -> tuple[dict[str, str], str]:
 
 def read_results(
     file: str | Path,
+    wanted: Sequence[str] = (IMPRESSIONS, "clicks"),
     *,
-    metric: str = "clicks",
     control: str = "control",
     mapping: ColumnMapping | None = None,
     own: Mapping[str, str] | None = None,
@@ -77,14 +149,14 @@ def read_results(
     Parameters
     ----------
     file
-        Parquet, CSV or JSONL with arm, item_id, impressions, clicks, optional conversions, date and visitor; several
+        Parquet, CSV or JSONL with arm, item_id, impressions, the wanted columns, optional date and visitor; several
         rows of an arm, item and day add up.
-    metric
-        "clicks" or "conversions".
+    wanted
+        Columns of numbers, as in `Asked.columns`.
     control
-        Name of the control among the two values of ``arm``.
+        Name of the control among the values of ``arm``.
     mapping
-        The user's names of item_id, impressions and the metric; names of other columns have no effect.
+        The user's names of item_id and the wanted columns; names of other columns have no effect.
     own
         The user's names of arm, date and visitor.
     decimal
@@ -93,22 +165,28 @@ def read_results(
     Raises
     ------
     LogError
-        The file cannot be read, or item_id, impressions or the metric is missing.
+        The file cannot be read, or a column of logs is missing.
     EvaluationError
         Another column is missing, a value is wrong, or there are not two arms.
     """
     with open_source(file) as source:
-        named = _columns_of_results(source, metric, own or {})
-        wanted = ("item_id", "impressions", metric)
-        rows = TypedRows.of(source, _mapping_of(source, mapping, wanted), None, wanted, wanted, decimal=decimal)
+        named = _columns_of_results(source, wanted, own or {})
+        canonical = ("item_id", *(name for name in wanted if name in CANONICAL))
+        rows = TypedRows.of(
+            source, _mapping_of(source, mapping, canonical), None, canonical, canonical, decimal=decimal
+        )
         rows = respelled_file(rows)
         texts = {name: f"CAST({quote(column)} AS VARCHAR)" for name, column in named.items()}
         texts["item_id"] = rows.expression("item_id")
-        for name in wanted[1:]:
-            texts |= {name: rows.expression(name), _as_written(name): rows.raw(name)}
+        for name in wanted:
+            if name in CANONICAL:
+                texts |= {name: rows.expression(name), _as_written(name): rows.raw(name)}
+            else:
+                text = f"CAST({quote(name)} AS VARCHAR)"
+                texts |= {name: f"TRY_CAST({text} AS DOUBLE)", _as_written(name): text}
         chosen = ", ".join(f"{sql} AS {quote(name)}" for name, sql in texts.items())
         table = source.table(f"SELECT {chosen} FROM {source.relation}", source.parameters)  # noqa: S608
-        shown = {**named, **{name: rows.location(name) for name in wanted}}
+        shown = {**named, **{n: rows.location(n) if n in CANONICAL else n for n in ("item_id", *wanted)}}
     if not table.num_rows:
         raise EvaluationError(f"{file} holds no rows.")
     for name in ("arm", "item_id"):
@@ -116,31 +194,55 @@ def read_results(
             raise EvaluationError(
                 f"{file}: {shown[name]} must not be empty ({counted(table[name].null_count, 'row is', 'rows are')})."
             )
-    impressions, events = (_counts(file, table, name, shown[name]) for name in ("impressions", metric))
-    if (events > impressions).any():
-        row = int(np.argmax(events > impressions))
-        raise EvaluationError(
-            f"{file}: {shown[metric]} must not exceed {shown['impressions']}. Got {events[row]:g} of "
-            f"{impressions[row]:g} in row {row + 1}."
-        )
-    arms = np.asarray(table["arm"].to_pylist(), dtype=object)
-    names = sorted(set(arms))
-    if len(names) != 2 or control not in names:
-        found = ", ".join(repr(name)[:40] for name in names[:5])
-        raise EvaluationError(
-            f"{file}: {shown['arm']} must name two arms, '{control}' (--control) and one other. "
-            f"Got {len(names)}: {found}."
-        )
+    arm, arms = _arms(file, table, control, shown["arm"])
     items, item = _numbered(table["item_id"].to_pylist())
     dates = _dates(file, table, shown["date"]) if "date" in shown else []
     days, day = _numbered(dates)
-    visitor = _visitors(file, table, shown["visitor"]) if "visitor" in shown else None
+    visitors, visitor = _visitors(file, table, shown["visitor"]) if "visitor" in shown else ([], None)
+    dated = len(dates) == len(item)
     return Results(
-        Counts(arms != control, item, impressions, events, day if len(dates) == len(item) else None, visitor),
-        tuple(map(str, items)),
-        min(days, default=None),
-        max(days, default=None),
+        arm,
+        arms,
+        item,
+        tuple(items),
+        _values(file, table, wanted, shown),
+        day if dated else None,
+        tuple(days) if dated else (),
+        visitor,
+        tuple(visitors),
     )
+
+
+def _arms(file: str | Path, table: pa.Table, control: str, column: str) -> tuple[IntArray, tuple[str, ...]]:
+    """Number of each row's arm, and the arms' names, the control first."""
+    names, number = _numbered(table["arm"].to_pylist())
+    if len(names) < 2 or control not in names:
+        found = ", ".join(repr(name)[:40] for name in names[:5])
+        raise EvaluationError(
+            f"{file}: {column} must name the arm '{control}' (--control) and one other or several. "
+            f"Got {len(names)}: {found}."
+        )
+    ordered = [control, *(name for name in names if name != control)]
+    place = np.array([ordered.index(name) for name in names], dtype=np.int64)
+    return place[number], tuple(ordered)
+
+
+def _values(
+    file: str | Path, table: pa.Table, wanted: Sequence[str], shown: Mapping[str, str]
+) -> dict[str, FloatArray]:
+    """The columns of numbers, checked."""
+    out: dict[str, FloatArray] = {}
+    for name in wanted:
+        whole = name in (IMPRESSIONS, *COUNTED)
+        out[name] = _numbers(file, table, name, shown[name], whole=whole)
+        above = out[name] > out[IMPRESSIONS]
+        if name in COUNTED and above.any():
+            row = int(np.argmax(above))
+            raise EvaluationError(
+                f"{file}: {shown[name]} must not exceed {shown[IMPRESSIONS]}. Got {out[name][row]:g} of "
+                f"{out[IMPRESSIONS][row]:g} in row {row + 1}."
+            )
+    return out
 
 
 def _numbered(values: Sequence[str]) -> tuple[list[str], IntArray]:
@@ -149,24 +251,27 @@ def _numbered(values: Sequence[str]) -> tuple[list[str], IntArray]:
     return list(map(str, distinct)), number.astype(np.int64)
 
 
-def _visitors(file: str | Path, table: pa.Table, column: str) -> IntArray:
-    """Number of each row's visitor."""
+def _visitors(file: str | Path, table: pa.Table, column: str) -> tuple[list[str], IntArray]:
+    """The visitors, and the number of each row's."""
     if table["visitor"].null_count:
         raise EvaluationError(
             f"{file}: {column} must not be empty ({counted(table['visitor'].null_count, 'row is', 'rows are')})."
         )
-    return _numbered(table["visitor"].to_pylist())[1]
+    return _numbered(table["visitor"].to_pylist())
 
 
-def _columns_of_results(source: FileSource, metric: str, own: Mapping[str, str]) -> dict[str, str]:
+def _columns_of_results(source: FileSource, wanted: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:
     """Arm and, where there are such, date and visitor -> the file's columns."""
     named = {name: own.get(name, name) for name in OF_RESULTS if name in own or name in source.columns}
     has = f"It has {', '.join(source.columns)}."
     if "arm" not in named:
         raise EvaluationError(
-            f"{source.where} has no column 'arm'. Results need arm, item_id, impressions and {metric}, or other names "
-            f"for them: --columns arm=COLUMN. {has}"
+            f"{source.where} has no column 'arm'. Results need arm, item_id, {', '.join(wanted[:-1])} and "
+            f"{wanted[-1]}, or other names for them: --columns arm=COLUMN. {has}"
         )
+    for name in wanted:
+        if name not in CANONICAL and name not in source.columns:
+            raise EvaluationError(f"{source.where} has no column '{name}' (--metric, --guardrail). {has}")
     for name, column in named.items():
         if column not in source.columns:
             raise EvaluationError(f"{source.where} has no column '{column}' (mapped to '{name}'). {has}")
@@ -199,14 +304,14 @@ def _dates(file: str | Path, table: pa.Table, column: str) -> list[str]:
     return [datetime.fromisoformat(text).date().isoformat() for text in table["date"].to_pylist() if text]
 
 
-def _counts(file: str | Path, table: pa.Table, name: str, column: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A column of counts, whole and not negative, shape (n_rows,)."""
-    values: np.ndarray[tuple[int], np.dtype[np.float64]] = table[name].to_numpy().astype(np.float64)  # NaN: no number
-    wrong = ~((values >= 0) & (values % 1 == 0))
+def _numbers(file: str | Path, table: pa.Table, name: str, column: str, *, whole: bool) -> FloatArray:
+    """A column of numbers, shape (n_rows,); counts are whole and not negative."""
+    values: FloatArray = table[name].to_numpy().astype(np.float64)  # NaN: no number
+    wrong = ~((values >= 0) & (values % 1 == 0)) if whole else ~np.isfinite(values)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise EvaluationError(
-            f"{file}: {column} must be whole numbers, 0 or more. Got {table[_as_written(name)][row].as_py()!r:.40} "
-            f"in row {row + 1}."
+            f"{file}: {column} must be {'whole numbers, 0 or more' if whole else 'numbers'}. "
+            f"Got {table[_as_written(name)][row].as_py()!r:.40} in row {row + 1}."
         )
     return values

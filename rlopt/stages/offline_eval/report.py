@@ -1,12 +1,9 @@
 """From evaluated titles to the report: lifts, diagnostics, exact estimates where there is overlap, the verdict."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from reward.arms import Arms
 from reward.arrays import FloatArray
-from reward.plain import JsonObject
 from rlopt.config import EvalConfig
 from rlopt.config.evaluation import Weight
 from rlopt.ope.diagnostics import (
@@ -18,6 +15,7 @@ from rlopt.ope.diagnostics import (
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.log_reasons import LogGrounds
+from rlopt.ope.past_tests import HISTORY, last_analyses, past_tests
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
@@ -87,6 +85,7 @@ def make_report(
         reward_slope=evidence.effect_slope if evidence else None,
         relevant=belonging[case.new].relevant if belonging else None,
         fluent=belonging[case.new].fluent if belonging else None,
+        past=past_tests(run.metrics(HISTORY).rows()),
     )
     stages = run.manifest["stages"]
     return EvaluationReport(
@@ -117,7 +116,7 @@ def make_report(
         belonging=belonging,
         probe=probed(run),
         segments=lifting.segments(),
-        history=last_analyses(run.metrics("calibration").rows()),
+        history=last_analyses(run.metrics(HISTORY).rows()),
         estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
         if found.usable
         else (),
@@ -172,21 +171,3 @@ def true_lifts(truth: Truth, case: Case, weight: Weight) -> dict[str, float]:
     if case.sft is not None:
         lifts["sft"] = mine / value(case.sft) - 1
     return lifts
-
-
-def last_analyses(history: Sequence[JsonObject]) -> tuple[JsonObject, ...]:
-    """The rows of the A/B tests' history; of several looks at one test and one metric the last valid one."""
-    last: dict[tuple[str, str, str], JsonObject] = {}
-    for row in history:
-        key = (
-            str(row.get("test", row["results"])),
-            str(row.get("candidate", row.get("policy", "ppo"))),
-            str(row["metric"]),
-        )
-        if key not in last or _valid(row) or not _valid(last[key]):
-            last[key] = row
-    return tuple(last.values())
-
-
-def _valid(analysis: JsonObject) -> bool:
-    return bool(analysis["outcome"]["decision"] != "invalid")

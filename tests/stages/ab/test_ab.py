@@ -13,11 +13,11 @@ import pytest
 
 from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint, to_json
+from rlopt.ope.past_tests import last_analyses
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.plan import predicted_lift
 from rlopt.stages.ab.prediction import Evaluation
-from rlopt.stages.offline_eval.report import last_analyses
 from tests.conftest import Outcome
 from tests.stages.log_reports import log_report
 from tests.stages.menu import make_arms, make_run
@@ -230,8 +230,19 @@ def test_results_may_have_the_names_of_the_runs_logs_or_those_of_columns(
     ("changes", "options", "message"),
     [
         ({"arm": None}, [], r"has no column 'arm'. Results need arm, item_id, impressions and clicks"),
-        ({"arm": ["a", "b"] * 60}, [], r"'control' \(--control\) and one other. Got 2: 'a', 'b'"),
-        ({"arm": ["control", "x", "y"] * 40}, [], "Got 3: 'control', 'x', 'y'"),
+        ({"arm": ["a", "b"] * 60}, [], r"'control' \(--control\) and one other or several. Got 2: 'a', 'b'"),
+        ({"arm": ["control"] * 120}, [], "Got 1: 'control'"),
+        ({}, ["--metric", "clicks/"], "--metric takes a column, or one over another"),
+        ({}, ["--metric", "dwell"], r"has no column 'dwell' \(--metric, --guardrail\). It has arm,"),
+        ({"dwell": ["1.5"] * 119 + ["long"]}, ["--metric", "dwell"], "dwell must be numbers. Got 'long' in row 120"),
+        ({"dwell": [0.0] * 120}, ["--metric", "dwell"], "The control has 0 rows with an amount"),
+        ({}, ["--guardrail", "clicks"], "--guardrail takes NAME:LIMIT"),
+        ({}, ["--guardrail", "clicks:0"], "--guardrail takes NAME:LIMIT"),
+        ({}, ["--guardrail", "clicks:-0.1", "--guardrail", "clicks:-0.2"], "guardrail clicks:- is asked for twice"),
+        ({}, ["--final", "--look", "0.5"], "--final is a single look at the end"),
+        ({}, ["--look", "0.5", "--look", "0.25"], r"Looks must be rising shares .* Got 0.5, 0.25"),
+        ({"date": None}, ["--design", "serial"], "A serial test needs the column date"),
+        ({}, ["--by", "size"], r"No item of the results has the field 'size' \(--by\). Fields: colour, kind"),
         ({"clicks": [-1] * 120}, [], r"clicks must be whole numbers, 0 or more. Got '-1' in row 1"),
         ({"clicks": ["many"] * 120}, [], "Got 'many' in row 1"),
         ({"clicks": [3000] * 120}, [], "clicks must not exceed impressions. Got 3000 of 2000 in row 1"),

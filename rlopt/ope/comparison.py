@@ -1,0 +1,179 @@
+"""Two arms compared: the log of the quotient of a metric, what each row adds to it, and its error by design."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from reward.arrays import BoolArray, FloatArray, IntArray
+
+from .intervals import clustered_interval
+from .rounds import RoundsError
+from .serial import changes_arms, common_periods, two_way
+from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
+
+Design = Literal["visitors", "items", "serial"]
+"""What was split: the visitors, so that items have both arms at a time; the items, each whole in one arm; or the time,
+one arm of an item after the other."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Results of two arms, one row an item, arm and (perhaps) day and visitor; arrays of shape (n,).
+
+    Parameters
+    ----------
+    treated
+        True for the treatment.
+    item
+        Item of each row, integers from 0.
+    impressions, events
+        Denominator and numerator of the metric: impressions and clicks, or any two sums.
+    day
+        Day of each row, integers from 0 in order of time; None without dates.
+    visitor
+        Visitor (or another unit that was randomised) of each row, integers from 0; None where it is not known, and
+        impressions are taken as independent.
+    expected
+        Covariate: events expected whichever arm the item or visitor went to, as clicks before the test; None without.
+    """
+
+    treated: BoolArray
+    item: IntArray
+    impressions: FloatArray
+    events: FloatArray
+    day: IntArray | None = None
+    visitor: IntArray | None = None
+    expected: FloatArray | None = None
+
+    @property
+    def days(self) -> IntArray:
+        """Day of each row; all one day without dates."""
+        return np.zeros(len(self.item), dtype=np.int64) if self.day is None else self.day
+
+    def take(self, rows: BoolArray) -> "Counts":
+        """These rows only."""
+        return Counts(
+            self.treated[rows],
+            self.item[rows],
+            self.impressions[rows],
+            self.events[rows],
+            *(None if x is None else x[rows] for x in (self.day, self.visitor, self.expected)),  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two arms differ in, with its error.
+
+    Parameters
+    ----------
+    design
+        What was split.
+    ratio
+        The log ratio that decides.
+    unadjusted
+        The one without covariates; the same where there are none.
+    removed_variance
+        Share of the variance that the covariates remove; None without.
+    cluster
+        What counts as independent, of each row: that of the randomisation with the largest variance, integers from 0.
+    std_error
+        Of the log ratio; two-way where units and items cross.
+    effective, clusters
+        The effective and the plain number of what is independent.
+    """
+
+    design: Design
+    ratio: LogRatio
+    unadjusted: LogRatio
+    removed_variance: float | None
+    cluster: IntArray
+    std_error: float
+    effective: float
+    clusters: int
+
+
+def compare(counts: Counts, design: Design | None = None) -> Comparison:
+    """The arms' log ratio with its error, by what was split.
+
+    Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariate where there
+    is one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where
+    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011); by day or period, whichever is wider,
+    where all items of a serial test change together.
+
+    Raises
+    ------
+    RoundsError
+        There is too little to compare, or no error to be had.
+    """
+    design = design or design_of(counts)
+    if design == "serial":
+        plain_ratio = two_way(counts.treated, counts.item, counts.days, counts.impressions, counts.events)
+        ratio, removed = plain_ratio, None
+    else:
+        stratum = day_and_item(counts) if design == "visitors" else counts.days
+        plain_ratio = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.events)
+        ratio, removed = plain_ratio, None
+        if counts.expected is not None and _in_both(counts.expected, counts.treated):
+            before = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.expected)
+            unit = counts.item if design == "items" or counts.visitor is None else counts.visitor
+            ratio, removed = adjusted(plain_ratio, before, unit)
+    return _with_error(counts, design, ratio, plain_ratio, removed)
+
+
+def design_of(counts: Counts) -> Design:
+    """What was split, by where most impressions are: both arms of an item on a day, one after another, or one."""
+    if comparable_share(counts.treated, day_and_item(counts), counts.impressions) > 0.5:
+        return "visitors"
+    both = comparable_share(counts.treated, counts.item, counts.impressions)
+    if counts.day is not None and both > 0.5 and changes_arms(counts.treated, counts.item, counts.days):
+        return "serial"
+    return "items"
+
+
+def day_and_item(counts: Counts) -> IntArray:
+    """Number of each row's day and item together."""
+    cell = counts.days * (int(counts.item.max()) + 1) + counts.item
+    return np.asarray(np.unique(cell, return_inverse=True)[1], dtype=np.int64)
+
+
+def cluster_sums(values: FloatArray, cluster: IntArray) -> FloatArray:
+    """Sum of each cluster that occurs, shape (n_clusters,)."""
+    where = np.unique(cluster, return_inverse=True)[1]
+    return np.bincount(where, values).astype(np.float64)
+
+
+def _in_both(before: FloatArray, treated: BoolArray) -> bool:
+    """Whether both arms' units had anything before the test."""
+    return bool(before[treated].sum() > 0 and before[~treated].sum() > 0)
+
+
+def _with_error(
+    counts: Counts, design: Design, ratio: LogRatio, plain_ratio: LogRatio, removed: float | None
+) -> Comparison:
+    clusters = [counts.item]
+    if design == "serial":  # periods lie within items, unless all items change together
+        periods = common_periods(counts.treated, counts.days, counts.impressions)
+        clusters = clusters if periods is None else [counts.days, periods]
+    elif counts.visitor is not None:
+        clusters += [counts.visitor, counts.visitor * (int(counts.item.max()) + 1) + counts.item]
+    sums = [cluster_sums(ratio.influence, cluster) for cluster in clusters]
+    found = [clustered_interval(1.0, u, confidence=0.95, log_scale=True) for u in sums]
+    squares = [interval.std_error**2 for interval in found]
+    if max(squares) == 0:
+        raise RoundsError("Every item has the same rates, so that the error is unknown. Are these real results?")
+    variance = max(squares[:2])
+    if len(squares) > 2:
+        variance = max(squares[0] + squares[1] - squares[2], variance)
+    widest = int(np.argmax(squares[:2]))
+    return Comparison(
+        design,
+        ratio,
+        plain_ratio,
+        removed,
+        clusters[widest],
+        float(np.sqrt(variance)),
+        min(interval.effective_clusters for interval in found[:2]),
+        min(len(u) for u in sums[:2]),
+    )
