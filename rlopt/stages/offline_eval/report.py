@@ -1,5 +1,7 @@
 """From evaluated titles to the report: lifts, diagnostics, exact estimates where there is overlap, the verdict."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from reward.arms import Arms
@@ -12,15 +14,17 @@ from rlopt.ope.diagnostics import (
     propensity_calibration,
     sample_ratio_p_value,
 )
+from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.evaluation import OffPolicyEvaluation
 from rlopt.ope.hidden_arms import UNTESTED_WIDENING, hidden_arm_test
 from rlopt.ope.log_reasons import LogGrounds
 from rlopt.ope.past_tests import HISTORY, last_analyses, past_tests
+from rlopt.ope.rounds import LoggedRounds
 from rlopt.ope.text_shift import TextShift, text_shift
 from rlopt.ope.verdict import Grounds, decide
 from rlopt.ope.weights import policy_over_logged
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.report.content import EvaluationReport
+from rlopt.report.content import BelongingShares, EvaluationReport
 from rlopt.run import DATA, Run, package_versions
 from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.evidence import EVIDENCE, read_evidence
@@ -38,6 +42,59 @@ from rlopt.stages.offline_eval.output import examples, policy_figures
 from rlopt.stages.offline_eval.rounds import Clues
 
 
+@dataclass(frozen=True)
+class Found:
+    """What the evaluation of a case found, before the verdict; ``over_logged`` has the lift of every policy."""
+
+    lifting: Lifting
+    clues: Clues
+    rounds: LoggedRounds
+    over_logged: dict[str, LiftEstimate]
+    belonging: dict[str, BelongingShares]
+    grounds: Grounds
+
+    @classmethod
+    def of(
+        cls, opened: OpenedRun, case: Case, candidate: Candidate, sft: TitlePolicy | None, random: np.random.Generator
+    ) -> "Found":
+        """Lifts by the run's judge, which no test item taught, and everything that speaks for or against them."""
+        test, mine, config, judge = case.test, case.mine, case.config, opened.judge
+        log_prob = candidate.log_prob(test, config.temperature)
+        preference, mass = policy_over_logged(log_prob, test.item_index)
+        blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
+        hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
+        candidates = candidates_so_far(opened.run, case)
+        lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING, candidates)
+        clues = Clues.of(case, judge, log_prob)
+        rounds = clues.rounds(clues.weight)
+        found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
+        belonging = shares_of(opened.belonging, case)
+        evidence = read_evidence(opened.run / "reward" / EVIDENCE)
+        over_logged, over_sft = lifting.over_logged(), lifting.over_sft()
+        grounds = Grounds(
+            lifts={"logged": over_logged[case.new], **({} if over_sft is None else {"sft": over_sft})},
+            n_items=len(test.items),
+            support_share=float(np.mean(mine.support >= config.support_level)),
+            hidden_arms=hidden,
+            overlap=found,
+            model_against_weights=model_against_weights(rounds) if found.usable else None,
+            kl=None if sft is None else candidate.kl_to(sft, mine.written, test.items, config.temperature),
+            faithfulness=mine.faithfulness,
+            sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
+            text_shift=shift_of(mine.written, test, config.seed),
+            guardrails=lifting.guardrails(),
+            logs=log_grounds(opened.run, config),
+            other_lifts=lifting.other_lifts(),
+            from_run=case.from_run,
+            candidates=candidates,
+            reward_slope=evidence.effect_slope if evidence else None,
+            relevant=belonging[case.new].relevant if belonging else None,
+            fluent=belonging[case.new].fluent if belonging else None,
+            past=past_tests(opened.run.metrics(HISTORY).rows()),
+        )
+        return cls(lifting, clues, rounds, over_logged, belonging, grounds)
+
+
 def make_report(
     opened: OpenedRun,
     case: Case,
@@ -46,91 +103,51 @@ def make_report(
     random: np.random.Generator,
     truth: Truth | None,
 ) -> EvaluationReport:
-    """From evaluated titles to lifts, diagnostics and the verdict; the run's judge is one that no test item taught.
+    """From evaluated titles to lifts, diagnostics and the verdict.
 
     ``sft`` is None where the run has no SFT policy to compare the candidate with.
     """
-    run, judge = opened.run, opened.judge
-    test, mine, config = case.test, case.mine, case.config
-    log_prob = candidate.log_prob(test, config.temperature)
-    preference, mass = policy_over_logged(log_prob, test.item_index)
-    blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
-    hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
-    candidates = candidates_so_far(run, case)
-    belonging = shares_of(opened.belonging, case)
-    widening = hidden.widening if hidden else UNTESTED_WIDENING
-    lifting = Lifting.of(case, random, widening, candidates)
-
-    lifts, over_sft = lifting.over_logged(), lifting.over_sft()
-    clues = Clues.of(case, judge, log_prob)
-    rounds = clues.rounds(clues.weight)
-    found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
-    evidence = read_evidence(run / "reward" / EVIDENCE)
-    grounds = Grounds(
-        lifts={"logged": lifts[case.new], **({} if over_sft is None else {"sft": over_sft})},
-        n_items=len(test.items),
-        support_share=float(np.mean(mine.support >= config.support_level)),
-        hidden_arms=hidden,
-        overlap=found,
-        model_against_weights=model_against_weights(rounds) if found.usable else None,
-        kl=None if sft is None else candidate.kl_to(sft, mine.written, test.items, config.temperature),
-        faithfulness=mine.faithfulness,
-        sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
-        text_shift=shift_of(mine.written, test, config.seed),
-        guardrails=lifting.guardrails(),
-        logs=log_grounds(run, config),
-        other_lifts=lifting.other_lifts(),
-        from_run=case.from_run,
-        candidates=candidates,
-        reward_slope=evidence.effect_slope if evidence else None,
-        relevant=belonging[case.new].relevant if belonging else None,
-        fluent=belonging[case.new].fluent if belonging else None,
-        past=past_tests(run.metrics(HISTORY).rows()),
-    )
-    stages = run.manifest["stages"]
+    run, test, config = opened.run, case.test, case.config
+    found = Found.of(opened, case, candidate, sft, random)
+    grounds, usable = found.grounds, found.grounds.overlap.usable
+    estimates = OffPolicyEvaluation(found.rounds, confidence=config.confidence, tune=True).estimates if usable else {}
+    evaluated, stages = case.evaluated, run.manifest["stages"]
+    assigned = (test.impressions, test.propensity, test.item_index)
     return EvaluationReport(
         candidate=case.new,
         verdict=decide(grounds, config),
         lifts=grounds.lifts,
-        policies=tuple(policy_figures(case.evaluated[name], case.logged, lift, config) for name, lift in lifts.items()),
+        other_lifts=grounds.other_lifts,
+        policies=tuple(
+            policy_figures(evaluated[name], case.logged, lift, config) for name, lift in found.over_logged.items()
+        ),
         kl=grounds.kl,
-        cross_checks=clues.cross_checks(),
-        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in case.evaluated.items()},
-        hidden_arms=hidden,
-        overlap=found,
+        cross_checks=found.clues.cross_checks(),
+        ensemble_spread={name: float(g.reward_effect_std.mean()) for name, g in evaluated.items()},
+        hidden_arms=grounds.hidden_arms,
+        overlap=grounds.overlap,
         model_against_weights=grounds.model_against_weights,
-        sample_ratio_p_value=(
-            sample_ratio_p_value(test.impressions, test.propensity, test.item_index) if test.propensity_logged else None
-        ),
-        propensity_calibration=(
-            propensity_calibration(test.impressions, test.propensity, test.item_index)
-            if test.propensity_logged
-            else None
-        ),
+        sample_ratio_p_value=sample_ratio_p_value(*assigned) if test.propensity_logged else None,
+        propensity_calibration=propensity_calibration(*assigned) if test.propensity_logged else None,
         text_shift=grounds.text_shift,
         guardrails=grounds.guardrails,
-        checked_claims=mine.checked,
-        promises={name: group.promise_share for name, group in case.evaluated.items()}
-        if "promise" in mine.checked
-        else {},
-        belonging=belonging,
+        checked_claims=case.mine.checked,
+        promises={n: g.promise_share for n, g in evaluated.items()} if "promise" in case.mine.checked else {},
+        belonging=found.belonging,
         probe=probed(run),
-        segments=lifting.segments(),
+        segments=found.lifting.segments(),
         history=last_analyses(run.metrics(HISTORY).rows()),
-        estimates=tuple(OffPolicyEvaluation(rounds, confidence=config.confidence, tune=True).estimates.values())
-        if found.usable
-        else (),
+        estimates=tuple(estimates.values()),
         logged_ctr=float(test.clicks.sum() / test.impressions.sum()),
         propensity_logged=test.propensity_logged,
-        n_items=len(test.items),
+        n_items=grounds.n_items,
         n_arms=len(test),
         n_impressions=float(test.impressions.sum()),
         n_test_items=len(opened.splits.test),
         examples=examples(case),
         true_lifts=true_lifts(truth, case, config.weight) if truth else None,
         other_true_lifts=true_lifts(truth, case, _other(config.weight)) if truth else None,
-        other_lifts=grounds.other_lifts,
-        candidates=candidates,
+        candidates=grounds.candidates,
         config=config.model_dump(mode="json"),
         fingerprints={**stages["fit-reward"]["inputs"], **{name: stages[name]["key"] for name in stages}},
         versions=package_versions(),
