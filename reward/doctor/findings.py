@@ -9,6 +9,7 @@ import numpy as np
 from ..arms import Arms
 from ..assignment import Assignment
 from ..errors import SplitError
+from ..logs.leaks import LEAKS
 from ..logs.periods import OFTEN_ALONE
 from ..logs.read import LogData
 from ..logs.schema import looks_like
@@ -267,7 +268,7 @@ def context(logs: LogData, facts: Facts) -> Lines:
     for column, why in logs.dropped_columns.items():
         reasons.setdefault(why, []).append(column)
     for why, columns in reasons.items():
-        yield "ok", f"Not context of the items: {_listed(columns)} ({why})."
+        yield "warning" if why in LEAKS else "ok", f"Not context of the items: {_listed(columns)} ({why})."
     for column in (*logs.context_columns, *logs.dropped_columns):
         meant = looks_like(column)
         if meant is not None and meant not in logs.columns:

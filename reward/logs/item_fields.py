@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..items import MISSING, flatten_fields
+from .leaks import leaking
 from .source import quote
 from .text_files import NUMBER, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
@@ -62,6 +63,9 @@ def read_context(rows: TypedRows, weight: str = "impressions", where: str = "imp
     """
     dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
     candidates = [c for c in rows.context_columns if c not in dropped]
+    if rows.has("title", "clicks"):
+        dropped |= leaking(rows, candidates)
+        candidates = [c for c in candidates if c not in dropped]
     dropped |= varying(rows, candidates, weight, where)
     dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
     columns = [c for c in candidates if c not in dropped]

@@ -64,7 +64,7 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     opened = OpenedRun(run)
     check_output(out)
     items, titles, table = titles_of(run, titles_file, columns)
-    described = any(item.fields for item in items)
+    described = opened.describes(items)
     check_known((item.item_id for item in items), opened.arms.items, titles_file, described=described)
     items = opened.with_known_fields(items)
     model = opened.reward

@@ -47,9 +47,9 @@ def check_known(ids: Iterable[str], logged: Iterable[Item], file: str | Path, *,
         )
     if not described and any(item.fields for item in known.values()):
         raise LogError(
-            f"{told}, and it has no other column that describes them. Its ids are such as {min(wanted)!r:.60}, those "
-            f"of the logs such as {min(known)!r:.60}. Map the right column with --columns item_id=COLUMN, or add the "
-            "items' fields."
+            f"{told}, and it has no other column that describes them and that the logs have. Its ids are such as "
+            f"{min(wanted)!r:.60}, those of the logs such as {min(known)!r:.60}. Map the right column with "
+            "--columns item_id=COLUMN, or add the items' fields."
         )
 
 

@@ -72,7 +72,8 @@ def generate(
     began = time.monotonic()
     processes.join()
     with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
-        check_known(catalogue.item_ids(), opened.arms.items, items_file, described=bool(catalogue.columns))
+        described = opened.describes(next(catalogue.chunks(config.shard_items), []))
+        check_known(catalogue.item_ids(), opened.arms.items, items_file, described=described)
         policy = _policy(source, config)
         model, rules = opened.reward, opened.constraints_of(config)
         metadata = _metadata(run, source, config)
