@@ -15,6 +15,7 @@ from ..logs.read import LogData
 from ..logs.schema import looks_like
 from ..logs.splits import split_items
 from .diagnosis import SampleRatio, TitleProblem, TitleSpread
+from .marks import say_marks
 
 Severity = Literal["ok", "warning", "stop"]
 Consequence = Literal["none", "note", "doubt", "stop"]
@@ -259,7 +260,8 @@ def titles(logs: LogData, facts: Facts) -> Lines:
 
 
 def context(logs: LogData, facts: Facts) -> Lines:
-    """Which columns describe the items."""
+    """Which columns describe the items, and which of their values may be none."""
+    yield from say_marks(logs.arms)
     if logs.context_columns:
         yield "ok", f"Context of the items: {_listed(logs.context_columns)}."
     else:

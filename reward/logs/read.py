@@ -105,6 +105,7 @@ def read_logs(
     conversion_window_hours: float | None = None,
     decimal: Decimal | None = None,
     copies: Copies = "stop",
+    missing: Iterable[str] = (),
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
@@ -129,6 +130,8 @@ def read_logs(
     copies
         "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
         share an id count once in any case.
+    missing
+        Texts that mean "no value" in columns that describe items, beside `reward.items.MISSING`.
     memory_limit, threads, tmp_dir
         Limits of DuckDB, and where it spills and keeps temporary files.
 
@@ -148,9 +151,8 @@ def read_logs(
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
     with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = TypedRows.of(
-            opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore, decimal=decimal
-        )
+        needed = ("item_id", "title", "clicks")
+        rows = TypedRows.of(opened, columns, exclude, needed, ignore=ignore, decimal=decimal, missing=missing)
         as_given = rows
         rows, repeated_events = without_repeated_events(rows)
         totals = _checked(rows, copies)

@@ -17,7 +17,7 @@ from rlopt.cli.show import show
 @click.option(
     "--config", metavar="PRESET", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
-@from_config("RewardConfig", "decimal", "copies")
+@from_config("RewardConfig", "decimal", "missing", "copies")
 @options.common
 def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None, **flags: Any) -> None:
     """Examine logs: what is in them, what is wrong with them, and what they can teach.

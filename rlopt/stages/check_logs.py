@@ -86,6 +86,7 @@ def check_logs(
         conversion_window_hours=settings.conversion_window_hours,
         decimal=settings.decimal,
         copies=settings.copies,
+        missing=settings.missing,
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )

@@ -148,7 +148,7 @@ def test_titles_that_rlopt_wrote_are_scored_like_bare_ones(run: Run, tmp_path: P
 
 
 def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -> None:
-    """A note beside the title takes nothing from what the logs know of the item, and adds nothing that they have not."""
+    """A note beside the title takes nothing from what the logs know of the item, and adds nothing new."""
     logged = next(item for item in run.arms().items if item.item_id == "t1+i1")
     assert dict(logged.fields) == {"topic": ("dogs",)}
     cases = [

@@ -83,9 +83,10 @@ def titles_of(
     mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
     ignored = ignored_columns(run, file)
     written = ignored.issuperset(GENERATED)
-    items, titles, table = read_titles(file, mapping, {*ignored, *no_context}, skip_untitled=written)
-    if written and (left_out := _rows(file) - len(titles)):
-        note(f"{counted(left_out, 'row is', 'rows are')} left out of {file}: generate had found no title there")
+    left_out = {*ignored, *no_context}
+    items, titles, table = read_titles(file, mapping, left_out, skip_untitled=written, missing=missing_marks(run))
+    if written and (untitled := _rows(file) - len(titles)):
+        note(f"{counted(untitled, 'row is', 'rows are')} left out of {file}: generate had found no title there")
     return items, titles, table
 
 
@@ -105,6 +106,12 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
     if run is None:
         return own
     return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
+
+
+def missing_marks(run: Run | None) -> tuple[str, ...]:
+    """Texts that mean "no value" in this run, beside the usual ones."""
+    config = run.record("fit-reward")["config"] if run is not None else {}
+    return tuple(config.get("missing") or ())
 
 
 def _names(file: str | Path) -> set[str]:

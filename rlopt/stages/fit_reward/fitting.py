@@ -50,6 +50,7 @@ def aggregate(
         conversion_window_hours=config.conversion_window_hours,
         decimal=config.decimal,
         copies=config.copies,
+        missing=config.missing,
         memory_limit=config.memory_limit,
         threads=threads.available(),
         tmp_dir=tmp_dir,

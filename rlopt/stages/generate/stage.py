@@ -16,7 +16,7 @@ from rlopt.policy.title_policy import TitleWriter
 from rlopt.policy.vllm_engine import VllmWriter
 from rlopt.progress import note, track
 from rlopt.run import Run, package_versions
-from rlopt.stages.common.columns import ignored_columns, mapping_for
+from rlopt.stages.common.columns import ignored_columns, mapping_for, missing_marks
 from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
@@ -71,7 +71,8 @@ def generate(
     mapping = mapping_for(run, items_file, columns)
     began = time.monotonic()
     processes.join()
-    with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
+    ignored, missing = ignored_columns(run, items_file), missing_marks(run)
+    with open_catalogue(items_file, mapping, ignored, MEMORY_LIMIT, missing) as catalogue:
         described = opened.describes(next(catalogue.chunks(config.shard_items), []))
         check_known(catalogue.item_ids(), opened.arms.items, items_file, described=described)
         policy = _policy(source, config)
