@@ -18,6 +18,7 @@ from .item_fields import context_sql, field_name, varying
 from .keys import respelled_file
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, FileSource, open_source
+from .sources.local import Source, local
 from .text_files import PARQUET, file_kind
 from .typed_rows import PLACE, TypedRows
 from .validate import check_texts
@@ -78,7 +79,7 @@ class Catalogue:
 
 @contextmanager
 def open_catalogue(
-    source: str | Path,
+    source: Source,
     columns: ColumnMapping | None = None,
     ignore: Iterable[str] = (),
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
@@ -92,7 +93,7 @@ def open_catalogue(
     Parameters
     ----------
     source
-        A parquet, CSV or JSONL file, a glob or a folder.
+        A parquet, CSV or JSONL file, a glob or a folder, or what else `reward.logs.sources.local` takes.
     columns
         The user's column names; mapped columns that the file lacks are ignored unless they are item_id or title.
     ignore
@@ -111,7 +112,7 @@ def open_catalogue(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.parquet"
         # DuckDB is closed, and its memory given back, before the items are used.
-        with open_source(source, memory_limit=memory_limit) as opened:
+        with local(source) as here, open_source(here, memory_limit=memory_limit) as opened:
             mapping = _without_counts(opened, columns)
             used = ("item_id", "title")
             rows = TypedRows.of(opened, mapping, None, ("item_id",), used, ignore, missing=missing)
@@ -146,7 +147,7 @@ def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int,
 
 
 def read_items(
-    source: str | Path,
+    source: Source,
     columns: ColumnMapping | None = None,
     ignore: Iterable[str] = (),
     *,
@@ -169,7 +170,7 @@ def _most_frequent(values: Sequence[Any]) -> Any:
 
 
 def read_titles(
-    source: str | Path,
+    source: Source,
     columns: ColumnMapping | None = None,
     ignore: Iterable[str] = (),
     *,
@@ -181,7 +182,7 @@ def read_titles(
     Parameters
     ----------
     source
-        A parquet, CSV or JSONL file, a glob or a folder.
+        A parquet, CSV or JSONL file, a glob or a folder, or what else `reward.logs.sources.local` takes.
     columns, ignore, missing
         As in `open_catalogue`.
     skip_untitled
@@ -202,7 +203,7 @@ def read_titles(
     titles: list[str] = []
     tables: list[pa.Table] = []
     known: dict[tuple[object, ...], Item] = {}
-    with open_source(source) as opened:
+    with local(source) as here, open_source(here) as opened:
         required = ("item_id", "title")
         exclude = {"title": None} if skip_untitled else None
         mapping = _without_counts(opened, columns)

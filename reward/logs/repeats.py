@@ -64,7 +64,7 @@ def refuse_copied_files(rows: TypedRows) -> None:
     LogError
         Naming the copy, the original, and what the copy would add.
     """
-    files = {user: parquet for parquet, user in rows.source.files.items()}
+    files = {user: parquet for parquet, user in rows.source.files.items() if user.is_file()}
     originals: dict[bytes, Path] = {}
     copies = []
     for path in _of_one_size(files):

@@ -23,6 +23,7 @@ from rlopt.cli.show import show
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
 @options.columns
+@options.query
 @preset("columns", "exclude", "constraints")  # kept in the run for all its commands
 @options.in_run
 @options.common
@@ -33,6 +34,7 @@ def command(
     tmp_dir: str | None,
     scheduler: str | None,
     columns: str | None,
+    query: str | None,
     config: Path | None,
     run_path: str,
     **flags: Any,
@@ -62,7 +64,8 @@ def command(
       rlopt fit-reward this-week.parquet --update --half-life-days 60
     """
     if update:
-        _update(logs, config, run_path, flags, force=force, columns=columns, tmp_dir=tmp_dir, scheduler=scheduler)
+        more = {"columns": columns, "query": query, "tmp_dir": tmp_dir, "scheduler": scheduler}
+        _update(logs, config, run_path, flags, force=force, **more)
         return
     from rlopt.config import RewardConfig, read_preset
 
@@ -73,7 +76,15 @@ def command(
     from rlopt.stages.fit_reward.stage import fit_reward
 
     result = fit_reward(
-        run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, scheduler=scheduler, force=force
+        run,
+        logs,
+        settings,
+        columns=columns,
+        preset=preset,
+        tmp_dir=tmp_dir,
+        scheduler=scheduler,
+        force=force,
+        query=query,
     )
     show(result, result.to_text())
 

@@ -3,17 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from reward.errors import LogError
 from reward.items import Item
+from reward.logs.sources.local import LocalSource
 from rlopt.progress import note
 
 ALMOST_NONE = 0.02
 MOSTLY_THE_SAME = 0.5
 
 
-def check_known(ids: Iterable[str], logged: Iterable[Item], file: str | Path, *, described: bool = True) -> None:
+def check_known(ids: Iterable[str], logged: Iterable[Item], file: LocalSource, *, described: bool = True) -> None:
     """Say how many of the ids are in the logs, and stop where almost none is and that can be no intention.
 
     Parameters

@@ -13,6 +13,7 @@ from reward.evidence.learning_curve import LearningCurve
 from reward.logs.log_levels import levelled
 from reward.logs.read import read_logs
 from reward.logs.schema import ColumnMapping
+from reward.logs.sources.local import LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import load_arms, save_arms
 from reward.logs.update import faded, merge_arms
@@ -31,7 +32,7 @@ MONITOR_MEMBERS = 2
 
 
 def aggregate(
-    logs: str | Path,
+    logs: LocalSource,
     config: RewardConfig,
     kept: Mapping[str, Any],
     tmp_dir: str | Path | None,

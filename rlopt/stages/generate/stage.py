@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from reward.logs.catalogue import open_catalogue
+from reward.logs.sources.local import LocalSource, Source, local
 from rlopt import processes
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
@@ -30,11 +31,12 @@ MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
 
 def generate(
     run: Run,
-    items_file: str | Path,
+    items_file: Source,
     out: str | Path,
     config: GenerateConfig | None = None,
     *,
     columns: str | None = None,
+    query: str | None = None,
 ) -> GenerateResult:
     """Write ``config.n`` titles an item with ``config.policy``.
 
@@ -48,11 +50,14 @@ def generate(
     run
         A run with a finished ``fit-reward``, and the policy.
     items_file
-        Parquet, CSV or JSONL with item_id and the item's fields; an item of the logs needs no fields.
+        Parquet, CSV or JSONL with item_id and the item's fields, a table in memory, or what else
+        `reward.logs.sources.local` takes; an item of the logs needs no fields.
     out
         ``.parquet``, or ``.csv`` for CSV.
     columns
         The user's column names, as in ``--columns``.
+    query
+        SQL, or a file that holds it, where the items are in a database.
 
     Raises
     ------
@@ -65,6 +70,13 @@ def generate(
     """
     config = config or GenerateConfig()
     _say_what_has_no_effect(config)
+    with local(items_file, query=query) as here:
+        return _generate(run, here, out, config, columns)
+
+
+def _generate(
+    run: Run, items_file: LocalSource, out: str | Path, config: GenerateConfig, columns: str | None
+) -> GenerateResult:
     opened = OpenedRun(run)
     source = policy_folder(run, config.policy)
     check_output(out, items_file)
