@@ -30,6 +30,7 @@ def command(
     \b
     Example:
       rlopt check-logs logs.parquet --columns title=headline
+      rlopt check-logs sqlite:///shop.db --query "SELECT * FROM impressions"
     """
     from rlopt.stages.check_logs import check_logs
 

@@ -41,7 +41,8 @@ def command(
 ) -> None:
     """Learn from logged clicks what a title earns.
 
-    LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, with one row per impression or per title:
+    LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, a workbook, a URL (s3://, gs://, az://, https://)
+    or a database (postgresql://, sqlite:///, duckdb:/// ..., with --query), with one row per impression or per title:
     item_id, title, clicks; where known impressions, conversions, propensity, position, timestamp. Every other
     column describes the item. The log doctor looks first (rlopt check-logs) and stops on logs that would
     teach nonsense.
@@ -62,10 +63,11 @@ def command(
     Example:
       rlopt fit-reward logs.parquet --columns title=headline,item_id=article
       rlopt fit-reward this-week.parquet --update --half-life-days 60
+      rlopt fit-reward 'postgresql://reader:$PASSWORD@host/shop' --query arms.sql
     """
+    given: dict[str, Any] = {"columns": columns, "query": query, "tmp_dir": tmp_dir, "scheduler": scheduler}
     if update:
-        more = {"columns": columns, "query": query, "tmp_dir": tmp_dir, "scheduler": scheduler}
-        _update(logs, config, run_path, flags, force=force, **more)
+        _update(logs, config, run_path, flags, force=force, **given)
         return
     from rlopt.config import RewardConfig, read_preset
 
@@ -75,17 +77,7 @@ def command(
 
     from rlopt.stages.fit_reward.stage import fit_reward
 
-    result = fit_reward(
-        run,
-        logs,
-        settings,
-        columns=columns,
-        preset=preset,
-        tmp_dir=tmp_dir,
-        scheduler=scheduler,
-        force=force,
-        query=query,
-    )
+    result = fit_reward(run, logs, settings, preset=preset, force=force, **given)
     show(result, result.to_text())
 
 

@@ -52,12 +52,12 @@ def write_query(url: str, query: str | None, target: Path) -> str:
 
 def masked(url: str) -> str:
     """``url`` with *** in place of passwords, tokens and keys."""
-    before, mark, rest = url.partition("://")
-    place, slash, path = rest.partition("/")
-    login, at, host = place.rpartition("@")
-    if ":" in login:
+    place, question, options = url.partition("?")
+    before, mark, rest = place.partition("://")
+    login, at, host = rest.rpartition("@")
+    if mark and ":" in login:
         login = f"{login.partition(':')[0]}:***"
-    return _SECRET.sub(r"\1***", f"{before}{mark}{login}{at}{host}{slash}{path}")
+    return _SECRET.sub(r"\1***", f"{before}{mark}{login}{at}{host}{question}{options}")
 
 
 def _sql(query: str) -> str:
@@ -86,7 +86,10 @@ def _from_duckdb(path: Path, sql: str, target: Path, name: str) -> None:
 
     settings: dict[str, str | bool] = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(target.parent)}
     with duckdb.connect(str(path), read_only=True, config=settings) as con:
-        reader = con.execute(sql).to_arrow_reader(ROWS_AT_ONCE)
+        relation = con.sql(sql)
+        if relation is None:
+            raise LogError(f"The query of {name} returns no rows: it must be a SELECT.")
+        reader = relation.to_arrow_reader(ROWS_AT_ONCE)
         write_batches(reader.schema, reader, target, name)
 
 
@@ -156,7 +159,7 @@ def _reason(error: Exception, url: str) -> str:
     text = str(getattr(error, "orig", None) or error)
     line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     secrets = {os.environ.get(found[1] or found[2], "") for found in _VARIABLE.finditer(url)}
-    login = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    login = url.partition("?")[0].partition("://")[2].rpartition("@")[0]
     secrets |= {login.partition(":")[2], unquote(login.partition(":")[2])}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         line = line.replace(secret, "***")
