@@ -18,6 +18,7 @@ EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
 _COMMANDS = {
     "simulate": "simulate",
+    "logs-sql": "logs_sql",
     "check-logs": "check_logs",
     "fit-reward": "fit_reward",
     "sft": "sft",

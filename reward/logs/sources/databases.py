@@ -4,6 +4,7 @@ A password comes from an environment variable that the URL names, ``postgresql:/
 what the driver itself looks up (PGPASSWORD, ~/.pgpass). It stands in no message and in no file.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -62,14 +63,14 @@ def masked(url: str) -> str:
 
 def _sql(query: str) -> str:
     path = Path(query)
-    try:
-        if len(query) < 1_000 and path.is_file():
-            query = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise LogError(f"Cannot read the query in {query}: {error}.") from error
-    else:
-        if query.strip().casefold().endswith(".sql") and " " not in query.strip():
-            raise LogError(f"--query names the file {query}, which is not there.")
+    with contextlib.suppress(OSError, ValueError):  # SQL is no file name, and too long for one
+        if path.is_file():
+            try:
+                return path.read_text(encoding="utf-8").strip().rstrip(";")
+            except (OSError, ValueError) as error:
+                raise LogError(f"Cannot read the query in {query}: {error}.") from error
+    if query.strip().casefold().endswith(".sql") and " " not in query.strip():
+        raise LogError(f"--query names the file {query}, which is not there.")
     return query.strip().rstrip(";")
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from reward.errors import LogError
 from reward.logs.read import read_logs
+from reward.logs.schema import ColumnMapping
+from reward.logs.sources.arms_sql import arms_query
 from reward.logs.sources.databases import masked
 from tests.conftest import Outcome
 
@@ -146,3 +148,14 @@ def test_no_password_reaches_the_screen_or_a_file(
             assert word not in told.out + told.err
     monkeypatch.delenv("SHOP_PASSWORD")
     assert "environment variable SHOP_PASSWORD, which is not set" in rlopt("check-logs", url, "--query", QUERY).err
+
+
+def test_the_printed_query_adds_up_in_postgresql_as_rows_do_here(postgres: str) -> None:
+    pytest.importorskip("sqlglot")
+    names = ["position", "conversions", "revenue", "propensity"]
+    mapping = ColumnMapping({"clicks": "click", **{name: name for name in names}})
+    sql = arms_query("postgres", table="shown", mapping=mapping, context=["brand", "price"])
+    found = read_logs(postgres, query=sql, threads=1)
+    wanted = read_logs(LOG.drop(columns=["timestamp", "conversion_delay_hours"]), threads=1)
+    assert found.totals.rows < wanted.totals.rows
+    assert_same_arms(found.arms, wanted.arms, rtol=1e-6)
