@@ -161,7 +161,8 @@ def _told_by_sums(rows: TypedRows, columns: Sequence[str]) -> list[str]:
     out = []
     for column, value in zip(columns, found, strict=True):
         by_item = np.bincount(index, value) / n_arms if len(index) else value
-        of_items = _told(by_item, np.bincount(index, shown), np.bincount(index, clicked))
+        shown_items, clicked_items = (np.asarray(np.bincount(index, sums), np.float64) for sums in (shown, clicked))
+        of_items = _told(np.asarray(by_item, np.float64), shown_items, clicked_items)
         if of_items or _told(value, shown, clicked):
             out.append(column)
     return out

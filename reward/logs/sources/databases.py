@@ -85,7 +85,7 @@ def _file(url: str, name: str) -> Path:
 def _from_duckdb(path: Path, sql: str, target: Path, name: str) -> None:
     import duckdb
 
-    settings: dict[str, str | bool] = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(target.parent)}
+    settings: Any = {"memory_limit": _MEMORY_LIMIT, "temp_directory": str(target.parent)}
     with duckdb.connect(str(path), read_only=True, config=settings) as con:
         relation = con.sql(sql)
         if relation is None:
