@@ -164,13 +164,15 @@ def _literal_quotes(
     quoted = "length(x) > 1 AND starts_with(x, '\"') AND ends_with(x, '\"')"
     inner = "replace(x[2:-2], '\"\"', '')"
     with clear_errors(str(path)):
-        n, doubled, single, commas, bare = con.execute(
+        n, doubled, single, commas, bare_commas, bare_quotes = con.execute(
             f"SELECT count(*) FILTER ({quoted}), count(*) FILTER ({quoted} AND contains(x[2:-2], '\"\"')), "
             f"count(*) FILTER ({quoted} AND contains({inner}, '\"')), count(*) FILTER ({quoted} AND contains(x, ',')), "
-            f"count(*) FILTER (NOT ({quoted}) AND (contains(x, ',') OR contains(x, '\"'))) FROM ({cells})"
+            f"count(*) FILTER (NOT ({quoted}) AND contains(x, ',')), "
+            f"count(*) FILTER (NOT ({quoted}) AND contains(x, '\"')) FROM ({cells})"
         ).fetchall()[0]
     named = any(name.startswith('"') and name.endswith('"') for name in _first_line(parameters, shape))
-    return not (named or (n and not single and (doubled or commas == n) and not bare))
+    enclosing = doubled or (commas == n and not bare_commas)
+    return not (named or (n and not single and enclosing and not bare_quotes))
 
 
 def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
