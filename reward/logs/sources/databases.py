@@ -164,4 +164,4 @@ def _reason(error: Exception, url: str) -> str:
     secrets |= {login.partition(":")[2], unquote(login.partition(":")[2])}
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         line = line.replace(secret, "***")
-    return masked(line)[:300].strip().rstrip(".")
+    return re.sub(r"^(\w+ )+Error: ", "", masked(line)[:300].strip()).rstrip(".!")

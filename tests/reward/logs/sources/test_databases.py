@@ -4,9 +4,10 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote_plus
 
 import duckdb
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from reward.errors import LogError
@@ -100,20 +101,17 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
 def postgres() -> Iterator[str]:
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed here (initdb, pg_ctl)")
-    psycopg = pytest.importorskip("psycopg")
+    dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
     with server() as url:
         before = os.environ.get("SHOP_PASSWORD")
         os.environ["SHOP_PASSWORD"] = PASSWORD
-        host, port = url.split("@")[1].split("/")[0].split(":")
-        with psycopg.connect(host=host, port=port, user="reader", password=PASSWORD, dbname="postgres") as con:
-            con.execute(
-                "CREATE TABLE shown (item_id text, title text, click boolean, conversions int, revenue numeric(10, 2), "
-                "conversion_delay_hours float8, propensity float8, position float8, timestamp timestamptz, brand text, "
-                "price float8)"
-            )
-            with con.cursor().copy("COPY shown FROM STDIN") as copy:
-                for row in LOG.assign(timestamp=pd.to_datetime(LOG["timestamp"], unit="s", utc=True)).itertuples(False):
-                    copy.write_row([None if value != value else value for value in row])
+        times = pa.array((LOG["timestamp"] * 1_000_000).astype("int64"), pa.timestamp("us", "UTC"))
+        table = pa.Table.from_pandas(LOG.drop(columns="timestamp")).append_column("timestamp", times)
+        login = url.replace("$SHOP_PASSWORD", quote_plus(PASSWORD))
+        with dbapi.connect(login) as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest("shown", table)
+            cursor.execute("ALTER TABLE shown ALTER COLUMN revenue TYPE numeric(10, 2)")
+            connection.commit()
         yield url
         if before is None:
             del os.environ["SHOP_PASSWORD"]
@@ -121,7 +119,9 @@ def postgres() -> Iterator[str]:
 
 @pytest.mark.parametrize("way", ["adbc", "sqlalchemy"])
 def test_postgresql_gives_the_arms_of_its_rows(postgres: str, way: str, tmp_path: Path) -> None:
-    pytest.importorskip("adbc_driver_postgresql" if way == "adbc" else "sqlalchemy")
+    if way == "sqlalchemy":
+        pytest.importorskip("sqlalchemy")
+        pytest.importorskip("psycopg")
     url = postgres if way == "adbc" else postgres.replace("postgresql:", "postgresql+psycopg:")
     wanted = read_logs(written(KEPT, tmp_path / "log.parquet"), threads=1)
     found = read_logs(url, query=QUERY, threads=1)
@@ -133,7 +133,9 @@ def test_postgresql_gives_the_arms_of_its_rows(postgres: str, way: str, tmp_path
 def test_no_password_reaches_the_screen_or_a_file(
     postgres: str, scheme: str, tmp_path: Path, rlopt: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("adbc_driver_postgresql")
+    if "psycopg" in scheme:
+        pytest.importorskip("sqlalchemy")
+        pytest.importorskip("psycopg")
     url = postgres.replace("postgresql:", f"{scheme}:")
     wrong = rlopt("check-logs", url, "--query", "SELECT * FROM nowhere", "-v")
     right = rlopt("check-logs", url, "--query", QUERY, "--json")
