@@ -1,7 +1,7 @@
 """The item: what a title is for, with the fields that are known about it (the context)."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,42 +124,49 @@ def items_from_json(texts: Sequence[str], where: str | Path) -> tuple[Item, ...]
     )
 
 
-def flatten_fields(row: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Fields of one row of any types as name -> values, all text; missing values (`MISSING` too) are left out.
+def missing_marks(more: Iterable[str] = ()) -> frozenset[str]:
+    """`MISSING` with the user's own marks, in lower case."""
+    return MISSING | {mark.strip().casefold() for mark in more}
+
+
+def flatten_fields(row: Mapping[str, Any], missing: Collection[str] = MISSING) -> dict[str, tuple[str, ...]]:
+    """Fields of one row of any types as name -> values, all text; missing values are left out.
+
+    ``missing`` holds the texts, in lower case, that say so.
 
     A text that holds a JSON object or a JSON list of ``[name, value]`` pairs is opened like the nested type.
     """
     out: dict[str, list[str]] = {}
     for name, value in row.items():
-        for key, text in _flatten(name, value):
+        for key, text in _flatten(name, value, missing):
             out.setdefault(key, []).append(text)
     return {name: tuple(dict.fromkeys(values)) for name, values in out.items()}
 
 
-def _flatten(name: str, value: Any) -> Iterable[tuple[str, str]]:
+def _flatten(name: str, value: Any, missing: Collection[str]) -> Iterable[tuple[str, str]]:
     if value is None or value != value:  # NaN
         return
     if isinstance(value, str):
         opened = _open_json(value)
         if opened is None:
             text = value.strip()
-            if text.casefold() not in MISSING:
+            if text.casefold() not in missing:
                 yield name, text
             return
         value = opened
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _flatten(str(key), inner)
+            yield from _flatten(str(key), inner, missing)
     elif isinstance(value, (list, tuple)):
         for inner in value:
             if isinstance(inner, (list, tuple)) and len(inner) == 2 and isinstance(inner[0], str):
-                yield from _flatten(inner[0], inner[1])
+                yield from _flatten(inner[0], inner[1], missing)
             else:
-                yield from _flatten(name, inner)
-    elif isinstance(value, float):
-        yield name, f"{value:.15g}"
+                yield from _flatten(name, inner, missing)
     else:
-        yield name, str(value)
+        text = f"{value:.15g}" if isinstance(value, float) else str(value)
+        if text not in missing:
+            yield name, text
 
 
 def _open_json(text: str) -> Any:

@@ -1,7 +1,7 @@
 """Words for people: numbers in sentences, and texts of others as a terminal may show them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What moves a cursor, colours, turns the direction of what follows, or begins a line that nobody wrote: controls, the
 # marks and overrides of direction, the line and paragraph separators, and halves of characters, which no file takes.
@@ -12,6 +12,12 @@ def counted(number: float, one: str, many: str | None = None) -> str:
     """``1 item``, ``2,345 items``; ``many`` where it is not ``one`` with an s."""
     shown = f"{number:,.0f}"
     return f"{shown} {one if shown == '1' else many or one + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """``a``, ``a and b``, ``a, b and c``; of many ``a, b ... and 5 more``."""
+    shown = [*names[:most], f"{len(names) - most} more"] if len(names) > most else list(names)
+    return " and ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part)
 
 
 def one_line(text: str) -> str:

@@ -9,11 +9,13 @@ import numpy as np
 from ..arms import Arms
 from ..assignment import Assignment
 from ..errors import SplitError
+from ..logs.leaks import LEAKS
 from ..logs.periods import OFTEN_ALONE
 from ..logs.read import LogData
 from ..logs.schema import looks_like
 from ..logs.splits import split_items
 from .diagnosis import SampleRatio, TitleProblem, TitleSpread
+from .marks import say_marks
 
 Severity = Literal["ok", "warning", "stop"]
 Consequence = Literal["none", "note", "doubt", "stop"]
@@ -261,7 +263,8 @@ def titles(logs: LogData, facts: Facts) -> Lines:
 
 
 def context(logs: LogData, facts: Facts) -> Lines:
-    """Which columns describe the items."""
+    """Which columns describe the items, and which of their values may be none."""
+    yield from say_marks(logs.arms)
     if logs.context_columns:
         yield "ok", f"Context of the items: {_listed(logs.context_columns)}."
     else:
@@ -270,7 +273,7 @@ def context(logs: LogData, facts: Facts) -> Lines:
     for column, why in logs.dropped_columns.items():
         reasons.setdefault(why, []).append(column)
     for why, columns in reasons.items():
-        yield "ok", f"Not context of the items: {_listed(columns)} ({why})."
+        yield "warning" if why in LEAKS else "ok", f"Not context of the items: {_listed(columns)} ({why})."
     for column in (*logs.context_columns, *logs.dropped_columns):
         meant = looks_like(column)
         if meant is not None and meant not in logs.columns:

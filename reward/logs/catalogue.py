@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import LogError
-from ..items import Item, flatten_fields
+from ..items import MISSING, Item, flatten_fields
 from .item_fields import context_sql, field_name, varying
 from .keys import respelled_file
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, FileSource, open_source
+from .sources.local import Source, local
 from .text_files import PARQUET, file_kind
 from .typed_rows import PLACE, TypedRows
 from .validate import check_texts
@@ -37,11 +38,14 @@ class Catalogue:
         Parquet copy of the rows, sorted by item in the order of first appearance.
     columns
         Column of the copy -> field name.
+    missing
+        Texts, in lower case, that say of a field that it has no value.
     """
 
     n_items: int
     path: Path
     columns: Mapping[str, str]
+    missing: frozenset[str] = MISSING
 
     def chunks(self, size: int, start: int = 0) -> Iterator[list[Item]]:
         """Items from the ``start``-th on, ``size`` at a time; only one piece is held."""
@@ -70,15 +74,16 @@ class Catalogue:
         values = {name: _most_frequent([row[column] for row in rows]) for column, name in self.columns.items()}
         titles = [row.get("title") for row in rows]
         title = _most_frequent([title for title in titles if title and title.strip()])
-        return Item(rows[0]["item_id"], flatten_fields(values), title)
+        return Item(rows[0]["item_id"], flatten_fields(values, self.missing), title)
 
 
 @contextmanager
 def open_catalogue(
-    source: str | Path,
+    source: Source,
     columns: ColumnMapping | None = None,
     ignore: Iterable[str] = (),
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
+    missing: Iterable[str] = (),
 ) -> Iterator[Catalogue]:
     """Items of a catalogue, in its order; any file with an item_id serves, logs too.
 
@@ -88,7 +93,7 @@ def open_catalogue(
     Parameters
     ----------
     source
-        A parquet, CSV or JSONL file, a glob or a folder.
+        A parquet, CSV or JSONL file, a glob or a folder, or what else `reward.logs.sources.local` takes.
     columns
         The user's column names; mapped columns that the file lacks are ignored unless they are item_id or title.
     ignore
@@ -96,6 +101,8 @@ def open_catalogue(
         filtered on, so that a model meets the fields it was fitted on.
     memory_limit
         Of DuckDB, which sorts the rows by item and spills to disk.
+    missing
+        The user's own marks of missing values.
 
     Raises
     ------
@@ -105,12 +112,12 @@ def open_catalogue(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.parquet"
         # DuckDB is closed, and its memory given back, before the items are used.
-        with open_source(source, memory_limit=memory_limit) as opened:
-            rows = TypedRows.of(
-                opened, _without_counts(opened, columns), None, ("item_id",), ("item_id", "title"), ignore
-            )
+        with local(source) as here, open_source(here, memory_limit=memory_limit) as opened:
+            mapping = _without_counts(opened, columns)
+            used = ("item_id", "title")
+            rows = TypedRows.of(opened, mapping, None, ("item_id",), used, ignore, missing=missing)
             n_items, names = _sort_by_item(opened, rows, path)
-        yield Catalogue(n_items, path, names)
+        yield Catalogue(n_items, path, names, rows.missing)
 
 
 def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int, dict[str, str]]:
@@ -139,9 +146,15 @@ def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int,
     return n_items, {c: field_name(rows, name) for c, name in zip(values, kept, strict=True)}
 
 
-def read_items(source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = ()) -> list[Item]:
+def read_items(
+    source: Source,
+    columns: ColumnMapping | None = None,
+    ignore: Iterable[str] = (),
+    *,
+    missing: Iterable[str] = (),
+) -> list[Item]:
     """All items of a catalogue at once; parameters and errors as in `open_catalogue`."""
-    with open_catalogue(source, columns, ignore) as catalogue:
+    with open_catalogue(source, columns, ignore, missing=missing) as catalogue:
         return [item for piece in catalogue.chunks(_ROWS) for item in piece]
 
 
@@ -157,16 +170,21 @@ def _most_frequent(values: Sequence[Any]) -> Any:
 
 
 def read_titles(
-    source: str | Path, columns: ColumnMapping | None = None, ignore: Iterable[str] = (), *, skip_untitled: bool = False
+    source: Source,
+    columns: ColumnMapping | None = None,
+    ignore: Iterable[str] = (),
+    *,
+    skip_untitled: bool = False,
+    missing: Iterable[str] = (),
 ) -> tuple[list[Item], list[str], pa.Table]:
     """Titles to score with the item each is for, row by row, and the file's own table.
 
     Parameters
     ----------
     source
-        A parquet, CSV or JSONL file, a glob or a folder.
-    columns, ignore
-        As in `read_items`.
+        A parquet, CSV or JSONL file, a glob or a folder, or what else `reward.logs.sources.local` takes.
+    columns, ignore, missing
+        As in `open_catalogue`.
     skip_untitled
         Leave rows without a title out, of the table too, instead of refusing them.
 
@@ -185,10 +203,11 @@ def read_titles(
     titles: list[str] = []
     tables: list[pa.Table] = []
     known: dict[tuple[object, ...], Item] = {}
-    with open_source(source) as opened:
+    with local(source) as here, open_source(here) as opened:
         required = ("item_id", "title")
         exclude = {"title": None} if skip_untitled else None
-        rows = TypedRows.of(opened, _without_counts(opened, columns), exclude, required, required, ignore)
+        mapping = _without_counts(opened, columns)
+        rows = TypedRows.of(opened, mapping, exclude, required, required, ignore, missing=missing)
         check_texts(rows, *required)
         rows = respelled_file(replace(rows, trim=True))
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
@@ -201,7 +220,8 @@ def read_titles(
             for item_id, title, *row in found.fetchall():
                 key = (item_id, *row)
                 if key not in known:
-                    known[key] = Item(item_id, flatten_fields(dict(zip(fields, row, strict=True))))
+                    own = flatten_fields(dict(zip(fields, row, strict=True)), rows.missing)
+                    known[key] = Item(item_id, own)
                 items.append(known[key])
                 titles.append(title)
             original = _original(opened, file)

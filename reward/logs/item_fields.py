@@ -9,8 +9,10 @@ aggregated in DuckDB; only one row an item reaches Python.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from ..items import MISSING, flatten_fields
+from ..items import flatten_fields
+from .leaks import leaking
 from .source import quote
 from .text_files import NUMBER, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
@@ -24,9 +26,6 @@ OF_IMPRESSION = "differs within most items, so it describes the impression"
 """Why such a column is left out."""
 _FETCH = 10_000
 _AT_ONCE = 32  # columns that the engine aggregates together
-_MARK = rf"(?i)\s*({'|'.join(map(re.escape, sorted(MISSING)))})\s*"
-_FIRST_LETTERS = sorted({ord(first) for mark in MISSING if mark for first in (mark[0], mark[0].upper())} | {-1, 0})
-_LONGEST_MARK = max(len(mark.encode()) for mark in MISSING)  # bytes, without blanks around it
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,9 @@ def read_context(rows: TypedRows, weight: str = "impressions", where: str = "imp
     """
     dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
     candidates = [c for c in rows.context_columns if c not in dropped]
+    if rows.has("title", "clicks"):
+        dropped |= leaking(rows, candidates)
+        candidates = [c for c in candidates if c not in dropped]
     dropped |= varying(rows, candidates, weight, where)
     dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
     columns = [c for c in candidates if c not in dropped]
@@ -77,6 +79,14 @@ def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
     name, kind = name or quote(column), rows.source.columns[column]
     if is_nested(kind):
         return f"CAST(to_json({name}) AS VARCHAR)"
+    if marks := _numeric_marks(rows.missing) if kind in {"FLOAT", "DOUBLE", *WHOLE_TYPES} else "":
+        return f"CASE WHEN {name} NOT IN ({marks}) THEN {_number_sql(kind, name)} END"
+    if kind == NUMBER or kind in {"FLOAT", "DOUBLE", *WHOLE_TYPES}:
+        return _number_sql(kind, name)
+    return _known_sql(f"trim(CAST({name} AS VARCHAR))", rows.missing)
+
+
+def _number_sql(kind: str, name: str) -> str:
     if kind == "FLOAT":
         # By way of text: 0.1 stays 0.1 instead of the nearest 64-bit number of a 32-bit one.
         return f"CAST(CASE WHEN isnan({name}) THEN NULL ELSE CAST({name} AS VARCHAR) END AS DOUBLE)"
@@ -86,27 +96,40 @@ def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
         real = f"CAST({name} AS DOUBLE)"
         spelt = f"CASE WHEN NOT isnan({real}) THEN format('{{:.15g}}', {real}) END"
         return f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN {name} ELSE {spelt} END"
-    if kind in WHOLE_TYPES:
-        return name
-    return _known_sql(f"trim(CAST({name} AS VARCHAR))")
+    return name
 
 
-def _known_sql(text: str) -> str:
-    """SQL of a text, NULL where it is a mark of a missing value (`reward.items.MISSING`), with blanks around it or not.
+def _numeric_marks(missing: frozenset[str]) -> str:
+    """The marks that are numbers, such as -1, as SQL."""
+    return ", ".join(sorted(mark for mark in missing if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", mark)))
+
+
+def _known_sql(text: str, missing: frozenset[str]) -> str:
+    """SQL of a text, NULL where it is one of the marks ``missing``, with blanks around it or not.
 
     Tested is what is short and begins like a mark, or has a blank at an end: to test all costs as much as to read them.
     """
-    mark = f"regexp_full_match({text}, '{_MARK}')"
-    short = f"strlen({text}) <= {_LONGEST_MARK} AND unicode({text}) IN ({', '.join(map(str, _FIRST_LETTERS))})"
+    pattern, letters, longest = _pattern(missing)
+    mark = f"regexp_full_match({text}, '{pattern}')"
+    short = f"strlen({text}) <= {longest} AND unicode({text}) IN ({letters})"
     short = f"{short} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
     return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
+
+
+@lru_cache
+def _pattern(missing: frozenset[str]) -> tuple[str, str, int]:
+    """Of all marks: a regular expression, the code points they begin with, and how many bytes the longest has."""
+    marks = "|".join(re.escape(mark) for mark in sorted(missing)).replace("'", "''")
+    letters = sorted({ord(first) for mark in missing if mark for first in (mark[0], *mark[0].upper())} | {-1, 0})
+    longest = max(len(form.encode()) for mark in missing for form in (mark, mark.upper()))
+    return rf"(?i)\s*({marks})\s*", ", ".join(map(str, letters)), longest
 
 
 def _compared_sql(rows: TypedRows, column: str) -> str:
     """SQL of a value that tells equal from different, cheaper than `context_sql`."""
     kind = rows.source.columns[column]
     if kind == "VARCHAR":
-        return _known_sql(quote(column))
+        return _known_sql(quote(column), rows.missing)
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 
 
@@ -165,7 +188,7 @@ def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dic
     for block in _blocks(columns):
         for item_id, row in _most_frequent(rows, block, weight, where):
             fields = out.setdefault(item_id, {})
-            for name, values in flatten_fields(row).items():
+            for name, values in flatten_fields(row, rows.missing).items():
                 before = fields.get(name)
                 fields[name] = values if before is None else tuple(dict.fromkeys((*before, *values)))
     return out

@@ -8,7 +8,9 @@ from ..errors import LogError
 from .source import quote
 from .typed_rows import TypedRows
 
-_ROUNDED = re.compile(r"\d(\.\d+)?E\+\d+")
+_ROUNDED = re.compile(r"\s*-?\d(\.\d+)?[eE]\+\d+\s*")
+_FLOAT = re.compile(r"\s*-?(\d{16,})\.0\s*")
+_EXACT_BELOW = 2**53  # whole floats from here on may have lost digits
 _WHOLE = r"\s*-?[0-9]+(\.0+)?\s*"
 
 
@@ -18,14 +20,14 @@ def respelled(rows: TypedRows, ids: Iterable[str]) -> TypedRows:
     Raises
     ------
     LogError
-        Where a spreadsheet has rounded ids.
+        Where ids are rounded numbers.
     """
     padded = fraction = False
     for item_id in ids:
-        if _ROUNDED.fullmatch(item_id):
+        if _ROUNDED.fullmatch(item_id) or ((long := _FLOAT.fullmatch(item_id)) and int(long[1]) >= _EXACT_BELOW):
             raise LogError(
-                f"{rows.source.where} has the item_id {item_id}, which a spreadsheet rounded: the id's last digits are "
-                "lost. Export the ids as text."
+                f"{rows.source.where} has the item_id {item_id.strip()}, a rounded number, as spreadsheets and floats "
+                "are: the id's last digits are lost. Export the ids as text."
             )
         padded = padded or item_id != item_id.strip()
         fraction = fraction or ".0" in item_id

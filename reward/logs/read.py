@@ -24,6 +24,7 @@ from .position import PositionBias
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
+from .sources.local import Source, local
 from .spelt_numbers import Decimal
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
@@ -91,20 +92,22 @@ class LogData:
     notes: tuple[str, ...] = ()
 
 
-def read_arms(source: str | Path, **options: Any) -> Arms:
+def read_arms(source: Source, **options: Any) -> Arms:
     """The arms of the logs in ``source``; options and errors as in `read_logs`."""
     return read_logs(source, **options).arms
 
 
 def read_logs(
-    source: str | Path,
+    source: Source,
     *,
+    query: str | None = None,
     columns: ColumnMapping | None = None,
     exclude: Exclude | None = None,
     ignore: Iterable[str] = (),
     conversion_window_hours: float | None = None,
     decimal: Decimal | None = None,
     copies: Copies = "stop",
+    missing: Iterable[str] = (),
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
@@ -114,7 +117,10 @@ def read_logs(
     Parameters
     ----------
     source
-        A parquet, CSV or JSONL file, a glob, or a folder of them.
+        A parquet, CSV or JSONL file, a glob, or a folder of them; a table in memory or whatever else
+        `reward.logs.sources.local` takes.
+    query
+        SQL, or a file that holds it, where the source is a database.
     columns
         The user's column names, where they differ from the schema (`reward.logs.schema.CANONICAL`).
     exclude
@@ -129,6 +135,8 @@ def read_logs(
     copies
         "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
         share an id count once in any case.
+    missing
+        Texts that mean "no value" in columns that describe items, beside `reward.items.MISSING`.
     memory_limit, threads, tmp_dir
         Limits of DuckDB, and where it spills and keeps temporary files.
 
@@ -147,10 +155,12 @@ def read_logs(
     """
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")
-    with open_source(source, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened:
-        rows = TypedRows.of(
-            opened, columns, exclude, required=("item_id", "title", "clicks"), ignore=ignore, decimal=decimal
-        )
+    with (
+        local(source, query=query, tmp_dir=tmp_dir) as here,
+        open_source(here, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened,
+    ):
+        needed = ("item_id", "title", "clicks")
+        rows = TypedRows.of(opened, columns, exclude, needed, ignore=ignore, decimal=decimal, missing=missing)
         as_given = rows
         rows, repeated_events = without_repeated_events(rows)
         totals = _checked(rows, copies)
@@ -165,7 +175,7 @@ def read_logs(
             sums = aggregate(rows, conversion_window_hours)
         if copies == "stop":
             refuse_totals(
-                str(source), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
+                str(here), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
             )
             refuse_repeated_rows(rows, totals, len(sums["title"]))
         context = read_context(rows)
@@ -203,7 +213,7 @@ def read_logs(
         periods,
         dispersion,
         padded,
-        str(source),
+        str(here),
         found_circumstances.balances,
         weighted,
         (*opened.notes, *_notes(repeated_events)),

@@ -65,7 +65,7 @@ def refuse_copied_files(rows: TypedRows) -> None:
     LogError
         Naming the copy, the original, and what the copy would add.
     """
-    files = {user: parquet for parquet, user in rows.source.files.items()}
+    files = {user: parquet for parquet, user in rows.source.files.items() if user.is_file()}
     originals: dict[bytes, Path] = {}
     copies = []
     for path in _of_one_size(files):
@@ -134,7 +134,7 @@ def refuse_repeated_rows(rows: TypedRows, totals: LogTotals, n_arms: int) -> Non
 def refuse_totals(
     source: str, item: np.ndarray, ids: np.ndarray, titles: np.ndarray, sums: Iterable[np.ndarray]
 ) -> None:
-    """Stop where one item, or one title of most items, is the sum of all others.
+    """Stop where one item, one title, or one title of most items is the sum of all others.
 
     Parameters
     ----------
@@ -160,6 +160,9 @@ def refuse_totals(
         raise LogError(_total(source, f"The item {name!r:.60}", "items", shown[top], clicked[top]))
     if not len(item):
         return
+    row = int(np.argmax(impressions))
+    if len(item) > 2 and _is_sum(impressions[row], impressions.sum(), clicks[row], clicks.sum()):
+        raise LogError(_total(source, f"The title {titles[row]!r:.60}", "titles", impressions[row], clicks[row]))
     largest = np.lexsort((impressions, item))[np.cumsum(np.bincount(item)) - 1]  # of each item
     several = np.flatnonzero(np.bincount(item) > 2)
     rest = (impressions[largest], shown, clicks[largest], clicked)

@@ -8,7 +8,7 @@ import glob
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from joblib import cpu_count
 
 from ..errors import LogError
 from .engine_errors import clear_errors
+from .sources.local import LocalCopy, LocalSource
 from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds, stage
 
 DEFAULT_MEMORY_LIMIT = "1GB"
@@ -92,7 +93,7 @@ def quote(identifier: str) -> str:
 
 @contextlib.contextmanager
 def open_source(
-    source: str | Path,
+    source: LocalSource,
     *,
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
@@ -105,6 +106,14 @@ def open_source(
     LogError
         Where nothing is found, a file is empty, corrupt, of an unknown kind or not UTF-8.
     """
+    if isinstance(source, LocalCopy):
+        with (
+            _under_its_name(source),
+            open_source(source.path, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened,
+        ):
+            notes = tuple(map(source.named, opened.notes))
+            yield replace(opened, where=source.name, notes=notes)
+        return
     files = find_files(source)
     where = str(source)
     try:
@@ -130,8 +139,19 @@ def open_source(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def find_files(source: str | Path) -> list[Path]:
+@contextlib.contextmanager
+def _under_its_name(copy: LocalCopy) -> Iterator[None]:
+    try:
+        yield
+    except LogError as error:
+        raise LogError(copy.named(str(error))) from error
+
+
+def find_files(source: LocalSource) -> list[Path]:
     """Log files that ``source`` (a file, a glob or a folder) names, sorted; hidden files are left out."""
+    if isinstance(source, LocalCopy):
+        with _under_its_name(source):
+            return find_files(source.path)
     path = Path(source)
     try:
         if path.is_dir():
@@ -178,9 +198,14 @@ def _refuse_lake_tables(source: str | Path, folders: Iterable[Path]) -> None:
             if next(folder.glob(mark), None) is not None:
                 raise LogError(
                     f"{source} is a {kind} table ({folder / mark.split('/')[0]}): its files hold rows that were "
-                    f"removed or replaced. Export the table's present rows to parquet with a reader of {kind}, "
-                    "and name that file."
+                    f"removed or replaced. {_way_to_read(kind)}."
                 )
+
+
+def _way_to_read(kind: str) -> str:
+    if kind == "Delta":
+        return "Install its reader (pip install 'rlopt[delta]') and name the table's own folder"
+    return f"Export the table's present rows to parquet with a reader of {kind}, and name that file"
 
 
 def _check_file(path: Path) -> None:

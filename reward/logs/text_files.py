@@ -70,7 +70,7 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
     if file_kind(path) == PARQUET:
         with clear_errors(str(path)):
             con.execute("DESCRIBE FROM read_parquet($file, hive_partitioning=false)", {"file": _literal(path)})
-        _refuse_doubles(path, _parquet_names(path))
+        refuse_doubles(path, _parquet_names(path))
         return Staged(_literal(path))
     target = folder / f"{number:06d}.parquet"
     utf8 = folder / f"{number:06d}{'.csv' if file_kind(path) == 'CSV' else '.jsonl'}"
@@ -120,7 +120,7 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
     shape = csv_shape(sample, whole=len(raw) < _MAX_LINE_BYTES)
     if not any(shape.names):
         raise LogError(f"{path} has no header line: its first line must name the columns.")
-    _refuse_doubles(path, list(shape.names))
+    refuse_doubles(path, list(shape.names))
     if shape.skip:  # the engine's own way to skip lines loses all rows where a quote is among them
         text = without_lines(text, shape.skip, target.with_suffix(".below"))
     parameters = {
@@ -164,13 +164,15 @@ def _literal_quotes(
     quoted = "length(x) > 1 AND starts_with(x, '\"') AND ends_with(x, '\"')"
     inner = "replace(x[2:-2], '\"\"', '')"
     with clear_errors(str(path)):
-        n, doubled, single, commas, bare = con.execute(
+        n, doubled, single, commas, bare_commas, bare_quotes = con.execute(
             f"SELECT count(*) FILTER ({quoted}), count(*) FILTER ({quoted} AND contains(x[2:-2], '\"\"')), "
             f"count(*) FILTER ({quoted} AND contains({inner}, '\"')), count(*) FILTER ({quoted} AND contains(x, ',')), "
-            f"count(*) FILTER (NOT ({quoted}) AND (contains(x, ',') OR contains(x, '\"'))) FROM ({cells})"
+            f"count(*) FILTER (NOT ({quoted}) AND contains(x, ',')), "
+            f"count(*) FILTER (NOT ({quoted}) AND contains(x, '\"')) FROM ({cells})"
         ).fetchall()[0]
     named = any(name.startswith('"') and name.endswith('"') for name in _first_line(parameters, shape))
-    return not (named or (n and not single and (doubled or commas == n) and not bare))
+    enclosing = doubled or (commas == n and not bare_commas)
+    return not (named or (n and not single and enclosing and not bare_quotes))
 
 
 def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
@@ -246,7 +248,7 @@ def _json_kinds(con: duckdb.DuckDBPyConnection, path: Path, text: Path, form: st
                 f"FROM read_json_objects($file, {_JSON}) SELECT DISTINCT unnest(json_keys(json)) AS k ORDER BY k",
                 parameters,
             )
-            _refuse_doubles(path, [key for (key,) in keys.fetchall()])
+            refuse_doubles(path, [key for (key,) in keys.fetchall()])
     kinds = dict.fromkeys(_NUMBERS, NUMBER) | {'"NULL"': '"NULL"'}
     return {name: NESTED if is_nested(kind) else kinds.get(kind, "VARCHAR") for name, kind in found.items()}
 
@@ -263,7 +265,7 @@ def _parquet_names(path: Path) -> list[str]:
         return []
 
 
-def _refuse_doubles(path: Path, names: list[str]) -> None:
+def refuse_doubles(path: Path | str, names: list[str]) -> None:
     """Names that differ by case alone are one in SQL, and DuckDB would rename one of them without a word."""
     folded = [name.casefold() for name in names]
     double = next((name for name in names if folded.count(name.casefold()) > 1), None)

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from ..errors import LogError
+from ..items import MISSING, missing_marks
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, FileSource, quote
 from .spelt_numbers import Decimal, Spelling, other_texts, spelling
@@ -44,6 +45,8 @@ class TypedRows:
         (`reward.logs.keys`).
     numbers
         Columns of texts whose numbers have separators, and which.
+    missing
+        Texts, in lower case, that say of a field that it has no value.
     """
 
     source: FileSource
@@ -55,6 +58,7 @@ class TypedRows:
     trim_ids: bool = False
     whole_ids: frozenset[str] = frozenset()
     numbers: Mapping[str, Spelling] = field(default_factory=dict)
+    missing: frozenset[str] = MISSING
 
     @classmethod
     def of(
@@ -66,6 +70,7 @@ class TypedRows:
         used: Sequence[str] = tuple(CANONICAL),
         ignore: Iterable[str] = (),
         decimal: Decimal | None = None,
+        missing: Iterable[str] = (),
     ) -> "TypedRows":
         """Resolve the mapping, check the filter's columns and the types of the ``used`` canonical columns.
 
@@ -86,7 +91,13 @@ class TypedRows:
                     f"Its columns: {', '.join(source.columns)}."
                 )
             filters[column] = value
-        rows = cls(source, sources, filters, frozenset(ignore) | mapping.switched_off(source.columns))
+        rows = cls(
+            source,
+            sources,
+            filters,
+            frozenset(ignore) | mapping.switched_off(source.columns),
+            missing=missing_marks(missing),
+        )
         for name in sources:
             if name in used:
                 rows._check_type(name)

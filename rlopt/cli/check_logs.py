@@ -14,12 +14,15 @@ from rlopt.cli.show import show
 @click.argument("logs", metavar="LOGS")
 @options.tmp_dir
 @options.columns
+@options.query
 @click.option(
     "--config", metavar="PRESET", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
-@from_config("RewardConfig", "decimal", "copies")
+@from_config("RewardConfig", "decimal", "missing", "copies")
 @options.common
-def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | None, **flags: Any) -> None:
+def command(
+    logs: str, tmp_dir: str | None, columns: str | None, query: str | None, config: Path | None, **flags: Any
+) -> None:
     """Examine logs: what is in them, what is wrong with them, and what they can teach.
 
     Exits with 1 when fit-reward would refuse them.
@@ -27,10 +30,11 @@ def command(logs: str, tmp_dir: str | None, columns: str | None, config: Path | 
     \b
     Example:
       rlopt check-logs logs.parquet --columns title=headline
+      rlopt check-logs sqlite:///shop.db --query "SELECT * FROM impressions"
     """
     from rlopt.stages.check_logs import check_logs
 
-    result = check_logs(logs, columns=columns, config=config, tmp_dir=tmp_dir, flags=flags)
+    result = check_logs(logs, columns=columns, query=query, config=config, tmp_dir=tmp_dir, flags=flags)
     show(result, result.to_text())
     if result.stops:
         click.get_current_context().exit(1)

@@ -16,9 +16,12 @@ from rlopt.wording import counted
 @from_config("TextConfig", "references")
 @click.option("--run", "run_path", metavar="DIR", help="A run: its reward model predicts CTR and CVR beside.")
 @options.columns
+@options.query
 @preset()
 @options.common
-def command(titles: str, columns: str | None, config: Path | None, run_path: str | None, **flags: Any) -> None:
+def command(
+    titles: str, columns: str | None, query: str | None, config: Path | None, run_path: str | None, **flags: Any
+) -> None:
     """Compare titles with references and with what their items say.
 
     TITLES is a parquet, CSV or JSONL file with item_id, title, the item's fields and references. Two baselines
@@ -47,7 +50,7 @@ def command(titles: str, columns: str | None, config: Path | None, run_path: str
 
     from rlopt.stages.evaluate_text import evaluate_text
 
-    result = evaluate_text(titles, settings, run=run, columns=columns)
+    result = evaluate_text(titles, settings, run=run, columns=columns, query=query)
     names = list(result.table)
     title = f"{counted(result.titles, 'title')} of {counted(result.items, 'item')}"
     rows = [[metric, *(_cell(result.table[name][metric]) for name in names)] for metric in result.table["titles"]]

@@ -19,10 +19,11 @@ from rlopt.cli.show import show
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @from_config("RewardConfig", "half_life_days", "engine")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask cluster for --engine dask; none: two local processes.")
-@from_config("RewardConfig", "decimal", "copies", "memory_limit")
+@from_config("RewardConfig", "decimal", "missing", "copies", "memory_limit")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
 @options.columns
+@options.query
 @preset("columns", "exclude", "constraints")  # kept in the run for all its commands
 @options.in_run
 @options.common
@@ -33,13 +34,15 @@ def command(
     tmp_dir: str | None,
     scheduler: str | None,
     columns: str | None,
+    query: str | None,
     config: Path | None,
     run_path: str,
     **flags: Any,
 ) -> None:
     """Learn from logged clicks what a title earns.
 
-    LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, with one row per impression or per title:
+    LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, a workbook, a URL (s3://, gs://, az://, https://)
+    or a database (postgresql://, sqlite:///, duckdb:/// ..., with --query), with one row per impression or per title:
     item_id, title, clicks; where known impressions, conversions, propensity, position, timestamp. Every other
     column describes the item. The log doctor looks first (rlopt check-logs) and stops on logs that would
     teach nonsense.
@@ -60,9 +63,11 @@ def command(
     Example:
       rlopt fit-reward logs.parquet --columns title=headline,item_id=article
       rlopt fit-reward this-week.parquet --update --half-life-days 60
+      rlopt fit-reward 'postgresql://reader:$PASSWORD@host/shop' --query arms.sql
     """
+    given: dict[str, Any] = {"columns": columns, "query": query, "tmp_dir": tmp_dir, "scheduler": scheduler}
     if update:
-        _update(logs, config, run_path, flags, force=force, columns=columns, tmp_dir=tmp_dir, scheduler=scheduler)
+        _update(logs, config, run_path, flags, force=force, **given)
         return
     from rlopt.config import RewardConfig, read_preset
 
@@ -72,9 +77,7 @@ def command(
 
     from rlopt.stages.fit_reward.stage import fit_reward
 
-    result = fit_reward(
-        run, logs, settings, columns=columns, preset=preset, tmp_dir=tmp_dir, scheduler=scheduler, force=force
-    )
+    result = fit_reward(run, logs, settings, preset=preset, force=force, **given)
     show(result, result.to_text())
 
 

@@ -19,10 +19,13 @@ from rlopt.cli.show import show
     "batch_size", "ensemble", "ensemble_by",
 )  # fmt: skip
 @options.columns
+@options.query
 @preset()
 @options.in_run
 @options.common
-def command(items: str, out: Path, columns: str | None, config: Path | None, run_path: str, **flags: Any) -> None:
+def command(
+    items: str, out: Path, columns: str | None, query: str | None, config: Path | None, run_path: str, **flags: Any
+) -> None:
     """Write titles for the items of a catalogue.
 
     ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
@@ -42,4 +45,4 @@ def command(items: str, out: Path, columns: str | None, config: Path | None, run
 
     from rlopt.stages.generate.stage import generate
 
-    show(generate(run, items, out, settings, columns=columns))
+    show(generate(run, items, out, settings, columns=columns, query=query))

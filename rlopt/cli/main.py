@@ -20,10 +20,10 @@ EXIT_INTERRUPTED = 130
 EXIT_USAGE = 2
 _SECTIONS = {
     "A first look": ("try", "demo"),
-    "From logs to a verdict": ("check-logs", "fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
+    "From logs to a verdict": ("fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
     "Titles": ("generate", "score", "explain", "evaluate-text", "tag", "export"),
     "A/B tests": ("ab-plan", "ab-analyze"),
-    "Logs of a shop that does not exist": ("simulate",),
+    "Logs": ("check-logs", "logs-sql", "simulate"),
 }
 _MODULES = {"try": "try_logs"}  # a word of Python's own
 

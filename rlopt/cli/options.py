@@ -85,6 +85,15 @@ def columns(command: Command) -> Command:
     )(command)
 
 
+def query(command: Command) -> Command:
+    """``--query``."""
+    return click.option(
+        "--query",
+        metavar="FILE|SQL",
+        help="What to ask a database (postgresql://, sqlite:///, duckdb:/// ...): SQL, or a file that holds it.",
+    )(command)
+
+
 def tmp_dir(command: Command) -> Command:
     """``--tmp-dir``."""
     return click.option(

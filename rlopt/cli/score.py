@@ -12,9 +12,10 @@ from rlopt.cli.show import show
 @click.argument("titles", metavar="TITLES")
 @options.output
 @options.columns
+@options.query
 @options.in_run
 @options.common
-def command(titles: str, out: Path, columns: str | None, run_path: str) -> None:
+def command(titles: str, out: Path, columns: str | None, query: str | None, run_path: str) -> None:
     """Predict what titles would earn.
 
     TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields. The output has all its columns and
@@ -31,4 +32,4 @@ def command(titles: str, out: Path, columns: str | None, run_path: str) -> None:
 
     from rlopt.stages.score import score
 
-    show(score(run, titles, out, columns=columns))
+    show(score(run, titles, out, columns=columns, query=query))

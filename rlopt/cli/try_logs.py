@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 @click.option("--run", "run_path", metavar="DIR", help="Run directory.  [default: runs/try-NAME]")
 @options.tmp_dir
 @options.columns
+@options.query
 @options.common
 def command(logs: str, run_path: str | None, **flags: Any) -> None:
     """Take a first look at your own logs: guess the columns, run the whole chain, give a verdict and a report.
 
-    LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, with one row per impression or per title. What
+    LOGS is whatever fit-reward reads, with one row per impression or per title. What
     each column was taken for is shown; --columns corrects it. The trainings are short (preset quick): minutes on two
     cores. The run is an ordinary one: rlopt ppo --run DIR and the others go on from it. Interrupted, the same command
     continues.

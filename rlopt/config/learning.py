@@ -51,6 +51,11 @@ class RewardConfig(StageConfig):
     decimal: Literal[".", ","] | None = setting(
         None, "What stands before a fraction in numbers written as texts.", none="what the column tells"
     )
+    missing: tuple[str, ...] = setting(
+        (),
+        "A text that means 'no value' in columns that describe items, beside N/A, unknown and the like.",
+        metavar="TEXT",
+    )
     copies: Literal["stop", "keep"] = setting(
         "stop", "Whether files, rows and totals that the logs hold twice stop the reading, or count."
     )

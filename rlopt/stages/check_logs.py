@@ -7,6 +7,7 @@ from typing import Any
 
 from reward.doctor.examine import LogReport, examine
 from reward.logs.read import read_logs
+from reward.logs.sources.local import Source
 from reward.plain import JsonObject, Plain
 from rlopt.config import RewardConfig, load, read_preset
 from rlopt.stages.common.columns import column_mapping
@@ -48,8 +49,9 @@ class CheckResult(Plain):
 
 
 def check_logs(
-    logs: str | Path,
+    logs: Source,
     *,
+    query: str | None = None,
     columns: str | None = None,
     config: str | Path | None = None,
     tmp_dir: str | Path | None = None,
@@ -60,7 +62,10 @@ def check_logs(
     Parameters
     ----------
     logs
-        File, folder or glob of parquet, CSV or JSONL.
+        File, folder or glob of parquet, CSV or JSONL; a table in memory, a database or whatever else
+        `reward.logs.sources.local` takes.
+    query
+        SQL, or a file that holds it, where the logs are in a database.
     columns
         The user's column names, as in ``--columns``.
     config
@@ -81,11 +86,13 @@ def check_logs(
     settings = load(RewardConfig, config, flags)
     data = read_logs(
         logs,
+        query=query,
         columns=column_mapping(columns, preset),
         exclude=preset.get("exclude"),
         conversion_window_hours=settings.conversion_window_hours,
         decimal=settings.decimal,
         copies=settings.copies,
+        missing=settings.missing,
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from reward.arrays import IntArray
 from reward.features.lexicon import Lexicon
 from reward.items import Item
+from reward.logs.sources.local import Source, local
 from reward.model.reward_model import RewardModel
 from reward.plain import Plain
 from reward.text import words
@@ -54,22 +54,26 @@ class TextResult(Plain):
 
 
 def evaluate_text(
-    titles_file: str | Path,
+    titles_file: Source,
     config: TextConfig | None = None,
     *,
     run: Run | None = None,
     columns: str | None = None,
+    query: str | None = None,
 ) -> TextResult:
     """BLEU, chrF, ROUGE, exact match, attribute coverage and precision, distinct-n and length of titles.
 
     Parameters
     ----------
     titles_file
-        Parquet, CSV or JSONL with item_id, title, the item's fields and, in ``config.references``, a reference.
+        Parquet, CSV or JSONL with item_id, title, the item's fields and, in ``config.references``, a reference; a
+        table in memory, or what else `reward.logs.sources.local` takes.
     run
         With a reward model: predicted CTR and CVR too, and its train titles say which words an item must state.
     columns
         The user's column names, as in ``--columns``.
+    query
+        SQL, or a file that holds it, where the titles are in a database.
 
     Raises
     ------
@@ -81,17 +85,19 @@ def evaluate_text(
     config = config or TextConfig()
     opened = OpenedRun(run) if run is not None else None
     named = [config.references] if config.references else []
-    items, titles, table = titles_of(run, titles_file, columns, named)
+    with local(titles_file, query=query) as here:
+        items, titles, table = titles_of(run, here, columns, named)
+        where = str(here)
     if opened is not None:
         items = opened.with_known_fields(items)
     if not any(item.fields for item in items):
         note(
             "The items have no fields: coverage, precision and the baselines say nothing. Give a --run that knows them"
         )
-    references = _references(table, config.references, titles_file)
+    references = _references(table, config.references, where)
     kept = [i for i, text in enumerate(references or titles) if text]
     if not kept:
-        raise RunError(f"{titles_file} has no row with a {'reference' if config.references else 'title'} to measure.")
+        raise RunError(f"{where} has no row with a {'reference' if config.references else 'title'} to measure.")
     items, titles = [items[i] for i in kept], [titles[i] for i in kept]
     references = [references[i] for i in kept] if references is not None else None
     lexicon = _lexicon(opened, items, references or titles)
@@ -156,7 +162,7 @@ def _metrics(
     return out
 
 
-def _references(table: pa.Table, column: str | None, where: str | Path) -> list[str] | None:
+def _references(table: pa.Table, column: str | None, where: str) -> list[str] | None:
     if column is None:
         return None
     if column not in table.column_names:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from reward.arrays import FloatArray
 from reward.evidence.explain import SUPPORTED
 from reward.evidence.slope import trust
+from reward.logs.sources.local import Source, local
 from reward.plain import Plain
 from rlopt.errors import RunError
 from rlopt.files import atomic_path
@@ -60,7 +61,9 @@ class ScoreResult(Plain):
     effect_slope: float
 
 
-def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | None = None) -> ScoreResult:
+def score(
+    run: Run, titles_file: Source, out: str | Path, *, columns: str | None = None, query: str | None = None
+) -> ScoreResult:
     """Add ``p_click``, ``p_conversion``, ``reward``, ``reward_std``, ``support`` and comparisons to a file of titles.
 
     ``p_conversion`` is empty where the logs held no conversions. ``support`` is 1 where a title is like the logged
@@ -74,11 +77,14 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     run
         A run with a finished ``fit-reward``.
     titles_file
-        Parquet, CSV or JSONL with item_id, title and the item's fields; an item of the logs needs no fields.
+        Parquet, CSV or JSONL with item_id, title and the item's fields, a table in memory, or what else
+        `reward.logs.sources.local` takes; an item of the logs needs no fields.
     out
         ``.parquet``, or ``.csv`` for CSV. The input's rows in their order, all columns kept.
     columns
         The user's column names, as in ``--columns``; the run's mapping serves where the file lacks rlopt's names.
+    query
+        SQL, or a file that holds it, where the titles are in a database.
 
     Raises
     ------
@@ -91,9 +97,10 @@ def score(run: Run, titles_file: str | Path, out: str | Path, *, columns: str | 
     """
     opened = OpenedRun(run)
     check_output(out)
-    items, titles, table = titles_of(run, titles_file, columns)
-    described = any(item.fields for item in items)
-    check_known((item.item_id for item in items), opened.arms.items, titles_file, described=described)
+    with local(titles_file, query=query) as here:
+        items, titles, table = titles_of(run, here, columns)
+        described = opened.describes(items)
+        check_known((item.item_id for item in items), opened.arms.items, here, described=described)
     items = opened.with_known_fields(items)
     model = opened.reward
     values = {name: np.full(len(titles), np.nan) for name in (*SCORED, "effect", "effect_std")}

@@ -1,5 +1,6 @@
 """``rlopt try``: a user's own logs, the whole chain in its quick preset, and the verdict."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -7,6 +8,7 @@ from typing import TypeVar
 from reward.logs.guess import guess_columns
 from reward.logs.schema import CANONICAL, ColumnMapping, standing
 from reward.logs.source import open_source
+from reward.logs.sources.local import LocalSource, Source, local
 from reward.plain import JsonObject
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, StageConfig, load, read_preset
 from rlopt.errors import RunError
@@ -47,10 +49,11 @@ class TryResult:
 
 
 def try_logs(
-    logs: str | Path,
+    logs: Source,
     run_path: str | Path | None = None,
     *,
     columns: str | None = None,
+    query: str | None = None,
     assignment: str | None = None,
     steps: int | None = None,
     seed: int = 0,
@@ -61,11 +64,13 @@ def try_logs(
     Parameters
     ----------
     logs
-        File, folder or glob of parquet, CSV or JSON lines.
+        File, folder or glob of parquet, CSV or JSON lines, or any other source of ``fit-reward``.
     run_path
         Run directory; by default ``runs/try-NAME``. Interrupted, the same call continues; finished stages are kept.
     columns
         The user's column names, as in ``--columns``; they go before the guess.
+    query
+        What to ask a database, as in ``fit-reward``.
     assignment
         How titles were assigned (`RewardConfig.assignment`); None: as the preset says.
     steps
@@ -82,25 +87,39 @@ def try_logs(
     RunError
         When ``run_path`` holds a run of other commands.
     """
-    mapping, told = _columns(logs, ColumnMapping.parse(columns or ""), tmp_dir)
-    note("Columns: " + ", ".join(f"{name} = {column}" for name, column in told.items()))
     preset = read_preset(PRESET)
 
     def settings(model: type[ConfigT], **own: object) -> ConfigT:
         return load(model, overrides={"seed": seed, **own}, preset=preset)
 
-    run = Run.open(Path(run_path) if run_path is not None else Path("runs") / f"try-{Path(logs).stem}", create=True)
-    if run.done("simulate"):
-        raise RunError(f"Run {run.path} is a demo. Name another one with --run.")
-    kept = {**preset, "columns": mapping.to_dict()}
-    fit_reward(run, logs, settings(RewardConfig, assignment=assignment), preset=kept, tmp_dir=tmp_dir)
+    with local(logs, query=query, tmp_dir=tmp_dir) as here:
+        mapping, told = _columns(here, ColumnMapping.parse(columns or ""), tmp_dir)
+        note("Columns: " + ", ".join(f"{name} = {column}" for name, column in told.items()))
+        run = _open_run(run_path, str(here))
+        kept = {**preset, "columns": mapping.to_dict()}
+        fit_reward(run, here, settings(RewardConfig, assignment=assignment), preset=kept, tmp_dir=tmp_dir)
     train_ppo(run, settings(PpoConfig, steps=steps), settings(SftConfig))
     evaluation = evaluate(run, settings(EvalConfig))
     return TryResult(str(run.path), told, evaluation, {stage: run.record(stage)["seconds"] for stage in CHAIN})
 
 
+def _open_run(path: str | Path | None, name: str) -> Run:
+    """The run at ``path``, by default one named after the logs.
+
+    Raises
+    ------
+    RunError
+        When it is a demo's.
+    """
+    own = re.sub(r"[^\w.-]+", "-", Path(name).stem).strip("-.") or "logs"
+    run = Run.open(Path(path) if path is not None else Path("runs") / f"try-{own}", create=True)
+    if run.done("simulate"):
+        raise RunError(f"Run {run.path} is a demo. Name another one with --run.")
+    return run
+
+
 def _columns(
-    logs: str | Path, given: ColumnMapping, tmp_dir: str | Path | None
+    logs: LocalSource, given: ColumnMapping, tmp_dir: str | Path | None
 ) -> tuple[ColumnMapping, dict[str, str]]:
     """The mapping that the file needs, and the column of every canonical name that it has."""
     with open_source(logs, tmp_dir=tmp_dir) as source:

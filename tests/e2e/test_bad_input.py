@@ -66,7 +66,7 @@ BAD_LOGS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty folder": (lambda folder: folder, r"no .parquet, .csv or .jsonl file in this folder"),
     "no rows": (parquet({name: pa.array(v)[:0] for name, v in rows().items()}), r"no rows|holds no"),
     "damaged parquet": (raw("logs.parquet", b"PAR1 and then nonsense"), r"Cannot read .*logs\.parquet"),
-    "another format": (raw("logs.xlsx", b"PK\x03\x04"), r"neither parquet, CSV nor JSON lines"),
+    "another format": (raw("logs.docx", b"PK\x03\x04"), r"neither parquet, CSV nor JSON lines"),
     "missing column": (
         parquet({("headline" if name == "title" else name): v for name, v in rows().items()}),
         r"no column 'title'.*Did you mean 'headline'\?.*--columns title=headline",

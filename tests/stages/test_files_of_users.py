@@ -92,7 +92,7 @@ def test_score_reads_and_writes_csv_and_replaces_old_predictions(run: Run, tmp_p
 
 
 def test_csv_cannot_hold_nested_columns(run: Run, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"item_id": ["a"], "title": ["b"], "tags": [["x"]]}), tmp_path / "in.parquet")
+    pq.write_table(pa.table({"item_id": ["t0+i0"], "title": ["b"], "tags": [["x"]]}), tmp_path / "in.parquet")
     with pytest.raises(RunError, match=r"nested column 'tags'.*out\.parquet"):
         score(run, tmp_path / "in.parquet", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
@@ -148,14 +148,14 @@ def test_titles_that_rlopt_wrote_are_scored_like_bare_ones(run: Run, tmp_path: P
 
 
 def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -> None:
-    """A note beside the title adds to what the logs know of the item; where both have a field, the file holds."""
+    """A note beside the title takes nothing from what the logs know of the item, and adds nothing new."""
     logged = next(item for item in run.arms().items if item.item_id == "t1+i1")
     assert dict(logged.fields) == {"topic": ("dogs",)}
     cases = [
         (Item("t1+i1"), {"topic": ("dogs",)}, logged.current_title),
-        (Item("t1+i1", {"note": ("x",)}), {"topic": ("dogs",), "note": ("x",)}, logged.current_title),
+        (Item("t1+i1", {"note": ("x",)}), {"topic": ("dogs",)}, logged.current_title),
         (Item("t1+i1", {"topic": ("cats",)}, "Mine"), {"topic": ("cats",)}, "Mine"),
-        (Item("new", {"note": ("x",)}), {"note": ("x",)}, None),
+        (Item("new", {"note": ("x",), "topic": ("cats",)}), {"topic": ("cats",)}, None),
     ]
     for item, fields, title in cases:
         (found,) = OpenedRun(run).with_known_fields([item])
@@ -165,4 +165,28 @@ def test_a_column_more_leaves_the_fields_of_the_logs(run: Run, tmp_path: Path) -
         pq.write_table(pa.table({**rows, **more}), tmp_path / f"{name}.parquet")
         score(run, tmp_path / f"{name}.parquet", tmp_path / f"{name}-scored.parquet")
     bare, note = (pq.read_table(tmp_path / f"{name}-scored.parquet") for name in ("bare", "note"))
-    np.testing.assert_allclose(note["p_click"].to_numpy(), bare["p_click"].to_numpy(), rtol=0.02)
+    assert note["p_click"].to_pylist() == bare["p_click"].to_pylist()
+
+
+def test_columns_that_the_run_does_not_know_change_no_score_and_are_named_once(
+    fitted_run: Path, simulated_logs: Path, tmp_path: Path, rlopt: Rlopt
+) -> None:
+    logged = pq.read_table(simulated_logs).drop_columns(["impressions", "clicks", "conversions"])
+    known = logged.slice(0, 30).drop_columns([name for name in SCORED if name in logged.column_names])
+    strangers = known.append_column("our_title", known["title"]).append_column("nested", pa.array([{"stock": 3}] * 30))
+    found = {}
+    for name, rows in {"plain": known, "strangers": strangers}.items():
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+        told = rlopt("score", tmp_path / f"{name}.parquet", "-o", tmp_path / "out.parquet", "--run", fitted_run)
+        assert told.code == 0
+        assert told.err.count("our_title and stock are left out") == int(name == "strangers")
+        found[name] = pq.read_table(tmp_path / "out.parquet").select(list(SCORED)).to_pydict()
+    assert found["plain"] == found["strangers"]
+
+
+def test_fields_that_the_run_does_not_know_describe_no_item(run: Run, tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"test": ["x"], "headline": ["See this dog"], "copy": ["See this dog"]}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(LogError, match=r"None of the 1 item ids .* no other column that describes them and that the"):
+        score(run, tmp_path / "a.parquet", tmp_path / "out.parquet", columns="item_id=test,title=headline")

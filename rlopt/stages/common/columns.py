@@ -1,7 +1,6 @@
 """Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ from reward.items import Item
 from reward.logs.read import read_titles
 from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
+from reward.logs.sources.local import LocalSource
 from rlopt.progress import note
 from rlopt.run import DATA, Run
 from rlopt.stages.common.log_report import read_report
@@ -45,7 +45,7 @@ def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> Col
     return ColumnMapping({**from_preset.columns, **from_flag.columns})
 
 
-def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMapping:
+def mapping_for(run: Run, file: LocalSource, columns: str | None) -> ColumnMapping:
     """How to read a file of titles or items that came after the logs.
 
     The run's mapping applies to the canonical names the file lacks, as far as the file has the columns it names;
@@ -70,7 +70,7 @@ def mapping_for(run: Run, file: str | Path, columns: str | None) -> ColumnMappin
 
 
 def titles_of(
-    run: Run | None, file: str | Path, columns: str | None = None, no_context: Iterable[str] = ()
+    run: Run | None, file: LocalSource, columns: str | None = None, no_context: Iterable[str] = ()
 ) -> tuple[list[Item], list[str], pa.Table]:
     """Titles of a file that came after the logs, with their items and the file's own table (`read_titles`).
 
@@ -85,13 +85,14 @@ def titles_of(
     mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
     ignored = ignored_columns(run, file)
     written = ignored.issuperset(GENERATED)
-    items, titles, table = read_titles(file, mapping, {*ignored, *no_context}, skip_untitled=written)
-    if written and (left_out := _rows(file) - len(titles)):
-        note(f"{counted(left_out, 'row is', 'rows are')} left out of {file}: generate had found no title there")
+    left_out = {*ignored, *no_context}
+    items, titles, table = read_titles(file, mapping, left_out, skip_untitled=written, missing=missing_marks(run))
+    if written and (untitled := _rows(file) - len(titles)):
+        note(f"{counted(untitled, 'row is', 'rows are')} left out of {file}: generate had found no title there")
     return items, titles, table
 
 
-def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
+def ignored_columns(run: Run | None, file: LocalSource) -> set[str]:
     """Columns of a file that came after the logs which are no context of the item.
 
     Those that ``fit-reward`` of ``run`` did not take for context either, and what ``generate`` (`GENERATED`) or
@@ -110,11 +111,17 @@ def ignored_columns(run: Run | None, file: str | Path) -> set[str]:
     return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
 
 
-def _names(file: str | Path) -> set[str]:
+def missing_marks(run: Run | None) -> tuple[str, ...]:
+    """Texts that mean "no value" in this run, beside the usual ones."""
+    config = run.record("fit-reward")["config"] if run is not None else {}
+    return tuple(config.get("missing") or ())
+
+
+def _names(file: LocalSource) -> set[str]:
     with open_source(file) as source:
         return set(source.columns)
 
 
-def _rows(file: str | Path) -> int:
+def _rows(file: LocalSource) -> int:
     with open_source(file) as source:
         return int(source.query(f"SELECT count(*) FROM {source.relation}", source.parameters).fetchall()[0][0])  # noqa: S608

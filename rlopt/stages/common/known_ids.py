@@ -3,17 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from reward.errors import LogError
 from reward.items import Item
+from reward.logs.sources.local import LocalSource
 from rlopt.progress import note
 
 ALMOST_NONE = 0.02
 MOSTLY_THE_SAME = 0.5
 
 
-def check_known(ids: Iterable[str], logged: Iterable[Item], file: str | Path, *, described: bool = True) -> None:
+def check_known(ids: Iterable[str], logged: Iterable[Item], file: LocalSource, *, described: bool = True) -> None:
     """Say how many of the ids are in the logs, and stop where almost none is and that can be no intention.
 
     Parameters
@@ -47,9 +47,9 @@ def check_known(ids: Iterable[str], logged: Iterable[Item], file: str | Path, *,
         )
     if not described and any(item.fields for item in known.values()):
         raise LogError(
-            f"{told}, and it has no other column that describes them. Its ids are such as {min(wanted)!r:.60}, those "
-            f"of the logs such as {min(known)!r:.60}. Map the right column with --columns item_id=COLUMN, or add the "
-            "items' fields."
+            f"{told}, and it has no other column that describes them and that the logs have. Its ids are such as "
+            f"{min(wanted)!r:.60}, those of the logs such as {min(known)!r:.60}. Map the right column with "
+            "--columns item_id=COLUMN, or add the items' fields."
         )
 
 

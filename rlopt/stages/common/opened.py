@@ -1,13 +1,15 @@
 """A fitted run as the stages use it: its logs, models, rules and policies, each loaded once, when first asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rlopt.config import RulesConfig, load
+from rlopt.progress import note
 from rlopt.run import BELONGING, ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy, policy_folder
+from rlopt.wording import listed
 
 if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
     from reward.arms import Arms
@@ -60,15 +62,46 @@ class OpenedRun:
     def _known_items(self) -> "dict[str, Item]":
         return {item.item_id: item for item in self.arms.items}
 
+    @cached_property
+    def learned_fields(self) -> frozenset[str]:
+        """Names of the fields that the logs had for any item."""
+        return frozenset(name for item in self.arms.items for name in item.fields)
+
+    @cached_property
+    def _named(self) -> set[str]:
+        return set()
+
+    def describes(self, items: "Iterable[Item]") -> bool:
+        """Whether any of the items comes with a field that the run has learned from."""
+        return any(not self.learned_fields.isdisjoint(item.fields) for item in items)
+
     def with_known_fields(self, items: "Sequence[Item]") -> "list[Item]":
-        """The items with the fields and current titles that the logs had for them; what they come with goes first."""
+        """The items with the fields and current titles that the logs had for them; what they come with goes first.
+
+        Fields that the run never learned from are left out, and each is named once: they would bear out any word.
+        """
         made: dict[int, Item] = {}  # an item that many titles share is made once
+        strangers: dict[str, None] = {}
         for item in items:
             if id(item) not in made:
-                logged = self._known_items.get(item.item_id, item)
-                title = item.current_title or logged.current_title
-                made[id(item)] = replace(item, fields={**logged.fields, **item.fields}, current_title=title)
+                logged = self._known_items.get(item.item_id)
+                before = logged or replace(item, fields={})
+                own = {name: values for name, values in item.fields.items() if name in self.learned_fields}
+                strangers |= dict.fromkeys(name for name in item.fields if name not in own)
+                title = item.current_title or before.current_title
+                made[id(item)] = replace(item, fields={**before.fields, **own}, current_title=title)
+        self._say_left_out([name for name in strangers if name not in self._named])
         return [made[id(item)] for item in items]
+
+    def _say_left_out(self, names: "Sequence[str]") -> None:
+        if not names:
+            return
+        self._named.update(names)
+        one = len(names) == 1
+        note(
+            f"{listed(names)} {'is' if one else 'are'} left out: the run's logs have no such "
+            f"{'field, so nothing was learned from it' if one else 'fields, so nothing was learned from them'}"
+        )
 
     @cached_property
     def reward(self) -> "RewardModel":

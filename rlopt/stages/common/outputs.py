@@ -4,11 +4,12 @@ import tempfile
 from pathlib import Path
 
 from reward.logs.source import find_files
+from reward.logs.sources.local import LocalSource
 from rlopt.errors import RunError
 from rlopt.files import disk_errors, refuse_in_run
 
 
-def check_output(out: str | Path, source: str | Path | None = None) -> None:
+def check_output(out: str | Path, source: LocalSource | None = None) -> None:
     """Refuse an output that cannot be written before the work is done for it.
 
     Parameters

@@ -14,6 +14,7 @@ from reward.evidence.learning_curve import LearningCurve
 from reward.logs.log_levels import levelled
 from reward.logs.read import read_logs
 from reward.logs.schema import ColumnMapping
+from reward.logs.sources.local import LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import load_arms, save_arms
 from reward.logs.update import faded, merge_arms
@@ -32,7 +33,7 @@ MONITOR_MEMBERS = 2
 
 
 def aggregate(
-    logs: str | Path,
+    logs: LocalSource,
     config: RewardConfig,
     kept: Mapping[str, Any],
     tmp_dir: str | Path | None,
@@ -51,6 +52,7 @@ def aggregate(
         conversion_window_hours=config.conversion_window_hours,
         decimal=config.decimal,
         copies=config.copies,
+        missing=config.missing,
         memory_limit=config.memory_limit,
         threads=threads.available(),
         tmp_dir=tmp_dir,

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator
 from reward.arms import Arms
 from reward.evidence.contest import Contest
 from reward.logs.source import find_files
+from reward.logs.sources.local import LocalSource
 from reward.logs.store import load_arms, save_arms
 from reward.plain import JsonObject, Plain, plain
 from reward.saved import whole_lines
@@ -78,7 +79,7 @@ class Entry(Plain):
 
     @classmethod
     def of(
-        cls, event: Event, logs: str | Path, files: Sequence[str], arms: Arms, outcome: UpdateOutcome | None = None
+        cls, event: Event, logs: LocalSource, files: Sequence[str], arms: Arms, outcome: UpdateOutcome | None = None
     ) -> "Entry":
         """What is to be remembered of a log."""
         return cls(
@@ -123,7 +124,7 @@ def history_text(lines: Sequence[Entry]) -> str:
     return "".join(f"{to_json(line)}\n" for line in lines)
 
 
-def log_fingerprints(logs: str | Path) -> dict[Path, str]:
+def log_fingerprints(logs: LocalSource) -> dict[Path, str]:
     """Fingerprint of every log file; of files with the same content the user is told."""
     found = {path: fingerprint(path) for path in find_files(logs)}
     first: dict[str, Path] = {}

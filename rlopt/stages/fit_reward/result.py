@@ -1,9 +1,9 @@
 """What ``rlopt fit-reward`` tells, of a fit and of an update."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from reward.evidence.contest import Contest
+from reward.logs.sources.local import LocalSource
 from reward.plain import JsonObject, Plain, plain
 from rlopt.run import DATA, Run
 from rlopt.stages.common.evidence import EVIDENCE, FitEvidence, evidence_lines, read_evidence
@@ -104,7 +104,7 @@ class UpdateResult(Plain):
     impressions: int
 
     @classmethod
-    def of(cls, run: Run, logs: str | Path, line: Entry, outcome: UpdateOutcome) -> "UpdateResult":
+    def of(cls, run: Run, logs: LocalSource, line: Entry, outcome: UpdateOutcome) -> "UpdateResult":
         """From the line of the history."""
         return cls(
             str(run.path),
@@ -118,7 +118,7 @@ class UpdateResult(Plain):
         )
 
     @classmethod
-    def known(cls, run: Run, logs: str | Path, line: Entry) -> "UpdateResult":
+    def known(cls, run: Run, logs: LocalSource, line: Entry) -> "UpdateResult":
         """Nothing was done."""
         why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
         if line.event == "trial":

@@ -8,6 +8,7 @@ from typing import Any
 from reward.arms import Arms
 from reward.belonging.belonging import Belonging
 from reward.doctor.examine import LogReport
+from reward.logs.sources.local import LocalCopy, LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
 from reward.model.judge import Judge
@@ -90,8 +91,10 @@ def save(
         atomic_write(run / MARKET, market)
 
 
-def market_beside(logs: str | Path) -> bytes | None:
+def market_beside(logs: LocalSource) -> bytes | None:
     """The simulator's file beside simulated logs, so that later stages can show the truth; None for real logs."""
+    if isinstance(logs, LocalCopy):
+        return None
     path = Path(logs)
     stem = path.with_suffix("") if path.suffix == ".parquet" else path
     market = stem.with_name(f"{stem.name}.{MARKET}")

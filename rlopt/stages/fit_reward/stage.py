@@ -8,6 +8,7 @@ from typing import Any
 from reward.arms import Arms
 from reward.doctor.examine import LogReport
 from reward.errors import LogError
+from reward.logs.sources.local import LocalSource, Source, local
 from reward.logs.splits import Splits, split_items
 from rlopt.config import RewardConfig
 from rlopt.errors import RunError
@@ -26,7 +27,7 @@ from rlopt.stages.fit_reward.tree_engine import check_engine
 
 def fit_reward(
     run: Run,
-    logs: str | Path,
+    logs: Source,
     config: RewardConfig | None = None,
     *,
     columns: str | None = None,
@@ -34,6 +35,7 @@ def fit_reward(
     tmp_dir: str | Path | None = None,
     scheduler: str | None = None,
     force: bool = False,
+    query: str | None = None,
 ) -> FitRewardResult:
     """Learn from logs what a title earns; writes ``data/``, ``reward/``, ``monitor/``, ``judge/`` and
     ``belonging/`` of the run.
@@ -43,7 +45,8 @@ def fit_reward(
     run
         A run directory, new or not.
     logs
-        File, folder or glob of parquet, CSV or JSONL.
+        File, folder or glob of parquet, CSV or JSONL; a table in memory, a database or whatever else
+        `reward.logs.sources.local` takes.
     config
         Settings of the stage.
     columns
@@ -57,6 +60,8 @@ def fit_reward(
         Address of the Dask cluster that trains the trees with ``engine`` "dask"; None starts one on this machine.
     force
         Fit again although settings and logs are those of the last time.
+    query
+        SQL, or a file that holds it, where the logs are in a database.
 
     Raises
     ------
@@ -69,6 +74,21 @@ def fit_reward(
     """
     config = config or RewardConfig()
     check_engine(config, scheduler)
+    with local(logs, query=query, tmp_dir=tmp_dir) as here:
+        return _fit(run, here, config, columns, preset, tmp_dir, scheduler, force=force)
+
+
+def _fit(
+    run: Run,
+    logs: LocalSource,
+    config: RewardConfig,
+    columns: str | None,
+    preset: Mapping[str, Any] | None,
+    tmp_dir: str | Path | None,
+    scheduler: str | None,
+    *,
+    force: bool,
+) -> FitRewardResult:
     kept = {**(preset or {}), "columns": column_mapping(columns, preset).to_dict()}
     settings = {
         **config.model_dump(mode="json", exclude={"memory_limit"}),
@@ -112,7 +132,7 @@ def _split(arms: Arms, config: RewardConfig) -> Splits:
     )
 
 
-def _say_what_is_replaced(run: Run, logs: str | Path, inputs: dict[str, str]) -> None:
+def _say_what_is_replaced(run: Run, logs: LocalSource, inputs: dict[str, str]) -> None:
     before = run.manifest["stages"].get("fit-reward")
     if before is not None and before["inputs"] != inputs:
         note(
@@ -138,7 +158,7 @@ def _check_updates(run: Run) -> None:
         )
 
 
-def _check_report(logs: str | Path, report: LogReport) -> None:
+def _check_report(logs: LocalSource, report: LogReport) -> None:
     if stops := report.stops:
         more = f" (and {len(stops) - 1} more: rlopt check-logs)" if len(stops) > 1 else ""
         raise LogError(f"{logs} cannot teach a reward. {stops[0].message}{more}")

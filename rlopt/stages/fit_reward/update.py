@@ -18,6 +18,7 @@ from reward.doctor.examine import LogReport
 from reward.doctor.findings import succession
 from reward.logs.log_levels import log_levels
 from reward.logs.periods import OFTEN_ALONE, alone_share
+from reward.logs.sources.local import LocalSource, Source, local
 from reward.logs.splits import Splits
 from reward.logs.update import extend_splits, merge_arms
 from reward.plain import JsonObject
@@ -41,13 +42,14 @@ _LEVEL_CHANGE = 0.02  # below that, nobody needs to be told
 
 def update_reward(
     run: Run,
-    logs: str | Path,
+    logs: Source,
     config: RewardConfig | None = None,
     *,
     columns: str | None = None,
     tmp_dir: str | Path | None = None,
     scheduler: str | None = None,
     force: bool = False,
+    query: str | None = None,
 ) -> UpdateResult:
     """Refit on the arms of the run and those of ``logs``, and keep the new model unless it is clearly worse.
 
@@ -62,7 +64,7 @@ def update_reward(
     run
         A run with a finished fit-reward.
     logs
-        File, folder or glob with new rows only.
+        With new rows only; sources and ``query`` as in `fit_reward`.
     config
         Settings; by default those of the run (`run_settings`). Splits and seed stay as they are.
     columns
@@ -81,6 +83,20 @@ def update_reward(
     StageOrderError, RunError, ConfigError
         When the run is not fitted, cannot be written, or a setting cannot be changed by an update.
     """
+    with local(logs, query=query, tmp_dir=tmp_dir) as here:
+        return _update(run, here, config, columns, tmp_dir, scheduler, force=force)
+
+
+def _update(
+    run: Run,
+    logs: LocalSource,
+    config: RewardConfig | None,
+    columns: str | None,
+    tmp_dir: str | Path | None,
+    scheduler: str | None,
+    *,
+    force: bool,
+) -> UpdateResult:
     base = Base.of(run)
     config = config or base.config
     check_engine(config, scheduler)

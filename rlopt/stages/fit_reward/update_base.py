@@ -9,6 +9,7 @@ from pathlib import Path
 from reward.arms import Arms
 from reward.doctor.examine import LogReport
 from reward.errors import LogError
+from reward.logs.sources.local import LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import load_arms, save_arms
 from reward.logs.update import merge_arms, overlap
@@ -77,7 +78,7 @@ class Base:
             **{name: self.settings[name] for name in RewardConfig.model_fields if name in self.settings}
         )
 
-    def keep_copy(self, run: Run, checkpoints: Path, logs: str | Path) -> None:
+    def keep_copy(self, run: Run, checkpoints: Path, logs: LocalSource) -> None:
         """Copy what saving is about to replace, so that a kill in the midst of it loses nothing."""
         target = checkpoints / _BASE
         if self.folder == target:
@@ -135,7 +136,7 @@ def check_settings(config: RewardConfig, base: RewardConfig) -> None:
             )
 
 
-def seen(base: Base, logs: str | Path, files: Sequence[str], digest: str, force: bool) -> Entry | None:
+def seen(base: Base, logs: LocalSource, files: Sequence[str], digest: str, force: bool) -> Entry | None:
     """The line of the history that tells of this very log.
 
     Raises
@@ -159,7 +160,7 @@ def seen(base: Base, logs: str | Path, files: Sequence[str], digest: str, force:
     return None
 
 
-def check_rows(base: Base, logs: str | Path, new: Arms, force: bool) -> None:
+def check_rows(base: Base, logs: LocalSource, new: Arms, force: bool) -> None:
     """Refuse rows that were learned before, as far as counts and times tell."""
     counts = counts_digest(new)
     for line in base.history():

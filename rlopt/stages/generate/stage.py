@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from reward.logs.catalogue import open_catalogue
+from reward.logs.sources.local import LocalSource, Source, local
 from rlopt import processes
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
@@ -16,7 +17,7 @@ from rlopt.policy.title_policy import TitleWriter
 from rlopt.policy.vllm_engine import VllmWriter
 from rlopt.progress import note, track
 from rlopt.run import Run, package_versions
-from rlopt.stages.common.columns import ignored_columns, mapping_for
+from rlopt.stages.common.columns import ignored_columns, mapping_for, missing_marks
 from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
@@ -31,11 +32,12 @@ MEMORY_LIMIT = "256MB"  # of the engine that sorts the catalogue
 
 def generate(
     run: Run,
-    items_file: str | Path,
+    items_file: Source,
     out: str | Path,
     config: GenerateConfig | None = None,
     *,
     columns: str | None = None,
+    query: str | None = None,
 ) -> GenerateResult:
     """Write ``config.n`` titles an item with ``config.policy``.
 
@@ -49,11 +51,14 @@ def generate(
     run
         A run with a finished ``fit-reward``, and the policy.
     items_file
-        Parquet, CSV or JSONL with item_id and the item's fields; an item of the logs needs no fields.
+        Parquet, CSV or JSONL with item_id and the item's fields, a table in memory, or what else
+        `reward.logs.sources.local` takes; an item of the logs needs no fields.
     out
         ``.parquet``, or ``.csv`` for CSV.
     columns
         The user's column names, as in ``--columns``.
+    query
+        SQL, or a file that holds it, where the items are in a database.
 
     Raises
     ------
@@ -66,14 +71,23 @@ def generate(
     """
     config = config or GenerateConfig()
     _say_what_has_no_effect(config)
+    with local(items_file, query=query) as here:
+        return _generate(run, here, out, config, columns)
+
+
+def _generate(
+    run: Run, items_file: LocalSource, out: str | Path, config: GenerateConfig, columns: str | None
+) -> GenerateResult:
     opened = OpenedRun(run)
     source = policy_folder(run, config.policy)
     check_output(out, items_file)
     mapping = mapping_for(run, items_file, columns)
     began = time.monotonic()
     processes.join()
-    with open_catalogue(items_file, mapping, ignored_columns(run, items_file), MEMORY_LIMIT) as catalogue:
-        check_known(catalogue.item_ids(), opened.arms.items, items_file, described=bool(catalogue.columns))
+    ignored, missing = ignored_columns(run, items_file), missing_marks(run)
+    with open_catalogue(items_file, mapping, ignored, MEMORY_LIMIT, missing) as catalogue:
+        described = opened.describes(next(catalogue.chunks(config.shard_items), []))
+        check_known(catalogue.item_ids(), opened.arms.items, items_file, described=described)
         policy = _policy(source, config)
         model, rules = opened.reward, opened.constraints_of(config)
         metadata = _metadata(run, source, config)

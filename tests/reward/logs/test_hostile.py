@@ -109,7 +109,7 @@ def test_hostile_rows_in_parquet(rows: list[dict[str, Any]]) -> None:
     st.lists(st.fixed_dictionaries({"item_id": TEXTS, "title": TEXTS, "n": st.integers(1, 3)}), min_size=1, max_size=8)
 )
 def test_hostile_texts_with_sound_counts(rows: list[dict[str, Any]]) -> None:
-    """Texts that are neither empty nor too long are read as they are but for blanks at their ends."""
+    """Texts that are neither empty nor too long are read as they are, but for blanks at their ends."""
     sound = [
         {"item_id": r["item_id"], "title": r["title"], "clicks": 1, "impressions": 10**9 * r["n"]}
         for r in rows

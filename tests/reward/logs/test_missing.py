@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reward.doctor.examine import examine
 from reward.items import MISSING, flatten_fields
-from reward.logs.read import read_items, read_logs
+from reward.logs.read import read_items, read_logs, read_titles
 
 from ..log_fixtures import read_csv_text, write_log, written
 
@@ -69,3 +70,48 @@ def test_nested_values_too() -> None:
     assert all(mark.strip().casefold() in MISSING for mark in MARKS)
     row = {"spec": {"heel": "none", "sole": ["N/A", "rubber"]}, "pairs": '[["brand", "-"], ["size", "7-8"]]', "n": -1}
     assert flatten_fields(row) == {"sole": ("rubber",), "size": ("7-8",), "n": ("-1",)}
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_marks_of_the_user_are_no_values_wherever_items_come_from(ending: str, tmp_path: Path) -> None:
+    log = priced_log(3)
+    log["stock"] = np.arange(len(log)) % 40 + 1
+    marked = log.copy()
+    first = marked["item_id"] == "i0"
+    marked.loc[first, "material"] = " KEINE angabe"
+    marked.loc[first, "stock"] = -1
+    path, marks = written(marked, tmp_path / f"log.{ending}"), ("Keine Angabe", "it's none", "-1")
+    found = {item.item_id: item for item in read_logs(path, missing=marks).arms.items}
+    assert set(found["i0"].fields) == {"price"}
+    assert dict(found["i1"].fields) == {"price": ("-1.75",), "material": ("material 1",), "stock": ("2",)}
+    assert {item.item_id: item.fields for item in read_items(path, missing=marks)} == {
+        item_id: item.fields for item_id, item in found.items()
+    }
+    items, _, _ = read_titles(path, missing=marks)
+    assert {item.item_id: item.fields for item in items} == {i: item.fields for i, item in found.items()}
+    assert set(read_items(path)[0].fields) == {"price", "material", "stock"}
+
+
+def test_values_that_look_like_marks_are_a_finding(tmp_path: Path) -> None:
+    log = priced_log(4)
+    number = log["item_id"].str[1:].astype(int)
+    log.loc[number < 6, "material"] = "keine Angabe"
+    log["stock"] = np.where(number < 7, -1, number)
+    log["shade"] = np.where(number < 3, "(other)", "shade " + number.astype(str))
+    log["profit"] = number - 8  # may be below zero
+    log.loc[log.index[0], "item_id"] = "(not set)"
+    (finding,) = [
+        line for line in examine(read_logs(written(log, tmp_path / "log.csv"))).warnings if "may mean" in line
+    ]
+    assert finding.startswith(
+        "Values that may mean that there is none: '-1' (stock of 8 items), 'keine Angabe' (material of 7 items), "
+        "'(other)' (shade of 4 items). Where they do: --missing '-1'"
+    )
+    told = examine(read_logs(tmp_path / "log.csv", missing=["-1", "keine Angabe", "(other)"])).warnings
+    assert not [line for line in told if "may mean" in line]
+    assert [line for line in told if "The item id '(not set)'" in line]
+
+
+def test_of_sound_values_none_is_a_finding(tmp_path: Path) -> None:
+    found = examine(read_logs(written(priced_log(5), tmp_path / "log.csv")))
+    assert not [line for line in found.warnings if "may mean" in line]

@@ -1,0 +1,107 @@
+"""Tables in memory and streams of Arrow batches become parquet, in row groups that do not depend on their chunks."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ...errors import LogError
+from ..text_files import refuse_doubles
+
+ROW_GROUP = 100_000
+_BATCH = 10_000  # rows read at once from a ``datasets.Dataset``
+
+
+def write_frame(source: Any, target: Path) -> str:
+    """Write a table to ``target``; returns what to call it.
+
+    Raises
+    ------
+    LogError
+        Where it is no table, or holds what parquet cannot.
+    """
+    kind = f"{type(source).__module__.split('.')[0]}.{type(source).__name__}"
+    name = f"the {kind}"
+    try:
+        schema, batches = _stream(source, name)
+        write_batches(schema, batches, target, name)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, LogError):
+            raise
+        raise LogError(f"Cannot read {name}: {str(error).splitlines()[0].rstrip('.')}.") from error
+    return name
+
+
+def _stream(source: Any, name: str) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
+    if hasattr(source, "features") and hasattr(source, "with_format"):  # a Dataset of the datasets library
+        if source.features is None:
+            raise LogError(f"{name} does not say what its columns hold. Load it as a Dataset, not as a stream.")
+        tables = source.with_format("arrow").iter(batch_size=_BATCH)
+        return source.features.arrow_schema, (batch for table in tables for batch in table.to_batches())
+    if hasattr(source, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(source)
+        return reader.schema, reader
+    if hasattr(source, "iloc") and hasattr(source, "dtypes"):  # pandas before 2.2
+        table = pa.Table.from_pandas(source)
+        return table.schema, table.to_batches()
+    raise LogError(
+        f"Logs cannot be read from {name}. Give a path, a URL, or a table that exports an Arrow stream: of pandas, "
+        "polars, Arrow or the datasets library."
+    )
+
+
+def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], target: Path, name: str) -> None:
+    """Write batches to a parquet file as they come; one row group of them is held in memory.
+
+    Raises
+    ------
+    LogError
+        Where columns have one name, or a type that parquet cannot hold.
+    """
+    kept = [field for field in schema if not field.name.startswith("__index_level_")]
+    if not kept:
+        raise LogError(f"{name} has no columns.")
+    refuse_doubles(name, [field.name for field in kept])
+    plain = pa.schema([pa.field(field.name, _plain(field.type)) for field in kept])
+    with pq.ParquetWriter(target, plain, compression="zstd") as writer:
+        for group in _groups(batches, plain):
+            writer.write_table(group, row_group_size=ROW_GROUP)
+
+
+def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    for batch in batches:
+        waiting.append(_cast(pa.Table.from_batches([batch]), schema))
+        while sum(len(table) for table in waiting) >= ROW_GROUP:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, ROW_GROUP)
+            waiting = [joined.slice(ROW_GROUP)] if len(joined) > ROW_GROUP else []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
+def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = []
+    for field in schema:
+        column = table[field.name]
+        if isinstance(column.type, pa.BaseExtensionType):
+            column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+        columns.append(column if column.type == field.type else column.cast(field.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """A type of Arrow as parquet has it."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type)
+    if kind == pa.string_view():
+        return pa.large_string()
+    if kind == pa.binary_view():
+        return pa.large_binary()
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if kind == pa.float16():
+        return pa.float32()
+    return pa.string() if pa.types.is_null(kind) else kind

@@ -1,0 +1,148 @@
+"""Workbooks, Delta tables and remote files give the arms of the same rows in a local file."""
+
+import functools
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pytest
+
+from reward.errors import LogError
+from reward.logs.read import read_items, read_logs
+from reward.logs.sources.local import local
+
+from ...log_fixtures import assert_same_arms, impressions_log, written
+
+LOG = impressions_log(5, n=2_000)
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return read_logs(written(LOG, tmp_path_factory.mktemp("local") / "log.parquet"), threads=1).arms
+
+
+def test_a_workbook(tmp_path: Path, wanted: Any) -> None:
+    pytest.importorskip("python_calamine")
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Notes"])
+    sheet = book.create_sheet("Clicks")
+    sheet.append(["Report of March"])
+    sheet.append(list(LOG.columns))
+    for row in LOG.itertuples(index=False):
+        sheet.append([None if value != value else getattr(value, "item", lambda value=value: value)() for value in row])
+    book.save(tmp_path / "clicks.xlsx")
+    found = read_logs(tmp_path / "clicks.xlsx", threads=1)
+    assert_same_arms(found.arms, wanted)
+    assert found.source == str(tmp_path / "clicks.xlsx")
+    assert len(read_items(tmp_path / "clicks.xlsx")) == len(wanted.items)
+    (tmp_path / "broken.xlsx").write_bytes((tmp_path / "clicks.xlsx").read_bytes()[:3_000])
+    with pytest.raises(LogError, match=r"Cannot read .*broken\.xlsx: it is damaged, or no workbook"):
+        read_logs(tmp_path / "broken.xlsx")
+
+
+def test_a_delta_table_has_its_present_rows(tmp_path: Path, wanted: Any) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    folder = str(tmp_path / "table")
+    deltalake.write_deltalake(folder, LOG.assign(clicks=0).drop(columns="clicks"))
+    deltalake.write_deltalake(folder, LOG.assign(item_id="old"), mode="append")
+    deltalake.DeltaTable(folder).delete("item_id = 'old'")
+    assert_same_arms(read_logs(folder, threads=1).arms, wanted)
+
+
+def test_files_of_a_remote_folder_or_pattern(tmp_path: Path, wanted: Any) -> None:
+    system = fsspec.filesystem("memory")
+    half = len(LOG) // 2
+    for name, part in (("day=1/a.parquet", LOG[:half]), ("day=2/b.parquet", LOG[half:])):
+        with system.open(f"/shop/{name}", "wb") as out:
+            part.to_parquet(out)
+    system.pipe("/shop/_SUCCESS", b"")
+    try:
+        for url in ("memory://shop", "memory://shop/*/*.parquet"):
+            found = read_logs(url, threads=1)
+            assert found.source == url
+            assert found.totals.rows == len(LOG)
+            assert found.arms.clicks.tolist() == wanted.clicks.tolist()
+        assert "day" in read_logs("memory://shop", threads=1).dropped_columns
+        with pytest.raises(LogError, match=r"Cannot read memory://nowhere/x\.parquet: no such file"):
+            read_logs("memory://nowhere/x.parquet")
+        with pytest.raises(LogError, match="no parquet, CSV or JSON lines file is there"):
+            read_logs("memory://shop/*.csv")
+    finally:
+        system.rm("/shop", recursive=True)
+
+
+def test_an_unknown_protocol_is_named() -> None:
+    with pytest.raises(LogError, match="protocol that is not known"):
+        read_logs("s5://bucket/logs.parquet")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_file_on_the_web(ending: str, tmp_path: Path, web: str, wanted: Any) -> None:
+    pytest.importorskip("aiohttp")
+    written(LOG, tmp_path / f"log.{ending}")
+    found = read_logs(f"{web}/log.{ending}?signature=secret", threads=1)
+    assert found.source == f"{web}/log.{ending}"
+    assert found.arms.clicks.tolist() == wanted.clicks.tolist()
+    with pytest.raises(LogError, match=r"Cannot read http://.*/none\.csv: no such file") as told:
+        read_logs(f"{web}/none.csv?signature=secret")
+    assert "secret" not in str(told.value)
+    LOG.assign(propensity=2.0).to_csv(tmp_path / "bad.csv", index=False)
+    with pytest.raises(LogError, match=rf"row 1 of {web}/bad\.csv"):
+        read_logs(f"{web}/bad.csv")
+
+
+def test_a_bucket_of_s3(wanted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("s3fs")
+    moto = pytest.importorskip("moto.server")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "k",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        system = fsspec.filesystem("s3", skip_instance_cache=True)
+        system.mkdir("shop")
+        with system.open("shop/logs/a.parquet", "wb") as out:
+            LOG.to_parquet(out)
+        for url in ("s3://shop/logs/a.parquet", "s3://shop/logs", "s3://shop/logs/*.parquet"):
+            assert_same_arms(read_logs(url, threads=1).arms, wanted)
+        with pytest.raises(LogError, match="Cannot read s3://shop/none"):
+            read_logs("s3://shop/none.parquet")
+    finally:
+        server.stop()
+
+
+def test_local_paths_stay_what_they_are(tmp_path: Path) -> None:
+    path = written(LOG, tmp_path / "log.parquet")
+    for source in (path, str(path), tmp_path, str(tmp_path / "*.parquet"), "nowhere.xlsx"):
+        with local(source) as here:
+            assert here is source
+
+
+def test_a_frame_with_a_period_is_refused_or_read_whole() -> None:
+    log = LOG.assign(month=pd.period_range("2026-01", periods=len(LOG), freq="D"))
+    assert read_logs(log, threads=1).totals.rows == len(LOG)
