@@ -71,7 +71,8 @@ def test_score_knows_the_items_of_the_logs_and_finds_what_earns(run: Run, tmp_pa
     result = score(run, tmp_path / "in.parquet", tmp_path / "out.parquet")
     scored = pq.read_table(tmp_path / "out.parquet")
     assert scored.column_names == [
-        "test", "image", "headline", "p_click", "p_conversion", "reward", "reward_std", "support",
+        "test", "image", "headline", "p_click", "p_conversion", "reward", "reward_std", "support", "lift",
+        "lift_std", "far",
     ]  # fmt: skip
     assert (result.titles, result.items) == (120, 40)
     with_number = np.array([str(title)[0].isdigit() for title in rows["headline"]])

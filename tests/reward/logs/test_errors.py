@@ -135,7 +135,8 @@ def test_unreadable_sources(tmp_path: Path) -> None:
         ("blank.csv", b"\n1,a,1\n", "has no header line"),
         ("broken.parquet", b"PAR1 and then nothing", "Cannot read .*broken.parquet"),
         ("text.parquet", b"item_id,title", "damaged or no parquet"),
-        ("logs.xlsx", b"PK\x03\x04", "neither parquet, CSV nor JSON lines"),
+        ("logs.xlsx", b"PK\x03\x04", "damaged, or no workbook"),
+        ("logs.docx", b"PK\x03\x04", "neither parquet, CSV nor JSON lines"),
         ("logs.csv.gz", b"no gzip", "Cannot read .*logs.csv.gz"),
     ]
     for name, content, message in cases:

@@ -100,5 +100,5 @@ def test_a_lake_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clicks" / "_delta_log" / "0.json").write_text("{}")
     (tmp_path / "clicks" / "part.csv").write_text("item_id,title\n1,a\n")
     for source in (tmp_path / "clicks", tmp_path / "clicks" / "*.csv"):
-        with pytest.raises(LogError, match="is a Delta table"):
+        with pytest.raises(LogError, match=r"Cannot read the Delta table|is a Delta table"):
             read_titles(source)
