@@ -102,3 +102,13 @@ def test_what_the_documents_name_exists(root: Path) -> None:
         files = [root / name for name in re.findall(r"(?:rlopt|reward|envs|tests|configs)/[\w/]+\.(?:py|yaml)\b", text)]
         missing = [str(path) for path in links + files if not path.exists()]
         assert not missing, f"{document.name} names {missing}"
+
+
+def test_links_into_a_page_meet_a_heading_of_it(root: Path) -> None:
+    documents = [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")]
+    for document in documents:
+        for page, anchor in re.findall(r"\]\(([\w./-]*)#([\w-]+)\)", document.read_text(encoding="utf-8")):
+            text = (document.parent / page if page else document).read_text(encoding="utf-8")
+            headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{document.name}: {page}#{anchor}"
