@@ -89,6 +89,20 @@ def test_without_a_command_stands_the_help_with_every_command_and_its_whole_summ
         assert " ".join([name, *summary]) in told
 
 
+@pytest.mark.parametrize(("flags", "shown"), [((), False), (("-v",), True)])
+def test_what_extensions_print_at_the_very_end_is_dropped(flags: tuple[str, ...], shown: bool) -> None:
+    script = (
+        "import os, sys\nfrom rlopt.cli.main import main\n"
+        "class Leak:\n    def __del__(self, write=os.write):\n        write(2, b'leaked 3 instances')\n"
+        "sys.leak = Leak()\nmain()\n"
+    )
+    command = [sys.executable, "-c", script, "check-logs", "none.csv", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Error: Cannot read none.csv" in done.stderr
+    assert ("leaked" in done.stderr) is shown
+
+
 def test_json_may_stand_before_the_command(rlopt: Rlopt) -> None:
     before, after = rlopt("--json", "check-logs", "none.csv"), rlopt("check-logs", "none.csv", "--json")
     assert (before.code, before.out, before.err) == (after.code, after.out, after.err)
