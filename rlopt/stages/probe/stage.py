@@ -161,7 +161,7 @@ def _titles_of(test: Arms) -> dict[str, list[str]]:
 def _risk_aversion(opened: OpenedRun) -> float:
     """How much PPO takes off for doubt in this run."""
     config = opened.run.record("ppo")["config"] if opened.run.done("ppo") else {}
-    return float(config.get("risk_aversion", PpoConfig.model_fields["risk_aversion"].default))
+    return float(config.get("risk_aversion", PpoConfig().risk_aversion))
 
 
 def _table(thoughts: Sequence[Thought]) -> pa.Table:
