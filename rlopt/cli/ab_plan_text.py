@@ -43,7 +43,7 @@ def plan_text(plan: "Plan") -> str:
     if plan.design == "items":
         lines.append(
             f"Before the test    items' rates differ by {plan.item_spread:.0%}; what is logged of them leaves "
-            f"{plan.item_spread_adjusted:.0%}"
+            f"{plan.item_spread_adjusted:.0%}, {_predictions(plan.item_spread_predicted)}"
         )
         lines += [
             f"Items needed       {row.items:,} for {percent(row.lift)} (looks: {row.looks})"
@@ -67,6 +67,14 @@ def plan_text(plan: "Plan") -> str:
         lines.append(f"Assignment         {plan.assignment} (plan {plan.fingerprint})")
     lines += list(dict.fromkeys(f"{row.name}: {row.reason}." for row in several if row.reason))
     return "\n".join(lines)
+
+
+def _predictions(left: float | None) -> str:
+    return (
+        "predictions not judged: too few items held back"
+        if left is None
+        else f"with the reward's predictions {left:.0%}"
+    )
 
 
 def _smallest(plan: "Plan") -> list[str]:

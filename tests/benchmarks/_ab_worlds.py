@@ -7,8 +7,7 @@ import numpy as np
 from reward.arrays import FloatArray
 from rlopt.ope.comparison import Counts
 from rlopt.stages.ab.assignment import stratified
-
-PRIOR_EVENTS = 5.0
+from rlopt.stages.ab.covariates import shrunken_rates
 
 
 @dataclass(frozen=True)
@@ -48,10 +47,11 @@ def items(rng: np.random.Generator, shop: Shop, lift: float, pre: float, share: 
     before = np.maximum(np.round(pre * shop.shown), 1.0)
     logged = rng.binomial(before.astype(int), shop.rate)
     mean = logged.sum() / before.sum()
-    treated = stratified(logged - mean * before, (1 - share, share), rng) == 1
+    arm, block = stratified(logged - mean * before, (1 - share, share), rng)
+    treated = arm == 1
     clicks = rng.binomial(shop.shown.astype(int), np.minimum(shop.rate * np.where(treated, 1 + lift, 1.0), 0.9))
-    expected = (logged + PRIOR_EVENTS) / (before + PRIOR_EVENTS / mean) * shop.shown
-    return Counts(treated, np.arange(n), shop.shown, clicks.astype(float), expected=expected)
+    expected = shrunken_rates(logged.astype(float), before) * shop.shown
+    return Counts(treated, np.arange(n), shop.shown, clicks.astype(float), expected=expected, block=block)
 
 
 def serial(rng: np.random.Generator, shop: Shop, lift: float, days: int = 14, noise: float = 0.1) -> Counts:

@@ -71,6 +71,8 @@ class Analysis:
         Share of a serial test's impressions that was left out as carry-over.
     by_visitor
         Whether errors are by the randomised unit; else impressions count as independent.
+    by_column
+        Whether the lift is adjusted by a column of the results; else, if at all, by what the run knows of items.
     past
         Predictions against outcomes of the run's tests before this one, from three on.
     """
@@ -93,6 +95,7 @@ class Analysis:
     segments: tuple[Segment, ...] = ()
     left_out: float = 0.0
     by_visitor: bool = False
+    by_column: bool = False
     past: PastTests | None = None
 
     @property
@@ -150,6 +153,7 @@ class Analysis:
             "segments": plain(self.segments),
             "left_out": self.left_out,
             "by_visitor": self.by_visitor,
+            "by_column": self.by_column,
             "past_tests": plain(self.past),
             "rescaled_prediction": plain(self.rescaled),
         }

@@ -56,14 +56,15 @@ def test_items_are_stratified_on_what_predicts_their_clicks() -> None:
     predicts = rng.lognormal(0, 2, 400)
     gaps = {"strata": [], "none": []}
     for _ in range(200):
-        arm = stratified(predicts, (0.5, 0.5), rng)
+        arm, _ = stratified(predicts, (0.5, 0.5), rng)
         assert abs(arm.sum() - 200) <= 1
         gaps["strata"].append(predicts @ (2 * arm - 1))
         gaps["none"].append(predicts @ (2 * (rng.permutation(400) < 200) - 1))
     assert np.std(gaps["strata"]) < 0.7 * np.std(gaps["none"])
     assert np.mean(gaps["strata"]) == pytest.approx(0, abs=4 * np.std(gaps["strata"]) / np.sqrt(200))
-    five = stratified(np.arange(100.0), (0.8, 0.2), rng).reshape(20, 5)
-    assert (five.sum(axis=1) == 1).all()  # one of five neighbours each
+    five, block = stratified(np.arange(100.0), (0.8, 0.2), rng)
+    assert (five.reshape(20, 5).sum(axis=1) == 1).all()  # one of five neighbours each
+    assert (block == np.repeat(np.arange(20), 5)).all()
 
 
 def test_surplus_is_that_over_the_average_item() -> None:
@@ -186,10 +187,11 @@ def test_pre_data_saves_what_it_explains() -> None:
 
     arms = replace(arms, clicks=clicks, exposure=arms.impressions)
     base = float(clicks.sum() / arms.impressions.sum())
-    spread, left = item_spreads(arms, config(), base, 1.0)
+    spread, left, none = item_spreads(arms, config(), base, 1.0)
     by_item = np.bincount(arms.item_index, arms.impressions)
     true = np.sqrt(np.average((appeal - np.average(appeal, weights=by_item)) ** 2)) / np.average(appeal)
     assert spread == pytest.approx(true, rel=0.1)
     assert left < 0.3 * spread
-    more, _ = item_spreads(arms, config(), base, 1.5)
+    assert none is None
+    more, *_ = item_spreads(arms, config(), base, 1.5)
     assert more <= spread
