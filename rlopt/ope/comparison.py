@@ -109,12 +109,13 @@ class Comparison:
 def compare(counts: Counts, design: Design | None = None) -> Comparison:
     """The arms' log ratio with its error, by what was split.
 
-    Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariate where there
-    is one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where
-    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011); by block where items were randomised
-    within blocks, whose items differ less than any two (de Chaisemartin and Ramirez-Cuellar 2024, at what level should
-    one cluster standard errors in paired and small-strata experiments?); by day or period, whichever is wider, where
-    all items of a serial test change together.
+    Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariates where there
+    are some; serial: within each item, days' levels taken off (two-way log-linear).
+
+    Errors are by item, and where visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011), or of a
+    single item by them alone; by block where items were randomised within blocks, whose items differ less than any two
+    (de Chaisemartin and Ramirez-Cuellar 2024, at what level should one cluster standard errors in paired and
+    small-strata experiments?); by day or period, whichever is wider, where all items of a serial test change together.
 
     Raises
     ------
@@ -181,6 +182,8 @@ def _with_error(counts: Counts, design: Design, ratio: LogRatio, plain_ratio: Lo
     if design == "serial":  # periods lie within items, unless all items change together
         periods = common_periods(counts.treated, counts.days, counts.impressions)
         clusters = clusters if periods is None else [counts.days, periods]
+    elif counts.visitor is not None and (counts.item == counts.item[0]).all():
+        clusters = [counts.visitor]  # one item's visitors are all there is to draw
     elif counts.visitor is not None:
         clusters += [counts.visitor, counts.visitor * (int(counts.item.max()) + 1) + counts.item]
     found = _intervals(ratio, clusters)

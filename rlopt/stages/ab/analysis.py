@@ -115,11 +115,13 @@ class Analysis:
 
     @property
     def told_apart(self) -> bool | None:
-        """Whether the test is long enough to tell the prediction from no lift at all; None without a prediction."""
+        """Whether the test by itself shows a lift in the predicted direction; None without a prediction.
+
+        Only then is agreement said: what can be told neither from the prediction nor from no lift bears out neither.
+        """
         if self.prediction is None or self.outcome.decision == "invalid":
             return None
-        reach = stats.norm.ppf(0.5 + self.outcome.confidence / 2) * self.outcome.std_error
-        return bool(abs(np.log1p(self.prediction.lift)) > reach)
+        return self.outcome.low > 0 if self.prediction.lift > 0 else self.outcome.high < 0
 
     @property
     def rescaled(self) -> tuple[float, float, float] | None:
