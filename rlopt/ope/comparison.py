@@ -201,9 +201,20 @@ def _with_error(counts: Counts, design: Design, ratio: LogRatio, plain_ratio: Lo
         None if ratio is plain_ratio else max(1 - (error / bare) ** 2, 0.0),
         clusters[widest],
         error,
-        min(interval.effective_clusters for interval in found[:2]),
+        _effective(found, in_blocks=design == "items" and clusters[0] is counts.block),
         min(len(np.unique(cluster)) for cluster in clusters[:2]),
     )
+
+
+def _effective(found: Sequence[ClusteredInterval], *, in_blocks: bool) -> float:
+    """The effective number of clusters, of blocks as many as Satterthwaite's degrees of freedom.
+
+    G_eff takes the fourth powers of sums as seen, which are three times those of normal sums' variances, and errs on
+    the wide side. Sums over blocks need less care: given their size each is as likely of either sign, so that few that
+    weigh much make the tails lighter (Efron 1969, Student's t-test under symmetry conditions).
+    """
+    fewest = min(interval.effective_clusters for interval in found[:2])
+    return 3 * fewest if in_blocks else fewest
 
 
 def _intervals(ratio: LogRatio, clusters: Sequence[IntArray]) -> list[ClusteredInterval]:

@@ -37,8 +37,6 @@ class TestDesign:
         Standard deviation of the lift between items: what the items drawn add to the error, however long the test runs.
     effective_items
         Kish's effective number of items by their traffic.
-    freedom
-        Degrees of freedom of the error; None: a third of the effective items, as scores that are normal have.
     critical
         Standard errors that the deciding interval reaches; None: the quantile of t at ``alpha``.
 
@@ -57,7 +55,6 @@ class TestDesign:
     overdispersion: float = 1.0
     lift_spread: float = 0.0
     effective_items: float = np.inf
-    freedom: float | None = None
     critical: float | None = None
 
     def __post_init__(self) -> None:
@@ -107,16 +104,12 @@ class TestDesign:
         return float(np.exp(optimize.brentq(surplus, 0.0, np.log(LARGEST), xtol=1e-12)))
 
     @property
-    def error_freedom(self) -> float:
-        """Degrees of freedom of the error, at least 1."""
-        return max(self.effective_items / 3 if self.freedom is None else self.freedom, 1.0)
-
-    @property
     def _critical(self) -> float:
-        """As `rlopt.ope.abtest.analyze` takes it: t at G_eff."""
+        """As `rlopt.ope.abtest.analyze` takes it: t at G_eff, a third of the items where scores are normal."""
         if self.critical is not None:
             return self.critical
-        return float(stats.t.isf(self.alpha / 2 if self.two_sided else self.alpha, df=self.error_freedom))
+        freedom = max(self.effective_items / 3, 1.0)
+        return float(stats.t.isf(self.alpha / 2 if self.two_sided else self.alpha, df=freedom))
 
     def _difference(self, lift: float) -> float:
         if not 0 <= self.base_rate * (1 + lift) <= 1:

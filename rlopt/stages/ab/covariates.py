@@ -58,13 +58,13 @@ def expected_events(opened: OpenedRun, read: Results, metric: Metric) -> FloatAr
     total = np.bincount(arms.item_index, events, minlength=len(arms.items))
     exposed = np.bincount(arms.item_index, arms.exposure, minlength=len(arms.items))
     predicted = predicted_rates(opened, set(where[where >= 0].tolist()), metric.numerator)
-    shown = read.values[IMPRESSIONS]
     columns = []
     for rate, mean in (
         (shrunken_rates(total, exposed), float(total.sum() / exposed.sum())),
         (predicted, float(np.nanmean(predicted))),
     ):
-        columns.append(np.where(where >= 0, rate[where], mean)[read.item] * shown)
+        own = np.where((where >= 0) & ~np.isnan(rate[where]), rate[where], mean)
+        columns.append(own[read.item] * read.values[IMPRESSIONS])
     return np.stack(columns, axis=1)
 
 

@@ -32,8 +32,6 @@ class Noise:
         Standard deviation of the lift between items.
     effective_items
         Kish's effective number of items by their traffic.
-    effective_square
-        The same by the square of their traffic, as which whole items' own rates add to the error.
     item_spread, item_spread_adjusted
         How much items' rates differ (relative), and what of it their logged rates leave unknown.
     item_spread_predicted
@@ -44,7 +42,6 @@ class Noise:
     overdispersion: float
     lift_spread: float
     effective_items: float
-    effective_square: float
     item_spread: float
     item_spread_adjusted: float
     item_spread_predicted: float | None = None
@@ -69,8 +66,7 @@ def noise_of(
     if config.metric == "revenue":
         dispersion += config.order_spread**2  # each order counts by its value: a compound Poisson sum
     spreads = item_spreads(arms, config, base, max(overdispersion, 1.0), predicted)
-    effective = (effective_sample_size(weight) for weight in (by_item, by_item**2))
-    return Noise(base, dispersion, lift_spread, *effective, *spreads)
+    return Noise(base, dispersion, lift_spread, effective_sample_size(by_item), *spreads)
 
 
 def design_of_plan(config: AbPlanConfig, noise: Noise, items: int, daily: float | None) -> TestDesign:
@@ -87,9 +83,8 @@ def design_of_plan(config: AbPlanConfig, noise: Noise, items: int, daily: float 
     shares = arm_shares(config)
     share = shares[1] / (shares[0] + shares[1])
     both = (shares[0] + shares[1]) * (1.0 if config.design != "serial" else kept_share(config))
-    spread, dispersion, freedom = noise.lift_spread, noise.overdispersion, None
+    spread, dispersion = noise.lift_spread, noise.overdispersion
     if config.design == "items":
-        freedom = noise.effective_square / 3
         between = noise.item_spread_left**2 * (1 / share + 1 / (1 - share)) / (shares[0] + shares[1])
         spread = float(np.sqrt(spread**2 + between))
     if config.design == "serial":
@@ -105,7 +100,6 @@ def design_of_plan(config: AbPlanConfig, noise: Noise, items: int, daily: float 
         overdispersion=dispersion,
         lift_spread=spread,
         effective_items=noise.effective_items,
-        freedom=freedom,
     )
 
 
@@ -139,8 +133,8 @@ def deciding(design: TestDesign, config: AbPlanConfig, kind: str, lift: float) -
     if kind == "one":
         if variants < 2 or not config.two_sided:
             return replace(design, alpha=config.alpha / variants)
-        critical = _dunnett(variants, design.treated_share, 1 - config.alpha, design.error_freedom)
-        return replace(design, critical=critical)
+        freedom = max(design.effective_items / 3, 1.0)
+        return replace(design, critical=_dunnett(variants, design.treated_share, 1 - config.alpha, freedom))
     shared = replace(design, alpha=config.alpha / variants)
     if kind == "any":
         return always_valid(shared, lift, config.power)
