@@ -85,6 +85,4 @@ def _smallest(plan: "Plan") -> list[str]:
         for looks, by_weeks in plan.smallest_lifts.items()
     ]
     weeks = [f"{week} week{'' if week == '1' else 's'}" for week in next(iter(plan.smallest_lifts.values()))]
-    return [
-        table(("smallest lift found, by looks", *(f"{week} week{'s' if week != '1' else ''}" for week in weeks)), rows)
-    ]
+    return [table(("smallest lift found, by looks", *weeks), rows)]

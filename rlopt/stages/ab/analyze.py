@@ -132,6 +132,7 @@ def _analysis(
 ) -> Analysis:
     """What is said of what was measured; of ``read`` the rows ``kept`` were compared."""
     config, variant = asked.config, found.variants[found.chosen]
+    own = {row.metric: row for row in found.metrics if row.variant == variant.name}  # a guardrail may be a metric too
     rails = [row for row in found.metrics if row.role == "guardrail" and row.variant == variant.name]
     splits = [one.outcome.split for one in found.variants]
     off = dict.fromkeys(i for split in splits if split is not None for i in split.mismatched)
@@ -150,7 +151,7 @@ def _analysis(
         variants=found.variants,
         best=found.best,
         metrics=found.metrics,
-        gains=tuple(gain_of(row, read) for row in found.metrics if row.variant == variant.name),
+        gains=tuple(gain_of(row, read) for row in own.values()),
         trend=lift_by_day(found.counts, found.comparison, config.confidence),
         segments=segments_of(kept, found.counts, found.comparison, items, config.by, config.confidence),
         left_out=left_out,
