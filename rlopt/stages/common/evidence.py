@@ -179,7 +179,7 @@ def _rescaled(slope: Interval) -> str:
 def _ceiling(figures: FitEvidence) -> str:
     ceiling = figures.noise_ceiling
     if ceiling is None:
-        return "titles have too few clicks to tell what it would be with the true rates known"
+        return "items or clicks are too few to tell what it would be with the true rates known"
     return f"with the true rates known it would be about {ceiling:.0%}"
 
 
