@@ -186,7 +186,8 @@ def _off(cells: _Cells, share: FloatArray) -> tuple[int, ...]:
     variance = np.bincount(cells.item, np.maximum(share * (1 - share), 1e-9) * cells.shown)
     surplus = np.bincount(cells.item, cells.new - share * cells.shown)
     z = surplus / np.sqrt(np.maximum(variance, 1e-300))
-    off = np.flatnonzero(_rejected(z, np.bincount(cells.item, cells.shown)))
+    size = np.bincount(cells.item, cells.shown).astype(np.float64)
+    off = np.flatnonzero(_rejected(z, size))
     return tuple(int(i) for i in off[np.argsort(-np.abs(z[off]), kind="stable")])
 
 

@@ -13,6 +13,9 @@ from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
 from rlopt.run import Run
 from rlopt.stages.ab.assignment import BUCKETS, Assignment, assign, bucket_of, stratified, surplus_clicks
+from rlopt.stages.ab.metrics import Metric
+from rlopt.stages.ab.plan_check import check_plan
+from rlopt.stages.ab.results import read_results
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run
 
@@ -127,6 +130,24 @@ def test_results_are_checked_against_the_plan(design: str, rlopt: Rlopt, run: Ru
     assert "do not fit the plan" in outcome.err
     assert f"{unit!r}" in outcome.err
     assert len(run.metrics("calibration").rows()) == before
+
+
+def test_the_results_of_an_item_split_know_its_blocks(tmp_path: Path) -> None:
+    """Every block of a 50/50 split is a pair with an item in either arm; serial plans have none."""
+    plan = assign(make_arms(60), config(design="items"), 0.05)
+    file = results_of(plan, tmp_path / "results.csv", days=2)
+    found = check_plan(plan, read_results(file), file, "plan.csv")
+    assert found.block is not None
+    for number in range(30):
+        rows = found.block == number
+        assert len(set(found.item[rows])) == 2
+        assert set(found.arm[rows]) == {0, 1}
+    assert found.counts(Metric("clicks")).block is not None
+    assert found.without(found.item == 0).block is not None
+    serial = assign(make_arms(60), config(design="serial"), 0.05)
+    assert set(serial.block) == {""}
+    file = results_of(serial, tmp_path / "serial.csv", days=2)
+    assert check_plan(serial, read_results(file), file, "plan.csv").block is None
 
 
 def test_a_plan_that_was_changed_is_refused(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
