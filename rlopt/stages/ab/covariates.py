@@ -55,8 +55,10 @@ def expected_events(opened: OpenedRun, read: Results, metric: Metric) -> FloatAr
     where = np.array([known.get(item, -1) for item in read.items])
     if np.mean(where >= 0) < _KNOWN:
         return None
-    total = np.bincount(arms.item_index, events, minlength=len(arms.items))
-    exposed = np.bincount(arms.item_index, arms.exposure, minlength=len(arms.items))
+    total, exposed = (
+        np.bincount(arms.item_index, values, minlength=len(arms.items)).astype(np.float64)
+        for values in (events, arms.exposure)
+    )
     predicted = predicted_rates(opened, set(where[where >= 0].tolist()), metric.numerator)
     columns = []
     for rate, mean in (

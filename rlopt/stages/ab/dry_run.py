@@ -267,8 +267,8 @@ def _expected(test: Logged, before: Logged | None, n: int) -> tuple[FloatArray |
     """Events expected of each row by the days before, and each item's surplus over the average item's."""
     if before is None:
         return None, np.zeros(n)
-    total = np.bincount(before.item, before.events, minlength=n)
-    shown = np.bincount(before.item, before.impressions, minlength=n)
+    total = np.bincount(before.item, before.events, minlength=n).astype(np.float64)
+    shown = np.bincount(before.item, before.impressions, minlength=n).astype(np.float64)
     if not total.sum() > 0:
         return None, np.zeros(n)
     mean = float(total.sum() / shown.sum())
