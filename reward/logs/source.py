@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +20,9 @@ from ..errors import LogError
 from .engine_errors import clear_errors
 from .sources.local import LocalCopy, LocalSource
 from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds, stage
+
+if TYPE_CHECKING:
+    from .cluster import LogCluster
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
@@ -50,6 +53,8 @@ class FileSource:
         Temporary folder, removed at the end.
     notes
         What was decided in reading the files, in plain words.
+    cluster
+        What adds up the files' rows; None: this process.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -59,6 +64,7 @@ class FileSource:
     partitioned: bool
     folder: Path
     notes: tuple[str, ...] = ()
+    cluster: "LogCluster | None" = None
 
     @property
     def relation(self) -> str:
@@ -124,7 +130,7 @@ def open_source(
             "Name a writable one with --tmp-dir."
         ) from error
     try:
-        with clear_errors(where), duckdb.connect(":memory:", config=_settings(memory_limit, threads, folder)) as con:
+        with clear_errors(where), duckdb.connect(":memory:", config=settings(memory_limit, threads, folder)) as con:
             con.execute("SET TimeZone = 'UTC'")
             con.execute("SET enable_progress_bar = false")
             partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
@@ -232,7 +238,8 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
+def settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
+    """How DuckDB reads logs."""
     return {
         "memory_limit": memory_limit,
         "threads": threads or cpu_count(),
