@@ -4,7 +4,6 @@ A partition is a share of the rows: whole files, or ranges of rows of large ones
 worker read alone. Partial sums are whole numbers, least and greatest values, so that any partition gives the same.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..dask_cluster import workers_of
 from ..errors import LogError
 from .engine_errors import clear_errors
 from .source import FILE, ROW, FileSource, quote, settings
+from .temporary import temporary_folder
 from .text_files import Parameters
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _run(task: _Task, pieces: Sequence[Piece]) -> pa.Table:
                 "workers find them under one path, or leave out --engine dask."
             )
     with (
-        tempfile.TemporaryDirectory(prefix="rlopt-part-") as folder,
+        temporary_folder("rlopt-part-", None) as folder,
         clear_errors(task.where),
         duckdb.connect(":memory:", config=_settings(task, folder)) as con,
     ):
@@ -166,7 +166,7 @@ def _arrow(name: str, kind: str) -> str:
     return f"CAST({name} AS DECIMAL(38, 0))" if kind == "HUGEINT" else name
 
 
-def _settings(task: _Task, folder: str) -> Parameters:
+def _settings(task: _Task, folder: Path) -> Parameters:
     # Row groups that hold none of a partition's rows are skipped only if filters reach the file. No other filter does:
     # the statistics of Parquet leave NaN out (`reward.logs.source.settings`), and none is pushed through a LIMIT.
     return {**settings(task.memory_limit, 1, folder), "disabled_optimizers": "statistics_propagation"}
