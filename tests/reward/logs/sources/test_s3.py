@@ -1,7 +1,7 @@
 """Logs on s3:// give the arms of the same rows in a local file: a real client (s3fs) against a local S3 server."""
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -40,13 +40,10 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return read_logs(written(LOG, tmp_path_factory.mktemp("wanted") / "log.parquet"), threads=1).arms
-
-
 @pytest.mark.parametrize("place", ["logs", "logs/*/*.parquet", "all.csv"])
-def test_a_folder_a_pattern_and_a_file(bucket: str, wanted: Any, place: str) -> None:
+def test_a_folder_a_pattern_and_a_file(bucket: str, tmp_path: Path, place: str) -> None:
+    local = tmp_path / ("log.csv" if place.endswith(".csv") else "log.parquet")
+    wanted = read_logs(written(LOG, local), threads=1).arms
     found = read_logs(f"{bucket}/{place}", threads=1)
     assert_same_arms(found.arms, wanted)
     assert found.source == f"{bucket}/{place}"
