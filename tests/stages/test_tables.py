@@ -34,8 +34,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_titles_are_evaluated_from_a_table_as_from_a_file(run: Run, tmp_path: Path) -> None:
-    items = run.splits().test
-    frame = pd.DataFrame({"item_id": items, "title": [title_of(item, "new") for item in items]})
+    items = [item for item in run.arms().items if item.item_id in run.splits().test]
+    ids = [item.item_id for item in items]
+    frame = pd.DataFrame({"item_id": ids, "title": [title_of(item, "new") for item in items]})
     frame.to_parquet(tmp_path / "mine.parquet")
     settings = EvalConfig(**{**CONFIG.model_dump(), "policy": str(tmp_path / "mine.parquet")})
     wanted = evaluate(run, settings, trained_on="nothing").report.lifts["logged"]
@@ -43,7 +44,7 @@ def test_titles_are_evaluated_from_a_table_as_from_a_file(run: Run, tmp_path: Pa
         found = evaluate(run, CONFIG, titles=table, trained_on="nothing")
         assert found.report.lifts["logged"] == wanted
         assert found.folder == run / "eval-titles"
-    learned = pl.DataFrame({"item_id": list(items[:2])})
+    learned = pl.DataFrame({"item_id": ids[:2]})
     with pytest.raises(EvaluationError, match=r"the polars\.DataFrame shares 2 items with the test items"):
         evaluate(run, CONFIG, titles=frame, trained_on=learned)
     with pytest.raises(EvaluationError, match=r"the pandas\.DataFrame is not of this run"):
