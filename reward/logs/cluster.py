@@ -72,11 +72,13 @@ class LogCluster:
 
     @classmethod
     def of(cls, client: "Client", source: FileSource, memory_limit: str) -> "LogCluster | None":
-        """The cluster for these logs; None where they are not Parquet files of the user's own."""
+        """The cluster for these logs; None where they are not Parquet files of the user's own, or hold no row."""
         if any(Path(path) != user for path, user in source.files.items()):
             return None
-        n = sum(workers_of(client).values())
         files = tuple(str(Path(path).resolve()) for path in source.files)
+        partitions = _shared_out(files, sum(workers_of(client).values()))
+        if not partitions:
+            return None
         return cls(
             client,
             source.where,
@@ -85,7 +87,7 @@ class LogCluster:
             source.columns,
             source.partitioned,
             memory_limit,
-            tuple(map(tuple, _shared_out(files, n))),
+            tuple(map(tuple, partitions)),
         )
 
     def partial_sums(self, sql: str, parameters: Parameters, tables: Mapping[str, pa.Table]) -> pa.Table:
@@ -194,7 +196,7 @@ def _check_columns(con: duckdb.DuckDBPyConnection, task: _Task) -> None:
 
 def _shared_out(files: Sequence[str], n: int) -> list[list[Piece]]:
     """At most ``n`` partitions of about equal numbers of rows, in the order of the files."""
-    lengths = [pq.read_metadata(path).num_rows for path in files]
+    lengths = [_length(path) for path in files]
     target = max(1, -(-sum(lengths) // n))
     out: list[list[Piece]] = [[]]
     room = target
@@ -209,6 +211,13 @@ def _shared_out(files: Sequence[str], n: int) -> list[list[Piece]]:
             room -= end - first
             first = end
     return [part for part in out if part]
+
+
+def _length(path: str) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise LogError(f"Cannot read {path}: {str(error).splitlines()[0].rstrip('.')}.") from error
 
 
 def merged(table: str, kinds: Mapping[str, str], keys: Sequence[str], least: set[str], most: set[str]) -> str:
