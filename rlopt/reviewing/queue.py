@@ -1,0 +1,122 @@
+"""Which proposals to show, the most worth reading first, a page at a time by keys: page 5,000 is as fast as page 1."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+
+from .audit import ACCEPTED, DISPUTED, EDITED, FIRM, OPEN, REJECTED, SECOND, SKIPPED, STATES
+from .tables import EVENTS, PROPOSALS
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+PAGE = 10
+SHOWN_STATES = (OPEN, SKIPPED, SECOND, DISPUTED, ACCEPTED, EDITED, REJECTED)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a reviewer asks to see.
+
+    Parameters
+    ----------
+    state
+        One of `SHOWN_STATES`; "open": what this reviewer may decide on; "skipped": by this reviewer.
+    text
+        That the item id, the titles or the facts hold.
+    chance
+        Least chance of being better than the current title.
+    flagged
+        Only titles with a report.
+    item
+        Only this item's.
+    """
+
+    state: str = OPEN
+    text: str = ""
+    chance: float | None = None
+    flagged: bool = False
+    item: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Proposals, and the key after which the next page begins; None on the last one."""
+
+    rows: Sequence["Row[Any]"]
+    after: tuple[float, int] | None
+
+
+def page(
+    connection: "Connection", filters: Filters, reviewer: str, after: tuple[float, int] | None = None, size: int = PAGE
+) -> Page:
+    """The proposals from ``after`` on."""
+    query = select(PROPOSALS).where(*_conditions(filters, reviewer))
+    if after is not None:
+        priority, number = after
+        ordered = or_(PROPOSALS.c.priority < priority, PROPOSALS.c.id > number)
+        query = query.where(PROPOSALS.c.priority <= priority, ordered)
+    query = query.order_by(PROPOSALS.c.priority.desc(), PROPOSALS.c.id).limit(size + 1)
+    rows = connection.execute(query).fetchall()
+    more = len(rows) > size
+    return Page(rows[:size], (rows[size - 1].priority, rows[size - 1].id) if more else None)
+
+
+def one(connection: "Connection", number: int) -> "Row[Any] | None":
+    """The proposal with this number."""
+    return connection.execute(select(PROPOSALS).where(PROPOSALS.c.id == number)).first()
+
+
+def matching(connection: "Connection", filters: Filters, reviewer: str) -> list[int]:
+    """All new titles that one person may accept, in order."""
+    query = select(PROPOSALS.c.id).where(
+        *_conditions(filters, reviewer), PROPOSALS.c.title.is_not(None), ~PROPOSALS.c.two, ~PROPOSALS.c.kept
+    )
+    return list(connection.execute(query.order_by(PROPOSALS.c.priority.desc(), PROPOSALS.c.id)).scalars())
+
+
+def counts(connection: "Connection") -> dict[str, int]:
+    """State -> proposals in it."""
+    newer = EVENTS.alias()
+    newest = select(func.max(newer.c.seq)).where(newer.c.proposal == EVENTS.c.proposal).scalar_subquery()
+    query = select(EVENTS.c.state, func.count()).where(EVENTS.c.seq == newest).group_by(EVENTS.c.state)
+    found = {state: int(count) for state, count in connection.execute(query)}
+    total = int(connection.execute(select(func.count()).select_from(PROPOSALS)).scalar_one())
+    others = sum(count for state, count in found.items() if state != OPEN)
+    return {state: found.get(state, 0) for state in STATES} | {OPEN: total - others}
+
+
+def _conditions(filters: Filters, reviewer: str) -> list[ColumnElement[bool]]:
+    out = [_in_state(filters.state, reviewer)]
+    if filters.text:
+        out.append(PROPOSALS.c.search.contains(filters.text.casefold(), autoescape=True))
+    if filters.chance is not None:
+        out += [PROPOSALS.c.chance >= filters.chance, ~PROPOSALS.c.kept]
+    if filters.flagged:
+        out.append(PROPOSALS.c.report.is_not(None))
+    if filters.item:
+        out.append(PROPOSALS.c.item_id == filters.item)
+    return out
+
+
+def _in_state(state: str, reviewer: str) -> ColumnElement[bool]:
+    if state in (SECOND, DISPUTED, *FIRM):
+        newer, found = EVENTS.alias(), EVENTS.alias()
+        newest = select(func.max(newer.c.seq)).where(newer.c.proposal == found.c.proposal).scalar_subquery()
+        return PROPOSALS.c.id.in_(select(found.c.proposal).where(found.c.state == state, found.c.seq == newest))
+    undecided = func.coalesce(_newest(EVENTS.alias(), "state"), OPEN).in_((OPEN, SECOND))
+    seen = exists().where(EVENTS.c.proposal == PROPOSALS.c.id, EVENTS.c.reviewer == reviewer)
+    mine = func.coalesce(_newest(EVENTS.alias(), "opinion", reviewer), OPEN)
+    if state == SKIPPED:
+        return and_(seen, undecided, mine == SKIPPED)
+    return and_(undecided, or_(~seen, mine == OPEN))
+
+
+def _newest(events: Any, column: str, reviewer: str | None = None) -> Any:
+    """What the newest event of a proposal, or of a reviewer on it, says."""
+    query: Select[Any] = select(events.c[column]).where(events.c.proposal == PROPOSALS.c.id)
+    if reviewer is not None:
+        query = query.where(events.c.reviewer == reviewer)
+    return query.order_by(events.c.seq.desc()).limit(1).scalar_subquery()
