@@ -59,9 +59,8 @@ class Proposal:
 
     @property
     def key(self) -> str:
-        """The same for the same title of the same policy for the same item."""
-        told = json.dumps([self.source, self.item_id, self.item_version, self.title, self.kept])
-        return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        """See `key_of`."""
+        return key_of(self.source, vars(self))
 
     @property
     def doubt(self) -> float:
@@ -77,6 +76,12 @@ class Proposal:
         for chance in (self.chance, self.support, self.relevance, self.fluency):
             sound *= 1.0 if chance is None else min(max(chance, 0.0), 1.0)
         return 1.0 - sound
+
+
+def key_of(source: str, row: Mapping[str, Any]) -> str:
+    """The same for the same title of the same policy for the same item; ``row`` is one that ``generate`` wrote."""
+    told = json.dumps([source, *(row[name] for name in ("item_id", "item_version", "title", "kept"))])
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def known_keys(connection: "Connection") -> set[str]:

@@ -70,10 +70,9 @@ def one(connection: "Connection", number: int) -> "Row[Any] | None":
 
 
 def matching(connection: "Connection", filters: Filters, reviewer: str) -> list[int]:
-    """All new titles that one person may accept, in order."""
-    query = select(PROPOSALS.c.id).where(
-        *_conditions(filters, reviewer), PROPOSALS.c.title.is_not(None), ~PROPOSALS.c.two, ~PROPOSALS.c.kept
-    )
+    """All new titles of which nothing is reported and that one person may accept, in order."""
+    sound = PROPOSALS.c.title.is_not(None), PROPOSALS.c.report.is_(None), ~PROPOSALS.c.two, ~PROPOSALS.c.kept
+    query = select(PROPOSALS.c.id).where(*_conditions(filters, reviewer), *sound)
     return list(connection.execute(query.order_by(PROPOSALS.c.priority.desc(), PROPOSALS.c.id)).scalars())
 
 
