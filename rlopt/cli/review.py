@@ -17,9 +17,7 @@ from rlopt.cli.show import show
     help="Where decisions are kept: a SQLite file or postgresql://USER:$PASSWORD@HOST/NAME.  [default: TITLES with "
     ".reviews.db at its end]",
 )  # fmt: skip
-@click.option(
-    "--items", metavar="ITEMS", help="The catalogue that the titles were written for: its fields are shown."
-)
+@click.option("--items", metavar="ITEMS", help="The catalogue that the titles were written for: its fields are shown.")
 @click.option(
     "--export", "out", metavar="FILE", type=click.Path(path_type=Path),
     help="Write what people approved (.parquet or .csv), and open no pages.",

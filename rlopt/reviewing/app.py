@@ -99,9 +99,7 @@ def application(
     return Starlette(routes=routes, middleware=[guard], exception_handlers={404: _missing, 405: _missing})
 
 
-def _as(
-    pages: Pages, handler: Handler, *, open_to_all: bool = False
-) -> Callable[[Request], Awaitable[Response]]:
+def _as(pages: Pages, handler: Handler, *, open_to_all: bool = False) -> Callable[[Request], Awaitable[Response]]:
     """``handler`` for who is signed in, and forms for who was given them."""
 
     async def endpoint(request: Request) -> Response:
@@ -211,7 +209,14 @@ async def _decide(pages: Pages, request: Request, visitor: Visitor) -> Response:
         found = await run_in_threadpool(_checked, pages, card.row, str(decision.title))
         if found.broken:
             return pages.show(
-                "edit", visitor, 422, card=card, edited=decision.title, checked=found, back=_back(form), reasons=audit.REASONS
+                "edit",
+                visitor,
+                422,
+                card=card,
+                edited=decision.title,
+                checked=found,
+                back=_back(form),
+                reasons=audit.REASONS,
             )
     await run_in_threadpool(audit.record, pages.engine, visitor.name, decision)
     return RedirectResponse(f"/queue?{_back(form)}", 303)
@@ -287,9 +292,7 @@ async def _rate(pages: Pages, request: Request, visitor: Visitor) -> Response:
             raise ReviewError(pages.views.words("rate.answer_all"))
         given = {name: answer == "yes" for name, answer in answers.items()}
         nonce = str(form.get("nonce") or new_nonce())[:64]
-        await run_in_threadpool(
-            ratings.rate, pages.engine, visitor.name, _whole(form.get("proposal")), given, nonce
-        )
+        await run_in_threadpool(ratings.rate, pages.engine, visitor.name, _whole(form.get("proposal")), given, nonce)
         return RedirectResponse("/rate", 303)
 
     def read() -> Any:

@@ -226,7 +226,9 @@ def _accept_all(connection: "Connection", reviewer: str, proposals: Sequence[int
 def undo_batch(engine: "Engine", reviewer: str, batch: str, nonce: str) -> int:
     """Take a bulk accept of this reviewer's back, apart from what was decided anew since; how many titles."""
     with writing(engine) as connection:
-        if connection.execute(select(EVENTS.c.id).where(EVENTS.c.nonce.startswith(f"{nonce}:", autoescape=True))).first():
+        if connection.execute(
+            select(EVENTS.c.id).where(EVENTS.c.nonce.startswith(f"{nonce}:", autoescape=True))
+        ).first():
             return 0
         of_batch = (EVENTS.c.batch == batch) & (EVENTS.c.reviewer == reviewer)
         proposals = list(connection.execute(select(EVENTS.c.proposal).where(of_batch)).scalars())

@@ -102,6 +102,11 @@ class Reviews:
         return keys is not None and duplicate_key(title) in keys
 
     @property
+    def decided(self) -> bool:
+        """Whether anything was."""
+        return bool(self.approved or self.rejected)
+
+    @property
     def digest(self) -> str:
         """Hash of what was decided."""
         told = json.dumps(

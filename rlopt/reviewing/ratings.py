@@ -19,9 +19,7 @@ def next_to_rate(connection: "Connection", reviewer: str) -> "Row[Any] | None":
     """The first new title in the random order that this reviewer has not rated, nor `RATERS` others."""
     by_me = exists().where(RATINGS.c.proposal == PROPOSALS.c.id, RATINGS.c.reviewer == reviewer)
     raters = (
-        select(func.count(RATINGS.c.reviewer.distinct()))
-        .where(RATINGS.c.proposal == PROPOSALS.c.id)
-        .scalar_subquery()
+        select(func.count(RATINGS.c.reviewer.distinct())).where(RATINGS.c.proposal == PROPOSALS.c.id).scalar_subquery()
     )
     query = select(PROPOSALS).where(~PROPOSALS.c.kept, PROPOSALS.c.title.is_not(None), ~by_me, raters < RATERS)
     return connection.execute(query.order_by(PROPOSALS.c.draw, PROPOSALS.c.id).limit(1)).first()

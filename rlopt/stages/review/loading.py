@@ -122,4 +122,3 @@ def _item(row: dict[str, Any], catalogue: dict[str, Item], logged: dict[str, Ite
     """The item of a row, with its facts from the catalogue, else from the logs."""
     found = catalogue.get(row["item_id"]) or logged.get(row["item_id"])
     return Item(row["item_id"], found.fields if found else {}, row["current_title"])
-

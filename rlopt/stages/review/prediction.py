@@ -65,7 +65,9 @@ class RunChecks:
         beyond, spread = np.full(n, np.nan), np.full(n, np.nan)
         beyond[old] = predicted.effect[old] - predicted.effect[n:]
         slope, error = self._slope
-        spread[old] = np.hypot(slope * np.hypot(predicted.effect_std[old], predicted.effect_std[n:]), error * beyond[old])
+        spread[old] = np.hypot(
+            slope * np.hypot(predicted.effect_std[old], predicted.effect_std[n:]), error * beyond[old]
+        )
         middle = slope * beyond
         same = np.array([item.current_title == title for item, title in zip(items, titles, strict=True)], dtype=bool)
         spread = np.where(same, 0.0, np.maximum(spread, 1e-9))

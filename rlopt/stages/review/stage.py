@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from rlopt.stages.score import write_table
 from rlopt.wording import counted
 
 if TYPE_CHECKING:
+    import uvicorn
     from sqlalchemy import Engine
 
 TOKEN = "RLOPT_REVIEW_TOKEN"  # noqa: S105  the variable that holds it
@@ -127,10 +129,12 @@ def review(
         checks.warm_up()
         address = f"http://{_in_address(config.host)}:{listener.getsockname()[1]}"
         note(f"Reviews are kept in {shown(place)}: {counted(len(table), 'title')} of {titles}, {new:,} of them new")
+        server = _server(engine, checks, config, token)
         announce(f"Read them at {address} (Ctrl-C ends; decisions are kept)")
         if by_us:
             announce(f"Token, told only here: {token}")
-        _serve(engine, checks, config, listener, token)
+        with suppress(KeyboardInterrupt):  # by then it has closed everything
+            server.run(sockets=[listener])
     return ReviewResult(shown(place), len(table), new, address)
 
 
@@ -216,7 +220,11 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _hosts(host: str) -> frozenset[str]:
     """Names that requests may come for."""
-    own = {"127.0.0.1", "localhost", "::1"} if is_loopback(host) else {socket.gethostname(), socket.getfqdn(), "localhost"}
+    own = (
+        {"127.0.0.1", "localhost", "::1"}
+        if is_loopback(host)
+        else {socket.gethostname(), socket.getfqdn(), "localhost"}
+    )
     return frozenset(name.lower() for name in {*own, host})
 
 
@@ -224,7 +232,7 @@ def _in_address(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _serve(engine: "Engine", checks: RunChecks, config: ReviewConfig, listener: socket.socket, token: str | None) -> None:
+def _server(engine: "Engine", checks: RunChecks, config: ReviewConfig, token: str | None) -> "uvicorn.Server":
     import uvicorn
 
     from rlopt.reviewing.app import application
@@ -234,7 +242,4 @@ def _serve(engine: "Engine", checks: RunChecks, config: ReviewConfig, listener: 
         app, log_level="warning", limit_concurrency=CONNECTIONS, timeout_keep_alive=15, server_header=False,
         timeout_graceful_shutdown=5, proxy_headers=False, lifespan="off",
     )  # fmt: skip
-    try:
-        uvicorn.Server(settings).run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn has closed everything
-        note("Stopped. The same command goes on.")
+    return uvicorn.Server(settings)
