@@ -55,7 +55,11 @@ def command(
       rlopt review titles.parquet --export approved.parquet
       rlopt review titles.parquet --reviews 'postgresql://me:$PASSWORD@host/reviews' --host 0.0.0.0
     """
+    from rlopt.reviewing.database import needs
+
     if out is not None or banned is not None:
+        needs("sqlalchemy")
+
         from rlopt.stages.review.stage import default_place, export
 
         result = export(place or default_place(titles), out, banned)
@@ -65,8 +69,6 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(ReviewConfig, config, flags, run)
-
-    from rlopt.reviewing.database import needs
 
     needs("sqlalchemy", "starlette", "uvicorn", "multipart")
 

@@ -1,7 +1,7 @@
 """The share of titles that people find faulty, from a random sample that one or two of them rated, with an interval.
 
-A title counts for the share of its raters who say so: half, where two disagree. That is the chance that a reviewer finds
-fault with a title, a figure that asks nobody who was right. Its interval is that of Clopper and Pearson (1934) in
+A title counts for the share of its raters who say so: half, where two disagree. That is the chance that a reviewer
+finds fault with a title, a figure that asks nobody who was right. Its interval is that of Clopper and Pearson (1934) in
 mid-P form (Lancaster, 1961: as exact, without the excess of coverage), on the number of opinions that the sample is
 worth: Korn and Graubard's effective sample size (Survey Methodology 24, 1998), from the spread between titles. Two
 who agree on all titles are worth one rater; where they differ, two opinions on a title tell more than one.

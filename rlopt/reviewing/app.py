@@ -26,6 +26,7 @@ from .database import ReviewError
 from .guard import COOKIE, MAX_AGE, Guard, Signer, Visitor
 from .proposals import secret
 from .queue import Filters
+from .states import ACTIONS, OPEN, REASONS
 from .summary import history, last_of, summary
 from .views import Views, cards, new_nonce
 
@@ -113,7 +114,7 @@ def _as(pages: Pages, handler: Handler, *, open_to_all: bool = False) -> Callabl
                 if not pages.signer.holds(visitor, given):
                     return pages.show("problem", visitor, 403, message=pages.views.words("problem.form"))
             return await handler(pages, request, visitor)
-        except audit.Conflict as error:
+        except audit.ConflictError as error:
             return pages.show("problem", visitor, 409, message=str(error))
         except ClientDisconnect:
             return PlainTextResponse("The request is too large.", 413)
@@ -191,7 +192,7 @@ async def _queue(pages: Pages, request: Request, visitor: Visitor) -> Response:
         **found,
         filters=filters,
         states=queue.SHOWN_STATES,
-        reasons=audit.REASONS,
+        reasons=REASONS,
         pictures=bool(asked.get("pictures")),
         back=urlencode(kept | ({"after": asked["after"]} if after else {})),
         first=urlencode(kept) if after else None,
@@ -216,7 +217,7 @@ async def _decide(pages: Pages, request: Request, visitor: Visitor) -> Response:
                 edited=decision.title,
                 checked=found,
                 back=_back(form),
-                reasons=audit.REASONS,
+                reasons=REASONS,
             )
     await run_in_threadpool(audit.record, pages.engine, visitor.name, decision)
     return RedirectResponse(f"/queue?{_back(form)}", 303)
@@ -323,13 +324,13 @@ async def _history(pages: Pages, request: Request, visitor: Visitor) -> Response
 
 def filters_of(asked: Mapping[str, str]) -> Filters:
     """What the address of a page asks for; what it cannot mean is left out."""
-    state = asked.get("state", audit.OPEN)
+    state = asked.get("state", OPEN)
     try:
         chance = min(max(float(asked.get("chance") or "nan") / 100, 0.0), 1.0) if asked.get("chance") else None
     except ValueError:
         chance = None
     return Filters(
-        state if state in queue.SHOWN_STATES else audit.OPEN,
+        state if state in queue.SHOWN_STATES else OPEN,
         clean(asked.get("q", ""))[:LONGEST_NOTE],
         None if chance is None or chance != chance else chance,
         bool(asked.get("flagged")),
@@ -349,11 +350,11 @@ def decision_of(form: "FormData") -> audit.Decision:
     nonce = str(form.get("nonce") or "")[:40]
     title = clean(str(form.get("title") or ""))
     reason = str(form.get("reason") or "")
-    if action not in audit.ACTIONS or not nonce:
+    if action not in ACTIONS or not nonce:
         raise ReviewError("The form is incomplete.")
     if action == "edit" and not 0 < len(title) <= LONGEST_TITLE:
         raise ReviewError(f"A title has 1 to {LONGEST_TITLE} characters. Got {len(title)}.")
-    if action == "reject" and reason not in audit.REASONS:
+    if action == "reject" and reason not in REASONS:
         raise ReviewError("A rejection needs a reason.")
     phrase = clean(str(form.get("phrase") or ""))[:200] if action == "reject" else ""
     return audit.Decision(

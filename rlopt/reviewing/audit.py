@@ -12,23 +12,18 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from .database import ReviewError, now, writing
+from .states import ACCEPTED, DISPUTED, EDITED, FIRM, OPEN, REJECTED, SECOND, SKIPPED
 from .tables import EVENTS, PROPOSALS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Row
 
 Action = Literal["accept", "edit", "reject", "skip", "undo"]
-ACTIONS = ("accept", "edit", "reject", "skip", "undo")
-REASONS = ("misleading", "wrong", "off_brand", "harmful", "unpleasant", "unreadable", "other")
-OPEN, SECOND, DISPUTED = "open", "second", "disputed"
-ACCEPTED, EDITED, REJECTED, SKIPPED = "accepted", "edited", "rejected", "skipped"
-FIRM = (ACCEPTED, EDITED, REJECTED)
-STATES = (OPEN, SECOND, DISPUTED, *FIRM)
 _OPINIONS = {"accept": ACCEPTED, "edit": EDITED, "reject": REJECTED, "skip": SKIPPED}
 _ATTEMPTS = 20
 
 
-class Conflict(ReviewError):
+class ConflictError(ReviewError):
     """Somebody else decided meanwhile."""
 
 
@@ -80,7 +75,7 @@ def record(engine: "Engine", reviewer: str, decision: Decision) -> str:
 
     Raises
     ------
-    Conflict
+    ConflictError
         When somebody else settled it meanwhile; nothing is added.
     ReviewError
         When there is no such proposal, or nothing to undo or accept.
@@ -107,7 +102,7 @@ def _record(connection: "Connection", reviewer: str, decision: Decision) -> str:
     history = events_of(connection, [decision.proposal]).get(decision.proposal, [])
     last = history[-1] if history else None
     if decision.seen != len(history) and last is not None and last.state not in (OPEN, SECOND):
-        raise Conflict(f"{last.reviewer} decided on this title meanwhile ({last.state}). Look at it again.")
+        raise ConflictError(f"{last.reviewer} decided on this title meanwhile ({last.state}). Look at it again.")
     row = _row(proposal, history, reviewer, decision)
     connection.execute(insert(EVENTS).values(row))
     return str(row["state"])

@@ -9,8 +9,8 @@ from typing import Any
 
 from rlopt.policy.constraints import duplicate_key
 
-from .audit import ACCEPTED, EDITED, REJECTED
 from .database import opened
+from .states import ACCEPTED, EDITED, REJECTED
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 
-from .audit import ACCEPTED, DISPUTED, EDITED, FIRM, OPEN, REJECTED, SECOND, SKIPPED, STATES
+from .states import ACCEPTED, DISPUTED, EDITED, FIRM, OPEN, REJECTED, SECOND, SKIPPED, STATES
 from .tables import EVENTS, PROPOSALS
 
 if TYPE_CHECKING:

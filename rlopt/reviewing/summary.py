@@ -8,9 +8,10 @@ from sqlalchemy import func, select
 
 from rlopt.ope.rated_shares import RatedShare, mid_p, rated_shares
 
-from .audit import FIRM, events_of, opinion_of
+from .audit import events_of, opinion_of
 from .queue import counts
 from .ratings import rated
+from .states import FIRM
 from .tables import EVENTS, PROPOSALS, RATINGS
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from reward.plain import JsonObject
 from reward.text import clean
 
-from .audit import DISPUTED, FIRM, Opinion, events_of, opinion_of
+from .audit import Opinion, events_of, opinion_of
+from .states import DISPUTED, FIRM, OPEN
 from .worddiff import diff
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _card(row: "Row[Any]", history: "Sequence[Row[Any]]", reviewer: str) -> Card
     told = last is not None and (last.state in (*FIRM, DISPUTED) or mine.opinion in FIRM)
     return Card(
         row,
-        last.state if last is not None and told else "open",
+        last.state if last is not None and told else OPEN,
         last.after if last is not None else None,
         mine,
         last.reviewer if last is not None and told else None,

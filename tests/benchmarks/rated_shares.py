@@ -2,9 +2,9 @@
 
     python tests/benchmarks/rated_shares.py                  # a minute or so
 
-Two worlds. "split": on a tenth of the titles the two disagree, and each says yes to half of those. "errors": every title
-is faulty or not, and each reviewer is wrong about one in nineteen, so that they disagree on a tenth. The truth is the
-chance that a reviewer finds fault with a title. "second" is the share of the sample that a second reviewer reads, too.
+Two worlds. "split": on a tenth of the titles the two disagree, and each says yes to half of those. "errors": every
+title is faulty or not, and each reviewer is wrong about one in nineteen, so that they disagree on a tenth. The truth
+is the chance that a reviewer finds fault with a title. "second" is the share of the sample that two have read.
 """
 
 import argparse

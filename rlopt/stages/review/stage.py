@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from reward.plain import Plain
 from rlopt.config import ReviewConfig
+from rlopt.config.reviewing import LOOPBACK
 from rlopt.files import atomic_write
 from rlopt.progress import note, track
 from rlopt.reviewing.database import ReviewError, needs, opened, shown
@@ -220,12 +221,8 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _hosts(host: str) -> frozenset[str]:
     """Names that requests may come for."""
-    own = (
-        {"127.0.0.1", "localhost", "::1"}
-        if is_loopback(host)
-        else {socket.gethostname(), socket.getfqdn(), "localhost"}
-    )
-    return frozenset(name.lower() for name in {*own, host})
+    here = {*LOOPBACK} if is_loopback(host) else {"localhost", socket.gethostname(), socket.getfqdn()}
+    return frozenset(name.lower() for name in {*here, host})
 
 
 def _in_address(host: str) -> str:
