@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reward.logs.sources.databases import masked, with_variables
 from rlopt.errors import RloptError
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def opened(place: str | Path, *, create: bool = False) -> Iterator["Engine"]:
 
     Raises
     ------
+    LogError
+        Where the URL names a variable that is not set.
     ReviewError
         Where it is missing, is no database of reviews, cannot be reached, or a package is not installed.
     """
@@ -71,15 +74,7 @@ def opened(place: str | Path, *, create: bool = False) -> Iterator["Engine"]:
 
 def shown(place: str) -> str:
     """The place without a password."""
-    if "://" not in place:
-        return place
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(place).render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return place.split("://", 1)[0] + "://..."
+    return masked(place) if "://" in place else place
 
 
 def _engine(place: str, create: bool) -> "Engine":
@@ -88,7 +83,7 @@ def _engine(place: str, create: bool) -> "Engine":
 
     if "://" in place:
         try:
-            url = make_url(os.path.expandvars(place))
+            url = make_url(with_variables(place))
             if url.drivername in ("postgresql", "postgres"):
                 url = url.set(drivername="postgresql+psycopg")
             if not url.drivername.startswith("postgresql"):

@@ -21,10 +21,9 @@ from rlopt.reviewing.guard import is_loopback, new_token
 from rlopt.reviewing.proposals import Proposal, add, known_keys
 from rlopt.run import Run
 from rlopt.stages.common.opened import OpenedRun
-from rlopt.stages.common.outputs import check_output
+from rlopt.stages.common.outputs import check_output, write_table
 from rlopt.stages.review.loading import facts_of, proposals_of, read_titles_table
 from rlopt.stages.review.prediction import RunChecks
-from rlopt.stages.score import write_table
 from rlopt.wording import counted
 
 if TYPE_CHECKING:
