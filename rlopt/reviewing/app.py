@@ -272,8 +272,8 @@ async def _bulk(pages: Pages, request: Request, visitor: Visitor) -> Response:
 
     plan, sample = await run_in_threadpool(read)
     sealed = pages.signer.seal(plan.to_text())
-    worst = f"{bulk.highest(0, len(sample)):.0%}" if sample else None
-    return pages.show("bulk", visitor, filters=asked, plan=plan, cards=sample, sealed=sealed, worst=worst)
+    at_most = f"{bulk.highest(0, len(sample)):.0%}" if sample else None
+    return pages.show("bulk", visitor, filters=asked, plan=plan, cards=sample, sealed=sealed, worst=at_most)
 
 
 async def _undo_bulk(pages: Pages, request: Request, visitor: Visitor) -> Response:

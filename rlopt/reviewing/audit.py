@@ -108,7 +108,7 @@ def _record(connection: "Connection", reviewer: str, decision: Decision) -> str:
     return str(row["state"])
 
 
-def _row(proposal: "Row[Any]", history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> dict[str, Any]:
+def _row(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> dict[str, Any]:
     """The event to add after ``history``."""
     given = _opinion(proposal, history, reviewer, decision)
     opinions = {one: opinion_of(history, one) for one in dict.fromkeys(event.reviewer for event in history)}
@@ -133,7 +133,7 @@ def _row(proposal: "Row[Any]", history: Sequence["Row[Any]"], reviewer: str, dec
     }
 
 
-def _opinion(proposal: "Row[Any]", history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> Opinion:
+def _opinion(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> Opinion:
     """What the reviewer thinks after this."""
     if decision.action == "undo":
         mine = _standing(history, reviewer)

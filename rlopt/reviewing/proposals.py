@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from reward.text import clean
+
 from .database import writing
 from .tables import PROPOSALS, SETTINGS
 
@@ -129,7 +131,7 @@ def _row(one: Proposal, priority: float, seed: int, second_opinions: float) -> d
         "key": one.key,
         "source": one.source,
         "item_id": one.item_id,
-        "title": one.title,
+        "title": clean(one.title or "") or None,  # what is approved is what was seen
         "current_title": one.current_title,
         "kept": one.kept,
         "reason": one.reason,

@@ -77,7 +77,7 @@ class Card:
     @property
     def wording(self) -> str:
         """What an edit begins with."""
-        return str(self.after or self.row.title or self.row.current_title or "")
+        return clean(self.after or self.row.title or self.row.current_title or "")
 
     @property
     def report(self) -> list[str]:
