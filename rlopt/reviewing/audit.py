@@ -126,6 +126,7 @@ def _row(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: 
         "opinion": given.opinion,
         "title": given.title,
         "final": given.final,
+        "was": history[-1].state if history else OPEN,
         "state": state,
         "before": history[-1].after if history else None,
         "after": after,

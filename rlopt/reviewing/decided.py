@@ -67,19 +67,19 @@ class Reviews:
             Where it cannot be opened, or holds no reviews.
         """
         with opened(place) as engine:
-            from sqlalchemy import func, select
+            from sqlalchemy import exists, select
 
             from .tables import EVENTS, PROPOSALS
 
             newer = EVENTS.alias()
-            newest = select(func.max(newer.c.seq)).where(newer.c.proposal == EVENTS.c.proposal).scalar_subquery()
+            newest = ~exists().where(newer.c.proposal == EVENTS.c.proposal, newer.c.seq > EVENTS.c.seq)
             query = select(EVENTS, PROPOSALS.c.item_id, PROPOSALS.c.title.label("proposed"), PROPOSALS.c.kept)
-            query = query.add_columns(PROPOSALS.c.facts).join(PROPOSALS).where(EVENTS.c.seq == newest)
+            query = query.add_columns(PROPOSALS.c.facts).join(PROPOSALS).where(newest)
             with engine.connect() as connection:
                 rows = connection.execute(query.order_by(EVENTS.c.proposal)).fetchall()
                 said = select(EVENTS.c.phrase).where(EVENTS.c.phrase.is_not(None)).order_by(EVENTS.c.id)
                 kept = EVENTS.c.state == REJECTED
-                phrases = connection.execute(said.where(EVENTS.c.seq == newest, kept)).scalars().all()
+                phrases = connection.execute(said.where(newest, kept)).scalars().all()
         rejected: dict[str, set[tuple[str, ...]]] = {}
         for row in rows:
             if row.state in (REJECTED, EDITED) and row.proposed and row.after != row.proposed:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 PAGE = 10
+MANY = 2000  # proposals in a state from which on they are looked for in the order of the page
 SHOWN_STATES = (OPEN, SKIPPED, SECOND, DISPUTED, ACCEPTED, EDITED, REJECTED)
 
 
@@ -53,7 +54,7 @@ def page(
     connection: "Connection", filters: Filters, reviewer: str, after: tuple[float, int] | None = None, size: int = PAGE
 ) -> Page:
     """The proposals from ``after`` on."""
-    query = select(PROPOSALS).where(*_conditions(filters, reviewer))
+    query = select(PROPOSALS).where(*_conditions(connection, filters, reviewer))
     if after is not None:
         priority, number = after
         ordered = or_(PROPOSALS.c.priority < priority, PROPOSALS.c.id > number)
@@ -72,25 +73,26 @@ def one(connection: "Connection", number: int) -> "Row[Any] | None":
 def matching(connection: "Connection", filters: Filters, reviewer: str) -> list[int]:
     """All new titles of which nothing is reported and that one person may accept, in order."""
     sound = PROPOSALS.c.title.is_not(None), PROPOSALS.c.report.is_(None), ~PROPOSALS.c.two, ~PROPOSALS.c.kept
-    query = select(PROPOSALS.c.id).where(*_conditions(filters, reviewer), *sound)
+    query = select(PROPOSALS.c.id).where(*_conditions(connection, filters, reviewer), *sound)
     return list(connection.execute(query.order_by(PROPOSALS.c.priority.desc(), PROPOSALS.c.id)).scalars())
 
 
 def counts(connection: "Connection") -> dict[str, int]:
-    """State -> proposals in it."""
-    newer = EVENTS.alias()
-    newest = select(func.max(newer.c.seq)).where(newer.c.proposal == EVENTS.c.proposal).scalar_subquery()
-    query = select(EVENTS.c.state, func.count()).where(EVENTS.c.seq == newest).group_by(EVENTS.c.state)
-    found = {state: int(count) for state, count in connection.execute(query)}
+    """State -> proposals in it: those that events brought into it, less those that events took out."""
     total = int(connection.execute(select(func.count()).select_from(PROPOSALS)).scalar_one())
-    others = sum(count for state, count in found.items() if state != OPEN)
-    return {state: found.get(state, 0) for state in STATES} | {OPEN: total - others}
+    found = dict.fromkeys(STATES, 0) | {OPEN: total}
+    for column, sign in ((EVENTS.c.state, 1), (EVENTS.c.was, -1)):
+        for state, count in connection.execute(select(column, func.count()).group_by(column)):
+            found[state] += sign * int(count)
+    return found
 
 
-def _conditions(filters: Filters, reviewer: str) -> list[ColumnElement[bool]]:
-    out = [_in_state(filters.state, reviewer)]
+def _conditions(connection: "Connection", filters: Filters, reviewer: str) -> list[ColumnElement[bool]]:
+    many = counts(connection).get(filters.state, 0) > MANY
+    out = [_in_state(filters.state, reviewer, many)]
     if filters.text:
-        out.append(PROPOSALS.c.search.contains(filters.text.casefold(), autoescape=True))
+        place = func.instr if connection.dialect.name == "sqlite" else func.strpos
+        out.append(place(PROPOSALS.c.search, filters.text.casefold()) > 0)
     if filters.chance is not None:
         out += [PROPOSALS.c.chance >= filters.chance, ~PROPOSALS.c.kept]
     if filters.flagged:
@@ -100,11 +102,13 @@ def _conditions(filters: Filters, reviewer: str) -> list[ColumnElement[bool]]:
     return out
 
 
-def _in_state(state: str, reviewer: str) -> ColumnElement[bool]:
+def _in_state(state: str, reviewer: str, many: bool) -> ColumnElement[bool]:
     if state in (SECOND, DISPUTED, *FIRM):
-        newer, found = EVENTS.alias(), EVENTS.alias()
-        newest = select(func.max(newer.c.seq)).where(newer.c.proposal == found.c.proposal).scalar_subquery()
-        return PROPOSALS.c.id.in_(select(found.c.proposal).where(found.c.state == state, found.c.seq == newest))
+        found, newer = EVENTS.alias(), EVENTS.alias()
+        overtaken = exists().where(newer.c.proposal == found.c.proposal, newer.c.seq > found.c.seq)
+        if many:  # walk in order, and stop when the page is full
+            return exists().where(found.c.state == state, found.c.proposal == PROPOSALS.c.id, ~overtaken)
+        return PROPOSALS.c.id.in_(select(found.c.proposal).where(found.c.state == state, ~overtaken))
     undecided = func.coalesce(_newest(EVENTS.alias(), "state"), OPEN).in_((OPEN, SECOND))
     seen = exists().where(EVENTS.c.proposal == PROPOSALS.c.id, EVENTS.c.reviewer == reviewer)
     mine = func.coalesce(_newest(EVENTS.alias(), "opinion", reviewer), OPEN)

@@ -65,7 +65,8 @@ EVENTS = Table(
     Column("opinion", String(10), nullable=False),  # of this reviewer, after the event
     Column("title", Text),  # that this reviewer wants
     Column("final", Boolean, nullable=False),  # settles a dispute
-    Column("state", String(10), nullable=False),  # of the proposal, after the event
+    Column("was", String(10), nullable=False),  # state of the proposal, before and after the event
+    Column("state", String(10), nullable=False),
     Column("before", Text),  # approved title before and after
     Column("after", Text),
     Column("batch", String(40)),  # of a bulk accept
@@ -73,6 +74,8 @@ EVENTS = Table(
 )
 Index("rlopt_events_reviewer", EVENTS.c.reviewer, EVENTS.c.id)
 Index("rlopt_events_batch", EVENTS.c.batch)
+Index("rlopt_events_was", EVENTS.c.was)
+Index("rlopt_events_state", EVENTS.c.state, EVENTS.c.proposal, EVENTS.c.seq)
 
 RATINGS = Table(
     "rlopt_ratings",
