@@ -143,7 +143,9 @@ def test_every_page_can_be_read_and_used_by_everybody(
         doubled = page.evaluate("""[...document.querySelectorAll("[id]")].map((one) => one.id)
             .filter((id, place, all) => all.indexOf(id) !== place)""")
         assert doubled == [], name
-        positive = page.evaluate("""document.querySelectorAll("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").length""")
+        positive = page.evaluate(
+            """document.querySelectorAll("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").length"""
+        )
         assert positive == 0, name
         assert page.evaluate(CONTRAST) == [], name
     page.goto(f"{shop[0]}/queue")

@@ -9,8 +9,6 @@ import pytest
 
 from tests.reward.logs.sources.postgres_server import PASSWORD, binaries, server
 
-pytest.importorskip("sqlalchemy")
-
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 def postgres_url() -> Iterator[str]:
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed here (initdb, pg_ctl)")
-    pytest.importorskip("psycopg")
     before = os.environ.get("SHOP_PASSWORD")
     with server() as url:
         os.environ["SHOP_PASSWORD"] = PASSWORD

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-pytest.importorskip("starlette")
-pytest.importorskip("multipart")
-
 from starlette.testclient import TestClient
 
 from rlopt.config import ReviewConfig
