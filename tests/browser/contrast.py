@@ -22,7 +22,8 @@ CONTRAST = """() => {
     const [a, b] = [light(parse(style.color)), light(behind(one))].sort((x, y) => y - x);
     const size = parseFloat(style.fontSize);
     const needed = size >= 24 || (size >= 18.66 && style.fontWeight >= 700) ? 3 : 4.5;
-    if ((a + 0.05) / (b + 0.05) < needed) poor.push(`${one.tagName}.${one.className}: ${((a + 0.05) / (b + 0.05)).toFixed(2)}`);
+    const found = (a + 0.05) / (b + 0.05);
+    if (found < needed) poor.push(`${one.tagName}.${one.className}: ${found.toFixed(2)}`);
   }
   return poor;
 }"""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from starlette.testclient import TestClient
 
 from rlopt.config import ReviewConfig

@@ -15,26 +15,25 @@ from reward.model.reward_model import RewardModel
 from rlopt.config import EvalConfig, GenerateConfig, ReviewConfig
 from rlopt.errors import EvaluationError, RunError
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.run import Run
-from rlopt.stages.generate.approved import APPROVED
-from rlopt.stages.generate.stage import generate
-from tests.conftest import Outcome
-from tests.stages.generate.test_generate import ALL_NEW, Writer
-from tests.stages.menu import MenuReward, make_arms, make_run, title_of
-
 from rlopt.reviewing.audit import Decision, record
 from rlopt.reviewing.database import ReviewError, needs, opened
 from rlopt.reviewing.decided import Reviews
 from rlopt.reviewing.proposals import add, known_keys
 from rlopt.reviewing.ratings import rate
 from rlopt.reviewing.tables import PROPOSALS
+from rlopt.run import Run
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.title_source import TitleSource
+from rlopt.stages.generate.approved import APPROVED
+from rlopt.stages.generate.stage import generate
 from rlopt.stages.offline_eval.rated import rated_by_people
 from rlopt.stages.review.loading import proposals_of, read_titles_table
 from rlopt.stages.review.prediction import RunChecks
 from rlopt.stages.review.stage import export, review
 from rlopt.stages.sft.approved import approved_pairs
+from tests.conftest import Outcome
+from tests.stages.generate.test_generate import ALL_NEW, Writer
+from tests.stages.menu import MenuReward, make_arms, make_run, title_of
 
 N_ITEMS = 12
 
