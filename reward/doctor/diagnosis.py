@@ -106,7 +106,7 @@ class TitleSpread:
     median_clicks
         Median clicks of an arm of items with two titles or more.
     detectable
-        Relative CTR difference that two titles with ``median_clicks`` each show at p < .05 with 80 % power.
+        Relative CTR difference that two titles with ``median_clicks`` each show at p < .05 with 80% power.
     """
 
     relative: float

@@ -222,7 +222,7 @@ def _assignment(logs: LogData, said: Assignment | None) -> Assignment:
         share = logs.totals.propensity_impressions / logs.totals.impressions
         raise LogError(
             f"{logs.source} is said to hold the chance of each title (--assignment logged), but {share:.0%} of its "
-            "impressions have a propensity (99 % needed). Map the column with --columns propensity=COLUMN, or say "
+            "impressions have a propensity (99% needed). Map the column with --columns propensity=COLUMN, or say "
             "--assignment randomized or unknown."
         )
     return said or ("logged" if logged else "unknown")
