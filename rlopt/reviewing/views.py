@@ -144,6 +144,16 @@ class Words:
         """The word of ``key`` in a group; its own name where there is none."""
         return str(self.entries[group].get(key, key.replace("_", " ")))
 
+    def broken(self, part: str) -> str:
+        """``kind: detail`` of a report, the kind in this language."""
+        kind, colon, detail = part.partition(": ")
+        return f"{self.named('rules', kind)}{colon}{detail}"
+
+    def reason(self, text: str) -> str:
+        """Why a row has no new title, in this language; what rules say of it stays as it is."""
+        said, bracket, more = text.partition(" (")
+        return f"{self.entries['kept_reasons'].get(said, said)}{bracket}{more}"
+
 
 @cache
 def words_of(language: str) -> Words:
