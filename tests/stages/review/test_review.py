@@ -151,7 +151,8 @@ def test_generate_goes_by_what_people_decided(
     assert next(row["reason"] for row in rows if row["item_id"] == "i0001") == APPROVED
     metadata = pq.read_schema(out).metadata
     assert metadata[b"rlopt.reviews"].decode() == Reviews.read(place).digest
-    assert of["i0002"][0] == "long 红色 shirt i0002"
+    # "long" is better than the current title with a chance of .76: alone it does not replace it
+    assert of["i0002"][0] == ("plain 红色 shirt i0002" if n == 1 else "long 红色 shirt i0002")
     assert all(len(set(titles)) == len(titles) for titles in of.values())
 
 
