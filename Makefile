@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 # Two processes on one core each are faster than two that fight for both; RLOPT_THREADS=4 overrides.
 JOBS ?= auto
 
-.PHONY: help install demo test cases lint wheel format bench clean
+.PHONY: help install demo test test-browser cases lint wheel format bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: $(STAMP)  ## make .venv and install rlopt with its development tools
 
@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 		{ echo "Error: rlopt needs Python 3.11 or newer, and $(PYTHON) is older. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dask,delta,excel,gym,int8,sql]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dask,delta,excel,gym,int8,review,sql]'
 	touch $@
 
 demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next to the estimated one
@@ -26,6 +26,13 @@ demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next
 
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 $(TESTS)
+
+test-browser: $(STAMP)  ## run the tests of pages in a real browser
+	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt playwright
+	@for program in /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome; do test -x $$program && exit 0; done; \
+		echo "There is no Chromium here: apt-get install chromium, or $(BIN)/playwright install --with-deps chromium." >&2; \
+		ls "$${PLAYWRIGHT_BROWSERS_PATH:-$$HOME/.cache/ms-playwright}"/chromium* >/dev/null 2>&1
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser $(TESTS)
 
 cases: $(STAMP)  ## inputs as users have them, expected and found (needs ../shared/cases)
 	$(BIN)/python -m tests.cases

@@ -20,11 +20,19 @@ from rlopt.cli.show import show
 )  # fmt: skip
 @options.columns
 @options.query
+@options.reviews("Database of `rlopt review`: approved titles stand, refused ones are not proposed again.")
 @preset()
 @options.in_run
 @options.common
 def command(
-    items: str, out: Path, columns: str | None, query: str | None, config: Path | None, run_path: str, **flags: Any
+    items: str,
+    out: Path,
+    columns: str | None,
+    query: str | None,
+    reviews: str | None,
+    config: Path | None,
+    run_path: str,
+    **flags: Any,
 ) -> None:
     """Write titles for the items of a catalogue.
 
@@ -37,6 +45,7 @@ def command(
     \b
     Example:
       rlopt generate items.parquet -o titles.parquet --n 3
+      rlopt generate items.parquet -o next.parquet --reviews titles.reviews.db
     """
     from rlopt.config import GenerateConfig
 
@@ -45,4 +54,4 @@ def command(
 
     from rlopt.stages.generate.stage import generate
 
-    show(generate(run, items, out, settings, columns=columns, query=query))
+    show(generate(run, items, out, settings, columns=columns, query=query, reviews=reviews))

@@ -23,6 +23,7 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     "draws",
     "min_lift",
     "support_share",
+    "max_misleading",
     "by",
     "lang",
 )
@@ -32,12 +33,19 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
     "they are evaluated here); or run (this run's train items only), or nothing (none of these clicks).",
 )  # fmt: skip
+@options.reviews("Database of `rlopt review`: what people said of titles of this policy, drawn at random.")
 @options.columns
 @preset()
 @options.in_run
 @options.common
 def command(
-    columns: str | None, config: Path | None, run_path: str, gate: bool, trained_on: str | None, **flags: Any
+    reviews: str | None,
+    columns: str | None,
+    config: Path | None,
+    run_path: str,
+    gate: bool,
+    trained_on: str | None,
+    **flags: Any,
 ) -> None:
     """Say what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
 
@@ -49,6 +57,7 @@ def command(
     \b
     Example:
       rlopt offline-eval --min-lift 0.02 --by category --gate
+      rlopt offline-eval --reviews titles.reviews.db --max-misleading 0.02
       rlopt offline-eval --policy agency.csv --trained-on nothing
     """
     from rlopt.config import EvalConfig
@@ -60,7 +69,7 @@ def command(
     from rlopt.stages.offline_eval.stage import evaluate
 
     check_rules(run, config)
-    result = evaluate(run, settings, trained_on=trained_on, columns=columns)
+    result = evaluate(run, settings, trained_on=trained_on, columns=columns, reviews=reviews)
     show(result, result.to_text())
     if gate:
         click.get_current_context().exit(EXIT_CODES[result.report.verdict.decision])

@@ -94,6 +94,11 @@ def query(command: Command) -> Command:
     )(command)
 
 
+def reviews(what: str) -> Callable[[Command], Command]:
+    """``--reviews``, and what it does for a command."""
+    return click.option("--reviews", metavar="DB", help=what)
+
+
 def tmp_dir(command: Command) -> Command:
     """``--tmp-dir``."""
     return click.option(

@@ -16,11 +16,12 @@ from rlopt.cli.show import show
     "optimizer", "learning_rate", "schedule", "weight_decay", "dropout", "shuffle_fields", "drop_fields", "variants",
     "weight_by", "early_stopping", "save_every", "report_to",
 )  # fmt: skip
+@options.reviews("Database of `rlopt review`: titles that people approved or wrote are learned, too.")
 @click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
 @preset()
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, force: bool, **flags: Any) -> None:
+def command(config: Path | None, run_path: str, force: bool, reviews: str | None, **flags: Any) -> None:
     """Train the supervised policy: a language model that writes titles like those in the logs.
 
     It is PPO's starting point and reference, and the baseline of offline-eval. `rlopt ppo` calls it when the run
@@ -30,6 +31,7 @@ def command(config: Path | None, run_path: str, force: bool, **flags: Any) -> No
     \b
     Example:
       rlopt sft --model smollm2 --learn lora --steps 200
+      rlopt sft --reviews titles.reviews.db
     """
     from rlopt.config import SftConfig
 
@@ -38,4 +40,4 @@ def command(config: Path | None, run_path: str, force: bool, **flags: Any) -> No
 
     from rlopt.stages.sft.stage import train_sft
 
-    show(train_sft(run, settings, force=force))
+    show(train_sft(run, settings, force=force, reviews=reviews))

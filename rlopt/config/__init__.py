@@ -6,6 +6,7 @@ from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
+from .reviewing import ReviewConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import Decoding, GenerateConfig, RulesConfig, SimulateConfig
 
@@ -21,6 +22,7 @@ __all__ = [
     "GenerateConfig",
     "PpoConfig",
     "ProbeConfig",
+    "ReviewConfig",
     "RewardConfig",
     "RulesConfig",
     "SftConfig",

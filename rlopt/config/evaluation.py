@@ -58,6 +58,9 @@ class EvalConfig(StageConfig):
     by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")
     lang: Literal["en", "zh"] = setting("en", "Language of report.html.")
     max_violations: float = setting(0.05, "Share of titles that may break a rule.", ge=0, le=1)
+    max_misleading: float | None = setting(
+        None, "Share of titles that people may find misleading; the interval must lie below it.", ge=0, le=1
+    )
 
 
 class CompareConfig(StageConfig):

@@ -20,6 +20,7 @@ from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .preset_files import preset_file
+from .reviewing import ReviewConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
 
@@ -32,6 +33,7 @@ STAGES: dict[str, type[StageConfig]] = {
         EvalConfig,
         CompareConfig,
         ProbeConfig,
+        ReviewConfig,
         RulesConfig,
         GenerateConfig,
         ExportConfig,

@@ -13,6 +13,7 @@ from .guardrails import RULES, Guardrails
 from .hidden_arms import HiddenArmTest
 from .log_reasons import LogGrounds, log_reasons
 from .past_tests import PastTests, past_reasons
+from .rated_shares import RatedShare, rated_reasons
 from .reasons import Reason, Status
 from .text_shift import TextShift
 
@@ -79,6 +80,8 @@ class Grounds:
         titles were there to learn it from.
     past
         Predictions against outcomes of the run's A/B tests so far, from three on.
+    rated
+        What people said of titles of this policy, drawn at random.
     reward_slope
         Of what the reward says titles of an item differ by, how much came on held-out items; None where not known.
     candidates
@@ -104,6 +107,7 @@ class Grounds:
     relevant: float | None = None
     fluent: float | None = None
     past: PastTests | None = None
+    rated: tuple[RatedShare, ...] = ()
 
 
 def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
@@ -128,6 +132,7 @@ def decide(grounds: Grounds, rule: EvalConfig) -> Verdict:
         *_kl(grounds, rule),
         *_text_shift(grounds, rule),
         *_belonging(grounds, rule),
+        *rated_reasons(grounds.rated, rule.max_misleading),
         *_faithfulness(grounds, rule),
         *_guardrails(grounds.guardrails, rule),
     ]

@@ -13,6 +13,7 @@ from rlopt.ope.direct import LiftEstimate
 from rlopt.ope.estimators import Estimate
 from rlopt.ope.guardrails import Guardrails
 from rlopt.ope.hidden_arms import HiddenArmTest
+from rlopt.ope.rated_shares import RatedShare
 from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Verdict
@@ -159,6 +160,8 @@ class EvaluationReport(Plain):
         the run has no model that tells.
     probe
         What ``rlopt probe`` found to fool this run; empty where it was not run.
+    rated
+        What people said of titles of the candidate, drawn at random; empty where nobody was asked.
     segments
         Lift by segment, the worst first; empty where none were asked for.
     history
@@ -209,6 +212,7 @@ class EvaluationReport(Plain):
     promises: dict[str, float] = field(default_factory=dict)
     belonging: dict[str, BelongingShares] = field(default_factory=dict)
     probe: tuple[AttackFigures, ...] = ()
+    rated: tuple[RatedShare, ...] = ()
     segments: tuple[Segment, ...] = ()
     history: tuple[Mapping[str, Any], ...] = ()
     config: JsonObject = field(default_factory=dict)
@@ -251,6 +255,7 @@ class EvaluationReport(Plain):
             "promises": self.promises,
             "belonging": self.belonging,
             "probe": self.probe,
+            "rated": self.rated,
             "segments": self.segments,
             "history": self.history,
             "estimates": self.estimates,

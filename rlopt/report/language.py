@@ -27,6 +27,7 @@ PERCENTAGES = {
     "revenue",
     "violations",
     "past_tests",
+    "misleading",
 }
 COUNTS = {"test_items", "candidates"}
 
@@ -71,6 +72,11 @@ class Words:
         """What an attack of `rlopt probe` is called; a user's own goes by its own name."""
         names: dict[str, str] = self.entries["attacks"]
         return names.get(name, name)
+
+    def question(self, name: str) -> str:
+        """What a question to people is called; a user's own goes by its own name."""
+        names: dict[str, str] = self.entries["questions"]
+        return names.get(name, name.replace("_", " "))
 
     def caught(self, rules: Sequence[tuple[str, float]]) -> str:
         """The rules that catch an attack, with their shares."""
@@ -134,6 +140,9 @@ class Words:
             worst = list(report.guardrails.violations.items())[:3]
             which = self("list_comma").join(f"{self.rule(name)} {part:.1%}" for name, part in worst)
             values["which"] = f"（{which}）" if which else ""
+        people = next((one for one in report.rated if one.question == kind), None)
+        if people is not None:
+            values |= {"low": f"{people.low:.1%}", "high": f"{people.high:.1%}", "titles": str(people.n_titles)}
         if kind == "hidden_arms" and report.hidden_arms is not None:
             values["predicted"] = f"{report.hidden_arms.predicted_lift:+.1%}"
             values["observed"] = f"{report.hidden_arms.observed_lift:+.1%}"

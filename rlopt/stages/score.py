@@ -7,16 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from reward.arrays import FloatArray
 from reward.evidence.explain import SUPPORTED
 from reward.evidence.slope import trust
 from reward.logs.sources.local import Source, local
 from reward.plain import Plain
-from rlopt.errors import RunError
-from rlopt.files import atomic_path
 from rlopt.progress import note, track
 from rlopt.run import Run
 from rlopt.stages.common.columns import SCORED, titles_of
@@ -24,7 +20,7 @@ from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 from rlopt.stages.common.familiar import Familiar
 from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
-from rlopt.stages.common.outputs import check_output
+from rlopt.stages.common.outputs import check_output, write_table
 from rlopt.wording import counted
 
 CHUNK = 20_000
@@ -182,21 +178,3 @@ def with_columns(table: pa.Table, values: dict[str, np.ndarray[Any, np.dtype[Any
     for name, column in values.items():
         table = table.append_column(name, pa.array(column, from_pandas=True))
     return table
-
-
-def write_table(table: pa.Table, out: Path) -> None:
-    """Write ``.parquet`` or ``.csv``, whole or not at all.
-
-    Raises
-    ------
-    RunError
-        When it cannot be written, or holds nested columns that CSV cannot.
-    """
-    with atomic_path(out) as temporary:
-        if out.suffix.lower() == ".csv":
-            nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
-            if nested:
-                raise RunError(f"CSV cannot hold the nested column '{nested[0]}'. Name the output {out.stem}.parquet.")
-            pa_csv.write_csv(table, temporary)
-        else:
-            pq.write_table(table, temporary, compression="zstd")

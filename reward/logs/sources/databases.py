@@ -103,7 +103,7 @@ def _has_adbc() -> bool:
 def _from_adbc(url: str, sql: str, target: Path, name: str) -> None:
     from adbc_driver_postgresql import dbapi
 
-    with dbapi.connect(_with_variables(url)) as connection, connection.cursor() as cursor:
+    with dbapi.connect(with_variables(url)) as connection, connection.cursor() as cursor:
         cursor.execute(sql)
         reader = cursor.fetch_record_batch()
         write_batches(reader.schema, reader, target, name)
@@ -120,7 +120,7 @@ def _from_sqlalchemy(url: str, sql: str, target: Path, name: str) -> None:
     if url.startswith("postgresql:"):
         url = url.replace("postgresql:", "postgresql+psycopg:", 1)
     try:
-        engine = sqlalchemy.create_engine(_with_variables(url))
+        engine = sqlalchemy.create_engine(with_variables(url))
     except sqlalchemy.exc.NoSuchModuleError as error:
         dialect = url.partition(":")[0]
         raise LogError(f"{name} needs SQLAlchemy's dialect '{dialect}': install the package that has it.") from error
@@ -142,7 +142,7 @@ def _chunks(result: Any) -> Iterator[Sequence[Sequence[Any]]]:
         yield rows
 
 
-def _with_variables(url: str) -> str:
+def with_variables(url: str) -> str:
     """``url`` with its $VARIABLES, each spelt as a URL has to."""
     from urllib.parse import quote_plus
 

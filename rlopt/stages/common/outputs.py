@@ -3,10 +3,14 @@
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
 from reward.logs.source import find_files
 from reward.logs.sources.local import LocalSource
 from rlopt.errors import RunError
-from rlopt.files import disk_errors, refuse_in_run
+from rlopt.files import atomic_path, disk_errors, refuse_in_run
 
 
 def check_output(out: str | Path, source: LocalSource | None = None) -> None:
@@ -35,3 +39,21 @@ def check_output(out: str | Path, source: LocalSource | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent) as probe:
             probe.write(b"0")
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write ``.parquet`` or ``.csv``, whole or not at all.
+
+    Raises
+    ------
+    RunError
+        When it cannot be written, or holds nested columns that CSV cannot.
+    """
+    with atomic_path(out) as temporary:
+        if out.suffix.lower() == ".csv":
+            nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+            if nested:
+                raise RunError(f"CSV cannot hold the nested column '{nested[0]}'. Name the output {out.stem}.parquet.")
+            pa_csv.write_csv(table, temporary)
+        else:
+            pq.write_table(table, temporary, compression="zstd")

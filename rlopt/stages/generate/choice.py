@@ -10,7 +10,6 @@ from reward.arrays import FloatArray
 from reward.belonging.belonging import FLUENCY, RELEVANCE
 from reward.items import Item
 from reward.model.caution import cautious_reward
-from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Violation
 from rlopt.stages.generate.proposals import MUTE, Means, Proposals, Shop, described, propose
 
@@ -18,6 +17,7 @@ PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
 BY_RULES = "title keeps the rules"  # in the reasons of rows that the rules left without a new title
 TAKEN = "other items have the better titles"
+APPROVED = "people approved it"  # of rows whose title stands
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ def choose_titles(
     """
     config = means.config
     counts = counts or [config.n] * len(items)
-    found = [_usable(one, item, config) for one, item in zip(propose(items, means, shop, seed), items, strict=True)]
+    found = [_usable(one, item, means) for one, item in zip(propose(items, means, shop, seed), items, strict=True)]
     owners = [item for item, one in zip(items, found, strict=True) for _ in (*one.sound, *one.apart)]
     written = [proposal for one in found for proposal in (*one.sound, *one.apart)]
-    stays = [item for item in items if config.n == 1 and _has_current(item, config)]
+    stays = [item for item in items if config.n == 1 and _has_current(item, means)]
     texts = [proposal.written.text for proposal in written] + [str(item.current_title) for item in stays]
     predicted = means.model.predict([*owners, *stays], texts)
     value = cautious_reward(predicted, config.risk_aversion)
@@ -88,7 +88,7 @@ def choose_titles(
         best = [*_by_value(start, end, value), *_by_value(end, last, value)]
         start = last
         refused, fallback = tuple(one.refused), None
-        if config.n == 1 and _has_current(item, config):
+        if config.n == 1 and _has_current(item, means):
             candidates, broken = bool(best), means.rules.check(item, str(item.current_title))
             if _may_stay(broken):
                 effects = predicted.effect, predicted.effect_std
@@ -136,7 +136,7 @@ def settle(
     ``chosen`` was written by `choose_titles` without knowing the shop, in another process perhaps; after this no two
     items have the same words, and the result is the same whoever wrote it.
     """
-    out = [[one for one in choices if one.title is None or shop.take(one.title) or one.kept] for choices in chosen]
+    out = [[one for one in choices if _stands(one) or shop.take(str(one.title)) or one.kept] for choices in chosen]
     lost = [i for i, choices in enumerate(chosen) if len(out[i]) < len(choices)]
     if lost:
         lacking = [len(chosen[i]) - len(out[i]) for i in lost]
@@ -147,14 +147,20 @@ def settle(
     return out
 
 
+def _stands(choice: Choice) -> bool:
+    """Whether a choice is settled whatever other items have."""
+    return choice.title is None or choice.reason == APPROVED
+
+
 def _best_first(choices: Sequence[Choice]) -> list[Choice]:
     """By predicted reward, those without a title last."""
     return sorted(choices, key=lambda one: -one.reward if one.reward is not None else float("inf"))
 
 
-def _usable(one: Proposals, item: Item, config: GenerateConfig) -> Proposals:
+def _usable(one: Proposals, item: Item, means: Means) -> Proposals:
     """The proposals without those that do not belong, where enough others do or the current title may stay."""
-    lacking = len(one.sound) < config.n and not (config.n == 1 and _has_current(item, config))
+    n = means.config.n
+    lacking = len(one.sound) < n and not (n == 1 and _has_current(item, means))
     return one if lacking else replace(one, apart=[])
 
 
@@ -175,8 +181,10 @@ def _as_chosen(items: Sequence[Item], means: Means) -> list[Choice]:
     ]
 
 
-def _has_current(item: Item, config: GenerateConfig) -> bool:
-    return config.keep_current and bool(item.current_title)
+def _has_current(item: Item, means: Means) -> bool:
+    """Whether the item has a title that may stay: people did not refuse it."""
+    title = item.current_title
+    return means.config.keep_current and bool(title) and not means.reviews.refuses(item.item_id, str(title))
 
 
 def _may_stay(broken: Sequence[Violation]) -> bool:

@@ -14,6 +14,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Constraints, Violation, duplicate_key
 from rlopt.policy.title_policy import GeneratedTitle, TitleWriter
+from rlopt.reviewing.decided import Reviews
 
 ROUNDS = 6  # attempts at a sound title before the item goes without
 REMEMBERED = 10_000  # hashes of titles that wait to be sorted in
@@ -67,6 +68,8 @@ class Means:
         The writer, the reward model, the rules, the settings.
     belonging
         Tells whether titles belong to their items; None: that is not known.
+    reviews
+        What people decided: their titles stand, and those that they refused do not come back.
     """
 
     policy: TitleWriter
@@ -74,6 +77,7 @@ class Means:
     rules: Constraints
     config: GenerateConfig
     belonging: Belonging | None = None
+    reviews: Reviews = field(default_factory=Reviews)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def propose(items: Sequence[Item], means: Means, shop: Shop, seed: int) -> list[
         )
         written = means.policy.write([items[i] for i in short], wanted if likeliest else max(2, config.n), how, rules)
         pairs = [(i, title) for i, titles in zip(short, written, strict=True) for title in titles]
-        fresh = [(i, title) for i, title in pairs if _keeps_the_rules(found[i], items[i], title, rules, shop)]
+        fresh = [(i, title) for i, title in pairs if _keeps_the_rules(found[i], items[i], title, means, shop)]
         _sort_in(found, items, fresh, means, shop)
     return found
 
@@ -154,10 +158,12 @@ def described(violations: Sequence[Violation]) -> list[str]:
     return [f"{violation.kind}: {violation.detail}" for violation in violations]
 
 
-def _keeps_the_rules(one: Proposals, item: Item, title: GeneratedTitle, rules: Constraints, shop: Shop) -> bool:
+def _keeps_the_rules(one: Proposals, item: Item, title: GeneratedTitle, means: Means, shop: Shop) -> bool:
     """Whether this is a new title that breaks no rule; what stopped it is counted."""
     shop.stopped.update(f"decoding: {kind}" for kind in title.stopped_by)
-    violations = rules.check(item, title.text)
+    violations = means.rules.check(item, title.text)
+    if means.reviews.refuses(item.item_id, title.text):
+        violations = [*violations, Violation("rejected", "people refused it for this item")]
     if not title.finished:
         violations = [*violations, Violation("unfinished", "cut off by the length limit")]
     key = title_hash(title.text)

@@ -16,6 +16,7 @@ from rlopt.policy.pretrained import quiet_loading
 from rlopt.policy.title_policy import TitleWriter
 from rlopt.policy.vllm_engine import VllmWriter
 from rlopt.progress import note, track
+from rlopt.reviewing.decided import Reviews
 from rlopt.run import Run, package_versions
 from rlopt.stages.common.columns import ignored_columns, mapping_for, missing_marks
 from rlopt.stages.common.known_ids import check_known
@@ -38,6 +39,7 @@ def generate(
     *,
     columns: str | None = None,
     query: str | None = None,
+    reviews: str | None = None,
 ) -> GenerateResult:
     """Write ``config.n`` titles an item with ``config.policy``.
 
@@ -59,6 +61,9 @@ def generate(
         The user's column names, as in ``--columns``.
     query
         SQL, or a file that holds it, where the items are in a database.
+    reviews
+        Database of ``rlopt review``: titles that people approved or wrote stand, and what they refused for an item is
+        never proposed for it again.
 
     Raises
     ------
@@ -68,15 +73,18 @@ def generate(
         When the items or the policy cannot be read.
     RunError
         When ``out`` cannot be written, or another process is writing it.
+    ReviewError
+        When the reviews cannot be read.
     """
     config = config or GenerateConfig()
     _say_what_has_no_effect(config)
+    decided = Reviews() if reviews is None else Reviews.read(reviews)
     with local(items_file, query=query) as here:
-        return _generate(run, here, out, config, columns)
+        return _generate(run, here, out, config, columns, decided)
 
 
 def _generate(
-    run: Run, items_file: LocalSource, out: str | Path, config: GenerateConfig, columns: str | None
+    run: Run, items_file: LocalSource, out: str | Path, config: GenerateConfig, columns: str | None, reviews: Reviews
 ) -> GenerateResult:
     opened = OpenedRun(run)
     source = policy_folder(run, config.policy)
@@ -91,9 +99,11 @@ def _generate(
         policy = _policy(source, config)
         model, rules = opened.reward, opened.constraints_of(config)
         metadata = _metadata(run, source, config)
+        if reviews.decided:
+            metadata["rlopt.reviews"] = reviews.digest
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
         with open_shards(Path(out), key) as shards:
-            writer = Writer(Means(policy, model, rules, config, opened.belonging), shards)
+            writer = Writer(Means(policy, model, rules, config, opened.belonging, reviews), shards)
             writer.resume()
             done = shards.done()
             start = min(done * config.shard_items, catalogue.n_items)

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from reward.evidence.explain import SUPPORTED
 from reward.items import Item
-from rlopt.stages.generate.choice import Choice
+from rlopt.stages.generate.choice import APPROVED, Choice
 
 STOPPED = b"stopped"  # metadata of a table: rule -> titles that it stopped
 
@@ -128,5 +128,6 @@ class TableTotals:
         self.reward += sum(value for value in table["reward"].to_pylist() if value is not None)
         supports = zip(table["support"].to_pylist(), table["kept"].to_pylist(), strict=True)
         self.strange += sum(value is not None and value < SUPPORTED and not kept for value, kept in supports)
-        self.reasons.update(reason.split(" (")[0] for reason in table["reason"].to_pylist() if reason)
+        reasons = [reason for reason in table["reason"].to_pylist() if reason != APPROVED]
+        self.reasons.update(reason.split(" (")[0] for reason in reasons if reason)
         self.stopped.update(stopped_in(table))

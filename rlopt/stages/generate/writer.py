@@ -11,7 +11,8 @@ from rlopt import processes
 from rlopt.ope.guardrails import RULES
 from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
-from rlopt.stages.generate.choice import BY_RULES, choose_titles, settle
+from rlopt.stages.generate.approved import titles_for
+from rlopt.stages.generate.choice import BY_RULES, settle
 from rlopt.stages.generate.proposals import Means, Shop, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
@@ -27,7 +28,9 @@ class Writer:
         self.written = 0
 
     def resume(self) -> None:
-        """Count in the shards that an interrupted call has left."""
+        """Count in the shards that an interrupted call has left; titles that people approved are given out already."""
+        for one in self._means.reviews.approved:
+            self._shop.add(title_hash(one.title))
         done = self._shards.done() if processes.is_first() else 0
         for number in range(done):
             table = self._shards.read(number)
@@ -42,7 +45,7 @@ class Writer:
         if number % processes.count() == processes.rank() and self._shards.missing(number):
             # Each shard is drafted without a look at the others, so that it is the same whoever drafts it.
             alone = Shop()
-            chosen = choose_titles(items, self._means, alone, self._seed_of(number, 0))
+            chosen = titles_for(items, self._means, alone, self._seed_of(number, 0))
             self._shards.write_draft(number, to_table(chosen, alone.stopped))
         if not processes.is_first():
             return 0

@@ -9,6 +9,7 @@ from reward.arms import Arms
 from reward.arrays import BoolArray
 from reward.text import same_text_key
 from rlopt.config import EvalConfig
+from rlopt.ope.rated_shares import RatedShare
 from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.common.titles import Written
 
@@ -29,6 +30,8 @@ class Case:
         Settings of the stage.
     from_run
         Whether ``new`` is a policy of the run, whose baseline is the SFT policy, too.
+    rated
+        What people said of its titles.
     """
 
     test: Arms
@@ -36,6 +39,7 @@ class Case:
     new: str
     config: EvalConfig
     from_run: bool = True
+    rated: tuple[RatedShare, ...] = ()
 
     @property
     def mine(self) -> Evaluated:

@@ -91,6 +91,7 @@ class Found:
             relevant=belonging[case.new].relevant if belonging else None,
             fluent=belonging[case.new].fluent if belonging else None,
             past=past_tests(opened.run.metrics(HISTORY).rows()),
+            rated=case.rated,
         )
         return cls(lifting, clues, rounds, over_logged, belonging, grounds)
 
@@ -135,6 +136,7 @@ def make_report(
         promises={n: g.promise_share for n, g in evaluated.items()} if "promise" in case.mine.checked else {},
         belonging=found.belonging,
         probe=probed(run),
+        rated=case.rated,
         segments=found.lifting.segments(),
         history=last_analyses(run.metrics(HISTORY).rows()),
         estimates=tuple(estimates.values()),

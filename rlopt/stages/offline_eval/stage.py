@@ -24,6 +24,7 @@ from rlopt.stages.offline_eval.candidate import Candidate, open_candidate
 from rlopt.stages.offline_eval.case import Case
 from rlopt.stages.offline_eval.lifts import check_segments
 from rlopt.stages.offline_eval.output import write_outputs
+from rlopt.stages.offline_eval.rated import digest, rated_by_people
 from rlopt.stages.offline_eval.report import make_report
 from rlopt.stages.offline_eval.result import EvaluationResult
 from rlopt.stages.offline_eval.splits import check_items, check_trained_on
@@ -38,6 +39,7 @@ def evaluate(
     titles: Source | None = None,
     trained_on: Source | None = None,
     columns: str | None = None,
+    reviews: str | None = None,
 ) -> EvaluationResult:
     """Judge a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
 
@@ -60,6 +62,8 @@ def evaluate(
         `rlopt.stages.offline_eval.splits.check_trained_on`.
     columns
         The user's column names in files of titles and of items, as in ``--columns``.
+    reviews
+        Database of ``rlopt review``, in which people rated titles of this policy.
 
     Raises
     ------
@@ -96,6 +100,8 @@ def _evaluate(
     check_splits(opened.splits)
     inputs = source.fingerprints() | check_trained_on(run, source, trained_on, opened.splits, columns)
     inputs |= {"columns": columns} if columns else {}
+    rated = rated_by_people(reviews, source, config)
+    inputs |= digest(rated)
     with run.stage(source.stage, config, inputs) as record:
         random = np.random.default_rng(config.seed)
         check_items(opened.splits, opened.arms)
@@ -106,7 +112,7 @@ def _evaluate(
         model, judge = opened.reward, opened.judge  # a damaged one is found before titles are written
         written = write_all(opened, record.checkpoints, candidate, sft, test, config)
         evaluated = evaluate_titles(written, test, judge, model, opened.constraints, config.draws, random)
-        case = Case(test, evaluated, candidate.name, config, source.from_run)
+        case = Case(test, evaluated, candidate.name, config, source.from_run, rated)
         report = make_report(opened, case, candidate, sft, random, truth)
         learned = run.metrics(source.name).rows() if source.from_run else []
         with run.replacing(source.folder) as folder:

@@ -148,7 +148,9 @@ def reward_weights(model: RewardModel, arms: Arms, pairs: Pairs) -> FloatArray:
     mean = np.bincount(arms.item_index, weights=logged, minlength=len(arms.items)) / np.maximum(shown, 1)
     place = {item.item_id: index for index, item in enumerate(arms.items)}
     effect = model.predict([item for item, _ in pairs], [title for _, title in pairs]).effect
-    advantage = effect - mean[[place[item.item_id] for item, _ in pairs]]
+    # An effect of 0 is the mean of the logged titles; so it is for an item that has none.
+    usual = [mean[place[item.item_id]] if item.item_id in place else 0.0 for item, _ in pairs]
+    advantage = effect - np.array(usual)
     spread = float(advantage.std())
     if spread <= 0:
         return np.ones(len(pairs))

@@ -12,11 +12,13 @@ from rlopt.policy.sound_targets import Pairs, honest_pairs, say_what_is_promised
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
 from rlopt.report.cards import policy_card
+from rlopt.reviewing.decided import Reviews
 from rlopt.run import Run, package_versions
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.policies import compute_with
 from rlopt.stages.common.rules import rules_for_targets, rules_inputs
 from rlopt.stages.common.trainings import LAST_STEPS, steps_done
+from rlopt.stages.sft.approved import approved_pairs
 from rlopt.stages.sft.data import (
     Lesson,
     TitleRates,
@@ -37,11 +39,14 @@ from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import CountLearning, fine_tune
 
 
-def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False) -> SftResult:
+def train_sft(
+    run: Run, config: SftConfig | None = None, *, force: bool = False, reviews: str | None = None
+) -> SftResult:
     """Learn to write the titles of the train items' logs; writes ``sft/`` of the run.
 
     Interrupted, it goes on from the last checkpoint; finished with these settings, it returns what it had found, unless
-    ``force`` asks to train anew.
+    ``force`` asks to train anew. With ``reviews``, the database of ``rlopt review``, it also learns the titles that
+    people approved or wrote.
 
     Raises
     ------
@@ -50,19 +55,22 @@ def train_sft(run: Run, config: SftConfig | None = None, *, force: bool = False)
     PolicyError
         When the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
         logs hold nothing to learn for the task.
+    ReviewError
+        When the reviews cannot be read.
     """
     config = config or SftConfig()
     opened = OpenedRun(run)
+    decided = Reviews() if reviews is None else Reviews.read(reviews)
     check_trackers(config.report_to)
     _say_what_is_odd(config)
-    inputs = rules_inputs(opened.rules)
+    inputs = rules_inputs(opened.rules) | ({"reviews": decided.digest} if decided.approved else {})
     if not force and run.current("sft", config, inputs) and (run / "sft").is_dir():
         note("SFT is finished with these settings: nothing to do (--force trains anew).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
     with run.stage("sft", config, inputs) as record:
         way = _trained if config.shots is None else _prompted
-        policy, learned, pairs = way(opened, config, record.checkpoints)
+        policy, learned, pairs = way(opened, config, record.checkpoints, decided)
         size = policy.model.num_parameters()
         result = SftResult.measured(run / "sft", size, learned, pairs, run.metrics("sft").rows())
         if processes.is_first():
@@ -81,10 +89,12 @@ def _say_what_is_odd(config: SftConfig) -> None:
         note("--steps is given: --epochs has no effect")
 
 
-def _trained(opened: OpenedRun, config: SftConfig, checkpoints: Path) -> tuple[TitlePolicy, int, Pairs]:
+def _trained(
+    opened: OpenedRun, config: SftConfig, checkpoints: Path, reviews: Reviews
+) -> tuple[TitlePolicy, int, Pairs]:
     """The policy after training, how many weights learned, and from what."""
     loaded = loaded_policy(config, checkpoints)  # before the logs are read: it may be unfit
-    pairs = _pairs(opened, config)
+    pairs = _pairs(opened, config, reviews)
     fair = rules_for_targets(pairs, opened.rules)
     policy = starting_policy(config, loaded, pairs, fair, checkpoints)
     compute_with(policy.model)
@@ -93,20 +103,22 @@ def _trained(opened: OpenedRun, config: SftConfig, checkpoints: Path) -> tuple[T
     return trained, learned, lesson.pairs
 
 
-def _prompted(opened: OpenedRun, config: SftConfig, _: Path) -> tuple[TitlePolicy, int, Pairs]:
+def _prompted(opened: OpenedRun, config: SftConfig, _: Path, reviews: Reviews) -> tuple[TitlePolicy, int, Pairs]:
     """A policy that is shown examples, of which nothing learned, and the examples."""
     policy = prompted_policy(config)
     examples = best_pairs(opened.train_arms, _title_rates(opened)) if config.shots else []
+    examples += approved_pairs(opened, reviews) if config.shots else []
     examples = honest_pairs(examples, rules_for_targets(opened.train_arms.pairs, opened.rules))
     if processes.is_first():
         opened.run.metrics("sft").truncate_after(0)  # those of an earlier training
     return with_examples(policy, config, examples), 0, examples
 
 
-def _pairs(opened: OpenedRun, config: SftConfig) -> Pairs:
-    """What to learn for the task, with the altered copies asked for."""
+def _pairs(opened: OpenedRun, config: SftConfig, reviews: Reviews) -> Pairs:
+    """What to learn for the task, from logs and people, with the altered copies asked for."""
     arms = opened.train_arms
     pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(opened))
+    pairs += approved_pairs(opened, reviews)
     return Augmentation.of(config).apply(pairs)
 
 

@@ -1,0 +1,58 @@
+"""What people said of the candidate's titles in ``rlopt review``."""
+
+import hashlib
+import json
+
+import pyarrow.parquet as pq
+
+from rlopt.config import EvalConfig
+from rlopt.errors import EvaluationError
+from rlopt.files import fingerprint
+from rlopt.ope.rated_shares import RatedShare, rated_shares
+from rlopt.reviewing.database import opened, shown
+from rlopt.stages.common.title_source import TitleSource
+
+
+def rated_by_people(place: str | None, source: TitleSource, config: EvalConfig) -> tuple[RatedShare, ...]:
+    """Shares of the titles that people found faulty, of the titles of this candidate alone.
+
+    Raises
+    ------
+    ReviewError
+        When the reviews cannot be read.
+    EvaluationError
+        When a limit is asked for without them, or they say nothing of this candidate.
+    """
+    if place is None:
+        if config.max_misleading is not None:
+            raise EvaluationError("--max-misleading goes by what people said: name their reviews with --reviews DB.")
+        return ()
+    with opened(place) as engine:
+        from rlopt.reviewing.ratings import rated, sources
+
+        with engine.connect() as connection:
+            found = rated(connection, writer_of(source))
+            others = sources(connection)
+    if not found:
+        why = "people have rated no title yet" if not others else "people have rated titles of another policy there"
+        raise EvaluationError(
+            f"The reviews in {shown(place)} say nothing of {source.name}: {why}. Write its titles (rlopt generate), "
+            "have a sample of them rated on the page Rate (rlopt review), or leave --reviews out."
+        )
+    return rated_shares(found, config.confidence)
+
+
+def writer_of(source: TitleSource) -> str:
+    """Fingerprint of the policy whose titles are evaluated; of a file of ``generate`` that which it names."""
+    if not source.path.is_file():
+        return fingerprint(source.path)
+    if source.path.suffix.lower() != ".parquet":
+        return ""
+    named: dict[bytes, bytes] = pq.read_schema(source.path).metadata or {}
+    return named.get(b"rlopt.policy_fingerprint", b"").decode()
+
+
+def digest(shares: tuple[RatedShare, ...]) -> dict[str, str]:
+    """What an evaluation stands on of these, by the name "rated"; nothing without any."""
+    told = json.dumps([one.to_dict() for one in shares])
+    return {"rated": hashlib.blake2b(told.encode(), digest_size=16).hexdigest()} if shares else {}
