@@ -6,6 +6,7 @@ from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
+from .serving import ServeConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import Decoding, GenerateConfig, RulesConfig, SimulateConfig
 
@@ -23,6 +24,7 @@ __all__ = [
     "ProbeConfig",
     "RewardConfig",
     "RulesConfig",
+    "ServeConfig",
     "SftConfig",
     "ShortenConfig",
     "SimulateConfig",

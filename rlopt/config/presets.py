@@ -20,6 +20,7 @@ from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .preset_files import preset_file
+from .serving import ServeConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
 
@@ -35,6 +36,7 @@ STAGES: dict[str, type[StageConfig]] = {
         RulesConfig,
         GenerateConfig,
         ExportConfig,
+        ServeConfig,
         TextConfig,
         TagConfig,
         ShortenConfig,
