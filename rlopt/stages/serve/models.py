@@ -26,6 +26,7 @@ from rlopt.wording import listed
 
 NORMAL_95 = 1.959963984540054
 STAGES = ("fit-reward", "sft", "ppo", "grpo", "rloo")
+_Described = tuple[str, Mapping[str, Any], str | None]  # id, fields, current title
 
 
 class RunModels:
@@ -51,12 +52,13 @@ class RunModels:
 
     def __init__(self, run: Run, config: GenerateConfig) -> None:
         self.version, self.policy, self._config = version_of(run), config.policy, config
-        self._opened = opened = OpenedRun(run)
+        opened = OpenedRun(run)
         self._marks = marks(missing_marks(run))
         own = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
         self._scorer = Scorer.of(opened, own)
         self._logged = self._scorer.familiar.items
         self._learned = opened.learned_fields
+        self._known = {item.item_id: item for item in opened.arms.items}
         self._means: Means | None = None
         self.cannot_generate = ""
         try:
@@ -66,7 +68,6 @@ class RunModels:
         else:
             rules = opened.constraints_of(config)
             self._means = Means(title_writer(folder, config), opened.reward, rules, config, opened.belonging)
-        opened.with_known_fields([])  # what is loaded when first asked for is loaded now
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, Any]]:
         """Answers to all of them, predicted at once."""
@@ -74,8 +75,7 @@ class RunModels:
         titles: list[str] = []
         ends, left_out = [], []
         for request in requests:
-            given = [self._item(one.item_id, one.fields) for one in request.items]
-            known, strangers = self._with_known_fields(given)
+            known, strangers = self._items([(one.item_id, one.fields, None) for one in request.items])
             for item, one in zip(known, request.items, strict=True):
                 items += [item] * len(one.titles)
                 titles += one.titles
@@ -94,8 +94,7 @@ class RunModels:
         if self._means is None:
             raise StageOrderError(self.cannot_generate)
         means = replace(self._means, config=self._config.model_copy(update=request.settings()))
-        given = [self._item(one.item_id, one.fields, one.current_title) for one in request.items]
-        items, strangers = self._with_known_fields(given)
+        items, strangers = self._items([(one.item_id, one.fields, one.current_title) for one in request.items])
         rows = settled(drafted(0, items, means), 0, items, means, Shop()).to_pylist()
         out = []
         for place, item in enumerate(items):
@@ -133,20 +132,26 @@ class RunModels:
         warnings = [*reach.warnings(), *self._said(items, strangers)]
         return {"version": self.version, "warnings": warnings, "items": out}
 
-    def _item(self, item_id: str, fields: Mapping[str, Any], current_title: str | None = None) -> Item:
-        """As a file of items has it: blanks at ends and marks of missing values are none of a field's."""
-        plain = {name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
-        return Item(item_id, flatten_fields(plain, self._marks), current_title)
+    def _items(self, given: Sequence[_Described]) -> tuple[list[Item], list[str]]:
+        """Items with what the logs say of them, and the names of fields that the logs do not have.
 
-    def _with_known_fields(self, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
-        """The items with what the logs say of them, and the names of fields that the logs do not have."""
-        strangers = list(dict.fromkeys(name for item in items for name in item.fields if name not in self._learned))
-        if strangers:  # left out here already: the run would say so on stderr, once for each name that ever came
-            items = [
-                replace(item, fields={name: item.fields[name] for name in item.fields if name in self._learned})
-                for item in items
-            ]
-        return self._opened.with_known_fields(items), strangers
+        As in a file of items, blanks at ends and marks of missing values are none of a field's.
+        """
+        items: list[Item] = []
+        strangers: dict[str, None] = {}
+        for item_id, fields, current_title in given:
+            logged = self._known.get(item_id)
+            if logged is not None and not fields and current_title is None:
+                items.append(logged)
+                continue
+            plain = {name: str(value).lower() if isinstance(value, bool) else value for name, value in fields.items()}
+            said = flatten_fields(plain, self._marks)
+            strangers |= dict.fromkeys(name for name in said if name not in self._learned)
+            own = {name: values for name, values in said.items() if name in self._learned}
+            if logged is not None:
+                own, current_title = {**logged.fields, **own}, current_title or logged.current_title
+            items.append(Item(item_id, own, current_title))
+        return items, list(strangers)
 
     def _said(self, items: Iterable[Item], strangers: Sequence[str]) -> list[str]:
         """Warnings about the items themselves."""

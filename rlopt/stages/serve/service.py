@@ -1,6 +1,8 @@
 """A run as a service: loaded, looked after, made into an application."""
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 from reward.saved import parse_json
@@ -16,6 +18,7 @@ from rlopt.stages.serve.models import RunModels, version_of
 from rlopt.stages.serve.stage import SETTINGS, token
 from rlopt.stages.serve.tables import read_assigner
 
+TURN = 0.001  # seconds
 Marks = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -63,6 +66,16 @@ class RunSource:
         return tuple(_mark(file) for file in files)
 
 
+def settle_down() -> None:
+    """Make the process fit for serving: short turns between loop and models, and no search for garbage in the models.
+
+    A loop that waits five milliseconds, which is Python's default, for each turn of its own answers late.
+    """
+    sys.setswitchinterval(TURN)
+    gc.collect()
+    gc.freeze()
+
+
 def open_service(run: Run, config: ServeConfig, writing: GenerateConfig) -> Gate:
     """The application of a run, its models loaded.
 
@@ -77,6 +90,7 @@ def open_service(run: Run, config: ServeConfig, writing: GenerateConfig) -> Gate
     log = None
     if config.assignment_log is not None:
         log = AssignmentLog(Path(config.assignment_log), config.rotate_mib << 20)
+    settle_down()
     return make_app(Service(config, served, source, log, token(config)))
 
 
