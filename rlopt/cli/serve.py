@@ -32,8 +32,8 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
       rlopt serve --titles approved.parquet
       curl localhost:8000/v1/score -H 'content-type: application/json' \\
         -d '{"items": [{"item_id": "sku-1", "titles": ["Red shoe", "Acme shoe"]}]}'
-      rlopt serve --titles approved.csv --plan plan.csv --assignment-log seen.jsonl
       RLOPT_SERVE_TOKEN=$(openssl rand -hex 32) rlopt serve --host 0.0.0.0 --workers 4
+      rlopt serve --titles approved.csv --plan plan.csv --assignment-log seen.jsonl
     """
     from rlopt.config import GenerateConfig, ServeConfig
 

@@ -127,6 +127,7 @@ def make_app(service: Service) -> Gate:
     app.exception_handler(ProblemError)(problems.told)
     app.exception_handler(HTTPException)(problems.of_http)
     app.exception_handler(RequestValidationError)(problems.of_validation)
+    app.exception_handler(Exception)(problems.of_anything)
     app.include_router(_titles(service))
     app.include_router(_operation(service))
     config = service.config

@@ -68,6 +68,11 @@ async def of_validation(_: Request, error: RequestValidationError) -> Response:
     return problem(422, f"The request does not fit its description{more}: {errors[0]['detail']}", errors=errors)
 
 
+async def of_anything(_: Request, __: Exception) -> Response:
+    """Handler of what nobody foresaw; starlette raises it again, and `rlopt.serving.gate.Gate` logs it."""
+    return problem(500, "Something is wrong here, and was logged.")
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Of a route, for its documentation: that it may answer with these problems."""
     return {
