@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 from starlette.testclient import TestClient
 
 from reward.items import Item
@@ -18,6 +19,8 @@ from rlopt.serving.answers import GenerateAnswer, ScoreAnswer
 from rlopt.stages.generate.stage import generate
 from rlopt.stages.score import score
 from rlopt.stages.serve.service import open_service
+
+TWO_SIDED = stats.norm.ppf(0.975)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +82,9 @@ def test_scores_are_those_of_the_command(written_run: Path, client: TestClient, 
         for name in ("title", "far"):
             assert one[name] == row[name]
         assert_alike(one, row, "p_click", "p_conversion", "reward", "reward_std", "support", "lift", "lift_std")
-        assert one["reward_low"] == pytest.approx(max(one["reward"] - 1.959964 * one["reward_std"], 0), rel=1e-6)
+        assert one["reward_low"] == pytest.approx(max(one["reward"] - TWO_SIDED * one["reward_std"], 0), rel=1e-9)
         if one["lift"] is not None:
-            assert one["lift_high"] == pytest.approx(one["lift"] + 1.959964 * one["lift_std"], rel=1e-6)
+            assert one["lift_high"] == pytest.approx(one["lift"] + TWO_SIDED * one["lift_std"], rel=1e-9)
 
 
 def assert_alike(one: dict[str, Any], other: dict[str, Any], *names: str) -> None:
