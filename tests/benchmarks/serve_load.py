@@ -135,7 +135,7 @@ def started(service: str, run: str) -> Iterator[tuple[int, subprocess.Popen[byte
         ours if service == "serve" else plain, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     try:
-        for _ in range(600):
+        while process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.1)
