@@ -55,7 +55,7 @@ def test_what_cannot_start_says_so_in_one_line(
 def ask(port: int, path: str, body: object = None) -> tuple[int, bytes]:
     data = None if body is None else json.dumps(body).encode()
     address, kind = f"http://127.0.0.1:{port}{path}", {"content-type": "application/json"}
-    request = urllib.request.Request(address, data, kind)  # noqa: S310  our own service
+    request = urllib.request.Request(address, data, kind)
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own service
         return answer.status, answer.read()
 
