@@ -7,7 +7,7 @@ half line is cut off before the next one is written: a reader finds whole lines.
 import errno
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ class AssignmentLog:
         os.close(self._file)  # and with it goes its lock
         self._file = fresh
 
-    def _locked(self, work: Any) -> None:
+    def _locked(self, work: Callable[[], None]) -> None:
         while True:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             try:

@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import time
-from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -110,7 +109,7 @@ class _Answer:
         await self._send(message)
 
 
-def _replay(body: bytes, receive: Receive) -> Callable[[], object]:
+def _replay(body: bytes, receive: Receive) -> Receive:
     """A `Receive` that gives a body that was read before."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
