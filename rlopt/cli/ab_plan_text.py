@@ -43,7 +43,7 @@ def plan_text(plan: "Plan") -> str:
     if plan.design == "items":
         lines.append(
             f"Before the test    items' rates differ by {plan.item_spread:.0%}; what is logged of them leaves "
-            f"{plan.item_spread_adjusted:.0%}"
+            f"{plan.item_spread_adjusted:.0%}, {_predictions(plan.item_spread_predicted)}"
         )
         lines += [
             f"Items needed       {row.items:,} for {percent(row.lift)} (looks: {row.looks})"
@@ -69,6 +69,14 @@ def plan_text(plan: "Plan") -> str:
     return "\n".join(lines)
 
 
+def _predictions(left: float | None) -> str:
+    return (
+        "predictions not judged: too few items held back"
+        if left is None
+        else f"with the reward's predictions {left:.0%}"
+    )
+
+
 def _smallest(plan: "Plan") -> list[str]:
     if plan.smallest_lifts is None:
         return []
@@ -77,6 +85,4 @@ def _smallest(plan: "Plan") -> list[str]:
         for looks, by_weeks in plan.smallest_lifts.items()
     ]
     weeks = [f"{week} week{'' if week == '1' else 's'}" for week in next(iter(plan.smallest_lifts.values()))]
-    return [
-        table(("smallest lift found, by looks", *(f"{week} week{'s' if week != '1' else ''}" for week in weeks)), rows)
-    ]
+    return [table(("smallest lift found, by looks", *weeks), rows)]

@@ -182,9 +182,15 @@ def split_lines(analysis: "Analysis") -> list[str]:
     if found.design == "visitors" and not analysis.by_visitor:
         lines.append("Errors     impressions are assumed independent: add the column visitor where people see many")
     if found.removed_variance is not None and found.unadjusted_lift is not None:
+        known = (
+            "the column of --covariate"
+            if analysis.by_column
+            else "the items' logged rates and the reward's predictions"
+        )
         lines.append(
-            f"Adjusted   by what was known before the test, which removes {found.removed_variance:.0%} of the variance "
-            f"(without: {found.unadjusted_lift:+.1%})"
+            f"Adjusted   by {known}, which removes {found.removed_variance:.0%} of the variance "
+            f"(without: {percent(found.unadjusted_lift)}, {percent(found.unadjusted_low or 0.0)} to "
+            f"{percent(found.unadjusted_high or 0.0)})"
         )
     return lines
 

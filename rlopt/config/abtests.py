@@ -96,7 +96,7 @@ class AbAnalyzeConfig(AbConfig):
     )  # fmt: skip
     covariate: str | None = setting(
         None, "Column with clicks (or the like) from before the test, of the item or the visitor, to adjust by.",
-        none="items' logged rates where whole items are split", metavar="COLUMN", min_length=1,
+        none="items' logged rates and predictions where whole items are split", metavar="COLUMN", min_length=1,
     )  # fmt: skip
     by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")
     lang: Literal["en", "zh"] = setting("en", "Language of ab/report.html.")

@@ -1,6 +1,6 @@
 """Outcome of an A/B test of titles: split checks, lift within days and items, and the interval that decides."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -76,9 +76,10 @@ class TestOutcome(Plain):
         What was split.
     split
         The split checks in full; None where whole items were split.
-    unadjusted_lift, removed_variance
-        Lift without what is known of the items from before, and the share of its variance that this removes; None
-        where nothing is known, or visitors are split and items compared with themselves.
+    unadjusted_lift, unadjusted_low, unadjusted_high, removed_variance
+        Lift without what is known of the items from before with its interval of the kind that decides, and the share
+        of its variance that this removes; None where nothing is known, or visitors are split and items compared with
+        themselves.
     decision
         "invalid" where the split is off, "better" or "worse" where the deciding interval excludes zero, else
         "undecided".
@@ -108,6 +109,8 @@ class TestOutcome(Plain):
     design: Design = "visitors"
     split: SplitCheck | None = None
     unadjusted_lift: float | None = None
+    unadjusted_low: float | None = None
+    unadjusted_high: float | None = None
     removed_variance: float | None = None
     std_error: float = 0.0
     group_low: float | None = None
@@ -168,6 +171,11 @@ def analyze(
     shown, events = totals(counts, counted)
     found = compare(counts, design)
     spans = _spans(found, planned_lift, confidence, looks)
+    bare = replace(found, ratio=found.unadjusted, std_error=found.unadjusted_error)
+    unadjusted: tuple[float | None, float | None, float | None] = (None, None, None)
+    if found.removed_variance is not None:
+        span = _spans(bare, planned_lift, confidence, looks)[looks.decided_by]
+        unadjusted = (float(np.expm1(bare.ratio.value)), *span)
     split, p_value = _split(counts, found.design, treated_share)
     alarm = ALARM / looks.comparisons
     off = split.rings(alarm) if split is not None else p_value is not None and p_value < alarm
@@ -197,7 +205,9 @@ def analyze(
         decided_by=looks.decided_by,
         design=found.design,
         split=split,
-        unadjusted_lift=None if found.removed_variance is None else float(np.expm1(found.unadjusted.value)),
+        unadjusted_lift=unadjusted[0],
+        unadjusted_low=unadjusted[1],
+        unadjusted_high=unadjusted[2],
         removed_variance=found.removed_variance,
     )
 
@@ -257,7 +267,7 @@ def _split(counts: Counts, design: Design, treated_share: float) -> tuple[SplitC
     """The split checks, and the p-value of the whole split; periods of items are split by the plan alone."""
     if counts.visitor is not None:
         check_visitors(counts.visitor, counts.treated)
-        split = check_units(counts.visitor, counts.treated, counts.days, treated_share)
+        split = check_units(counts.visitor, counts.item, counts.treated, counts.days, treated_share)
         return split, split.p_value
     if design == "items":
         return None, whole_items_p_value(counts, treated_share)

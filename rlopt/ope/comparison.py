@@ -1,5 +1,6 @@
 """Two arms compared: the log of the quotient of a metric, what each row adds to it, and its error by design."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from reward.arrays import BoolArray, FloatArray, IntArray
 
-from .intervals import clustered_interval
+from .intervals import ClusteredInterval, clustered_interval
 from .rounds import RoundsError
 from .serial import changes_arms, common_periods, two_way
 from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
@@ -15,6 +16,8 @@ from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
 Design = Literal["visitors", "items", "serial"]
 """What was split: the visitors, so that items have both arms at a time; the items, each whole in one arm; or the time,
 one arm of an item after the other."""
+
+FEWEST_BLOCKS = 20
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,11 @@ class Counts:
         Visitor (or another unit that was randomised) of each row, integers from 0; None where it is not known, and
         impressions are taken as independent.
     expected
-        Covariate: events expected whichever arm the item or visitor went to, as clicks before the test; None without.
+        Covariates, shape (n,) or (n, k): events expected whichever arm the item or visitor went to, as clicks before
+        the test; None without.
+    block
+        Block of each row's item, integers from 0, where whole items were shared between the arms within blocks of
+        alike ones; None where they were not, or it is not known.
     """
 
     treated: BoolArray
@@ -45,6 +52,7 @@ class Counts:
     day: IntArray | None = None
     visitor: IntArray | None = None
     expected: FloatArray | None = None
+    block: IntArray | None = None
 
     @property
     def days(self) -> IntArray:
@@ -58,7 +66,7 @@ class Counts:
             self.item[rows],
             self.impressions[rows],
             self.events[rows],
-            *(None if x is None else x[rows] for x in (self.day, self.visitor, self.expected)),  # type: ignore[arg-type]
+            *(None if x is None else x[rows] for x in (self.day, self.visitor, self.expected, self.block)),  # type: ignore[arg-type]
         )
 
 
@@ -74,10 +82,13 @@ class Comparison:
         The log ratio that decides.
     unadjusted
         The one without covariates; the same where there are none.
+    unadjusted_error
+        The error of that one.
     removed_variance
         Share of the variance that the covariates remove; None without.
     cluster
-        What counts as independent, of each row: that of the randomisation with the largest variance, integers from 0.
+        What counts as independent, of each row: that of the randomisation with the largest variance, or the block
+        within which items were shared between the arms; integers from 0.
     std_error
         Of the log ratio; two-way where units and items cross.
     effective, clusters
@@ -87,6 +98,7 @@ class Comparison:
     design: Design
     ratio: LogRatio
     unadjusted: LogRatio
+    unadjusted_error: float
     removed_variance: float | None
     cluster: IntArray
     std_error: float
@@ -97,10 +109,13 @@ class Comparison:
 def compare(counts: Counts, design: Design | None = None) -> Comparison:
     """The arms' log ratio with its error, by what was split.
 
-    Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariate where there
-    is one; serial: within each item, days' levels taken off (two-way log-linear). Errors are by item, and where
-    visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011); by day or period, whichever is wider,
-    where all items of a serial test change together.
+    Visitors: within each day and item (Mantel-Haenszel); items: within each day; either with the covariates where there
+    are some; serial: within each item, days' levels taken off (two-way log-linear).
+
+    Errors are by item, and where visitors are known by visitor too (two-way, Cameron, Gelbach and Miller 2011), or of a
+    single item by them alone; by block where items were randomised within blocks, whose items differ less than any two
+    (de Chaisemartin and Ramirez-Cuellar 2024, at what level should one cluster standard errors in paired and
+    small-strata experiments?); by day or period, whichever is wider, where all items of a serial test change together.
 
     Raises
     ------
@@ -109,17 +124,15 @@ def compare(counts: Counts, design: Design | None = None) -> Comparison:
     """
     design = design or design_of(counts)
     if design == "serial":
-        plain_ratio = two_way(counts.treated, counts.item, counts.days, counts.impressions, counts.events)
-        ratio, removed = plain_ratio, None
+        ratio = plain_ratio = two_way(counts.treated, counts.item, counts.days, counts.impressions, counts.events)
     else:
         stratum = day_and_item(counts) if design == "visitors" else counts.days
-        plain_ratio = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.events)
-        ratio, removed = plain_ratio, None
-        if counts.expected is not None and _in_both(counts.expected, counts.treated):
-            before = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.expected)
-            unit = counts.item if design == "items" or counts.visitor is None else counts.visitor
-            ratio, removed = adjusted(plain_ratio, before, unit)
-    return _with_error(counts, design, ratio, plain_ratio, removed)
+        ratio = plain_ratio = mantel_haenszel(counts.treated, stratum, counts.impressions, counts.events)
+        if before := _before(counts, stratum):
+            ratio = adjusted(
+                plain_ratio, before, counts.item if design == "items" or counts.visitor is None else counts.visitor
+            )
+    return _with_error(counts, design, ratio, plain_ratio)
 
 
 def design_of(counts: Counts) -> Design:
@@ -144,36 +157,76 @@ def cluster_sums(values: FloatArray, cluster: IntArray) -> FloatArray:
     return np.bincount(where, values).astype(np.float64)
 
 
-def _in_both(before: FloatArray, treated: BoolArray) -> bool:
-    """Whether both arms' units had anything before the test."""
-    return bool(before[treated].sum() > 0 and before[~treated].sum() > 0)
+def _before(counts: Counts, stratum: IntArray) -> list[LogRatio]:
+    """The ratio of what was expected by each covariate, where both arms' units had anything before the test."""
+    if counts.expected is None:
+        return []
+    columns = counts.expected.reshape(len(counts.item), -1).T
+    sides = (counts.treated, ~counts.treated)
+    known = [column for column in columns if all(column[rows].sum() > 0 for rows in sides)]
+    return [mantel_haenszel(counts.treated, stratum, counts.impressions, column) for column in known]
 
 
-def _with_error(
-    counts: Counts, design: Design, ratio: LogRatio, plain_ratio: LogRatio, removed: float | None
-) -> Comparison:
-    clusters = [counts.item]
+def _split_units(counts: Counts) -> IntArray:
+    """What was independently randomised where items were split: blocks of items, or items.
+
+    Of fewer than `FEWEST_BLOCKS` blocks no error can be told; that of items is too wide then, and holds.
+    """
+    if counts.block is None or len(np.unique(counts.block)) < FEWEST_BLOCKS:
+        return counts.item
+    return counts.block
+
+
+def _with_error(counts: Counts, design: Design, ratio: LogRatio, plain_ratio: LogRatio) -> Comparison:
+    clusters = [_split_units(counts) if design == "items" else counts.item]
     if design == "serial":  # periods lie within items, unless all items change together
         periods = common_periods(counts.treated, counts.days, counts.impressions)
         clusters = clusters if periods is None else [counts.days, periods]
+    elif counts.visitor is not None and (counts.item == counts.item[0]).all():
+        clusters = [counts.visitor]  # one item's visitors are all there is to draw
     elif counts.visitor is not None:
         clusters += [counts.visitor, counts.visitor * (int(counts.item.max()) + 1) + counts.item]
-    sums = [cluster_sums(ratio.influence, cluster) for cluster in clusters]
-    found = [clustered_interval(1.0, u, confidence=0.95, log_scale=True) for u in sums]
+    found = _intervals(ratio, clusters)
     squares = [interval.std_error**2 for interval in found]
     if max(squares) == 0:
         raise RoundsError("Every item has the same rates, so that the error is unknown. Are these real results?")
-    variance = max(squares[:2])
-    if len(squares) > 2:
-        variance = max(squares[0] + squares[1] - squares[2], variance)
     widest = int(np.argmax(squares[:2]))
+    error = _two_way_error(found)
+    bare = error if ratio is plain_ratio else _two_way_error(_intervals(plain_ratio, clusters))
     return Comparison(
         design,
         ratio,
         plain_ratio,
-        removed,
+        bare,
+        None if ratio is plain_ratio else max(1 - (error / bare) ** 2, 0.0),
         clusters[widest],
-        float(np.sqrt(variance)),
-        min(interval.effective_clusters for interval in found[:2]),
-        min(len(u) for u in sums[:2]),
+        error,
+        _effective(found, in_blocks=design == "items" and clusters[0] is counts.block),
+        min(len(np.unique(cluster)) for cluster in clusters[:2]),
     )
+
+
+def _effective(found: Sequence[ClusteredInterval], *, in_blocks: bool) -> float:
+    """The effective number of clusters, of blocks as many as Satterthwaite's degrees of freedom.
+
+    G_eff takes the fourth powers of sums as seen, which are three times those of normal sums' variances, and errs on
+    the wide side. Sums over blocks need less care: given their size each is as likely of either sign, so that few that
+    weigh much make the tails lighter (Efron 1969, Student's t-test under symmetry conditions).
+    """
+    fewest = min(interval.effective_clusters for interval in found[:2])
+    return 3 * fewest if in_blocks else fewest
+
+
+def _intervals(ratio: LogRatio, clusters: Sequence[IntArray]) -> list[ClusteredInterval]:
+    """By each kind of cluster."""
+    sums = [cluster_sums(ratio.influence, cluster) for cluster in clusters]
+    return [clustered_interval(1.0, u, confidence=0.95, log_scale=True) for u in sums]
+
+
+def _two_way_error(found: Sequence[ClusteredInterval]) -> float:
+    """The larger of two, or with a third, of where they cross, their sum less that one if it is larger still."""
+    squares = [interval.std_error**2 for interval in found]
+    variance = max(squares[:2])
+    if len(squares) > 2:
+        variance = max(squares[0] + squares[1] - squares[2], variance)
+    return float(np.sqrt(variance))

@@ -69,41 +69,29 @@ def check_split(
     treated_share
         Intended share of the treatment.
     """
-    cell = day * (int(item.max()) + 1) + item
-    cells, where = np.unique(cell, return_inverse=True)
-    new = np.bincount(where, impressions * treated).astype(np.float64)
-    shown = np.bincount(where, impressions).astype(np.float64)
-    cell_day, cell_item = cells // (int(item.max()) + 1), cells % (int(item.max()) + 1)
-    share = _shares_by_day(new, shown, cell_day)
-    changed = _changed(new, shown, cell_day)
-    expected = share[cell_day] if changed else np.full(len(cells), treated_share)
-    z = _by_item(new - expected * shown, expected * (1 - expected) * shown, cell_item)
-    off = np.flatnonzero(_rejected(z))
-    by_item = len(off) > _BY_DESIGN * len(np.unique(cell_item))
-    if by_item and not changed:  # perhaps the whole split is another one, the same for all items
-        common = float(np.median(new / np.maximum(shown, 1e-300)))
-        variance = float(max(common * (1 - common), 1e-9)) * shown
-        z = _by_item(new - common * shown, variance, cell_item)
-        off = np.flatnonzero(_rejected(z))
-        by_item = len(off) > _BY_DESIGN * len(np.unique(cell_item))
-    whole = stats.binomtest(round(float(new.sum())), round(float(shown.sum())), treated_share).pvalue
-    worst = off[np.argsort(-np.abs(z[off]), kind="stable")]
+    cells = _Cells.of(treated, item, day, impressions)
+    share = _shares_by_day(cells.new, cells.shown, cells.day)
+    changed = _changed(cells.new, cells.shown, cells.day)
+    off, by_item = _items_off(cells, share[cells.day] if changed else None, treated_share)
+    whole = stats.binomtest(round(float(cells.new.sum())), round(float(cells.shown.sum())), treated_share).pvalue
     return SplitCheck(
         p_value=None if changed or by_item else float(whole),
         first_share=float(share[0]),
         last_share=float(share[-1]),
         changed=changed,
         by_item=by_item,
-        mismatched=() if by_item else tuple(int(i) for i in worst),
+        mismatched=() if by_item else off,
     )
 
 
-def check_units(unit: IntArray, treated: BoolArray, day: IntArray, treated_share: float) -> SplitCheck:
-    """Check the split of randomised units (visitors), each of which counts once, on its first day.
+def check_units(unit: IntArray, item: IntArray, treated: BoolArray, day: IntArray, treated_share: float) -> SplitCheck:
+    """Check the split of randomised units (visitors) over the whole and by item.
+
+    A unit counts once, on its first day, and once for each item that it has seen.
 
     Parameters
     ----------
-    unit, treated, day
+    unit, item, treated, day
         Of each row, shape (n,); a unit has one arm.
     treated_share
         Intended share of the treatment.
@@ -117,7 +105,20 @@ def check_units(unit: IntArray, treated: BoolArray, day: IntArray, treated_share
     changed = _changed(new, total, np.arange(len(seen)))
     whole = stats.binomtest(round(float(new.sum())), round(float(total.sum())), treated_share).pvalue
     shares = new / total
-    return SplitCheck(None if changed else float(whole), float(shares[0]), float(shares[-1]), changed, False, ())
+    began = np.zeros(int(unit.max()) + 1, dtype=np.int64)
+    began[unit[first]] = day[first]
+    pairs = np.unique(unit * (int(item.max()) + 1) + item, return_index=True)[1]
+    cells = _Cells.of(treated[pairs], item[pairs], began[unit[pairs]], np.ones(len(pairs)))
+    expected = _shares_by_day(cells.new, cells.shown, cells.day)[cells.day] if changed else None
+    off, by_item = _items_off(cells, expected, treated_share)
+    return SplitCheck(
+        p_value=None if changed else float(whole),
+        first_share=float(shares[0]),
+        last_share=float(shares[-1]),
+        changed=changed,
+        by_item=by_item,
+        mismatched=() if by_item else off,
+    )
 
 
 def groups_off(
@@ -134,22 +135,60 @@ def groups_off(
     """
     if not counts:
         return ()
-    z = []
+    z, size = [], []
     for (new, shown), share in zip(counts, expected, strict=True):
         variance = float(np.sum(share * (1 - np.asarray(share)) * shown))
         z.append(float(np.sum(new - share * shown)) / np.sqrt(max(variance, 1e-300)))
+        size.append(float(np.sum(shown)))
     scores = np.array(z)
-    off = np.flatnonzero(_rejected(scores))
+    off = np.flatnonzero(_rejected(scores, np.array(size)))
     return tuple(int(i) for i in off[np.argsort(-np.abs(scores[off]), kind="stable")])
 
 
 def day_shares(treated: BoolArray, item: IntArray, day: IntArray, impressions: FloatArray) -> FloatArray:
     """The treatment's share on each day, shape (n_days,), which a few broken items do not move."""
-    cell = day * (int(item.max()) + 1) + item
-    cells, where = np.unique(cell, return_inverse=True)
-    new = np.bincount(where, impressions * treated).astype(np.float64)
-    shown = np.bincount(where, impressions).astype(np.float64)
-    return _shares_by_day(new, shown, cells // (int(item.max()) + 1))
+    cells = _Cells.of(treated, item, day, impressions)
+    return _shares_by_day(cells.new, cells.shown, cells.day)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Units of the treatment and of both arms by item and day, shape (n_cells,) each."""
+
+    item: IntArray
+    day: IntArray
+    new: FloatArray
+    shown: FloatArray
+
+    @classmethod
+    def of(cls, treated: BoolArray, item: IntArray, day: IntArray, size: FloatArray) -> "_Cells":
+        items = int(item.max()) + 1
+        cells, where = np.unique(day * items + item, return_inverse=True)
+        new, shown = (np.bincount(where, values).astype(np.float64) for values in (size * treated, size))
+        return cls(cells % items, cells // items, new, shown)
+
+
+def _items_off(cells: _Cells, expected: FloatArray | None, treated_share: float) -> tuple[tuple[int, ...], bool]:
+    """Items whose split is not the others', worst first, and whether that is most of them.
+
+    ``expected`` is the share of each cell where it changed from day to day; else the intended one is, or where most
+    items differ from that, what they have in common.
+    """
+    items, share = len(np.unique(cells.item)), np.full(len(cells.item), treated_share) if expected is None else expected
+    off = _off(cells, share)
+    if expected is None and len(off) > _BY_DESIGN * items:
+        share = np.full(len(cells.item), float(np.median(cells.new / np.maximum(cells.shown, 1e-300))))
+        off = _off(cells, share)
+    return off, len(off) > _BY_DESIGN * items
+
+
+def _off(cells: _Cells, share: FloatArray) -> tuple[int, ...]:
+    variance = np.bincount(cells.item, np.maximum(share * (1 - share), 1e-9) * cells.shown)
+    surplus = np.bincount(cells.item, cells.new - share * cells.shown)
+    z = surplus / np.sqrt(np.maximum(variance, 1e-300))
+    size = np.bincount(cells.item, cells.shown).astype(np.float64)
+    off = np.flatnonzero(_rejected(z, size))
+    return tuple(int(i) for i in off[np.argsort(-np.abs(z[off]), kind="stable")])
 
 
 def _shares_by_day(new: FloatArray, shown: FloatArray, day: IntArray) -> FloatArray:
@@ -175,11 +214,15 @@ def _changed(new: FloatArray, shown: FloatArray, day: IntArray) -> bool:
     return bool(len(share) > 1 and np.ptp(share) > 0.01 and stats.chi2.sf(statistic, len(share) - 1) < ALARM)
 
 
-def _by_item(surplus: FloatArray, variance: FloatArray, item: IntArray) -> FloatArray:
-    """Standardised surplus of each item, shape (n_items,)."""
-    total = np.bincount(item, variance)
-    return np.asarray(np.bincount(item, surplus) / np.sqrt(np.maximum(total, 1e-300)))
+def _rejected(z: FloatArray, size: FloatArray) -> BoolArray:
+    """False-discovery control in which large groups weigh more: half of alpha is shared alike, half by size.
 
-
-def _rejected(z: FloatArray) -> BoolArray:
-    return np.asarray(stats.false_discovery_control(2 * stats.norm.sf(np.abs(z))) < ALARM)
+    Weights with a mean of 1 keep it valid: Genovese, Roeder and Wasserman (2006), false discovery control with p-value
+    weighting.
+    """
+    seen = size > 0
+    weight = 0.5 + 0.5 * size / size[seen].mean()
+    p_value = np.minimum(2 * stats.norm.sf(np.abs(z)) / weight, 1.0)
+    out = np.zeros(len(z), dtype=bool)
+    out[seen] = stats.false_discovery_control(p_value[seen]) < ALARM
+    return out

@@ -1,5 +1,6 @@
 """The ratio of two arms' rates, compared within strata, so that no split that differs between them biases it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,23 +69,23 @@ def comparable_share(treated: BoolArray, stratum: IntArray, impressions: FloatAr
     return float((sides[0] + sides[1])[both].sum() / impressions.sum())
 
 
-def adjusted(ratio: LogRatio, before: LogRatio, cluster: IntArray) -> tuple[LogRatio, float]:
-    """The ratio less what the arms' items differed in before the test (CUPED), and the share of variance it removes.
+def adjusted(ratio: LogRatio, before: Sequence[LogRatio], unit: IntArray) -> LogRatio:
+    """The ratio less what the arms' items differed in before the test (CUPED).
 
-    ``before`` is the same ratio of what the items were expected to get whichever arm they went to: its expectation is
-    0 by randomisation, so taking off theta times it biases nothing. Reference: Deng, Xu, Kohavi and Walker (2013),
-    improving the sensitivity of online controlled experiments by utilizing pre-experiment data; of ratio metrics by
-    their linearisation: Deng, Knoblich and Lu (2018).
+    ``before`` are the same ratio of what the items were expected to get whichever arm they went to, by one or several
+    predictions: the expectation of each is 0 by randomisation, so taking off theta times it biases nothing. theta is
+    by least squares. Reference: Deng, Xu, Kohavi and Walker (2013), improving the sensitivity of online controlled
+    experiments by utilizing pre-experiment data; of ratio metrics by their linearisation: Deng, Knoblich and Lu (2018).
 
     Parameters
     ----------
-    cluster
-        Unit of randomisation of each row, integers from 0.
+    unit
+        Unit of randomisation of each row, integers from 0. Where units were shared between the arms within blocks of
+        alike ones, theta is still that of the units: blocks differ too little in it to tell theta by them.
     """
-    now, then = (np.bincount(cluster, r.influence) for r in (ratio, before))
-    spread = float(then @ then)
-    if spread <= 0:
-        return ratio, 0.0
-    theta = float(now @ then) / spread
-    left = now - theta * then
-    return ratio.less(theta, before), float(1 - (left @ left) / (now @ now))
+    now = np.bincount(unit, ratio.influence)
+    then = np.stack([np.bincount(unit, one.influence) for one in before], axis=1)
+    theta = np.linalg.lstsq(then, now, rcond=1e-9)[0]
+    for weight, one in zip(theta.tolist(), before, strict=True):
+        ratio = ratio.less(weight, one)
+    return ratio

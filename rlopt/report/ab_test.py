@@ -108,8 +108,9 @@ def _ways(found: JsonObject, t: Words) -> list[tuple[str, str]]:
     if outcome["design"] == "serial":
         out.append(("note", t("reasons.serial", left_out=share(found["left_out"]))))
     if outcome["removed_variance"] is not None:
-        removed, lift = share(outcome["removed_variance"]), percent(outcome["unadjusted_lift"])
-        out.append(("note", t("reasons.adjusted", removed=removed, lift=lift)))
+        bare = {name: percent(outcome[f"unadjusted_{name}"]) for name in ("lift", "low", "high")}
+        kind = "adjusted_column" if found["by_column"] else "adjusted"
+        out.append(("note", t(f"reasons.{kind}", removed=share(outcome["removed_variance"]), **bare)))
     if trend and trend["p_value"] < 0.05:
         kind = "trend_down" if trend["slope"] < 0 else "trend_up"
         values = {"slope": f"{100 * trend['slope']:+.2f}", "p": f"{trend['p_value']:.2g}"}

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reward.arms import Arms
 from reward.arrays import FloatArray
+from reward.items import Item
 from rlopt.ope.comparison import Counts
 from rlopt.stages.ab.assignment import stratified
-
-PRIOR_EVENTS = 5.0
+from rlopt.stages.ab.covariates import shrunken_rates
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,27 @@ def visitors(rng: np.random.Generator, shop: Shop, lift: float, share: float = 0
     return Counts(np.repeat([False, True], n), np.tile(np.arange(n), 2), shown, clicks)
 
 
-def items(rng: np.random.Generator, shop: Shop, lift: float, pre: float, share: float = 0.5) -> Counts:
-    """Whole items are split, in strata of what ``pre`` times the test's traffic had shown before; adjusted by it."""
+def items(
+    rng: np.random.Generator, shop: Shop, lift: float, pre: float, share: float = 0.5, foreseen: float | None = None
+) -> Counts:
+    """Whole items are split, in strata of what ``pre`` times the test's traffic had shown before; adjusted by it.
+
+    ``foreseen`` is the share of the variance of the log rates that predictions know too; None: there are none.
+    """
     n = len(shop.rate)
     before = np.maximum(np.round(pre * shop.shown), 1.0)
     logged = rng.binomial(before.astype(int), shop.rate)
     mean = logged.sum() / before.sum()
-    treated = stratified(logged - mean * before, (1 - share, share), rng) == 1
+    arm, block = stratified(logged - mean * before, (1 - share, share), rng)
+    treated = arm == 1
     clicks = rng.binomial(shop.shown.astype(int), np.minimum(shop.rate * np.where(treated, 1 + lift, 1.0), 0.9))
-    expected = (logged + PRIOR_EVENTS) / (before + PRIOR_EVENTS / mean) * shop.shown
-    return Counts(treated, np.arange(n), shop.shown, clicks.astype(float), expected=expected)
+    expected = shrunken_rates(logged.astype(float), before) * shop.shown
+    if foreseen is not None:
+        log_rate = np.log(shop.rate)
+        seen = foreseen * (log_rate - log_rate.mean())
+        spread = np.sqrt(foreseen * (1 - foreseen)) * log_rate.std()
+        expected = np.stack([expected, np.exp(seen + rng.normal(0, spread, n)) * shop.shown], axis=1)
+    return Counts(treated, np.arange(n), shop.shown, clicks.astype(float), expected=expected, block=block)
 
 
 def serial(rng: np.random.Generator, shop: Shop, lift: float, days: int = 14, noise: float = 0.1) -> Counts:
@@ -105,3 +117,52 @@ def heavy_users(
         events *= np.exp(rng.normal(0, order_spread, users))
     item = rng.integers(0, 50, users)
     return arm, Counts(arm > 0, item, shown.astype(float), events, visitor=np.arange(users))
+
+
+def mixed(rng: np.random.Generator) -> Counts:
+    """Items split 80/20 and 20/80, the much clicked ones the former; both arms of an item have one click rate."""
+    n = 60
+    high = np.arange(n) % 2 == 0
+    new = rng.binomial(4000, np.where(high, 0.8, 0.2))
+    shown = np.concatenate([4000 - new, new])
+    clicks = rng.binomial(shown, np.tile(np.where(high, 0.08, 0.01), 2))
+    return Counts(np.repeat([False, True], n), np.tile(np.arange(n), 2), shown.astype(float), clicks.astype(float))
+
+
+def broken(rng: np.random.Generator, total: int, *, by_visitor: bool = False) -> Counts:
+    """One of 40 items has 30 % of the traffic and loses 10 % of its treatment rows; a tie.
+
+    With ``by_visitor`` every impression is a visitor of its own, and is known.
+    """
+    n = 40
+    size = np.full(n, 0.7 * total / (n - 1))
+    size[0] = 0.3 * total
+    new = rng.binomial(size.astype(int), 0.5)
+    old = size.astype(int) - new
+    new[0] = rng.binomial(new[0], 0.9)
+    shown = np.concatenate([old, new])
+    clicks = rng.binomial(shown, 0.05)
+    treated, item = np.repeat([False, True], n), np.tile(np.arange(n), 2)
+    if not by_visitor:
+        return Counts(treated, item, shown.astype(float), clicks.astype(float))
+    clicked = np.concatenate([np.arange(k) < c for k, c in zip(shown, clicks, strict=True)])
+    rows = len(clicked)
+    return Counts(
+        np.repeat(treated, shown), np.repeat(item, shown), np.ones(rows), clicked.astype(float), visitor=np.arange(rows)
+    )
+
+
+def logs_of(rng: np.random.Generator, shop: Shop, impressions: float) -> Arms:
+    """Logs of the shop: a title an item, so many impressions by the items' traffic."""
+    n = len(shop.rate)
+    shown = np.maximum(np.round(impressions * shop.shown / shop.shown.sum()), 1.0)
+    return Arms(
+        items=tuple(Item(f"i{k}", {}) for k in range(n)),
+        item_index=np.arange(n),
+        title=np.array([f"title {k}" for k in range(n)], dtype=object),
+        impressions=shown,
+        clicks=rng.binomial(shown.astype(int), shop.rate).astype(float),
+        exposure=shown.copy(),
+        propensity=np.ones(n),
+        propensity_logged=True,
+    )

@@ -1,12 +1,15 @@
 """A/B results whose splits change in time and by item: ties stay ties, lifts are found, broken splits ring."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from reward.arrays import FloatArray
 from rlopt.ope.abtest import Counts, TestOutcome, analyze
-from rlopt.ope.sample_ratio import check_split
+from rlopt.ope.rounds import RoundsError
+from rlopt.ope.sample_ratio import check_split, check_units
 from rlopt.ope.stratified import adjusted, mantel_haenszel
 
 ITEMS = 60
@@ -177,9 +180,62 @@ def test_covariates_that_say_nothing_cost_nothing() -> None:
     )
     ratio = mantel_haenszel(counts.treated, np.zeros(200, dtype=np.int64), counts.impressions, counts.events)
     flat = mantel_haenszel(counts.treated, np.zeros(200, dtype=np.int64), counts.impressions, np.full(200, 50.0))
-    found, removed = adjusted(ratio, flat, counts.item)
-    assert found is ratio or found.value == pytest.approx(ratio.value)
-    assert removed == pytest.approx(0.0, abs=1e-12)
+    found = adjusted(ratio, [flat], counts.item)
+    assert found.value == pytest.approx(ratio.value)
+    assert found.influence == pytest.approx(ratio.influence)
+
+
+def test_pairs_of_alike_items_have_a_narrow_interval_that_holds() -> None:
+    """Errors by item would be several times too wide where alike items are shared between the arms."""
+    rng, covered, narrower = np.random.default_rng(11), 0, []
+    for _ in range(300):
+        pairs = 150
+        rate = np.exp(rng.normal(-3, 0.6, pairs)).repeat(2) * np.exp(rng.normal(0, 0.1, 2 * pairs))
+        treated = np.concatenate([rng.permutation([True, False]) for _ in range(pairs)])
+        clicks = rng.binomial(2000, np.minimum(rate * np.where(treated, 1.05, 1.0), 0.9)).astype(float)
+        n = 2 * pairs
+        known = Counts(treated, np.arange(n), np.full(n, 2000.0), clicks, block=np.repeat(np.arange(pairs), 2))
+        by_block, by_item = outcome(known), outcome(replace(known, block=None))
+        covered += by_block.low <= 0.05 <= by_block.high
+        narrower.append((by_block.high - by_block.low) / (by_item.high - by_item.low))
+        assert by_block.lift == by_item.lift
+    assert 0.92 <= covered / 300 <= 0.98  # 95 % and 2.4 standard errors
+    assert np.mean(narrower) < 0.4
+
+
+def test_a_single_item_is_compared_by_its_visitors() -> None:
+    """Of one item, rows of one impression each: the error is that of two proportions on the log scale."""
+    rng, n = np.random.default_rng(12), 20_000
+    treated, clicks = rng.random(n) < 0.5, (rng.random(n) < 0.05).astype(float)
+    one = np.zeros(n, dtype=np.int64)
+    found = outcome(Counts(treated, one, np.ones(n), clicks, visitor=np.arange(n)))
+    rates = [clicks[rows].mean() for rows in (treated, ~treated)]
+    expected = sum((1 - p) / (p * rows.sum()) for p, rows in zip(rates, (treated, ~treated), strict=True))
+    assert found.std_error == pytest.approx(np.sqrt(expected), rel=0.005)
+    with pytest.raises(RoundsError, match="at least two items"):
+        outcome(Counts(np.array([False, True]), one[:2], np.full(2, 9000.0), np.full(2, 400.0)))
+
+
+@pytest.mark.parametrize("by_visitor", [False, True])
+def test_a_broken_item_of_much_traffic_rings(by_visitor: bool) -> None:
+    """It has 30 % of 20,000 impressions and loses 15 % of its treatment; only large items weigh enough to be told."""
+    rng, size = np.random.default_rng(13), np.array([6000, *[360] * 39])
+    named = 0
+    for _ in range(50):
+        new = rng.binomial(size, 0.5)
+        old = size - new
+        new[0] = rng.binomial(new[0], 0.85)
+        treated, item = np.repeat([False, True], 40), np.tile(np.arange(40), 2)
+        shown = np.concatenate([old, new])
+        if by_visitor:
+            rows = int(shown.sum())
+            found = check_units(
+                np.arange(rows), item.repeat(shown), treated.repeat(shown), np.zeros(rows, dtype=np.int64), 0.5
+            )
+        else:
+            found = check_split(treated, item, np.zeros(80, dtype=np.int64), shown.astype(float), 0.5)
+        named += found.mismatched == (0,)
+    assert named >= 48
 
 
 def test_the_whole_split_is_the_exact_binomial() -> None:

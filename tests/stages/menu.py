@@ -156,6 +156,7 @@ class MenuReward:
             reward_std=0.1 * value,
             effect=np.log(value / APPEAL),
             effect_std=np.full(len(value), 0.1),
+            p_click=value,
             p_conversion=None,
         )
 

@@ -71,6 +71,8 @@ class Analysis:
         Share of a serial test's impressions that was left out as carry-over.
     by_visitor
         Whether errors are by the randomised unit; else impressions count as independent.
+    by_column
+        Whether the lift is adjusted by a column of the results; else, if at all, by what the run knows of items.
     past
         Predictions against outcomes of the run's tests before this one, from three on.
     """
@@ -93,6 +95,7 @@ class Analysis:
     segments: tuple[Segment, ...] = ()
     left_out: float = 0.0
     by_visitor: bool = False
+    by_column: bool = False
     past: PastTests | None = None
 
     @property
@@ -112,11 +115,13 @@ class Analysis:
 
     @property
     def told_apart(self) -> bool | None:
-        """Whether the test is long enough to tell the prediction from no lift at all; None without a prediction."""
+        """Whether the test by itself shows a lift in the predicted direction; None without a prediction.
+
+        Only then is agreement said: what can be told neither from the prediction nor from no lift bears out neither.
+        """
         if self.prediction is None or self.outcome.decision == "invalid":
             return None
-        reach = stats.norm.ppf(0.5 + self.outcome.confidence / 2) * self.outcome.std_error
-        return bool(abs(np.log1p(self.prediction.lift)) > reach)
+        return self.outcome.low > 0 if self.prediction.lift > 0 else self.outcome.high < 0
 
     @property
     def rescaled(self) -> tuple[float, float, float] | None:
@@ -150,6 +155,7 @@ class Analysis:
             "segments": plain(self.segments),
             "left_out": self.left_out,
             "by_visitor": self.by_visitor,
+            "by_column": self.by_column,
             "past_tests": plain(self.past),
             "rescaled_prediction": plain(self.rescaled),
         }

@@ -20,8 +20,8 @@ BUCKETS = 1000
 LARGEST_BLOCK = 20
 WAY_OUT = "Give the file of ab-plan --assign."
 COLUMNS = (
-    "unit", "variation", "time_from", "time_to", "design", "control", "split", "planned_lift", "looks", "carry_over",
-    "seed", "plan",
+    "unit", "variation", "time_from", "time_to", "block", "design", "control", "split", "planned_lift", "looks",
+    "carry_over", "seed", "plan",
 )  # fmt: skip
 
 
@@ -37,6 +37,8 @@ class Assignment:
         Of each row.
     first, last
         Days of each row, both included: YYYY-MM-DD, or 1, 2 ... from the test's first day on.
+    block
+        Of each row of an item split: number of the block of alike items that were shared between the arms; else "".
     control
         Name of the control.
     split
@@ -56,6 +58,7 @@ class Assignment:
     arm: tuple[str, ...]
     first: tuple[str, ...]
     last: tuple[str, ...]
+    block: tuple[str, ...]
     control: str
     split: float
     planned_lift: float | None
@@ -83,7 +86,7 @@ class Assignment:
         writer.writerow(COLUMNS)
         lift = "" if self.planned_lift is None else repr(self.planned_lift)
         common = (self.design, self.control, repr(self.split), lift, self.looks, self.carry_over, self.seed, plan)
-        for row in zip(self.unit, self.arm, self.first, self.last, strict=True):
+        for row in zip(self.unit, self.arm, self.first, self.last, self.block, strict=True):
             writer.writerow((*row, *common))
         return out.getvalue()
 
@@ -109,13 +112,14 @@ class Assignment:
             )
         one = rows[0]
         try:
-            unit, arm, first, last = (tuple(row[name] for row in rows) for name in COLUMNS[:4])
+            unit, arm, first, last, block = (tuple(row[name] for row in rows) for name in COLUMNS[:5])
             found = cls(
                 design=one["design"],
                 unit=unit,
                 arm=arm,
                 first=first,
                 last=last,
+                block=block,
                 control=one["control"],
                 split=float(one["split"]),
                 planned_lift=float(one["planned_lift"]) if one["planned_lift"] else None,
@@ -151,13 +155,15 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
     rng = np.random.default_rng(config.seed)
     days = 7 * config.weeks
     spans = [(1, days)]
+    blocks: list[str] | None = None
     if config.design == "visitors":
         units = [str(bucket) for bucket in range(BUCKETS)]
         chosen = [rng.permutation(shared_out(BUCKETS, shares))]
     elif config.design == "items":
         units = [item.item_id for item in arms.items]
         _need(len(units), len(names), "items")
-        chosen = [stratified(surplus_clicks(arms), shares, rng)]
+        arm_of, block_of = stratified(surplus_clicks(arms), shares, rng)
+        chosen, blocks = [arm_of], [str(number) for number in block_of]
     else:
         units = [item.item_id for item in arms.items]
         spans = [(start + 1, min(start + config.period, days)) for start in range(0, days, config.period)]
@@ -177,6 +183,7 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
         arm=arm,
         first=first,
         last=last,
+        block=tuple(blocks or [""] * len(rows)),
         control=names[0],
         split=config.split,
         planned_lift=planned_lift,
@@ -202,17 +209,18 @@ def surplus_clicks(arms: Arms) -> FloatArray:
     return np.asarray(clicks - clicks.sum() / exposed.sum() * exposed)
 
 
-def stratified(predicts: FloatArray, shares: Sequence[float], rng: np.random.Generator) -> IntArray:
-    """Arm of each unit, shape (n,): blocks of neighbours by ``predicts`` are shared between the arms at random."""
+def stratified(predicts: FloatArray, shares: Sequence[float], rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Arm and block of each unit, shape (n,): neighbours by ``predicts`` are shared between the arms at random."""
     size = next(
         (m for m in range(2, LARGEST_BLOCK + 1) if all(abs(m * s - round(m * s)) < 1e-9 for s in shares)), LARGEST_BLOCK
     )
-    out = np.empty(len(predicts), dtype=np.int64)
+    arm, block = (np.empty(len(predicts), dtype=np.int64) for _ in range(2))
     order = np.argsort(predicts, kind="stable")
-    for start in range(0, len(order), size):
-        block = order[start : start + size]
-        out[block] = rng.permutation(shared_out(size, shares))[: len(block)]
-    return out
+    for number, start in enumerate(range(0, len(order), size)):
+        own = order[start : start + size]
+        arm[own] = rng.permutation(shared_out(size, shares))[: len(own)]
+        block[own] = number
+    return arm, block
 
 
 def bucket_of(visitor: str, seed: int) -> str:

@@ -19,10 +19,10 @@ from rlopt.ope.rounds import RoundsError
 from rlopt.ope.serial import after_a_switch
 from rlopt.run import Run
 from rlopt.stages.ab.assignment import arm_shares, shared_out, stratified
+from rlopt.stages.ab.covariates import shrunken_rates
 from rlopt.stages.ab.results import names_of_results
 from rlopt.stages.common.columns import mapping_for
 
-PRIOR_EVENTS = 5.0
 SECONDS_A_DAY = 86_400
 
 
@@ -213,6 +213,7 @@ def _splits(test: Logged, before: Logged | None, config: AbPlanConfig, rng: np.r
     n = int(max(test.item.max(), before.item.max() if before is not None else 0)) + 1
     expected, predicts = _expected(test, before, n)
     for _ in range(config.repetitions):
+        block = None
         if config.design == "visitors" and test.visitor is None:
             yield _impressions_split(test, shares, rng)
             continue
@@ -220,9 +221,9 @@ def _splits(test: Logged, before: Logged | None, config: AbPlanConfig, rng: np.r
             arm = rng.choice(len(shares), int(test.visitor.max()) + 1, p=shares)[test.visitor]
         elif config.design == "items":
             present = np.unique(test.item)
-            of_item = np.zeros(n, dtype=np.int64)
-            of_item[present] = stratified(predicts[present], shares, rng)
-            arm = of_item[test.item]
+            of_item, of_block = np.zeros((2, n), dtype=np.int64)
+            of_item[present], of_block[present] = stratified(predicts[present], shares, rng)
+            arm, block = of_item[test.item], of_block[test.item]
         else:
             period = test.day // config.period
             n_periods = int(period.max()) + 1
@@ -239,6 +240,7 @@ def _splits(test: Logged, before: Logged | None, config: AbPlanConfig, rng: np.r
             test.day if test.dated else None,
             test.visitor if config.design == "visitors" else None,
             expected if config.design == "items" else None,
+            block,
         )
         yield whole.take(kept)
 
@@ -265,10 +267,10 @@ def _expected(test: Logged, before: Logged | None, n: int) -> tuple[FloatArray |
     """Events expected of each row by the days before, and each item's surplus over the average item's."""
     if before is None:
         return None, np.zeros(n)
-    total = np.bincount(before.item, before.events, minlength=n)
-    shown = np.bincount(before.item, before.impressions, minlength=n)
+    total = np.bincount(before.item, before.events, minlength=n).astype(np.float64)
+    shown = np.bincount(before.item, before.impressions, minlength=n).astype(np.float64)
     if not total.sum() > 0:
         return None, np.zeros(n)
     mean = float(total.sum() / shown.sum())
-    rate = (total + PRIOR_EVENTS) / (shown + PRIOR_EVENTS / mean)
+    rate = shrunken_rates(total, shown)
     return np.asarray(rate[test.item] * test.impressions), np.asarray(total - mean * shown)

@@ -14,10 +14,12 @@ from rlopt.ope.past_tests import HISTORY, PastTests, past_tests
 from rlopt.ope.power import TestDesign, smallest_lift
 from rlopt.run import DATA, Run
 from rlopt.stages.ab.assignment import arm_shares, assign
+from rlopt.stages.ab.covariates import unseen_rates
 from rlopt.stages.ab.dry_run import DryRun, rehearse
 from rlopt.stages.ab.prediction import Evaluation, Predicted
 from rlopt.stages.ab.sizing import deciding, design_of_plan, logged_traffic, noise_of, used_share
 from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.title_source import TitleSource
 
 TRAFFIC_SHARES = (1.0, 0.5, 0.25, 0.1)
@@ -69,7 +71,8 @@ class Plan(Plain):
     ``lifts`` are those of one look at the planned end, ``group_sequential`` those of the planned looks, of which there
     are ``looks``, ``always_valid`` those of any number of looks. ``smallest_lifts`` are those found after so many weeks
     with all of the traffic, by looks; ``item_spread`` is how much items' rates differ, ``item_spread_adjusted`` what of
-    it their logged rates leave unknown.
+    it their logged rates leave unknown, ``item_spread_predicted`` what these and the reward's predictions leave (None
+    for other designs, and where no items were held back from the reward).
     """
 
     metric: str
@@ -86,6 +89,7 @@ class Plan(Plain):
     effective_items: float
     item_spread: float
     item_spread_adjusted: float
+    item_spread_predicted: float | None
     looks: int
     impressions_a_day: float | None
     lifts: tuple[PlannedLift, ...]
@@ -129,14 +133,15 @@ def plan_test(
         There is no such policy.
     """
     config = config or AbPlanConfig()
-    run.require("fit-reward")
+    opened = OpenedRun(run)
     report = evaluation_of(run, config.policy)
     past = past_tests(run.metrics(HISTORY).rows(), config.metric)
     wanted = wanted_lifts(config, report, past)
-    arms = run.arms()
+    arms = opened.arms
     dispersion = logged_overdispersion(run)
     spread = (report.diagnostics.item_lift_spread or 0.0) if report else 0.0
-    noise = noise_of(arms, config, dispersion or 1.0, spread)
+    unseen = unseen_rates(opened, config.metric) if config.design == "items" else None
+    noise = noise_of(arms, config, dispersion or 1.0, spread, unseen)
     daily = config.traffic if config.traffic is not None else logged_traffic(arms)
     design = design_of_plan(config, noise, len(arms.items), daily)
     sizes = {
@@ -166,6 +171,7 @@ def plan_test(
         effective_items=design.effective_items,
         item_spread=noise.item_spread,
         item_spread_adjusted=noise.item_spread_adjusted,
+        item_spread_predicted=noise.item_spread_predicted,
         looks=config.looks,
         impressions_a_day=daily,
         lifts=sizes["one"],

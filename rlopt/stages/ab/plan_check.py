@@ -26,8 +26,8 @@ def as_planned(config: AbAnalyzeConfig, plan: Assignment) -> AbAnalyzeConfig:
     return AbAnalyzeConfig(**{**config.model_dump(), **update})
 
 
-def check_plan(plan: Assignment, results: Results, file: str | Path, where: str | Path) -> None:
-    """That every row fits the plan.
+def check_plan(plan: Assignment, results: Results, file: str | Path, where: str | Path) -> Results:
+    """The results with the plan's blocks of items, once every row is seen to fit the plan.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def check_plan(plan: Assignment, results: Results, file: str | Path, where: str 
         )
     if plan.design == "visitors" and results.visitor is None:
         note("The plan gives arms to visitors, and the results have none: their assignment is not checked")
-        return
+        return results
     wrong = 0
     first: list[str] = []
     for row, told in enumerate(_misfits(plan, results)):
@@ -53,6 +53,7 @@ def check_plan(plan: Assignment, results: Results, file: str | Path, where: str 
         raise EvaluationError(
             f"{file}: {wrong:,} of {len(results.arm):,} rows do not fit the plan {where}: {'; '.join(first)}."
         )
+    return results if plan.design != "items" else results.in_blocks(dict(zip(plan.unit, plan.block, strict=True)))
 
 
 def _misfits(plan: Assignment, results: Results) -> Iterator[str | None]:

@@ -1,7 +1,7 @@
 """Reads the results of an A/B test: arm, item, impressions, the metrics' columns, optional date and visitor."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -39,6 +39,9 @@ class Results:
         Number of each row's day, and the days as YYYY-MM-DD; None and none without a date column.
     visitor, visitors
         Number of each row's visitor, and their names; None and none without such a column.
+    block
+        Number of the block of items, within which they were shared between the arms, of each row's item; None where
+        that is not known.
     """
 
     arm: IntArray
@@ -50,6 +53,7 @@ class Results:
     days: tuple[str, ...] = ()
     visitor: IntArray | None = None
     visitors: tuple[str, ...] = ()
+    block: IntArray | None = None
 
     @property
     def first_date(self) -> str | None:
@@ -95,22 +99,26 @@ class Results:
             self.day,
             self.visitor,
             expected,
+            self.block,
         )
         return whole.take(rows)
+
+    def in_blocks(self, blocks: Mapping[str, str]) -> "Results":
+        """The same with the block of each item, by its id."""
+        _, number = _numbered([blocks[item] for item in self.items])
+        return replace(self, block=number[self.item])
 
     def without(self, rows: BoolArray) -> "Results":
         """Less these rows."""
         kept = ~rows
-        return Results(
-            self.arm[kept],
-            self.arms,
-            self.item[kept],
-            self.items,
-            {name: values[kept] for name, values in self.values.items()},
-            None if self.day is None else self.day[kept],
-            self.days,
-            None if self.visitor is None else self.visitor[kept],
-            self.visitors,
+        return replace(
+            self,
+            arm=self.arm[kept],
+            item=self.item[kept],
+            values={name: values[kept] for name, values in self.values.items()},
+            day=None if self.day is None else self.day[kept],
+            visitor=None if self.visitor is None else self.visitor[kept],
+            block=None if self.block is None else self.block[kept],
         )
 
 

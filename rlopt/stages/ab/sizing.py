@@ -15,6 +15,7 @@ from rlopt.ope.weights import effective_sample_size
 from rlopt.stages.ab.assignment import arm_shares
 
 SECONDS_A_DAY = 86_400.0
+FEWEST_UNSEEN = 20
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Noise:
         Kish's effective number of items by their traffic.
     item_spread, item_spread_adjusted
         How much items' rates differ (relative), and what of it their logged rates leave unknown.
+    item_spread_predicted
+        What these and the reward's predictions leave unknown; None where no item was held back from the reward.
     """
 
     base_rate: float
@@ -41,17 +44,29 @@ class Noise:
     effective_items: float
     item_spread: float
     item_spread_adjusted: float
+    item_spread_predicted: float | None = None
+
+    @property
+    def item_spread_left(self) -> float:
+        """What of the items' rates an analysis does not know."""
+        known = self.item_spread_predicted
+        return self.item_spread_adjusted if known is None else known
 
 
-def noise_of(arms: Arms, config: AbPlanConfig, overdispersion: float, lift_spread: float) -> Noise:
-    """The noise that the logs show; of revenue that of orders and their values."""
+def noise_of(
+    arms: Arms, config: AbPlanConfig, overdispersion: float, lift_spread: float, predicted: FloatArray | None = None
+) -> Noise:
+    """The noise that the logs show; of revenue that of orders and their values.
+
+    ``predicted`` are rates that the reward predicts of items it has not seen, NaN of the others, shape (n_items,).
+    """
     by_item = np.bincount(arms.item_index, weights=arms.impressions).astype(np.float64)
     base = base_rate(arms, config.metric)
     dispersion = max(overdispersion, 1.0)
     if config.metric == "revenue":
         dispersion += config.order_spread**2  # each order counts by its value: a compound Poisson sum
-    spread, adjusted = item_spreads(arms, config, base, max(overdispersion, 1.0))
-    return Noise(base, dispersion, lift_spread, effective_sample_size(by_item), spread, adjusted)
+    spreads = item_spreads(arms, config, base, max(overdispersion, 1.0), predicted)
+    return Noise(base, dispersion, lift_spread, effective_sample_size(by_item), *spreads)
 
 
 def design_of_plan(config: AbPlanConfig, noise: Noise, items: int, daily: float | None) -> TestDesign:
@@ -70,7 +85,7 @@ def design_of_plan(config: AbPlanConfig, noise: Noise, items: int, daily: float 
     both = (shares[0] + shares[1]) * (1.0 if config.design != "serial" else kept_share(config))
     spread, dispersion = noise.lift_spread, noise.overdispersion
     if config.design == "items":
-        between = noise.item_spread_adjusted**2 * (1 / share + 1 / (1 - share)) / (shares[0] + shares[1])
+        between = noise.item_spread_left**2 * (1 / share + 1 / (1 - share)) / (shares[0] + shares[1])
         spread = float(np.sqrt(spread**2 + between))
     if config.design == "serial":
         if daily is None:
@@ -133,11 +148,14 @@ def _dunnett(variants: int, share: float, confidence: float, freedom: float) -> 
     return max_critical(correlated, confidence, freedom)
 
 
-def item_spreads(arms: Arms, config: AbPlanConfig, base: float, overdispersion: float) -> tuple[float, float]:
-    """Relative standard deviation of items' rates, traffic-weighted, and what of it the logged rates leave unknown.
+def item_spreads(
+    arms: Arms, config: AbPlanConfig, base: float, overdispersion: float, predicted: FloatArray | None = None
+) -> tuple[float, float, float | None]:
+    """Relative standard deviation of items' rates, and what logged rates, and predictions too, leave of it unknown.
 
-    Between-item variance by moments; what is left is the posterior variance of a normal model with the clicks of
-    ``pre_days`` days.
+    Items count by their traffic. Between-item variance by moments, that around the predictions of items which the
+    reward has not seen; what is left is the posterior variance of a normal model with the clicks of ``pre_days`` days.
+    The last is None where there are fewer than `FEWEST_UNSEEN` such items.
     """
     n = len(arms.items)
     events = arms.clicks if config.metric == "clicks" or arms.conversions is None else arms.conversions
@@ -150,8 +168,25 @@ def item_spreads(arms: Arms, config: AbPlanConfig, base: float, overdispersion: 
     days = logged_days(arms)
     scale = 1.0 if config.pre_days is None or days is None else config.pre_days / days
     known = shown * scale / (overdispersion * base)
-    left = float(weight @ (between / (1 + between * known))) if between > 0 else 0.0
-    return float(np.sqrt(between)) / base, float(np.sqrt(left)) / base
+
+    def left(unknown: float) -> float:
+        return float(np.sqrt(weight @ (unknown / (1 + unknown * known)))) / base
+
+    spread = float(np.sqrt(between)) / base
+    unseen = np.zeros(n, dtype=bool) if predicted is None else ~np.isnan(predicted) & (shown > 0)
+    if predicted is None or unseen.sum() < FEWEST_UNSEEN:
+        return spread, left(between), None
+    around = _around(rate[unseen], predicted[unseen], weight[unseen], chance[unseen])
+    return spread, left(between), left(min(around, between))
+
+
+def _around(rate: FloatArray, predicted: FloatArray, weight: FloatArray, chance: FloatArray) -> float:
+    """Variance of true rates around a line in the predictions, as the analysis fits it (its two degrees taken off)."""
+    weight = weight / weight.sum()
+    x, y = predicted - weight @ predicted, rate - weight @ rate
+    left = y - x * float(weight * x @ y) / max(float(weight * x @ x), 1e-300)
+    degrees = 1 - 2 * float(weight @ weight)  # of weighted squares
+    return max(float(weight @ left**2) / max(degrees, 0.1) - float(weight @ chance), 0.0)
 
 
 def base_rate(arms: Arms, metric: str) -> float:

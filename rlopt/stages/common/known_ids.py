@@ -14,7 +14,23 @@ MOSTLY_THE_SAME = 0.5
 
 
 def check_known(ids: Iterable[str], logged: Iterable[Item], file: LocalSource, *, described: bool = True) -> None:
-    """Say how many of the ids are in the logs, and stop where almost none is and that can be no intention.
+    """Say how many of the ids are in the logs (`tell_known`), and refuse strangers (`refuse_strangers`).
+
+    Parameters and errors are theirs.
+    """
+    wanted, known = set(ids), {item.item_id: item for item in logged}
+    tell_known(wanted, known, file)
+    refuse_strangers(wanted, known.values(), file, described=described)
+
+
+def tell_known(ids: Iterable[str], logged: Collection[str], file: LocalSource) -> None:
+    """Say how many of the ids are among those of the logs."""
+    wanted = set(ids)
+    note(f"{sum(item_id in logged for item_id in wanted):,} of {len(wanted):,} item ids in {file} are in the logs")
+
+
+def refuse_strangers(ids: Iterable[str], logged: Iterable[Item], file: LocalSource, *, described: bool = True) -> None:
+    """Stop where almost no id is in the logs and that can be no intention.
 
     Parameters
     ----------
@@ -35,7 +51,6 @@ def check_known(ids: Iterable[str], logged: Iterable[Item], file: LocalSource, *
     wanted = set(ids)
     known = {item.item_id: item for item in logged}
     found = sum(item_id in known for item_id in wanted)
-    note(f"{found:,} of {len(wanted):,} item ids in {file} are in the logs")
     if not wanted or found > ALMOST_NONE * len(wanted):
         return
     told = f"Only {found:,}" if found else "None"

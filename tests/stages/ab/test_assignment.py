@@ -13,6 +13,9 @@ from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
 from rlopt.run import Run
 from rlopt.stages.ab.assignment import BUCKETS, Assignment, assign, bucket_of, stratified, surplus_clicks
+from rlopt.stages.ab.metrics import Metric
+from rlopt.stages.ab.plan_check import check_plan
+from rlopt.stages.ab.results import read_results
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run
 
@@ -56,14 +59,15 @@ def test_items_are_stratified_on_what_predicts_their_clicks() -> None:
     predicts = rng.lognormal(0, 2, 400)
     gaps = {"strata": [], "none": []}
     for _ in range(200):
-        arm = stratified(predicts, (0.5, 0.5), rng)
+        arm, _ = stratified(predicts, (0.5, 0.5), rng)
         assert abs(arm.sum() - 200) <= 1
         gaps["strata"].append(predicts @ (2 * arm - 1))
         gaps["none"].append(predicts @ (2 * (rng.permutation(400) < 200) - 1))
     assert np.std(gaps["strata"]) < 0.7 * np.std(gaps["none"])
     assert np.mean(gaps["strata"]) == pytest.approx(0, abs=4 * np.std(gaps["strata"]) / np.sqrt(200))
-    five = stratified(np.arange(100.0), (0.8, 0.2), rng).reshape(20, 5)
-    assert (five.sum(axis=1) == 1).all()  # one of five neighbours each
+    five, block = stratified(np.arange(100.0), (0.8, 0.2), rng)
+    assert (five.reshape(20, 5).sum(axis=1) == 1).all()  # one of five neighbours each
+    assert (block == np.repeat(np.arange(20), 5)).all()
 
 
 def test_surplus_is_that_over_the_average_item() -> None:
@@ -128,6 +132,24 @@ def test_results_are_checked_against_the_plan(design: str, rlopt: Rlopt, run: Ru
     assert len(run.metrics("calibration").rows()) == before
 
 
+def test_the_results_of_an_item_split_know_its_blocks(tmp_path: Path) -> None:
+    """Every block of a 50/50 split is a pair with an item in either arm; serial plans have none."""
+    plan = assign(make_arms(60), config(design="items"), 0.05)
+    file = results_of(plan, tmp_path / "results.csv", days=2)
+    found = check_plan(plan, read_results(file), file, "plan.csv")
+    assert found.block is not None
+    for number in range(30):
+        rows = found.block == number
+        assert len(set(found.item[rows])) == 2
+        assert set(found.arm[rows]) == {0, 1}
+    assert found.counts(Metric("clicks")).block is not None
+    assert found.without(found.item == 0).block is not None
+    serial = assign(make_arms(60), config(design="serial"), 0.05)
+    assert set(serial.block) == {""}
+    file = results_of(serial, tmp_path / "serial.csv", days=2)
+    assert check_plan(serial, read_results(file), file, "plan.csv").block is None
+
+
 def test_a_plan_that_was_changed_is_refused(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     file = tmp_path / "plan.csv"
     rlopt("ab-plan", "--run", run.path, "--design", "items", "--lift", "0.1", "--assign", file)
@@ -186,10 +208,11 @@ def test_pre_data_saves_what_it_explains() -> None:
 
     arms = replace(arms, clicks=clicks, exposure=arms.impressions)
     base = float(clicks.sum() / arms.impressions.sum())
-    spread, left = item_spreads(arms, config(), base, 1.0)
+    spread, left, none = item_spreads(arms, config(), base, 1.0)
     by_item = np.bincount(arms.item_index, arms.impressions)
     true = np.sqrt(np.average((appeal - np.average(appeal, weights=by_item)) ** 2)) / np.average(appeal)
     assert spread == pytest.approx(true, rel=0.1)
     assert left < 0.3 * spread
-    more, _ = item_spreads(arms, config(), base, 1.5)
+    assert none is None
+    more, *_ = item_spreads(arms, config(), base, 1.5)
     assert more <= spread

@@ -82,7 +82,7 @@ def test_every_decision_and_design_has_its_sentences(run: Run, rlopt: Rlopt, tmp
         for decision in ("better", "worse", "undecided", "invalid"):
             for design in ("visitors", "items", "serial"):
                 outcome = {**found["outcome"], "decision": decision, "design": design, "removed_variance": 0.5}
-                outcome["unadjusted_lift"] = 0.1
+                outcome |= {"unadjusted_lift": 0.1, "unadjusted_low": -0.1, "unadjusted_high": 0.3}
                 changed = {**found, "decision": decision, "outcome": outcome}
                 assert render_test(changed, {"file": "abc"}, lang)
 
