@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 		{ echo "Error: rlopt needs Python 3.11 or newer, and $(PYTHON) is older. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dask,delta,excel,gym,int8,review,sql]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,dask,delta,excel,gym,int8,review,serve,sql]'
 	touch $@
 
 demo: $(STAMP)  ## simulate a shop, run the whole chain, show the true lift next to the estimated one

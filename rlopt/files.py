@@ -106,6 +106,13 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _readable(folder: Path) -> None:
+    """Give all in ``folder`` the modes that the umask says: safetensors keeps its files to their owner."""
+    mask = _umask()
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -133,6 +140,8 @@ def replacing_folders(
                 fresh[name] = Path(tempfile.mkdtemp(prefix=f"{_TEMP}{name}-", dir=scratch or parent))
                 fresh[name].chmod(0o777 & ~_umask())
             yield fresh
+            for folder in fresh.values():
+                _readable(folder)
             if before_swap is not None:
                 before_swap()
             for name, folder in fresh.items():

@@ -173,6 +173,19 @@ def test_replacing_swaps_whole_folders(run: Run) -> None:
     assert sorted(p.name for p in run.path.iterdir()) == ["reward"]
 
 
+def test_what_a_stage_saves_can_be_read_by_whom_the_umask_lets(run: Run) -> None:
+    before = os.umask(0o027)
+    try:
+        with run.replacing("reward") as folder:
+            (folder / "deep").mkdir(mode=0o700)
+            secret = folder / "deep" / "model.safetensors"
+            secret.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (run / "reward").rglob("*")}
+    assert modes == {"deep": 0o750, "model.safetensors": 0o640}
+
+
 def test_a_failed_replacement_keeps_the_old_folders(run: Run, tree_hash: TreeHash) -> None:
     with run.replacing_all("reward", "judge") as folders:
         for name, folder in folders.items():

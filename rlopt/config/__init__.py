@@ -7,6 +7,7 @@ from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
 from .reviewing import ReviewConfig
+from .serving import ServeConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import Decoding, GenerateConfig, RulesConfig, SimulateConfig
 
@@ -25,6 +26,7 @@ __all__ = [
     "ReviewConfig",
     "RewardConfig",
     "RulesConfig",
+    "ServeConfig",
     "SftConfig",
     "ShortenConfig",
     "SimulateConfig",

@@ -21,6 +21,7 @@ from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .preset_files import preset_file
 from .reviewing import ReviewConfig
+from .serving import ServeConfig
 from .tagging import ShortenConfig, TagConfig
 from .writing import GenerateConfig, RulesConfig, SimulateConfig
 
@@ -37,6 +38,7 @@ STAGES: dict[str, type[StageConfig]] = {
         RulesConfig,
         GenerateConfig,
         ExportConfig,
+        ServeConfig,
         TextConfig,
         TagConfig,
         ShortenConfig,

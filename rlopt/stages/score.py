@@ -1,6 +1,5 @@
 """``rlopt score``: what titles would earn, by the run's reward model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reward.arrays import FloatArray
-from reward.evidence.explain import SUPPORTED
-from reward.evidence.slope import trust
 from reward.logs.sources.local import Source, local
 from reward.plain import Plain
 from rlopt.progress import note, track
 from rlopt.run import Run
-from rlopt.stages.common.columns import SCORED, titles_of
-from rlopt.stages.common.evidence import EVIDENCE, read_evidence
-from rlopt.stages.common.familiar import Familiar
+from rlopt.stages.common.columns import titles_of
 from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output, write_table
-from rlopt.wording import counted
+from rlopt.stages.common.scorer import Reach, Scorer
 
 CHUNK = 20_000
 
@@ -98,78 +92,30 @@ def score(
         described = opened.describes(items)
         check_known((item.item_id for item in items), opened.arms.items, here, described=described)
     items = opened.with_known_fields(items)
-    model = opened.reward
-    values = {name: np.full(len(titles), np.nan) for name in (*SCORED, "effect", "effect_std")}
+    scorer = Scorer.of(opened)
+    parts = []
     with track("score", len(titles)) as bar:
-        for start in range(0, len(titles), CHUNK):
+        for start in range(0, max(len(titles), 1), CHUNK):
             rows = slice(start, start + CHUNK)
-            predicted = model.predict(items[rows], titles[rows])
-            for name in values:
-                if (column := getattr(predicted, name)) is not None:  # logs without conversions predict none
-                    values[name][rows] = column
+            parts.append(scorer.predict(items[rows], titles[rows]))
             bar.update(len(titles[rows]))
-    evidence = read_evidence(run / "reward" / EVIDENCE)
-    slope = trust(evidence.effect_slope if evidence else None)
-    lift, lift_std = lifts([item.item_id for item in items], values.pop("effect"), values.pop("effect_std"), slope)
-    familiar = Familiar.of(opened.arms)
-    strange = familiar.strange(items, titles)
-    wording = values["support"] < SUPPORTED
-    far = np.array(["", "wording", "item", "item wording"], dtype=object)[wording + 2 * strange]
-    write_table(with_columns(table, {**values, "lift": lift, "lift_std": lift_std, "far": far}), Path(out))
-    result = ScoreResult(
+    predicted = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    values = scorer.compare(items, titles, predicted)
+    write_table(with_columns(table, values), Path(out))
+    reach = Reach.of(items, values["far"], scorer.familiar)
+    for warning in reach.warnings():
+        note(warning)
+    return ScoreResult(
         output=str(out),
         titles=len(titles),
-        items=len({item.item_id for item in items}),
+        items=reach.items,
         mean_reward=float(values["reward"].mean()) if titles else 0.0,
         mean_reward_std=float(values["reward_std"].mean()) if titles else 0.0,
-        out_of_distribution=int(np.sum(wording)),
-        new_items=len({item.item_id for item in items} - familiar.items),
-        far_items=len({item.item_id for item, one in zip(items, strange, strict=True) if one}),
-        effect_slope=slope[0],
+        out_of_distribution=reach.out_of_distribution,
+        new_items=reach.new_items,
+        far_items=reach.far_items,
+        effect_slope=scorer.slope[0],
     )
-    _say_what_is_far(result)
-    return result
-
-
-def _say_what_is_far(result: ScoreResult) -> None:
-    if result.out_of_distribution:
-        note(
-            f"{counted(result.out_of_distribution, 'title is', 'titles are')} worded unlike anything logged (column "
-            "far: wording): their rewards are guesses."
-        )
-    if result.far_items:
-        note(
-            f"{counted(result.far_items, 'item is', 'items are')} far from those of the logs, which hardly know their "
-            "words (column far: item): what was learned need not hold there. Test a few titles before you trust it."
-        )
-    elif result.new_items == result.items:
-        note("None of these items is in the logs: nothing says that shoppers there like what shoppers liked here.")
-
-
-def lifts(
-    item_ids: Sequence[str], effect: FloatArray, effect_std: FloatArray, slope: tuple[float, float]
-) -> tuple[FloatArray, FloatArray]:
-    """Lift of each title's clicks over the mean of its item's titles, and its standard deviation, shape (n,) each.
-
-    Parameters
-    ----------
-    item_ids
-        Items of the titles, n of them.
-    effect, effect_std
-        Effect on the log-odds of a click, shape (n,); NaN only where all are.
-    slope
-        What differences are multiplied by, and its standard error.
-
-    Returns
-    -------
-    NaN for an item's only title.
-    """
-    place: dict[str, int] = {}
-    item = np.array([place.setdefault(item_id, len(place)) for item_id in item_ids], dtype=np.int64)
-    n_titles = np.bincount(item)[item]
-    beyond = np.where(n_titles > 1, effect - np.bincount(item, effect)[item] / n_titles, np.nan)
-    lift = np.expm1(slope[0] * beyond)
-    return lift, (1 + lift) * np.hypot(slope[0] * effect_std, slope[1] * beyond)
 
 
 def with_columns(table: pa.Table, values: dict[str, np.ndarray[Any, np.dtype[Any]]]) -> pa.Table:

@@ -5,7 +5,7 @@ import pytest
 
 from reward.items import Item
 from rlopt.stages.common.familiar import Familiar
-from rlopt.stages.score import lifts
+from rlopt.stages.common.scorer import lifts
 
 
 def test_lifts_are_over_the_items_titles_times_the_slope() -> None:

@@ -96,7 +96,7 @@ def _generate(
     with open_catalogue(items_file, mapping, ignored, MEMORY_LIMIT, missing) as catalogue:
         described = opened.describes(next(catalogue.chunks(config.shard_items), []))
         check_known(catalogue.item_ids(), opened.arms.items, items_file, described=described)
-        policy = _policy(source, config)
+        policy = title_writer(source, config)
         model, rules = opened.reward, opened.constraints_of(config)
         metadata = _metadata(run, source, config)
         if reviews.decided:
@@ -125,8 +125,14 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
         note("--keep-current has no effect with several titles an item")
 
 
-def _policy(source: Path, config: GenerateConfig) -> TitleWriter:
-    """The policy in ``source``, alone or with the ensemble's members, on the engine asked for."""
+def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
+    """The policy in ``source``, alone or with the ensemble's members, on the engine asked for.
+
+    Raises
+    ------
+    PolicyError
+        When one cannot be loaded, or the engine cannot do it.
+    """
     if config.engine == "vllm":
         if config.ensemble or processes.count() > 1:
             raise PolicyError("--engine vllm runs one policy in one process. Leave --engine out.")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from reward.evidence.explain import SUPPORTED
 from reward.items import Item
@@ -23,7 +24,7 @@ class Writer:
     """Writes shards: every process drafts its share of them, the first keeps a shop's titles apart."""
 
     def __init__(self, means: Means, shards: Shards) -> None:
-        self._means, self._seed, self._shards = means, means.config.seed, shards
+        self._means, self._shards = means, shards
         self._shop, self._totals = Shop(), TableTotals()
         self.written = 0
 
@@ -43,16 +44,10 @@ class Writer:
     def write(self, number: int, items: Sequence[Item]) -> int:
         """The shard ``number`` with the titles of ``items``, or this process's part in it; its rows."""
         if number % processes.count() == processes.rank() and self._shards.missing(number):
-            # Each shard is drafted without a look at the others, so that it is the same whoever drafts it.
-            alone = Shop()
-            chosen = titles_for(items, self._means, alone, self._seed_of(number, 0))
-            self._shards.write_draft(number, to_table(chosen, alone.stopped))
+            self._shards.write_draft(number, drafted(number, items, self._means))
         if not processes.is_first():
             return 0
-        draft = self._shards.take_draft(number)
-        self._shop.stopped = Counter(stopped_in(draft))
-        chosen = settle(from_table(draft, items), items, self._means, self._shop, self._seed_of(number, 1))
-        table = to_table(chosen, self._shop.stopped)
+        table = settled(self._shards.take_draft(number), number, items, self._means, self._shop)
         self._shards.write(number, table)
         self._totals.add(table)
         self.written += len(table)
@@ -95,5 +90,19 @@ class Writer:
             self.written / seconds,
         )
 
-    def _seed_of(self, number: int, step: int) -> int:
-        return int(np.random.SeedSequence([self._seed, number, step]).generate_state(1)[0])
+
+def drafted(number: int, items: Sequence[Item], means: Means) -> pa.Table:
+    """Shard ``number``, written without a look at the others, so that it is the same whoever drafts it."""
+    alone = Shop()
+    return to_table(titles_for(items, means, alone, _seed_of(means, number, 0)), alone.stopped)
+
+
+def settled(draft: pa.Table, number: int, items: Sequence[Item], means: Means, shop: Shop) -> pa.Table:
+    """The draft of shard ``number`` with no title that another item of the ``shop`` has."""
+    shop.stopped = Counter(stopped_in(draft))
+    chosen = settle(from_table(draft, items), items, means, shop, _seed_of(means, number, 1))
+    return to_table(chosen, shop.stopped)
+
+
+def _seed_of(means: Means, number: int, step: int) -> int:
+    return int(np.random.SeedSequence([means.config.seed, number, step]).generate_state(1)[0])

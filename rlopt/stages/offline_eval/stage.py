@@ -83,7 +83,7 @@ def evaluate(
             source = TitleSource.of_table(run, here)
         else:
             source = TitleSource.find(run, config.policy)
-        return _evaluate(opened, source, config, truth, trained_on, columns)
+        return _evaluate(opened, source, config, truth, trained_on, columns, reviews)
 
 
 def _evaluate(
@@ -93,6 +93,7 @@ def _evaluate(
     truth: Truth | None,
     trained_on: Source | None,
     columns: str | None,
+    reviews: str | None,
 ) -> EvaluationResult:
     run, truth = opened.run, truth or opened.truth
     if source.name == config.baseline == "sft":

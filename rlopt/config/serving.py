@@ -1,0 +1,41 @@
+"""Settings of ``rlopt serve``."""
+
+from typing import ClassVar
+
+from .base import StageConfig, setting
+from .writing import WHICH_POLICY
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+TOKEN = "RLOPT_SERVE_TOKEN"  # noqa: S105  the variable that holds it
+
+
+class ServeConfig(StageConfig):
+    """``serve``: where it listens, what it hands out, and what it refuses. ``seed`` is that of the assignments."""
+
+    section: ClassVar[str] = "serve"
+
+    host: str = setting("127.0.0.1", f"Address to listen on; any but loopback needs {TOKEN}.", min_length=1)
+    port: int = setting(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
+    workers: int = setting(1, "Processes that serve, each with the models in its memory.", ge=1, le=64)
+    policy: str = setting("ppo", WHICH_POLICY, metavar="NAME", min_length=1)
+    titles: str | None = setting(
+        None,
+        "Table that /v1/titles answers from: item_id and title, with probability where an item has several, or with "
+        "arm for a plan.",
+        metavar="FILE",
+        min_length=1,
+    )
+    plan: str | None = setting(
+        None, "File of ab-plan --assign: who gets which arm of the titles.", metavar="FILE", min_length=1
+    )
+    assignment_log: str | None = setting(
+        None, "JSON lines of every title handed out; probabilities and plans need it.", metavar="FILE", min_length=1
+    )
+    rotate_mib: int = setting(64, "Size at which the assignment log is set aside and a new one begun.", ge=1)
+    timeout: float = setting(30.0, "Seconds a request may take.", gt=0, le=3600)
+    max_body_kib: int = setting(1024, "Largest request body.", ge=1)
+    max_titles: int = setting(1000, "Titles a request to score.", ge=1)
+    max_items: int = setting(32, "Items a request to generate.", ge=1, le=1000)
+    max_batch: int = setting(4096, "Titles scored at once, whatever requests they came in.", ge=1)
+    max_wait_ms: float = setting(2.0, "How long a request to score waits for others to be scored with.", ge=0, le=1000)
+    reload_every: float = setting(5.0, "Seconds between two looks for a newer run or table; 0: none.", ge=0)

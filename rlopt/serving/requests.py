@@ -1,0 +1,95 @@
+"""What the service takes, checked by pydantic. No text of a request is ever taken for a path."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from reward.logs.validate import MAX_TITLE_CHARACTERS
+from reward.seeds import MAX_SEED
+
+MAX_ID = 512
+MAX_FIELDS = 256
+
+
+def _filled(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise ValueError("must not be blank")
+    return text
+
+
+ItemId = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_ID), AfterValidator(_filled), Field(examples=["sku-1042"])
+]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TITLE_CHARACTERS), AfterValidator(_filled)]
+Plain = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+Fields = Annotated[
+    dict[str, Plain | list[Plain] | None],
+    Field(
+        max_length=MAX_FIELDS,
+        description="What is known of the item, by the names that the run's logs have. Of an item of the logs, what is "
+        "not given is as it was logged. Names that the logs do not have are left out, and the answer says so.",
+        examples=[{"brand": "Acme", "color": ["red", "blue"], "price": 19.9}],
+    ),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TitlesOfItem(_Request):
+    """An item with titles to compare."""
+
+    item_id: ItemId
+    titles: Annotated[list[Title], Field(min_length=1, examples=[["Acme running shoe", "Running shoe by Acme, red"]])]
+    fields: Fields = {}
+
+
+class ScoreRequest(_Request):
+    """Titles to score. `lift` compares those of one item within the request."""
+
+    items: Annotated[list[TitlesOfItem], Field(min_length=1)]
+
+    @property
+    def size(self) -> int:
+        """Titles."""
+        return sum(len(item.titles) for item in self.items)
+
+
+class ItemToTitle(_Request):
+    """An item that needs a title."""
+
+    item_id: ItemId
+    fields: Fields = {}
+    current_title: Title | None = Field(
+        None, description="The title in use; of an item of the logs, by default the one that was shown most."
+    )
+
+
+class GenerateRequest(_Request):
+    """Items to write titles for, with the rules of the run."""
+
+    items: Annotated[list[ItemToTitle], Field(min_length=1)]
+    n: int = Field(1, ge=1, le=16, description="Titles an item; from 2 on all are new ones.")
+    best_of: int | None = Field(
+        None, ge=1, le=64, description="Titles written an item, of which the best by reward are kept."
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=10, description="Sampling temperature; 0 takes the likeliest word each time."
+    )
+    keep_current: bool | None = Field(
+        None, description="Keep a current title that no new one beats (with one title an item)."
+    )
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Same request, same seed, same titles.")
+
+    @property
+    def size(self) -> int:
+        """Titles."""
+        return len(self.items) * self.n
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of ``rlopt generate`` that the request names."""
+        given = {"n": self.n, "best_of": self.best_of, "temperature": self.temperature}
+        given |= {"keep_current": self.keep_current, "seed": self.seed}
+        return {name: value for name, value in given.items() if value is not None}
