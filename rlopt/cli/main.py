@@ -23,6 +23,7 @@ _SECTIONS = {
     "A first look": ("try", "demo"),
     "From logs to a verdict": ("fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
     "Titles": ("generate", "score", "explain", "evaluate-text", "tag", "export"),
+    "What to show": ("explore",),
     "A/B tests": ("ab-plan", "ab-analyze"),
     "Logs": ("check-logs", "logs-sql", "simulate"),
 }

@@ -19,6 +19,7 @@ TEMPERS = (0.0, 0.35, 0.6, 1.0)  # standard deviations drawn, of the posterior's
 LENGTHS = (1, 3, 9, 27)
 _DRAWS = 256
 _OUTCOMES = 64
+_BLOCK = 2000  # items at once
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class Horizon:
     left: FloatArray
     rate: FloatArray
     overdispersion: float = 1.0
+
+    def take(self, items: slice) -> "Horizon":
+        """That of these items."""
+        return Horizon(self.batch[items], self.left[items], self.rate[items], self.overdispersion)
 
 
 @dataclass(frozen=True)
@@ -65,34 +70,53 @@ def allocate(beliefs: Beliefs, horizon: Horizon, *, floor: float, seed: int) -> 
     Parameters
     ----------
     beliefs
-        Of n items.
+        Of n items, with a title each at least.
     horizon
         What is still to be shown.
     floor
         Least chance of a title; of items with many titles at most half the impressions go to floors.
     seed
         Of the draws, which are the same for all items; same seed, same allocation.
-
-    Raises
-    ------
-    ValueError
-        When no item has a title.
     """
-    normal = _normal(_DRAWS, beliefs.mean.shape[1], seed)
+    n, k = beliefs.mean.shape
+    normal, outcomes = standard_normal(_DRAWS, k, seed), standard_normal(_OUTCOMES, k, seed + 1)
+    probability, gain = np.zeros((n, k)), np.zeros(n)
+    for start in range(0, n, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        found = _allocate(beliefs.take(rows), horizon.take(rows), floor, normal, outcomes)
+        probability[rows], gain[rows] = found.probability, found.gain
+    return Allocation(probability, gain)
+
+
+def _allocate(
+    beliefs: Beliefs, horizon: Horizon, floor: float, normal: FloatArray, outcomes: FloatArray
+) -> Allocation:
     options = [with_floor(one, beliefs.present, floor) for one in _options(beliefs, normal)]
     relative = relative_rates(beliefs)
     best_now = np.max(np.where(beliefs.present, relative, -np.inf), axis=1)
-    outcomes = _normal(_OUTCOMES, beliefs.mean.shape[1], seed + 1)
     value = np.stack([_value(beliefs, horizon, one, relative, outcomes) for one in options])
     chosen = np.argmax(value, axis=0)
     everyone = np.arange(len(chosen))
-    gain = value[chosen, everyone] / best_now - 1
-    return Allocation(np.stack(options)[chosen, everyone], gain)
+    return Allocation(np.stack(options)[chosen, everyone], value[chosen, everyone] / best_now - 1)
 
 
 def best_chance(beliefs: Beliefs, normal: FloatArray, temper: float = 1.0) -> FloatArray:
     """Chance of each title to be its item's best, by draws with ``temper`` standard deviations, shape (n, k)."""
     return _shares(np.argmax(beliefs.draws(normal, temper), axis=2), beliefs.mean.shape[1])
+
+
+def doubt_of_best(beliefs: Beliefs, seed: int) -> FloatArray:
+    """Clicks that the title best known is expected to lose against the one that is best, as a share, shape (n,)."""
+    relative = relative_rates(beliefs)
+    normal = standard_normal(_DRAWS, beliefs.mean.shape[1], seed)
+    out = np.zeros(len(relative))
+    for start in range(0, len(relative), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        rates = np.exp(beliefs.take(rows).draws(normal))
+        best = np.argmax(np.where(beliefs.present[rows], relative[rows], -np.inf), axis=1)
+        known = np.take_along_axis(rates, best[None, :, None], axis=2)[..., 0]
+        out[rows] = 1 - known.mean(axis=0) / rates.max(axis=2).mean(axis=0)
+    return out
 
 
 def with_floor(probability: FloatArray, present: BoolArray, floor: float) -> FloatArray:
@@ -121,8 +145,7 @@ def _value(
 ) -> FloatArray:
     """Clicks until the end over those of the average title, when ``probability`` is kept up as long as best, (n,)."""
     at_once = np.sum(probability * relative, axis=1)
-    best = np.max(np.where(beliefs.present, relative, -np.inf), axis=1)
-    value = np.where(np.max(probability, axis=1) >= 1 - 1e-9, best, at_once)
+    value = at_once
     share = probability * np.where(beliefs.present, np.exp(beliefs.mean), 0.0)
     share = share / share.sum(axis=1, keepdims=True)
     for length in LENGTHS:
@@ -158,7 +181,7 @@ def _shares(best: np.ndarray[tuple[int, ...], np.dtype[np.int64]], k: int) -> Fl
     return np.stack([(best == title).mean(axis=0) for title in range(k)], axis=1)
 
 
-def _normal(draws: int, dimensions: int, seed: int) -> FloatArray:
+def standard_normal(draws: int, dimensions: int, seed: int) -> FloatArray:
     """Standard normal numbers that fill the space evenly (scrambled Sobol), each with its opposite, shape (s, k)."""
     points = qmc.Sobol(dimensions, scramble=True, seed=seed).random(draws // 2)
     half = norm.ppf(np.clip(points, 1e-9, 1 - 1e-9))

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from reward.arrays import BoolArray, FloatArray
+from reward.arrays import BoolArray, FloatArray, IntArray
 
 WIDENING = 1.25  # on the model's own doubt of a title; chosen on a part of the archive (tests/benchmarks/bandit_replay.py)
 DOUBT = 0.3  # least standard error of the slope of predictions: other items, another season
@@ -61,6 +61,10 @@ class TitlePrior:
         rest = np.where(self.present, WIDENING * self.rest, self.rest)
         return replace(self, mean=slope * beyond, factors=factors, rest=rest)
 
+    def take(self, items: BoolArray) -> "TitlePrior":
+        """That of these items."""
+        return TitlePrior(self.mean[items], self.factors[items], self.rest[items], self.present[items])
+
     @cached_property
     def beliefs(self) -> "Beliefs":
         """The posterior without a click."""
@@ -87,6 +91,18 @@ class Clicks:
     def of(cls, clicks: FloatArray, impressions: FloatArray, half_life: float | None = None) -> "Clicks":
         """With the weights of `discount`, the last batch being the newest."""
         return cls(clicks, impressions, discount(len(clicks), half_life))
+
+    def take(self, items: BoolArray) -> "Clicks":
+        """Those of these items."""
+        return replace(self, clicks=self.clicks[:, items], impressions=self.impressions[:, items])
+
+    def then(self, clicks: FloatArray, impressions: FloatArray) -> "Clicks":
+        """With one more batch (n, k), which counts whole."""
+        return Clicks(
+            np.concatenate([self.clicks, clicks[None]]),
+            np.concatenate([self.impressions, impressions[None]]),
+            np.append(self.weight, 1.0),
+        )
 
 
 def discount(batches: int, half_life: float | None) -> FloatArray:
@@ -120,12 +136,16 @@ class Beliefs:
     common: FloatArray | None = None
     common_covariance: FloatArray | None = None
 
-    @cached_property
-    def std_against(self) -> FloatArray:
-        """Standard deviation of the difference of any two titles, shape (n, k, k)."""
+    def take(self, items: slice | BoolArray) -> "Beliefs":
+        """Those of these items."""
+        return replace(self, mean=self.mean[items], covariance=self.covariance[items], present=self.present[items])
+
+    def against(self, place: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Log rate of each title less that of the title at ``place`` (n,), and its standard deviation, (n, k) each."""
+        rows = np.arange(len(place))
         variance = np.diagonal(self.covariance, axis1=1, axis2=2)
-        squared = variance[:, :, None] + variance[:, None, :] - 2 * self.covariance
-        return np.sqrt(np.maximum(squared, 0.0))
+        squared = variance + variance[rows, place][:, None] - 2 * self.covariance[rows, :, place]
+        return self.mean - self.mean[rows, place][:, None], np.sqrt(np.maximum(squared, 0.0))
 
     def draws(self, normal: FloatArray, temper: float = 1.0) -> FloatArray:
         """Log rates drawn with ``temper`` times the standard deviation, shape (s, n, k); absent titles are -inf.
