@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 RULE = (
-    "u = first 8 bytes of BLAKE2b (digest size 8) of the JSON text [seed, item_id, unit] (separated by comma and blank, "
+    "u = the 8 bytes of BLAKE2b (digest size 8) of the JSON text [seed, item_id, unit] (separated by comma and blank, "
     "UTF-8), big-endian, the upper 53 bits as a fraction of 2^53; the item's titles in the order of their code points, "
     "probabilities added up: the first title whose sum is above u"
 )

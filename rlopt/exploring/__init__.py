@@ -1,1 +1,1 @@
-"""What to show next: beliefs about the titles of an item, who gets which share of the impressions, and what it tells."""
+"""What to show next: what is believed of an item's titles, how often each is shown, and what that tells."""

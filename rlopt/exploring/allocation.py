@@ -88,9 +88,7 @@ def allocate(beliefs: Beliefs, horizon: Horizon, *, floor: float, seed: int) -> 
     return Allocation(probability, gain)
 
 
-def _allocate(
-    beliefs: Beliefs, horizon: Horizon, floor: float, normal: FloatArray, outcomes: FloatArray
-) -> Allocation:
+def _allocate(beliefs: Beliefs, horizon: Horizon, floor: float, normal: FloatArray, outcomes: FloatArray) -> Allocation:
     options = [with_floor(one, beliefs.present, floor) for one in _options(beliefs, normal)]
     relative = relative_rates(beliefs)
     best_now = np.max(np.where(beliefs.present, relative, -np.inf), axis=1)
@@ -145,7 +143,7 @@ def _value(
 ) -> FloatArray:
     """Clicks until the end over those of the average title, when ``probability`` is kept up as long as best, (n,)."""
     at_once = np.sum(probability * relative, axis=1)
-    value = at_once
+    value: FloatArray = at_once
     share = probability * np.where(beliefs.present, np.exp(beliefs.mean), 0.0)
     share = share / share.sum(axis=1, keepdims=True)
     for length in LENGTHS:
@@ -159,9 +157,7 @@ def _value(
     return value
 
 
-def expected_best(
-    beliefs: Beliefs, information: FloatArray, relative: FloatArray, outcomes: FloatArray
-) -> FloatArray:
+def expected_best(beliefs: Beliefs, information: FloatArray, relative: FloatArray, outcomes: FloatArray) -> FloatArray:
     """Expected rate of the title that will be best known after clicks with this ``information``, shape (n,).
 
     The posterior mean after them is normal around today's with covariance V - V', V' = V (1 + W V)^-1. ``relative`` are

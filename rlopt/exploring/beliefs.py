@@ -14,7 +14,9 @@ import numpy.typing as npt
 
 from reward.arrays import BoolArray, FloatArray, IntArray
 
-WIDENING = 1.25  # on the model's own doubt of a title; chosen on a part of the archive (tests/benchmarks/bandit_replay.py)
+WIDENING = (
+    1.25  # on the model's own doubt of a title; chosen on a part of the archive (tests/benchmarks/bandit_replay.py)
+)
 DOUBT = 0.3  # least standard error of the slope of predictions: other items, another season
 _STEPS = 12
 _LONGEST_STEP = 1.0  # of a log rate, in one Newton step
@@ -200,7 +202,8 @@ def learn(prior: TitlePrior, seen: Clicks, overdispersion: float = 1.0) -> Belie
 def information_of(shares: FloatArray, clicks: npt.ArrayLike, overdispersion: float) -> FloatArray:
     """Information of ``clicks`` (n,) that fall on titles with chances ``shares`` (n, k), shape (n, k, k)."""
     total = np.asarray(clicks, dtype=np.float64)[:, None, None] / overdispersion
-    return total * (_diagonal(shares) - shares[:, :, None] * shares[:, None, :])
+    spread: FloatArray = _diagonal(shares) - shares[:, :, None] * shares[:, None, :]
+    return total * spread
 
 
 def root_of(covariance: FloatArray) -> FloatArray:
@@ -211,7 +214,8 @@ def root_of(covariance: FloatArray) -> FloatArray:
 
 def _multinomial(seen: Clicks, effect: FloatArray, overdispersion: float) -> tuple[FloatArray, FloatArray]:
     """Score (n, k) and information (n, k, k) of log rates, given the clicks of each batch and item."""
-    gradient, information = np.zeros(effect.shape), np.zeros((*effect.shape, effect.shape[1]))
+    gradient: FloatArray = np.zeros(effect.shape)
+    information: FloatArray = np.zeros((*effect.shape, effect.shape[1]))
     top = np.exp(effect - effect.max(axis=1, keepdims=True))
     for clicks, impressions, weight in zip(seen.clicks, seen.impressions, seen.weight, strict=True):
         expected = impressions * top

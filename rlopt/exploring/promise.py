@@ -105,7 +105,8 @@ def counts(expected: FloatArray, overdispersion: float, rng: np.random.Generator
 
 
 def _best(beliefs: Beliefs) -> IntArray:
-    return np.argmax(np.where(beliefs.present, relative_rates(beliefs), -np.inf), axis=1)
+    best: IntArray = np.argmax(np.where(beliefs.present, relative_rates(beliefs), -np.inf), axis=1)
+    return best
 
 
 def _width(beliefs: Beliefs) -> float:

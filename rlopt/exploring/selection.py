@@ -1,4 +1,4 @@
-"""Which items are worth exploring: most learned for an impression first, within a budget and a bound on what it costs."""
+"""Which items are worth exploring: most learned for an impression first, within budget and bearable loss."""
 
 import numpy as np
 

@@ -3,11 +3,12 @@
     python tests/benchmarks/bandit_replay.py --predictions oof.npz --part choice
     python tests/benchmarks/bandit_replay.py --predictions oof.npz --part locked --seeds 20
 
-Truth: each headline's click rate, drawn within its test towards the test's mean by as much as overdispersed chance makes
-of the differences. Clicks of a batch are drawn with --overdispersion times the binomial's variance. Every strategy has
-the same visitors (paired): the click of a title in a batch is drawn from the same stream. Rewards are fitted out of fold
-and without encoder (_upworthy_prior.py), and kept in --predictions. Items of the folds 0 and 1 are the choice part, on
-which the allocation was chosen; those of 2, 3 and 4 the locked part. A fold is a run: its items teach one another.
+Truth: each headline's click rate, shrunken towards its test's mean by as much as overdispersed chance makes of the
+differences, and drawn from what that leaves unknown (--truth mean: not drawn, which makes headlines more alike than
+they are). Clicks of a batch have --overdispersion times a Poisson's variance. Every strategy has the same visitors
+(paired). Rewards are fitted out of fold and without encoder (_upworthy_prior.py), and kept in --predictions. Items of
+the folds 0 and 1 are the choice part, on which the allocation was chosen; those of 2, 3 and 4 the locked part. A fold
+is a run: its items teach one another.
 
 Figures are clicks over those of the items' average titles.
 """

@@ -109,9 +109,7 @@ def read_candidates(run: Run, titles_file: Source, columns: str | None, query: s
     )
 
 
-def _with_current(
-    items: Sequence[Item], titles: Sequence[str], where: str
-) -> tuple[list[Item], list[str], IntArray]:
+def _with_current(items: Sequence[Item], titles: Sequence[str], where: str) -> tuple[list[Item], list[str], IntArray]:
     """Items and titles with each title once and today's title first, and the place of that: 0 for all."""
     if not titles:
         raise LogError(f"{where} holds no title to show. Write some: rlopt generate ITEMS -o titles.parquet --n 3.")
@@ -130,9 +128,7 @@ def _with_current(
     return owners, texts, np.zeros(len(found), dtype=np.int64)
 
 
-def _logged(
-    run: Run, arms: Arms, items: Sequence[Item], titles: Sequence[str]
-) -> tuple[FloatArray, FloatArray]:
+def _logged(run: Run, arms: Arms, items: Sequence[Item], titles: Sequence[str]) -> tuple[FloatArray, FloatArray]:
     """Logged clicks and exposure of the titles, shape (m,) each."""
     clicks, exposure = np.zeros(len(titles)), np.zeros(len(titles))
     if read_report(run / DATA).assignment == "unknown":

@@ -1,11 +1,11 @@
 """The plan as a file: one row a title of an item that is explored or decided.
 
-    item_id, title, probability    what is shown, and how often; an item's probabilities add up to 1
-    state                          "explore", or "decided": one title with probability 1, and what it is known by
-    today                          true for the title shown today
-    lift, lift_low, lift_high      clicks over today's title, and the 95 % interval of what is believed of it
-    alpha, beta                    Beta parameters of its click rate, for platforms that run a bandit of their own
-    seed                           of the rule of assignment (`rlopt.assignment_hash.RULE`, also in the file's metadata)
+item_id, title, probability    what is shown, and how often; an item's probabilities add up to 1
+state                          "explore", or "decided": one title with probability 1, and what it is known by
+today                          true for the title shown today
+lift, lift_low, lift_high      clicks over today's title, and the 95 % interval of what is believed of it
+alpha, beta                    Beta parameters of its click rate, for platforms that run a bandit of their own
+seed                           of the rule of assignment (`rlopt.assignment_hash.RULE`, also in the file's metadata)
 """
 
 from pathlib import Path

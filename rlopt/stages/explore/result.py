@@ -50,8 +50,8 @@ class ExploreResult(Plain):
         """For a person."""
         lines = [
             f"{self.output}: {self.titles:,} titles of {self.explored:,} items to show at random in "
-            f"{self.impressions:,.0f} impressions; {self.decided:,} items are decided, {self.left_alone:,} stay as they "
-            "are.",
+            f"{self.impressions:,.0f} impressions; {self.decided:,} items are decided, {self.left_alone:,} stay as "
+            "they are.",
         ]
         if self.impressions_seen:
             lines.append(f"Learned from {self.clicks_seen:,.0f} clicks of {self.impressions_seen:,.0f} impressions.")

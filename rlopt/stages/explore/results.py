@@ -14,9 +14,7 @@ from rlopt.stages.explore.candidates import Candidates
 BATCH = "batch"
 
 
-def read_results(
-    run: Run, file: Source, candidates: Candidates, columns: str | None
-) -> tuple[FloatArray, FloatArray]:
+def read_results(run: Run, file: Source, candidates: Candidates, columns: str | None) -> tuple[FloatArray, FloatArray]:
     """Clicks and impressions of each batch and candidate, shape (n_batches, n, k) each, oldest batch first.
 
     Parameters

@@ -70,8 +70,8 @@ def explore(
     allocation = allocate(beliefs, horizon, floor=config.floor, seed=config.seed)
     begun = shown.sum(axis=(0, 2)) > 0
     certain = doubt_of_best(beliefs, config.seed) <= config.stop
-    decided = begun & (certain | (horizon.left < horizon.batch / 2))
     chosen = _chosen(candidates, beliefs, horizon, allocation, config, begun, certain, float(shown.sum()))
+    decided = begun & ~chosen  # known well enough, at its end, or no longer worth its cost
     probability = np.where(decided[:, None], _best_only(beliefs), allocation.probability)
     loss, clicks_of_all = _losses(candidates, beliefs, horizon, allocation)
     table = plan_table(candidates, beliefs, probability, chosen, decided, beta_of(candidates, beliefs, horizon.rate))
