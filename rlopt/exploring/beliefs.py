@@ -208,8 +208,8 @@ def information_of(shares: FloatArray, clicks: npt.ArrayLike, overdispersion: fl
 
 def root_of(covariance: FloatArray) -> FloatArray:
     """Lower triangular root of each covariance, shape (n, k, k); one that is singular is taken a hair wider."""
-    root: FloatArray = np.linalg.cholesky(covariance + _HAIR * np.eye(covariance.shape[1]))
-    return root
+    wider = covariance + _HAIR * np.eye(covariance.shape[1])
+    return np.asarray(np.linalg.cholesky(wider), dtype=np.float64)
 
 
 def _multinomial(seen: Clicks, effect: FloatArray, overdispersion: float) -> tuple[FloatArray, FloatArray]:
