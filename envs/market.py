@@ -56,7 +56,7 @@ class Market:
     Notes
     -----
     `click_probability` is the value at the logs' average position (`position.POSITION_SHARE`): the expectation of
-    the clicks an impression gets. The average over logged titles and items is about 3 %, that of conversions 5 % of
+    the clicks an impression gets. The average over logged titles and items is about 3%, that of conversions 5% of
     clicks.
     """
 

@@ -30,7 +30,7 @@ HOUR_MS = 3_600_000
 CHUNK_ROWS = 1_000_000
 SURFACE_SHARE = (0.5, 0.25, 0.2, 0.05)
 QUICK_SHARE, QUICK_HOURS, SLOW_HOURS = 0.6, 3.0, 72.0
-"""Conversion delay: 60 % exponential with mean 3 hours, 40 % exponential with mean 72 hours."""
+"""Conversion delay: 60% exponential with mean 3 hours, 40% exponential with mean 72 hours."""
 
 
 @dataclass(frozen=True)

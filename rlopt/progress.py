@@ -67,6 +67,11 @@ def _shown(numbers: dict[str, float | str]) -> str:
     return one_line("  ".join(shown))
 
 
+def _amount(number: float) -> str:
+    """``4,000,000``, ``12.5``: no powers of ten."""
+    return f"{number:,.0f}" if number >= 100 or number == round(number) else f"{number:.3g}"
+
+
 class _Lines:
     def __init__(self, label: str, total: float, start: float) -> None:
         self.label, self.total, self.done = label, total, start
@@ -90,7 +95,8 @@ class _Lines:
 
     def _tell(self) -> None:
         speed = (self.done - self.first) / max(time.monotonic() - self.began, 1e-9)
-        note(f"{self.label}  {self.done:g}/{self.total:g}  {speed:.3g}/s  {_shown(self.numbers)}".rstrip())
+        done, total, rate = map(_amount, (self.done, self.total, speed))
+        note(f"{self.label}  {done}/{total}  {rate}/s  {_shown(self.numbers)}".rstrip())
 
 
 class _Rich:

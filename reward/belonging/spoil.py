@@ -14,7 +14,7 @@ def pieces(text: str) -> tuple[list[str], str]:
 
 
 def spliced(first: str, second: str, rng: np.random.Generator) -> str:
-    """The beginning of one title and the end of another, each cut between 30 and 70 % of its length."""
+    """The beginning of one title and the end of another, each cut between 30 and 70% of its length."""
     (left, joint), (right, _) = pieces(first), pieces(second)
     at = rng.uniform(0.3, 0.7)
     begin, end = left[: max(round(at * len(left)), 1)], right[min(round(at * len(right)), len(right) - 1) :]

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from ..arms import Arms
+from ..arrays import FloatArray
 from ..logs.circumstances import InverseWeighted
 from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
@@ -71,7 +72,8 @@ class SampleRatio:
     Parameters
     ----------
     expected
-        ``propensity`` (the logged ones) or ``equal shares``.
+        ``propensity`` (the logged ones), ``equal shares``, or ``equal rows`` where a title that is in several rows of
+        an item counts as so many variants.
     tested
         Items with two titles or more and enough impressions for a chi-square test.
     mismatched
@@ -104,7 +106,7 @@ class TitleSpread:
     median_clicks
         Median clicks of an arm of items with two titles or more.
     detectable
-        Relative CTR difference that two titles with ``median_clicks`` each show at p < .05 with 80 % power.
+        Relative CTR difference that two titles with ``median_clicks`` each show at p < .05 with 80% power.
     """
 
     relative: float
@@ -113,11 +115,25 @@ class TitleSpread:
     detectable: float | None
 
 
-def sample_ratio(arms: Arms) -> SampleRatio:
-    """Chi-square test by item of the observed traffic shares against logged propensities, else equal shares."""
+def sample_ratio(arms: Arms, variants: FloatArray | None = None) -> SampleRatio:
+    """Chi-square test by item of the observed traffic shares against logged propensities, else equal shares.
+
+    A test may hold a title twice (with two images, say): traffic is split equally between its variants, not its
+    titles. ``variants`` is their number for each arm, shape (arms,); equal shares of either are taken, whichever the
+    traffic agrees with.
+    """
+    if arms.propensity_logged:
+        return _against("propensity", arms, arms.propensity)
+    by_title = _against("equal shares", arms, np.ones(len(arms)))
+    if variants is None or not by_title.mismatched:
+        return by_title
+    by_variant = _against("equal rows", arms, variants)
+    return by_variant if by_variant.mismatched < by_title.mismatched else by_title
+
+
+def _against(expected_by: str, arms: Arms, weight: FloatArray) -> SampleRatio:
     count = np.bincount(arms.item_index, minlength=len(arms.items))
     total = np.bincount(arms.item_index, arms.impressions, minlength=len(arms.items))
-    weight = arms.propensity if arms.propensity_logged else np.ones(len(arms))
     share = weight / np.bincount(arms.item_index, weight, minlength=len(arms.items))[arms.item_index]
     expected = total[arms.item_index] * share
     statistic = np.bincount(arms.item_index, (arms.impressions - expected) ** 2 / expected, minlength=len(arms.items))
@@ -128,7 +144,7 @@ def sample_ratio(arms: Arms) -> SampleRatio:
     wrong = tested[stats.false_discovery_control(p_values) <= SAMPLE_RATIO_LEVEL]  # Benjamini-Hochberg
     worst = wrong[np.argsort(-statistic[wrong] / np.maximum(count[wrong] - 1, 1), kind="stable")][:_WORST]
     return SampleRatio(
-        "propensity" if arms.propensity_logged else "equal shares",
+        expected_by,
         len(tested),
         len(wrong),
         tuple(arms.items[i].item_id for i in worst),

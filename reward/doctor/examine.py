@@ -222,7 +222,7 @@ def _assignment(logs: LogData, said: Assignment | None) -> Assignment:
         share = logs.totals.propensity_impressions / logs.totals.impressions
         raise LogError(
             f"{logs.source} is said to hold the chance of each title (--assignment logged), but {share:.0%} of its "
-            "impressions have a propensity (99 % needed). Map the column with --columns propensity=COLUMN, or say "
+            "impressions have a propensity (99% needed). Map the column with --columns propensity=COLUMN, or say "
             "--assignment randomized or unknown."
         )
     return said or ("logged" if logged else "unknown")
@@ -248,7 +248,7 @@ def _facts(logs: LogData, assignment: Assignment, conversions_complete: bool) ->
         alone_share=alone_share(arms),
         shared_titles=sum(len(items) > 1 for items in owners.values()),
         largest_tied_share=float(np.bincount(title_groups(arms)).max() / len(arms.items)),
-        sample_ratio=sample_ratio(arms) if logs.weighted is None else weighted_sample_ratio(arms, logs.weighted),
+        sample_ratio=_sample_ratio(logs),
         title_spread=title_spread(arms, max(1.0, logs.overdispersion or 1.0)),
         title_problems=title_problems(arms.title),
         cvr=conversions / clicks if clicks else None,
@@ -256,6 +256,12 @@ def _facts(logs: LogData, assignment: Assignment, conversions_complete: bool) ->
         assignment=assignment,
         conversions_complete=conversions_complete,
     )
+
+
+def _sample_ratio(logs: LogData) -> SampleRatio:
+    if logs.weighted is not None:
+        return weighted_sample_ratio(logs.arms, logs.weighted)
+    return sample_ratio(logs.arms, logs.variants)
 
 
 def _positions(logs: LogData) -> dict[int, float]:

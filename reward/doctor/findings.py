@@ -90,8 +90,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Reward: hardly, since the titles of one item do not differ beyond chance (p = {spread.p_value:.2f}); "
-                f"{size}. More impressions a title would help."
+                f"Reward: hardly. That the titles of one item differ is not beyond doubt (p = {spread.p_value:.2f}, "
+                f"{_LEARNABLE:g} needed); {size}. More impressions a title would help."
             ),
             "doubt",
             "no_title_effect",

@@ -10,6 +10,7 @@ from ..model.linear import ArmCounts
 from .metrics import arms_of_items, pair_z
 
 _FEWEST_CLICKS = 1.0  # a title in the mean, from which the ceiling is known
+_FEWEST_ITEMS = 400  # from which its standard error is below 0.02, see `noise_ceiling`
 _NORMAL_FROM = 20.0  # clicks of the rarer title from which the logarithm of the ratio of two rates is normal
 _RATIOS = 6.0 * np.sinh(np.linspace(-7.0, 7.0, 141)) / np.sinh(7.0)  # logarithms that rarer clicks are held against
 _MOST_PAIRS = 60  # of one item, drawn evenly
@@ -26,7 +27,8 @@ def noise_ceiling(rows: ArmCounts, overdispersion: float = 1.0) -> float | None:
     0, a point at 0 among them, whose weights are fitted to all pairs by EM (Stephens 2017, False discovery rates: a new
     deal). The posterior says how likely the observed sign is the true one.
 
-    Over some hundred items it is right to about 0.02, less surely the fewer clicks there are.
+    In simulated shops of 400 items its root mean squared error was 0.01 (50 clicks a title) to 0.02 (2 clicks), of
+    2,000 items 0.003 to 0.015; of 100 items it reached 0.05, which is no help.
 
     Parameters
     ----------
@@ -37,7 +39,8 @@ def noise_ceiling(rows: ArmCounts, overdispersion: float = 1.0) -> float | None:
 
     Returns
     -------
-    None without a pair of different rates, and where titles have less than one click in the mean: too few to tell.
+    None where less than 400 items have a pair of different rates or titles have less than one click in the mean: too
+    few to tell.
     """
     pairs = _Pairs.of(rows, overdispersion)
     if pairs is None or rows.successes.sum() < _FEWEST_CLICKS * len(rows.successes):
@@ -98,7 +101,7 @@ class _Pairs:
 
     @classmethod
     def of(cls, rows: ArmCounts, overdispersion: float) -> "_Pairs | None":
-        """Pairs with a click of every item; None where no pair differs."""
+        """Pairs with a click of every item; None where too few items have one that differs."""
         found = []
         for _, arms in arms_of_items(rows):
             i, j, difference, _ = pair_z(rows, arms, overdispersion)
@@ -112,7 +115,7 @@ class _Pairs:
             vary = overdispersion * np.maximum(1 - both / (trials[i] + trials[j]), 0.05)
             offset, share = np.log(trials[i] / trials[j]), np.full(len(kept), 1 / np.count_nonzero(difference))
             found.append(np.stack([clicks[i] / vary, both / vary, offset, np.sign(difference), share]))
-        if not found:
+        if len(found) < _FEWEST_ITEMS:
             return None
         pairs = np.concatenate(found, axis=1)
         pairs = pairs[:, :: max(1, -(-pairs.shape[1] // _MOST))]

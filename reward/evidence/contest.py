@@ -17,7 +17,7 @@ MIN_ITEMS = 20
 
 @dataclass(frozen=True)
 class Contest(Plain):
-    """New model against old model on held-out items; intervals are 95 %, by item bootstrap.
+    """New model against old model on held-out items; intervals are 95%, by item bootstrap.
 
     Parameters
     ----------

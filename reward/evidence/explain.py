@@ -24,7 +24,7 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class TopicChange:
-    """What one topic changes about P(click), relative to the titles compared with; 95 % interval over the ensemble."""
+    """What one topic changes about P(click), relative to the titles compared with; 95% interval over the ensemble."""
 
     topic: str
     change: float
@@ -61,7 +61,7 @@ class Explanation(Plain):
     title, item_id, compared_with
         The title, its item, and what the parts are relative to.
     p_click, low, high
-        Prediction with its 95 % interval; ``p_conversion`` is None without conversions.
+        Prediction with its 95% interval; ``p_conversion`` is None without conversions.
     reward, reward_std
         Expected value of an impression.
     change

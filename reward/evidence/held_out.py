@@ -14,7 +14,7 @@ from .slope import effect_slope
 
 @dataclass(frozen=True)
 class HeldOutFigures(Plain):
-    """Figures on held-out items; intervals are 95 %, by item bootstrap.
+    """Figures on held-out items; intervals are 95%, by item bootstrap.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class HeldOutFigures(Plain):
     normalised_entropy
         Log loss of P(click) relative to always predicting the base rate; None without a click.
     interval_coverage
-        Share of the arms whose clicks lie in the 90 % interval of their prediction, click noise included.
+        Share of the arms whose clicks lie in the 90% interval of their prediction, click noise included.
     base_rate
         Clicks per impression of the held-out arms.
     overdispersion

@@ -39,7 +39,7 @@ class Effect:
     property
         In words.
     change, low, high
-        Relative change of P(click) with its 95 % interval over the ensemble; the latter None with a single member.
+        Relative change of P(click) with its 95% interval over the ensemble; the latter None with a single member.
     share
         Share of the titles that have the property.
     weight
@@ -142,7 +142,7 @@ def surrogate(
 
 
 def _half_widths(each: FloatArray, columns: FloatArray, scale: float) -> FloatArray | None:
-    """Half of each coefficient's 95 % interval, shape (P,), from its spread over the members; None for one member.
+    """Half of each coefficient's 95% interval, shape (P,), from its spread over the members; None for one member.
 
     A handful of members tells a spread badly, so it is drawn to that of all properties, which counts as much as
     `_POOLED` members more (in units in which a rarer property is as sure as a common one).

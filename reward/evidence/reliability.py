@@ -12,7 +12,7 @@ from .metrics import Interval, ratio_intervals
 
 @dataclass(frozen=True)
 class Bin:
-    """Titles of similar predictions: mean prediction, and their observed rate with its 95 % interval."""
+    """Titles of similar predictions: mean prediction, and their observed rate with its 95% interval."""
 
     predicted: float
     observed: Interval
@@ -21,7 +21,7 @@ class Bin:
 def calibration_error(probability: FloatArray, rows: ArmCounts, bins: int = 15) -> float:
     """Expected calibration error: mean gap of predicted and observed rate over equal-exposure bins of the prediction.
 
-    Absolute, in probability (0.002 at a base rate of 3 % is 7 % of it).
+    Absolute, in probability (0.002 at a base rate of 3% is 7% of it).
     """
     total = rows.trials.sum()
     if total <= 0:

@@ -10,7 +10,7 @@ _STEPS = 30
 
 
 def effect_slope(rows: ArmCounts, effect: FloatArray) -> Interval | None:
-    """Slope b of a conditional logit of clicks on predicted effects, with its 95 % interval by items.
+    """Slope b of a conditional logit of clicks on predicted effects, with its 95% interval by items.
 
     A click on an item falls on title j with chance trials_j exp(b effect_j) / sum_k trials_k exp(b effect_k): b is 1
     for a calibrated model, below 1 for one whose effects are too large, 0 for one that knows nothing of titles (Cox

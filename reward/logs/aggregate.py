@@ -33,6 +33,7 @@ def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
     if window_hours is not None and rows.has("conversion_delay_hours"):
         parameters["window"] = window_hours
     sums = {
+        "rows": "count(*)",
         "impressions": "CAST(sum(CAST(impressions AS BIGINT)) AS BIGINT)",
         "clicks": "CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT)",
     }

@@ -72,6 +72,9 @@ class LogData:
     weighted
         Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
         counts then); None elsewhere.
+    variants
+        Rows of each arm, shape (arms,), where each row sums up a variant of a test: aggregated logs without times. None
+        elsewhere.
     notes
         What was decided in reading the logs, in plain words.
     """
@@ -89,6 +92,7 @@ class LogData:
     source: str
     balances: tuple[Balance, ...] = ()
     weighted: InverseWeighted | None = None
+    variants: FloatArray | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -216,6 +220,7 @@ def read_logs(
         str(here),
         found_circumstances.balances,
         weighted,
+        _floats(sums["rows"]) if "impressions" in found and "timestamp" not in found else None,
         (*opened.notes, *_notes(repeated_events)),
     )
 

@@ -39,7 +39,7 @@ class Embedding:
     references
         Unit vectors of logged titles, shape (n_references, rank).
     bandwidth
-        Cosine distance to the nearest title of another item that 90 % of the logged titles stay within.
+        Cosine distance to the nearest title of another item that 90% of the logged titles stay within.
     """
 
     used: IntArray

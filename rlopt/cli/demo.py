@@ -50,7 +50,7 @@ def last_screen(result: "DemoResult") -> str:
         )
         for name, lift in (("the SFT policy", result.over_sft), ("the logged titles", result.over_logged))
     ]
-    header = ("lift of the PPO policy", "estimated", "95 % interval", "true", "true in interval")
+    header = ("lift of the PPO policy", "estimated", "95% interval", "true", "true in interval")
     seconds = "  ".join(f"{stage} {spent:.0f}" for stage, spent in result.seconds.items())
     return "\n".join(
         [

@@ -74,8 +74,8 @@ def _short(value: Any) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """``+12.3 %``; "-" where there is no value."""
-    return "-" if value is None or value != value else f"{100 * value:+.{digits}f} %"
+    """``+12.3%``; "-" where there is no value."""
+    return "-" if value is None or value != value else f"{100 * value:+.{digits}f}%"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> str:

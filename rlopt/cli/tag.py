@@ -52,7 +52,7 @@ def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, 
 
     result = fit_tagger(run, titles, settings, unlabelled=unlabelled)
     scores = [
-        [kind, *(f"{100 * value:.1f} %" for value in (row.precision, row.recall, row.f1)), f"{row.support:,}"]
+        [kind, *(f"{100 * value:.1f}%" for value in (row.precision, row.recall, row.f1)), f"{row.support:,}"]
         for kind, row in result.entities.items()
     ]
     rest = {name: value for name, value in result.to_dict().items() if name not in ("entities", "kinds")}

@@ -103,7 +103,7 @@ class SftConfig(StageConfig):
         None, "Peak learning rate.", none="what suits the model and what learns", gt=0
     )
     schedule: Literal["cosine", "linear", "constant"] = setting(
-        "cosine", "What the learning rate does after it has warmed up over 5 % of the steps."
+        "cosine", "What the learning rate does after it has warmed up over 5% of the steps."
     )
     weight_decay: float = setting(0.01, "Decay of the weights, not of norms and biases.", ge=0)
     dropout: float = setting(0.0, "Dropout while learning, wherever the model has it.", ge=0, lt=1)

@@ -82,7 +82,7 @@ class TitleDraws:
 
 @dataclass(frozen=True)
 class LiftEstimate(Plain):
-    """Relative lift of one policy over another on the same items; 0.05 is +5 %.
+    """Relative lift of one policy over another on the same items; 0.05 is +5%.
 
     Parameters
     ----------

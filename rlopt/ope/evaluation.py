@@ -77,7 +77,7 @@ class OffPolicyEvaluation:
         return ESTIMATORS["ips"]().estimate(logged, self.confidence)
 
     def lift(self, key: str) -> tuple[float, float, float]:
-        """Relative lift over the logging policy and its interval: (value, low, high), 0.05 is +5 %.
+        """Relative lift over the logging policy and its interval: (value, low, high), 0.05 is +5%.
 
         Both values come from the same items, so the interval is that of their log ratio (paired by item), not a
         difference of two intervals.

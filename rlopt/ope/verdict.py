@@ -263,7 +263,7 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
 def _slope(test: HiddenArmTest) -> list[Reason]:
     """Whether titles the judge likes are clicked more at all."""
     message = (
-        f"For 1 % more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f} % more came "
+        f"For 1% more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f}% more came "
         f"(standard error {test.slope_std_error:.2f}; 1 is right)"
     )
     if test.slope < 0:
@@ -277,7 +277,7 @@ def _reward_slope(grounds: Grounds) -> list[Reason]:
     if slope is None:
         return []
     message = (
-        f"For 1 % more clicks that the reward promises for one of an item's titles, {slope.value:.2f} % more came on "
+        f"For 1% more clicks that the reward promises for one of an item's titles, {slope.value:.2f}% more came on "
         f"held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
     )
     return [Reason("reward_slope", "note", message, slope.value, 1.0)]

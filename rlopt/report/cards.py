@@ -231,7 +231,7 @@ def reward_card(
     if effects:
         paragraphs += [
             "## What goes with clicks",
-            f"Change of the click rate with its 95 % interval over the ensemble, other listed properties being equal. "
+            f"Change of the click rate with its 95% interval over the ensemble, other listed properties being equal. "
             f"{note}",
             _table(("property", "effect"), effects),
         ]

@@ -23,7 +23,7 @@ _FONTS = (
     "system-ui,-apple-system,'Segoe UI','Noto Sans','PingFang SC','Hiragino Sans GB','Microsoft YaHei',"
     "'Noto Sans CJK SC','WenQuanYi Micro Hei',sans-serif"
 )
-_LEAST_CHANGE = -0.9  # nothing is drawn below: -100 % has no place on a log scale
+_LEAST_CHANGE = -0.9  # nothing is drawn below: -100% has no place on a log scale
 _CHANGES = (-0.9, -0.75, -0.5, -0.25, -0.1, -0.05, -0.02, -0.01, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 9.0)
 _WIDTH = 4.8  # inches: 346 px, so that text keeps its size on a phone
 
@@ -37,7 +37,7 @@ class Row:
     label
         What is compared with what.
     value, low, high
-        Relative lift and its interval; 0.05 is +5 %.
+        Relative lift and its interval; 0.05 is +5%.
     truth
         True lift where a simulator knows it.
     strong

@@ -38,7 +38,7 @@ class Contender:
     name
         "sft", that of an algorithm, "best of 16", "oracle best of 16".
     lift, low, high
-        Judge's lift over the SFT policy with its interval, 0.05 is +5 %; None for SFT itself and for oracles.
+        Judge's lift over the SFT policy with its interval, 0.05 is +5%; None for SFT itself and for oracles.
     true_lift
         The simulator's; None for real logs.
     kl

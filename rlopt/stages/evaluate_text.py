@@ -45,7 +45,7 @@ class TextResult(Plain):
     titles, items
         What was read.
     table
-        Name ("titles", "attributes", "neighbour") -> metric -> value, low and high (95 % bootstrap over items).
+        Name ("titles", "attributes", "neighbour") -> metric -> value, low and high (95% bootstrap over items).
     """
 
     titles: int

@@ -72,7 +72,7 @@ def learn_words(
         return
 
     def mask(row: Row, rng: np.random.Generator) -> Row:
-        """Of the tokens to guess, one at least, 80 % are masked, 10 % replaced, 10 % left."""
+        """Of the tokens to guess, one at least, 80% are masked, 10% replaced, 10% left."""
         ids = np.array(row[0])
         draw = np.where(np.isin(ids, special), 1.0, rng.random(len(ids)))
         guessed = (draw < 1.0) & (draw <= max(MASKED, draw.min()))

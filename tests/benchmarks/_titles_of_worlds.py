@@ -1,15 +1,16 @@
 """Pools of titles nobody has logged, by how far they are from the logged ones; for the study of the judge.
 
-"small": the shop's own sellers write again. "medium": the item's values in any order and number, with none of the
-sellers' styles. "large": medium titles moved edit by edit to the extremes of a reward fitted on other items, every
-second one to its bottom, as a policy without a KL penalty goes to the top. The others are titles that no log of the
-shop can speak for.
+"small": the shop's own sellers write again. "medium": the values of the item's attributes in any order and number,
+with none of the sellers' styles. "large": medium titles moved edit by edit to the extremes of a reward fitted on
+other items, every second one to its bottom, as a policy without a KL penalty goes to the top. The others are titles
+that no log of the shop can speak for.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+from envs.catalog import load_locale
 from envs.market import Market
 from reward.items import Item
 from reward.model.judge import Judge
@@ -36,8 +37,16 @@ def pool(market: Market, name: str, items: list[Item], size: int, reward: Judge,
     return [write(market, item, rng) for item in items for _ in range(size)]
 
 
+def _said(item: Item) -> list[str]:
+    """Values that a title may hold: no codes of services ("Free"), which sellers put in words of their own."""
+    services = {service.name for service in load_locale(item.fields["locale"][0]).services}
+    return [
+        value for name, many in item.fields.items() if name not in _NOT_SAID and name not in services for value in many
+    ]
+
+
 def _values(item: Item, rng: np.random.Generator) -> list[str]:
-    values = [value for name, many in item.fields.items() if name not in _NOT_SAID for value in many]
+    values = _said(item)
     count = int(rng.integers(2, len(values) + 1))
     chosen = [values[i] for i in rng.permutation(len(values))[:count]]
     if item.fields["type"][0] not in chosen:  # sellers name the product in 99 % of the titles
@@ -64,7 +73,7 @@ def _edit(parts: list[str], item: Item, rng: np.random.Generator) -> list[str]:
     """One value more, one less, or two swapped."""
     parts, kind = list(parts), int(rng.integers(3))
     if kind == 0:
-        missing = [v for name, many in item.fields.items() if name not in _NOT_SAID for v in many if v not in parts]
+        missing = [value for value in _said(item) if value not in parts]
         if missing:
             parts.insert(int(rng.integers(len(parts) + 1)), missing[rng.integers(len(missing))])
     elif kind == 1 and len(parts) > 1:

@@ -75,13 +75,13 @@ def test_reward_card_tells_splits_effects_warnings_and_shows_figures() -> None:
         split={"train": 3, "judge": 1, "test": 1},
         conversions=True,
         warnings=["Propensities | were <b>estimated</b>"],
-        effects={"names the 颜色": "+6 % [+3, +9]"},
+        effects={"names the 颜色": "+6% [+3, +9]"},
         note="These are associations.",
         images={"Effects": "effects.svg"},
     )
     assert "train 3, judge 1, test 1" in card
     assert "conversion given a click" in card
-    assert "| names the 颜色 | +6 % [+3, +9] |" in card
+    assert "| names the 颜色 | +6% [+3, +9] |" in card
     assert "These are associations." in card
     assert "![Effects](effects.svg)" in card
     assert "<b>" not in card

@@ -161,11 +161,11 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
     ]
     if (slope := figures.effect_slope) is not None:
         lines.append(
-            f"  for 1 % more clicks that it predicts for one of an item's titles, {slope.value:.2f} % more came "
+            f"  for 1% more clicks that it predicts for one of an item's titles, {slope.value:.2f}% more came "
             f"[{slope.low:.2f}, {slope.high:.2f}]{_rescaled(slope)}"
         )
     if figures.interval_coverage is not None:
-        lines.append(f"  its 90 % intervals hold the clicks of {figures.interval_coverage:.1%} of the titles")
+        lines.append(f"  its 90% intervals hold the clicks of {figures.interval_coverage:.1%} of the titles")
     if figures.learning_curve:
         steps = ", ".join(f"{point.items:,}: {point.pair_accuracy.value:.1%}" for point in figures.learning_curve)
         lines.append(f"  pairs by the items learned from (linear part): {steps}")
@@ -179,7 +179,7 @@ def _rescaled(slope: Interval) -> str:
 def _ceiling(figures: FitEvidence) -> str:
     ceiling = figures.noise_ceiling
     if ceiling is None:
-        return "titles have too few clicks to tell what it would be with the true rates known"
+        return "items or clicks are too few to tell what it would be with the true rates known"
     return f"with the true rates known it would be about {ceiling:.0%}"
 
 
@@ -198,11 +198,11 @@ def _effect_lines(figures: FitEvidence) -> list[str]:
 
 
 def change_text(effect: Effect) -> str:
-    """``+6 % [+3, +9]``."""
+    """``+6% [+3, +9]``."""
     interval = ""
     if effect.low is not None and effect.high is not None:
         interval = f" [{100 * effect.low:+.0f}, {100 * effect.high:+.0f}]"
-    return f"{100 * effect.change:+.0f} %{interval}"
+    return f"{100 * effect.change:+.0f}%{interval}"
 
 
 def effects_note(figures: FitEvidence | None) -> str:

@@ -17,10 +17,10 @@ from rlopt.run import package_versions
 from rlopt.stages.common.evidence import FitEvidence, change_text, effects_note
 
 _MEANING = {
-    "items": "held-out items with titles of different rates; in brackets, 95 % intervals over items",
+    "items": "held-out items with titles of different rates; in brackets, 95% intervals over items",
     "arms": "titles of all held-out items",
     "pairs": "pairs of titles of one item whose observed click rates differ",
-    "significant_pairs": "pairs whose rates differ beyond chance (95 %)",
+    "significant_pairs": "pairs whose rates differ beyond chance (95%)",
     "pair_accuracy": "share of the pairs that it puts in the observed order; 0.5 is a coin, higher is better",
     "pair_accuracy_significant": "the same of the significant pairs",
     "noise_ceiling": "about what pair accuracy would be if the true rates were known, as clicks are chance; no model's",
@@ -31,7 +31,7 @@ _MEANING = {
     "hit_chance": "the same of a blind pick",
     "calibration_error": "mean distance of predicted and observed clicks per impression; lower is better",
     "normalised_entropy": "log loss, where always saying the base rate is 1; lower is better",
-    "interval_coverage": "share of the titles whose clicks lie in their 90 % interval; 0.9 is right",
+    "interval_coverage": "share of the titles whose clicks lie in their 90% interval; 0.9 is right",
     "base_rate": "clicks per impression of the held-out titles",
     "overdispersion": "variance of clicks, where chance alone is 1; intervals are wider by its root",
     "conversion_calibration_error": "mean distance of predicted and observed conversions per click; lower is better",
@@ -88,7 +88,7 @@ def write_card(
 
 
 def _figures(evidence: FitEvidence | None) -> dict[str, str | float | int | None]:
-    """The evidence as rows of the model card: its name with what it means, and its value with the 95 % interval."""
+    """The evidence as rows of the model card: its name with what it means, and its value with the 95% interval."""
     out: dict[str, str | float | int | None] = {}
     for name in [field.name for field in fields(evidence)] if evidence else ():
         value = getattr(evidence, name)

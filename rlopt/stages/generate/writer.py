@@ -8,12 +8,14 @@ import numpy as np
 from reward.evidence.explain import SUPPORTED
 from reward.items import Item
 from rlopt import processes
+from rlopt.ope.guardrails import RULES
 from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.choice import BY_RULES, choose_titles, settle
 from rlopt.stages.generate.proposals import Means, Shop, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
+from rlopt.wording import counted
 
 
 class Writer:
@@ -33,7 +35,7 @@ class Writer:
             for title in table["title"].drop_null().to_pylist():
                 self._shop.add(title_hash(title))
         if done:
-            note(f"Going on after {self._totals.rows:,} titles that are already written")
+            note(f"Resuming after {counted(self._totals.rows, 'title')} already written")
 
     def write(self, number: int, items: Sequence[Item]) -> int:
         """The shard ``number`` with the titles of ``items``, or this process's part in it; its rows."""
@@ -59,17 +61,17 @@ class Writer:
         none = totals.kept + totals.missing
         if processes.is_first() and 2 * none > totals.rows:
             why = "; ".join(f"{reason}: {count:,}" for reason, count in totals.reasons.most_common())
-            often = ", ".join(f"{rule} {count:,}" for rule, count in totals.stopped.most_common(3))
+            often = ", ".join(f"{RULES.get(rule, rule)} ({count:,})" for rule, count in totals.stopped.most_common(3))
             rules = f" Titles that rules stopped: {often}" if often and BY_RULES in why else ""
             note(f"{none:,} of {totals.rows:,} rows have no new title ({why}).{rules}")
         if totals.broken:
-            note(f"{totals.broken:,} current titles that stay break a rule (the column report says which)")
+            note(f"Stay although they break a rule (column report): {counted(totals.broken, 'current title')}")
         if totals.strange:
-            note(f"{totals.strange:,} new titles are unlike anything logged (support below {SUPPORTED:g})")
+            note(f"Unlike anything logged (support below {SUPPORTED:g}): {counted(totals.strange, 'new title')}")
         if totals.not_belonging:
             note(
-                f"{totals.not_belonging:,} new titles do not belong to their item or do not read like titles, for want "
-                "of others (columns relevance and fluency)"
+                "Do not belong to their item or do not read like titles, for want of others (columns relevance and "
+                f"fluency): {counted(totals.not_belonging, 'new title')}"
             )
 
     def result(self, output: str, seconds: float) -> GenerateResult:

@@ -33,7 +33,7 @@ class PpoResult(Plain):
     steps
         The update after which the policy is as it was kept.
     predicted_lift
-        By the reward model, over the items' logged titles, 0.05 is +5 %; this and the following are means over the
+        By the reward model, over the items' logged titles, 0.05 is +5%; this and the following are means over the
         last updates before ``steps``, of the titles that were sampled in them, and None where they are not known.
     monitor_lift
         The same by the monitor.
@@ -130,7 +130,7 @@ class PpoResult(Plain):
 
 
 def _percent(share: float | None, sign: str = "") -> str | None:
-    return None if share is None else f"{100 * share:{sign}.1f} %"
+    return None if share is None else f"{100 * share:{sign}.1f}%"
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,6 @@ class InPercent:
     def _told(self, numbers: dict[str, float | str]) -> dict[str, float | str]:
         signs = dict.fromkeys(SIGNED, "+") | dict.fromkeys(SHARES, "")
         return {
-            name: f"{100 * value:{signs[name]}.1f} %" if name in signs and not isinstance(value, str) else value
+            name: f"{100 * value:{signs[name]}.1f}%" if name in signs and not isinstance(value, str) else value
             for name, value in numbers.items()
         }

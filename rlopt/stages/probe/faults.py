@@ -88,7 +88,7 @@ def faults(others: Others, promises: PromiseList) -> dict[str, Attack]:
 
 
 def cut(title: str, rng: np.random.Generator) -> str | None:
-    """The beginning of the title, 30 to 60 % of it; None for a title of one piece."""
+    """The beginning of the title, 30 to 60% of it; None for a title of one piece."""
     parts, joint = pieces(title)
     kept = max(round(rng.uniform(0.3, 0.6) * len(parts)), 1)
     return joint.join(parts[:kept]) if kept < len(parts) else None

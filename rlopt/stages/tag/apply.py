@@ -27,6 +27,7 @@ from rlopt.stages.tag.data import rows
 from rlopt.tagging.shorten import Limits, ShortTitle
 from rlopt.tagging.spans import Units
 from rlopt.tagging.tagger import Tagger, short_title
+from rlopt.wording import counted
 
 DEFAULT_CHARS = 15
 MEMORY_LIMIT = "256MB"  # of the engine that opens the file
@@ -136,7 +137,7 @@ def _resume(shards: Shards, totals: "_Totals") -> int:
     for number in range(shards.done()):
         totals.add(shards.read(number))
     if totals.rows:
-        note(f"Going on after {totals.rows:,} titles that are already written")
+        note(f"Resuming after {counted(totals.rows, 'title')} already written")
     return totals.rows
 
 

@@ -194,10 +194,10 @@ def _measured(folder: Path, tagger: Tagger, corpus: Corpus, max_chars: int) -> T
 
 def _save(run: Run, config: TagConfig, tagger: Tagger, result: TagResult) -> None:
     """The tagger's folder with its card."""
-    figures = {f"F1, {kind}": f"{100 * scores.f1:.1f} %" for kind, scores in result.entities.items()}
+    figures = {f"F1, {kind}": f"{100 * scores.f1:.1f}%" for kind, scores in result.entities.items()}
     if result.shortened.keeps_required is not None:
         name = f"titles of at most {result.max_chars} characters that keep a {result.required}"
-        figures[name] = f"{100 * result.shortened.keeps_required:.1f} %"
+        figures[name] = f"{100 * result.shortened.keeps_required:.1f}%"
     with run.replacing("tag") as folder:
         tagger.save(folder)
         card = tagger_card(

@@ -40,7 +40,7 @@ class AdaptiveKL:
     target
         KL not to be exceeded, in nats a title.
     horizon
-        Updates over which a full error changes the coefficient by about 20 %.
+        Updates over which a full error changes the coefficient by about 20%.
     """
 
     coefficient: float

@@ -88,7 +88,7 @@ def test_too_few_items_for_the_shares(tmp_path: Path) -> None:
 
 def test_titles_that_do_not_matter_are_told(tmp_path: Path) -> None:
     clicks = np.random.default_rng(5).binomial(1_000, 0.05, 60).tolist()
-    assert "do not differ beyond chance" in said(report(tmp_path, {**sound(), "clicks": clicks}), "reward", "warning")
+    assert "is not beyond doubt" in said(report(tmp_path, {**sound(), "clicks": clicks}), "reward", "warning")
 
 
 def test_logged_propensities_and_sample_ratio_mismatch(tmp_path: Path) -> None:
@@ -111,6 +111,25 @@ def test_sample_ratio_by_hand() -> None:
     assert (found.expected, found.tested, found.mismatched, found.worst) == ("equal shares", 2, 1, ("a",))
     assert not found.agrees
     assert replace(found, tested=1000).agrees
+
+
+def test_a_title_in_two_rows_of_an_item_has_twice_the_traffic(tmp_path: Path) -> None:
+    """Without times a row is a variant of the test: 500, 500 and 500 + 500 are equal shares, 500 and 1,000 are not."""
+    rows = [("both", "a"), ("both", "b"), ("both", "c"), ("both", "c"), ("one", "a"), ("one", "b")]
+    columns = {
+        "item_id": [item for item, _ in rows],
+        "title": [title for _, title in rows],
+        "impressions": [500, 500, 500, 500, 500, 1_000],
+        "clicks": [10, 20, 30, 31, 40, 50],
+    }
+    logs = read_logs(write_log(tmp_path / "logs.parquet", columns))
+    assert logs.variants is not None
+    assert logs.variants.tolist() == [1, 1, 2, 1, 1]
+    found = sample_ratio(logs.arms, logs.variants)
+    assert (found.expected, found.mismatched, found.worst) == ("equal rows", 1, ("one",))
+    assert sample_ratio(logs.arms).mismatched == 2
+    columns["timestamp"] = ["2026-01-01"] * 6
+    assert read_logs(write_log(tmp_path / "daily.parquet", columns)).variants is None
 
 
 @pytest.mark.parametrize(("spread", "overdispersion"), [(0.0, 1.0), (0.2, 1.0), (0.2, 2.0)])

@@ -1,18 +1,16 @@
-"""The reward's model card says of every figure what it is; the ceiling is above what the model reaches."""
+"""The reward's model card says of every figure what it is."""
 
-import numpy as np
-import pytest
+from dataclasses import replace
 
-from reward.evidence import metrics
 from reward.logs.splits import split_items
-from reward.model.reward_model import RewardModel, click_rows
+from reward.model.reward_model import RewardModel
 from rlopt.files import to_json
 from rlopt.stages.common.evidence import FitEvidence, evidence_lines, measure
 from rlopt.stages.fit_reward.card import _figures
 from tests.reward.shop import make_shop
 
 
-def test_every_figure_is_explained_and_the_ceiling_is_what_the_truth_reaches() -> None:
+def test_every_figure_is_explained() -> None:
     shop = make_shop("en", n_items=150, impressions=3000)
     splits = split_items(shop.arms, seed=0)
     model = RewardModel.fit(shop.arms.of_items({*splits.train}), seed=0, n_members=2, threads=1)
@@ -27,8 +25,8 @@ def test_every_figure_is_explained_and_the_ceiling_is_what_the_truth_reaches() -
     assert rows[next(label for label in rows if label.startswith("pair accuracy:"))] == (
         "{value:.3f} [{low:.3f}, {high:.3f}]".format(**vars(found.pair_accuracy))
     )
-    held_out = np.isin(shop.arms.item_ids, [*splits.judge, *splits.test])
-    reached = metrics.pair_accuracy(metrics.tally(click_rows(shop.arms.take(held_out)), shop.effect[held_out]))
-    assert found.noise_ceiling == pytest.approx(reached, abs=0.05)
+    assert found.noise_ceiling is None  # 60 items are too few to tell
+    assert "too few to tell what it would be with the true rates known" in "\n".join(evidence_lines(found))
+    found = replace(found, noise_ceiling=0.91)
     lines = "\n".join(evidence_lines(found))
-    assert f"with the true rates known it would be about {found.noise_ceiling:.0%}" in lines
+    assert "with the true rates known it would be about 91%" in lines

@@ -61,10 +61,10 @@ def test_a_person_reads_percentages_of_what_and_what_comes_next() -> None:
     assert first == "PPO: kept the policy of update 50 of 60, where the monitor stood highest."
     assert "last 20 updates" in means
     assert [" ".join(line.split()) for line in table] == [
-        "predicted lift +40.5 % over the logged titles, by its own reward model",
-        "monitor's lift -3.1 % the same by a reward model of other items",
+        "predicted lift +40.5% over the logged titles, by its own reward model",
+        "monitor's lift -3.1% the same by a reward model of other items",
         "KL 3.46 nats a title from the SFT policy",
-        "rules broken 2.0 % of the titles",
+        "rules broken 2.0% of the titles",
     ]
     assert last.endswith("Next: rlopt offline-eval --run runs/a")
     rival = PpoResult.measured(Path("runs/a/rloo"), 1, rows(1)).to_text()
@@ -85,7 +85,7 @@ def test_the_bar_shows_lifts_and_shares_in_percent() -> None:
 
     bar = InPercent(Spy())
     bar.set(7, lift=0.123, kl=3.2, explained=0.5, violations=0.001)
-    assert told == {"done": 7, "lift": "+12.3 %", "kl": 3.2, "explained": "50.0 %", "violations": "0.1 %"}
+    assert told == {"done": 7, "lift": "+12.3%", "kl": 3.2, "explained": "50.0%", "violations": "0.1%"}
     bar.update(lift="none")
     assert told["lift"] == "none"
 
