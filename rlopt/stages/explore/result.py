@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from reward.plain import Plain
 from rlopt.exploring.promise import Promise
+from rlopt.wording import counted
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class ExploreResult(Plain):
     def to_text(self) -> str:
         """For a person."""
         lines = [
-            f"{self.output}: {self.titles:,} titles of {self.explored:,} items to show at random in "
-            f"{self.impressions:,.0f} impressions; {self.decided:,} items are decided, {self.left_alone:,} stay as "
-            "they are.",
+            f"{self.output}: {counted(self.titles, 'title')} of {counted(self.explored, 'item')} to show at random in "
+            f"{self.impressions:,.0f} impressions. Decided: {counted(self.decided, 'item')}; staying as they are: "
+            f"{self.left_alone:,}.",
         ]
         if self.impressions_seen:
             lines.append(f"Learned from {self.clicks_seen:,.0f} clicks of {self.impressions_seen:,.0f} impressions.")
@@ -67,7 +68,7 @@ class ExploreResult(Plain):
                 f"have {promise.lift_now:+.1%}",
                 f"  intervals between it and others shrink from +-{100 * promise.half_width_now:.0f} to "
                 f"+-{100 * promise.half_width_after:.0f} points, and hold the truth in {promise.coverage:.0%}",
-                f"  of items with a title at least 5 % above today's, one is proved better: {found}",
+                f"  of items with a title at least 5% above today's, one is proved better: {found}",
             ]
         lines.append(f"Who sees what (seed {self.seed}): {self.rule}.")
         return "\n".join(lines)

@@ -10,6 +10,7 @@ from rlopt.progress import note
 from rlopt.run import Run
 from rlopt.stages.common.columns import mapping_for, titles_of
 from rlopt.stages.explore.candidates import Candidates
+from rlopt.wording import counted
 
 BATCH = "batch"
 
@@ -67,7 +68,7 @@ def read_results(run: Run, file: Source, candidates: Candidates, columns: str | 
         seen[at] += clicks[i]
         shown[at] += impressions[i]
     if strangers:
-        note(f"{len(strangers):,} items of {where} have no titles to show and are left out")
+        note(f"Left out of {where}, since they have no titles to show: {counted(len(strangers), 'item')}")
     return seen, shown
 
 
