@@ -45,6 +45,12 @@ class RulesConfig(StageConfig):
         none="the lists that come with rlopt",
         metavar="PHRASE",
     )
+    harmful: tuple[str, ...] | None = setting(
+        None,
+        "Phrase that may harm people or that the law forbids, @FILE reads one a line.",
+        none="the lists that come with rlopt",
+        metavar="PHRASE",
+    )
     promises: tuple[str, ...] | None = setting(
         None,
         "Promise of the shop that a field or the facts must bear out ({n}: any number), @FILE reads one a line.",
@@ -68,7 +74,7 @@ class RulesConfig(StageConfig):
 
     def files(self) -> list[str]:
         """The word lists that the rules name."""
-        phrases = (*self.banned, *(self.superlatives or ()), *(self.promises or ()))
+        phrases = (*self.banned, *(self.superlatives or ()), *(self.harmful or ()), *(self.promises or ()))
         return [phrase[1:] for phrase in phrases if is_file(phrase)] + ([self.facts] if self.facts else [])
 
 

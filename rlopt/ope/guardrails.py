@@ -18,6 +18,7 @@ RULES = {
     "banned": "banned words",
     "required": "lacks a required phrase",
     "superlative": "superlative",
+    "harmful": "may harm people, or is forbidden",
     "capitals": "shouts in capitals",
     "punctuation": "strings of symbols",
     "promise": "promises that nothing bears out",

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from reward.features.facts import Facts
+from reward.features.harm import HarmList
 from reward.features.lexicon import Lexicon
 from reward.features.phraselist import PhraseList
 from reward.features.phrases import units
@@ -17,8 +18,8 @@ from rlopt.config import RulesConfig
 from rlopt.errors import ConfigError
 
 RULES = (
-    "empty", "too_long", "unreadable", "repeated", "banned", "required", "superlative", "capitals", "punctuation",
-    "promise", "unsupported",
+    "empty", "too_long", "unreadable", "repeated", "banned", "required", "superlative", "harmful", "capitals",
+    "punctuation", "promise", "unsupported",
 )  # fmt: skip
 """Every kind of `Violation` that a title can be found to have."""
 REPLACEMENT = "\ufffd"  # stands where bytes spell no character
@@ -58,6 +59,8 @@ class Constraints:
         Phrases that every title must hold.
     superlatives
         Phrases that advertising law forbids or wants proved, allowed where the item itself states them.
+    harmful
+        Phrases that may harm people or that the law forbids, whatever the item states.
     formatting
         Whether capitals (more than half of the Latin letters, not counting what the item itself shouts) and
         punctuation (doubled marks, symbols beyond a quarter of the characters) are violations.
@@ -73,6 +76,7 @@ class Constraints:
     banned: PhraseList = field(default_factory=PhraseList)
     required: tuple[str, ...] = ()
     superlatives: PhraseList = field(default_factory=PhraseList)
+    harmful: HarmList = field(default_factory=HarmList)
     formatting: bool = False
     facts: Facts = field(default_factory=Facts)
 
@@ -97,6 +101,7 @@ class Constraints:
             PhraseList.collect(config.banned),
             config.required,
             law,
+            HarmList.shipped() if config.harmful is None else HarmList.collect(config.harmful),
             config.formatting,
             facts or Facts(),
         )
@@ -132,6 +137,8 @@ class Constraints:
             found.append(Violation("required", ", ".join(missing)))
         if superlatives := self._superlatives(item, title):
             found.append(Violation("superlative", ", ".join(superlatives)))
+        if harmful := self.harmful.found(title):
+            found.append(Violation("harmful", ", ".join(harmful)))
         if self.formatting:
             found += _formatting(self.facts.widened(item), title)
         return found + self._claims(item, title)
@@ -150,6 +157,8 @@ class Constraints:
             return "banned"
         if self._superlatives(item, beginning):
             return "superlative"
+        if self.harmful.found(beginning):
+            return "harmful"
         if self.lexicon is not None and self.lexicon.broken_promises(item, beginning):
             return "promise"
         return "repeated" if self._repeated(tokens) else None
