@@ -15,6 +15,7 @@ from rlopt.algorithms import ALGORITHMS
 from rlopt.cli.main import cli
 from rlopt.config import (
     EvalConfig,
+    ExploreConfig,
     ExportConfig,
     GenerateConfig,
     PpoConfig,
@@ -128,6 +129,7 @@ CONFIG_OF = {
     "ppo": PpoConfig,
     "offline-eval": EvalConfig,
     "generate": GenerateConfig,
+    "explore": ExploreConfig,
     "export": ExportConfig,
     "simulate": SimulateConfig,
     "tag fit": TagConfig,

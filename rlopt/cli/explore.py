@@ -44,7 +44,6 @@ def command(
 
     \b
     Example:
-      rlopt generate items.parquet -o titles.parquet --n 3
       rlopt explore titles.parquet -o plan.parquet --budget 1000000
       rlopt explore titles.parquet -o plan-2.parquet --continue results.parquet
     """
