@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from ..arrays import FloatArray
 from .delay import DelayModel, bin_hours, bin_sql, fit_delay
+from .grouped import grouped
 from .position import PositionBias, examination
 from .text_files import Parameters
 from .typed_rows import TypedRows
-from .weighting import UNIT, Weighting, summed, weight_table
+from .weighting import UNIT, Weighting, exact_sum, in_units, summed, weight_table
 
 Columns = dict[str, npt.NDArray[Any]]
 _MIN_FREEDOM = 30
@@ -56,13 +57,9 @@ def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
     position = "CAST(round(position) AS BIGINT)" if rows.has("position") else "CAST(NULL AS BIGINT)"
     names = ("item_id", "title", "impressions", "clicks", "conversions", "revenue", "conversion_delay_hours")
     table = rows.select(*names, "propensity", "position", "timestamp", where="impressions > 0")
-    outputs = ", ".join(f"{sql} AS {name}" for name, sql in sums.items())
+    sql, parameters = grouped(rows, ("item_id", "title", f"{position} AS place"), sums, table, parameters)
     query = rows.source.query
-    query(
-        f"CREATE OR REPLACE TEMP TABLE cells AS SELECT item_id, title, {position} AS place, {outputs} FROM {table} "
-        "GROUP BY item_id, title, place",
-        parameters,
-    )
+    query(f"CREATE OR REPLACE TEMP TABLE cells AS SELECT * FROM {sql}", parameters)
     again = ", ".join(f"{_again(name)} AS {name}" for name in sums)
     query(
         "CREATE OR REPLACE TEMP TABLE arms AS SELECT row_number() OVER (ORDER BY item_id, title) - 1 AS arm, "
@@ -111,21 +108,18 @@ def inverse_sums(rows: TypedRows, window_hours: float | None) -> Columns:
         "conversions": f"{counted['conversions']} / propensity",
         "revenue": f"{counted['revenue']} / propensity",
     }
-    outputs = ", ".join(f"{summed(sql)} AS w_{name}" for name, sql in sums.items())
-    back = ", ".join(f"w_{name} AS {name}" for name in sums)
-    by_arm = f"SELECT item_id, title, {outputs} FROM {table} GROUP BY item_id, title"
-    return fetch(rows, f"SELECT {back} FROM ({by_arm}) JOIN arms USING (item_id, title) ORDER BY arm", parameters)
+    back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in sums)
+    values = {f"w_{name}": exact_sum(sql) for name, sql in sums.items()}
+    by_arm, parameters = grouped(rows, ("item_id", "title"), values, table, parameters)
+    return fetch(rows, f"SELECT {back} FROM {by_arm} JOIN arms USING (item_id, title) ORDER BY arm", parameters)
 
 
 def day_totals(rows: TypedRows) -> Columns:
     """Columns day (since 1970) and clicks, of the days that have impressions, in order."""
     table = rows.select("impressions", "clicks", "timestamp", where="impressions > 0")
-    return fetch(
-        rows,
-        f"SELECT {_DAY} AS day, CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT) AS clicks FROM {table} GROUP BY day "
-        "ORDER BY day",
-        rows.parameters,
-    )
+    clicks = {"clicked": "CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT)"}
+    by_day, parameters = grouped(rows, (f"{_DAY} AS day",), clicks, table, rows.parameters)
+    return fetch(rows, f"SELECT day, clicked AS clicks FROM {by_day} ORDER BY day", parameters)
 
 
 def period_cells(rows: TypedRows, weighting: Weighting, period_of_day: Mapping[int, int], most: int) -> Columns:
@@ -140,10 +134,18 @@ def period_cells(rows: TypedRows, weighting: Weighting, period_of_day: Mapping[i
     )
     day = f"CAST(floor({rows.expression('timestamp')} / 86400) AS BIGINT)"
     parameters = weighting.parameters(rows)
+    by_period, parameters = grouped(
+        rows,
+        ("item_id", "title", "period"),
+        {"clicked": exact_sum("clicks * counts"), "seen": exact_sum("impressions * exposed")},
+        f"{weighting.table(rows, {'day': day})} JOIN days USING (day)",
+        parameters,
+        joined=("weights", "days"),
+    )
     query(
-        f"CREATE OR REPLACE TEMP TABLE timed AS SELECT arm, item, period, {summed('clicks * counts')} AS clicks, "
-        f"{summed('impressions * exposed')} AS shown FROM {weighting.table(rows, {'day': day})} JOIN days USING (day) "
-        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) GROUP BY arm, item, period",
+        f"CREATE OR REPLACE TEMP TABLE timed AS SELECT arm, item, period, {in_units('clicked')} AS clicks, "
+        f"{in_units('seen')} AS shown FROM {by_period} "
+        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title)",
         parameters,
     )
     n = query("SELECT count(*) FROM timed").fetchall()[0][0]

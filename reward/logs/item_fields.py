@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..items import flatten_fields
+from .grouped import grouped
 from .leaks import leaking
 from .source import quote
 from .text_files import NUMBER, is_nested
@@ -165,13 +166,13 @@ def _varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> di
     values = (_compared_sql(rows, column) for column in columns)
     hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
     table = rows.select("item_id", "impressions", where=where, extra=hashes)
-    ends = ", ".join(f"min({h}) AS lo_{h}, max({h}) AS hi_{h}" for h in hashes)
-    by_item = f"SELECT item_id, sum({weight}) AS n, {ends} FROM {table} GROUP BY item_id"
+    ends = {f"{end}_{h}": f"{how}({h})" for h in hashes for end, how in (("lo", "min"), ("hi", "max"))}
+    by_item, parameters = grouped(rows, ("item_id",), {"n": f"sum({weight})", **ends}, table, rows.parameters)
     counts = ", ".join(
         f"count(lo_{h}), count(lo_{h}) FILTER (n >= 2), count(lo_{h}) FILTER (n >= 2 AND lo_{h} <> hi_{h})"
         for h in hashes
     )
-    found = rows.source.query(f"SELECT {counts} FROM ({by_item})", rows.parameters).fetchall()[0]
+    found = rows.source.query(f"SELECT {counts} FROM {by_item}", parameters).fetchall()[0]
     dropped: dict[str, str] = {}
     for i, column in enumerate(columns):
         filled, several, varying = found[3 * i : 3 * i + 3]
@@ -209,10 +210,10 @@ def _most_frequent(
         for key, column in zip(keys, columns, strict=True)
     )
     query = rows.source.query
+    by_value, parameters = grouped(rows, ("item_id", *keys), {"n": f"sum({weight})"}, table, rows.parameters)
     query(
-        f"CREATE TEMP TABLE context AS SELECT item_id, {cleaned}, sum(n) AS n FROM (SELECT item_id, "
-        f"{', '.join(keys)}, sum({weight}) AS n FROM {table} GROUP BY ALL) GROUP BY ALL",
-        rows.parameters,
+        f"CREATE TEMP TABLE context AS SELECT item_id, {cleaned}, sum(n) AS n FROM {by_value} GROUP BY ALL",
+        parameters,
     )
     query("CREATE TEMP TABLE several AS SELECT item_id FROM context GROUP BY item_id HAVING count(*) > 1")
     single = query(f"SELECT item_id, {', '.join(keys)} FROM context ANTI JOIN several USING (item_id)")

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..arrays import FloatArray, IntArray
 from .balance import LevelCells
+from .grouped import grouped
 from .impression_columns import ImpressionColumn
 from .typed_rows import TypedRows
-from .weighting import Weighting, summed
+from .weighting import Weighting, exact_sum, in_units
 
 _SUMS = {
     "clicks": "clicks * counts",
@@ -64,12 +65,17 @@ def _grouped(
     parameters = weighting.parameters(rows)
     for i, column in enumerate(columns):
         parameters |= column.parameters(f"column{i}")
-    sums = ", ".join(f"{summed(sql)} AS {name}" for name, sql in _SUMS.items())
-    by_level = (
-        f"SELECT item_id, title, {', '.join(names)}, {sums} FROM {weighting.table(rows, names, sample=True)} "
-        f"GROUP BY {grouping}"
+    by_level, parameters = grouped(
+        rows,
+        ("item_id", "title", *names),
+        {f"w_{name}": exact_sum(sql) for name, sql in _SUMS.items()},
+        weighting.table(rows, names, sample=True),
+        parameters,
+        grouping=grouping,
+        joined=("weights",),
     )
-    joined = f"SELECT item, arm, {', '.join(names)}, {', '.join(_SUMS)} FROM ({by_level}) "
+    back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in _SUMS)
+    joined = f"SELECT item, arm, {', '.join(names)}, {back} FROM {by_level} "
     joined += "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY ALL"
     table = rows.source.table(joined, parameters)
     return {name: _floats(table.column(name)) for name in table.column_names}

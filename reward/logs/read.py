@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from .aggregate import Columns, aggregate, delay_model, matured_clicks, position
 from .balance import Balance
 from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
+from .cluster import LogCluster
 from .delay import DelayModel
 from .item_fields import OF_IMPRESSION, ItemFields, read_context
 from .keys import respelled
@@ -24,11 +25,14 @@ from .position import PositionBias
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
-from .sources.local import Source, local
+from .sources.local import LocalCopy, Source, local
 from .spelt_numbers import Decimal
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
 from .weighting import exposure
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 __all__ = ["LogData", "read_arms", "read_items", "read_logs", "read_titles"]
 
@@ -115,6 +119,7 @@ def read_logs(
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
+    client: "Client | None" = None,
 ) -> LogData:
     """Read, check and aggregate logs.
 
@@ -143,6 +148,9 @@ def read_logs(
         Texts that mean "no value" in columns that describe items, beside `reward.items.MISSING`.
     memory_limit, threads, tmp_dir
         Limits of DuckDB, and where it spills and keeps temporary files.
+    client
+        Dask cluster that adds up Parquet files (`reward.logs.cluster`), to the same arms; None: this process. Whatever
+        cannot be added up from parts, and other sources, are read by this process in any case.
 
     Returns
     -------
@@ -163,6 +171,8 @@ def read_logs(
         local(source, query=query, tmp_dir=tmp_dir) as here,
         open_source(here, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened,
     ):
+        if client is not None and not isinstance(here, LocalCopy):
+            opened = replace(opened, cluster=LogCluster.of(client, opened, memory_limit))
         needed = ("item_id", "title", "clicks")
         rows = TypedRows.of(opened, columns, exclude, needed, ignore=ignore, decimal=decimal, missing=missing)
         as_given = rows
@@ -221,7 +231,7 @@ def read_logs(
         found_circumstances.balances,
         weighted,
         _floats(sums["rows"]) if "impressions" in found and "timestamp" not in found else None,
-        (*opened.notes, *_notes(repeated_events)),
+        (*opened.notes, *_notes(repeated_events, not_spread=client is not None and opened.cluster is None)),
     )
 
 
@@ -235,7 +245,9 @@ def _checked(rows: TypedRows, copies: Copies) -> LogTotals:
         raise
 
 
-def _notes(repeated_events: int) -> Iterator[str]:
+def _notes(repeated_events: int, *, not_spread: bool) -> Iterator[str]:
+    if not_spread:
+        yield "These logs were added up by this process: the cluster reads Parquet files that lie under their own path."
     if repeated_events:
         yield f"{repeated_events:,} rows repeat the event id, item and title of another row: each event counts once."
 

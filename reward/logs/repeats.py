@@ -191,8 +191,9 @@ def refuse_total_row(rows: TypedRows) -> None:
     )
     for file, row, impressions, all_impressions, clicks, all_clicks in found.fetchall():
         if impressions and _is_sum(impressions, all_impressions, clicks or 0, all_clicks or 0):
-            where = f"Row {row + 1:,} of {rows.source.file_name(file)}"
-            raise LogError(_total(rows.source.where, where, "rows", impressions, clicks or 0))
+            name = rows.source.file_name(file)
+            what = f"Row {row + 1:,}" if name == rows.source.where else f"Row {row + 1:,} of {name}"
+            raise LogError(_total(rows.source.where, what, "rows", impressions, clicks or 0))
 
 
 def _is_sum(part: float, total: float, clicks: float, all_clicks: float) -> bool:

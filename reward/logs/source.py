@@ -5,12 +5,10 @@ Text files are parsed once into parquet in the temporary folder (`reward.logs.te
 
 import contextlib
 import glob
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -19,7 +17,12 @@ from joblib import cpu_count
 from ..errors import LogError
 from .engine_errors import clear_errors
 from .sources.local import LocalCopy, LocalSource
-from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds, stage
+from .staged_once import staged
+from .temporary import temporary_folder
+from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds
+
+if TYPE_CHECKING:
+    from .cluster import LogCluster
 
 DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
@@ -50,6 +53,8 @@ class FileSource:
         Temporary folder, removed at the end.
     notes
         What was decided in reading the files, in plain words.
+    cluster
+        What adds up the files' rows; None: this process.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -59,6 +64,7 @@ class FileSource:
     partitioned: bool
     folder: Path
     notes: tuple[str, ...] = ()
+    cluster: "LogCluster | None" = None
 
     @property
     def relation(self) -> str:
@@ -116,27 +122,21 @@ def open_source(
         return
     files = find_files(source)
     where = str(source)
-    try:
-        folder = tempfile.mkdtemp(prefix="rlopt-logs-", dir=tmp_dir)
-    except OSError as error:
-        raise LogError(
-            f"Cannot create a temporary folder in {tmp_dir or tempfile.gettempdir()}: {error.strerror}. "
-            "Name a writable one with --tmp-dir."
-        ) from error
-    try:
-        with clear_errors(where), duckdb.connect(":memory:", config=_settings(memory_limit, threads, folder)) as con:
-            con.execute("SET TimeZone = 'UTC'")
-            con.execute("SET enable_progress_bar = false")
-            partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
-            staged = [stage(con, path, Path(folder), n) for n, path in enumerate(files)]
-            parquet = {found.file: path for found, path in zip(staged, files, strict=True)}
-            columns = _columns(con, parquet, partitioned) | joined_kinds(found.kinds for found in staged)
-            notes = tuple(note for found in staged for note in found.notes)
-            if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
-                raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-            yield FileSource(con, where, columns, parquet, partitioned, Path(folder), notes)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        temporary_folder("rlopt-logs-", tmp_dir) as folder,
+        clear_errors(where),
+        duckdb.connect(":memory:", config=settings(memory_limit, threads, folder)) as con,
+    ):
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")
+        partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
+        read = [staged(con, path, folder, n) for n, path in enumerate(files)]
+        parquet = {found.file: path for found, path in zip(read, files, strict=True)}
+        columns = _columns(con, parquet, partitioned) | joined_kinds(found.kinds for found in read)
+        notes = tuple(note for found in read for note in found.notes)
+        if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
+            raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
+        yield FileSource(con, where, columns, parquet, partitioned, folder, notes)
 
 
 @contextlib.contextmanager
@@ -232,11 +232,12 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.parts)
 
 
-def _settings(memory_limit: str, threads: int | None, folder: str) -> Parameters:
+def settings(memory_limit: str, threads: int | None, folder: str | Path) -> Parameters:
+    """How DuckDB reads logs."""
     return {
         "memory_limit": memory_limit,
         "threads": threads or cpu_count(),
-        "temp_directory": folder,
+        "temp_directory": str(folder),
         "preserve_insertion_order": False,
         "autoinstall_known_extensions": False,
         # Parquet statistics leave NaN out, and DuckDB's optimiser takes them for all values: rows with NaN would pass

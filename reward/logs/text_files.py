@@ -137,7 +137,8 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
             same_ends = written_as_utf8(text, "utf-8", target.with_suffix(".ends"))
             _copy(con, path, _CSV.format(quote='"'), target, {**parameters, "file": _literal(same_ends)})
         _refuse_swallowed_rows(con, path, shape, target)
-    before = f"{path}: the {shape.skip} lines before the header (line {shape.skip + 1}) are left out."
+    lines = "line before the header is" if shape.skip == 1 else f"{shape.skip:,} lines before the header are"
+    before = f"{path}: the {lines} left out; it is line {shape.skip + 1:,}."
     return Staged(str(target), notes=(before,) if shape.skip else ())
 
 

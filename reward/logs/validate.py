@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import LogError
 from . import times
+from .grouped import grouped
 from .schema import CANONICAL, looks_like
 from .times import FIRST_YEAR, last_year
 from .trim_sql import blank
@@ -148,8 +149,8 @@ def _count(
     given = {f"given_{name}": rows.given(name) for name in names}
     table = rows.select(*dict.fromkeys([*names, "impressions"]), extra=given)
     numbers = {**totals, **{f"wrong_{i}": f"count(*) FILTER ({c.wrong})" for i, c in enumerate(checks)}}
-    outputs = ", ".join(f"{sql} AS {name}" for name, sql in numbers.items())
-    counted = rows.source.query(f"SELECT {outputs} FROM {table}", rows.parameters)
+    sql, parameters = grouped(rows, (), numbers, table, rows.parameters)
+    counted = rows.source.query(f"SELECT {', '.join(numbers)} FROM {sql}", parameters)
     found = dict(zip(numbers, counted.fetchall()[0], strict=True))
     for i, check in enumerate(checks):
         if found[f"wrong_{i}"]:
@@ -178,8 +179,8 @@ def _totals(rows: TypedRows) -> dict[str, str]:
         "propensity_impressions": covered("propensity"),
         "position_impressions": covered("position"),
         "timestamp_impressions": covered("timestamp"),
-        "first_timestamp": "min(timestamp)" if rows.has("timestamp") else "NULL",
-        "last_timestamp": "max(timestamp)" if rows.has("timestamp") else "NULL",
+        "first_timestamp": "min(timestamp)" if rows.has("timestamp") else "CAST(NULL AS DOUBLE)",
+        "last_timestamp": "max(timestamp)" if rows.has("timestamp") else "CAST(NULL AS DOUBLE)",
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import FloatArray
+from .grouped import grouped
 from .impression_columns import Crossed, ImpressionColumn, sampled
 from .position import PositionBias
 from .text_files import Parameters
@@ -86,9 +87,19 @@ def whole(sql: str) -> str:
     return f"CAST(round(({sql}) * {UNIT}) AS HUGEINT)"
 
 
+def exact_sum(sql: str) -> str:
+    """SQL of a sum in whole multiples of 1 / UNIT."""
+    return f"sum({whole(sql)})"
+
+
+def in_units(sql: str) -> str:
+    """SQL of what so many multiples of 1 / UNIT are."""
+    return f"CAST({sql} AS DOUBLE) / {UNIT}"
+
+
 def summed(sql: str) -> str:
     """SQL of an exact sum."""
-    return f"CAST(sum({whole(sql)}) AS DOUBLE) / {UNIT}"
+    return in_units(exact_sum(sql))
 
 
 def weight_table(rows: TypedRows, weights: Mapping[int, float]) -> None:
@@ -102,6 +113,8 @@ def weight_table(rows: TypedRows, weights: Mapping[int, float]) -> None:
 def exposure(rows: TypedRows, weighting: Weighting) -> FloatArray:
     """Exposure of each arm, shape (n_arms,): its impressions with what each counts for."""
     parameters = weighting.parameters(rows)
-    by_arm = f"SELECT item_id, title, {summed('impressions * exposed')} AS n FROM {weighting.table(rows)} "
-    query = f"SELECT n FROM ({by_arm} GROUP BY item_id, title) JOIN arms USING (item_id, title) ORDER BY arm"
+    seen = {"seen": exact_sum("impressions * exposed")}
+    table = weighting.table(rows)
+    by_arm, parameters = grouped(rows, ("item_id", "title"), seen, table, parameters, joined=("weights",))
+    query = f"SELECT {in_units('seen')} AS n FROM {by_arm} JOIN arms USING (item_id, title) ORDER BY arm"
     return np.asarray(rows.source.table(query, parameters).column("n").to_numpy(), dtype=np.float64)

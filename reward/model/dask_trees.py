@@ -11,12 +11,8 @@ Two things differ from one machine: each worker finds the histogram bins of some
 are added in another order. The trees are equally good, not equal.
 """
 
-import contextlib
 import logging
-import os
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
@@ -24,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import FloatArray, IntArray
+from ..dask_cluster import workers_of
 from ..errors import ModelError
 from .boosting import MAX_ROUNDS, ItemLoss, TreeTask, can_split, choice_log_likelihood, no_trees, parameters, stopped
 from .linear import ArmCounts
@@ -32,66 +29,12 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
-LOCAL_WORKERS = 2
 MAX_ARMS = 2**24
 """LightGBM keeps labels in 32-bit floats: larger row numbers would not be exact."""
-_CONNECT_SECONDS = 10
-
-
-@contextlib.contextmanager
-def dask_trees(scheduler: str | None = None) -> Iterator["DaskTrees"]:
-    """Trees on a cluster, for the time of the block.
-
-    Parameters
-    ----------
-    scheduler
-        Address of a running scheduler, such as ``tcp://10.0.0.5:8786``; its workers need rlopt installed. None starts
-        `LOCAL_WORKERS` processes on this machine and ends them with the block.
-
-    Raises
-    ------
-    ModelError
-        Where Dask is not installed, or no scheduler answers, or it has no worker.
-    """
-    try:
-        import dask.array
-        import dask.dataframe  # noqa: F401  LightGBM's estimators need both
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise ModelError(
-            f"--engine dask needs the extra [dask], and {error.name or error} is not installed. "
-            "Install it with: pip install 'rlopt[dask]'"
-        ) from error
-    with contextlib.ExitStack() as stack:
-        if scheduler is None:
-            cluster = LocalCluster(
-                n_workers=LOCAL_WORKERS,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                host="127.0.0.1",
-                silence_logs=logging.ERROR,
-            )
-            client = stack.enter_context(Client(stack.enter_context(cluster)))
-            client.wait_for_workers(LOCAL_WORKERS)
-            client.run(_hush)
-        else:
-            try:
-                client = stack.enter_context(Client(scheduler, timeout=_CONNECT_SECONDS))
-            except (OSError, TimeoutError, ValueError, TypeError) as error:
-                raise ModelError(
-                    f"No Dask scheduler answers at {scheduler} ({type(error).__name__}). Start one with "
-                    "`dask scheduler` and workers with `dask worker ADDRESS`, or leave out --scheduler."
-                ) from error
-            if not client.scheduler_info(n_workers=-1)["workers"]:
-                raise ModelError(
-                    f"The Dask scheduler at {scheduler} has no workers. Start some with: dask worker {scheduler}"
-                )
-        yield DaskTrees(client)
 
 
 class DaskTrees:
-    """A `reward.model.boosting.TreeFitter` on a cluster; made by `dask_trees`."""
+    """A `reward.model.boosting.TreeFitter` on the cluster of a client (`reward.dask_cluster`)."""
 
     name = "dask"
 
@@ -111,7 +54,7 @@ class DaskTrees:
         table = np.asarray(task.data.data)
         if len(table) > MAX_ARMS:
             raise ModelError(f"--engine dask takes at most {MAX_ARMS:,} arms. Got {len(table):,}.")
-        order, sizes = partitions(task.rows.item, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        order, sizes = partitions(task.rows.item, len(workers_of(self.client)))
         booster = self._train(task, table, order, sizes)
         booster.best_iteration = best_iteration(booster, table, task)
         return booster
@@ -189,12 +132,6 @@ class PartitionLoss:
         if self._part is None or self._labels is None or not np.array_equal(self._labels, label):
             self._labels, self._part = label.copy(), part_of(self._whole, label.astype(np.int64))
         return self._part.gradients(prediction)
-
-
-def _hush() -> None:
-    """In a worker process of our own: LightGBM prints ports and connections to stdout before it reads ``verbosity``."""
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
 
 
 def part_of(loss: ItemLoss, index: IntArray) -> ItemLoss:

@@ -55,9 +55,9 @@ def command(
     what was learned before is recognised and refused. Conversions that came after the end of their own log are
     allowed for by their delay; to count them, fit anew from all logs.
 
-    --engine dask trains LightGBM's trees on a Dask cluster (extra [dask]) by LightGBM's own Dask estimators.
-    Reading and adding up the logs stays with DuckDB on this machine, out of core; so do the features, the linear
-    part and the judge, which are as large as the number of titles, not of impressions.
+    --engine dask adds up Parquet logs on a Dask cluster (extra [dask]), one DuckDB per partition, to the same arms,
+    and trains LightGBM's trees there by LightGBM's own Dask estimators; workers find the logs under the path that
+    LOGS names. The features, the linear part and the judge, which are as large as the number of titles, stay here.
 
     \b
     Example:

@@ -43,7 +43,9 @@ class RewardConfig(StageConfig):
     conversion_window_hours: float | None = setting(
         None, "Conversions later than this after the click do not count.", gt=0
     )
-    engine: Literal["local", "dask"] = setting("local", "Who trains the trees: this process, or a cluster.")
+    engine: Literal["local", "dask"] = setting(
+        "local", "Who adds up the logs and trains the trees: this process, or a cluster."
+    )
     half_life_days: float | None = setting(
         None, "Evidence this old counts half as much, so that old logs fade (needs timestamps).", gt=0
     )

@@ -9,6 +9,7 @@ from reward.logs.guess import guess_columns
 from reward.logs.schema import CANONICAL, ColumnMapping, standing
 from reward.logs.source import open_source
 from reward.logs.sources.local import LocalSource, Source, local
+from reward.logs.staged_once import staged_once
 from reward.plain import JsonObject
 from rlopt.config import EvalConfig, PpoConfig, RewardConfig, SftConfig, StageConfig, load, read_preset
 from rlopt.errors import RunError
@@ -92,7 +93,7 @@ def try_logs(
     def settings(model: type[ConfigT], **own: object) -> ConfigT:
         return load(model, overrides={"seed": seed, **own}, preset=preset)
 
-    with local(logs, query=query, tmp_dir=tmp_dir) as here:
+    with local(logs, query=query, tmp_dir=tmp_dir) as here, staged_once(tmp_dir):
         mapping, told = _columns(here, ColumnMapping.parse(columns or ""), tmp_dir)
         note("Columns: " + ", ".join(f"{name} = {column}" for name, column in told.items()))
         run = _open_run(run_path, str(here))

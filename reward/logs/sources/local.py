@@ -4,14 +4,13 @@ Batches are streamed to parquet in a temporary folder, from which the log engine
 """
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from ...errors import LogError
+from ..temporary import temporary_folder
 
 FILE_NAME = "table.parquet"
 
@@ -75,17 +74,8 @@ def local(source: Source, *, query: str | None = None, tmp_dir: str | Path | Non
     if isinstance(source, LocalCopy) or (isinstance(source, (str, Path)) and not _elsewhere(source, query)):
         yield source
         return
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="rlopt-copy-", dir=tmp_dir))
-    except OSError as error:
-        raise LogError(
-            f"Cannot create a temporary folder in {tmp_dir or tempfile.gettempdir()}: {error.strerror}. "
-            "Name a writable one with --tmp-dir."
-        ) from error
-    try:
+    with temporary_folder("rlopt-copy-", tmp_dir) as folder:
         yield _copied(source, query, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copied(source: Source, query: str | None, folder: Path) -> LocalCopy:

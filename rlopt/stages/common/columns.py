@@ -10,6 +10,7 @@ from reward.logs.read import read_titles
 from reward.logs.schema import KEY_SEPARATOR, ColumnMapping
 from reward.logs.source import open_source
 from reward.logs.sources.local import LocalSource
+from reward.logs.staged_once import staged_once
 from rlopt.progress import note
 from rlopt.run import DATA, Run
 from rlopt.stages.common.log_report import read_report
@@ -82,13 +83,14 @@ def titles_of(
     LogError
         When the file cannot be read, or lacks item ids or titles.
     """
-    mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
-    ignored = ignored_columns(run, file)
-    written = ignored.issuperset(GENERATED)
-    left_out = {*ignored, *no_context}
-    items, titles, table = read_titles(file, mapping, left_out, skip_untitled=written, missing=missing_marks(run))
-    if written and (untitled := _rows(file) - len(titles)):
-        note(f"{counted(untitled, 'row is', 'rows are')} left out of {file}: generate had found no title there")
+    with staged_once():
+        mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
+        ignored = ignored_columns(run, file)
+        written = ignored.issuperset(GENERATED)
+        left_out = {*ignored, *no_context}
+        items, titles, table = read_titles(file, mapping, left_out, skip_untitled=written, missing=missing_marks(run))
+        if written and (untitled := _rows(file) - len(titles)):
+            note(f"{counted(untitled, 'row is', 'rows are')} left out of {file}: generate had found no title there")
     return items, titles, table
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from reward.logs.sources.local import LocalCopy, LocalSource
 from rlopt.algorithms import DEFAULT, POLICIES
 from rlopt.files import fingerprint
 from rlopt.run import Run
@@ -25,10 +26,13 @@ class TitleSource:
         What it is called in the report: "ppo", or the name of the folder or file.
     path
         A policy folder, or a file of titles.
+    table
+        What the user calls the table that the file is a copy of; None where it is no copy.
     """
 
     name: str
     path: Path
+    table: str | None = None
 
     @classmethod
     def find(cls, run: Run, policy: str) -> "TitleSource":
@@ -50,6 +54,21 @@ class TitleSource:
         name = re.sub(r"[^\w.-]+", "-", path.resolve().stem).strip("-.")[:60] or "titles"
         name = f"{name}-titles" if name in RESERVED else name
         return cls(_own_name(run, name, path), path)
+
+    @classmethod
+    def of_table(cls, run: Run, copy: LocalCopy) -> "TitleSource":
+        """Titles of a table in memory, a database or whatever else was copied."""
+        return cls(_own_name(run, "titles", copy.path), copy.path, copy.name)
+
+    @property
+    def file(self) -> LocalSource:
+        """The file as it is read; messages call it what the user does."""
+        return self.path if self.table is None else LocalCopy(self.table, self.path)
+
+    @property
+    def place(self) -> str:
+        """Where it was found."""
+        return self.table or str(self.path.resolve())
 
     @property
     def from_run(self) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reward.arms import Arms
 from reward.belonging.belonging import Belonging
@@ -18,6 +18,7 @@ from reward.logs.sources.local import LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import load_arms, save_arms
 from reward.logs.update import faded, merge_arms
+from reward.model.boosting import TreeFitter
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from rlopt import threads
@@ -27,7 +28,9 @@ from rlopt.progress import note, track
 from rlopt.run import FINDINGS
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.monitor import monitor_items
-from rlopt.stages.fit_reward.tree_engine import tree_engine
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 MONITOR_MEMBERS = 2
 
@@ -38,6 +41,7 @@ def aggregate(
     kept: Mapping[str, Any],
     tmp_dir: str | Path | None,
     checkpoints: Path,
+    client: "Client | None",
     ignore: Iterable[str] = (),
 ) -> tuple[Arms, LogReport]:
     """Arms of the logs and what the doctor says of them; an interrupted stage finds both where it left them."""
@@ -56,6 +60,7 @@ def aggregate(
         memory_limit=config.memory_limit,
         threads=threads.available(),
         tmp_dir=tmp_dir,
+        client=client,
     )
     report = examine(
         data,
@@ -118,12 +123,12 @@ def learn(
     config: RewardConfig,
     encoder: Encoder | None,
     checkpoints: Path,
-    scheduler: str | None,
+    trees: TreeFitter,
 ) -> Learned:
     """Monitor and reward model, from the train items of ``arms``."""
     curve = LearningCurve(config.seed) if config.learning_curve else None
     monitor, rest = fit_monitor(arms.of_items(splits.train), config, encoder)
-    return Learned(rest, fit_model(rest, config, encoder, checkpoints, curve, scheduler), monitor, curve)
+    return Learned(rest, fit_model(rest, config, encoder, checkpoints, curve, trees), monitor, curve)
 
 
 def fit_model(
@@ -132,15 +137,11 @@ def fit_model(
     encoder: Encoder | None,
     checkpoints: Path,
     curve: LearningCurve | None,
-    scheduler: str | None,
+    trees: TreeFitter,
 ) -> RewardModel:
     """The reward model of train arms; an interrupted stage finds the members it has."""
     outcomes = 2 if arms.conversions is not None and arms.conversions.any() else 1
-    with (
-        tree_engine(config, scheduler) as trees,
-        track("reward model", outcomes * config.members) as bar,
-        disk_errors(checkpoints),
-    ):
+    with track("reward model", outcomes * config.members) as bar, disk_errors(checkpoints):
 
         def show(step: str, _: float) -> None:
             bar.update("model" in step, step=step)

@@ -18,11 +18,11 @@ from rlopt.run import DATA, Run
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
+from rlopt.stages.fit_reward.engine import check_engine, engine_of
 from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
 from rlopt.stages.fit_reward.history import PENDING, Entry, log_fingerprints, logs_fingerprint, read_history
 from rlopt.stages.fit_reward.result import FitRewardResult
 from rlopt.stages.fit_reward.saving import Fitted, market_beside, save
-from rlopt.stages.fit_reward.tree_engine import check_engine
 
 
 def fit_reward(
@@ -57,7 +57,8 @@ def fit_reward(
     tmp_dir
         Where the log engine spills; the system's temporary folder by default.
     scheduler
-        Address of the Dask cluster that trains the trees with ``engine`` "dask"; None starts one on this machine.
+        Address of the Dask cluster that adds up the logs and trains the trees with ``engine`` "dask"; None starts one
+        on this machine.
     force
         Fit again although settings and logs are those of the last time.
     query
@@ -103,14 +104,14 @@ def _fit(
     if not force:
         _check_updates(run)
     _say_what_is_replaced(run, logs, inputs)
-    with run.stage("fit-reward", settings, inputs) as record:
+    with run.stage("fit-reward", settings, inputs) as record, engine_of(config, scheduler) as engine:
         encoder = run_encoder(run, config)
-        arms, report = aggregate(logs, config, kept, tmp_dir, record.checkpoints)
+        arms, report = aggregate(logs, config, kept, tmp_dir, record.checkpoints, engine.client)
         _check_report(logs, report)
         splits = _split(arms, config)
         keep(arms, report, record.checkpoints)
         effective = joined_arms([arms], config.half_life_days)
-        learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
+        learned = learn(effective, splits, config, encoder, record.checkpoints, engine.trees)
         judge = fit_judge(effective, splits, config, encoder)
         belonging = fit_belonging(arms, splits, config, encoder)
         evidence = measure(learned.model, arms, splits, config.seed, learned.curve, report.assignment)

@@ -28,11 +28,11 @@ from rlopt.run import Run
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
+from rlopt.stages.fit_reward.engine import check_engine, engine_of
 from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
 from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints, logs_fingerprint
 from rlopt.stages.fit_reward.result import UpdateResult
 from rlopt.stages.fit_reward.saving import Fitted, save
-from rlopt.stages.fit_reward.tree_engine import check_engine
 from rlopt.stages.fit_reward.update_base import Base, check_rows, check_settings, pending, seen, set_aside
 from rlopt.stages.fit_reward.update_decision import compare
 from rlopt.wording import counted
@@ -108,8 +108,8 @@ def _update(
     inputs = {**base.inputs, f"update {digest}": digest}
     kept = {**base.preset(), "columns": column_mapping(columns, base.preset()).to_dict()}
     settings = {**base.settings, **config.model_dump(mode="json", exclude={"memory_limit"})}
-    with run.stage("fit-reward", settings, inputs) as record:
-        new, report = aggregate(logs, config, kept, tmp_dir, record.checkpoints, base.ignored())
+    with run.stage("fit-reward", settings, inputs) as record, engine_of(config, scheduler) as engine:
+        new, report = aggregate(logs, config, kept, tmp_dir, record.checkpoints, engine.client, base.ignored())
         check_rows(base, logs, new, force)
         parts, splits = _with_new(base, [*pending(run, digest, base.history()), new], config)
         _say_differences(base, report)
@@ -118,7 +118,7 @@ def _update(
         effective = arms if config.half_life_days is None else joined_arms(parts, config.half_life_days)
         _say_changes(parts, arms, report)
         encoder = run_encoder(run, config)
-        learned = learn(effective, splits, config, encoder, record.checkpoints, scheduler)
+        learned = learn(effective, splits, config, encoder, record.checkpoints, engine.trees)
         decision = compare(base.model(run), learned.model, parts, splits, config.seed)
         outcome = UpdateOutcome(decision.kept, decision.why, decision.contest)
         line = Entry.of(decision.event, logs, list(files.values()), new, outcome)

@@ -109,8 +109,8 @@ class TitlesCandidate:
         LogError
             When the file cannot be read or lacks a column.
         """
-        items, texts, _ = titles_of(run, source.path, columns)
-        check_known((item.item_id for item in items), run.arms().items, source.path, described=False)
+        items, texts, _ = titles_of(run, source.file, columns)
+        check_known((item.item_id for item in items), run.arms().items, source.file, described=False)
         titles: dict[str, list[str]] = {}
         for item, text in zip(items, texts, strict=True):
             titles.setdefault(item.item_id, []).append(text)

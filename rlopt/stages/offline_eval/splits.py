@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reward.arms import Arms
 from reward.logs.catalogue import read_items
+from reward.logs.sources.local import LocalCopy, Source, local
 from reward.logs.splits import Splits
 from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint
@@ -39,7 +40,7 @@ def check_items(splits: Splits, arms: Arms) -> None:
 
 
 def check_trained_on(
-    run: Run, source: TitleSource, trained_on: str | Path | None, splits: Splits, columns: str | None = None
+    run: Run, source: TitleSource, trained_on: Source | None, splits: Splits, columns: str | None = None
 ) -> dict[str, str]:
     """Refuse a policy from elsewhere that was trained on the judge's or the test items, or does not say on which.
 
@@ -51,7 +52,8 @@ def check_trained_on(
         Who is evaluated.
     trained_on
         Parquet, CSV or JSONL with the item_id of every item whose clicks it learned from; `RUN` for this run's train
-        items, `NOTHING` for none of these logs' clicks. A policy of the run need not say.
+        items, `NOTHING` for none of these logs' clicks; a table in memory or what else `reward.logs.sources.local`
+        takes. A policy of the run need not say.
     splits
         The run's splits.
     columns
@@ -70,21 +72,18 @@ def check_trained_on(
     """
     if trained_on is None and not source.from_run:
         raise EvaluationError(
-            f"{source.path} is not of this run, and a policy looks good on the clicks that it learned from. Say which "
+            f"{source.file} is not of this run, and a policy looks good on the clicks that it learned from. Say which "
             f"those were: --trained-on FILE (item_id of every item), --trained-on {RUN} (this run's train items only), "
             f"or --trained-on {NOTHING} (none of these clicks)."
         )
-    if trained_on is None or trained_on in (RUN, NOTHING):
+    if trained_on is None or (isinstance(trained_on, (str, Path)) and str(trained_on) in (RUN, NOTHING)):
         return {}
-    file = Path(trained_on)
-    if not file.exists() and not set("*?[") & set(str(file)):
-        meant = f" Did you mean {NOTHING}?" if str(file).casefold() in ("none", "no", "null") else ""
-        raise EvaluationError(
-            f"--trained-on must be a file with the item_id of every item that was learned from, {RUN} or {NOTHING}. "
-            f"There is no file {file}.{meant}"
-        )
+    if isinstance(trained_on, (str, Path)):
+        _check_there(trained_on)
     named = ",".join(part for part in (columns or "").split(",") if part.strip().startswith("item_id="))
-    trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, named or None))}
+    with local(trained_on) as file:
+        trained: Iterable[str] = {item.item_id for item in read_items(file, mapping_for(run, file, named or None))}
+        content = fingerprint(file.path if isinstance(file, LocalCopy) else Path(file))
     for side, items in (("test", splits.test), ("judge", splits.judge)):
         if shared := sorted(set(trained) & set(items)):
             raise EvaluationError(
@@ -92,4 +91,14 @@ def check_trained_on(
                 f"{shared[0]!r:.60}): a policy trained on them looks good here whatever it does. Train it on the run's "
                 f"train items only ({run / 'data' / 'splits.json'})."
             )
-    return {"trained-on": fingerprint(file)}
+    return {"trained-on": content}
+
+
+def _check_there(trained_on: str | Path) -> None:
+    file = Path(trained_on)
+    if not file.exists() and not set("*?[") & set(str(file)) and "://" not in str(trained_on):
+        meant = f" Did you mean {NOTHING}?" if str(file).casefold() in ("none", "no", "null") else ""
+        raise EvaluationError(
+            f"--trained-on must be a file with the item_id of every item that was learned from, {RUN} or {NOTHING}. "
+            f"There is no file {file}.{meant}"
+        )

@@ -1,11 +1,13 @@
 """``rlopt offline-eval``: what a policy would have earned, on items that no training has seen."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from reward.arms import Arms
+from reward.logs.sources.local import LocalCopy, Source, local
 from reward.model.caution import cautious_reward
 from rlopt.config import EvalConfig, PpoConfig
 from rlopt.errors import EvaluationError
@@ -33,7 +35,8 @@ def evaluate(
     config: EvalConfig | None = None,
     *,
     truth: Truth | None = None,
-    trained_on: str | Path | None = None,
+    titles: Source | None = None,
+    trained_on: Source | None = None,
     columns: str | None = None,
 ) -> EvaluationResult:
     """Judge a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
@@ -49,6 +52,9 @@ def evaluate(
         Settings of the stage; ``policy`` says who is evaluated.
     truth
         Adds the true lifts to the report; by default that of the simulated shop whose logs the run was fitted on.
+    titles
+        Titles to evaluate in place of ``config.policy``, with item_id and title: a table in memory, a file, or what
+        else `reward.logs.sources.local` takes. Into ``eval-titles/``.
     trained_on
         For a policy or titles that are not of this run: what they learned from, see
         `rlopt.stages.offline_eval.splits.check_trained_on`.
@@ -65,9 +71,26 @@ def evaluate(
         When the run has no judge or test items, splits overlap, or the test items have no clicks.
     """
     config = config or EvalConfig()
-    opened = OpenedRun(run)
-    truth = truth or opened.truth
-    source = TitleSource.find(run, config.policy)
+    with contextlib.nullcontext() if titles is None else local(titles) as here:
+        if here is not None:
+            config = EvalConfig(**{**config.model_dump(), "policy": str(here)})
+        opened = OpenedRun(run)
+        if isinstance(here, LocalCopy):
+            source = TitleSource.of_table(run, here)
+        else:
+            source = TitleSource.find(run, config.policy)
+        return _evaluate(opened, source, config, truth, trained_on, columns)
+
+
+def _evaluate(
+    opened: OpenedRun,
+    source: TitleSource,
+    config: EvalConfig,
+    truth: Truth | None,
+    trained_on: Source | None,
+    columns: str | None,
+) -> EvaluationResult:
+    run, truth = opened.run, truth or opened.truth
     if source.name == config.baseline == "sft":
         raise EvaluationError("The SFT policy cannot be its own baseline. Use --baseline logged.")
     check_splits(opened.splits)
@@ -90,7 +113,7 @@ def evaluate(
             write_outputs(folder, report, evaluated, test, learned)
         record.notes.update(verdict=report.verdict.decision, lift=report.lifts["logged"].value)
         if not source.from_run:
-            record.notes[PLACE] = str(source.path.resolve())
+            record.notes[PLACE] = source.place
     return EvaluationResult(run / source.folder, report)
 
 
@@ -105,12 +128,12 @@ def covered(test_items: Sequence[str], candidate: Candidate, source: TitleSource
     chosen = [item_id for item_id in test_items if candidate.covers(item_id)]
     if len(chosen) < 2:
         raise EvaluationError(
-            f"{source.path} has titles for {len(chosen)} of this run's {counted(len(test_items), 'test item')}, and a "
+            f"{source.file} has titles for {len(chosen)} of this run's {counted(len(test_items), 'test item')}, and a "
             "lift needs two at least. Write titles for the items that `splits.json` in the run's data folder lists as "
             "test."
         )
     if len(chosen) < len(test_items):
-        note(f"{source.path} has titles for {len(chosen)} of {len(test_items)} test items: evaluated on these")
+        note(f"{source.file} has titles for {len(chosen)} of {len(test_items)} test items: evaluated on these")
     return chosen
 
 

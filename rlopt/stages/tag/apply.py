@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from reward.logs.schema import looks_like
 from reward.logs.source import FileSource, find_files, open_source
+from reward.logs.sources.local import LocalSource, Source, local
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from reward.plain import Plain
 from rlopt.config import ShortenConfig
@@ -56,9 +57,7 @@ class ShortenResult(Plain):
     titles_per_second: float
 
 
-def apply_tagger(
-    run: Run, titles_file: str | Path, out: str | Path, config: ShortenConfig | None = None
-) -> ShortenResult:
+def apply_tagger(run: Run, titles_file: Source, out: str | Path, config: ShortenConfig | None = None) -> ShortenResult:
     """Shorten titles with the run's tagger, in constant memory; an interrupted call is continued by the same one.
 
     One row a title, in the input's order: item_id (where the file has it, or `item_id` names its column), title,
@@ -70,7 +69,8 @@ def apply_tagger(
     run
         A run with a finished ``tag``.
     titles_file
-        Parquet, CSV or JSONL with a column of titles.
+        Parquet, CSV or JSONL with a column of titles, a table in memory, or what else `reward.logs.sources.local`
+        takes.
     out
         ``.parquet``, or ``.csv`` for CSV.
 
@@ -85,6 +85,11 @@ def apply_tagger(
     """
     config = config or ShortenConfig()
     run.require("tag")
+    with local(titles_file) as here:
+        return _apply(run, here, out, config)
+
+
+def _apply(run: Run, titles_file: LocalSource, out: str | Path, config: ShortenConfig) -> ShortenResult:
     check_output(out, titles_file)
     limits = Limits(config.max_chars, config.max_width)
     if limits == Limits():
@@ -126,7 +131,7 @@ def _metadata(run: Run, config: ShortenConfig) -> dict[str, str]:
     )
 
 
-def _key(metadata: dict[str, str], titles_file: str | Path) -> str:
+def _key(metadata: dict[str, str], titles_file: LocalSource) -> str:
     """Shards with another key belong to other titles, another tagger or other settings."""
     text = json.dumps(metadata, sort_keys=True) + "".join(fingerprint(path) for path in find_files(titles_file))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from reward.errors import LogError
 from reward.logs.source import FileSource, open_source
+from reward.logs.sources.local import LocalSource
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from reward.text import same_text_key
 from rlopt.config import TagConfig
@@ -59,7 +59,7 @@ class Corpus:
     left_out: dict[str, int]
 
 
-def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
+def read_corpus(titles_file: LocalSource, config: TagConfig) -> Corpus:
     """Labelled titles of a file, split by title.
 
     Raises
@@ -96,7 +96,7 @@ def read_corpus(titles_file: str | Path, config: TagConfig) -> Corpus:
     return Corpus(train, held_out, tuple(sorted(counts)), required, dict(left_out))
 
 
-def read_titles(files: Iterable[str | Path], column: str) -> list[Units]:
+def read_titles(files: Iterable[LocalSource], column: str) -> list[Units]:
     """Titles of more files, without labels."""
     out = []
     for file in files:

@@ -1,10 +1,12 @@
 """``rlopt tag fit``: the tagger that shortens titles, learned from tagged entities or from short titles."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reward.logs.source import find_files
+from reward.logs.sources.local import LocalSource, Source, local
 from reward.plain import Plain
 from reward.text import same_text_key
 from rlopt import processes
@@ -60,7 +62,7 @@ class TagResult(Plain):
 
 
 def fit_tagger(
-    run: Run, titles_file: str | Path, config: TagConfig | None = None, *, unlabelled: Sequence[str | Path] = ()
+    run: Run, titles_file: Source, config: TagConfig | None = None, *, unlabelled: Sequence[Source] = ()
 ) -> TagResult:
     """Learn which words of a title are what; writes ``tag/`` of the run.
 
@@ -69,9 +71,10 @@ def fit_tagger(
     run
         Any run directory; no other stage is needed.
     titles_file
-        Parquet, CSV or JSONL with long titles, and tagged entities or short titles.
+        Parquet, CSV or JSONL with long titles, and tagged entities or short titles; a table in memory, or what else
+        `reward.logs.sources.local` takes.
     unlabelled
-        More files of titles, for the tiny model's pretraining.
+        More titles, for the tiny model's pretraining.
 
     Raises
     ------
@@ -85,6 +88,12 @@ def fit_tagger(
         raise ConfigError(
             f"--unlabelled teaches the tiny encoder words, and {config.model} knows them. Leave one of the two out."
         )
+    with contextlib.ExitStack() as stack:
+        here, *more = (stack.enter_context(local(source)) for source in (titles_file, *unlabelled))
+        return _fit(run, here, config, more)
+
+
+def _fit(run: Run, titles_file: LocalSource, config: TagConfig, unlabelled: Sequence[LocalSource]) -> TagResult:
     inputs = {str(n): fingerprint(path) for n, path in enumerate(_files(titles_file, *unlabelled))}
     quiet_loading()
     if config.model is not None:
@@ -105,7 +114,7 @@ def fit_tagger(
     return result
 
 
-def _files(*sources: str | Path) -> list[Path]:
+def _files(*sources: LocalSource) -> list[Path]:
     return [path for source in sources for path in find_files(source)]
 
 

@@ -3,15 +3,21 @@
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reward.errors import ModelError
+from reward import dask_cluster
+from reward.dask_cluster import dask_client
+from reward.errors import LogError, ModelError
+from reward.logs.read import read_logs
 from reward.model import boosting, dask_trees
 from reward.model.boosting import ItemLoss, choice_log_likelihood
 from reward.model.dask_trees import PartitionLoss, partitions
 from reward.model.linear import ArmCounts, Noise
+
+from ..log_fixtures import assert_same_arms, impressions_log
 
 pytest.importorskip("distributed")
 ROUNDS = 40
@@ -31,10 +37,10 @@ def shop(seed: int, n_items: int = 500) -> tuple[np.ndarray, ArmCounts, np.ndarr
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[dask_trees.DaskTrees]:
-    with pytest.MonkeyPatch.context() as patch, dask_trees.dask_trees() as trees:
+    with pytest.MonkeyPatch.context() as patch, dask_client() as client:
         for module in (boosting, dask_trees):
             patch.setattr(module, "MAX_ROUNDS", ROUNDS)
-        yield trees
+        yield dask_trees.DaskTrees(client)
 
 
 def test_two_workers_grow_as_good_trees_as_one_machine(cluster: dask_trees.DaskTrees) -> None:
@@ -66,6 +72,17 @@ def test_two_workers_grow_as_good_trees_as_one_machine(cluster: dask_trees.DaskT
     assert abs(likelihoods[0] - likelihoods[1]) < 0.03 * (gain - none)
 
 
+def test_two_processes_read_the_arms_that_one_reads(cluster: dask_trees.DaskTrees, tmp_path: Path) -> None:
+    """What they do with other logs is in tests/reward/logs/test_cluster.py, with workers that start at once."""
+    log = impressions_log(8, n=2_000)
+    log.to_parquet(tmp_path / "log.parquet", row_group_size=300)
+    found = read_logs(tmp_path / "log.parquet", threads=1, client=cluster.client)
+    assert_same_arms(found.arms, read_logs(tmp_path / "log.parquet", threads=1).arms)
+    log.assign(click=7).to_parquet(tmp_path / "wrong.parquet")
+    with pytest.raises(LogError, match=r"clicks .column 'click'. must not exceed .* in row 1 of"):
+        read_logs(tmp_path / "wrong.parquet", client=cluster.client)
+
+
 def test_the_loss_of_parts_is_the_loss_of_the_whole() -> None:
     _, rows, effect = shop(3, n_items=50)
     rng = np.random.default_rng(0)
@@ -94,9 +111,9 @@ def test_no_item_is_cut_in_two(counts: list[int], n: int) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_trees, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(dask_cluster, "_CONNECT_SECONDS", 1)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
-        with pytest.raises(ModelError, match="No Dask scheduler answers at") as caught, dask_trees.dask_trees(address):
+        with pytest.raises(ModelError, match="No Dask scheduler answers at") as caught, dask_client(address):
             pass
         assert "\n" not in str(caught.value)
 
@@ -104,4 +121,4 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch: pytest.Monkey
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ModelError, match=r"needs the extra \[dask\].*pip install 'rlopt\[dask\]'"):
-        dask_trees.dask_trees().__enter__()
+        dask_client().__enter__()
