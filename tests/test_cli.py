@@ -15,6 +15,7 @@ from rlopt.algorithms import ALGORITHMS
 from rlopt.cli.main import cli
 from rlopt.config import (
     EvalConfig,
+    ExploreConfig,
     ExportConfig,
     GenerateConfig,
     PpoConfig,
@@ -129,6 +130,7 @@ CONFIG_OF = {
     "ppo": PpoConfig,
     "offline-eval": EvalConfig,
     "generate": GenerateConfig,
+    "explore": ExploreConfig,
     "export": ExportConfig,
     "serve": ServeConfig,
     "simulate": SimulateConfig,

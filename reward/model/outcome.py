@@ -41,6 +41,29 @@ class OutcomePrediction:
 
 
 @dataclass(frozen=True)
+class JointEffects:
+    """Title effects of n pairs together, in log-odds: mean + ``factors`` u + ``rest`` e, u and e standard normal.
+
+    u is the same for all pairs (what the ensemble's members disagree on), so titles and items that the members judge
+    alike are uncertain alike; e is each title's own. The variance, ``sum(factors ** 2) + rest ** 2``, is that of
+    `OutcomePrediction.effect_std`.
+
+    Parameters
+    ----------
+    mean
+        Shape (n,); differences between titles of one item are what counts.
+    factors
+        Shape (n, n_members).
+    rest
+        Standard deviation of what no factor tells, shape (n,).
+    """
+
+    mean: FloatArray
+    factors: FloatArray
+    rest: FloatArray
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Fitted model of one outcome.
 
@@ -85,6 +108,15 @@ class Outcome:
         mean = self.slope * center - self.pace * excess
         std = self.spread.apply(self.slope * each.std(axis=1, ddof=1 if each.shape[1] > 1 else 0))
         return mean, np.hypot(std, self.pace * excess / 2), excess
+
+    def joint_effects(self, block: FeatureBlock, *, threads: int) -> JointEffects:
+        """Effects of pairs whose features are ``block`` with their covariance."""
+        center, each = predict_effect(self.basis, self.members, block, threads=threads)
+        excess = self.logged_range.excess(block.dense)
+        apart = each - each.mean(axis=1, keepdims=True)
+        factors = self.slope * self.spread.scale * apart / np.sqrt(max(each.shape[1] - 1, 1))
+        rest = np.hypot(self.spread.rest, self.pace * excess / 2)
+        return JointEffects(self.slope * center - self.pace * excess, factors, rest)
 
     def predict(self, items: Sequence[Item], block: FeatureBlock, *, threads: int) -> OutcomePrediction:
         """Prediction for pairs whose features are ``block``."""

@@ -26,7 +26,7 @@ from .effect import TrainingSet, prepare
 from .ensemble import fit_members
 from .item_context import ItemTotals
 from .linear import ArmCounts
-from .outcome import Outcome, OutcomePrediction, finish
+from .outcome import JointEffects, Outcome, OutcomePrediction, finish
 from .persistence import load_model, save_model
 from .sale_value import SaleValue
 
@@ -256,6 +256,15 @@ class RewardModel:
         of_click = per_click * p * (1 - p) * click.logit_std
         of_conversion = sale * p * q * (1 - q) * conversion.logit_std
         return per_click * p, np.hypot(of_click, of_conversion)
+
+    def joint_effects(self, items: Sequence[Item], titles: Sequence[str]) -> JointEffects:
+        """Effects on the log-odds of a click of n pairs, with what is not known of them together."""
+        parts = []
+        for start in range(0, max(len(titles), 1), _CHUNK):
+            block = self.features.transform(items[start : start + _CHUNK], titles[start : start + _CHUNK])
+            parts.append(self.click.joint_effects(block, threads=self.threads if len(block) > _SMALL else 1))
+        mean, rest = (np.concatenate([getattr(part, name) for part in parts]) for name in ("mean", "rest"))
+        return JointEffects(mean, np.concatenate([part.factors for part in parts]), rest)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
         """How far each title is like the logged ones, in [0, 1]: 1 inside their range, falling outside; shape (n,)."""

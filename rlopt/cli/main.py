@@ -24,6 +24,7 @@ _SECTIONS = {
     "From logs to a verdict": ("fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
     "Titles": ("generate", "review", "score", "explain", "evaluate-text", "tag", "export"),
     "In production": ("serve",),
+    "What to show": ("explore",),
     "A/B tests": ("ab-plan", "ab-analyze"),
     "Logs": ("check-logs", "logs-sql", "simulate"),
 }

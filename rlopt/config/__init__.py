@@ -3,6 +3,7 @@
 from .abtests import AbAnalyzeConfig, AbConfig, AbPlanConfig
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
+from .exploring import ExploreConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .presets import STAGES, load, read_preset
@@ -19,6 +20,7 @@ __all__ = [
     "CompareConfig",
     "Decoding",
     "EvalConfig",
+    "ExploreConfig",
     "ExportConfig",
     "GenerateConfig",
     "PpoConfig",

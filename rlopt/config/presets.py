@@ -17,6 +17,7 @@ from rlopt.errors import ConfigError
 from .abtests import AbAnalyzeConfig, AbConfig, AbPlanConfig
 from .base import StageConfig
 from .evaluation import CompareConfig, EvalConfig, ProbeConfig, TextConfig
+from .exploring import ExploreConfig
 from .exporting import ExportConfig
 from .learning import PpoConfig, RewardConfig, SftConfig
 from .preset_files import preset_file
@@ -37,6 +38,7 @@ STAGES: dict[str, type[StageConfig]] = {
         ReviewConfig,
         RulesConfig,
         GenerateConfig,
+        ExploreConfig,
         ExportConfig,
         ServeConfig,
         TextConfig,

@@ -62,6 +62,16 @@ def test_doubt_matches_the_error(shop_model: tuple[Shop, RewardModel]) -> None:
     assert 0.75 <= inside.mean() <= 0.99  # 70 items: their baselines move together with all their titles
 
 
+def test_joint_effects_have_the_same_doubt_and_differences(shop_model: tuple[Shop, RewardModel]) -> None:
+    shop, model = shop_model
+    arms, _ = held_out(shop)
+    predicted, joint = (f(arms.arm_items, list(arms.title)) for f in (model.predict, model.joint_effects))
+    assert np.sqrt(np.sum(joint.factors**2, axis=1) + joint.rest**2) == pytest.approx(predicted.effect_std)
+    of_item = arms.item_index == arms.item_index[0]
+    apart = (predicted.effect - joint.mean)[of_item]  # an item's level, the same for all its titles
+    assert apart == pytest.approx(np.full(of_item.sum(), apart[0]))
+
+
 def test_level_is_right_for_known_and_for_new_items(shop_model: tuple[Shop, RewardModel]) -> None:
     shop, model = shop_model
     train, test = shop.split()

@@ -1,0 +1,58 @@
+"""``rlopt explore``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rlopt.cli import options
+from rlopt.cli.configured import Configured, from_config, preset
+from rlopt.cli.show import show
+
+
+@click.command("explore", cls=Configured)
+@click.argument("titles", metavar="TITLES")
+@options.output
+@click.option("--continue", "results", metavar="RESULTS", help="What earlier plans of these TITLES have shown.")
+@from_config("ExploreConfig", "budget", "loss", "span", "batches", "floor", "stop", "half_life")
+@options.columns
+@options.query
+@preset()
+@options.in_run
+@options.common
+def command(
+    titles: str,
+    out: Path,
+    results: str | None,
+    columns: str | None,
+    query: str | None,
+    config: Path | None,
+    run_path: str,
+    **flags: Any,
+) -> None:
+    """Plan which titles to show next, and how often, so that it costs little and teaches much.
+
+    TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields: those that rlopt generate
+    wrote, or your own. Titles in use today join them. Items are taken by what is learned for an impression, within
+    --budget and --loss; the others stay as they are. The plan has item_id, title and the exact probability of each
+    (never below --floor), and tells what it will be able to find out. Which visitor sees which title follows from
+    a hash, whose rule is told.
+
+    Plan anew after each batch: --continue RESULTS learns from what was shown (item_id, title, impressions, clicks,
+    and a column batch with a number or a day). All results so far go into one file. Items whose best title is known
+    well enough are decided: they get that title alone.
+
+    \b
+    Example:
+      rlopt explore titles.parquet -o plan.parquet --budget 1000000
+      rlopt explore titles.parquet -o plan-2.parquet --continue results.parquet
+    """
+    from rlopt.config import ExploreConfig
+
+    run = options.fitted_run(run_path)
+    settings = options.settings(ExploreConfig, config, flags, run)
+
+    from rlopt.stages.explore.stage import explore
+
+    result = explore(run, titles, out, settings, results=results, columns=columns, query=query)
+    show(result, result.to_text())
