@@ -23,8 +23,7 @@ _SECTIONS = {
     "A first look": ("try", "demo"),
     "From logs to a verdict": ("fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
     "Titles": ("generate", "review", "score", "explain", "evaluate-text", "tag", "export"),
-    "In production": ("serve",),
-    "What to show": ("explore",),
+    "What to show": ("explore", "serve"),
     "A/B tests": ("ab-plan", "ab-analyze"),
     "Logs": ("check-logs", "logs-sql", "simulate"),
 }

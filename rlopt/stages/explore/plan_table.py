@@ -48,7 +48,7 @@ def plan_table(
     """
     layout = candidates.layout
     shown = probability > 0
-    rows = np.flatnonzero(layout.rows((explored | decided)[:, None] & shown))
+    rows = np.flatnonzero(((explored | decided)[:, None] & shown)[layout.item, layout.place]).tolist()
     difference, error = beliefs.against(candidates.today)
     ends = {"lift": 0.0, "lift_low": -_Z95, "lift_high": _Z95}
     lifts = {name: np.expm1(layout.rows(difference + reach * error))[rows] for name, reach in ends.items()}

@@ -42,10 +42,10 @@ def read_results(run: Run, file: Source, candidates: Candidates, columns: str | 
         where = str(here)
     too_many = np.flatnonzero(clicks > impressions)
     if len(too_many):
-        row = int(too_many[0])
+        first = int(too_many[0])
         raise LogError(
-            f"{where}, row {row + 1}: {clicks[row]:g} clicks of {impressions[row]:g} impressions. Give impressions of "
-            "which the clicks are a part."
+            f"{where}, row {first + 1}: {clicks[first]:g} clicks of {impressions[first]:g} impressions. Give the "
+            "impressions that the clicks are part of."
         )
     names_of_batches = [str(value) for value in table[BATCH].to_pylist()] if BATCH in table.column_names else []
     order = {name: i for i, name in enumerate(sorted(set(names_of_batches), key=_in_order))} or {"": 0}
