@@ -28,25 +28,33 @@ def demo(shop: str, runs: Path) -> dict[str, Any]:
     return result
 
 
-def row(shop: str, result: dict[str, Any]) -> str:
+def row(shop: str, result: dict[str, Any], fluent: dict[str, float]) -> str:
     """One line of the table; a star marks a truth outside its interval."""
 
     def lift(estimate: float, low: float, high: float, true: float) -> str:
         inside = " " if low <= true <= high else "*"
         return f"{100 * estimate:+6.1f} [{100 * low:+6.1f}, {100 * high:+6.1f}] true {100 * true:+6.1f}{inside}"
 
-    logged = result["over_logged"]
+    logged, broken = result["over_logged"], result["broken_promises"]
     return "  ".join(
         [
             f"{shop:5}",
             lift(result["estimated_lift"], result["low"], result["high"], result["true_lift"]),
             lift(logged["estimated"], logged["low"], logged["high"], logged["true"]),
             f"{100 * result['faithfulness']:5.1f} ({100 * result['sft_faithfulness']:.1f})",
+            f"{100 * broken['ppo']:4.1f} ({100 * broken['logged']:.1f})",
+            f"{100 * fluent['ppo']:3.0f} ({100 * fluent['logged']:.0f})",
             f"{result['kl']:4.2f}",
             f"{sum(result['seconds'].values()):5.0f}",
             result["verdict"],
         ]
     )
+
+
+def fluency(shop: str, runs: Path) -> dict[str, float]:
+    """Share of titles at or above the floor of fluency, by who wrote them."""
+    report = json.loads((runs / shop / "eval" / "report.json").read_text(encoding="utf-8"))
+    return {who: found["fluent"] for who, found in report["belonging"].items()}
 
 
 def main() -> None:
@@ -57,9 +65,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.runs.mkdir(parents=True, exist_ok=True)
     print("shop   lift over SFT, %                          lift over logged, %                       ", end="")
-    print("faithful (SFT), %  KL  seconds  verdict")
+    print("faithful (SFT), %  broken promises (logged), %  fluent (logged), %  KL  seconds  verdict")
     for shop in arguments.shops:
-        print(row(shop, demo(shop, arguments.runs)), flush=True)
+        print(row(shop, demo(shop, arguments.runs), fluency(shop, arguments.runs)), flush=True)
 
 
 if __name__ == "__main__":
