@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any
 
-import yaml
-
-from reward.plain import JsonObject
 from rlopt.algorithms import ALGORITHMS
 from rlopt.ope.diagnostics import SMALLEST_TOLD
 from rlopt.ope.guardrails import RULES
 from rlopt.ope.reasons import Reason
+from rlopt.sentences import Sentences
 
 from .content import EvaluationReport
 
@@ -33,23 +29,8 @@ COUNTS = {"test_items", "candidates"}
 
 
 @dataclass(frozen=True)
-class Words:
-    """Sentences of one language.
-
-    Parameters
-    ----------
-    entries
-        Key -> sentence with ``{places}``, or a group of them.
-    """
-
-    entries: JsonObject
-
-    def __call__(self, key: str, **values: Any) -> str:
-        """The sentence ``key`` ("figures.step" within a group) with its places filled."""
-        found: Any = self.entries
-        for part in key.split("."):
-            found = found[part]
-        return str(found).format(**values)
+class Words(Sentences):
+    """The report's sentences, and what things are called in it."""
 
     def list_of(self, key: str) -> list[str]:
         """The paragraphs of ``key``."""
@@ -155,5 +136,4 @@ _LIFT_FIELDS = {"lift": "value", "low": "low", "high": "high"}
 @cache
 def words_of(language: str) -> Words:
     """The words of "en" or "zh"."""
-    text = (resources.files("rlopt.report") / "lang" / f"{language}.yaml").read_text(encoding="utf-8")
-    return Words(yaml.safe_load(text))
+    return Words.read("rlopt.report", language)

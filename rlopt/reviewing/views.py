@@ -5,14 +5,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reward.plain import JsonObject
 from reward.text import clean
+from rlopt.sentences import Sentences
 
 from .audit import Opinion, events_of, opinion_of
 from .states import DISPUTED, FIRM, OPEN
@@ -128,17 +126,8 @@ def share(value: float | None) -> str:
 
 
 @dataclass(frozen=True)
-class Words:
-    """The sentences of one language."""
-
-    entries: JsonObject
-
-    def __call__(self, key: str, **values: Any) -> str:
-        """The sentence ``key`` with its places filled."""
-        found: Any = self.entries
-        for part in key.split("."):
-            found = found[part]
-        return str(found).format(**values)
+class Words(Sentences):
+    """The pages' sentences, and what things are called on them."""
 
     def named(self, group: str, key: str) -> str:
         """The word of ``key`` in a group; its own name where there is none."""
@@ -158,8 +147,7 @@ class Words:
 @cache
 def words_of(language: str) -> Words:
     """The words of "en" or "zh"."""
-    text = (resources.files("rlopt.reviewing") / "lang" / f"{language}.yaml").read_text(encoding="utf-8")
-    return Words(yaml.safe_load(text))
+    return Words.read("rlopt.reviewing", language)
 
 
 class Views:
