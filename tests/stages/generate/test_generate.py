@@ -167,7 +167,7 @@ def test_a_current_title_that_breaks_a_rule_gives_way_to_a_worse_one_that_keeps_
     serve(Writer(ALL_NEW))  # none that keeps them: the current one stays, and that is said
     assert generate(run, catalogue, tmp_path / "none.parquet", rules).kept_current == N_ITEMS
     told = " ".join(capsys.readouterr().err.split())
-    assert f"{N_ITEMS} current titles that stay break a rule" in told
+    assert f"break a rule (column report): {N_ITEMS} current titles" in told
 
 
 def test_best_of_takes_the_title_of_the_best_reward(run: Run, catalogue: Path, tmp_path: Path, serve: Any) -> None:
@@ -271,13 +271,13 @@ def test_what_stands_out_is_said(run: Run, catalogue: Path, tmp_path: Path, serv
     generate(run, catalogue, tmp_path / "out.parquet", settings(n=2, best_of=2, support=()))
     assert set(pq.read_table(tmp_path / "out.parquet")["support"].drop_null().to_pylist()) == {0.2}
     said = capsys.readouterr().err
-    assert "unlike anything logged" in said
+    assert "Unlike anything logged" in said
     assert "--best-of 2 has no effect" in said
     serve(Writer(ALL_NEW))
     generate(run, catalogue, tmp_path / "none.parquet", settings(required=("sturdy oak",)))
     told = " ".join(capsys.readouterr().err.split())
     why = f"no further title keeps the rules: {N_ITEMS}"
-    assert f"{N_ITEMS} of {N_ITEMS} rows have no new title ({why}). Titles that rules stopped: required" in told
+    assert f"{N_ITEMS} of {N_ITEMS} rows have no new title ({why}). Titles that rules stopped: lacks a" in told
 
 
 @pytest.mark.parametrize("rules", [{"banned": ("free",)}, {"max_chars": 5}, {"superlatives": ("shipping",)}])
