@@ -3,13 +3,13 @@
 The draw is a hash of seed, item and unit, so that no memory is needed, processes agree, and items are drawn apart.
 """
 
-import hashlib
-import json
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from rlopt.assignment_hash import uniform
 from rlopt.errors import RloptError
 
 TOLERANCE = 1e-6  # of probabilities that should add up to one
@@ -51,7 +51,7 @@ class _Titles:
     ends: tuple[float, ...]
 
 
-class Assigner:
+class Assigner(ABC):
     """Hands out titles.
 
     Parameters
@@ -63,6 +63,7 @@ class Assigner:
     version: str
     random = True
 
+    @abstractmethod
     def draw(self, item_id: str, unit: str | None) -> Drawn | None:
         """The title; None where the item has none.
 
@@ -71,7 +72,6 @@ class Assigner:
         UnitNeededError
             Where it depends on the unit, and none is given.
         """
-        raise NotImplementedError
 
 
 class UnitNeededError(Exception):
@@ -147,13 +147,6 @@ class PlanAssigner(Assigner):
             return None
         arm, probability = self._arm_of(item_id, unit)
         return Drawn(self._titles[arm][item_id], probability, arm)
-
-
-def uniform(seed: int, item_id: str, unit: str) -> float:
-    """A number in [0, 1) that looks random and depends on nothing else: 53 bits of BLAKE2b of the three as JSON."""
-    text = json.dumps([seed, item_id, unit], ensure_ascii=False)
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return float((int.from_bytes(digest) >> 11) * 2.0**-53)
 
 
 def _checked(item_id: str, rows: Sequence[Row]) -> _Titles:

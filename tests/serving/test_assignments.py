@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rlopt.assignment_hash import uniform
 from rlopt.config import AbPlanConfig, ServeConfig
 from rlopt.errors import RloptError
 from rlopt.run import Run
-from rlopt.serving.assignments import PlanAssigner, Row, TableAssigner, UnitNeededError, uniform
+from rlopt.serving.assignments import PlanAssigner, Row, TableAssigner, UnitNeededError
 from rlopt.stages.ab.assignment import Assignment, assign, bucket_of
 from rlopt.stages.serve.tables import PlannedArms, read_assigner
 

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from reward.arrays import BoolArray, FloatArray
 from rlopt.assignment_hash import RULE
 from rlopt.exploring.allocation import relative_rates
 from rlopt.exploring.beliefs import Beliefs
-from rlopt.files import atomic_path
+from rlopt.stages.common.outputs import write_table
 from rlopt.stages.explore.candidates import Candidates
 
 _Z95 = 1.959964
@@ -75,12 +73,7 @@ def write_plan(table: pa.Table, out: Path, seed: int) -> None:
         When it cannot be written.
     """
     table = table.append_column("seed", pa.array(np.full(len(table), seed, dtype=np.int64)))
-    table = table.replace_schema_metadata({"assignment": RULE, "seed": str(seed)})
-    with atomic_path(out) as temporary:
-        if out.suffix.lower() == ".csv":
-            pa_csv.write_csv(table, temporary)
-        else:
-            pq.write_table(table, temporary, compression="zstd")
+    write_table(table.replace_schema_metadata({"assignment": RULE, "seed": str(seed)}), out)
 
 
 def beta_of(candidates: Candidates, beliefs: Beliefs, rate: FloatArray) -> tuple[FloatArray, FloatArray]:
