@@ -25,6 +25,7 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     "support_share",
     "max_misleading",
     "by",
+    "traffic",
     "lang",
 )
 @click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
@@ -57,6 +58,7 @@ def command(
     \b
     Example:
       rlopt offline-eval --min-lift 0.02 --by category --gate
+      rlopt offline-eval --traffic 50000 --lang zh
       rlopt offline-eval --reviews titles.reviews.db --max-misleading 0.02
       rlopt offline-eval --policy agency.csv --trained-on nothing
     """

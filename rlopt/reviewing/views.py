@@ -14,7 +14,6 @@ from rlopt.sentences import Sentences
 
 from .audit import Opinion, events_of, opinion_of
 from .states import DISPUTED, FIRM, OPEN
-from .worddiff import diff
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row

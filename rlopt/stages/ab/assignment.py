@@ -193,12 +193,6 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
     )
 
 
-def arm_shares(config: AbPlanConfig) -> tuple[float, ...]:
-    """Share of each arm: what the control leaves is shared alike."""
-    variants = max(len(config.arm) - 1, 1)
-    return (1 - config.split, *[config.split / variants] * variants)
-
-
 def surplus_clicks(arms: Arms) -> FloatArray:
     """Logged clicks of each item less those that the average item would have had, shape (n_items,).
 
