@@ -15,6 +15,7 @@ from reward.arrays import FloatArray, IntArray
 from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
 from rlopt.files import atomic_write
+from rlopt.stages.common.ab_sizing import arm_shares
 
 BUCKETS = 1000
 LARGEST_BLOCK = 20

@@ -150,7 +150,7 @@ def items_by(test: Arms, column: str) -> dict[tuple[str, str], IntArray]:
 
 
 def dividing_fields(test: Arms) -> tuple[str, ...]:
-    """At most three fields by which nearly every item falls into one of a few groups, those with fewest groups first."""
+    """At most three fields by which nearly every item falls into one of a few groups, the fewest groups first."""
     found = []
     for column in sorted({name for item in test.items for name in item.fields}):
         groups = items_by(test, column)
