@@ -22,7 +22,7 @@ EXIT_USAGE = 2
 _SECTIONS = {
     "A first look": ("try", "demo"),
     "From logs to a verdict": ("fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
-    "Titles": ("generate", "review", "score", "explain", "evaluate-text", "tag", "export"),
+    "Titles": ("generate", "review", "score", "explain", "evaluate-text", "tag", "export", "push"),
     "What to show": ("explore", "serve"),
     "A/B tests": ("ab-plan", "ab-analyze"),
     "Logs": ("check-logs", "logs-sql", "simulate"),
