@@ -20,6 +20,7 @@ from .sources.local import LocalCopy, LocalSource
 from .staged_once import staged
 from .temporary import temporary_folder
 from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds
+from .there import KINDS
 
 if TYPE_CHECKING:
     from .cluster import LogCluster
@@ -171,9 +172,7 @@ def find_files(source: LocalSource) -> list[Path]:
     except OSError as error:
         raise LogError(f"Cannot read {source}: {error.strerror}.") from error
     if not files:
-        raise LogError(
-            f"Cannot read {source}: {way_out}. Logs are a file, a glob or a folder of parquet, CSV or JSON lines."
-        )
+        raise LogError(f"Cannot read {source}: {way_out}. {KINDS}")
     _refuse_lake_tables(
         source, [path, *(parent for file in files for parent in file.parents)] if files != [path] else []
     )

@@ -51,6 +51,7 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
+    options.there(items)
 
     from rlopt.stages.generate.stage import generate
 

@@ -67,6 +67,10 @@ def command(
     run = options.fitted_run(run_path)
     settings = options.settings(EvalConfig, config, flags, run)
 
+    from rlopt.stages.common.title_source import TitleSource
+
+    TitleSource.find(run, settings.policy)  # that there is none is said before anything slow is loaded
+
     from rlopt.stages.common.rules import check_rules
     from rlopt.stages.offline_eval.stage import evaluate
 

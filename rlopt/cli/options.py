@@ -141,6 +141,13 @@ def _csv_style(context: click.Context, parameter: click.Parameter, value: bool) 
     return value
 
 
+def there(source: str | Path) -> None:
+    """That a file is not there is said before anything slow is loaded."""
+    from reward.logs.there import check_there
+
+    check_there(source)
+
+
 def open_run(path: str, *, create: bool = False) -> "Run":
     """The run directory of ``--run``."""
     from rlopt.run import Run

@@ -70,6 +70,7 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(ReviewConfig, config, flags, run)
+    options.there(titles)
 
     needs("sqlalchemy", "starlette", "uvicorn", "multipart")
 

@@ -38,6 +38,10 @@ def command(config: Path | None, run_path: str, force: bool, reviews: str | None
     run = options.fitted_run(run_path)
     settings = options.settings(SftConfig, config, flags, run)
 
+    from rlopt.training.trackers import check_trackers
+
+    check_trackers(settings.report_to)  # before anything slow is loaded
+
     from rlopt.stages.sft.stage import train_sft
 
     show(train_sft(run, settings, force=force, reviews=reviews))
