@@ -26,6 +26,7 @@ _SECTIONS = {
     "What to show": ("explore", "serve"),
     "A/B tests": ("ab-plan", "ab-analyze"),
     "Logs": ("check-logs", "logs-sql", "simulate"),
+    "Settings": ("config-schema",),
 }
 _MODULES = {"try": "try_logs"}  # a word of Python's own
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reward.plain import JsonObject, plain
+from reward.plain import JsonObject, html_of, plain
 from rlopt.report.content import EvaluationReport
 from rlopt.report.language import words_of
 from rlopt.wording import counted, joined_lines
@@ -52,6 +52,10 @@ class EvaluationResult:
             "segments": plain(self.report.segments),
             "report": str(self.folder / "report.html"),
         }
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_of(self)
 
     def to_text(self) -> str:
         """The verdict and its reasons, for a person, in the language of the settings."""
