@@ -61,7 +61,8 @@ class EvaluationResult:
         """The verdict and its reasons, for a person, in the language of the settings."""
         words = words_of(self.report.config.get("lang", "en"))
         lines = [words("sentence", text=words.headline(self.report)), ""]
-        lines += [f"  {words.reason(reason, self.report)}" for reason in self.report.verdict.reasons]
+        reasons = self.report.verdict.reasons
+        lines += [f"  [{words('status.' + one.status)}] {words.reason(one, self.report)}" for one in reasons]
         if self.report.config["by"]:
             lines += ["", words("terminal.segments")]
             lines += [
