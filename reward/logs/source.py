@@ -129,7 +129,8 @@ def open_source(
         duckdb.connect(":memory:", config=settings(memory_limit, threads, folder)) as con,
     ):
         con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET enable_progress_bar = false")
+        with contextlib.suppress(duckdb.InvalidInputException):  # in a notebook without widgets there is none to hide
+            con.execute("SET enable_progress_bar = false")
         partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
         read = [staged(con, path, folder, n) for n, path in enumerate(files)]
         parquet = {found.file: path for found, path in zip(read, files, strict=True)}
