@@ -35,11 +35,6 @@ class TitleRewardRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     model_ : RewardModel
     feature_names_in_ : list of str
-
-    Examples
-    --------
-    >>> reward = TitleRewardRegressor().fit(arms)                       # doctest: +SKIP
-    >>> reward.predict(arms)                                            # doctest: +SKIP
     """
 
     def __init__(
