@@ -1,4 +1,4 @@
-"""report.html in a real browser: nothing sticks out, all can be read, the contents open what they name, print has all."""
+"""report.html in a browser: nothing sticks out, all can be read, the contents open what they name, print has all."""
 
 from collections.abc import Iterator
 from dataclasses import replace
