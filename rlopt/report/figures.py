@@ -314,7 +314,7 @@ def thinned(values: FloatArray, points: int = 250) -> FloatArray:
     return np.array([block.mean() for block in np.array_split(values, points)])
 
 
-def _as_percent(value: float, _: int | None = None) -> str:
+def _as_percent(value: float, _: float) -> str:
     return f"{value:+g}%" if value else "0%"
 
 

@@ -1,8 +1,9 @@
 """The card of a policy that is published: licence, language, dates, and what was measured as ``model-index``."""
 
 from collections.abc import Sequence
+from typing import cast
 
-from huggingface_hub import EvalResult, ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from reward.plain import JsonObject
 
@@ -43,12 +44,13 @@ def published_card(
         ``report.json`` of the policy's evaluation; None where it was not evaluated.
     """
     out = ModelCard(card, ignore_metadata_errors=True)
-    out.data.license = licence
-    out.data.language = list(languages) or out.data.language
+    data = cast(ModelCardData, out.data)
+    data.license = licence
+    data.language = list(languages) or data.language
     told = f"Trained on {trained}."
     if report is not None:
-        out.data.model_name = name
-        out.data.eval_results = model_index(report)
+        data.model_name = name
+        data.eval_results = model_index(report)
         told += _evaluated(report)
     out.text = out.text.replace("\n## Limits\n", f"\n## Dates and verdict\n\n{told}\n\n## Limits\n", 1)
     return str(out)
