@@ -28,8 +28,9 @@ def origin_of(run: Run, arms: Arms) -> Origin:
 
 
 def _day(seconds: float | None) -> str | None:
-    known = seconds is not None and np.isfinite(seconds)
-    return datetime.fromtimestamp(float(seconds), UTC).date().isoformat() if known else None
+    if seconds is None or not np.isfinite(seconds):
+        return None
+    return datetime.fromtimestamp(float(seconds), UTC).date().isoformat()
 
 
 def outcomes_of(test: Arms, clicks: LiftEstimate, guardrails: Guardrails) -> tuple[Outcome, ...]:
