@@ -49,7 +49,7 @@ def command(
     """
     from rlopt.config import GenerateConfig
 
-    run = options.fitted_run(run_path)
+    run = options.writing_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
 
     from rlopt.stages.generate.stage import generate

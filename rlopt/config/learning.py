@@ -37,6 +37,12 @@ class RewardConfig(StageConfig):
         "(with the propensities of the logs), or unknown, and then no verdict says launch; by default logged where "
         "propensities are, else unknown.",
     )
+    observational: bool = setting(
+        False,
+        "Learn from differences between items, for logs with one title an item; no verdict says launch then "
+        "(docs/one-title.md).",
+        flag="--observational",
+    )
     conversions_complete: bool = setting(
         False, "All conversions of these clicks have come in.", flag="--conversions-complete"
     )

@@ -13,6 +13,12 @@ from rlopt.stages.fit_reward.update_decision import contest_lines
 from rlopt.wording import counted, joined_lines
 
 
+UNMEASURED = (
+    "Held-out items had one title each, so nothing is known of how good this reward is. rlopt explore plans which titles "
+    "to show so that it will be."
+)
+
+
 @dataclass(frozen=True)
 class FitRewardResult(Plain):
     """What `fit_reward` left in the run.
@@ -29,6 +35,8 @@ class FitRewardResult(Plain):
         How good the reward is on items it has not seen; None (in JSON an empty object) where none were held out.
     days
         First and last day of the logs and the time zone; None without timestamps.
+    observational
+        Whether titles of different items were compared.
     """
 
     run: str
@@ -41,6 +49,7 @@ class FitRewardResult(Plain):
     warnings: tuple[str, ...]
     evidence: FitEvidence | None
     days: str | None
+    observational: bool
 
     @classmethod
     def of(cls, run: Run) -> "FitRewardResult":
@@ -58,6 +67,7 @@ class FitRewardResult(Plain):
             warnings=report.warnings,
             evidence=read_evidence(run / "reward" / EVIDENCE),
             days=report.days,
+            observational=bool(run.record("fit-reward")["config"].get("observational")),
         )
 
     def to_dict(self) -> JsonObject:
@@ -70,8 +80,8 @@ class FitRewardResult(Plain):
             f"{counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
             f"{counted(self.impressions, 'impression')}{f', {self.days}' if self.days else ''}: "
             f"{counted(self.train, 'item trains', 'items train')}, {self.judge:,} judge, {self.test:,} test.",
-            *evidence_lines(self.evidence),
-            f"Reward model: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
+            *([UNMEASURED] if self.observational and self.evidence is None else evidence_lines(self.evidence)),
+            f"Reward model{' (observational)' if self.observational else ''}: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
         ]
         return joined_lines(lines)
 

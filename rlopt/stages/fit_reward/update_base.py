@@ -34,7 +34,7 @@ from rlopt.stages.fit_reward.history import (
     read_history,
 )
 
-_OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours")
+_OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours", "observational")
 _BASE = "base"
 _RECORD = "record.json"
 
