@@ -26,7 +26,7 @@ from ..items import Item
 from .item_context import ItemContext, ItemTotals
 from .linear import ArmCounts
 
-LEAST_ITEMS = 50  # with a click
+LEAST_ITEMS = 30  # with a click
 OWN_VARIANCE = 0.03  # of log rates within the tests of the Upworthy archive, noise apart
 STRATUM = 16  # items in one, at least half as many
 N_FOLDS = 5

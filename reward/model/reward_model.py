@@ -7,7 +7,6 @@ with a_item the item's shrunken intercept (from its context where it has no hist
 within items by an ensemble on item bootstraps. See docs/architecture.md, section 5.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from ..items import Item
 from .alike import alike_rows, check_alike, own_variance
 from .boosting import TreeFitter, fit_trees
 from .effect import TrainingSet, prepare
-from .ensemble import fit_members
+from .ensemble import claim, fit_fingerprint, fit_members
 from .item_context import ItemTotals
 from .linear import ArmCounts
 from .outcome import JointEffects, Outcome, OutcomePrediction, finish
@@ -163,7 +162,7 @@ class RewardModel:
         click_seed, conversion_seed, alike_seed = root.spawn(3)
         if checkpoint_dir is not None:
             engine = f"{threads} {trees.name}{' observational' if observational else ''}"
-            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, engine, encoder))
+            claim(checkpoint_dir, fit_fingerprint(arms, seed, n_members, engine, encoder))
         _report(progress, "features", 0.0)
         titles = [str(title) for title in arms.title]
         features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
@@ -387,25 +386,6 @@ def _check(
             f"a title effect needs at least 2 items that have 2 titles and a click each. The {len(arms.items)} train "
             f"items hold {useful}. Log more titles per item, or give more items to train."
         )
-
-
-def _fingerprint(arms: Arms, seed: int, n_members: int, engine: str, encoder: Encoder | None) -> str:
-    """Key of everything the members depend on."""
-    digest = hashlib.sha256(f"{seed} {n_members} {engine} {encoder and encoder.fingerprint}".encode())
-    for array in (arms.item_index, arms.clicks, arms.exposure, arms.conversions, arms.matured_clicks):
-        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-    for text in (*(str(title) for title in arms.title), *(item.to_json() for item in arms.items)):
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
-
-
-def _claim(folder: Path, key: str) -> None:
-    """Empty ``folder`` unless it belongs to this very fit."""
-    mark = folder / "fingerprint"
-    if folder.exists() and not (mark.exists() and mark.read_text() == key):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(key)
 
 
 def _report(progress: Progress | None, step: str, share: float) -> None:

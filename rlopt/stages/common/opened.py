@@ -12,8 +12,8 @@ from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.wording import listed
 
 OBSERVATIONAL = (
-    "This run's reward is observational: it compares titles of different items, and what goes with clicks need not earn "
-    "them (docs/one-title.md)."
+    "This run's reward is observational: it compares titles of different items, and what goes with clicks need not "
+    "earn them (docs/one-title.md)."
 )
 """Said wherever such a reward is used."""
 

@@ -12,10 +12,9 @@ from rlopt.stages.fit_reward.history import Entry, UpdateOutcome
 from rlopt.stages.fit_reward.update_decision import contest_lines
 from rlopt.wording import counted, joined_lines
 
-
 UNMEASURED = (
-    "Held-out items had one title each, so nothing is known of how good this reward is. rlopt explore plans which titles "
-    "to show so that it will be."
+    "Held-out items had one title each, so nothing is known of how good this reward is. rlopt explore plans which "
+    "titles to show so that it will be."
 )
 
 
@@ -76,12 +75,15 @@ class FitRewardResult(Plain):
 
     def to_text(self) -> str:
         """For a person."""
+        blind = self.observational and self.evidence is None
+        evidence = [UNMEASURED] if blind else evidence_lines(self.evidence)
+        kind = " (observational)" if self.observational else ""
         lines = [
             f"{counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
             f"{counted(self.impressions, 'impression')}{f', {self.days}' if self.days else ''}: "
             f"{counted(self.train, 'item trains', 'items train')}, {self.judge:,} judge, {self.test:,} test.",
-            *([UNMEASURED] if self.observational and self.evidence is None else evidence_lines(self.evidence)),
-            f"Reward model{' (observational)' if self.observational else ''}: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
+            *evidence,
+            f"Reward model{kind}: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
         ]
         return joined_lines(lines)
 
@@ -151,5 +153,8 @@ class UpdateResult(Plain):
             lines += contest_lines(self.figures)
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
-            lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")
+            lines.append(
+                f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}, with --update to go on "
+                "from the last policy"
+            )
         return joined_lines(lines)

@@ -23,6 +23,7 @@ from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note
 from rlopt.run import DATA, ENCODINGS, Run, kept_preset
 from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.parts import load_parts
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.history import (
     HISTORY,
@@ -30,7 +31,6 @@ from rlopt.stages.fit_reward.history import (
     Entry,
     counts_digest,
     history_text,
-    load_parts,
     read_history,
 )
 
