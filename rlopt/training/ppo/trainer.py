@@ -144,9 +144,8 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         attention = torch.cat([prompts[1], everyones], dim=1)
         rewards = token_rewards(self._scores, (old - reference) * everyones, everyones, self.kl_controller.coefficient)
         if self.held is not None:
-            from_last = (
-                old - self._all(self._log_probs_of(self.held.last, input_ids, attention_mask, width))
-            ) * everyones
+            last = self._all(self._log_probs_of(self.held.last, input_ids, attention_mask, width))
+            from_last = (old - last) * everyones
             rewards = rewards - self.config.kl_last_coef * from_last
             self._metrics["train"]["objective/kl_last"].append(from_last.sum(-1).mean().item())
         advantages, returns = gae(rewards, values, everyones, self.config.gamma, self.config.gae_lambda)

@@ -85,11 +85,10 @@ def test_no_verdict_says_launch(run: Run, one_title_logs: Path, tmp_path: Path, 
     for lang, unseen in (("en", 1.5), ("zh", 1.0)):
         preset = tmp_path / f"{lang}.yaml"
         preset.write_text(f"eval: {{lang: {lang}, unseen_cause: {unseen}, draws: 100, min_items: 2}}", encoding="utf-8")
-        done = rlopt(
-            "offline-eval", "--policy", best, "--trained-on", "nothing", "--config", preset, "--run", run.path, "--json"
-        )
+        asked = ("--policy", best, "--trained-on", "nothing", "--config", preset, "--run", run.path, "--json")
+        done = rlopt("offline-eval", *asked)
         assert done.code == 0, done.err
-        told[lang] = done.json()
+        told[lang] = done.json
         assert told[lang]["verdict"] == "insufficient-evidence"
     assert any("reward is observational" in reason for reason in told["en"]["reasons"])
     assert any("1.5 times as likely" in reason for reason in told["en"]["reasons"])
