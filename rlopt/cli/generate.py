@@ -39,8 +39,9 @@ def command(
     ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
     log_prob, its predicted reward, how like the logged titles it is (support), whether it belongs to its item
     (relevance) and reads like a title (fluency), and why a current title was kept. Rules come from the section
-    "constraints" of the preset and from flags. Interrupted, the same command goes on where it was; `accelerate launch
-    -m rlopt generate` shares it between processes, with the same titles.
+    "constraints" of the preset and from flags. In a run that has learned from titles alone (`rlopt sft CATALOGUE`) the
+    titles are proposals: nothing says yet what they earn. Interrupted, the same command goes on where it was;
+    `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
 
     \b
     Example:

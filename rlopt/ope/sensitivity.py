@@ -51,5 +51,7 @@ def bias_bound(strength: float) -> float:
 
 def with_unseen_cause(lift: Interval, strength: float) -> Interval:
     """The lift with limits that hold whatever an unseen cause of this strength has done; 1: as it is."""
+    if strength == 1:
+        return lift
     bound = bias_bound(strength)
     return replace(lift, low=(1 + lift.low) / bound - 1, high=(1 + lift.high) * bound - 1)

@@ -13,9 +13,12 @@ import pytest
 from reward.errors import LogError
 from rlopt.config import SftConfig
 from rlopt.errors import StageOrderError
+from rlopt.policy.fewshot import FewShotRenderer
+from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
 from rlopt.stages.sft.catalogue import read_catalogue
 from rlopt.stages.sft.stage import train_sft
+from tests.tiny_causal import save_tiny_causal
 
 NO_REWARD = r"learned from titles alone.*no reward yet.*rlopt fit-reward LOGS.*--observational.*rlopt explore"
 
@@ -112,6 +115,16 @@ def test_logs_take_the_place_of_a_catalogue(
     assert "has learned from logs" in again.err
     assert rlopt("sft", "--steps", "2", "--run", folder).code == 0
     run.require("sft")
+
+
+def test_examples_in_the_prompt_need_no_clicks(catalogue: Path, tmp_path: Path) -> None:
+    run, model = Run.open(tmp_path / "run", create=True), save_tiny_causal(tmp_path / "model")
+    config = SftConfig(model=str(model), shots=2, max_title_tokens=8)
+    assert train_sft(run, config, catalogue=catalogue, columns="title=name,item_id=sku").learned == 0
+    renderer = TitlePolicy.load(run / "sft").renderer
+    assert isinstance(renderer, FewShotRenderer)
+    arms = run.arms()
+    assert {title for _, title in renderer.examples} <= set(arms.title)
 
 
 def test_a_catalogue_needs_two_titles(tmp_path: Path) -> None:
