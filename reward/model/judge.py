@@ -23,7 +23,7 @@ from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
 from ..saved import number
-from .alike import alike_rows, check_alike, own_variance
+from .alike import alike_rows, check_alike
 from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
@@ -114,9 +114,9 @@ class Judge:
         design = fit_design(features, block, rows)
         columns, matrix = Columns.fit(features, design, block, rows, rng=rng, by_category=True)
         posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
-        if observational:
-            noise = replace(posterior.noise, title_variance=own_variance(posterior.noise.title_variance))
-            posterior = replace(posterior, noise=noise)
+        if observational:  # a small one: the ratio of two titles has the mean exp(variance), which is no lift
+            own = min(posterior.noise.title_variance, Noise().title_variance)
+            posterior = replace(posterior, noise=replace(posterior.noise, title_variance=own))
         effect = (matrix @ posterior.mean).astype(np.float64)
         return cls(
             features,
@@ -182,7 +182,12 @@ class Judge:
 
         A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
         at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+
+        An observational judge stays as it is: items differ by so much more than titles that clicks of a few hundred
+        say next to nothing along one direction, and an interval without the prior would hold anything.
         """
+        if self.observational:
+            return self
         directions = np.column_stack([self._mean_columns(contrast) for contrast in contrasts])
         prior = np.empty(len(self.posterior.mean))
         for group, variance in zip(self.columns.groups().values(), self.posterior.variances, strict=True):
