@@ -27,7 +27,7 @@ from ..items import Item
 from .item_context import ItemContext, ItemTotals
 from .linear import ArmCounts
 
-LEAST_ITEMS = 30  # with a click
+LEAST_ITEMS = 40  # with a click
 OWN_VARIANCE = 0.05  # of log rates within the tests of the Upworthy archive, noise apart (0.053)
 STRATUM = 16  # items in one, at least half as many
 N_FOLDS = 5
@@ -66,7 +66,8 @@ def alike_rows(arms: Arms, rows: ArmCounts, *, seed: np.random.SeedSequence, thr
     group = rows.item.copy()
     group[chosen] = rows.n_items + stratum
     _, group = np.unique(group, return_inverse=True)
-    return ArmCounts(rows.successes, np.maximum(trials, rows.successes), group.astype(np.int64), int(group.max()) + 1)
+    trials = np.maximum(trials, rows.successes)
+    return ArmCounts(rows.successes, trials, group.astype(np.int64), int(group.max()) + 1, between=True)
 
 
 def check_alike(rows: ArmCounts, whose: str) -> None:

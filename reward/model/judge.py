@@ -113,7 +113,7 @@ class Judge:
         block = features.transform(arms.arm_items, titles, logged=True)
         design = fit_design(features, block, rows)
         columns, matrix = Columns.fit(features, design, block, rows, rng=rng, by_category=True)
-        posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
+        posterior, _ = fit_columns(columns, matrix, rows, widening=1.0 if observational else WIDENING)
         if observational:  # a small one: the ratio of two titles has the mean exp(variance), which is no lift
             own = min(posterior.noise.title_variance, Noise().title_variance)
             posterior = replace(posterior, noise=replace(posterior.noise, title_variance=own))

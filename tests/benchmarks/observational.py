@@ -157,7 +157,7 @@ def shops(arguments: argparse.Namespace) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 market = shop_logs(Path(folder), locale, seed, arguments.items, unseen=unseen)
                 run = Run.open(Path(folder) / "run", create=True)
-                fit_reward(run, Path(folder) / "logs.parquet", RewardConfig(observational=True, seed=seed, members=3))
+                fit_reward(run, Path(folder) / "logs.parquet", RewardConfig(observational=True, seed=seed, members=2))
                 for candidate, titles in candidates(market, run, np.random.default_rng(seed)).items():
                     table = pa.table({"item_id": list(titles), "title": list(titles.values())})
                     report = evaluate(run, EvalConfig(seed=seed), titles=table, trained_on="nothing").report

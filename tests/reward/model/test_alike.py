@@ -129,7 +129,7 @@ def test_such_models_are_marked_and_claim_no_more_of_a_title_than_titles_differ_
 def test_few_items_are_refused() -> None:
     arms = one_title(make_shop(n_items=40).arms).take(np.arange(20))
     for fit in (RewardModel.fit, Judge.fit):
-        with pytest.raises(ModelError, match=r"comparing items with each other takes 30 with a click.*hold 20"):
+        with pytest.raises(ModelError, match=r"comparing items with each other takes 40 with a click.*hold 20"):
             fit(arms, seed=0, observational=True)
     with pytest.raises(ModelError, match="2 titles and a click"):
         RewardModel.fit(replace(arms), seed=0)
