@@ -18,6 +18,7 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.run import Run
 from rlopt.stages.sft.catalogue import read_catalogue
 from rlopt.stages.sft.stage import train_sft
+from tests.conftest import quick_preset
 from tests.tiny_causal import save_tiny_causal
 
 NO_REWARD = r"learned from titles alone.*no reward yet.*rlopt fit-reward LOGS.*--observational.*rlopt explore"
@@ -38,7 +39,7 @@ def catalogue(simulated_logs: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def written(catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run.open(tmp_path_factory.mktemp("zero") / "run", create=True)
-    train_sft(run, SftConfig(steps=40), catalogue=catalogue, columns="title=name,item_id=sku")
+    train_sft(run, SftConfig(steps=30, batch_size=16), catalogue=catalogue, columns="title=name,item_id=sku")
     return run
 
 
@@ -101,7 +102,7 @@ def test_logs_take_the_place_of_a_catalogue(
     before = json.loads((folder / "manifest.json").read_text())["stages"]["sft"]
     assert rlopt("sft", catalogue, *arguments).code == 0  # finished and unchanged
     assert json.loads((folder / "manifest.json").read_text())["stages"]["sft"] == before
-    fitted = rlopt("fit-reward", simulated_logs, "--run", folder)
+    fitted = rlopt("fit-reward", simulated_logs, "--run", folder, "--config", quick_preset(tmp_path))
     assert fitted.code == 0, fitted.err
     assert "those of" in fitted.err
     assert "the policy has to be trained again" in fitted.err
