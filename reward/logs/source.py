@@ -164,7 +164,8 @@ def find_files(source: LocalSource) -> list[Path]:
             files = [f for f in files if file_kind(f) != PARQUET or f.suffix.lower() == ".parquet"]
             tables = [f for f in files if file_kind(f) != JSON_LINES]
             files = tables or files  # JSON lines beside tables are metrics and the like
-            files = [f for f in files if ".json" not in f.suffixes[-2:]] or files  # so is JSON beside them
+            for beside in (".json", ".txt"):  # so is JSON beside them, and readme.txt
+                files = [f for f in files if beside not in f.suffixes[-2:]] or files
             way_out = "no .parquet, .csv or .jsonl file in this folder"
         elif path.is_file():
             files, way_out = [path], ""
@@ -225,7 +226,7 @@ def _check_file(path: Path) -> None:
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other
         raise LogError(
-            f"Cannot read {path}: it is {what}. Logs are .parquet, .csv, .tsv or .jsonl files (texts also as .gz)."
+            f"Cannot read {path}: it is {what}. Logs are .parquet, .csv, .tsv, .txt or .jsonl (texts also as .gz)."
         )
 
 

@@ -36,7 +36,7 @@ WRITTEN_NUMBER = "written number"
 Parameters = dict[str, Any]
 """Values of the places in a statement, as DuckDB takes them."""
 _ENDINGS = {
-    "CSV": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
+    "CSV": tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "txt") for packed in ("", ".gz")),
     JSON_LINES: tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz")),
 }
 _NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # that DuckDB finds in JSON

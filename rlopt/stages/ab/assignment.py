@@ -226,7 +226,13 @@ def stratified(predicts: FloatArray, shares: Sequence[float], rng: np.random.Gen
 
 
 def bucket_of(visitor: str, seed: int) -> str:
-    """Bucket of a visitor: the first 8 hexadecimal digits of SHA-256 of ``SEED:VISITOR``, modulo `BUCKETS`."""
+    """Bucket of a visitor: the first 8 hexadecimal digits of SHA-256 of ``SEED:VISITOR``, modulo `BUCKETS`.
+
+    Examples
+    --------
+    >>> bucket_of("visitor-42", seed=7) == bucket_of("visitor-42", seed=7)
+    True
+    """
     digest = hashlib.sha256(f"{seed}:{visitor}".encode("utf-8", "surrogatepass")).hexdigest()
     return str(int(digest[:8], 16) % BUCKETS)
 
