@@ -24,11 +24,11 @@ from ..arms import Arms
 from ..arrays import FloatArray, IntArray
 from ..errors import ModelError
 from ..items import Item
+from .bayes import LARGEST_EFFECTS
 from .item_context import ItemContext, ItemTotals
 from .linear import ArmCounts
 
 LEAST_ITEMS = 40  # with a click
-OWN_VARIANCE = 0.05  # of log rates within the tests of the Upworthy archive, noise apart (0.053)
 STRATUM = 16  # items in one, at least half as many
 N_FOLDS = 5
 _DIRECTIONS = 48  # of the items' words and fields
@@ -91,7 +91,7 @@ def own_variance(found: float) -> float:
 
     The two cannot be told apart where an item has one title; titles of one item are known to vary by less.
     """
-    return min(found, OWN_VARIANCE)
+    return min(found, LARGEST_EFFECTS)
 
 
 def _times(arms: Arms, chosen: IntArray) -> FloatArray:

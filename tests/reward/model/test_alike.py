@@ -8,7 +8,8 @@ import pytest
 from reward.arms import Arms
 from reward.errors import ModelError
 from reward.items import Item
-from reward.model.alike import OWN_VARIANCE, STRATUM, alike_rows
+from reward.model.alike import STRATUM, alike_rows
+from reward.model.bayes import LARGEST_EFFECTS
 from reward.model.judge import Judge
 from reward.model.linear import Noise
 from reward.model.reward_model import RewardModel, click_rows
@@ -117,7 +118,7 @@ def test_such_models_are_marked_and_claim_no_more_of_a_title_than_titles_differ_
     shop = make_shop(n_items=60).arms
     arms = replace(one_title(shop), conversions=None, matured_clicks=None)
     model = RewardModel.fit(arms, seed=0, n_members=1, threads=1, observational=True)
-    assert model.click.spread.rest**2 <= OWN_VARIANCE + 1e-12
+    assert model.click.spread.rest**2 <= LARGEST_EFFECTS + 1e-12
     judge = Judge.fit(arms, seed=0, observational=True)
     assert judge.posterior.noise.title_variance <= Noise().title_variance
     for fitted in (model, judge):
