@@ -1,11 +1,11 @@
 """``rlopt ppo --update``: the last policy goes on learning after ``fit-reward --update``."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from reward.arrays import BoolArray, FloatArray
-from reward.model.reward_model import RewardModel
+from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.plain import JsonObject
 from rlopt.algorithms import DEFAULT
 from rlopt.config import PpoConfig
@@ -97,18 +97,16 @@ class GoneOn:
         shown = np.array([item_id in new for item_id in ids])
         return cls(load_policy(run / DEFAULT.name), load_policy(run / "sft"), known & ~shown, known)
 
-    def forgetting(
-        self, after: TitlePolicy, opened: OpenedRun, baseline: FloatArray, seed: int
-    ) -> dict[str, float | int]:
+    def forgetting(self, after: TitlePolicy, opened: OpenedRun, baseline: FloatArray, seed: int) -> dict[str, Any]:
         """Predicted lift, and KL to SFT, of the last policy and of ``after`` on the same earlier items.
 
         Those that the new logs do not show, or, where they show all, those that the last training knew.
         """
         rows = np.flatnonzero(self.replayed if self.replayed.any() else self.known)
         chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:MEASURED_ITEMS])
-        found: dict[str, float | int] = {"earlier_items": len(chosen)}
+        found: dict[str, Any] = {"earlier_items": len(chosen)}
         for when, policy in (("before", self.last), ("after", after)):
-            lift, kl = self._measured(policy, opened, opened.reward, baseline, chosen, seed)
+            lift, kl = self._measured(policy, opened, baseline, chosen, seed)
             found |= {f"earlier_lift_{when}": lift, f"earlier_kl_{when}": kl}
         return found
 
@@ -116,14 +114,13 @@ class GoneOn:
         self,
         policy: TitlePolicy,
         opened: OpenedRun,
-        model: RewardModel,
         baseline: FloatArray,
-        chosen: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+        chosen: IntArray,
         seed: int,
     ) -> tuple[float, float]:
         items = [opened.train_arms.items[i] for i in chosen]
         titles = [title for (title,) in policy.generate(items, 1, seed=seed, batch_size=BATCH)]
-        reward = model.predict(items, [title.text for title in titles]).reward
+        reward = opened.reward.predict(items, [title.text for title in titles]).reward
         kl = policy.kl_to(self.sft, items, [title.token_ids for title in titles])
         return float((reward / baseline[chosen] - 1.0).mean()), float(kl.mean())
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel
 from trl import GRPOConfig, GRPOTrainer
 
 from rlopt.policy.scoring import score_tokens
@@ -63,6 +63,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
     """
 
     args: PPOArguments
+    ref_model: Any
     _tag_names = ("rlopt", "ppo")
 
     @staticmethod
@@ -186,7 +187,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         )[0]
         return log_probs
 
-    def _log_probs_of(self, frozen: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+    def _log_probs_of(self, frozen: Any, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
         """Log-probability of each token under a model that does not learn, (B, T)."""
         with torch.no_grad():
             return score_tokens(
