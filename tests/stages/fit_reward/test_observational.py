@@ -26,7 +26,7 @@ def one_title_logs(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     """Logs of a simulated shop of which each item kept one title, without propensities."""
     folder = tmp_path_factory.mktemp(f"one-{request.param}")
     logs = folder / "logs.parquet"
-    simulate(logs, SimulateConfig(items=120, impressions=600_000, locale=request.param, rows="arms"))
+    simulate(logs, SimulateConfig(items=150, impressions=600_000, locale=request.param, rows="arms"))
     kept = folder / "one.parquet"
     duckdb.sql(
         f"COPY (SELECT * EXCLUDE (propensity) FROM '{logs}' "
