@@ -45,7 +45,8 @@ def generate(
 
     The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
     by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
-    reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version. The parquet metadata
+    reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version, and with
+    ``config.diverse`` expected_best, diversity, angle (`with_portfolio`). The parquet metadata
     (``rlopt.*``) name the run, the fingerprints of policy and reward model, the settings and the versions.
 
     Parameters
@@ -103,7 +104,7 @@ def _generate(
             metadata["rlopt.reviews"] = reviews.digest
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
         with open_shards(Path(out), key) as shards:
-            writer = Writer(Means(policy, model, rules, config, opened.belonging, reviews), shards)
+            writer = Writer(Means(policy, model, rules, config, opened.belonging, reviews, opened.trust[0]), shards)
             writer.resume()
             done = shards.done()
             start = min(done * config.shard_items, catalogue.n_items)
@@ -121,6 +122,8 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
     given = config.model_fields_set
     if "best_of" in given and config.best_of <= config.n and config.best_of > 1:
         note(f"--best-of {config.best_of} has no effect with --n {config.n}: give more than that")
+    if config.diverse and config.n == 1:
+        note("--diverse has no effect with one title an item: give --n 2 or more")
     if "keep_current" in given and config.keep_current and config.n > 1:
         note("--keep-current has no effect with several titles an item")
 

@@ -167,8 +167,8 @@ def _in_workers(run: Run, config: ServeConfig, writing: GenerateConfig, listenin
     os.environ[SETTINGS] = to_json(
         {
             "run": str(run.path),
-            "serve": config.model_dump(mode="json", exclude_unset=True),  # what is given and what is not
-            "generate": writing.model_dump(mode="json"),
+            "serve": config.model_dump(mode="json", exclude_unset=True),  # some defaults depend on what is given
+            "generate": writing.model_dump(mode="json", exclude_unset=True),
         }
     )
     how = _uvicorn_config("rlopt.stages.serve.service:application", config, factory=True, workers=config.workers)
