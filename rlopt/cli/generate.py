@@ -15,8 +15,8 @@ from rlopt.cli.show import show
 @options.output
 @from_config(
     "GenerateConfig", "policy", "n", "diverse", "best_of", "temperature", "top_p", "beams", "max_width", "max_chars",
-    "banned", "required", "superlatives", "harmful", "promises", "facts", "support", "belonging", "confidence", "keep_current",
-    "engine", "batch_size", "ensemble", "ensemble_by",
+    "banned", "required", "superlatives", "harmful", "promises", "facts", "support", "belonging", "confidence",
+    "keep_current", "engine", "batch_size", "ensemble", "ensemble_by",
 )  # fmt: skip
 @options.columns
 @options.query
