@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Two processes on one core each are faster than two that fight for both; RLOPT_THREADS=4 overrides.
 JOBS ?= auto
 
-.PHONY: help install demo test test-browser cases lint wheel format bench clean
+.PHONY: help install demo test test-browser cases lint docs wheel format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,10 @@ lint: $(STAMP)  ## ruff, mypy, the layer contract, spelling, file lengths
 	@long=$$(git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400 {print $$2 ": " $$1 " lines"}'); \
 		test -z "$$long" || { echo "Files past 400 lines:" >&2; echo "$$long" >&2; exit 1; }
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## build the site of docs/ into build/docs, warnings are errors
+	@$(BIN)/python -c 'import sphinx' 2>/dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 wheel: $(STAMP)  ## build dist/*.whl, install it into an empty environment, run its quick demo (minutes)
 	.ci/wheel

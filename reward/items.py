@@ -73,6 +73,11 @@ class Item:
     ------
     TypeError
         When the values of a field are a plain text, whose letters would be taken for values.
+
+    Examples
+    --------
+    >>> Item("sku-1", {"brand": ("Acme",), "color": ("red", "blue")}).text()
+    'Acme red blue'
     """
 
     item_id: str
@@ -135,6 +140,11 @@ def flatten_fields(row: Mapping[str, Any], missing: Collection[str] = MISSING) -
     ``missing`` holds the texts, in lower case, that say so.
 
     A text that holds a JSON object or a JSON list of ``[name, value]`` pairs is opened like the nested type.
+
+    Examples
+    --------
+    >>> flatten_fields({"size": 38.0, "brand": "N/A", "specs": '{"color": "red"}'})
+    {'size': ('38',), 'color': ('red',)}
     """
     out: dict[str, list[str]] = {}
     for name, value in row.items():

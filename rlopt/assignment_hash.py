@@ -21,7 +21,13 @@ def uniform(seed: int, item_id: str, unit: str) -> float:
 
 
 def title_of(titles: Sequence[str], probabilities: Sequence[float], u: float) -> str:
-    """The title of a unit whose `uniform` number is ``u``; the order of ``titles`` does not matter."""
+    """The title of a unit whose `uniform` number is ``u``; the order of ``titles`` does not matter.
+
+    Examples
+    --------
+    >>> title_of(["Red shoe", "Blue shoe"], [0.25, 0.75], uniform(7, "sku-1", "visitor-42"))
+    'Blue shoe'
+    """
     kept = sorted((title, p) for title, p in zip(titles, probabilities, strict=True) if p > 0)
     ends = [*list(accumulate(p for _, p in kept))[:-1], 1.0]
     return kept[bisect_right(ends, u)][0]

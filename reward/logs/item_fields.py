@@ -77,7 +77,8 @@ def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
 
     ``name`` is what the query calls the column where that is not its own name.
     """
-    name, kind = name or quote(column), rows.source.columns[column]
+    kind = NUMBER if column in rows.source.numbers else rows.source.columns[column]
+    name = name or quote(column)
     if is_nested(kind):
         return f"CAST(to_json({name}) AS VARCHAR)"
     if marks := _numeric_marks(rows.missing) if kind in {"FLOAT", "DOUBLE", *WHOLE_TYPES} else "":
@@ -129,7 +130,7 @@ def _pattern(missing: frozenset[str]) -> tuple[str, str, int]:
 def _compared_sql(rows: TypedRows, column: str) -> str:
     """SQL of a value that tells equal from different, cheaper than `context_sql`."""
     kind = rows.source.columns[column]
-    if kind == "VARCHAR":
+    if kind == "VARCHAR" and column not in rows.source.numbers:
         return _known_sql(quote(column), rows.missing)
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 

@@ -168,6 +168,14 @@ def read_logs(
     ------
     LogError
         Where the logs cannot be read, hold a value that the schema forbids, or count something twice.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = [("a", "Red shoe", 100, 3), ("a", "Red shoe", 50, 2), ("a", "Acme shoe", 90, 5)]
+    >>> arms = read_logs(pd.DataFrame(rows, columns=["item_id", "title", "impressions", "clicks"])).arms
+    >>> [(title, int(n)) for title, n in zip(arms.title, arms.clicks)]
+    [('Acme shoe', 5), ('Red shoe', 5)]
     """
     if conversion_window_hours is not None and not conversion_window_hours > 0:
         raise LogError(f"conversion_window_hours must be positive. Got {conversion_window_hours} instead.")

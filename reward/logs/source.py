@@ -19,7 +19,7 @@ from .engine_errors import clear_errors
 from .sources.local import LocalCopy, LocalSource
 from .staged_once import staged
 from .temporary import temporary_folder
-from .text_files import JSON_LINES, PARQUET, Parameters, file_kind, joined_kinds
+from .text_files import JSON_LINES, PARQUET, WRITTEN_NUMBER, Parameters, file_kind, joined_kinds
 
 if TYPE_CHECKING:
     from .cluster import LogCluster
@@ -53,6 +53,8 @@ class FileSource:
         Temporary folder, removed at the end.
     notes
         What was decided in reading the files, in plain words.
+    numbers
+        Columns of CSV, all of them VARCHAR, that hold nothing but numbers as programs write them.
     cluster
         What adds up the files' rows; None: this process.
     """
@@ -64,6 +66,7 @@ class FileSource:
     partitioned: bool
     folder: Path
     notes: tuple[str, ...] = ()
+    numbers: frozenset[str] = frozenset()
     cluster: "LogCluster | None" = None
 
     @property
@@ -132,11 +135,13 @@ def open_source(
         partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
         read = [staged(con, path, folder, n) for n, path in enumerate(files)]
         parquet = {found.file: path for found, path in zip(read, files, strict=True)}
-        columns = _columns(con, parquet, partitioned) | joined_kinds(found.kinds for found in read)
+        kinds = joined_kinds(found.kinds for found in read)
+        numbers = frozenset(name for name, kind in kinds.items() if kind == WRITTEN_NUMBER)
+        columns = _columns(con, parquet, partitioned) | kinds | dict.fromkeys(numbers, "VARCHAR")
         notes = tuple(note for found in read for note in found.notes)
         if ours := [name for name in columns if name.casefold() in (FILE, ROW)]:
             raise LogError(f"{where} has a column '{ours[0]}', a name that the reader needs itself. Rename it.")
-        yield FileSource(con, where, columns, parquet, partitioned, folder, notes)
+        yield FileSource(con, where, columns, parquet, partitioned, folder, notes, numbers)
 
 
 @contextlib.contextmanager
@@ -159,7 +164,8 @@ def find_files(source: LocalSource) -> list[Path]:
             files = [f for f in files if file_kind(f) != PARQUET or f.suffix.lower() == ".parquet"]
             tables = [f for f in files if file_kind(f) != JSON_LINES]
             files = tables or files  # JSON lines beside tables are metrics and the like
-            files = [f for f in files if ".json" not in f.suffixes[-2:]] or files  # so is JSON beside them
+            for beside in (".json", ".txt"):  # so is JSON beside them, and readme.txt
+                files = [f for f in files if beside not in f.suffixes[-2:]] or files
             way_out = "no .parquet, .csv or .jsonl file in this folder"
         elif path.is_file():
             files, way_out = [path], ""
@@ -220,7 +226,7 @@ def _check_file(path: Path) -> None:
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other
         raise LogError(
-            f"Cannot read {path}: it is {what}. Logs are .parquet, .csv, .tsv or .jsonl files (texts also as .gz)."
+            f"Cannot read {path}: it is {what}. Logs are .parquet, .csv, .tsv, .txt or .jsonl (texts also as .gz)."
         )
 
 

@@ -24,18 +24,23 @@ from .json_form import json_form
 
 PARQUET = "parquet"
 JSON_LINES = "JSON lines"
+NULL = '"NULL"'
+"""Kind of a column without a value."""
 NESTED = "JSON"
 """Kind of a column of texts that spell nested JSON."""
 NUMBER = "JSON number"
 """Kind of a column of texts that spell JSON numbers: exact, but 3 and 3.0 are one number."""
+WRITTEN_NUMBER = "written number"
+"""Kind of a CSV file's column of texts that are numbers as programs write them: 3, 3.0 and 2.5, but no 007 or 2.50."""
 
 Parameters = dict[str, Any]
 """Values of the places in a statement, as DuckDB takes them."""
 _ENDINGS = {
-    "CSV": (".csv", ".tsv", ".csv.gz", ".tsv.gz"),
+    "CSV": tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "txt") for packed in ("", ".gz")),
     JSON_LINES: tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz")),
 }
 _NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # that DuckDB finds in JSON
+_SEVERAL_ROWS = 2_048
 _MAX_OBJECT_BYTES = 16 << 20  # of a line of JSON
 _MAX_LINE_BYTES = 2 << 20
 
@@ -52,7 +57,7 @@ def is_nested(kind: str) -> bool:
 
 @dataclass(frozen=True)
 class Staged:
-    """A file ready to be read: the parquet file, the kinds of its JSON columns, and what was decided on the way."""
+    """A file ready to be read: the parquet file, the kinds of its columns, and what was decided on the way."""
 
     file: str
     kinds: Mapping[str, str] = field(default_factory=dict)
@@ -139,7 +144,28 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
         _refuse_swallowed_rows(con, path, shape, target)
     lines = "line before the header is" if shape.skip == 1 else f"{shape.skip:,} lines before the header are"
     before = f"{path}: the {lines} left out; it is line {shape.skip + 1:,}."
-    return Staged(str(target), notes=(before,) if shape.skip else ())
+    return Staged(str(target), _csv_kinds(con, path, shape, target), notes=(before,) if shape.skip else ())
+
+
+def _csv_kinds(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> dict[str, str]:
+    """Column of a CSV file -> `WRITTEN_NUMBER`, VARCHAR for other values, `NULL` without any."""
+    kinds: dict[str, str] = {}
+    columns = list(shape.names)
+    for rows in (f" LIMIT {_SEVERAL_ROWS}", ""):  # most texts are told from numbers by a few rows
+        spelt = ", ".join(f"count({x}), bool_and({_spells_number(x)})" for x in map(_quoted, columns))
+        if columns:
+            with clear_errors(str(path)):
+                found = con.execute(f"SELECT {spelt} FROM (FROM read_parquet('{target}'){rows})").fetchall()[0]
+            for name, filled, numbers in zip(columns, found[::2], found[1::2], strict=True):
+                kinds[name] = NULL if not filled else WRITTEN_NUMBER if numbers else "VARCHAR"
+        columns = [name for name in columns if kinds[name] != "VARCHAR"]
+    return kinds
+
+
+def _spells_number(column: str) -> str:
+    """SQL: whether a text is a number as programs write it, so that nothing is lost by taking it for one."""
+    kinds = ("BIGINT", "DOUBLE")
+    return " OR ".join(f"{column} = TRY_CAST(TRY_CAST({column} AS {kind}) AS VARCHAR)" for kind in kinds)
 
 
 def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, target: Path, parameters: Parameters) -> None:
@@ -215,15 +241,16 @@ def _quoted(name: str) -> str:
 
 
 def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Kind of each JSON column of several files: nested where one is, numbers where all are."""
+    """Kind of each column of several text files: nested where one is, numbers where all are."""
     found: dict[str, set[str]] = {}
     for kinds in files:
         for name, kind in kinds.items():
             found.setdefault(name, set()).add(kind)
     out = {}
     for name, kinds_of in found.items():
-        kinds_of.discard('"NULL"')
-        out[name] = NESTED if NESTED in kinds_of else NUMBER if kinds_of == {NUMBER} else "VARCHAR"
+        kinds_of.discard(NULL)
+        alike = kinds_of in ({NUMBER}, {WRITTEN_NUMBER})
+        out[name] = NESTED if NESTED in kinds_of else kinds_of.pop() if alike else "VARCHAR"
     return out
 
 
@@ -250,7 +277,7 @@ def _json_kinds(con: duckdb.DuckDBPyConnection, path: Path, text: Path, form: st
                 parameters,
             )
             refuse_doubles(path, [key for (key,) in keys.fetchall()])
-    kinds = dict.fromkeys(_NUMBERS, NUMBER) | {'"NULL"': '"NULL"'}
+    kinds = dict.fromkeys(_NUMBERS, NUMBER) | {NULL: NULL}
     return {name: NESTED if is_nested(kind) else kinds.get(kind, "VARCHAR") for name, kind in found.items()}
 
 

@@ -10,7 +10,7 @@ from ..items import MISSING, missing_marks
 from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, FileSource, quote
 from .spelt_numbers import Decimal, Spelling, other_texts, spelling
-from .text_files import NESTED, NUMBER, Parameters, is_nested
+from .text_files import NESTED, NULL, NUMBER, Parameters, is_nested
 from .times import ISO, TimeForm, number_form, text_form
 from .trim_sql import trimmed
 
@@ -208,7 +208,7 @@ class TypedRows:
         for column in self.sources[name]:
             found = self.source.columns[column]
             # A column without any value has the type "NULL".
-            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", '"NULL"', NUMBER}
+            number = found in WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", "VARCHAR", NULL, NUMBER}
             number = number or (found.startswith(("DECIMAL", "ENUM")) and not is_nested(found))
             if kind in ("key", "text"):
                 fits = not is_nested(found) and found != NESTED
@@ -288,7 +288,7 @@ class TypedRows:
 
     def _time_form(self, column: str) -> TimeForm:
         kind, where = self.source.columns[column], self.source.where
-        if kind.startswith(("TIMESTAMP", "DATE")) or kind == '"NULL"':
+        if kind.startswith(("TIMESTAMP", "DATE")) or kind == NULL:
             return ISO
         text = f"CAST({quote(column)} AS VARCHAR)"
         if kind == "VARCHAR" or kind.startswith("ENUM"):

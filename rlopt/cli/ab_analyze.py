@@ -23,6 +23,7 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
     "--columns", metavar="NAME=COLUMN,...",
     help="Your names for the columns, arm=variant,item_id=sku; by default those that fit-reward was told.",
 )  # fmt: skip
+@options.query
 @click.option("--decimal", type=click.Choice([".", ","]), help="What stands before a fraction in numbers as texts.")
 @click.option(
     "--gate", is_flag=True, help="Exit with 0 for better, 3 for worse, 4 for undecided, 5 for an invalid split."
@@ -40,6 +41,7 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
 def command(
     results: str,
     columns: str | None,
+    query: str | None,
     decimal: Any,
     plan: str | None,
     gate: bool,
@@ -50,13 +52,14 @@ def command(
 ) -> None:
     """Analyse an A/B test, at any time, and compare it with what offline-eval had said.
 
-    RESULTS is a parquet, CSV or JSONL file with arm (the control and one other or several), item_id, impressions, the
-    metrics' columns, and optional date and visitor. Arms are compared within each day and item, so that a ramp-up or
-    items with splits of their own bias nothing; where whole items were split, what the logs know of them narrows the
-    interval; where an item showed one arm after the other, days' levels are taken off. With the column visitor
-    (whoever was randomised) errors are by visitor; without it impressions count as independent. Several variants have
-    limits that hold together, and the best is corrected for being picked. Prediction and outcome are kept in the run
-    (metrics/calibration.jsonl) for later reports. Writes ab/report.html and ab/report.json into the run.
+    RESULTS is a table (parquet, CSV, JSONL, a workbook, or a database with --query) with arm (the control and one other
+    or several), item_id, impressions, the metrics' columns, and optional date and visitor. Arms are compared within
+    each day and item, so that a ramp-up or items with splits of their own bias nothing; where whole items were split,
+    what the logs know of them narrows the interval; where an item showed one arm after the other, days' levels are
+    taken off. With the column visitor (whoever was randomised) errors are by visitor; without it impressions count as
+    independent. Several variants have limits that hold together, and the best is corrected for being picked. Prediction
+    and outcome are kept in the run (metrics/calibration.jsonl) for later reports. Writes ab/report.html and
+    ab/report.json into the run.
 
     \b
     Example:
@@ -72,7 +75,9 @@ def command(
     from rlopt.cli.ab_text import analysis_text
     from rlopt.stages.ab.analyze import analyze_test
 
-    analysis = analyze_test(run, results, settings, columns=columns, decimal=decimal, plan=plan, export=export)
+    analysis = analyze_test(
+        run, results, settings, columns=columns, query=query, decimal=decimal, plan=plan, export=export
+    )
     show(analysis, analysis_text(analysis))
     if gate:
         click.get_current_context().exit(EXIT_CODES[analysis.decision])

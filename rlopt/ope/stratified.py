@@ -43,6 +43,15 @@ def mantel_haenszel(treated: BoolArray, stratum: IntArray, impressions: FloatArr
         Stratum of each row, integers from 0, shape (n,).
     impressions, events
         Counts, shape (n,); there are events in both arms in strata that hold both.
+
+    Examples
+    --------
+    Two days, on both of which the treatment has twice the rate; its share differs between them:
+
+    >>> treated, day = np.array([False, True, False, True]), np.array([0, 0, 1, 1])
+    >>> shown, clicked = np.array([900.0, 100.0, 500.0, 500.0]), np.array([9.0, 2.0, 25.0, 50.0])
+    >>> round(float(np.exp(mantel_haenszel(treated, day, shown, clicked).value)), 6)
+    2.0
     """
     n_strata = int(stratum.max()) + 1
 

@@ -1,12 +1,10 @@
 """OffPolicyEvaluation: the table, and lifts paired by item."""
 
-import doctest
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-import rlopt.ope.evaluation
 from rlopt.ope.estimators import ESTIMATORS, LoggedRounds
 from rlopt.ope.evaluation import OffPolicyEvaluation
 
@@ -22,10 +20,6 @@ def rounds(seed: int = 0, n_items: int = 200, factor: float = 1.0) -> LoggedRoun
         cluster=np.repeat(np.arange(n_items), 2),
         count=np.full(2 * n_items, 2000.0),
     )
-
-
-def test_documentation_example() -> None:
-    assert doctest.testmod(rlopt.ope.evaluation).failed == 0
 
 
 def test_every_possible_estimator_by_default() -> None:

@@ -54,7 +54,7 @@ def written(log: pd.DataFrame, path: Path) -> Path:
     elif path.suffix == ".csv":
         log.to_csv(path, index=False)
     else:
-        log.to_json(path, orient="records", lines=True, force_ascii=False)
+        log.to_json(path, orient="records", lines=True, force_ascii=False, double_precision=15)
     return path
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reward.items import Item
+from reward.logs.sources.local import LocalSource, Source, local
 from reward.logs.spelt_numbers import Decimal
 from rlopt.config import AbAnalyzeConfig
 from rlopt.files import refuse_in_run
@@ -42,10 +43,11 @@ class _Asked:
 
 def analyze_test(
     run: Run,
-    results: str | Path,
+    results: Source,
     config: AbAnalyzeConfig | None = None,
     *,
     columns: str | None = None,
+    query: str | None = None,
     decimal: Decimal | None = None,
     plan: str | Path | None = None,
     export: Path | None = None,
@@ -57,12 +59,14 @@ def analyze_test(
     run
         The run that evaluated the policy.
     results
-        File of results, see `read_results`.
+        The results, see `read_results`: a file, a table in memory, a database (`reward.logs.sources.local`).
     config
         What decides, and what is told beside it.
     columns
         The user's column names, as in ``--columns``, those of arm, date and visitor among them; the run's mapping
         serves where the file lacks rlopt's names.
+    query
+        SQL, or a file that holds it: what to ask a database.
     decimal
         What stands before a fraction in numbers written as texts; None: what the column tells.
     plan
@@ -81,8 +85,23 @@ def analyze_test(
     if export is not None:
         refuse_in_run(export)
     opened = OpenedRun(run)
+    with local(results, query=query) as here:
+        return _analyze(opened, here, config or AbAnalyzeConfig(), columns, decimal, plan, export)
+
+
+def _analyze(
+    opened: OpenedRun,
+    results: LocalSource,
+    config: AbAnalyzeConfig,
+    columns: str | None,
+    decimal: Decimal | None,
+    plan: str | Path | None,
+    export: Path | None,
+) -> Analysis:
+    """What `analyze_test` says of results on this machine."""
+    run = opened.run
     planned = Assignment.read(Path(plan)) if plan is not None else None
-    asked = _asked(run, config or AbAnalyzeConfig(), planned)
+    asked = _asked(run, config, planned)
     read = _read(opened, results, asked, columns, decimal)
     refuse_strangers(read.items, opened.arms.items, results)
     if planned is not None:
@@ -111,7 +130,7 @@ def _asked(run: Run, config: AbAnalyzeConfig, planned: Assignment | None) -> _As
 
 
 def _read(
-    opened: OpenedRun, results: str | Path, asked: _Asked, columns: str | None, decimal: Decimal | None
+    opened: OpenedRun, results: LocalSource, asked: _Asked, columns: str | None, decimal: Decimal | None
 ) -> Results:
     """The results with the columns that are asked for."""
     own, names = names_of_results(columns)

@@ -15,6 +15,7 @@ from reward.arrays import FloatArray, IntArray
 from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
 from rlopt.files import atomic_write
+from rlopt.wording import counted
 
 BUCKETS = 1000
 LARGEST_BLOCK = 20
@@ -161,13 +162,14 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
         chosen = [rng.permutation(shared_out(BUCKETS, shares))]
     elif config.design == "items":
         units = [item.item_id for item in arms.items]
-        _need(len(units), len(names), "items")
+        _need(len(names), len(units), counted(len(units), "item"))
         arm_of, block_of = stratified(surplus_clicks(arms), shares, rng)
         chosen, blocks = [arm_of], [str(number) for number in block_of]
     else:
         units = [item.item_id for item in arms.items]
         spans = [(start + 1, min(start + config.period, days)) for start in range(0, days, config.period)]
-        _need(len(spans), len(names), f"periods of {config.period} days in {config.weeks} weeks")
+        periods = f"{counted(len(spans), 'period')} of {counted(config.period, 'day')}"
+        _need(len(names), len(spans), f"{periods} in {counted(config.weeks, 'week')}")
         chosen = list(np.stack([rng.permutation(shared_out(len(spans), shares)) for _ in units], axis=1))
     told = [tuple(_day(day, config.start) for day in span) for span in spans]
     rows = [
@@ -224,7 +226,13 @@ def stratified(predicts: FloatArray, shares: Sequence[float], rng: np.random.Gen
 
 
 def bucket_of(visitor: str, seed: int) -> str:
-    """Bucket of a visitor: the first 8 hexadecimal digits of SHA-256 of ``SEED:VISITOR``, modulo `BUCKETS`."""
+    """Bucket of a visitor: the first 8 hexadecimal digits of SHA-256 of ``SEED:VISITOR``, modulo `BUCKETS`.
+
+    Examples
+    --------
+    >>> bucket_of("visitor-42", seed=7) == bucket_of("visitor-42", seed=7)
+    True
+    """
     digest = hashlib.sha256(f"{seed}:{visitor}".encode("utf-8", "surrogatepass")).hexdigest()
     return str(int(digest[:8], 16) % BUCKETS)
 
@@ -238,9 +246,9 @@ def shared_out(n: int, shares: Sequence[float]) -> IntArray:
     return np.repeat(np.arange(len(shares)), counts)
 
 
-def _need(n: int, arms: int, what: str) -> None:
+def _need(arms: int, n: int, what: str) -> None:
     if n < arms:
-        raise EvaluationError(f"{n} {what} cannot be shared between {arms} arms.")
+        raise EvaluationError(f"{what} cannot be shared between {arms} arms.")
 
 
 def _day(number: int, start: str | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reward.logs.source import find_files
+from reward.logs.sources.local import LocalCopy, LocalSource
 from reward.plain import JsonObject, plain
 from rlopt.algorithms import POLICIES
 from rlopt.files import fingerprint
@@ -21,7 +22,7 @@ KEPT = (
 )  # fmt: skip
 
 
-def identity(run: Run, policy: str, results: str | Path, read: Results) -> JsonObject:
+def identity(run: Run, policy: str, results: LocalSource, read: Results) -> JsonObject:
     """What a test is known by: its first day, or the items of results without days; the policy by its content."""
     return {
         "results": _digest(sorted(map(fingerprint, find_files(results)))),
@@ -30,18 +31,22 @@ def identity(run: Run, policy: str, results: str | Path, read: Results) -> JsonO
     }
 
 
-def remember(run: Run, analysis: Analysis, results: str | Path, known: JsonObject) -> None:
+def remember(run: Run, analysis: Analysis, results: LocalSource, known: JsonObject) -> None:
     """Append prediction and outcome to the calibration history; the same results against the same prediction once.
 
     Where the files lie is kept for people.
     """
     said = analysis.to_dict()
-    row = {**known, "file": str(Path(results).resolve()), **{name: said[name] for name in KEPT}}
+    row = {**known, "file": _place(results), **{name: said[name] for name in KEPT}}
     history = run.metrics(HISTORY)
     if _without_places(row) in map(_without_places, history.rows()):
         note("These results are in the calibration history already")
     else:
         history.write(row)
+
+
+def _place(results: LocalSource) -> str:
+    return results.name if isinstance(results, LocalCopy) else str(Path(results).resolve())
 
 
 def _without_places(row: JsonObject) -> JsonObject:

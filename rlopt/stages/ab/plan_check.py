@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from reward.logs.sources.local import LocalSource
 from rlopt.config import AbAnalyzeConfig
 from rlopt.errors import EvaluationError
 from rlopt.progress import note
@@ -26,7 +27,7 @@ def as_planned(config: AbAnalyzeConfig, plan: Assignment) -> AbAnalyzeConfig:
     return AbAnalyzeConfig(**{**config.model_dump(), **update})
 
 
-def check_plan(plan: Assignment, results: Results, file: str | Path, where: str | Path) -> Results:
+def check_plan(plan: Assignment, results: Results, file: LocalSource, where: str | Path) -> Results:
     """The results with the plan's blocks of items, once every row is seen to fit the plan.
 
     Raises

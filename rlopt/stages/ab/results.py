@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.logs.keys import respelled_file
 from reward.logs.schema import CANONICAL, ColumnMapping
 from reward.logs.source import FileSource, open_source, quote
+from reward.logs.sources.local import LocalSource
 from reward.logs.spelt_numbers import Decimal
 from reward.logs.typed_rows import TypedRows
 from rlopt.errors import EvaluationError
@@ -144,7 +144,7 @@ def names_of_results(columns: str | None) -> tuple[dict[str, str], str]:
 
 
 def read_results(
-    file: str | Path,
+    file: LocalSource,
     wanted: Sequence[str] = (IMPRESSIONS, "clicks"),
     *,
     control: str = "control",
@@ -221,7 +221,7 @@ def read_results(
     )
 
 
-def _arms(file: str | Path, table: pa.Table, control: str, column: str) -> tuple[IntArray, tuple[str, ...]]:
+def _arms(file: LocalSource, table: pa.Table, control: str, column: str) -> tuple[IntArray, tuple[str, ...]]:
     """Number of each row's arm, and the arms' names, the control first."""
     names, number = _numbered(table["arm"].to_pylist())
     if len(names) < 2 or control not in names:
@@ -236,7 +236,7 @@ def _arms(file: str | Path, table: pa.Table, control: str, column: str) -> tuple
 
 
 def _values(
-    file: str | Path, table: pa.Table, wanted: Sequence[str], shown: Mapping[str, str]
+    file: LocalSource, table: pa.Table, wanted: Sequence[str], shown: Mapping[str, str]
 ) -> dict[str, FloatArray]:
     """The columns of numbers, checked."""
     out: dict[str, FloatArray] = {}
@@ -259,7 +259,7 @@ def _numbered(values: Sequence[str]) -> tuple[list[str], IntArray]:
     return list(map(str, distinct)), number.astype(np.int64)
 
 
-def _visitors(file: str | Path, table: pa.Table, column: str) -> tuple[list[str], IntArray]:
+def _visitors(file: LocalSource, table: pa.Table, column: str) -> tuple[list[str], IntArray]:
     """The visitors, and the number of each row's."""
     if table["visitor"].null_count:
         raise EvaluationError(
@@ -300,7 +300,7 @@ def _as_written(name: str) -> str:
     return f"{name} as written"
 
 
-def _dates(file: str | Path, table: pa.Table, column: str) -> list[str]:
+def _dates(file: LocalSource, table: pa.Table, column: str) -> list[str]:
     """The days that are given, as YYYY-MM-DD."""
     for row, text in enumerate(table["date"].to_pylist()):
         try:
@@ -312,7 +312,7 @@ def _dates(file: str | Path, table: pa.Table, column: str) -> list[str]:
     return [datetime.fromisoformat(text).date().isoformat() for text in table["date"].to_pylist() if text]
 
 
-def _numbers(file: str | Path, table: pa.Table, name: str, column: str, *, whole: bool) -> FloatArray:
+def _numbers(file: LocalSource, table: pa.Table, name: str, column: str, *, whole: bool) -> FloatArray:
     """A column of numbers, shape (n_rows,); counts are whole and not negative."""
     values: FloatArray = table[name].to_numpy().astype(np.float64)  # NaN: no number
     wrong = ~((values >= 0) & (values % 1 == 0)) if whole else ~np.isfinite(values)

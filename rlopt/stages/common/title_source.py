@@ -13,7 +13,7 @@ from rlopt.stages.common.policies import policy_folder
 
 PLACE = "place"  # in the notes of an evaluation: where the candidate was found
 RESERVED = (*POLICIES, "best_of", "logged")
-TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".gz")
+TABLES = (".parquet", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".gz")
 
 
 @dataclass(frozen=True)

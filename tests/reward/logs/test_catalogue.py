@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from reward.items import Item
 from reward.logs.read import read_items, read_logs, read_titles
 
-from ..log_fixtures import mapped, write_log
+from ..log_fixtures import mapped, write_log, written
 
 
 def test_items_keep_the_order_of_the_catalogue(tmp_path: Path) -> None:
@@ -78,6 +79,43 @@ def test_items_of_a_catalogue_equal_the_items_of_the_logs(tmp_path: Path) -> Non
     logged = read_logs(path).arms.items
     assert tuple(read_items(path)) == logged
     assert [dict(item.fields) for item in read_titles(path)[0]] == [dict(item.fields) for item in logged]
+
+
+def test_numbers_are_the_same_fields_from_every_kind_of_file(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    numbers = [
+        *(np.round(rng.normal(0, 10.0 ** rng.integers(-3, 9, 200)), 4) + 0.0),
+        np.nan,
+        0.0,
+        -0.5,
+        0.1 + 0.2,
+        1e-9,
+        1e15,
+    ]
+    n = len(numbers)
+    log = pd.DataFrame({"item_id": [f"i{k}" for k in range(n)], "title": "t", "clicks": 0})
+    log["price"] = np.array(numbers, dtype=float)
+    log["rank"] = np.arange(n) + 0.0  # whole numbers that a hole somewhere made floats
+    files = [written(log, tmp_path / f"log.{kind}") for kind in ("parquet", "csv", "jsonl")]
+    catalogues = [read_items(file) for file in files]
+    assert catalogues[0] == catalogues[1] == catalogues[2]
+    assert catalogues[0][0].fields["rank"] == ("0",)
+    assert read_logs(files[0]).arms.items == read_logs(files[1]).arms.items
+
+
+def test_what_a_program_would_not_write_as_a_number_stays_text(tmp_path: Path) -> None:
+    """Versions, article numbers and prices with their cents: a zero more or less is another value."""
+    lines = ["item_id,title,clicks,version,article,price", "1,a,0,3.9,7.0,2.5", "2,b,1,3.10,007,2.50"]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    first, second = read_items(tmp_path / "log.csv")
+    assert dict(first.fields) == {"version": ("3.9",), "article": ("7.0",), "price": ("2.5",)}
+    assert dict(second.fields) == {"version": ("3.10",), "article": ("007",), "price": ("2.50",)}
+
+
+def test_a_day_of_whole_numbers_is_like_the_days_with_fractions(tmp_path: Path) -> None:
+    for name, size in (("1.csv", "38"), ("2.csv", "38.0"), ("3.csv", "38.5")):
+        (tmp_path / name).write_text(f"item_id,title,clicks,size\n{name},t,0,{size}\n", encoding="utf-8")
+    assert [item.fields["size"] for item in read_items(tmp_path)] == [("38",), ("38",), ("38.5",)]
 
 
 def test_columns_that_the_logs_reader_left_out_can_be_left_out_here(tmp_path: Path) -> None:

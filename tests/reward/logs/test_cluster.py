@@ -183,3 +183,18 @@ def test_a_worker_that_sees_other_files_is_one_line(
     monkeypatch.setattr(cluster, "Piece", lambda path, size, *rows: piece(path, size + 1, *rows))
     with pytest.raises(LogError, match=r"A worker of the Dask cluster does not see .*a\.parquet as this machine does"):
         read_logs(tmp_path, client=client)
+
+
+def test_logs_without_rows_and_damaged_ones_say_what_one_process_says(tmp_path: Path, client: Any) -> None:
+    empty = written(impressions_log(5, n=200).iloc[:0], tmp_path / "empty.parquet")
+    messages = []
+    for workers in (client, None):
+        with pytest.raises(LogError) as told:
+            read_logs(empty, client=workers)
+        messages.append(str(told.value))
+    assert messages[0] == messages[1]
+    whole = written(impressions_log(5, n=200), tmp_path / "damaged.parquet").read_bytes()
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LogError, match=r"damaged\.parquet"):
+        read_logs(damaged, client=client)

@@ -102,3 +102,15 @@ def test_a_lake_table_is_refused(tmp_path: Path) -> None:
     for source in (tmp_path / "clicks", tmp_path / "clicks" / "*.csv"):
         with pytest.raises(LogError, match=r"Cannot read the Delta table|is a Delta table"):
             read_titles(source)
+
+
+def test_txt_is_a_table_unless_it_lies_beside_some(tmp_path: Path) -> None:
+    """What spreadsheets save as Unicode text: UTF-16, tabs, the name ends in .txt."""
+    text = csv_text("\t", "\r\n")
+    assert titles_of(tmp_path / "titles.txt", text.encode("utf-16")) == TITLES
+    assert read_titles(tmp_path)[1] == TITLES
+    (tmp_path / "titles.txt").rename(tmp_path / "titles.tsv")
+    (tmp_path / "readme.txt").write_text("What lies here.\n", encoding="utf-8")
+    assert read_titles(tmp_path)[1] == TITLES
+    with pytest.raises(LogError, match=r"readme\.txt"):
+        read_titles(tmp_path / "readme.txt")

@@ -2,20 +2,25 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reward.errors import LogError
 from rlopt.errors import EvaluationError
 from rlopt.files import fingerprint, to_json
 from rlopt.ope.past_tests import last_analyses
 from rlopt.ope.power import TestDesign
 from rlopt.run import DATA, Run
+from rlopt.stages.ab.analyze import analyze_test
 from rlopt.stages.ab.plan import predicted_lift
 from rlopt.stages.ab.prediction import Evaluation
 from tests.conftest import Outcome
@@ -281,3 +286,20 @@ def test_a_test_whose_split_is_off_agrees_with_nothing(rlopt: Rlopt, run: Run, t
     assert "invalid: the split is not the intended one" in outcome.out
     assert "Offline" not in outcome.out
     assert run.metrics("calibration").rows()[0]["agrees"] is None
+
+
+def test_results_from_tables_and_databases_say_what_files_say(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+    file = write_results(tmp_path / "results.parquet", days=3, lift=0.2)
+    frame = pd.read_parquet(file)
+    con = sqlite3.connect(tmp_path / "tests.db")
+    frame.to_sql("results", con, index=False)
+    con.close()
+    wanted = analyze_test(run, file)
+    for table in (frame, pl.from_pandas(frame), pa.Table.from_pandas(frame)):
+        assert analyze_test(run, table).outcome == wanted.outcome
+    asked = ("ab-analyze", f"sqlite:///{tmp_path}/tests.db", "--query", "SELECT * FROM results", "--run", run.path)
+    assert rlopt(*asked, "--json").json["outcome"]["lift"] == pytest.approx(wanted.outcome.lift)
+    with pytest.raises(LogError, match=r"the pandas\.DataFrame"):
+        analyze_test(run, frame.drop(columns="item_id"))
+    with pytest.raises(EvaluationError, match=r"the pandas\.DataFrame holds no rows"):
+        analyze_test(run, frame.iloc[:0])

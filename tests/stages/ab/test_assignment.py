@@ -84,7 +84,7 @@ def test_every_item_of_a_serial_test_has_both_arms_one_after_the_other() -> None
     assert sorted(set(zip(made.first, made.last, strict=True)), key=lambda s: int(s[0])) == [
         ("1", "7"), ("8", "14"), ("15", "21"), ("22", "28")
     ]  # fmt: skip
-    with pytest.raises(EvaluationError, match="1 periods of 7 days in 1 weeks cannot be shared between 2 arms"):
+    with pytest.raises(EvaluationError, match="1 period of 7 days in 1 week cannot be shared between 2 arms"):
         assign(make_arms(20), config(design="serial", weeks=1, period=7), None)
 
 
