@@ -71,8 +71,8 @@ def leaders_lift(clicks: FloatArray, shown: FloatArray, today: IntArray, overdis
     variance = overdispersion * float(np.sum(part * rest * (c + c0)))
     middle = ours * todays + _Z95**2 * variance / 2
     reach = np.sqrt(middle**2 - (ours * todays) ** 2)
-    ends = np.array([ours * todays, middle - reach, middle + reach]) / todays**2 - 1
-    return LeadersLift(*(float(end) for end in ends), items=int(used.any(axis=0).sum()))
+    lift, low, high = (float(ratio / todays**2 - 1) for ratio in (ours * todays, middle - reach, middle + reach))
+    return LeadersLift(lift, low, high, int(used.any(axis=0).sum()))
 
 
 def always_valid(
