@@ -19,7 +19,7 @@ from rlopt.wording import counted
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
 COMPARED = ("lift", "lift_std", "far")  # what score adds of how titles of one item compare, and how far they are
 BELONGING = ("relevance", "fluency")  # beside either of the two lists, where the run can tell
-PORTFOLIO = ("expected_best", "diversity", "angle")  # beside the next list, of --diverse
+PORTFOLIO = ("expected_best", "diversity", "angle")  # beside the next list with --diverse
 GENERATED = (
     "log_prob",
     "finished",
@@ -107,8 +107,8 @@ def ignored_columns(run: Run | None, file: LocalSource) -> set[str]:
         When the file cannot be read.
     """
     available = _names(file)
-    beside = {SCORED: BELONGING, COMPARED: BELONGING, GENERATED: (*BELONGING, *PORTFOLIO)}
-    own = {name for names, more in beside.items() if available.issuperset(names) for name in (*names, *more)}
+    written = (SCORED, COMPARED, GENERATED, (*GENERATED, *PORTFOLIO))
+    own = {name for names in written if available.issuperset(names) for name in (*names, *BELONGING)}
     if run is None:
         return own
     return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
