@@ -52,7 +52,7 @@ def alone_share(arms: Arms) -> float | None:
 
     Of titles seen for more than a moment and often enough to say from when to when, where the item has two of them;
     between those times a title's impressions are taken as even. What else changed when one title replaced another
-    (season, price, place) can not be told from the title.
+    (season, price, place) cannot be told from the title.
 
     Returns
     -------

@@ -40,6 +40,7 @@ def render_test(found: JsonObject, inputs: Mapping[str, str], lang: str = "en") 
         t=words,
         tone=_TONES[found["decision"]],
         confidence=f"{found['outcome']['confidence']:.0%}",
+        headline=headline(found, words),
         summary=_summary(found, words),
         reasons=reasons(found, words),
         predicted=_predicted(found, words),
@@ -49,6 +50,16 @@ def render_test(found: JsonObject, inputs: Mapping[str, str], lang: str = "en") 
         figures={"lifts": _safe(_lifts(found, words)), "days": _safe(_days(found, words))},
     )
     return page + "\n"
+
+
+def headline(found: JsonObject, t: Words) -> str:
+    """The decision in a line; where a guardrail decides, which."""
+    kind = found["decision"]
+    decisive = {"undecided": "open", "worse": "broken"}.get(kind)
+    rails = [r["metric"] for r in found["metrics"] if r["variant"] == found["variant"] and r["status"] == decisive]
+    if decisive is None or not rails or found["outcome"]["decision"] == kind:
+        return t(f"headlines.{kind}")
+    return t(f"headlines.{kind}_guardrail", metrics=t("comma").join(shown(t.metric(name), 60) for name in rails))
 
 
 def deciding(outcome: JsonObject) -> tuple[float, float]:
@@ -71,7 +82,7 @@ def reasons(found: JsonObject, t: Words) -> list[tuple[str, str]]:
     for row in found["metrics"]:
         if row["variant"] == found["variant"] and row["status"] is not None:
             low, high = (percent(value) for value in deciding(row["outcome"]))
-            values = {"metric": row["metric"], "low": low, "high": high, "limit": percent(row["limit"])}
+            values = {"metric": t.metric(row["metric"]), "low": low, "high": high, "limit": percent(row["limit"])}
             out.append((_STATUS[row["status"]], t(f"reasons.{row['status']}", **values)))
     return out + _splits(found, t) + _ways(found, t)
 
@@ -126,7 +137,7 @@ def _summary(found: JsonObject, t: Words) -> str:
     return t(
         "summary_ratio" if "/" in found["metric"] else "summary",
         lift=percent(outcome["lift"]),
-        metric=found["metric"],
+        metric=t.metric(found["metric"]),
         confidence=f"{outcome['confidence']:.0%}",
         low=percent(low),
         high=percent(high),

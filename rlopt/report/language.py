@@ -54,6 +54,11 @@ class Words(Sentences):
         names: dict[str, str] = self.entries["attacks"]
         return names.get(name, name)
 
+    def metric(self, name: str) -> str:
+        """What a metric, or a ratio of two, is called; a column of the user's own goes by its own name."""
+        names: dict[str, str] = self.entries["metric_names"]
+        return "/".join(names.get(part, part) for part in name.split("/"))
+
     def question(self, name: str) -> str:
         """What a question to people is called; a user's own goes by its own name."""
         names: dict[str, str] = self.entries["questions"]

@@ -40,8 +40,8 @@ def rich(rng: np.random.Generator) -> dict[str, Any]:
     return rows
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_the_report_is_complete_and_inert(lang: str, rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lang", "told"), [("en", "revenue/clicks"), ("zh", "收入/点击")])
+def test_the_report_is_complete_and_inert(lang: str, told: str, rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     pq.write_table(pa.table(rich(np.random.default_rng(0))), tmp_path / "r.parquet")
     flags = ["--metric", "clicks", "--metric", "revenue", "--guardrail", "revenue/clicks:-0.5", "--by", "colour"]
     found = rlopt("ab-analyze", tmp_path / "r.parquet", "--run", run.path, "--lang", lang, "--json", *flags).json
@@ -57,7 +57,7 @@ def test_the_report_is_complete_and_inert(lang: str, rlopt: Rlopt, run: Run, tmp
     text = "".join(page.text)
     for key in ("why", "lift", "variants", "metrics", "worth", "days", "segments", "predicted", "facts", "method"):
         assert words[key] in text, key
-    assert words["headlines"][found["decision"]] in text
+    assert words["headlines"]["undecided_guardrail"].format(metrics=told) in text
     assert page.tags.index("section") < page.tags.index("table")  # the decision comes first
     assert "meta" in VOID
     assert f"{found['gains'][0]['a_month']:+,.0f}" in text
@@ -85,6 +85,23 @@ def test_every_decision_and_design_has_its_sentences(run: Run, rlopt: Rlopt, tmp
                 outcome |= {"unadjusted_lift": 0.1, "unadjusted_low": -0.1, "unadjusted_high": 0.3}
                 changed = {**found, "decision": decision, "outcome": outcome}
                 assert render_test(changed, {"file": "abc"}, lang)
+
+
+@pytest.mark.parametrize(("lang", "told"), [("en", "conversions"), ("zh", "转化")])
+def test_where_a_guardrail_decides_the_headline_names_it(
+    lang: str, told: str, rlopt: Rlopt, run: Run, tmp_path: Path
+) -> None:
+    rows = table(np.random.default_rng(3), 0.3)
+    rows["conversions"] = np.random.default_rng(4).binomial(
+        rows["clicks"], np.where(np.array(rows["arm"]) == "new", 0.02 / 1.3, 0.02)
+    )
+    pq.write_table(pa.table(rows), tmp_path / "r.parquet")
+    flags = ("--guardrail", "conversions:-0.01", "--final", "--lang", lang)
+    found = rlopt("ab-analyze", tmp_path / "r.parquet", "--run", run.path, "--json", *flags).json
+    assert (found["decision"], found["outcome"]["decision"]) == ("undecided", "better")
+    words = yaml.safe_load((Path(language.__file__).parent / "lang" / f"ab.{lang}.yaml").read_text())
+    headline = words["headlines"]["undecided_guardrail"].format(metrics=told)
+    assert headline in "".join(Page((run / "ab" / "report.html").read_text()).text)
 
 
 def test_the_export_is_long_and_adds_up(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
