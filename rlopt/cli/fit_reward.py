@@ -19,7 +19,7 @@ from rlopt.cli.show import show
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @from_config("RewardConfig", "half_life_days", "engine")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask cluster for --engine dask; none: two local processes.")
-@from_config("RewardConfig", "decimal", "missing", "copies", "memory_limit")
+@from_config("RewardConfig", "plan", "decimal", "missing", "copies", "memory_limit")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
 @options.columns
@@ -47,6 +47,9 @@ def command(
     column describes the item. The log doctor looks first (rlopt check-logs) and stops on logs that would
     teach nonsense.
 
+    Logs of a plan of rlopt explore need no propensities: --plan plan.parquet gives them, of later plans
+    --plan 1=plan.parquet --plan 2=plan-2.parquet with a column batch in LOGS.
+
     Items are split once: train (this model and PPO), judge (a second model that only offline-eval asks) and
     test. Interrupted, the same command continues; finished and unchanged, it returns at once.
 
@@ -66,6 +69,7 @@ def command(
     \b
     Example:
       rlopt fit-reward logs.parquet --columns title=headline,item_id=article
+      rlopt fit-reward explored.parquet --plan plan.parquet
       rlopt fit-reward this-week.parquet --update --half-life-days 60
       rlopt fit-reward one-title-an-item.parquet --observational
       rlopt fit-reward 'postgresql://reader:$PASSWORD@host/shop' --query arms.sql

@@ -64,6 +64,12 @@ class RewardConfig(StageConfig):
         "A text that means 'no value' in columns that describe items, beside N/A, unknown and the like.",
         metavar="TEXT",
     )
+    plan: tuple[str, ...] = setting(
+        (),
+        "Plan of rlopt explore that LOGS come back from: its probabilities are the propensities, and no column is "
+        "needed. Of several plans say which batch (a value of the logs' column batch, or the first day, UTC) is whose.",
+        metavar="[BATCH=]FILE",
+    )
     copies: Literal["stop", "keep"] = setting(
         "stop", "Whether files, rows and totals that the logs hold twice stop the reading, or count."
     )

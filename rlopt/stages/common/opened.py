@@ -134,6 +134,15 @@ class OpenedRun:
         return model
 
     @cached_property
+    def trust(self) -> "tuple[float, float]":
+        """What the reward's predicted differences are multiplied by, and its standard error."""
+        from reward.evidence.slope import trust
+        from rlopt.stages.common.evidence import EVIDENCE, read_evidence
+
+        evidence = read_evidence(self.run / "reward" / EVIDENCE)
+        return trust(evidence.effect_slope if evidence else None)
+
+    @cached_property
     def judge(self) -> "Judge":
         """The judge."""
         from reward.model.judge import Judge

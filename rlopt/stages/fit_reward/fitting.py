@@ -56,6 +56,7 @@ def aggregate(
         decimal=config.decimal,
         copies=config.copies,
         missing=config.missing,
+        plans=config.plan,
         memory_limit=config.memory_limit,
         threads=threads.available(),
         tmp_dir=tmp_dir,

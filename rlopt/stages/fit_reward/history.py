@@ -6,7 +6,7 @@ the figures of the comparison, and which model was kept. So the same rows are ne
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +15,7 @@ from pydantic import BeforeValidator
 
 from reward.arms import Arms
 from reward.evidence.contest import Contest
+from reward.logs.plans import PlanName
 from reward.logs.source import find_files
 from reward.logs.sources.local import LocalSource
 from reward.logs.store import save_arms
@@ -140,6 +141,17 @@ def logs_fingerprint(files: Mapping[Path, str]) -> str:
     for path, content in files.items():
         digest.update(f"{path.name} {content}\n".encode())
     return digest.hexdigest()
+
+
+def plan_fingerprints(texts: Iterable[str]) -> dict[str, str]:
+    """Plan as on the command line -> hash of its file.
+
+    Raises
+    ------
+    LogError
+        When there is no such file.
+    """
+    return {f"plan {text}": fingerprint(PlanName.parse(text).file) for text in texts}
 
 
 def counts_digest(arms: Arms) -> str:

@@ -21,7 +21,14 @@ from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.engine import check_engine, engine_of
 from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
-from rlopt.stages.fit_reward.history import PENDING, Entry, log_fingerprints, logs_fingerprint, read_history
+from rlopt.stages.fit_reward.history import (
+    PENDING,
+    Entry,
+    log_fingerprints,
+    logs_fingerprint,
+    plan_fingerprints,
+    read_history,
+)
 from rlopt.stages.fit_reward.result import FitRewardResult
 from rlopt.stages.fit_reward.saving import Fitted, market_beside, save
 
@@ -97,7 +104,7 @@ def _fit(
         **{name: kept.get(name) or {} for name in ("columns", "exclude")},
     }
     files = log_fingerprints(logs)
-    inputs = {"logs": logs_fingerprint(files)}
+    inputs = {"logs": logs_fingerprint(files), **plan_fingerprints(config.plan)}
     if not force and run.current("fit-reward", settings, inputs):
         note("Same logs and settings as the last time: nothing to do (--force fits again).")
         atomic_write(run / DATA / "preset.json", to_json(kept, indent=2))

@@ -31,7 +31,14 @@ from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.engine import check_engine, engine_of
 from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
-from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints, logs_fingerprint
+from rlopt.stages.fit_reward.history import (
+    PENDING,
+    Entry,
+    UpdateOutcome,
+    log_fingerprints,
+    logs_fingerprint,
+    plan_fingerprints,
+)
 from rlopt.stages.fit_reward.result import UpdateResult
 from rlopt.stages.fit_reward.saving import Fitted, save
 from rlopt.stages.fit_reward.update_base import Base, check_rows, check_settings, pending, seen, set_aside
@@ -106,7 +113,7 @@ def _update(
     digest = logs_fingerprint(files)
     if known := seen(base, logs, list(files.values()), digest, force):
         return UpdateResult.known(run, logs, known)
-    inputs = {**base.inputs, f"update {digest}": digest}
+    inputs = {**base.inputs, f"update {digest}": digest, **plan_fingerprints(config.plan)}
     kept = {**base.preset(), "columns": column_mapping(columns, base.preset()).to_dict()}
     settings = {**base.settings, **config.model_dump(mode="json", exclude={"memory_limit"})}
     with run.stage("fit-reward", settings, inputs) as record, engine_of(config, scheduler) as engine:

@@ -73,10 +73,9 @@ class Base:
 
     @property
     def config(self) -> RewardConfig:
-        """Settings of the fit."""
-        return RewardConfig(
-            **{name: self.settings[name] for name in RewardConfig.model_fields if name in self.settings}
-        )
+        """Settings of the fit, without its plans, which are of its own logs."""
+        known = RewardConfig.model_fields.keys() - {"plan"}
+        return RewardConfig(**{name: self.settings[name] for name in known if name in self.settings})
 
     def keep_copy(self, run: Run, checkpoints: Path, logs: LocalSource) -> None:
         """Copy what saving is about to replace, so that a kill in the midst of it loses nothing."""

@@ -11,6 +11,7 @@ from reward.belonging.belonging import FLUENCY, RELEVANCE
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from rlopt.policy.constraints import Violation
+from rlopt.stages.generate.portfolio import by_worth
 from rlopt.stages.generate.proposals import MUTE, Means, Proposals, Shop, described, propose
 
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
@@ -86,6 +87,8 @@ def choose_titles(
         end = start + len(one.sound)
         last = end + len(one.apart)
         best = [*_by_value(start, end, value), *_by_value(end, last, value)]
+        if config.diverse and n > 1:
+            best[: end - start] = by_worth(range(start, end), texts, predicted, means.slope, n)
         start = last
         refused, fallback = tuple(one.refused), None
         if config.n == 1 and _has_current(item, means):

@@ -86,6 +86,8 @@ class Means:
         Tells whether titles belong to their items; None: that is not known.
     reviews
         What people decided: their titles stand, and those that they refused do not come back.
+    slope
+        What predicted differences are multiplied by (`reward.evidence.slope.trust`).
     """
 
     policy: TitleWriter
@@ -94,6 +96,7 @@ class Means:
     config: GenerateConfig
     belonging: Belonging | None = None
     reviews: Reviews = field(default_factory=Reviews)
+    slope: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def propose(items: Sequence[Item], means: Means, shop: Shop, seed: int) -> list[
     """Different titles that break no rule; items that lack some are tried again."""
     config, rules = means.config, means.rules
     found = [Proposals() for _ in items]
-    wanted = max(config.n, config.best_of)
+    wanted = config.written
     speaking = [i for i, item in enumerate(items) if item.fields or item.current_title]
     for i in set(range(len(items))).difference(speaking):
         found[i].refused[MUTE] = None

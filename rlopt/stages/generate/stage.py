@@ -46,7 +46,8 @@ def generate(
 
     The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
     by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
-    reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version. The parquet metadata
+    reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version, and with
+    ``config.diverse`` expected_best, diversity, angle (`with_portfolio`). The parquet metadata
     (``rlopt.*``) name the run, the fingerprints of policy and reward model, the settings and the versions.
 
     Parameters
@@ -107,7 +108,7 @@ def _generate(
             metadata["rlopt.reviews"] = reviews.digest
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
         with open_shards(Path(out), key) as shards:
-            writer = Writer(Means(policy, model, rules, config, opened.belonging, reviews), shards)
+            writer = Writer(Means(policy, model, rules, config, opened.belonging, reviews, opened.trust[0]), shards)
             writer.resume()
             done = shards.done()
             start = min(done * config.shard_items, catalogue.n_items)
@@ -125,6 +126,8 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
     given = config.model_fields_set
     if "best_of" in given and config.best_of <= config.n and config.best_of > 1:
         note(f"--best-of {config.best_of} has no effect with --n {config.n}: give more than that")
+    if config.diverse and config.n == 1:
+        note("--diverse has no effect with one title an item: give --n 2 or more")
     if "keep_current" in given and config.keep_current and config.n > 1:
         note("--keep-current has no effect with several titles an item")
 
@@ -133,12 +136,14 @@ def _without_reward(config: GenerateConfig) -> GenerateConfig:
     """The settings that mean something before there is a reward, which is said."""
     if config.best_of > config.n:
         note("--best-of has no effect without a reward to choose by")
+    if config.diverse:
+        note("--diverse has no effect without a reward to tell what titles are worth together")
     note(
         "No reward yet: these are proposals, not compared with current titles; the columns reward, reward_std and "
         "support are empty. Show some, log clicks, then: rlopt fit-reward LOGS"
     )
     policy = SFT if config.policy == DEFAULT.name else config.policy  # what else a run has needs a reward
-    return config.model_copy(update={"best_of": 1, "keep_current": False, "policy": policy})
+    return config.model_copy(update={"best_of": 1, "diverse": False, "keep_current": False, "policy": policy})
 
 
 def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:

@@ -14,6 +14,7 @@ from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.approved import titles_for
 from rlopt.stages.generate.choice import BY_RULES, settle
+from rlopt.stages.generate.portfolio import with_portfolio
 from rlopt.stages.generate.proposals import Means, Shop, reward_kind, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
@@ -48,6 +49,8 @@ class Writer:
         if not processes.is_first():
             return 0
         table = settled(self._shards.take_draft(number), number, items, self._means, self._shop)
+        if self._means.config.diverse:
+            table = with_portfolio(table, items, self._means)
         self._shards.write(number, table)
         self._totals.add(table)
         self.written += len(table)
