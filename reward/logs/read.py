@@ -1,6 +1,6 @@
 """Reads logs of impressions or of aggregated counts into arms."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ from .delay import DelayModel
 from .item_fields import OF_IMPRESSION, ItemFields, read_context
 from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
+from .plans import with_plans
 from .position import PositionBias
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
@@ -116,6 +117,7 @@ def read_logs(
     decimal: Decimal | None = None,
     copies: Copies = "stop",
     missing: Iterable[str] = (),
+    plans: Sequence[str] = (),
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
     threads: int | None = None,
     tmp_dir: str | Path | None = None,
@@ -146,11 +148,13 @@ def read_logs(
         share an id count once in any case.
     missing
         Texts that mean "no value" in columns that describe items, beside `reward.items.MISSING`.
+    plans
+        Plans of ``rlopt explore`` that the titles were shown by, instead of propensities (`reward.logs.plans`).
     memory_limit, threads, tmp_dir
         Limits of DuckDB, and where it spills and keeps temporary files.
     client
         Dask cluster that adds up Parquet files (`reward.logs.cluster`), to the same arms; None: this process. Whatever
-        cannot be added up from parts, and other sources, are read by this process in any case.
+        cannot be added up from parts, other sources, and logs of plans are read by this process in any case.
 
     Returns
     -------
@@ -179,7 +183,7 @@ def read_logs(
         local(source, query=query, tmp_dir=tmp_dir) as here,
         open_source(here, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened,
     ):
-        if client is not None and not isinstance(here, LocalCopy):
+        if client is not None and not plans and not isinstance(here, LocalCopy):
             opened = replace(opened, cluster=LogCluster.of(client, opened, memory_limit))
         needed = ("item_id", "title", "clicks")
         rows = TypedRows.of(opened, columns, exclude, needed, ignore=ignore, decimal=decimal, missing=missing)
@@ -195,6 +199,10 @@ def read_logs(
         if spelt is not rows:
             rows = spelt
             sums = aggregate(rows, conversion_window_hours)
+        told: tuple[str, ...] = ()
+        if plans:
+            rows, told = with_plans(rows, plans)
+            totals, sums = _checked(rows, copies), aggregate(rows, conversion_window_hours)
         if copies == "stop":
             refuse_totals(
                 str(here), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
@@ -239,7 +247,7 @@ def read_logs(
         found_circumstances.balances,
         weighted,
         _floats(sums["rows"]) if "impressions" in found and "timestamp" not in found else None,
-        (*opened.notes, *_notes(repeated_events, not_spread=client is not None and opened.cluster is None)),
+        (*opened.notes, *told, *_notes(repeated_events, not_spread=client is not None and opened.cluster is None)),
     )
 
 
@@ -255,7 +263,10 @@ def _checked(rows: TypedRows, copies: Copies) -> LogTotals:
 
 def _notes(repeated_events: int, *, not_spread: bool) -> Iterator[str]:
     if not_spread:
-        yield "These logs were added up by this process: the cluster reads Parquet files that lie under their own path."
+        yield (
+            "These logs were added up by this process: the cluster reads Parquet files that lie under their own path, "
+            "and no plans."
+        )
     if repeated_events:
         yield f"{repeated_events:,} rows repeat the event id, item and title of another row: each event counts once."
 

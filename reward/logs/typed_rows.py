@@ -17,6 +17,10 @@ from .trim_sql import trimmed
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
 _NUMBERS = ("count", "amount", "share", "place", "hours")
 _EXACT_BELOW = {"DOUBLE": 2**53, "FLOAT": 2**24}  # whole numbers from here on may have lost digits
+PLANNED = "__rlopt_planned"
+"""Temporary table of what the rows' plans show, and the beginning of its columns' names (`reward.logs.plans`)."""
+PROBABILITY = "probability of the plan"
+"""Column of the chances that rows have by their plans."""
 Exclude = Mapping[str, Any]
 """Column -> value or list of values; rows that hold one of them are left out (None matches missing values)."""
 
@@ -47,6 +51,8 @@ class TypedRows:
         Columns of texts whose numbers have separators, and which.
     missing
         Texts, in lower case, that say of a field that it has no value.
+    plan
+        SQL of the number of a row's plan, see `reward.logs.plans`; None: rows have no plans.
     """
 
     source: FileSource
@@ -59,6 +65,7 @@ class TypedRows:
     whole_ids: frozenset[str] = frozenset()
     numbers: Mapping[str, Spelling] = field(default_factory=dict)
     missing: frozenset[str] = MISSING
+    plan: str | None = None
 
     @classmethod
     def of(
@@ -139,8 +146,20 @@ class TypedRows:
         ]
         columns += [f"{sql} AS {alias}" for alias, sql in (extra or {}).items()]
         keep = " AND ".join(["true", *(f"NOT coalesce({sql}, false)" for sql, _, _ in self._conditions)])
-        inner = f"SELECT {', '.join(columns)} FROM {self.source.relation} WHERE {keep}"
+        inner = f"SELECT {', '.join(columns)} FROM {self._relation} WHERE {keep}"
         return f"(SELECT * FROM ({inner}) WHERE {where})"
+
+    @property
+    def _relation(self) -> str:
+        """SQL of all rows; of rows with plans those that count, with their chances."""
+        if self.plan is None:
+            return self.source.relation
+        keys = {"plan": self.plan, **{name: self.expression(name) for name in ("item_id", "title")}}
+        same = " AND ".join(f"({sql}) = {PLANNED}_{name}" for name, sql in keys.items())
+        return (
+            f"(SELECT logs.*, {quote(PROBABILITY)} FROM {self.source.relation} AS logs LEFT JOIN {PLANNED} ON {same} "
+            f"WHERE coalesce({PLANNED}_counts, true))"
+        )
 
     def expression(self, name: str) -> str:
         """SQL expression of a canonical column's typed value; NULL where a text does not spell such a value."""
@@ -151,7 +170,7 @@ class TypedRows:
         if kind == "text" and self.trim:
             return trimmed(self._text(columns[0]))
         if kind == "key":
-            return self._key(columns[0]) if len(columns) == 1 else self._joined(columns)
+            return self.key(columns[0]) if len(columns) == 1 else self._joined(columns)
         if kind in ("text", "context"):
             return self._text(columns[0])
         if kind == "time":
@@ -207,12 +226,12 @@ class TypedRows:
 
     def _joined(self, columns: Sequence[str]) -> str:
         """Key of several columns: a missing part counts as empty, the key is missing where all parts are."""
-        parts = [self._key(column) for column in columns]
+        parts = [self.key(column) for column in columns]
         key = f" || '{KEY_SEPARATOR}' || ".join(f"coalesce({part}, '')" for part in parts)
         return f"CASE WHEN coalesce({', '.join(parts)}) IS NOT NULL THEN {key} END"
 
-    def _key(self, column: str) -> str:
-        """Text of an id: whole numbers have no fraction; floats that may have lost digits are NULL."""
+    def key(self, column: str) -> str:
+        """SQL of the text of an id: whole numbers have no fraction; floats that may have lost digits are NULL."""
         name, kind = quote(column), self.source.columns[column]
         if kind in _EXACT_BELOW:
             number = f"CAST({name} AS DOUBLE)"

@@ -14,9 +14,9 @@ from rlopt.cli.show import show
 @click.argument("items", metavar="ITEMS")
 @options.output
 @from_config(
-    "GenerateConfig", "policy", "n", "best_of", "temperature", "top_p", "beams", "max_width", "max_chars", "banned",
-    "required", "superlatives", "harmful", "promises", "facts", "support", "belonging", "confidence", "keep_current",
-    "engine", "batch_size", "ensemble", "ensemble_by",
+    "GenerateConfig", "policy", "n", "diverse", "best_of", "temperature", "top_p", "beams", "max_width", "max_chars",
+    "banned", "required", "superlatives", "harmful", "promises", "facts", "support", "belonging", "confidence",
+    "keep_current", "engine", "batch_size", "ensemble", "ensemble_by",
 )  # fmt: skip
 @options.columns
 @options.query
@@ -38,18 +38,21 @@ def command(
 
     ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
     log_prob, its predicted reward, how like the logged titles it is (support), whether it belongs to its item
-    (relevance) and reads like a title (fluency), and why a current title was kept. Rules come from the section
-    "constraints" of the preset and from flags. Interrupted, the same command goes on where it was; `accelerate launch
-    -m rlopt generate` shares it between processes, with the same titles.
+    (relevance) and reads like a title (fluency), and why a current title was kept. With --diverse also what the best of
+    the item's titles is expected to earn, how unlike they are, and what tells each from the others (angle). Rules come
+    from the section "constraints" of the preset and from flags. In a run that has learned from titles alone (`rlopt sft
+    CATALOGUE`) the titles are proposals: nothing says yet what they earn. Interrupted, the same command goes on where
+    it was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
 
     \b
     Example:
       rlopt generate items.parquet -o titles.parquet --n 3
+      rlopt generate items.parquet -o portfolio.parquet --n 5 --diverse
       rlopt generate items.parquet -o next.parquet --reviews titles.reviews.db
     """
     from rlopt.config import GenerateConfig
 
-    run = options.fitted_run(run_path)
+    run = options.writing_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
 
     from rlopt.stages.common.policies import policy_folder

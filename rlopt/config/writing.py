@@ -88,6 +88,12 @@ class GenerateConfig(RulesConfig, Decoding):
         1, "Titles an item; from 2 on all are new ones, and the current title is not among them.", ge=1, le=1000
     )
     best_of: int = setting(1, "Titles written an item, of which the best by reward are kept.", ge=1, le=1000)
+    diverse: bool = setting(
+        False,
+        "Of several titles an item take those that together are worth most, not near-copies of the best one; writes "
+        "four times as many to choose from, unless --best-of says how many.",
+        flag="--diverse",
+    )
     engine: Literal["transformers", "vllm"] = setting("transformers", "Who computes (vllm: if installed).")
     shard_items: int = setting(1000, "Items a shard: what an interruption may cost.", ge=1)
     risk_aversion: float = setting(1.0, "Standard deviations of the title's effect taken off.", ge=0)
@@ -103,6 +109,12 @@ class GenerateConfig(RulesConfig, Decoding):
     ensemble_by: Literal["tokens", "titles"] = setting(
         "tokens", "Average what comes next, or rank the policy's titles by all members' log-probabilities."
     )
+
+    @property
+    def written(self) -> int:
+        """Titles that are written an item."""
+        choice = 4 * self.n if self.diverse and self.n > 1 and "best_of" not in self.model_fields_set else self.best_of
+        return max(self.n, choice)
 
 
 class SimulateConfig(StageConfig):

@@ -93,6 +93,7 @@ def check_logs(
         decimal=settings.decimal,
         copies=settings.copies,
         missing=settings.missing,
+        plans=settings.plan,
         memory_limit=settings.memory_limit,
         tmp_dir=tmp_dir,
     )

@@ -7,10 +7,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from rlopt.assignment_hash import uniform
+from rlopt.assignment_hash import title_of, uniform
 from rlopt.config import AbPlanConfig, ServeConfig
 from rlopt.errors import RloptError
 from rlopt.run import Run
@@ -156,3 +158,30 @@ def test_a_plan_without_dates_is_refused(fitted_run: Path, tmp_path: Path) -> No
     plan = Assignment.read(plan_of(fitted_run, tmp_path, start=None))
     with pytest.raises(RloptError, match="--start"):
         PlannedArms(plan)
+
+
+def test_an_explore_plan_is_served_by_its_own_seed(fitted_run: Path, tmp_path: Path) -> None:
+    chances = {"a": {"新 x": 0.5, "y": 0.3, "Z": 0.2}, "b": {"x": 0.01, "y": 0.99}}
+    rows = [(item, title, p, 41) for item, titles in chances.items() for title, p in titles.items()]
+    path = tmp_path / "plan.parquet"
+    names = ("item_id", "title", "probability", "seed")
+    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), path)
+    run = Run.open(fitted_run)
+    told = ServeConfig(titles=str(path)).model_dump(mode="json", exclude_unset=True)  # as workers are told it
+    for config in (ServeConfig(titles=str(path)), ServeConfig(titles=str(path), seed=41), ServeConfig(**told)):
+        found = read_assigner(run, config)
+        assert found is not None
+        for item, unit in product(chances, map(str, range(300))):
+            titles = chances[item]
+            drawn = found.draw(item, unit)
+            assert drawn is not None
+            assert drawn.title == title_of(list(titles), list(titles.values()), uniform(41, item, unit))
+            assert drawn.probability == titles[drawn.title]
+    with pytest.raises(RloptError, match=r"drawn with seed 41, and --seed says 0\. Leave"):
+        read_assigner(run, ServeConfig(titles=str(path), seed=0))
+    for wrong in ("1,2", "x,x"):
+        one, two = wrong.split(",")
+        table = f"item_id,title,probability,seed\na,x,0.5,{one}\na,y,0.5,{two}\n"
+        (tmp_path / "two.csv").write_text(table, encoding="utf-8")
+        with pytest.raises(RloptError, match="seed must hold one whole number"):
+            read_assigner(run, ServeConfig(titles=str(tmp_path / "two.csv")))

@@ -19,6 +19,7 @@ from rlopt.wording import counted
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
 COMPARED = ("lift", "lift_std", "far")  # what score adds of how titles of one item compare, and how far they are
 BELONGING = ("relevance", "fluency")  # beside either of the two lists, where the run can tell
+PORTFOLIO = ("expected_best", "diversity", "angle")  # beside the next list with --diverse
 GENERATED = (
     "log_prob",
     "finished",
@@ -106,16 +107,17 @@ def ignored_columns(run: Run | None, file: LocalSource) -> set[str]:
         When the file cannot be read.
     """
     available = _names(file)
-    written = (SCORED, COMPARED, GENERATED)
+    written = (SCORED, COMPARED, GENERATED, (*GENERATED, *PORTFOLIO))
     own = {name for names in written if available.issuperset(names) for name in (*names, *BELONGING)}
     if run is None:
         return own
-    return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
+    dropped = read_report(run / DATA).dropped_columns if run.rewarded else {}
+    return {*own, *dropped, *(run.preset().get("exclude") or {})}
 
 
 def missing_marks(run: Run | None) -> tuple[str, ...]:
     """Texts that mean "no value" in this run, beside the usual ones."""
-    config = run.record("fit-reward")["config"] if run is not None else {}
+    config = run.record("fit-reward")["config"] if run is not None and run.rewarded else {}
     return tuple(config.get("missing") or ())
 
 

@@ -8,11 +8,9 @@ import numpy as np
 
 from reward.arrays import BoolArray, FloatArray
 from reward.evidence.explain import SUPPORTED
-from reward.evidence.slope import trust
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt.stages.common.columns import SCORED
-from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 from rlopt.stages.common.familiar import Familiar
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.wording import counted
@@ -43,9 +41,7 @@ class Scorer:
     @classmethod
     def of(cls, opened: OpenedRun, model: RewardModel | None = None) -> "Scorer":
         """The run's; ``model`` is its reward model where the caller keeps one of its own."""
-        evidence = read_evidence(opened.run / "reward" / EVIDENCE)
-        slope = trust(evidence.effect_slope if evidence else None)
-        return cls(model or opened.reward, Familiar.of(opened.arms), slope)
+        return cls(model or opened.reward, Familiar.of(opened.arms), opened.trust)
 
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> dict[str, FloatArray]:
         """`SCORED`, ``effect`` and ``effect_std`` of n titles, shape (n,) each; NaN where the logs say nothing."""

@@ -8,7 +8,6 @@ import numpy as np
 from reward.arms import Arms
 from reward.arrays import FloatArray, IntArray
 from reward.errors import LogError
-from reward.evidence.slope import trust
 from reward.items import Item
 from reward.logs.sources.local import Source, local
 from rlopt.exploring.beliefs import TitlePrior
@@ -16,7 +15,6 @@ from rlopt.exploring.layout import Layout
 from rlopt.progress import note
 from rlopt.run import DATA, Run
 from rlopt.stages.common.columns import titles_of
-from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
@@ -87,10 +85,9 @@ def read_candidates(run: Run, titles_file: Source, columns: str | None, query: s
     index = {item_id: i for i, item_id in enumerate(dict.fromkeys(item.item_id for item in owners))}
     layout = Layout.of(np.array([index[item.item_id] for item in owners], dtype=np.int64))
     predicted, joint = opened.reward.predict(owners, texts), opened.reward.joint_effects(owners, texts)
-    evidence = read_evidence(run / "reward" / EVIDENCE)
     prior = TitlePrior(
         layout.lay(joint.mean), layout.lay(joint.factors), layout.lay(joint.rest, 1.0), layout.present
-    ).with_doubt(*trust(evidence.effect_slope if evidence else None))
+    ).with_doubt(*opened.trust)
     clicks, exposure = _logged(run, opened.arms, owners, texts)
     counted = np.bincount(layout.item)
     value = np.maximum(predicted.reward, 1e-300)

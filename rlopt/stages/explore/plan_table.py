@@ -4,6 +4,9 @@ item_id, title, probability    what is shown, and how often; an item's probabili
 state                          "explore", or "decided": one title with probability 1, and what it is known by
 today                          true for the title shown today
 lift, lift_low, lift_high      clicks over today's title, and the 95 % interval of what is believed of it
+tested_low, tested_high        95 % interval of the same by clicks alone, whatever the reward believes: it holds for all
+                               titles at once, and whenever one looks (`rlopt.exploring.tested`); empty where clicks
+                               tell nothing
 alpha, beta                    Beta parameters of its click rate, for platforms that run a bandit of their own
 seed                           of the rule of assignment (`rlopt.assignment_hash.RULE`, also in the file's metadata)
 """
@@ -29,6 +32,7 @@ def plan_table(
     probability: FloatArray,
     explored: BoolArray,
     decided: BoolArray,
+    tested: tuple[FloatArray, FloatArray],
     beta: tuple[FloatArray, FloatArray],
 ) -> pa.Table:
     """The rows of the items that are explored or decided.
@@ -41,6 +45,8 @@ def plan_table(
         Shape (n, k).
     explored, decided
         Shape (n,); items that are neither stay as they are and have no row.
+    tested
+        `always_valid`.
     beta
         `beta_of`.
     """
@@ -58,10 +64,20 @@ def plan_table(
             "state": pa.array(np.where(decided[layout.item[rows]], "decided", "explore").tolist(), pa.string()),
             "today": (layout.place == candidates.today[layout.item])[rows],
             **lifts,
+            **{
+                f"tested_{name}": _lift(layout.rows(end)[rows])
+                for name, end in zip(("low", "high"), tested, strict=True)
+            },
             "alpha": layout.rows(beta[0])[rows],
             "beta": layout.rows(beta[1])[rows],
         }
     )
+
+
+def _lift(log_ratio: FloatArray) -> pa.Array:
+    """Of log ratios; null where they have no bound."""
+    bounded = np.isfinite(log_ratio)
+    return pa.array(np.expm1(np.where(bounded, log_ratio, 0.0)), mask=~bounded)
 
 
 def write_plan(table: pa.Table, out: Path, seed: int) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from reward.plain import Plain
 from rlopt.exploring.promise import Promise
+from rlopt.exploring.tested import LeadersLift
 from rlopt.wording import counted
 
 
@@ -26,6 +27,10 @@ class ExploreResult(Plain):
     expected_loss
         Clicks that exploring is expected to cost against today's titles, as a share of all items' clicks in that time;
         below 0 where the titles shown are expected to be better.
+    leaders
+        What plans so far have earned: see `rlopt.exploring.tested.leaders_lift`.
+    proved
+        Items whose best title known beats today's by clicks alone (``tested_low`` of the plan is above 0).
     seed
         Of the plan, and of the rule of assignment.
     rule
@@ -43,6 +48,8 @@ class ExploreResult(Plain):
     impressions_seen: float
     clicks_seen: float
     expected_loss: float
+    leaders: LeadersLift | None
+    proved: int
     seed: int
     rule: str
     promise: Promise | None
@@ -56,6 +63,12 @@ class ExploreResult(Plain):
         ]
         if self.impressions_seen:
             lines.append(f"Learned from {self.clicks_seen:,.0f} clicks of {self.impressions_seen:,.0f} impressions.")
+        if (leaders := self.leaders) is not None:
+            lines.append(
+                f"Titles that each plan favoured had {leaders.lift:+.1%} clicks over today's in its batch (95% "
+                f"interval {leaders.low:+.1%} to {leaders.high:+.1%}, {counted(leaders.items, 'item')}). Proved by "
+                f"clicks alone: in {counted(self.proved, 'item')} the best title beats today's."
+            )
         lines.append(
             f"While it lasts, all items together are expected to have {-self.expected_loss:+.2%} clicks over today's "
             "titles."

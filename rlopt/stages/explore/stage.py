@@ -12,6 +12,7 @@ from rlopt.exploring.allocation import Allocation, Horizon, allocate, doubt_of_b
 from rlopt.exploring.beliefs import Beliefs, Clicks, discount, learn
 from rlopt.exploring.promise import simulate_plan
 from rlopt.exploring.selection import choose_items
+from rlopt.exploring.tested import always_valid, leaders_lift
 from rlopt.run import Run
 from rlopt.stages.common.outputs import check_output
 from rlopt.stages.explore.candidates import Candidates, read_candidates
@@ -74,7 +75,9 @@ def explore(
     decided = begun & ~chosen  # known well enough, at its end, or no longer worth its cost
     probability = np.where(decided[:, None], _best_only(beliefs), allocation.probability)
     loss, clicks_of_all = _losses(candidates, beliefs, horizon, allocation)
-    table = plan_table(candidates, beliefs, probability, chosen, decided, beta_of(candidates, beliefs, horizon.rate))
+    tested = always_valid(seen.clicks, seen.impressions, candidates.today, beliefs.present, candidates.overdispersion)
+    beta = beta_of(candidates, beliefs, horizon.rate)
+    table = plan_table(candidates, beliefs, probability, chosen, decided, tested, beta)
     write_plan(table, Path(out), config.seed)
     promise = None
     if chosen.any():
@@ -98,6 +101,8 @@ def explore(
         impressions_seen=float(shown.sum()),
         clicks_seen=float(clicks.sum()),
         expected_loss=float(loss[chosen].sum() / max(clicks_of_all, 1e-300)),
+        leaders=leaders_lift(clicks, shown, candidates.today, candidates.overdispersion),
+        proved=int(np.sum(np.max(np.where(_best_only(beliefs) > 0, tested[0], -np.inf), axis=1) > 0)),
         seed=config.seed,
         rule=RULE,
         promise=promise,

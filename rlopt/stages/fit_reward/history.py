@@ -6,7 +6,7 @@ the figures of the comparison, and which model was kept. So the same rows are ne
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,17 +15,18 @@ from pydantic import BeforeValidator
 
 from reward.arms import Arms
 from reward.evidence.contest import Contest
+from reward.logs.plans import PlanName
 from reward.logs.source import find_files
 from reward.logs.sources.local import LocalSource
-from reward.logs.store import load_arms, save_arms
+from reward.logs.store import save_arms
 from reward.plain import JsonObject, Plain, plain
 from reward.saved import whole_lines
 from rlopt.files import fingerprint, to_json
 from rlopt.manifest import now
 from rlopt.progress import note
+from rlopt.stages.common.parts import PARTS
 
 HISTORY = "history.jsonl"
-PARTS = "parts"
 PENDING = "updates"
 """Folder of the run with the arms of logs whose update was not kept; the next update takes them in."""
 Event = Literal["fit", "update", "trial"]
@@ -142,6 +143,17 @@ def logs_fingerprint(files: Mapping[Path, str]) -> str:
     return digest.hexdigest()
 
 
+def plan_fingerprints(texts: Iterable[str]) -> dict[str, str]:
+    """Plan as on the command line -> hash of its file.
+
+    Raises
+    ------
+    LogError
+        When there is no such file.
+    """
+    return {f"plan {text}": fingerprint(PlanName.parse(text).file) for text in texts}
+
+
 def counts_digest(arms: Arms) -> str:
     """Hash of all (item, title) pairs with their counts: the same rows in another file format have the same one."""
     digest = hashlib.blake2b(digest_size=16)
@@ -149,12 +161,6 @@ def counts_digest(arms: Arms) -> str:
     for row in sorted(rows):
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
-
-
-def load_parts(data: Path) -> list[Arms]:
-    """Arms of each log the run was fitted on, oldest first; a run that was never updated has one."""
-    folders = sorted((data / PARTS).glob("*/"))
-    return [load_arms(folder) for folder in folders] or [load_arms(data)]
 
 
 def save_parts(parts: Sequence[Arms], data: Path) -> None:

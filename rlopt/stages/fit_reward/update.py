@@ -25,12 +25,20 @@ from reward.plain import JsonObject
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
+from rlopt.stages.common.belonging import fit_belonging
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.engine import check_engine, engine_of
-from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
-from rlopt.stages.fit_reward.history import PENDING, Entry, UpdateOutcome, log_fingerprints, logs_fingerprint
+from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.history import (
+    PENDING,
+    Entry,
+    UpdateOutcome,
+    log_fingerprints,
+    logs_fingerprint,
+    plan_fingerprints,
+)
 from rlopt.stages.fit_reward.result import UpdateResult
 from rlopt.stages.fit_reward.saving import Fitted, save
 from rlopt.stages.fit_reward.update_base import Base, check_rows, check_settings, pending, seen, set_aside
@@ -105,7 +113,7 @@ def _update(
     digest = logs_fingerprint(files)
     if known := seen(base, logs, list(files.values()), digest, force):
         return UpdateResult.known(run, logs, known)
-    inputs = {**base.inputs, f"update {digest}": digest}
+    inputs = {**base.inputs, f"update {digest}": digest, **plan_fingerprints(config.plan)}
     kept = {**base.preset(), "columns": column_mapping(columns, base.preset()).to_dict()}
     settings = {**base.settings, **config.model_dump(mode="json", exclude={"memory_limit"})}
     with run.stage("fit-reward", settings, inputs) as record, engine_of(config, scheduler) as engine:
@@ -127,7 +135,7 @@ def _update(
             record.unchanged = True
         else:
             judge = fit_judge(effective, splits, config, encoder)
-            belonging = fit_belonging(arms, splits, config, encoder)
+            belonging = fit_belonging(arms, splits, encoder, config.seed)
             merged = _merged_report(base.report(), report, arms)
             evidence = measure(learned.model, arms, splits, config.seed, learned.curve, merged.assignment)
             fitted = Fitted(learned, judge, belonging, evidence, arms, parts, splits, merged, [*_learned(base), line])

@@ -23,6 +23,7 @@ from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note
 from rlopt.run import DATA, ENCODINGS, Run, kept_preset
 from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.parts import load_parts
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.history import (
     HISTORY,
@@ -30,11 +31,10 @@ from rlopt.stages.fit_reward.history import (
     Entry,
     counts_digest,
     history_text,
-    load_parts,
     read_history,
 )
 
-_OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours")
+_OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours", "observational")
 _BASE = "base"
 _RECORD = "record.json"
 
@@ -73,10 +73,9 @@ class Base:
 
     @property
     def config(self) -> RewardConfig:
-        """Settings of the fit."""
-        return RewardConfig(
-            **{name: self.settings[name] for name in RewardConfig.model_fields if name in self.settings}
-        )
+        """Settings of the fit, without its plans, which are of its own logs."""
+        known = RewardConfig.model_fields.keys() - {"plan"}
+        return RewardConfig(**{name: self.settings[name] for name in known if name in self.settings})
 
     def keep_copy(self, run: Run, checkpoints: Path, logs: LocalSource) -> None:
         """Copy what saving is about to replace, so that a kill in the midst of it loses nothing."""

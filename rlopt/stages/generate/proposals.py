@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from reward.belonging.belonging import FLUENCY, RELEVANCE, Belonging
 from reward.items import Item
-from reward.model.reward_model import RewardModel
+from reward.model.reward_model import RewardModel, RewardPrediction
 from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Constraints, Violation, duplicate_key
 from rlopt.policy.title_policy import GeneratedTitle, TitleWriter
@@ -58,6 +58,22 @@ class Shop:
         return True
 
 
+class NoReward:
+    """In place of a reward model where there is none yet: nothing is known of any title."""
+
+    def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
+        """NaN for each pair, shape (n,)."""
+        unknown = np.full(len(titles), np.nan)
+        return RewardPrediction(unknown, None, unknown, unknown, unknown, unknown, unknown)
+
+
+def reward_kind(model: RewardModel | NoReward) -> str:
+    """What it stands on: "none", "observational", or "within items"."""
+    if isinstance(model, NoReward):
+        return "none"
+    return "observational" if model.observational else "within items"
+
+
 @dataclass(frozen=True)
 class Means:
     """Who writes titles, and what they are chosen by.
@@ -65,19 +81,22 @@ class Means:
     Parameters
     ----------
     policy, model, rules, config
-        The writer, the reward model, the rules, the settings.
+        The writer, the reward model (or `NoReward`), the rules, the settings.
     belonging
         Tells whether titles belong to their items; None: that is not known.
     reviews
         What people decided: their titles stand, and those that they refused do not come back.
+    slope
+        What predicted differences are multiplied by (`reward.evidence.slope.trust`).
     """
 
     policy: TitleWriter
-    model: RewardModel
+    model: RewardModel | NoReward
     rules: Constraints
     config: GenerateConfig
     belonging: Belonging | None = None
     reviews: Reviews = field(default_factory=Reviews)
+    slope: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,7 @@ def propose(items: Sequence[Item], means: Means, shop: Shop, seed: int) -> list[
     """Different titles that break no rule; items that lack some are tried again."""
     config, rules = means.config, means.rules
     found = [Proposals() for _ in items]
-    wanted = max(config.n, config.best_of)
+    wanted = config.written
     speaking = [i for i, item in enumerate(items) if item.fields or item.current_title]
     for i in set(range(len(items))).difference(speaking):
         found[i].refused[MUTE] = None

@@ -14,7 +14,8 @@ from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.approved import titles_for
 from rlopt.stages.generate.choice import BY_RULES, settle
-from rlopt.stages.generate.proposals import Means, Shop, title_hash
+from rlopt.stages.generate.portfolio import with_portfolio
+from rlopt.stages.generate.proposals import Means, Shop, reward_kind, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 from rlopt.wording import counted
@@ -48,6 +49,8 @@ class Writer:
         if not processes.is_first():
             return 0
         table = settled(self._shards.take_draft(number), number, items, self._means, self._shop)
+        if self._means.config.diverse:
+            table = with_portfolio(table, items, self._means)
         self._shards.write(number, table)
         self._totals.add(table)
         self.written += len(table)
@@ -75,12 +78,11 @@ class Writer:
     def result(self, output: str, seconds: float) -> GenerateResult:
         """What was written, in all, and the speed of this call."""
         totals = self._totals
-        titled = totals.rows - totals.missing
         return GenerateResult(
             output,
             totals.rows,
             totals.items,
-            totals.reward / titled if titled else None,
+            totals.reward / totals.rewarded if totals.rewarded else None,
             totals.finished / totals.rows if totals.rows else None,
             totals.kept,
             totals.promises,
@@ -88,6 +90,7 @@ class Writer:
             totals.not_belonging,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,
+            reward_kind(self._means.model),
         )
 
 

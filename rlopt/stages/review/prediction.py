@@ -9,10 +9,8 @@ from scipy.stats import norm
 
 from reward.arrays import FloatArray
 from reward.belonging.belonging import FLUENCY, RELEVANCE
-from reward.evidence.slope import trust
 from reward.items import Item
 from rlopt.reviewing.checks import Broken, Checked
-from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 from rlopt.stages.common.opened import OpenedRun
 
 REACH = float(norm.ppf(0.975))
@@ -44,8 +42,7 @@ class RunChecks:
 
     def __init__(self, opened: OpenedRun) -> None:
         self._opened, self._lock = opened, Lock()
-        evidence = read_evidence(opened.run / "reward" / EVIDENCE)
-        self._slope = trust(evidence.effect_slope if evidence else None)
+        self._slope = opened.trust
 
     def warm_up(self) -> None:
         """Load what the first question would wait for."""

@@ -67,7 +67,9 @@ class RunModels:
             self.cannot_generate = str(error)
         else:
             rules = opened.constraints_of(config)
-            self._means = Means(title_writer(folder, config), opened.reward, rules, config, opened.belonging)
+            self._means = Means(
+                title_writer(folder, config), opened.reward, rules, config, opened.belonging, slope=opened.trust[0]
+            )
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[dict[str, Any]]:
         """Answers to all of them, predicted at once."""

@@ -165,7 +165,11 @@ def _in_workers(run: Run, config: ServeConfig, writing: GenerateConfig, listenin
 
     check_service(run, config)
     os.environ[SETTINGS] = to_json(
-        {"run": str(run.path), "serve": config.model_dump(mode="json"), "generate": writing.model_dump(mode="json")}
+        {
+            "run": str(run.path),
+            "serve": config.model_dump(mode="json", exclude_unset=True),  # some defaults depend on what is given
+            "generate": writing.model_dump(mode="json", exclude_unset=True),
+        }
     )
     how = _uvicorn_config("rlopt.stages.serve.service:application", config, factory=True, workers=config.workers)
     _say(config, port)

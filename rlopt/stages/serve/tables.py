@@ -31,12 +31,13 @@ def read_assigner(run: Run, config: ServeConfig) -> Assigner | None:
         if config.plan is not None:
             raise RloptError("--plan says who gets which arm, and needs --titles FILE with the arms' titles.")
         return None
-    rows = _read_rows(run, config.titles)
-    version = _digest(fingerprint(Path(config.titles)), str(config.seed))
+    rows, own_seed = _read_rows(run, config.titles)
+    seed = _seed(config, own_seed)
+    version = _digest(fingerprint(Path(config.titles)), str(seed))
     if config.plan is None:
         if any(row.arm is not None for row in rows):
             raise RloptError(f"{config.titles} has a column arm, and nothing says who gets which: add --plan FILE.")
-        return TableAssigner(rows, config.seed, version)
+        return TableAssigner(rows, seed, version)
     plan = Assignment.read(Path(config.plan))
     return _by_plan(run, plan, rows, config, _digest(version, plan.fingerprint))
 
@@ -98,15 +99,43 @@ class PlannedArms:
         return plan.control, 1.0
 
 
-def _read_rows(run: Run, file: str) -> list[Row]:
+def _seed(config: ServeConfig, own: int | None) -> int:
+    """That of the table, as a plan of ``rlopt explore`` has it, else the settings'.
+
+    Raises
+    ------
+    RloptError
+        When both are given and differ.
+    """
+    if own is None:
+        return config.seed
+    if "seed" in config.model_fields_set and config.seed != own:
+        raise RloptError(
+            f"{config.titles} is a plan whose titles are drawn with seed {own}, and --seed says {config.seed}. Leave "
+            "--seed out."
+        )
+    return own
+
+
+def _read_rows(run: Run, file: str) -> tuple[list[Row], int | None]:
+    """The table's rows, and the seed that it says its probabilities are drawn with."""
     with local(file) as here:
         items, titles, table = titles_of(run, here)
     probability = table["probability"].to_pylist() if "probability" in table.column_names else [None] * len(titles)
     arm = table["arm"].to_pylist() if "arm" in table.column_names else [None] * len(titles)
-    return [
+    rows = [
         Row(item.item_id, title, _number(file, row, p), None if a is None else str(a))
         for row, (item, title, p, a) in enumerate(zip(items, titles, probability, arm, strict=True), start=1)
     ]
+    drawn = {"probability", "seed"}.issubset(table.column_names)
+    return rows, _one_seed(file, table["seed"].unique().to_pylist()) if drawn else None
+
+
+def _one_seed(file: str, values: list[object]) -> int:
+    text = str(values[0]) if len(values) == 1 else ""
+    if not text.isascii() or not text.isdecimal():
+        raise RloptError(f"{file}: the column seed must hold one whole number. Got {', '.join(map(str, values)):.60}.")
+    return int(text)
 
 
 def _number(file: str, row: int, value: object) -> float | None:
