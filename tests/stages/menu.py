@@ -117,6 +117,7 @@ class MenuJudge:
 
     sign: float = 1.0
     supported: float = 0.9
+    observational: bool = False
 
     def draws(self, items: Sequence[Item], titles: Sequence[str], n_draws: int, rng: np.random.Generator) -> FloatArray:
         effect = np.array([EFFECT[style_of(t)] for t in titles])
@@ -147,6 +148,8 @@ class MenuJudge:
 @dataclass
 class MenuReward:
     """Predicts the truth, with a tenth of it as spread."""
+
+    observational = False
 
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> SimpleNamespace:
         value = truth(items, titles)
