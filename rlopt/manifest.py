@@ -20,6 +20,7 @@ FORMAT = 1
 _PACKAGES = ("rlopt", "duckdb", "lightgbm", "numpy", "peft", "scikit-learn", "torch", "transformers", "trl")
 _COMMANDS = {
     "fit-reward": "rlopt fit-reward LOGS",
+    "catalogue": "rlopt sft CATALOGUE",
     "sft": "rlopt sft",
     **{name: algorithm.command for name, algorithm in ALGORITHMS.items()},
     "offline-eval": "rlopt offline-eval",
@@ -28,13 +29,15 @@ _COMMANDS = {
     "tag": "rlopt tag fit TITLES",
 }
 _NEEDS = {
+    "catalogue": (),
     "fit-reward": (),
-    "sft": ("fit-reward",),
+    "sft": ("catalogue", "fit-reward"),  # never both
     **dict.fromkeys(ALGORITHMS, ("fit-reward", "sft")),
     "offline-eval": ("fit-reward", "sft", "ppo"),
     "compare": ("fit-reward", "sft"),
     "probe": ("fit-reward",),
 }
+_REPLACES = {"fit-reward": "catalogue"}  # whose folders it writes anew
 _WAY_OUT = "Restore it from a copy, or use another run directory with --run."
 
 
@@ -123,10 +126,17 @@ class Manifest:
             command = f"{_COMMANDS.get(stage, f'rlopt {stage}')} --run {self.folder}"
             if stage in content["stages"]:
                 if changed := _outdated(stage, content):
+                    gone = changed[0] == "catalogue" and changed[0] not in content["stages"]
+                    what = "logs took the place of its catalogue" if gone else f"'{changed[0]}' changed"
                     raise StageOrderError(
-                        f"'{stage}' of run {self.folder} was done before '{changed[0]}' changed. "
-                        f"Run it again: {command}"
+                        f"'{stage}' of run {self.folder} was done before {what}. Run it again: {command}"
                     )
+            elif stage == "fit-reward" and "catalogue" in content["stages"]:
+                raise StageOrderError(
+                    f"Run {self.folder} has learned from titles alone: it has no reward yet, and knows sft and "
+                    f"generate only. Show titles and log them, then: {command} (--observational where each item had "
+                    "one title); rlopt explore then plans what to show next."
+                )
             elif stage in content["unfinished"]:
                 raise StageOrderError(f"'{stage}' of run {self.folder} was interrupted. Continue it with: {command}")
             else:
@@ -167,9 +177,10 @@ class Manifest:
             self.write(content)
 
     def withdraw(self, stage: str) -> None:
-        """Call a finished stage not done."""
+        """Call a finished stage, and the one that it replaces, not done."""
         content = self.read()
-        if content["stages"].pop(stage, None) is not None:
+        gone = [content["stages"].pop(name, None) for name in (stage, _REPLACES.get(stage, stage))]
+        if any(record is not None for record in gone):
             self.write(content)
 
     def finish(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from reward.logs.splits import Splits
 
 __all__ = [
+    "CATALOGUE",
     "DATA",
     "FINDINGS",
     "JsonlWriter",
@@ -51,6 +52,7 @@ __all__ = [
 ]
 
 DATA = "data"
+CATALOGUE = "catalogue"  # the stage that ``rlopt sft CATALOGUE`` begins a run without clicks with
 FINDINGS = "findings.json"  # in DATA: what the log doctor found
 BELONGING = "belonging"  # what tells whether titles belong to their items
 ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be deleted at any time
@@ -288,18 +290,34 @@ class Run:
         """Writer of ``metrics/<name>.jsonl``."""
         return JsonlWriter(self.path / "metrics" / f"{name}.jsonl")
 
+    @property
+    def rewarded(self) -> bool:
+        """False where the run has learned from titles alone (``rlopt sft CATALOGUE``): there is no reward yet."""
+        return not self.done(CATALOGUE)
+
+    def require_titles(self) -> None:
+        """Check that the run has items with titles: those of logs, or of a catalogue.
+
+        Raises
+        ------
+        StageOrderError
+            When it has neither.
+        """
+        if self.rewarded:
+            self.require("fit-reward")
+
     def arms(self) -> "Arms":
-        """The aggregated logs that ``fit-reward`` kept."""
+        """The aggregated logs that ``fit-reward`` kept, or the catalogue's titles, never shown."""
         from reward.logs.store import load_arms
 
-        self.require("fit-reward")
+        self.require_titles()
         return load_arms(self / DATA)
 
     def splits(self) -> "Splits":
         """Which items train, which fit the judge, which test."""
         from reward.logs.splits import Splits
 
-        self.require("fit-reward")
+        self.require_titles()
         return Splits.read(self / DATA / "splits.json")
 
     def preset(self) -> JsonObject:

@@ -183,7 +183,7 @@ def test_an_option_takes_what_its_setting_takes() -> None:
 
 def test_every_flag_of_a_stage_is_a_setting() -> None:
     other = {"run_path", "config", "columns", "logs", "items", "out", "json", "verbose", "force", "update", "tmp_dir"}
-    other |= {"gate", "trained_on", "scheduler", "titles", "unlabelled", "query", "reviews", "results"}
+    other |= {"gate", "trained_on", "scheduler", "titles", "unlabelled", "query", "reviews", "results", "catalogue"}
     sft = set(SftConfig.model_fields)
     for name, config in CONFIG_OF.items():
         command = command_of(name)

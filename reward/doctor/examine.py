@@ -153,6 +153,7 @@ def examine(
     test_share: float = 0.2,
     assignment: Assignment | None = None,
     conversions_complete: bool = False,
+    observational: bool = False,
 ) -> LogReport:
     """Examine logs that `reward.logs.read.read_logs` has read.
 
@@ -166,6 +167,9 @@ def examine(
         How titles came to be shown; None: as logged where propensities are, else unknown.
     conversions_complete
         Whether all conversions of these clicks have come in.
+    observational
+        Whether titles of different items are compared (`reward.model.alike`): a doubt where they are, and no longer a
+        ``stop`` where no item has two.
 
     Raises
     ------
@@ -174,7 +178,9 @@ def examine(
     LogError
         Where titles are said to have been shown with logged propensities, and there are none.
     """
-    facts = _facts(logs, _assignment(logs, assignment), conversions_complete)
+    facts = _facts(
+        logs, _assignment(logs, assignment), conversions_complete=conversions_complete, observational=observational
+    )
     topics = (reading, reward, evaluation, circumstances, conversions, positions, time, titles, context)
     findings = [*_lines(logs, facts, topics)]
     findings += [Finding(*line, "stop") for line in sides(logs.arms, judge_share, test_share)]
@@ -234,7 +240,7 @@ def _lines(logs: LogData, facts: Facts, topics: Sequence[Callable[[LogData, Fact
             yield Finding(severity, topic.__name__, message, *(told or (USUAL[severity],)))
 
 
-def _facts(logs: LogData, assignment: Assignment, conversions_complete: bool) -> Facts:
+def _facts(logs: LogData, assignment: Assignment, *, conversions_complete: bool, observational: bool) -> Facts:
     arms = logs.arms
     count = np.bincount(arms.item_index, minlength=len(arms.items))
     owners: dict[str, set[int]] = {}
@@ -255,6 +261,7 @@ def _facts(logs: LogData, assignment: Assignment, conversions_complete: bool) ->
         corrected_cvr=conversions / matured if matured else None,
         assignment=assignment,
         conversions_complete=conversions_complete,
+        observational=observational,
     )
 
 

@@ -49,6 +49,7 @@ class Facts:
     corrected_cvr: float | None
     assignment: Assignment
     conversions_complete: bool
+    observational: bool
 
 
 def repetition(arms: Arms) -> int:
@@ -72,8 +73,25 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield "stop", "Every impression was clicked: nothing can be learned. Map impressions, or log those unclicked."
     if len(arms.items) < 2:
         yield "stop", "There is one item only: nothing can be held out to check a model. Check the item_id mapping."
-    if facts.items_with_choice == 0:
-        yield "stop", "No item was shown with two titles, so the effect of a title cannot be told from the item's."
+    if facts.observational:
+        yield (
+            "warning",
+            (
+                "The reward is observational: it compares titles of different items that are alike in what is known "
+                "of them, and what nobody logged (a better photo, a louder campaign) counts as the title's doing. "
+                "Show items with several titles (rlopt explore plans it) and fit again from those logs."
+            ),
+            "doubt",
+            "observational",
+        )
+    elif facts.items_with_choice == 0:
+        yield (
+            "stop",
+            (
+                "No item was shown with two titles, so the effect of a title cannot be told from the item's. Show "
+                "titles side by side; or, to begin with, learn from differences between items: --observational."
+            ),
+        )
     spread = facts.title_spread
     if spread is None or totals.clicks == totals.impressions:
         return

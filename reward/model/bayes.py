@@ -17,6 +17,7 @@ from ..arrays import FloatArray, IntArray
 from .linear import ArmCounts, Matrix, Noise, Working
 
 MIN_VARIANCE = 1e-8
+LARGEST_EFFECTS = 0.05  # variance of log rates between titles of an item that strata may suggest: Upworthy's is 0.053
 _UPDATES = (10, 3, 2)  # variance updates in each linearisation
 _LARGEST_TITLE_VARIANCE = 1.0
 _BLOCK = 4096  # titles that are dense in memory at a time
@@ -80,15 +81,19 @@ def fit_posterior(
     n, d = matrix.shape
     effect = np.zeros(n)
     variances = np.maximum(np.asarray(start, dtype=np.float64), MIN_VARIANCE)
-    noise = Noise(1.0, 0.01)
+    # What items differ by is many times what their titles do: all of it is noise, or wording of few titles, of which no
+    # two are alike, would be taken for its cause.
+    noise = dispersion(rows, effect) if rows.between else Noise(1.0, 0.01)
     for updates in _UPDATES:
         state = working_log(rows, effect)
-        system = Normal.of(matrix, rows, state.response, state.weight(noise))
+        system, total = Normal.of(matrix, rows, state.response, state.weight(noise)), float(state.weight(noise).sum())
         variances = _update_variances(system, groups, variances, updates)
+        if rows.between:
+            variances = variances * min(1.0, LARGEST_EFFECTS / _between_titles(system, groups, variances, total))
         mean, root = system.solve(_spread(groups, variances, d))
         effect = np.clip(matrix @ mean, -5.0, 5.0)
         determined = d - float(np.sum(root**2 / _spread(groups, variances, d)[:, None]))
-        noise = dispersion(rows, effect, determined)
+        noise = noise if rows.between else dispersion(rows, effect, determined)
     state = working_log(rows, effect)
     system = Normal.of(matrix, rows, state.response, state.weight(noise))
     mean, root = system.solve(widening * _spread(groups, variances, d))
@@ -258,6 +263,12 @@ def _spread(groups: Sequence[IntArray], variances: FloatArray, d: int) -> FloatA
     for columns, variance in zip(groups, variances, strict=True):
         prior[columns] = variance
     return prior
+
+
+def _between_titles(system: Normal, groups: Sequence[IntArray], variances: FloatArray, total: float) -> float:
+    """Variance of effects between titles of an item that these prior variances mean, with weights that sum to this."""
+    squares = np.diag(system.gram) / total
+    return float(sum(v * squares[columns].sum() for columns, v in zip(groups, variances, strict=True))) + 1e-300
 
 
 def _update_variances(system: Normal, groups: Sequence[IntArray], variances: FloatArray, updates: int) -> FloatArray:

@@ -181,7 +181,7 @@ def _prior(
     chosen[rng.permutation(rows.n_items)[:_PRIOR_ITEMS]] = True
     part = np.flatnonzero(chosen[rows.item])
     index = (np.cumsum(chosen) - 1)[rows.item[part]]
-    some = ArmCounts(rows.successes[part], rows.trials[part], index, int(chosen.sum()))
+    some = ArmCounts(rows.successes[part], rows.trials[part], index, int(chosen.sum()), rows.between)
     columns, values = Columns.fit(features, design, take(block, part), some, rng=rng)
     posterior, variances = fit_columns(columns, values, some)
     steps = [variances.get(name, MIN_VARIANCE) for name in design.groups()]

@@ -1,11 +1,15 @@
 """Members of an ensemble on disk: fitted one by one, saved one by one, so that an interrupted fit continues."""
 
+import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 
+from ..arms import Arms
+from ..encoders.encoder import Encoder
 from ..errors import ModelError
 from ..saved import AGAIN, SavedError, array, read_arrays, within
 from .boosting import TreeFitter, fit_trees
@@ -43,6 +47,25 @@ def fit_members(
         if progress is not None:
             progress(f"{name} model {k + 1} of {n_members}", (k + 1) / n_members)
     return tuple(members)
+
+
+def fit_fingerprint(arms: Arms, seed: int, n_members: int, engine: str, encoder: Encoder | None) -> str:
+    """Key of everything the members depend on."""
+    digest = hashlib.sha256(f"{seed} {n_members} {engine} {encoder and encoder.fingerprint}".encode())
+    for counts in (arms.item_index, arms.clicks, arms.exposure, arms.conversions, arms.matured_clicks):
+        digest.update(b"-" if counts is None else np.ascontiguousarray(counts).tobytes())
+    for text in (*(str(title) for title in arms.title), *(item.to_json() for item in arms.items)):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def claim(folder: Path, key: str) -> None:
+    """Empty the checkpoint ``folder`` unless it belongs to this very fit."""
+    mark = folder / "fingerprint"
+    if folder.exists() and not (mark.exists() and mark.read_text() == key):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(key)
 
 
 def save_member(member: Member, path: Path) -> None:

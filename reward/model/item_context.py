@@ -174,6 +174,10 @@ class ItemContext:
         mean, sd = map(float, meta["before_scale"])
         return cls(*own, numerics, cls.from_state(meta["before"], earlier), (mean, sd))
 
+    def columns(self, items: Sequence[Item]) -> sp.csr_matrix:
+        """Fields, words and numbers of the items, weighed by how rare they are, shape (n, n_columns)."""
+        return self._columns(items, None if self.before is None else self.before.predict(items)[:, 0])
+
     def _columns(self, items: Sequence[Item], earlier: FloatArray | None) -> sp.csr_matrix:
         numbers = [np.nan_to_num((_numbers(items, name) - mean) / sd) for name, (mean, sd) in self.numerics.items()]
         if earlier is not None:

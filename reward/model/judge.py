@@ -23,6 +23,7 @@ from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
 from ..saved import number
+from .alike import alike_rows, check_alike
 from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
@@ -73,6 +74,8 @@ class Judge:
         Average effect of the judge's logged titles, which is taken off.
     logged_range, pace
         Range of the logged titles and log CTR lost per standard deviation outside it.
+    observational
+        As of `reward.model.reward_model.RewardModel`.
     """
 
     features: TitleFeatures
@@ -81,9 +84,10 @@ class Judge:
     level: float
     logged_range: Support
     pace: float
+    observational: bool = False
 
     @classmethod
-    def fit(cls, arms: Arms, *, seed: int, encoder: Encoder | None = None) -> "Judge":
+    def fit(cls, arms: Arms, *, seed: int, encoder: Encoder | None = None, observational: bool = False) -> "Judge":
         """Fit on the arms of the judge's own items.
 
         Parameters
@@ -94,20 +98,25 @@ class Judge:
             Same seed and arms: same judge.
         encoder
             Its columns join the linear model's, each kind with a prior variance of its own; None: none.
+        observational
+            Learn from items with one title, too, by comparing items that are alike (`reward.model.alike`).
 
         Raises
         ------
         ModelError
-            If fewer than 2 items have 2 titles and a click.
+            If fewer than 2 items have 2 titles and a click, or, observational, too few have a click.
         """
-        rows = _usable(arms)
+        rows = _alike(arms, seed) if observational else _usable(arms)
         rng = np.random.default_rng(seed)
         titles = [str(title) for title in arms.title]
         features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
         block = features.transform(arms.arm_items, titles, logged=True)
         design = fit_design(features, block, rows)
         columns, matrix = Columns.fit(features, design, block, rows, rng=rng, by_category=True)
-        posterior, _ = fit_columns(columns, matrix, rows, widening=WIDENING)
+        posterior, _ = fit_columns(columns, matrix, rows, widening=1.0 if observational else WIDENING)
+        if observational:  # a small one: the ratio of two titles has the mean exp(variance), which is no lift
+            own = min(posterior.noise.title_variance, Noise().title_variance)
+            posterior = replace(posterior, noise=replace(posterior.noise, title_variance=own))
         effect = (matrix @ posterior.mean).astype(np.float64)
         return cls(
             features,
@@ -116,6 +125,7 @@ class Judge:
             float(np.average(effect, weights=np.maximum(rows.trials, 1e-9))),
             Support.fit(features.names, block.dense),
             pace(effect),
+            observational,
         )
 
     def effect(self, items: Sequence[Item], titles: Sequence[str]) -> tuple[FloatArray, FloatArray]:
@@ -172,7 +182,12 @@ class Judge:
 
         A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
         at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+
+        An observational judge stays as it is: items differ by so much more than titles that clicks of a few hundred
+        say next to nothing along one direction, and an interval without the prior would hold anything.
         """
+        if self.observational:
+            return self
         directions = np.column_stack([self._mean_columns(contrast) for contrast in contrasts])
         prior = np.empty(len(self.posterior.mean))
         for group, variance in zip(self.columns.groups().values(), self.posterior.variances, strict=True):
@@ -216,6 +231,7 @@ class Judge:
             "noise": [self.posterior.noise.overdispersion, self.posterior.noise.title_variance],
             "level": self.level,
             "pace": self.pace,
+            "observational": self.observational,
         }
         arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
         arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
@@ -262,7 +278,14 @@ class Judge:
                 float(meta["level"]),
                 Support.from_state(_part(arrays, "guard.")),
                 float(meta["pace"]),
+                bool(meta.get("observational", False)),
             )
+
+
+def _alike(arms: Arms, seed: int) -> ArmCounts:
+    rows = click_rows(arms)
+    check_alike(rows, "judge")
+    return alike_rows(arms, rows, seed=np.random.SeedSequence([seed, 2]), threads=1)
 
 
 def _usable(arms: Arms) -> ArmCounts:

@@ -30,12 +30,15 @@ class ArmCounts:
         Item of each arm, 0 to n_items - 1, shape (n,).
     n_items
         Number of items.
+    between
+        True where what is called an item here are several that are alike (`reward.model.alike`).
     """
 
     successes: FloatArray
     trials: FloatArray
     item: IntArray
     n_items: int
+    between: bool = False
 
     def item_sum(self, values: npt.NDArray[np.floating]) -> FloatArray:
         """Sum over each item's arms: (n,) to (n_items,)."""

@@ -151,6 +151,7 @@ class Outcome:
 def finish(
     training: TrainingSet,
     members: Sequence[Member],
+    rows: ArmCounts,
     items: Sequence[Item],
     block: FeatureBlock,
     *,
@@ -166,8 +167,10 @@ def finish(
         What the members were fitted on.
     members
         Fitted members.
+    rows
+        Counts of the arms by item; ``training.rows`` where titles were compared within items.
     items
-        Train items in the order of ``training.rows.item``.
+        Train items in the order of ``rows.item``.
     block
         Features of the logged titles.
     before
@@ -179,7 +182,9 @@ def finish(
     logged_range = support.Support.fit(basis.features.names, block.dense)
     pace = support.pace(slope * center)
     effect = slope * center - pace * logged_range.excess(block.dense)
-    return _with_baseline(training, tuple(members), items, effect, slope, spread, logged_range, pace, before, seed)
+    return _with_baseline(
+        training, tuple(members), rows, items, effect, slope, spread, logged_range, pace, before, seed
+    )
 
 
 def _calibrate(
@@ -205,6 +210,7 @@ def _calibrate(
 def _with_baseline(
     training: TrainingSet,
     members: tuple[Member, ...],
+    rows: ArmCounts,
     items: Sequence[Item],
     effect: FloatArray,
     slope: float,
@@ -214,7 +220,7 @@ def _with_baseline(
     before: ItemTotals | None,
     seed: np.random.SeedSequence,
 ) -> Outcome:
-    rows, noise = training.rows, training.basis.noise
+    noise = training.basis.noise
     trials, clicks = rows.item_sum(rows.trials), rows.item_sum(rows.successes)
     level = _level(rows, effect, noise.overdispersion)
     worth = 1.0 / noise.overdispersion

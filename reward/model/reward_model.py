@@ -7,10 +7,9 @@ with a_item the item's shrunken intercept (from its context where it has no hist
 within items by an ensemble on item bootstraps. See docs/architecture.md, section 5.
 """
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,10 @@ from ..encoders.encoder import Encoder
 from ..errors import ModelError
 from ..features.transformer import FeatureBlock, TitleFeatures
 from ..items import Item
+from .alike import alike_rows, check_alike, own_variance
 from .boosting import TreeFitter, fit_trees
 from .effect import TrainingSet, prepare
-from .ensemble import fit_members
+from .ensemble import claim, fit_fingerprint, fit_members
 from .item_context import ItemTotals
 from .linear import ArmCounts
 from .outcome import JointEffects, Outcome, OutcomePrediction, finish
@@ -84,6 +84,9 @@ class RewardModel:
         Threads of the LightGBM predictions on large batches.
     revenue_weight, sale
         Value of a unit of revenue, and the revenue of a conversion by item; None where the logs have none.
+    observational
+        True where titles of different items were compared (`reward.model.alike`): what goes with clicks need not earn
+        them.
     """
 
     features: TitleFeatures
@@ -94,6 +97,7 @@ class RewardModel:
     threads: int
     revenue_weight: float = 0.0
     sale: SaleValue | None = None
+    observational: bool = False
 
     def __repr__(self) -> str:
         outcomes = "clicks" if self.conversion is None else "clicks and conversions"
@@ -115,6 +119,7 @@ class RewardModel:
         progress: Progress | None = None,
         watch: Callable[[str, TrainingSet], None] | None = None,
         trees: TreeFitter = fit_trees,
+        observational: bool = False,
     ) -> "RewardModel":
         """Fit on the arms of train items.
 
@@ -142,6 +147,8 @@ class RewardModel:
             would have to prepare the same again.
         trees
             Who trains the trees.
+        observational
+            Learn from items with one title, too, by comparing items that are alike (`reward.model.alike`).
 
         Raises
         ------
@@ -150,11 +157,12 @@ class RewardModel:
         """
         weights = {"click": click_weight, "conversion": conversion_weight, "revenue": revenue_weight}
         sale = SaleValue.fit(arms)
-        _check(arms, n_members, weights, sale)
+        _check(arms, n_members, weights, sale, observational=observational)
         root = np.random.SeedSequence(seed)
-        click_seed, conversion_seed = root.spawn(2)
+        click_seed, conversion_seed, alike_seed = root.spawn(3)
         if checkpoint_dir is not None:
-            _claim(checkpoint_dir, _fingerprint(arms, seed, n_members, f"{threads} {trees.name}", encoder))
+            engine = f"{threads} {trees.name}{' observational' if observational else ''}"
+            claim(checkpoint_dir, fit_fingerprint(arms, seed, n_members, engine, encoder))
         _report(progress, "features", 0.0)
         titles = [str(title) for title in arms.title]
         features = TitleFeatures.fit(arms.items, titles, arms.item_index, encoder=encoder)
@@ -168,7 +176,8 @@ class RewardModel:
             if rows is None:
                 continue
             first, second, third = seed_sequence.spawn(3)
-            training: TrainingSet = prepare(features, block, rows, seed=first)
+            compared = alike_rows(arms, rows, seed=alike_seed, threads=threads) if observational else rows
+            training: TrainingSet = prepare(features, block, compared, seed=first)
             if watch is not None:
                 watch(name, training)
             members = fit_members(
@@ -181,15 +190,20 @@ class RewardModel:
                 progress=progress,
                 trees=trees,
             )
-            fitted[name] = finish(
+            outcome = finish(
                 training,
                 members,
+                rows,
                 arms.items,
                 block,
                 seed=third,
                 threads=threads,
                 before=None if name == "click" else item_totals(click_rows(arms)),
             )
+            if observational:
+                rest = np.sqrt(own_variance(outcome.spread.rest**2))
+                outcome = replace(outcome, spread=replace(outcome.spread, rest=float(rest)))
+            fitted[name] = outcome
         if checkpoint_dir is not None:
             shutil.rmtree(checkpoint_dir, ignore_errors=True)
         return cls(
@@ -201,6 +215,7 @@ class RewardModel:
             threads,
             revenue_weight,
             sale,
+            observational,
         )
 
     @property
@@ -286,6 +301,7 @@ class RewardModel:
                 "revenue_weight": self.revenue_weight,
                 "sale": self.sale.to_json() if self.sale is not None else None,
                 "threads": self.threads,
+                "observational": self.observational,
             },
         )
 
@@ -315,6 +331,7 @@ class RewardModel:
             int(settings["threads"]),
             float(settings["revenue_weight"]),
             SaleValue.from_json(settings["sale"]) if settings["sale"] is not None else None,
+            bool(settings.get("observational", False)),
         )
 
 
@@ -341,7 +358,9 @@ def item_totals(rows: ArmCounts) -> ItemTotals:
     return ItemTotals(rows.item_sum(rows.successes), rows.item_sum(rows.trials))
 
 
-def _check(arms: Arms, n_members: int, weights: Mapping[str, float], sale: SaleValue | None) -> None:
+def _check(
+    arms: Arms, n_members: int, weights: Mapping[str, float], sale: SaleValue | None, *, observational: bool
+) -> None:
     if n_members < 1:
         raise ModelError(f"n_members must be at least 1. Got {n_members}.")
     for name, value in weights.items():
@@ -360,30 +379,13 @@ def _check(arms: Arms, n_members: int, weights: Mapping[str, float], sale: SaleV
     counts = np.bincount(arms.item_index, minlength=len(arms.items)) if len(arms) else np.zeros(0)
     clicks = np.bincount(arms.item_index, weights=arms.clicks, minlength=len(arms.items)) if len(arms) else counts
     useful = int(np.sum((counts >= 2) & (clicks > 0)))
-    if useful < 2:
+    if observational:
+        check_alike(click_rows(arms), "reward")
+    elif useful < 2:
         raise ModelError(
             f"a title effect needs at least 2 items that have 2 titles and a click each. The {len(arms.items)} train "
             f"items hold {useful}. Log more titles per item, or give more items to train."
         )
-
-
-def _fingerprint(arms: Arms, seed: int, n_members: int, engine: str, encoder: Encoder | None) -> str:
-    """Key of everything the members depend on."""
-    digest = hashlib.sha256(f"{seed} {n_members} {engine} {encoder and encoder.fingerprint}".encode())
-    for array in (arms.item_index, arms.clicks, arms.exposure, arms.conversions, arms.matured_clicks):
-        digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
-    for text in (*(str(title) for title in arms.title), *(item.to_json() for item in arms.items)):
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
-
-
-def _claim(folder: Path, key: str) -> None:
-    """Empty ``folder`` unless it belongs to this very fit."""
-    mark = folder / "fingerprint"
-    if folder.exists() and not (mark.exists() and mark.read_text() == key):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(key)
 
 
 def _report(progress: Progress | None, step: str, share: float) -> None:

@@ -120,6 +120,7 @@ class SettingsShape:
     revenue_weight: float
     sale: SaleShape | None
     threads: int
+    observational: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,3 +143,4 @@ class JudgeShape:
     level: float
     pace: float
     wording_by: int | None = None
+    observational: bool = False

@@ -14,7 +14,7 @@ from rlopt.cli.show import show
 @click.argument("logs", metavar="LOGS")
 @from_config(
     "RewardConfig", "judge_share", "test_share", "time_split", "members", "encoder", "click_weight",
-    "conversion_weight", "revenue_weight", "assignment", "conversions_complete",
+    "conversion_weight", "revenue_weight", "assignment", "observational", "conversions_complete",
 )  # fmt: skip
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @from_config("RewardConfig", "half_life_days", "engine")
@@ -58,6 +58,10 @@ def command(
     what was learned before is recognised and refused. Conversions that came after the end of their own log are
     allowed for by their delay; to count them, fit anew from all logs.
 
+    --observational is for logs in which each item had one title. It compares items that are alike in all that is known
+    of them but their titles, which shows what goes with clicks, not what earns them: the reward is marked so wherever
+    it goes, and no verdict on it says launch. It is worth having to begin with: explore shows what really earns clicks.
+
     --engine dask adds up Parquet logs on a Dask cluster (extra [dask]), one DuckDB per partition, to the same arms,
     and trains LightGBM's trees there by LightGBM's own Dask estimators; workers find the logs under the path that
     LOGS names. The features, the linear part and the judge, which are as large as the number of titles, stay here.
@@ -67,6 +71,7 @@ def command(
       rlopt fit-reward logs.parquet --columns title=headline,item_id=article
       rlopt fit-reward explored.parquet --plan plan.parquet
       rlopt fit-reward this-week.parquet --update --half-life-days 60
+      rlopt fit-reward one-title-an-item.parquet --observational
       rlopt fit-reward 'postgresql://reader:$PASSWORD@host/shop' --query arms.sql
     """
     given: dict[str, Any] = {"columns": columns, "query": query, "tmp_dir": tmp_dir, "scheduler": scheduler}

@@ -38,11 +38,11 @@ def command(
 
     ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
     log_prob, its predicted reward, how like the logged titles it is (support), whether it belongs to its item
-    (relevance) and reads like a title (fluency), and why a current title was kept. With --diverse also what
-    the best of the item's titles is expected to earn, how unlike they are, and what tells each from the others
-    (angle). Rules come from the section
-    "constraints" of the preset and from flags. Interrupted, the same command goes on where it was; `accelerate launch
-    -m rlopt generate` shares it between processes, with the same titles.
+    (relevance) and reads like a title (fluency), and why a current title was kept. With --diverse also what the best of
+    the item's titles is expected to earn, how unlike they are, and what tells each from the others (angle). Rules come
+    from the section "constraints" of the preset and from flags. In a run that has learned from titles alone (`rlopt sft
+    CATALOGUE`) the titles are proposals: nothing says yet what they earn. Interrupted, the same command goes on where
+    it was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def command(
     """
     from rlopt.config import GenerateConfig
 
-    run = options.fitted_run(run_path)
+    run = options.writing_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
 
     from rlopt.stages.generate.stage import generate

@@ -127,6 +127,13 @@ def fitted_run(path: str) -> "Run":
     return run
 
 
+def writing_run(path: str) -> "Run":
+    """The run directory of ``--run``, which may have learned from titles alone; as `fitted_run`."""
+    run = open_run(path)
+    run.require_titles()
+    return run
+
+
 def settings(
     model: "type[ConfigT]", config: Path | None, flags: Mapping[str, Any], run: "Run | None" = None
 ) -> "ConfigT":

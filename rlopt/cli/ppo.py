@@ -15,6 +15,8 @@ from rlopt.cli.show import show
     "PpoConfig", "algorithm", "steps", "batch_size", "generations", "learning_rate", "kl_coef", "kl_target", "learn",
     "monitor", "bf16", "gradient_checkpointing", "vllm", "risk_aversion", "temperature", "save_every", "report_to",
 )  # fmt: skip
+@click.option("--update", is_flag=True, help="Go on from the run's policy, after fit-reward --update.")
+@from_config("PpoConfig", "kl_last_coef", "replay")
 @click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
 @from_config("SftConfig", "model", "gguf_file")
 @preset()
@@ -26,6 +28,7 @@ def command(
     model: str | None,
     gguf_file: str | None,
     force: bool,
+    update: bool,
     **flags: Any,
 ) -> None:
     """Train the title policy by PPO against the reward, close to the supervised policy.
@@ -35,9 +38,14 @@ def command(
     the last checkpoint and ends with the same weights; finished and unchanged, it returns at once.
     `accelerate launch -m rlopt ppo` shares it between processes.
 
+    --update goes on from the last policy instead of the supervised one, held to both: per token the penalty is
+    kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). Items that the new logs do not show are rehearsed
+    (--replay), and what became of them is told: predicted lift and KL before and after, on the same items.
+
     \b
     Example:
       rlopt ppo --steps 2000 --kl-coef 0.1
+      rlopt ppo --update --steps 300
     """
     from rlopt.config import PpoConfig, SftConfig
 
@@ -50,5 +58,7 @@ def command(
     from rlopt.stages.ppo.stage import train_ppo
 
     check_rules(run, config)
-    result = train_ppo(run, settings, sft, sft_as_given=any(chosen.values()), force=force)
+    if update and any(chosen.values()):
+        raise click.UsageError("--update goes on from the run's policy: leave --model and --gguf-file out.")
+    result = train_ppo(run, settings, sft, sft_as_given=any(chosen.values()), force=force, update=update)
     show(result, result.to_text())

@@ -11,6 +11,7 @@ from rlopt.cli.show import show
 
 
 @click.command("sft", cls=Configured)
+@click.argument("catalogue", metavar="[CATALOGUE]", required=False)
 @from_config(
     "SftConfig", "model", "gguf_file", "task", "shots", "learn", "last_n", "lora_rank", "steps", "epochs", "batch_size",
     "optimizer", "learning_rate", "schedule", "weight_decay", "dropout", "shuffle_fields", "drop_fields", "variants",
@@ -18,26 +19,46 @@ from rlopt.cli.show import show
 )  # fmt: skip
 @options.reviews("Database of `rlopt review`: titles that people approved or wrote are learned, too.")
 @click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
-@preset()
+@options.columns
+@options.query
+@preset("columns", "exclude", "constraints")  # kept in a run that a catalogue begins
 @options.in_run
 @options.common
-def command(config: Path | None, run_path: str, force: bool, reviews: str | None, **flags: Any) -> None:
+def command(
+    catalogue: str | None,
+    config: Path | None,
+    run_path: str,
+    force: bool,
+    reviews: str | None,
+    columns: str | None,
+    query: str | None,
+    **flags: Any,
+) -> None:
     """Train the supervised policy: a language model that writes titles like those in the logs.
 
     It is PPO's starting point and reference, and the baseline of offline-eval. `rlopt ppo` calls it when the run
     has none; use this command to choose the model or its settings. Interrupted, the same command continues from the
     last checkpoint; finished and unchanged, it returns at once.
 
+    With CATALOGUE, a table with item_id, title and the items' fields, a run begins without clicks: the policy learns
+    those titles, and `rlopt generate` writes by it, without a reward. `rlopt fit-reward LOGS` into the same run later
+    replaces the catalogue by the logs; the policy is then trained again.
+
     \b
     Example:
       rlopt sft --model smollm2 --learn lora --steps 200
       rlopt sft --reviews titles.reviews.db
+      rlopt sft products.parquet --columns title=name,item_id=sku
     """
-    from rlopt.config import SftConfig
+    from rlopt.config import SftConfig, read_preset
 
-    run = options.fitted_run(run_path)
+    run = options.open_run(run_path, create=True) if catalogue is not None else options.writing_run(run_path)
+    if catalogue is None and (columns or query):
+        raise click.UsageError("--columns and --query say how to read CATALOGUE. Name it, or leave them out.")
     settings = options.settings(SftConfig, config, flags, run)
+    kept = read_preset(config) if config is not None else {}
 
     from rlopt.stages.sft.stage import train_sft
 
-    show(train_sft(run, settings, force=force, reviews=reviews))
+    given: dict[str, Any] = {"catalogue": catalogue, "columns": columns, "query": query, "preset": kept}
+    show(train_sft(run, settings, force=force, reviews=reviews, **given))

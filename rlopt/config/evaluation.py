@@ -37,6 +37,12 @@ class EvalConfig(StageConfig):
     assignment: Assignment | None = setting(
         None, "How the logged titles were chosen, where fit-reward was not told; by default as it was told."
     )
+    unseen_cause: float = setting(
+        1.5,
+        "Intervals of an observational reward allow for a cause nobody logged that makes a title's being shown, and "
+        "clicks, as many times as likely.",
+        ge=1,
+    )
     min_lift: float = setting(0.0, "The whole interval must lie above this lift to launch.", gt=-1)
     min_items: int = setting(30, "Fewer test items than this: not enough evidence.", ge=2)
     max_kl: float | None = setting(None, "More nats a title than this: not enough evidence.", gt=0)

@@ -37,6 +37,12 @@ class RewardConfig(StageConfig):
         "(with the propensities of the logs), or unknown, and then no verdict says launch; by default logged where "
         "propensities are, else unknown.",
     )
+    observational: bool = setting(
+        False,
+        "Learn from differences between items, for logs with one title an item; no verdict says launch then "
+        "(docs/one-title.md).",
+        flag="--observational",
+    )
     conversions_complete: bool = setting(
         False, "All conversions of these clicks have come in.", flag="--conversions-complete"
     )
@@ -168,6 +174,12 @@ class PpoConfig(StageConfig):
         gt=0,
     )
     kl_coef: float = setting(0.1, "Weight of the KL penalty to the SFT policy, in standard deviations per nat.", ge=0)
+    kl_last_coef: float = setting(
+        0.1, "With --update: weight of the KL penalty to the policy it goes on from, beside the one to SFT.", ge=0
+    )
+    replay: float = setting(
+        0.3, "With --update: share of the items in a batch that the new logs do not show.", ge=0, le=1
+    )
     kl_target: float | None = setting(3.5, "KL in nats a title above which that weight grows; none: it is fixed.", gt=0)
     gamma: float = setting(1.0, "Discount per token.", gt=0, le=1)
     gae_lambda: float = setting(0.95, "GAE's lambda (Schulman et al. 2016).", ge=0, le=1)

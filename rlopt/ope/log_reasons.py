@@ -10,7 +10,7 @@ from reward.doctor.examine import Finding
 
 from .direct import LiftEstimate
 from .reasons import Reason
-from .sensitivity import e_value
+from .sensitivity import bias_bound, e_value
 
 _HOW = {
     "randomized": "Titles were shown at random within an item, as you say",
@@ -29,10 +29,13 @@ class LogGrounds:
         How titles came to be shown.
     findings
         The doctor's, of which those with the consequences "note" and "doubt" are told.
+    unseen
+        Strength of the unseen cause that the intervals allow for (`rlopt.ope.sensitivity.with_unseen_cause`); 1: none.
     """
 
     assignment: Assignment = "logged"
     findings: tuple[Finding, ...] = ()
+    unseen: float = 1.0
 
 
 def log_reasons(logs: LogGrounds, lift: LiftEstimate) -> list[Reason]:
@@ -40,11 +43,22 @@ def log_reasons(logs: LogGrounds, lift: LiftEstimate) -> list[Reason]:
     told = [finding for finding in logs.findings if finding.consequence in ("note", "doubt")]
     return [
         _assignment(logs.assignment, lift),
+        *_unseen(logs.unseen),
         *(
             Reason(f"logs_{finding.kind}", "doubt" if finding.consequence == "doubt" else "note", finding.message)
             for finding in told
         ),
     ]
+
+
+def _unseen(strength: float) -> list[Reason]:
+    if strength <= 1:
+        return []
+    message = (
+        f"Intervals allow for a cause that nobody logged, which makes a title's being shown and clicks {strength:g} "
+        f"times as likely: their limits are {bias_bound(strength) - 1:.0%} wider apart on either side."
+    )
+    return [Reason("unseen_cause", "note", message, strength)]
 
 
 def _assignment(assignment: Assignment, lift: LiftEstimate) -> Reason:

@@ -1,6 +1,13 @@
 """Sensitivity to what the logs do not hold."""
 
 import math
+from dataclasses import replace
+from typing import TypeVar
+
+from .direct import LiftEstimate
+from .segments import Segment
+
+Interval = TypeVar("Interval", LiftEstimate, Segment)
 
 
 def e_value(ratio: float) -> float:
@@ -24,3 +31,27 @@ def e_value(ratio: float) -> float:
         raise ValueError(f"ratio must be above 0. Got {ratio}.")
     larger = max(ratio, 1 / ratio)
     return larger + math.sqrt(larger * (larger - 1))
+
+
+def bias_bound(strength: float) -> float:
+    """Largest ratio of click rates that an unseen cause of this strength can make where there is none, at least 1.
+
+    B = E^2 / (2 E - 1), for a cause that makes both a title's being shown and clicks E times as likely (Ding and
+    VanderWeele 2016, Epidemiology 27:368); `e_value` is its inverse.
+
+    Raises
+    ------
+    ValueError
+        A strength below 1.
+    """
+    if not strength >= 1:
+        raise ValueError(f"strength must be at least 1. Got {strength}.")
+    return strength**2 / (2 * strength - 1)
+
+
+def with_unseen_cause(lift: Interval, strength: float) -> Interval:
+    """The lift with limits that hold whatever an unseen cause of this strength has done; 1: as it is."""
+    if strength == 1:
+        return lift
+    bound = bias_bound(strength)
+    return replace(lift, low=(1 + lift.low) / bound - 1, high=(1 + lift.high) * bound - 1)

@@ -16,6 +16,11 @@ POLICY_LIMITS = (
     "It knows the kind of items it was trained on. For others its titles may be wrong or empty.",
     "Clicks are not sales, and attention is not truth: check claims against the item.",
 )
+OBSERVATIONAL = (
+    "The reward is observational: it was learned from titles of different items. What goes with clicks need not earn "
+    "them, and no verdict on it says launch."
+)
+NO_REWARD = "Nothing was known of clicks: there is no reward yet, and none of its titles was chosen by one"
 TAGGER_LIMITS = (
     "It knows the kind of titles it was trained on; on others it overlooks words, and short titles then lack them.",
     "It keeps words and writes none. That a short title reads well is not measured.",
@@ -57,6 +62,8 @@ def policy_card(
     slots: bool,
     languages: Sequence[str] = (),
     prefix: bool = False,
+    rewarded: bool = True,
+    observational: bool = False,
 ) -> str:
     """Card of a title policy.
 
@@ -82,11 +89,18 @@ def policy_card(
         Language codes of the titles ("en", "zh").
     prefix
         True where it is a plain model, in ``base/``, and a learned prefix.
+    rewarded
+        False where it learned from the titles of a catalogue, and nothing was known of clicks.
+    observational
+        Whether the reward that it was trained against compares titles of different items.
     """
     label, method = "SFT", "supervised fine-tuning on logged titles"
+    if not rewarded:
+        method = f"supervised fine-tuning on the titles of a catalogue. {NO_REWARD}"
     if stage != SFT:
         label = ALGORITHMS[stage].label
-        reward = "a reward model fitted on click logs, with a KL penalty"
+        kind = "an observational" if observational else "a"
+        reward = f"{kind} reward model fitted on click logs, with a KL penalty"
         method = f"supervised fine-tuning, then {label} against {reward}"
     head = ModelCardData(
         library_name="transformers",
@@ -104,7 +118,7 @@ def policy_card(
             _loading(prefix),
         ],
         figures,
-        POLICY_LIMITS,
+        (*POLICY_LIMITS, *([OBSERVATIONAL] if observational else [])),
         settings,
         versions,
     )
@@ -197,6 +211,7 @@ def reward_card(
     effects: Mapping[str, str] | None = None,
     note: str = "",
     images: Mapping[str, str] | None = None,
+    observational: bool = False,
 ) -> str:
     """Card of a reward model; parameters not listed are those of `policy_card`.
 
@@ -214,13 +229,17 @@ def reward_card(
         Property of a title -> its effect in words, and whether these may be taken for causes.
     images
         Caption -> file beside the card.
+    observational
+        Whether titles of different items were compared.
     """
-    head = ModelCardData(library_name="lightgbm", tags=["rlopt", "reward-model", "click-through-rate"])
+    tags = ["rlopt", "reward-model", "click-through-rate", *(["observational"] if observational else [])]
+    head = ModelCardData(library_name="lightgbm", tags=tags)
+    learned = "from differences between items that are alike" if observational else "within items"
     what = "a click and of a conversion given a click" if conversions else "a click"
     sides = ", ".join(f"{side} {count:,}" for side, count in (split or {}).items())
     paragraphs = [
         f"Predicts the chance of {what} for an item shown with a title: an item baseline "
-        f"plus a title effect learned within items. Fitted on {n_arms:,} titles of {n_items:,} items, "
+        f"plus a title effect learned {learned}. Fitted on {n_arms:,} titles of {n_items:,} items, "
         f"{n_impressions:,.0f} impressions."
         + (f" Items were split before anything was learned ({sides}); no title sits on two sides." if sides else ""),
         "```python\n"
@@ -238,10 +257,10 @@ def reward_card(
     paragraphs += [f"![{_cell(caption)}]({name})" for caption, name in (images or {}).items()]
     return _card(
         head,
-        "Title reward model",
+        "Title reward model (observational)" if observational else "Title reward model",
         paragraphs,
         figures,
-        (*REWARD_LIMITS, *(_cell(warning) for warning in warnings)),
+        (*([OBSERVATIONAL] if observational else []), *REWARD_LIMITS, *(_cell(warning) for warning in warnings)),
         settings,
         versions,
     )

@@ -38,6 +38,8 @@ class ScoreResult(Plain):
         Items that the logs do not have, and those among them whose words the logs hardly know.
     effect_slope
         What lifts are multiplied by: the slope of the title effect on held-out items where it is below 1, else 1.
+    observational
+        Whether the reward compares titles of different items, and may take what goes with clicks for what earns them.
     """
 
     output: str
@@ -49,6 +51,7 @@ class ScoreResult(Plain):
     new_items: int
     far_items: int
     effect_slope: float
+    observational: bool
 
 
 def score(
@@ -101,7 +104,10 @@ def score(
             bar.update(len(titles[rows]))
     predicted = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     values = scorer.compare(items, titles, predicted)
-    write_table(with_columns(table, values), Path(out))
+    table = with_columns(table, values)
+    if opened.reward.observational:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"rlopt.observational": b"true"})
+    write_table(table, Path(out))
     reach = Reach.of(items, values["far"], scorer.familiar)
     for warning in reach.warnings():
         note(warning)
@@ -115,6 +121,7 @@ def score(
         new_items=reach.new_items,
         far_items=reach.far_items,
         effect_slope=scorer.slope[0],
+        observational=opened.reward.observational,
     )
 
 

@@ -111,12 +111,13 @@ def ignored_columns(run: Run | None, file: LocalSource) -> set[str]:
     own = {name for names in written if available.issuperset(names) for name in (*names, *BELONGING)}
     if run is None:
         return own
-    return {*own, *read_report(run / DATA).dropped_columns, *(run.preset().get("exclude") or {})}
+    dropped = read_report(run / DATA).dropped_columns if run.rewarded else {}
+    return {*own, *dropped, *(run.preset().get("exclude") or {})}
 
 
 def missing_marks(run: Run | None) -> tuple[str, ...]:
     """Texts that mean "no value" in this run, beside the usual ones."""
-    config = run.record("fit-reward")["config"] if run is not None else {}
+    config = run.record("fit-reward")["config"] if run is not None and run.rewarded else {}
     return tuple(config.get("missing") or ())
 
 

@@ -11,6 +11,12 @@ from rlopt.run import BELONGING, ENCODINGS, Run
 from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.wording import listed
 
+OBSERVATIONAL = (
+    "This run's reward is observational: it compares titles of different items, and what goes with clicks need not "
+    "earn them (docs/one-title.md)."
+)
+"""Said wherever such a reward is used."""
+
 if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
     from reward.arms import Arms
     from reward.belonging.belonging import Belonging
@@ -32,6 +38,8 @@ class OpenedRun:
         A run with a finished ``fit-reward``.
     stages
         Further stages that have to be done.
+    rewarded
+        False: a run that has learned from titles alone will do, see `rlopt.run.Run.rewarded`.
 
     Raises
     ------
@@ -39,8 +47,11 @@ class OpenedRun:
         When one is not.
     """
 
-    def __init__(self, run: Run, *stages: str) -> None:
-        run.require("fit-reward", *stages)
+    def __init__(self, run: Run, *stages: str, rewarded: bool = True) -> None:
+        if rewarded:
+            run.require("fit-reward", *stages)
+        else:
+            run.require_titles()
         self.run = run
 
     @cached_property
@@ -109,12 +120,18 @@ class OpenedRun:
 
         Raises
         ------
+        StageOrderError
+            When the run has learned from titles alone.
         ModelError
             When it cannot be read; so do `judge` and `monitor`.
         """
         from reward.model.reward_model import RewardModel
 
-        return RewardModel.load(self.run / "reward", encodings=self.run / ENCODINGS)
+        self.run.require("fit-reward")
+        model = RewardModel.load(self.run / "reward", encodings=self.run / ENCODINGS)
+        if model.observational:
+            note(OBSERVATIONAL)
+        return model
 
     @cached_property
     def trust(self) -> "tuple[float, float]":
@@ -159,7 +176,8 @@ class OpenedRun:
         if not Belonging.kept_in(folder):
             return None
         policy, cache = self.run / POLICY_ENCODER, self.run / ENCODINGS
-        found = Belonging.load(folder, encoder=self.reward.encoder, policy=policy, encodings=cache)
+        encoder = self.reward.encoder if self.run.rewarded else None
+        found = Belonging.load(folder, encoder=encoder, policy=policy, encodings=cache)
         return found.with_titles(self.arms.items, list(self.arms.title), self.arms.item_index)
 
     @cached_property

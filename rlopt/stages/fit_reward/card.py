@@ -83,6 +83,7 @@ def write_card(
         images=_draw(folder, evidence),
         settings=settings,
         versions=package_versions(),
+        observational=model.observational,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reward.arms import Arms
-from reward.belonging.belonging import Belonging
 from reward.doctor.examine import LogReport, examine
 from reward.encoders.encoder import Encoder
 from reward.errors import ModelError
@@ -69,6 +68,7 @@ def aggregate(
         test_share=config.test_share,
         assignment=config.assignment,
         conversions_complete=config.conversions_complete,
+        observational=config.observational,
     )
     for warning in report.warnings:
         note(f"Warning: {warning}")
@@ -160,6 +160,7 @@ def fit_model(
             progress=show,
             watch=curve.watch if curve is not None else None,
             trees=trees,
+            observational=config.observational,
         )
 
 
@@ -183,6 +184,7 @@ def fit_monitor(train: Arms, config: RewardConfig, encoder: Encoder | None) -> t
             revenue_weight=config.revenue_weight,
             threads=threads.available(),
             encoder=encoder,
+            observational=config.observational,
         )
     except ModelError as error:
         note(f"No monitor: {error}")
@@ -196,18 +198,4 @@ def fit_judge(arms: Arms, splits: Splits, config: RewardConfig, encoder: Encoder
         return None
     own = arms.of_items(splits.judge)
     note(f"Fitting the judge on {len(own.items)} items of its own")
-    return Judge.fit(own, seed=config.seed, encoder=encoder)
-
-
-def fit_belonging(arms: Arms, splits: Splits, config: RewardConfig, encoder: Encoder | None) -> Belonging | None:
-    """What tells whether titles belong to their items, from all train items; None where they do not teach it.
-
-    It is fitted after the models, whose titles are encoded by then.
-    """
-    train = arms.of_items(splits.train)
-    note("Learning which titles belong to their items")
-    try:
-        return Belonging.fit(train.items, list(train.title), train.item_index, encoder=encoder, seed=config.seed)
-    except ModelError as error:
-        note(f"Whether titles belong to their items is not told in this run: {error}")
-        return None
+    return Judge.fit(own, seed=config.seed, encoder=encoder, observational=config.observational)

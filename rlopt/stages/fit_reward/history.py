@@ -18,15 +18,15 @@ from reward.evidence.contest import Contest
 from reward.logs.plans import PlanName
 from reward.logs.source import find_files
 from reward.logs.sources.local import LocalSource
-from reward.logs.store import load_arms, save_arms
+from reward.logs.store import save_arms
 from reward.plain import JsonObject, Plain, plain
 from reward.saved import whole_lines
 from rlopt.files import fingerprint, to_json
 from rlopt.manifest import now
 from rlopt.progress import note
+from rlopt.stages.common.parts import PARTS
 
 HISTORY = "history.jsonl"
-PARTS = "parts"
 PENDING = "updates"
 """Folder of the run with the arms of logs whose update was not kept; the next update takes them in."""
 Event = Literal["fit", "update", "trial"]
@@ -161,12 +161,6 @@ def counts_digest(arms: Arms) -> str:
     for row in sorted(rows):
         digest.update(json.dumps(row).encode())
     return digest.hexdigest()
-
-
-def load_parts(data: Path) -> list[Arms]:
-    """Arms of each log the run was fitted on, oldest first; a run that was never updated has one."""
-    folders = sorted((data / PARTS).glob("*/"))
-    return [load_arms(folder) for folder in folders] or [load_arms(data)]
 
 
 def save_parts(parts: Sequence[Arms], data: Path) -> None:

@@ -12,6 +12,11 @@ from rlopt.stages.fit_reward.history import Entry, UpdateOutcome
 from rlopt.stages.fit_reward.update_decision import contest_lines
 from rlopt.wording import counted, joined_lines
 
+UNMEASURED = (
+    "Held-out items had one title each, so nothing is known of how good this reward is. rlopt explore plans which "
+    "titles to show so that it will be."
+)
+
 
 @dataclass(frozen=True)
 class FitRewardResult(Plain):
@@ -29,6 +34,8 @@ class FitRewardResult(Plain):
         How good the reward is on items it has not seen; None (in JSON an empty object) where none were held out.
     days
         First and last day of the logs and the time zone; None without timestamps.
+    observational
+        Whether titles of different items were compared.
     """
 
     run: str
@@ -41,6 +48,7 @@ class FitRewardResult(Plain):
     warnings: tuple[str, ...]
     evidence: FitEvidence | None
     days: str | None
+    observational: bool
 
     @classmethod
     def of(cls, run: Run) -> "FitRewardResult":
@@ -58,6 +66,7 @@ class FitRewardResult(Plain):
             warnings=report.warnings,
             evidence=read_evidence(run / "reward" / EVIDENCE),
             days=report.days,
+            observational=bool(run.record("fit-reward")["config"].get("observational")),
         )
 
     def to_dict(self) -> JsonObject:
@@ -66,12 +75,15 @@ class FitRewardResult(Plain):
 
     def to_text(self) -> str:
         """For a person."""
+        blind = self.observational and self.evidence is None
+        evidence = [UNMEASURED] if blind else evidence_lines(self.evidence)
+        kind = " (observational)" if self.observational else ""
         lines = [
             f"{counted(self.items, 'item')} with {counted(self.arms, 'title')}, "
             f"{counted(self.impressions, 'impression')}{f', {self.days}' if self.days else ''}: "
             f"{counted(self.train, 'item trains', 'items train')}, {self.judge:,} judge, {self.test:,} test.",
-            *evidence_lines(self.evidence),
-            f"Reward model: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
+            *evidence,
+            f"Reward model{kind}: {self.run}/reward (card: README.md). Next: rlopt ppo --run {self.run}",
         ]
         return joined_lines(lines)
 
@@ -141,5 +153,8 @@ class UpdateResult(Plain):
             lines += contest_lines(self.figures)
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
-            lines.append(f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}")
+            lines.append(
+                f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}, with --update to go on "
+                "from the last policy"
+            )
         return joined_lines(lines)

@@ -14,12 +14,13 @@ from rlopt.config import RewardConfig
 from rlopt.errors import RunError
 from rlopt.files import atomic_write, to_json
 from rlopt.progress import note
-from rlopt.run import DATA, Run
+from rlopt.run import CATALOGUE, DATA, Run
+from rlopt.stages.common.belonging import fit_belonging
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.engine import check_engine, engine_of
-from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
 from rlopt.stages.fit_reward.history import (
     PENDING,
     Entry,
@@ -120,7 +121,7 @@ def _fit(
         effective = joined_arms([arms], config.half_life_days)
         learned = learn(effective, splits, config, encoder, record.checkpoints, engine.trees)
         judge = fit_judge(effective, splits, config, encoder)
-        belonging = fit_belonging(arms, splits, config, encoder)
+        belonging = fit_belonging(arms, splits, encoder, config.seed)
         evidence = measure(learned.model, arms, splits, config.seed, learned.curve, report.assignment)
         history = [Entry.of("fit", logs, list(files.values()), arms)]
         fitted = Fitted(learned, judge, belonging, evidence, arms, [arms], splits, report, history)
@@ -141,7 +142,14 @@ def _split(arms: Arms, config: RewardConfig) -> Splits:
 
 
 def _say_what_is_replaced(run: Run, logs: LocalSource, inputs: dict[str, str]) -> None:
-    before = run.manifest["stages"].get("fit-reward")
+    stages = run.manifest["stages"]
+    if CATALOGUE in stages:
+        note(
+            f"{run.path} has learned from the titles of {stages[CATALOGUE]['notes'].get('catalogue', 'a catalogue')}: "
+            f"those of {logs} take their place, and the policy has to be trained again, on the train items alone "
+            "(rlopt sft, with the same options)"
+        )
+    before = stages.get("fit-reward")
     if before is not None and before["inputs"] != inputs:
         note(
             f"{run.path} was fitted on {before['notes'].get('logs', 'other logs')}: its reward is replaced by that of "

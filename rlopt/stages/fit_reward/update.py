@@ -25,11 +25,12 @@ from reward.plain import JsonObject
 from rlopt.config import RewardConfig
 from rlopt.progress import note
 from rlopt.run import Run
+from rlopt.stages.common.belonging import fit_belonging
 from rlopt.stages.common.columns import column_mapping
 from rlopt.stages.common.evidence import measure
 from rlopt.stages.fit_reward.encoder import run_encoder
 from rlopt.stages.fit_reward.engine import check_engine, engine_of
-from rlopt.stages.fit_reward.fitting import aggregate, fit_belonging, fit_judge, joined_arms, keep, learn
+from rlopt.stages.fit_reward.fitting import aggregate, fit_judge, joined_arms, keep, learn
 from rlopt.stages.fit_reward.history import (
     PENDING,
     Entry,
@@ -134,7 +135,7 @@ def _update(
             record.unchanged = True
         else:
             judge = fit_judge(effective, splits, config, encoder)
-            belonging = fit_belonging(arms, splits, config, encoder)
+            belonging = fit_belonging(arms, splits, encoder, config.seed)
             merged = _merged_report(base.report(), report, arms)
             evidence = measure(learned.model, arms, splits, config.seed, learned.curve, merged.assignment)
             fitted = Fitted(learned, judge, belonging, evidence, arms, parts, splits, merged, [*_learned(base), line])

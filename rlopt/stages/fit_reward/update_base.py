@@ -23,6 +23,7 @@ from rlopt.files import atomic_write, disk_errors, to_json
 from rlopt.progress import note
 from rlopt.run import DATA, ENCODINGS, Run, kept_preset
 from rlopt.stages.common.log_report import read_report
+from rlopt.stages.common.parts import load_parts
 from rlopt.stages.common.truth import MARKET
 from rlopt.stages.fit_reward.history import (
     HISTORY,
@@ -30,11 +31,10 @@ from rlopt.stages.fit_reward.history import (
     Entry,
     counts_digest,
     history_text,
-    load_parts,
     read_history,
 )
 
-_OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours")
+_OF_THE_RUN = ("seed", "judge_share", "test_share", "time_split", "conversion_window_hours", "observational")
 _BASE = "base"
 _RECORD = "record.json"
 

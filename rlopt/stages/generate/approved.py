@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from reward.belonging.belonging import FLUENCY, RELEVANCE
 from reward.items import Item
-from rlopt.stages.generate.choice import APPROVED, Choice, choose_titles
+from rlopt.stages.generate.choice import APPROVED, Choice, choose_titles, known
 from rlopt.stages.generate.proposals import Means, Shop
 
 
@@ -39,9 +39,9 @@ def approved(items: Sequence[Item], means: Means) -> list[list[Choice]]:
             Choice(
                 item,
                 title,
-                reward=float(predicted.reward[row]),
-                reward_std=float(predicted.reward_std[row]),
-                support=float(predicted.support[row]),
+                reward=known(predicted.reward[row]),
+                reward_std=known(predicted.reward_std[row]),
+                support=known(predicted.support[row]),
                 relevance=None if thought is None else thought.score(RELEVANCE, row),
                 fluency=None if thought is None else thought.score(FLUENCY, row),
                 kept=title == item.current_title,

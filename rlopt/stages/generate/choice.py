@@ -30,7 +30,7 @@ class Choice:
     log_prob
         In nats under the policy, None where it did not write the title.
     reward, reward_std, support
-        Prediction of the reward model (`reward.model.reward_model.RewardPrediction`), None without a title.
+        Prediction of the reward model (`reward.model.reward_model.RewardPrediction`), None without a title or reward.
     relevance, fluency
         Whether it belongs to its item and reads like a title (`reward.belonging`), None where that is not known.
     kept
@@ -99,9 +99,9 @@ def choose_titles(
             if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
                 fallback = replace(
                     _told(current[now - len(written)], broken, bool(best), candidates, refused),
-                    reward=float(predicted.reward[now]),
-                    reward_std=float(predicted.reward_std[now]),
-                    support=float(predicted.support[now]),
+                    reward=known(predicted.reward[now]),
+                    reward_std=known(predicted.reward_std[now]),
+                    support=known(predicted.support[now]),
                 )
             now += 1
         choices = [
@@ -110,9 +110,9 @@ def choose_titles(
                 written[row].written.text,
                 written[row].written.log_prob,
                 written[row].written.finished,
-                float(predicted.reward[row]),
-                float(predicted.reward_std[row]),
-                float(predicted.support[row]),
+                known(predicted.reward[row]),
+                known(predicted.reward_std[row]),
+                known(predicted.support[row]),
                 written[row].relevance,
                 written[row].fluency,
                 report=written[row].against,
@@ -156,8 +156,13 @@ def _stands(choice: Choice) -> bool:
 
 
 def _best_first(choices: Sequence[Choice]) -> list[Choice]:
-    """By predicted reward, those without a title last."""
-    return sorted(choices, key=lambda one: -one.reward if one.reward is not None else float("inf"))
+    """By predicted reward, as far as there is one; those without a title last."""
+    return sorted(choices, key=lambda one: (one.title is None, -(one.reward or 0.0)))
+
+
+def known(value: float) -> float | None:
+    """None for NaN, which `rlopt.stages.generate.proposals.NoReward` says of every title."""
+    return None if np.isnan(value) else float(value)
 
 
 def _usable(one: Proposals, item: Item, means: Means) -> Proposals:

@@ -11,7 +11,7 @@ from reward.items import Item
 from reward.model.reward_model import RewardPrediction
 from rlopt.exploring.portfolio import NEAR, diversity, expected_best, likeness, most_worth, worths
 from rlopt.stages.generate.angles import angles
-from rlopt.stages.generate.proposals import Means
+from rlopt.stages.generate.proposals import Means, NoReward
 
 _LEAST = 1e-300  # of a reward whose logarithm is taken
 
@@ -33,7 +33,14 @@ def with_portfolio(table: pa.Table, items: Sequence[Item], means: Means) -> pa.T
 
     ``expected_best`` is the expected reward of the best of the item's titles, ``diversity`` their mean distance in
     words, ``angle`` what tells a title from the item's others; empty where there is no title.
+
+    Raises
+    ------
+    TypeError
+        Where there is no reward model.
     """
+    if isinstance(means.model, NoReward):
+        raise TypeError("without a reward no set of titles is worth more than another")
     titles = table["title"].to_pylist()
     n = len(titles) // max(1, len(items))
     scanner = MentionScanner(means.model.features.vocabulary)

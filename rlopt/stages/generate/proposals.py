@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from reward.belonging.belonging import FLUENCY, RELEVANCE, Belonging
 from reward.items import Item
-from reward.model.reward_model import RewardModel
+from reward.model.reward_model import RewardModel, RewardPrediction
 from rlopt.config import GenerateConfig
 from rlopt.policy.constraints import Constraints, Violation, duplicate_key
 from rlopt.policy.title_policy import GeneratedTitle, TitleWriter
@@ -58,6 +58,22 @@ class Shop:
         return True
 
 
+class NoReward:
+    """In place of a reward model where there is none yet: nothing is known of any title."""
+
+    def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
+        """NaN for each pair, shape (n,)."""
+        unknown = np.full(len(titles), np.nan)
+        return RewardPrediction(unknown, None, unknown, unknown, unknown, unknown, unknown)
+
+
+def reward_kind(model: RewardModel | NoReward) -> str:
+    """What it stands on: "none", "observational", or "within items"."""
+    if isinstance(model, NoReward):
+        return "none"
+    return "observational" if model.observational else "within items"
+
+
 @dataclass(frozen=True)
 class Means:
     """Who writes titles, and what they are chosen by.
@@ -65,7 +81,7 @@ class Means:
     Parameters
     ----------
     policy, model, rules, config
-        The writer, the reward model, the rules, the settings.
+        The writer, the reward model (or `NoReward`), the rules, the settings.
     belonging
         Tells whether titles belong to their items; None: that is not known.
     reviews
@@ -75,7 +91,7 @@ class Means:
     """
 
     policy: TitleWriter
-    model: RewardModel
+    model: RewardModel | NoReward
     rules: Constraints
     config: GenerateConfig
     belonging: Belonging | None = None

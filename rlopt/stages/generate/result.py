@@ -25,6 +25,8 @@ class GenerateResult(Plain):
         Rule -> titles it stopped, while they were written ("decoding: ...") or afterwards.
     titles_per_second
         Of this call, reading and prediction included.
+    reward
+        What chose the titles: "none" (there is no reward yet), "observational", or "within items".
     """
 
     output: str
@@ -38,3 +40,4 @@ class GenerateResult(Plain):
     not_belonging: int
     stopped: dict[str, int]
     titles_per_second: float
+    reward: str

@@ -8,6 +8,7 @@ from pathlib import Path
 from reward.logs.catalogue import open_catalogue
 from reward.logs.sources.local import LocalSource, Source, local
 from rlopt import processes
+from rlopt.algorithms import DEFAULT, SFT
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
 from rlopt.files import fingerprint, fingerprints, to_json
@@ -24,7 +25,7 @@ from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
 from rlopt.stages.common.policies import compute_with, load_policy, policy_folder
 from rlopt.stages.common.shards import fingerprint_metadata, open_shards
-from rlopt.stages.generate.proposals import Means
+from rlopt.stages.generate.proposals import Means, NoReward, reward_kind
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.writer import Writer
 
@@ -52,7 +53,8 @@ def generate(
     Parameters
     ----------
     run
-        A run with a finished ``fit-reward``, and the policy.
+        A run with a policy, and a finished ``fit-reward``; without a reward (``rlopt sft CATALOGUE``) titles are
+        proposals in the order in which they were written.
     items_file
         Parquet, CSV or JSONL with item_id and the item's fields, a table in memory, or what else
         `reward.logs.sources.local` takes; an item of the logs needs no fields.
@@ -87,7 +89,9 @@ def generate(
 def _generate(
     run: Run, items_file: LocalSource, out: str | Path, config: GenerateConfig, columns: str | None, reviews: Reviews
 ) -> GenerateResult:
-    opened = OpenedRun(run)
+    opened = OpenedRun(run, rewarded=False)
+    if not run.rewarded:
+        config = _without_reward(config)
     source = policy_folder(run, config.policy)
     check_output(out, items_file)
     mapping = mapping_for(run, items_file, columns)
@@ -98,8 +102,8 @@ def _generate(
         described = opened.describes(next(catalogue.chunks(config.shard_items), []))
         check_known(catalogue.item_ids(), opened.arms.items, items_file, described=described)
         policy = title_writer(source, config)
-        model, rules = opened.reward, opened.constraints_of(config)
-        metadata = _metadata(run, source, config)
+        model, rules = opened.reward if run.rewarded else NoReward(), opened.constraints_of(config)
+        metadata = _metadata(run, source, config, reward_kind(model))
         if reviews.decided:
             metadata["rlopt.reviews"] = reviews.digest
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
@@ -128,6 +132,20 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
         note("--keep-current has no effect with several titles an item")
 
 
+def _without_reward(config: GenerateConfig) -> GenerateConfig:
+    """The settings that mean something before there is a reward, which is said."""
+    if config.best_of > config.n:
+        note("--best-of has no effect without a reward to choose by")
+    if config.diverse:
+        note("--diverse has no effect without a reward to tell what titles are worth together")
+    note(
+        "No reward yet: these are proposals, not compared with current titles; the columns reward, reward_std and "
+        "support are empty. Show some, log clicks, then: rlopt fit-reward LOGS"
+    )
+    policy = SFT if config.policy == DEFAULT.name else config.policy  # what else a run has needs a reward
+    return config.model_copy(update={"best_of": 1, "diverse": False, "keep_current": False, "policy": policy})
+
+
 def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
     """The policy in ``source``, alone or with the ensemble's members, on the engine asked for.
 
@@ -148,14 +166,15 @@ def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
     return policy
 
 
-def _metadata(run: Run, source: Path, config: GenerateConfig) -> dict[str, str]:
+def _metadata(run: Run, source: Path, config: GenerateConfig, reward: str) -> dict[str, str]:
     """What every title can be traced to."""
     values = {
         "run": str(run.path.resolve()),
         "policy": config.policy,
         "policy_fingerprint": fingerprint(source),
         "ensemble_fingerprints": to_json([fingerprint(Path(folder)) for folder in config.ensemble]),
-        "reward_fingerprint": fingerprint(run / "reward", without=("README.md",)),  # which a probe adds to
+        "reward": reward,
+        "reward_fingerprint": fingerprint(run / "reward", without=("README.md",)) if run.rewarded else "none",
         "seed": config.seed,
         "config": to_json(config.model_dump(mode="json")),
         "versions": to_json(package_versions()),

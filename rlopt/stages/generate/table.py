@@ -85,8 +85,8 @@ class TableTotals:
     ----------
     rows, items, kept, missing, finished
         Titles, items, current titles that stay, rows without a title, titles that were not cut off.
-    reward
-        Sum of the predicted rewards.
+    reward, rewarded
+        Sum of the predicted rewards, and titles that have one.
     broken, promises
         Current titles that stay although they break a rule, and although they promise what nothing bears out.
     not_belonging
@@ -105,6 +105,7 @@ class TableTotals:
     missing: int = 0
     finished: int = 0
     reward: float = 0.0
+    rewarded: int = 0
     broken: int = 0
     promises: int = 0
     not_belonging: int = 0
@@ -125,7 +126,8 @@ class TableTotals:
         self.broken += len(broken)
         self.promises += sum(any(part.startswith("promise: ") for part in report.split("; ")) for report in broken)
         self.finished += sum(table["finished"].to_pylist())
-        self.reward += sum(value for value in table["reward"].to_pylist() if value is not None)
+        rewards = [value for value in table["reward"].to_pylist() if value is not None]
+        self.reward, self.rewarded = self.reward + sum(rewards), self.rewarded + len(rewards)
         supports = zip(table["support"].to_pylist(), table["kept"].to_pylist(), strict=True)
         self.strange += sum(value is not None and value < SUPPORTED and not kept for value, kept in supports)
         reasons = [reason for reason in table["reason"].to_pylist() if reason != APPROVED]

@@ -15,7 +15,7 @@ from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.approved import titles_for
 from rlopt.stages.generate.choice import BY_RULES, settle
 from rlopt.stages.generate.portfolio import with_portfolio
-from rlopt.stages.generate.proposals import Means, Shop, title_hash
+from rlopt.stages.generate.proposals import Means, Shop, reward_kind, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 from rlopt.wording import counted
@@ -78,12 +78,11 @@ class Writer:
     def result(self, output: str, seconds: float) -> GenerateResult:
         """What was written, in all, and the speed of this call."""
         totals = self._totals
-        titled = totals.rows - totals.missing
         return GenerateResult(
             output,
             totals.rows,
             totals.items,
-            totals.reward / titled if titled else None,
+            totals.reward / totals.rewarded if totals.rewarded else None,
             totals.finished / totals.rows if totals.rows else None,
             totals.kept,
             totals.promises,
@@ -91,6 +90,7 @@ class Writer:
             totals.not_belonging,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,
+            reward_kind(self._means.model),
         )
 
 

@@ -12,6 +12,7 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
 from rlopt.ope.segments import Segment, group_items, segment_lifts
+from rlopt.ope.sensitivity import with_unseen_cause
 from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.offline_eval.case import Case
 
@@ -32,6 +33,8 @@ class Lifting:
         kappa of the hidden-arm test.
     confidence
         Coverage of the intervals.
+    unseen
+        Strength of the unseen cause that limits allow for, `rlopt.ope.sensitivity.with_unseen_cause`; 1: none.
     """
 
     case: Case
@@ -39,9 +42,12 @@ class Lifting:
     other_rate: FloatArray
     widening: float
     confidence: float
+    unseen: float = 1.0
 
     @classmethod
-    def of(cls, case: Case, random: np.random.Generator, widening: float, candidates: int = 1) -> "Lifting":
+    def of(
+        cls, case: Case, random: np.random.Generator, widening: float, candidates: int = 1, unseen: float = 1.0
+    ) -> "Lifting":
         """With the items' click rates drawn; intervals of several candidates hold together (Bonferroni)."""
         test, config = case.test, case.config
         sums = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure, test.impressions))
@@ -49,7 +55,7 @@ class Lifting:
         rate = item_rate_draws(clicks, exposure, config.draws, random)
         by_traffic = rate * (impressions / impressions.mean())
         main, other = (by_traffic, rate) if config.weight == "traffic" else (rate, by_traffic)
-        return cls(case, main, other, widening, 1 - (1 - config.confidence) / candidates)
+        return cls(case, main, other, widening, 1 - (1 - config.confidence) / candidates, unseen)
 
     @property
     def logged(self) -> TitleDraws:
@@ -73,7 +79,7 @@ class Lifting:
 
     def _lift(self, titles: Evaluated, baseline: Evaluated | None, item_rate: FloatArray) -> LiftEstimate:
         logged = self.logged
-        return estimate_lift(
+        lift = estimate_lift(
             titles.title_draws(),
             baseline.title_draws() if baseline else logged,
             logged,
@@ -82,13 +88,14 @@ class Lifting:
             confidence=self.confidence,
             widening=self.widening,
         )
+        return with_unseen_cause(lift, self.unseen)
 
     def segments(self) -> tuple[Segment, ...]:
         """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``."""
         groups: dict[tuple[str, str], IntArray] = {}
         for column in self.case.config.by:
             groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.case.test.items])
-        return segment_lifts(
+        found = segment_lifts(
             self.case.mine.title_draws(),
             self.logged,
             self.item_rate,
@@ -97,6 +104,7 @@ class Lifting:
             confidence=self.confidence,
             widening=self.widening,
         )
+        return tuple(with_unseen_cause(segment, self.unseen) for segment in found)
 
     def guardrails(self) -> Guardrails:
         """Conversions and revenue against the logged titles, where the logs have them, and broken rules."""
@@ -120,7 +128,7 @@ class Lifting:
         test = self.case.test
         conversions = np.zeros(len(test)) if test.conversions is None else test.conversions
         clicks = test.clicks if test.matured_clicks is None else test.matured_clicks
-        return outcome_lift(
+        lift = outcome_lift(
             new.title_draws(),
             self.logged,
             new_rate,
@@ -132,6 +140,7 @@ class Lifting:
             confidence=self.confidence,
             widening=self.widening,
         )
+        return with_unseen_cause(lift, self.unseen)
 
 
 def item_sums(values: FloatArray, item: IntArray, n_items: int) -> FloatArray:

@@ -64,7 +64,8 @@ class Found:
         blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
         hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
         candidates = candidates_so_far(opened.run, case)
-        lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING, candidates)
+        unseen = config.unseen_cause if judge.observational else 1.0
+        lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING, candidates, unseen)
         clues = Clues.of(case, judge, log_prob)
         rounds = clues.rounds(clues.weight)
         found = overlap(rounds, mass, min_mass=config.min_overlap, min_items=config.min_overlap_items)
@@ -83,7 +84,7 @@ class Found:
             sft_faithfulness=None if case.sft is None else case.sft.faithfulness,
             text_shift=shift_of(mine.written, test, config.seed),
             guardrails=lifting.guardrails(),
-            logs=log_grounds(opened.run, config),
+            logs=log_grounds(opened.run, config, unseen),
             other_lifts=lifting.other_lifts(),
             from_run=case.from_run,
             candidates=candidates,
@@ -162,10 +163,10 @@ def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
     return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
-def log_grounds(run: Run, config: EvalConfig) -> LogGrounds:
-    """What the log doctor found in the run's logs, and how their titles were assigned."""
+def log_grounds(run: Run, config: EvalConfig, unseen: float = 1.0) -> LogGrounds:
+    """What the log doctor found in the run's logs, how their titles were assigned, and what intervals allow for."""
     report = read_report(run / DATA)
-    return LogGrounds(config.assignment or report.assignment, report.findings)
+    return LogGrounds(config.assignment or report.assignment, report.findings, unseen)
 
 
 def _other(weight: Weight) -> Weight:

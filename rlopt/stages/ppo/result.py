@@ -45,6 +45,9 @@ class PpoResult(Plain):
         Share of the returns' variance that the critic explains; 1 is all of it.
     promises
         Share of the titles that promise what nothing of their item bears out.
+    earlier_items, earlier_lift_before, earlier_lift_after, earlier_kl_before, earlier_kl_after
+        Of an update: earlier items that were looked at, the predicted lift of the titles that the policy writes for
+        them before and after, and its KL to the SFT policy there; None of other trainings.
     updates
         How many were made; more than ``steps`` where the monitor had passed its peak.
     averaged
@@ -61,6 +64,11 @@ class PpoResult(Plain):
     updates: int | None = None
     averaged: int | None = None
     promises: float | None = None
+    earlier_items: int | None = None
+    earlier_lift_before: float | None = None
+    earlier_lift_after: float | None = None
+    earlier_kl_before: float | None = None
+    earlier_kl_after: float | None = None
 
     @classmethod
     def of(cls, run: Run, algorithm: str) -> "PpoResult":
@@ -118,9 +126,20 @@ class PpoResult(Plain):
             )
             lines.append(f"{over}, of titles as they were sampled:")
         lines += [f"  {label:<14}  {value:>{width}}  {meaning}" for label, value, meaning in rows]
+        lines += self._forgetting()
         of_whom = "" if name == DEFAULT.name else f" --policy {name}"
         lines.append(f"Policy: {self.folder} (card: README.md). Next: rlopt offline-eval{of_whom} --run {run}")
         return "\n".join(lines)
+
+    def _forgetting(self) -> list[str]:
+        """What an update did to earlier items, before and after."""
+        if self.earlier_items is None or self.earlier_kl_before is None or self.earlier_kl_after is None:
+            return []
+        before, after = (_percent(lift, "+") for lift in (self.earlier_lift_before, self.earlier_lift_after))
+        return [
+            f"On {self.earlier_items:,} earlier items, before and after: predicted lift {before} and {after}, KL "
+            f"{self.earlier_kl_before:.2f} and {self.earlier_kl_after:.2f} nats from the SFT policy."
+        ]
 
     def _kept(self) -> str:
         name = ALGORITHMS[self.folder.name].label

@@ -1,6 +1,7 @@
 """``rlopt ppo``: the title policy, improved by PPO, or by a rival of it, against the reward model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from reward.model.caution import cautious_reward
 from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
 from rlopt import processes, threads
-from rlopt.algorithms import ALGORITHMS
+from rlopt.algorithms import ALGORITHMS, SFT
 from rlopt.config import PpoConfig, SftConfig
 from rlopt.errors import PolicyError
-from rlopt.files import atomic_write
+from rlopt.files import atomic_write, fingerprint
 from rlopt.policy.prompt import SlotRenderer
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.progress import note, track
@@ -23,9 +24,11 @@ from rlopt.report.cards import policy_card
 from rlopt.report.figures import gains_against_kl
 from rlopt.run import Run, package_versions
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.rules import rules_inputs
 from rlopt.stages.common.trainings import steps_done
 from rlopt.stages.ppo.result import SHOWN, InPercent, PpoResult
+from rlopt.stages.ppo.update import STANDS_ON, GoneOn, check_update, keep_sft, stands_on
 from rlopt.stages.sft.stage import train_sft
 from rlopt.training.adapters import adapter_config
 from rlopt.training.arguments import train_settings
@@ -34,7 +37,7 @@ from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.freezing import freeze
 from rlopt.training.learning_rates import reinforced_rate
 from rlopt.training.ppo.learn import improve
-from rlopt.training.ppo.settings import PpoSettings
+from rlopt.training.ppo.settings import Held, PpoSettings
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
 from rlopt.wording import counted
 
@@ -50,6 +53,7 @@ def train_ppo(
     *,
     sft_as_given: bool = False,
     force: bool = False,
+    update: bool = False,
 ) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
@@ -70,31 +74,47 @@ def train_ppo(
         Train it anew where the run has one of other settings than ``sft``.
     force
         Train anew although nothing changed.
+    update
+        Go on from the run's policy, after ``fit-reward --update``, held to it and to the SFT policy.
 
     Raises
     ------
     StageOrderError
-        Before ``fit-reward``.
+        Before ``fit-reward``, and an update before a first training.
     PolicyError
-        When the SFT policy cannot be loaded, something asked for is not installed, or training breaks down.
+        When an update has nothing that it could go on from (`rlopt.stages.ppo.update.check_update`), the SFT policy
+        cannot be loaded, something asked for is not installed, or training breaks down.
     """
     config = config or PpoConfig()
     name = config.algorithm
     opened = OpenedRun(run)
     inputs = rules_inputs(opened.rules)
-    _train_sft_first(run, config, inputs, sft, sft_as_given)
+    if update:
+        check_update(run, config)
+        if not force and run.done(name):
+            note("PPO stands on the run's present reward: nothing to do (--force goes on from it all the same).")
+            return PpoResult.of(run, name)
+        keep_sft(run)
+        inputs |= {"last policy": fingerprint(run / name)}
+    else:
+        _train_sft_first(run, config, inputs, sft, sft_as_given)
     _say_what_has_no_effect(config)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
         note(f"{ALGORITHMS[name].label} is finished with these settings: nothing to do (--force trains anew).")
         return PpoResult.of(run, name)
     with run.stage(name, config, inputs) as record:
-        policy = _start(opened, config)
+        gone_on = GoneOn.of(opened) if update else None
+        policy = _start(opened, config, name if update else SFT)
         settings = _settings(config, policy, run)
-        improved, kept_step = _improved(opened, config, policy, settings, record.checkpoints)
+        improved, kept_step = _improved(opened, config, policy, settings, record.checkpoints, gone_on)
         result = PpoResult.measured(run / name, kept_step, run.metrics(name).rows())
         if processes.is_first():
+            if gone_on is not None:
+                baseline = item_baseline(opened.reward, opened.train_arms)
+                result = replace(result, **gone_on.forgetting(improved, opened, baseline, config.seed))
             _save(opened, config, improved, result)
             record.notes.update({k: v for k, v in result.to_dict().items() if k != "folder"})
+            record.notes[STANDS_ON] = stands_on(run)
     return result
 
 
@@ -115,9 +135,9 @@ def _say_what_has_no_effect(config: PpoConfig) -> None:
         note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
 
 
-def _start(opened: OpenedRun, config: PpoConfig) -> TitlePolicy:
-    """The SFT policy, where PPO can go on from it, with what shall not learn frozen."""
-    policy = opened.policy("sft")
+def _start(opened: OpenedRun, config: PpoConfig, name: str) -> TitlePolicy:
+    """The policy of this name, where PPO can go on from it, with what shall not learn frozen."""
+    policy = load_policy(opened.run / name)  # which may stand on the reward before its update
     if policy.prefix is not None:
         raise PolicyError(
             "The SFT policy has learned a prefix, and PPO improves weights, into which a prefix cannot be merged. "
@@ -129,13 +149,20 @@ def _start(opened: OpenedRun, config: PpoConfig) -> TitlePolicy:
 
 
 def _improved(
-    opened: OpenedRun, config: PpoConfig, policy: TitlePolicy, settings: PpoSettings, checkpoints: Path
+    opened: OpenedRun,
+    config: PpoConfig,
+    policy: TitlePolicy,
+    settings: PpoSettings,
+    checkpoints: Path,
+    gone_on: GoneOn | None,
 ) -> tuple[TitlePolicy, int]:
     """The policy after training, and the update after which it was as it is kept."""
     run, name, items = opened.run, config.algorithm, opened.train_arms.items
     label, metrics = ALGORITHMS[name].label, run.metrics(name)
     done = steps_done(metrics, checkpoints)  # long before the other processes read them
-    rewards = _rewards(opened, policy, config, settings.updates_a_rollout)
+    rewards = _rewards(opened, gone_on.sft if gone_on else policy, config, settings.updates_a_rollout)
+    held = Held(gone_on.last.model, gone_on.sft.model) if gone_on else None
+    replayed = gone_on.replayed if gone_on else None
     note(
         f"{label} on {counted(len(items), 'item')}, {counted(settings.steps, 'update')} of "
         f"{counted(settings.batch_size, 'title')}"
@@ -145,7 +172,9 @@ def _improved(
         stopping = EarlyStopping(settings.steps, rewards.monitor.every, settings.titles_a_rollout, metrics.rows())
     with track(label, settings.steps, start=done) as bar:
         callbacks = [JsonLines(metrics, InPercent(bar), SHOWN)]
-        improved = improve(policy, run / "sft", items, rewards, settings, checkpoints, callbacks, stopping)
+        improved = improve(
+            policy, run / "sft", items, rewards, settings, checkpoints, callbacks, stopping, held, replayed
+        )
     return improved, stopping.kept_step if stopping else settings.steps
 
 
@@ -181,6 +210,7 @@ def _save(opened: OpenedRun, config: PpoConfig, policy: TitlePolicy, result: Ppo
             settings=config.model_dump(mode="json"),
             versions=package_versions(),
             slots=isinstance(policy.renderer, SlotRenderer),
+            observational=opened.reward.observational,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
     if figure := gains_against_kl(run.metrics(config.algorithm).rows()):

@@ -1,7 +1,10 @@
 """``rlopt sft``: the supervised policy, PPO's starting point and reference, and the evaluation's baseline."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from reward.logs.sources.local import Source
 from rlopt import processes
 from rlopt.config import SftConfig
 from rlopt.errors import PolicyError
@@ -19,6 +22,7 @@ from rlopt.stages.common.policies import compute_with
 from rlopt.stages.common.rules import rules_for_targets, rules_inputs
 from rlopt.stages.common.trainings import LAST_STEPS, steps_done
 from rlopt.stages.sft.approved import approved_pairs
+from rlopt.stages.sft.catalogue import read_catalogue
 from rlopt.stages.sft.data import (
     Lesson,
     TitleRates,
@@ -40,9 +44,20 @@ from rlopt.training.sft import CountLearning, fine_tune
 
 
 def train_sft(
-    run: Run, config: SftConfig | None = None, *, force: bool = False, reviews: str | None = None
+    run: Run,
+    config: SftConfig | None = None,
+    *,
+    force: bool = False,
+    reviews: str | None = None,
+    catalogue: Source | None = None,
+    columns: str | None = None,
+    query: str | None = None,
+    preset: Mapping[str, Any] | None = None,
 ) -> SftResult:
     """Learn to write the titles of the train items' logs; writes ``sft/`` of the run.
+
+    With ``catalogue`` (item_id, title, and the items' fields) the run begins without clicks: it learns those titles,
+    and `generate` can write before there is a reward. ``columns``, ``query``, ``preset``: then as in `fit_reward`.
 
     Interrupted, it goes on from the last checkpoint; finished with these settings, it returns what it had found, unless
     ``force`` asks to train anew. With ``reviews``, the database of ``rlopt review``, it also learns the titles that
@@ -51,7 +66,9 @@ def train_sft(
     Raises
     ------
     StageOrderError
-        Before ``fit-reward``.
+        Before ``fit-reward``, without a catalogue.
+    RunError, LogError
+        As in `rlopt.stages.sft.catalogue.read_catalogue`.
     PolicyError
         When the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
         logs hold nothing to learn for the task.
@@ -59,7 +76,9 @@ def train_sft(
         When the reviews cannot be read.
     """
     config = config or SftConfig()
-    opened = OpenedRun(run)
+    if catalogue is not None:
+        read_catalogue(run, catalogue, columns=columns, query=query, preset=preset, seed=config.seed)
+    opened = OpenedRun(run, rewarded=False)
     decided = Reviews() if reviews is None else Reviews.read(reviews)
     check_trackers(config.report_to)
     _say_what_is_odd(config)
@@ -124,7 +143,8 @@ def _pairs(opened: OpenedRun, config: SftConfig, reviews: Reviews) -> Pairs:
 
 def _title_rates(opened: OpenedRun) -> TitleRates:
     """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
-    return TitleRates.of(opened.train_arms, opened.reward.click.basis.noise.overdispersion)
+    worth = opened.reward.click.basis.noise.overdispersion if opened.run.rewarded else 1.0
+    return TitleRates.of(opened.train_arms, worth)
 
 
 def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs, fair: Constraints) -> Lesson:
@@ -184,6 +204,7 @@ def _save(run: Run, config: SftConfig, trained: TitlePolicy, result: SftResult) 
             versions=package_versions(),
             slots=isinstance(trained.renderer, SlotRenderer),
             prefix=trained.prefix is not None,
+            rewarded=run.rewarded,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -8,6 +8,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import TrainerCallback
 
+from reward.arrays import BoolArray
 from reward.items import Item
 from rlopt.algorithms import ALGORITHMS
 from rlopt.errors import PolicyError
@@ -20,7 +21,8 @@ from rlopt.training.early_stopping import EarlyStopping
 from rlopt.training.example_order import training_order
 from rlopt.training.rewards import MONITOR, TitleRewards
 
-from .settings import PpoSettings
+from .replay import replay_order
+from .settings import Held, PpoSettings
 
 
 def improve(
@@ -32,6 +34,8 @@ def improve(
     checkpoints: Path,
     callbacks: Sequence[TrainerCallback] = (),
     stopping: EarlyStopping | None = None,
+    held: Held | None = None,
+    replayed: BoolArray | None = None,
 ) -> TitlePolicy:
     """``policy`` after learning from ``rewards`` on ``items``.
 
@@ -48,6 +52,10 @@ def improve(
         uninterrupted one.
     stopping
         Ends the training past the monitor's peak; the policy returned is then that of the peak.
+    held
+        What a training that goes on is held to; ``policy`` is then a copy of ``held.last``.
+    replayed
+        Which items every rollout holds a share of (`PpoConfig.replay`), shape (n_items,); None: all are alike.
 
     Raises
     ------
@@ -66,13 +74,14 @@ def improve(
     trainer = made(
         settings,
         rewards.so_far,
+        **({"held": held} if held is not None else {}),
         model=policy.model,
         reward_funcs=functions,
         args=made.arguments(
             settings,
             _arguments(settings, policy, checkpoints, [float(f.__name__ != MONITOR) for f in functions]),
         ),
-        train_dataset=_prompts(policy, items, settings),
+        train_dataset=_prompts(policy, items, settings, replayed),
         processing_class=policy.tokenizer,
         callbacks=[*callbacks, *([stopping] if stopping else []), AllocateRanks(), MarkComplete()],
         peft_config=settings.adapters,  # trl wraps the model, and takes it without its adapters as the reference
@@ -86,14 +95,16 @@ def improve(
     )
 
 
-def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings) -> Dataset:
+def _prompts(policy: TitlePolicy, items: Sequence[Item], settings: PpoSettings, replayed: BoolArray | None) -> Dataset:
     """Prompts in the order they are used; ``item_index`` says whose they are."""
     rows = Dataset.from_dict(
         {"prompt": [policy.renderer.prompt(item) for item in items], "item_index": list(range(len(items)))}
     )
     rollouts = -(-settings.steps // settings.updates_a_rollout)
     prompts_a_rollout = settings.titles_a_rollout // settings.generations
-    return rows.select(training_order(len(items), rollouts, prompts_a_rollout, settings.seed))
+    if replayed is None:
+        return rows.select(training_order(len(items), rollouts, prompts_a_rollout, settings.seed))
+    return rows.select(replay_order(replayed, rollouts, prompts_a_rollout, settings.config.replay, settings.seed))
 
 
 def _arguments(settings: PpoSettings, policy: TitlePolicy, checkpoints: Path, weights: list[float]) -> dict[str, Any]:

@@ -3,9 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from transformers import PreTrainedModel
+
 from reward.arrays import FloatArray
 from rlopt.config import PpoConfig
 from rlopt.training.arguments import TrainSettings
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a training that goes on is held to, both frozen.
+
+    Parameters
+    ----------
+    last
+        The policy it goes on from.
+    reference
+        The SFT policy: with adapters, trl would take the model without them, which is ``last``, for the reference.
+    """
+
+    last: PreTrainedModel
+    reference: PreTrainedModel
+
 
 ScoreSoFar = Callable[[Sequence[int], Sequence[str]], FloatArray]  # of unfinished titles, for the critic
 

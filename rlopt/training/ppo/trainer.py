@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoModel
 from trl import GRPOConfig, GRPOTrainer
 
+from rlopt.policy.scoring import score_tokens
 from rlopt.training.batches import Batch
 from rlopt.training.rollouts import TitleRollouts
 
@@ -26,7 +27,7 @@ from .critic import Critic, Passes, Rollout, Share, load_critic, save_critic
 from .kl_to_reference import HeldToReference
 from .losses import clipped_policy_loss, explained_variance, k3
 from .masked import masked_mean, masked_sum, whiten
-from .settings import PpoSettings, ScoreSoFar
+from .settings import Held, PpoSettings, ScoreSoFar
 
 CRITIC_MINIBATCH = 32  # titles in one update of the critic
 
@@ -53,10 +54,16 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
     """PPO with a separate critic; see the module's docstring.
 
     ``score_so_far``, where given, scores unfinished titles for the critic; further parameters are GRPOTrainer's, with
-    `arguments` for its ``args``. The KL penalty is in the per-token rewards.
+    `arguments` for its ``args``. The KL penalty is in the per-token rewards, and with ``held`` there are two of them:
+
+        r_t = [score at the end] - kl_coef log(pi / pi_sft) - kl_last_coef log(pi / pi_last)
+
+    which is one penalty to a reference between the two, pi_sft^a pi_last^(1 - a) with a = kl_coef / (kl_coef +
+    kl_last_coef). The controller of the KL goes by pi_sft and moves kl_coef alone.
     """
 
     args: PPOArguments
+    ref_model: Any
     _tag_names = ("rlopt", "ppo")
 
     @staticmethod
@@ -70,8 +77,17 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
             settings=config.model_dump(mode="json"),
         )
 
-    def __init__(self, settings: PpoSettings, score_so_far: ScoreSoFar | None = None, **parts: Any) -> None:
+    def __init__(
+        self,
+        settings: PpoSettings,
+        score_so_far: ScoreSoFar | None = None,
+        held: Held | None = None,
+        **parts: Any,
+    ) -> None:
         super().__init__(settings, **parts)
+        self.held = held
+        if held is not None and self.ref_model is None:
+            self.ref_model = held.reference.to(self.accelerator.device).eval()
         self.config = settings.config
         self.score_so_far = score_so_far
         with torch.random.fork_rng(devices=[]):
@@ -128,6 +144,11 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         everyones = self._all(mask)
         attention = torch.cat([prompts[1], everyones], dim=1)
         rewards = token_rewards(self._scores, (old - reference) * everyones, everyones, self.kl_controller.coefficient)
+        if self.held is not None:
+            last = self._all(self._log_probs_of(self.held.last, input_ids, attention_mask, width))
+            from_last = (old - last) * everyones
+            rewards = rewards - self.config.kl_last_coef * from_last
+            self._metrics["train"]["objective/kl_last"].append(from_last.sum(-1).mean().item())
         advantages, returns = gae(rewards, values, everyones, self.config.gamma, self.config.gae_lambda)
         if self.config.whiten:
             advantages = whiten(advantages, everyones)
@@ -165,6 +186,19 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
             self.model, input_ids, attention_mask, width, batch_size=self.args.per_device_train_batch_size
         )[0]
         return log_probs
+
+    def _log_probs_of(self, frozen: Any, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
+        """Log-probability of each token under a model that does not learn, (B, T)."""
+        with torch.no_grad():
+            return score_tokens(
+                frozen.to(input_ids.device),
+                input_ids,
+                attention_mask,
+                width,
+                temperature=self.temperature,
+                slot_mask=self.slot_mask,
+                rows_at_once=None if input_ids.device.type == "cpu" else self.args.per_device_train_batch_size,
+            ).log_probs
 
     def _all(self, tensor: Tensor, left: bool = False) -> Tensor:
         """The rows of all processes, (B_all, T), padded with zeros to the longest; ``left`` pads on that side."""

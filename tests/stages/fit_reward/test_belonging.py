@@ -8,10 +8,9 @@ import pytest
 from reward.belonging.belonging import MIN_ITEMS
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
-from rlopt.config import RewardConfig
 from rlopt.run import BELONGING
+from rlopt.stages.common.belonging import fit_belonging
 from rlopt.stages.common.opened import OpenedRun
-from rlopt.stages.fit_reward.fitting import fit_belonging
 from tests.stages.menu import make_arms, make_run
 
 ARMS = make_arms(MIN_ITEMS + 40)
@@ -24,7 +23,7 @@ class NoEncoder:
 
 def test_few_items_teach_nothing_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     splits = Splits(tuple(IDS[: MIN_ITEMS - 1]), (), tuple(IDS[MIN_ITEMS - 1 :]))
-    assert fit_belonging(ARMS, splits, RewardConfig(), None) is None
+    assert fit_belonging(ARMS, splits, None, 0) is None
     assert f"Got {MIN_ITEMS - 1}" in capsys.readouterr().err
 
 
@@ -36,7 +35,7 @@ def test_titles_of_test_items_are_compared_with_their_logged_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     splits = Splits(tuple(IDS[:MIN_ITEMS]), (), tuple(IDS[MIN_ITEMS:]))
-    found = fit_belonging(ARMS, splits, RewardConfig(), None)
+    found = fit_belonging(ARMS, splits, None, 0)
     assert found is not None
     run = make_run(tmp_path / "run", ARMS, lambda _: splits)
     found.save(run / BELONGING)

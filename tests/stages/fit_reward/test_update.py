@@ -18,8 +18,9 @@ from reward.logs.read import read_arms
 from reward.logs.splits import Splits
 from reward.model.reward_model import RewardModel
 from rlopt.run import Run
+from rlopt.stages.common.parts import load_parts
 from rlopt.stages.fit_reward import fitting, update_decision
-from rlopt.stages.fit_reward.history import HISTORY, Entry, UpdateOutcome, history_text, load_parts, read_history
+from rlopt.stages.fit_reward.history import HISTORY, Entry, UpdateOutcome, history_text, read_history
 from rlopt.stages.fit_reward.update_base import pending, set_aside
 from tests.conftest import Outcome
 
