@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -22,6 +23,10 @@ class Plain:
     def to_dict(self) -> JsonObject:
         """Plain JSON data, see `plain`."""
         return _of_fields(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_of(self)
 
     @classmethod
     def read(cls, path: Path, way_out: str | None = None) -> Self:
@@ -74,6 +79,15 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def html_of(result: Any) -> str:
+    """A result as a notebook shows it: its own words where it has some, else a table of its values."""
+    if hasattr(result, "to_text"):
+        return f"<pre>{escape(result.to_text())}</pre>"
+    rows = [(name, value if isinstance(value, str) else to_json(value)) for name, value in result.to_dict().items()]
+    cells = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows)
+    return f"<table>{''.join(cells)}</table>"
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

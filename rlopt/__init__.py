@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from reward.model.reward_model import RewardModel
     from rlopt.ope.evaluation import OffPolicyEvaluation
     from rlopt.policy.title_policy import TitlePolicy
+    from rlopt.regressor import TitleRewardRegressor
     from rlopt.run import Run
 
 __version__ = "0.2.0"
-__all__ = ["Item", "OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "__version__"]
+__all__ = ["Item", "OffPolicyEvaluation", "RewardModel", "Run", "TitlePolicy", "TitleRewardRegressor", "__version__"]
 
 _HOMES = {
     "Item": "reward.items",
@@ -25,6 +26,7 @@ _HOMES = {
     "RewardModel": "reward.model.reward_model",
     "Run": "rlopt.run",
     "TitlePolicy": "rlopt.policy.title_policy",
+    "TitleRewardRegressor": "rlopt.regressor",
 }
 
 

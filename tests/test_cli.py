@@ -28,6 +28,7 @@ from rlopt.config import (
     TagConfig,
 )
 from tests.conftest import Outcome
+from tests.stages.menu import make_arms, make_run
 
 Rlopt = Callable[..., Outcome]
 
@@ -56,6 +57,7 @@ HEAVY = {
     "accelerate", "datasets", "duckdb", "lightgbm", "matplotlib", "numpy", "pandas", "peft", "pyarrow", "pydantic",
     "scipy", "sklearn", "torch", "transformers", "trl",
 }  # fmt: skip
+SLOW = HEAVY - {"duckdb", "numpy", "pyarrow", "pydantic"}  # those that take half a second or more
 
 
 def imported(*arguments: str) -> set[str]:
@@ -109,6 +111,27 @@ def test_json_may_stand_before_the_command(rlopt: Rlopt) -> None:
     before, after = rlopt("--json", "check-logs", "none.csv"), rlopt("check-logs", "none.csv", "--json")
     assert (before.code, before.out, before.err) == (after.code, after.out, after.err)
     assert json.loads(before.out)["error"].startswith("Cannot read none.csv")
+
+
+def test_what_is_not_there_is_told_before_anything_slow_is_loaded(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", make_arms(9))
+    (tmp_path / "items.csv").write_text("item_id\na\n", encoding="utf-8")
+    gone, out, run = "gone.parquet", "out.parquet", ["--run", "run"]
+    refused = [
+        ["fit-reward", gone, *run], ["score", gone, "-o", out, *run], ["generate", gone, "-o", out, *run],
+        ["offline-eval", "--policy", gone, *run], ["ppo", "--report-to", "nowhere", *run], ["try", gone],
+        ["sft", "--run", "none"], ["review", gone, *run], ["explore", gone, "-o", out, *run], ["check-logs", gone],
+    ]  # fmt: skip
+    code = (
+        "import json, sys; from rlopt.cli.main import run\n"
+        f"print(json.dumps([run(arguments) for arguments in {refused!r}]))\n"
+        f"print(json.dumps(sorted({SLOW!r} & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    codes, loaded = map(json.loads, done.stdout.splitlines())
+    assert codes == [1] * len(refused), done.stderr
+    assert loaded == []
+    assert done.stderr.count("no such file") >= 6
 
 
 def test_importing_rlopt_loads_nothing_heavy() -> None:
@@ -184,6 +207,7 @@ def test_an_option_takes_what_its_setting_takes() -> None:
 def test_every_flag_of_a_stage_is_a_setting() -> None:
     other = {"run_path", "config", "columns", "logs", "items", "out", "json", "verbose", "force", "update", "tmp_dir"}
     other |= {"gate", "trained_on", "scheduler", "titles", "unlabelled", "query", "reviews", "results", "catalogue"}
+    other |= {"raw", "excel"}
     sft = set(SftConfig.model_fields)
     for name, config in CONFIG_OF.items():
         command = command_of(name)

@@ -1,7 +1,9 @@
 """The presets in configs/: found by name; each names commands that exist, take its options, and read all it holds."""
 
+import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -87,3 +89,15 @@ def test_commands_know_the_sections_that_they_read() -> None:
         "fit-reward": ("reward", "columns", "exclude", "constraints"),
         "offline-eval": ("eval",),
     }
+
+
+def test_the_schema_takes_every_preset_and_refuses_what_the_reader_refuses(rlopt: Any) -> None:
+    import jsonschema
+
+    schema = json.loads(rlopt("config-schema").out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for name in preset_files.preset_names():
+        jsonschema.validate(yaml.safe_load(preset_file(name).read_text(encoding="utf-8")), schema)
+    for wrong in ({"pqo": {}}, {"ppo": {"stepz": 1}}, {"ppo": {"steps": -1}}, {"eval": {"lang": "fr"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)

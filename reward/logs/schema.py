@@ -164,9 +164,8 @@ class ColumnMapping:
                     f"or --columns {name}={out[name][0]}."
                 )
             out.setdefault(name, (found,))
-        for name in required:
-            if name not in out:
-                raise LogError(_missing(name, [c for c in available if c not in used], where))
+        if missing := [name for name in required if name not in out]:
+            raise LogError(_missing(missing, [c for c in available if c not in used], where, self.columns))
         return {name: out[name] for name in CANONICAL if name in out}
 
     def switched_off(self, available: Iterable[str]) -> frozenset[str]:
@@ -216,11 +215,21 @@ def _usual() -> dict[str, tuple[str, int]]:
     }
 
 
-def _missing(name: str, available: Sequence[str], where: str) -> str:
-    usual = [c for c in available if looks_like(c) == name]
-    nearest = usual[0] if usual else _nearest(name, available)
-    way_out = f"Use --columns {name}={nearest}" if nearest else f"Use --columns {name}=COLUMN. {_listing(available)}"
-    return f"{where} has no column '{name}' ({CANONICAL[name].meaning}){_did_you_mean(nearest)} {way_out}"
+def _missing(names: Sequence[str], available: Sequence[str], where: str, given: Mapping[str, str]) -> str:
+    """All that is missing at once, with a ``--columns`` that keeps what was given."""
+    nearest = {name: _likely(name, available) for name in names}
+    asked = " and no ".join(f"'{name}' ({CANONICAL[name].meaning})" for name in names)
+    likely = " and ".join(f"'{column}'" for column in nearest.values() if column)
+    pairs = [f"{name}={source}" for name, source in given.items()]
+    pairs += [f"{name}={column or 'COLUMN'}" for name, column in nearest.items()]
+    listed = "" if all(nearest.values()) else f". {_listing(available)}"
+    meant = f". Did you mean {likely}?" if likely else "."
+    return f"{where} has no column {asked}{meant} Use --columns {','.join(pairs)}{listed}"
+
+
+def _likely(name: str, available: Sequence[str]) -> str | None:
+    usual = [column for column in available if looks_like(column) == name]
+    return usual[0] if usual else _nearest(name, available)
 
 
 def _same_name(name: str, available: Sequence[str], where: str) -> str | None:

@@ -20,6 +20,7 @@ from .sources.local import LocalCopy, LocalSource
 from .staged_once import staged
 from .temporary import temporary_folder
 from .text_files import JSON_LINES, PARQUET, WRITTEN_NUMBER, Parameters, file_kind, joined_kinds
+from .there import KINDS
 
 if TYPE_CHECKING:
     from .cluster import LogCluster
@@ -131,7 +132,8 @@ def open_source(
         duckdb.connect(":memory:", config=settings(memory_limit, threads, folder)) as con,
     ):
         con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET enable_progress_bar = false")
+        with contextlib.suppress(duckdb.InvalidInputException):  # in a notebook without widgets there is none to hide
+            con.execute("SET enable_progress_bar = false")
         partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
         read = [staged(con, path, folder, n) for n, path in enumerate(files)]
         parquet = {found.file: path for found, path in zip(read, files, strict=True)}
@@ -177,9 +179,7 @@ def find_files(source: LocalSource) -> list[Path]:
     except OSError as error:
         raise LogError(f"Cannot read {source}: {error.strerror}.") from error
     if not files:
-        raise LogError(
-            f"Cannot read {source}: {way_out}. Logs are a file, a glob or a folder of parquet, CSV or JSON lines."
-        )
+        raise LogError(f"Cannot read {source}: {way_out}. {KINDS}")
     _refuse_lake_tables(
         source, [path, *(parent for file in files for parent in file.parents)] if files != [path] else []
     )

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import LogError
+from ..spreadsheets import FREE, freed
 from .csv_shape import CsvShape, csv_shape
 from .encodings import SAMPLE_BYTES, detected_encoding, marked_encoding, opener, without_lines, written_as_utf8
 from .engine_errors import NotUtf8Error, clear_errors, readable
@@ -123,6 +124,7 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
     except UnicodeDecodeError as error:
         raise NotUtf8Error(f"{path} is not UTF-8 text. Export it again as UTF-8.") from error
     shape = csv_shape(sample, whole=len(raw) < _MAX_LINE_BYTES)
+    shape = replace(shape, names=tuple(map(freed, shape.names)))
     if not any(shape.names):
         raise LogError(f"{path} has no header line: its first line must name the columns.")
     refuse_doubles(path, list(shape.names))
@@ -254,9 +256,12 @@ def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return out
 
 
+_FREE, _FREED = (part.replace("'", "''") for part in FREE)
+_FREE_CELL = f"regexp_replace(COLUMNS(*), '{_FREE}', '{_FREED}')"
+_CELL = f"CASE WHEN starts_with(COLUMNS(*), chr(39)) THEN {_FREE_CELL} ELSE COLUMNS(*) END"
 _CSV = (
     "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
-    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='')"
+    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='') SELECT " + _CELL
 )
 _JSON = "format=$form, maximum_object_size=$most, hive_partitioning=false"
 

@@ -71,6 +71,7 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(AbAnalyzeConfig, config, flags, run)
+    options.there(results)
 
     from rlopt.cli.ab_text import analysis_text
     from rlopt.stages.ab.analyze import analyze_test

@@ -81,7 +81,7 @@ def _smallest(plan: "Plan") -> list[str]:
     if plan.smallest_lifts is None:
         return []
     rows = [
-        (looks, *("over 100 %" if lift is None else percent(lift) for lift in by_weeks.values()))
+        (looks, *("over 100%" if lift is None else percent(lift) for lift in by_weeks.values()))
         for looks, by_weeks in plan.smallest_lifts.items()
     ]
     weeks = [f"{week} week{'' if week == '1' else 's'}" for week in next(iter(plan.smallest_lifts.values()))]

@@ -32,6 +32,8 @@ def command(
       rlopt check-logs logs.parquet --columns title=headline
       rlopt check-logs sqlite:///shop.db --query "SELECT * FROM impressions"
     """
+    options.there(logs)
+
     from rlopt.stages.check_logs import check_logs
 
     result = check_logs(logs, columns=columns, query=query, config=config, tmp_dir=tmp_dir, flags=flags)

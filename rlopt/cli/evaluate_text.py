@@ -47,6 +47,7 @@ def command(
 
     run = options.fitted_run(run_path) if run_path is not None else None
     settings = options.settings(TextConfig, config, flags, run)
+    options.there(titles)
 
     from rlopt.stages.evaluate_text import evaluate_text
 

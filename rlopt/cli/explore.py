@@ -51,6 +51,7 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(ExploreConfig, config, flags, run)
+    options.there(titles)
 
     from rlopt.stages.explore.stage import explore
 

@@ -83,6 +83,7 @@ def command(
     run = options.open_run(run_path, create=True)
     preset = read_preset(config) if config is not None else {}
     settings = options.settings(RewardConfig, config, flags)
+    options.there(logs)
 
     from rlopt.stages.fit_reward.stage import fit_reward
 

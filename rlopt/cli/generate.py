@@ -54,6 +54,7 @@ def command(
 
     run = options.writing_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
+    options.there(items)
 
     from rlopt.stages.generate.stage import generate
 

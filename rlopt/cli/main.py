@@ -22,10 +22,11 @@ EXIT_USAGE = 2
 _SECTIONS = {
     "A first look": ("try", "demo"),
     "From logs to a verdict": ("fit-reward", "sft", "ppo", "offline-eval", "compare", "probe"),
-    "Titles": ("generate", "review", "score", "explain", "evaluate-text", "tag", "export"),
+    "Titles": ("generate", "review", "score", "explain", "evaluate-text", "tag", "export", "push"),
     "What to show": ("explore", "serve"),
     "A/B tests": ("ab-plan", "ab-analyze"),
     "Logs": ("check-logs", "logs-sql", "simulate"),
+    "Settings": ("config-schema",),
 }
 _MODULES = {"try": "try_logs"}  # a word of Python's own
 

@@ -25,6 +25,7 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     "support_share",
     "max_misleading",
     "by",
+    "traffic",
     "lang",
 )
 @click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
@@ -57,6 +58,7 @@ def command(
     \b
     Example:
       rlopt offline-eval --min-lift 0.02 --by category --gate
+      rlopt offline-eval --traffic 50000 --lang zh
       rlopt offline-eval --reviews titles.reviews.db --max-misleading 0.02
       rlopt offline-eval --policy agency.csv --trained-on nothing
     """
@@ -64,6 +66,10 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(EvalConfig, config, flags, run)
+
+    from rlopt.stages.common.title_source import TitleSource
+
+    TitleSource.find(run, settings.policy)  # that there is none is said before anything slow is loaded
 
     from rlopt.stages.common.rules import check_rules
     from rlopt.stages.offline_eval.stage import evaluate

@@ -107,10 +107,45 @@ def tmp_dir(command: Command) -> Command:
 
 
 def output(command: Command) -> Command:
-    """``-o`` for the file a command writes."""
+    """``-o`` for the file a command writes, and how where it is CSV."""
     return click.option(
         "-o", "--output", "out", metavar="FILE", required=True, type=click.Path(path_type=Path), help="File to write."
-    )(command)
+    )(csv(command))
+
+
+def csv(command: Command) -> Command:
+    """``--excel`` and ``--raw`` of a command that writes CSV."""
+    for option in (
+        click.option(
+            "--raw", is_flag=True, expose_value=False, callback=_csv_style,
+            help="CSV: keep cells that begin with = + - @ as they are, formulas to a spreadsheet; by default an "
+            "apostrophe guards them, which rlopt takes off again.",
+        ),
+        click.option(
+            "--excel", is_flag=True, expose_value=False, callback=_csv_style,
+            help="CSV: begin with the mark by which Excel knows UTF-8 (Chinese titles).",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _csv_style(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """Keep the style until the command has ended."""
+    asked = context.meta.setdefault("rlopt.csv_style", {})
+    asked[parameter.name] = value
+    if len(asked) == 2 and any(asked.values()):
+        from rlopt.csv_files import csv_style
+
+        context.with_resource(csv_style(**asked))
+    return value
+
+
+def there(source: str | Path) -> None:
+    """That a file is not there is said before anything slow is loaded."""
+    from reward.logs.there import check_there
+
+    check_there(source)
 
 
 def open_run(path: str, *, create: bool = False) -> "Run":

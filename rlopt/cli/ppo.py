@@ -54,6 +54,10 @@ def command(
     chosen = {"model": model, "gguf_file": gguf_file}
     sft = options.settings(SftConfig, config, {**chosen, "seed": flags["seed"]}, run)
 
+    from rlopt.training.trackers import check_trackers
+
+    check_trackers(settings.report_to)  # before anything slow is loaded
+
     from rlopt.stages.common.rules import check_rules
     from rlopt.stages.ppo.stage import train_ppo
 

@@ -22,6 +22,7 @@ from rlopt.cli.show import show
     "--export", "out", metavar="FILE", type=click.Path(path_type=Path),
     help="Write what people approved (.parquet or .csv), and open no pages.",
 )  # fmt: skip
+@options.csv
 @click.option(
     "--export-banned", "banned", metavar="FILE", type=click.Path(path_type=Path),
     help="Write the words that people said no title should hold, for constraints: {banned: [@FILE]}.",
@@ -69,6 +70,7 @@ def command(
 
     run = options.fitted_run(run_path)
     settings = options.settings(ReviewConfig, config, flags, run)
+    options.there(titles)
 
     needs("sqlalchemy", "starlette", "uvicorn", "multipart")
 

@@ -29,6 +29,7 @@ def command(titles: str, out: Path, columns: str | None, query: str | None, run_
       rlopt score titles.parquet -o scored.parquet
     """
     run = options.fitted_run(run_path)
+    options.there(titles)
 
     from rlopt.stages.score import score
 

@@ -58,6 +58,10 @@ def command(
     settings = options.settings(SftConfig, config, flags, run)
     kept = read_preset(config) if config is not None else {}
 
+    from rlopt.training.trackers import check_trackers
+
+    check_trackers(settings.report_to)  # before anything slow is loaded
+
     from rlopt.stages.sft.stage import train_sft
 
     given: dict[str, Any] = {"catalogue": catalogue, "columns": columns, "query": query, "preset": kept}

@@ -81,6 +81,7 @@ def apply(titles: str, out: Path, config: Path | None, run_path: str, **flags: A
 
     run = options.open_run(run_path, create=True)
     settings = options.settings(ShortenConfig, config, flags, run)
+    options.there(titles)
 
     from rlopt.stages.tag.apply import apply_tagger
 

@@ -38,6 +38,8 @@ def command(logs: str, run_path: str | None, **flags: Any) -> None:
       rlopt try mine.csv
       rlopt try mine.csv --columns title=headline --assignment randomized
     """
+    options.there(logs)
+
     from rlopt.stages.try_logs import try_logs
 
     result = try_logs(logs, run_path, **flags)

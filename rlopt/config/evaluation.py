@@ -62,7 +62,10 @@ class EvalConfig(StageConfig):
     max_conversion_loss: float = setting(0.05, "Conversions per impression may fall by this share.", ge=0)
     max_revenue_loss: float = setting(0.05, "Revenue per impression may fall by this share.", ge=0)
     by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")
-    lang: Literal["en", "zh"] = setting("en", "Language of report.html.")
+    traffic: float | None = setting(
+        None, "Impressions a day, for what the lift would bring.", none="those of the logs", metavar="N", gt=0
+    )
+    lang: Literal["en", "zh"] = setting("en", "Language of report.html and of the verdict.")
     max_violations: float = setting(0.05, "Share of titles that may break a rule.", ge=0, le=1)
     max_misleading: float | None = setting(
         None, "Share of titles that people may find misleading; the interval must lie below it.", ge=0, le=1

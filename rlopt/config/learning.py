@@ -143,7 +143,7 @@ class SftConfig(StageConfig):
     max_title_tokens: int = setting(TITLES_MAX_TOKENS, "Longest title, in tokens.", ge=4)
     save_every: int = setting(100, "Steps between checkpoints, and between looks at held-out items.", ge=1)
     report_to: tuple[str, ...] = setting(
-        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio.", metavar="TRACKER"
+        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio, mlflow.", metavar="TRACKER"
     )
 
     def files(self) -> list[str]:
@@ -214,5 +214,5 @@ class PpoConfig(StageConfig):
     temperature: float = setting(1.0, "Sampling temperature of rollouts.", gt=0)
     save_every: int = setting(100, "Updates between checkpoints.", ge=1)
     report_to: tuple[str, ...] = setting(
-        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio.", metavar="TRACKER"
+        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio, mlflow.", metavar="TRACKER"
     )

@@ -92,6 +92,8 @@ class LiftEstimate(Plain):
         Coverage of the interval.
     probability_positive
         Posterior probability that the lift is above zero.
+    expected_loss
+        Posterior mean of what is lost where the lift is below zero, a share of the baseline; draws above count as zero.
     std_error_judge, std_error_items
         Standard deviation of the lift from the judge's uncertainty alone, and from the draw of items alone.
     n_items
@@ -105,11 +107,17 @@ class LiftEstimate(Plain):
     high: float
     confidence: float
     probability_positive: float
+    expected_loss: float
     std_error_judge: float
     std_error_items: float
     n_items: int
     item_lift: FloatArray
     item_std: FloatArray
+
+    @property
+    def item_spread(self) -> float:
+        """Standard deviation between items of their lifts, posterior uncertainty included."""
+        return float(np.sqrt(self.item_lift.var() + (self.item_std**2).mean()))
 
     def to_dict(self) -> JsonObject:
         """The figures, without the per-item arrays."""
@@ -231,6 +239,7 @@ def estimate_lift(
         high=high,
         confidence=confidence,
         probability_positive=float((ratio > 1).mean()),
+        expected_loss=float(np.maximum(1 - ratio, 0.0).mean()),
         std_error_judge=float((new.sum(axis=1) / base.sum(axis=1)).std()),
         std_error_items=float(ratio_items.std()),
         n_items=n_items,

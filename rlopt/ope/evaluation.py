@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from html import escape
 
 import numpy as np
 
@@ -107,6 +108,10 @@ class OffPolicyEvaluation:
     def table(self) -> list[JsonObject]:
         """One row per estimator, plain values; ``biased`` marks those whose interval leaves a bias out."""
         return [estimate.to_dict() for estimate in self.estimates.values()]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
         head = f"{'estimator':<10} {'value':>10} {'low':>10} {'high':>10} {'ESS':>12}"

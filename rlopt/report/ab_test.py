@@ -192,4 +192,4 @@ def _days(found: JsonObject, t: Words) -> str:
 
 
 def _safe(svg: str) -> Markup:
-    return Markup(svg)  # noqa: S704  drawn by us; matplotlib escapes the texts in it
+    return Markup(figures.themed(svg))  # noqa: S704  drawn by us; matplotlib escapes the texts in it

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from reward.plain import JsonObject, Plain, plain
 from rlopt.ope.cross_checks import CrossCheck
 from rlopt.ope.diagnostics import KlEstimate, Overlap, PropensityCalibration
@@ -63,13 +61,77 @@ class PolicyFigures(Plain):
 
 
 @dataclass(frozen=True)
+class Origin(Plain):
+    """Where a report comes from.
+
+    Parameters
+    ----------
+    run, logs
+        Name of the run's folder, and of the logs' file or folder.
+    first_day, last_day
+        Days that the logs span (UTC), "2026-03-02"; None without timestamps.
+    evaluated
+        Day of the evaluation.
+    """
+
+    run: str
+    logs: str
+    first_day: str | None
+    last_day: str | None
+    evaluated: str
+
+
+@dataclass(frozen=True)
+class Outcome(Plain):
+    """What an impression of the test items earned, and what the titles change of it.
+
+    Parameters
+    ----------
+    name
+        "clicks", "conversions" or "revenue".
+    rate
+        Logged, per impression.
+    lift, low, high
+        Relative change over the logged titles, with its interval.
+    """
+
+    name: str
+    rate: float
+    lift: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class AbTestSize(Plain):
+    """What a visitors' A/B test takes to find a lift, looked at once, at ab-plan's defaults.
+
+    Parameters
+    ----------
+    lift
+        To be found.
+    impressions
+        Of each arm; None where no number suffices.
+    days
+        With all of the traffic; None where that is not known.
+    impressions_a_day
+        The traffic.
+    """
+
+    lift: float
+    impressions: int | None
+    days: float | None
+    impressions_a_day: float | None
+
+
+@dataclass(frozen=True)
 class Example:
     """One test item before and after.
 
     Parameters
     ----------
     kind
-        "gain" or "loss".
+        "gain", "loss", or "drawn" for one drawn at random.
     item_id, context
         The item and its fields in one line.
     logged, sft, title
@@ -128,6 +190,12 @@ class EvaluationReport(Plain):
         Name of the policy that is evaluated.
     verdict
         Decision and reasons.
+    origin
+        Run, logs, days.
+    outcomes
+        What the lift means in clicks, conversions and revenue, where the logs have them.
+    ab_sizes
+        What an A/B test would take, for the predicted lift and for its lower limit; empty where there is no gain.
     lifts
         Baseline ("logged", and "sft" where there is an SFT policy) -> lift of the candidate over it, by the judge.
     true_lifts
@@ -177,7 +245,7 @@ class EvaluationReport(Plain):
     n_test_items
         Test items in the run, of which ``n_items`` were used.
     examples
-        Largest predicted gains and losses.
+        Largest predicted gains and losses, and items drawn at random.
     config, fingerprints, versions, seconds
         Settings of this stage; stage -> its key; package -> version; stage -> seconds.
     """
@@ -199,6 +267,9 @@ class EvaluationReport(Plain):
     n_impressions: float
     n_test_items: int
     examples: tuple[Example, ...]
+    origin: Origin
+    outcomes: tuple[Outcome, ...] = ()
+    ab_sizes: tuple[AbTestSize, ...] = ()
     true_lifts: dict[str, float] | None = None
     other_lifts: dict[str, LiftEstimate] = field(default_factory=dict)
     other_true_lifts: dict[str, float] | None = None
@@ -220,18 +291,15 @@ class EvaluationReport(Plain):
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def item_lift_spread(self) -> float:
-        """Standard deviation between items of their lift over the logged titles, posterior uncertainty included."""
-        lift = self.lifts["logged"]
-        return float(np.sqrt(lift.item_lift.var() + (lift.item_std**2).mean()))
-
     def to_dict(self) -> JsonObject:
         """JSON-ready, as report.schema.json describes it."""
         layout = {
             "schema_version": SCHEMA_VERSION,
             "candidate": self.candidate,
             "verdict": self.verdict,
+            "origin": self.origin,
+            "outcomes": self.outcomes,
+            "ab_sizes": self.ab_sizes,
             "lifts": self.lifts,
             "true_lifts": self.true_lifts,
             "other_lifts": self.other_lifts,
@@ -246,7 +314,7 @@ class EvaluationReport(Plain):
                 "sample_ratio_p_value": self.sample_ratio_p_value,
                 "propensity_calibration": self.propensity_calibration,
                 "text_shift": self.text_shift,
-                "item_lift_spread": self.item_lift_spread,
+                "item_lift_spread": self.lifts["logged"].item_spread,
                 "ensemble_spread": self.ensemble_spread,
             },
             "cross_checks": self.cross_checks,

@@ -18,6 +18,15 @@ from reward.arrays import FloatArray
 
 INK, MUTED, GRID = "#1c2430", "#5b6675", "#dfe3e8"
 ACCENT, SECOND, TRUTH = "#1f6f8b", "#b4532a", "#6b4fa0"
+_THEME = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "line",
+    ACCENT: "accent",
+    SECOND: "second",
+    TRUTH: "truth",
+    "#ffffff": "paper",
+}  # names of the page's colours
 # Chinese glyphs come from the reader's own fonts; matplotlib would only write its own family's name
 _FONTS = (
     "system-ui,-apple-system,'Segoe UI','Noto Sans','PingFang SC','Hiragino Sans GB','Microsoft YaHei',"
@@ -63,7 +72,7 @@ def lift_intervals(rows: Sequence[Row], min_lift: float, axis: str, description:
         if row.truth is not None:
             axes.plot([100 * row.truth], [position], "D", color=TRUTH, markersize=6)
         axes.annotate(
-            f"{row.label}  {row.value:+.1%}",
+            f"{row.label}  {row.value:+.1%}  ({row.low:+.1%} … {row.high:+.1%})",
             (0, position + 0.28),
             xycoords=("axes fraction", "data"),
             color=INK,
@@ -73,6 +82,7 @@ def lift_intervals(rows: Sequence[Row], min_lift: float, axis: str, description:
     axes.set_ylim(-0.6, len(rows) - 0.25)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_formatter(_as_percent)
     axes.set_xlabel(axis)
     return _svg(figure, "lifts", description)
 
@@ -85,30 +95,44 @@ def lifts_by_day(days: Sequence[tuple[float, float, float, float]], axis: str, l
     axes.vlines(day, 100 * low, 100 * high, color=ACCENT, linewidth=3, alpha=0.5)
     axes.plot(day, 100 * lift, "o", color=ACCENT, markersize=5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(_as_percent)
     axes.set_xlabel(axis)
     axes.set_ylabel(label)
     return _svg(figure, "days", description)
 
 
 def learning_curve(
-    steps: FloatArray, values: FloatArray, axis: str, label: str, *, name: str, second: bool = False
+    steps: FloatArray,
+    values: FloatArray,
+    axis: str,
+    label: str,
+    *,
+    name: str,
+    second: bool = False,
+    percent: bool = False,
 ) -> str:
     """One quantity over PPO's steps: every step faintly, its running mean on top."""
     figure, axes = _figure(height=2.2)
     colour = SECOND if second else ACCENT
     axes.plot(thinned(steps), thinned(values), color=colour, alpha=0.3, linewidth=0.8)
     axes.plot(thinned(steps), thinned(running_mean(values)), color=colour, linewidth=1.8)
+    if percent:
+        axes.yaxis.set_major_formatter(_as_percent)
     axes.set_xlabel(axis)
     axes.set_ylabel(label)
     return _svg(figure, name, label)
 
 
-def reward_against_kl(kl: FloatArray, reward: FloatArray, axis: str, label: str, description: str) -> str:
+def reward_against_kl(
+    kl: FloatArray, reward: FloatArray, axis: str, label: str, description: str, *, percent: bool = False
+) -> str:
     """Path of the training: what was gained for how far the policy moved from SFT."""
     figure, axes = _figure(height=2.4)
     x, y = thinned(running_mean(kl)), thinned(running_mean(reward))
     axes.plot(x, y, color=MUTED, linewidth=0.8)
     axes.scatter(x, y, c=np.arange(len(x)), cmap="viridis_r", s=9, zorder=3)
+    if percent:
+        axes.yaxis.set_major_formatter(_as_percent)
     axes.set_xlabel(axis)
     axes.set_ylabel(label)
     return _svg(figure, "reward-kl", description)
@@ -181,6 +205,7 @@ def item_lifts(lifts: FloatArray, axis: str, label: str, description: str) -> st
     low, high = np.quantile(percent, [0.005, 0.995])
     axes.hist(np.clip(percent, low, high), bins=40, color=ACCENT)
     axes.axvline(0, color=INK, linewidth=1.2)
+    axes.xaxis.set_major_formatter(_as_percent)
     axes.set_xlabel(axis)
     axes.set_ylabel(label)
     return _svg(figure, "item-lifts", description)
@@ -287,6 +312,17 @@ def thinned(values: FloatArray, points: int = 250) -> FloatArray:
     if len(values) <= points:
         return values
     return np.array([block.mean() for block in np.array_split(values, points)])
+
+
+def _as_percent(value: float, _: float) -> str:
+    return f"{value:+g}%" if value else "0%"
+
+
+def themed(svg: str) -> str:
+    """The figure in the colours of the page it stands in, dark or light; by itself it keeps its own."""
+    for colour, name in _THEME.items():
+        svg = re.sub(rf"(?<=: ){colour}\b", f"var(--{name}, {colour})", svg)
+    return svg
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:

@@ -13,12 +13,16 @@ from markupsafe import Markup
 from reward.arrays import FloatArray
 from reward.plain import JsonObject
 from reward.text import clean
+from rlopt.worddiff import diff
 
 from . import figures
 from .content import EvaluationReport
 from .language import Words, words_of
 
 LONGEST_SHOWN = 280
+SEGMENTS_FIRST = 3  # of the best, and of the worst, on the first page
+IMPRESSIONS_TOLD = 100_000
+TOLD_FIRST = {"relevance", "faithfulness", "violations", "misleading"}  # reasons on the first page
 _LIFT_METRICS = ("objective/predicted_lift",)
 _REWARD_METRICS = ("objective/scores", "reward")
 _KL_METRICS = ("objective/kl", "kl")
@@ -35,7 +39,8 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
         Rows of the candidate's ``metrics/*.jsonl``; without any the learning curves are left out.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "share": share, "count": count}
+    environment.filters |= {"percent": percent, "share": share, "count": count, "amount": amount, "diffed": diff}
+    environment.filters |= {"chance": chance, "small": small, "spread": spread, "days": days}
     words = words_of(report.config.get("lang", "en"))
     environment.filters["shown"] = partial(shown, words=words)
     main_name = "sft" if report.config.get("baseline") == "sft" and "sft" in report.lifts else "logged"
@@ -44,6 +49,7 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
         words("truth_part", lift=percent(value), baseline=words(f"baselines.{name}"))
         for name, value in (report.true_lifts or {}).items()
     ]
+    learning = [(_safe(svg), caption) for svg, caption in _learning(metrics, words)]
     page = environment.from_string(resource("report.html.jinja")).render(
         report=report,
         t=words,
@@ -51,6 +57,11 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
         main_name=main_name,
         confidence=f"{main.confidence:.0%}",
         truths=words("list_comma").join(truths),
+        traffics=_traffics(report),
+        worst=report.segments[:SEGMENTS_FIRST],
+        best=report.segments[SEGMENTS_FIRST:][-SEGMENTS_FIRST:][::-1],
+        told_first=TOLD_FIRST,
+        sections=_sections(report, bool(learning), words),
         css=Markup(resource("report.css")),  # noqa: S704  our own file
         figures={
             "lifts": _safe(_lift_figure(report, words)),
@@ -62,7 +73,7 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
                     words("figures.item_figure"),
                 )
             ),
-            "learning": [(_safe(svg), caption) for svg, caption in _learning(metrics, words)],
+            "learning": learning,
         },
     )
     return page + "\n"
@@ -71,6 +82,32 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
 def percent(value: float | None) -> str:
     """``+12.3%``."""
     return "–" if value is None or value != value else f"{value:+.1%}"
+
+
+def spread(value: float) -> str:
+    """``±12.3%``."""
+    return f"±{value:.1%}"
+
+
+def chance(value: float) -> str:
+    """``97.5%``; draws are finite, so never certain."""
+    return "> 99%" if value > 0.99 else "< 1%" if value < 0.01 else f"{value:.0%}"
+
+
+def small(value: float) -> str:
+    """``1.25%``, next to nothing in words."""
+    return "< 0.01%" if value < 1e-4 else f"{value:.2%}"
+
+
+def days(value: float) -> str:
+    """Days of a test, rounded up."""
+    return f"{np.ceil(value):,.0f}"
+
+
+def amount(value: float, signed: bool = False) -> str:
+    """``12,345`` or ``9.87``: clicks, orders, money."""
+    sign = "+" if signed else ""
+    return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign},.1f}"
 
 
 def share(value: float | None) -> str:
@@ -100,8 +137,36 @@ def resource(name: str) -> str:
     return (resources.files("rlopt.report") / name).read_text(encoding="utf-8")
 
 
+def _traffics(report: EvaluationReport) -> list[dict[str, Any]]:
+    """Numbers of impressions that the lift is told for."""
+    daily = report.config.get("traffic")
+    return [
+        {"kind": "impressions", "n": IMPRESSIONS_TOLD},
+        *([] if daily is None else [{"kind": "day", "n": float(daily)}]),
+    ]
+
+
+def _sections(report: EvaluationReport, learned: bool, words: Words) -> list[tuple[str, str]]:
+    """(id, title) of what follows the first page."""
+    drawn = sum(example.kind == "drawn" for example in report.examples)
+    there = {
+        "why": True,
+        "segments": report.segments,
+        "learning": learned,
+        "examples": True,
+        "titles": drawn,
+        "diagnostics": True,
+        "rated": report.rated,
+        "probe": report.probe,
+        "history": report.history,
+        "method": True,
+        "fingerprints": True,
+    }
+    return [(name, words("drawn", n=drawn) if name == "titles" else words(name)) for name, has in there.items() if has]
+
+
 def _safe(svg: str) -> Markup:
-    return Markup(svg)  # noqa: S704  drawn by us; matplotlib escapes the texts in it
+    return Markup(figures.themed(svg))  # noqa: S704  drawn by us; matplotlib escapes the texts in it
 
 
 def _lift_figure(report: EvaluationReport, words: Words) -> str:
@@ -125,13 +190,14 @@ def _lift_figure(report: EvaluationReport, words: Words) -> str:
 def _learning(metrics: Sequence[Mapping[str, Any]], words: Words) -> list[tuple[str, str]]:
     """Figures of the training, with captions."""
     step = words("figures.step")
-    gain, label = _series(metrics, _LIFT_METRICS), words("figures.predicted_lift")
-    if not len(gain):
+    gain, label = _series(metrics, _LIFT_METRICS) * (1.0, 100.0), words("figures.predicted_lift")
+    percent = bool(len(gain))
+    if not percent:
         gain, label = _series(metrics, _REWARD_METRICS), words("figures.reward")
     kl, kl_label = _series(metrics, _KL_METRICS), words("figures.kl")
     out = []
     if len(gain) > 1:
-        svg = figures.learning_curve(gain[:, 0], gain[:, 1], step, label, name="gain")
+        svg = figures.learning_curve(gain[:, 0], gain[:, 1], step, label, name="gain", percent=percent)
         out.append((svg, words("learning_gain")))
     if len(kl) > 1:
         svg = figures.learning_curve(kl[:, 0], kl[:, 1], step, kl_label, name="kl", second=True)
@@ -139,7 +205,9 @@ def _learning(metrics: Sequence[Mapping[str, Any]], words: Words) -> list[tuple[
     both, in_kl, in_gain = np.intersect1d(kl[:, 0], gain[:, 0], return_indices=True)
     if len(both) > 1:
         axes = words("figures.kl_axis"), label
-        svg = figures.reward_against_kl(kl[in_kl, 1], gain[in_gain, 1], *axes, words("figures.reward_kl"))
+        svg = figures.reward_against_kl(
+            kl[in_kl, 1], gain[in_gain, 1], *axes, words("figures.reward_kl"), percent=percent
+        )
         out.append((svg, words("learning_both")))
     return out
 

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reward.text import clean
 from rlopt.sentences import Sentences
+from rlopt.worddiff import diff
 
 from .audit import Opinion, events_of, opinion_of
 from .states import DISPUTED, FIRM, OPEN
-from .worddiff import diff
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row

@@ -1,6 +1,5 @@
 """The trainer settings that all trainings share, written once."""
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from transformers import PreTrainedModel
 
 from rlopt import processes, threads
 from rlopt.errors import PolicyError
+from rlopt.training.trackers import check_trackers
 
 MICRO_BATCH = 8  # titles that go through a large model at once
-TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,22 +141,6 @@ def share_out(batch_size: int, micro_batch_size: int, n_processes: int) -> tuple
     share = batch_size // n_processes
     micro = max(size for size in range(1, min(micro_batch_size, share) + 1) if share % size == 0)
     return micro, share // micro
-
-
-def check_trackers(names: tuple[str, ...]) -> list[str]:
-    """``names``, all of them known and installed.
-
-    Raises
-    ------
-    PolicyError
-        Says what to install.
-    """
-    for name in names:
-        if name not in TRACKERS:
-            raise PolicyError(f"--report-to must be one of {', '.join(TRACKERS)}. Got {name!r}.")
-        if importlib.util.find_spec(TRACKERS[name]) is None:
-            raise PolicyError(f"--report-to {name} needs the package {TRACKERS[name]}: pip install {TRACKERS[name]}")
-    return list(names)
 
 
 def _has_bf16() -> bool:

@@ -16,7 +16,7 @@ from _ab_worlds import Shop, items, logs_of, serial, visitors
 from rlopt.config import AbPlanConfig
 from rlopt.ope.abtest import Counts, Looks, TestOutcome, analyze
 from rlopt.ope.simultaneous import max_critical
-from rlopt.stages.ab.sizing import deciding, design_of_plan, noise_of, used_share
+from rlopt.stages.common.ab_sizing import deciding, design_of_plan, noise_of, used_share
 
 LIFT = 0.05
 ITEMS, IMPRESSIONS = 2000, 1.6e6

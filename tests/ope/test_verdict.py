@@ -18,7 +18,7 @@ NO_OVERLAP = Overlap(0.0, 0.0, 0.0, 0.0, 1e5, False, "no overlap: exact estimato
 
 
 def lift(value: float, low: float, high: float) -> LiftEstimate:
-    return LiftEstimate(value, low, high, 0.95, 0.99, 0.02, 0.01, 300, np.zeros(300), np.zeros(300))
+    return LiftEstimate(value, low, high, 0.95, 0.99, 0.001, 0.02, 0.01, 300, np.zeros(300), np.zeros(300))
 
 
 def hidden(z: float) -> HiddenArmTest:

@@ -13,7 +13,7 @@ from rlopt.ope.segments import Segment
 from rlopt.ope.text_shift import TextShift
 from rlopt.ope.verdict import Grounds, decide
 from rlopt.report.attacks import AttackFigures
-from rlopt.report.content import BelongingShares, EvaluationReport, Example, PolicyFigures
+from rlopt.report.content import AbTestSize, BelongingShares, EvaluationReport, Example, Origin, Outcome, PolicyFigures
 
 HISTORY = {
     "metric": "clicks",
@@ -34,7 +34,7 @@ ATTACKS = (
 
 def lift(value: float, low: float, high: float) -> LiftEstimate:
     item_lift = np.random.default_rng(0).normal(value, 0.2, 200)
-    return LiftEstimate(value, low, high, 0.95, 0.99, 0.02, 0.01, 200, item_lift, np.full(200, 0.1))
+    return LiftEstimate(value, low, high, 0.95, 0.99, 0.001, 0.02, 0.01, 200, item_lift, np.full(200, 0.1))
 
 
 def figures(policy: str, value: float) -> PolicyFigures:
@@ -98,7 +98,7 @@ def sample_report(
             (title,),
             ("repeated",),
         )
-        for kind in ("gain", "loss")
+        for kind in ("gain", "loss", "drawn")
     )
     return EvaluationReport(
         candidate="ppo",
@@ -119,6 +119,13 @@ def sample_report(
         n_impressions=123456.0,
         n_test_items=250,
         examples=examples,
+        origin=Origin("spring", "logs.parquet", "2026-01-05", "2026-03-01", "2026-03-02"),
+        outcomes=(
+            Outcome("clicks", 0.031, 0.25, 0.15, 0.35),
+            Outcome("conversions", 0.002, 0.1, 0.02, 0.2),
+            Outcome("revenue", 0.05, 0.08, -0.02, 0.2),
+        ),
+        ab_sizes=(AbTestSize(0.25, 8_000, 3.2, 5_000.0), AbTestSize(0.15, None, None, None)),
         true_lifts={"logged": 0.22, "sft": 0.17} if simulated else None,
         propensity_calibration=PropensityCalibration(0.98, 0.02, 0.004),
         text_shift=evidence.text_shift,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlopt.reviewing.worddiff import diff
+from rlopt.worddiff import diff
 from tests.reviewing.shop import proposal
 
 

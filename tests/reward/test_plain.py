@@ -116,3 +116,14 @@ def test_a_file_is_read_or_said_to_be_missing_or_no_text(tmp_path: Path) -> None
 def test_numbers_that_are_not_finite_are_refused(number: str) -> None:
     with pytest.raises(SavedError, match=r"parts\.0\.size: Input should be a finite number"):
         Whole.from_json(GOOD.replace("1.5", number), "whole.json")
+
+
+def test_a_notebook_shows_values_and_no_markup_of_theirs() -> None:
+    @dataclass(frozen=True)
+    class Found(Plain):
+        file: str
+        titles: int
+
+    assert Found("<b>&", 3)._repr_html_() == (
+        "<table><tr><th>file</th><td>&lt;b&gt;&amp;</td></tr><tr><th>titles</th><td>3</td></tr></table>"
+    )

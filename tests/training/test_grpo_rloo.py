@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
-from rlopt.training.arguments import check_trackers, share_out
+from rlopt.training.arguments import share_out
 from rlopt.training.ppo.kl import AdaptiveKL
 
 
@@ -99,12 +99,6 @@ def test_a_step_sees_exactly_its_batch(batch: int, micro: int, processes: int, e
 def test_processes_that_cannot_share_a_batch_are_told() -> None:
     with pytest.raises(PolicyError, match="multiple of 3"):
         share_out(64, 64, 3)
-
-
-def test_a_tracker_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PolicyError, match="pip install tensorboard"):
-        check_trackers(("tensorboard",))
 
 
 def test_checkpoints_fall_between_rollouts() -> None:

@@ -15,6 +15,7 @@ from reward.arrays import FloatArray, IntArray
 from rlopt.config import AbPlanConfig
 from rlopt.errors import EvaluationError
 from rlopt.files import atomic_write
+from rlopt.stages.common.ab_sizing import arm_shares
 from rlopt.wording import counted
 
 BUCKETS = 1000
@@ -193,12 +194,6 @@ def assign(arms: Arms, config: AbPlanConfig, planned_lift: float | None) -> Assi
         carry_over=carry_over,
         seed=config.seed,
     )
-
-
-def arm_shares(config: AbPlanConfig) -> tuple[float, ...]:
-    """Share of each arm: what the control leaves is shared alike."""
-    variants = max(len(config.arm) - 1, 1)
-    return (1 - config.split, *[config.split / variants] * variants)
 
 
 def surplus_clicks(arms: Arms) -> FloatArray:

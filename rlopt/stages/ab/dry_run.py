@@ -18,9 +18,10 @@ from rlopt.ope.comparison import Counts
 from rlopt.ope.rounds import RoundsError
 from rlopt.ope.serial import after_a_switch
 from rlopt.run import Run
-from rlopt.stages.ab.assignment import arm_shares, shared_out, stratified
+from rlopt.stages.ab.assignment import shared_out, stratified
 from rlopt.stages.ab.covariates import shrunken_rates
 from rlopt.stages.ab.results import names_of_results
+from rlopt.stages.common.ab_sizing import arm_shares
 from rlopt.stages.common.columns import mapping_for
 
 SECONDS_A_DAY = 86_400

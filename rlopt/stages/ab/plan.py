@@ -13,11 +13,11 @@ from rlopt.files import refuse_in_run
 from rlopt.ope.past_tests import HISTORY, PastTests, past_tests
 from rlopt.ope.power import TestDesign, smallest_lift
 from rlopt.run import DATA, Run
-from rlopt.stages.ab.assignment import arm_shares, assign
+from rlopt.stages.ab.assignment import assign
 from rlopt.stages.ab.covariates import unseen_rates
 from rlopt.stages.ab.dry_run import DryRun, rehearse
 from rlopt.stages.ab.prediction import Evaluation, Predicted
-from rlopt.stages.ab.sizing import deciding, design_of_plan, logged_traffic, noise_of, used_share
+from rlopt.stages.common.ab_sizing import arm_shares, deciding, design_of_plan, logged_traffic, noise_of, used_share
 from rlopt.stages.common.log_report import read_report
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.title_source import TitleSource

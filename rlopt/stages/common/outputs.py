@@ -4,11 +4,11 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from reward.logs.source import find_files
 from reward.logs.sources.local import LocalSource
+from rlopt.csv_files import write_csv
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, disk_errors, refuse_in_run
 
@@ -42,7 +42,7 @@ def check_output(out: str | Path, source: LocalSource | None = None) -> None:
 
 
 def write_table(table: pa.Table, out: Path) -> None:
-    """Write ``.parquet`` or ``.csv``, whole or not at all.
+    """Write ``.parquet`` or ``.csv`` (`rlopt.csv_files.csv_style`), whole or not at all.
 
     Raises
     ------
@@ -54,6 +54,6 @@ def write_table(table: pa.Table, out: Path) -> None:
             nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
             if nested:
                 raise RunError(f"CSV cannot hold the nested column '{nested[0]}'. Name the output {out.stem}.parquet.")
-            pa_csv.write_csv(table, temporary)
+            write_csv([table], table.schema, temporary)
         else:
             pq.write_table(table, temporary, compression="zstd")

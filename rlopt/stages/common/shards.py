@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from rlopt import processes
+from rlopt.csv_files import write_csv
 from rlopt.errors import RunError
 from rlopt.files import atomic_path, atomic_write, disk_errors, is_leftover, own_folder, recover_folders, remove
 from rlopt.lock import locked
@@ -83,9 +83,7 @@ class Shards:
         schema = self.read(0).schema.remove_metadata()
         with atomic_path(self.out, scratch=self.folder) as temporary:
             if self.out.suffix.lower() == ".csv":
-                with pa_csv.CSVWriter(temporary, schema) as csv:
-                    for number in range(count):
-                        csv.write_table(self.read(number).replace_schema_metadata())
+                write_csv(map(self.read, range(count)), schema, temporary)
             else:
                 schema = schema.with_metadata({**metadata})
                 with pq.ParquetWriter(temporary, schema, compression="zstd") as parquet:

@@ -11,10 +11,12 @@ from reward.arrays import FloatArray, IntArray
 from rlopt.errors import EvaluationError
 from rlopt.ope.direct import LiftEstimate, TitleDraws, estimate_lift, item_rate_draws
 from rlopt.ope.guardrails import Guardrails, outcome_lift, rate_slope, violation_shares
-from rlopt.ope.segments import Segment, group_items, segment_lifts
+from rlopt.ope.segments import MISSING, REST, Segment, group_items, segment_lifts
 from rlopt.ope.sensitivity import with_unseen_cause
 from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.offline_eval.case import Case
+
+FIELDS_BY_DEFAULT, NAMED_SHARE = 3, 0.8
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,13 @@ class Lifting:
         return with_unseen_cause(lift, self.unseen)
 
     def segments(self) -> tuple[Segment, ...]:
-        """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``."""
+        """Lift of the evaluated policy over the logged titles in the segments of every field of ``config.by``.
+
+        Without any, of the fields that divide the items best.
+        """
         groups: dict[tuple[str, str], IntArray] = {}
-        for column in self.case.config.by:
-            groups |= group_items(column, [next(iter(i.fields.get(column, ())), None) for i in self.case.test.items])
+        for column in self.case.config.by or dividing_fields(self.case.test):
+            groups |= items_by(self.case.test, column)
         found = segment_lifts(
             self.case.mine.title_draws(),
             self.logged,
@@ -146,6 +151,22 @@ class Lifting:
 def item_sums(values: FloatArray, item: IntArray, n_items: int) -> FloatArray:
     """Sums over each item's arms or titles, shape (n_items,)."""
     return np.bincount(item, weights=values, minlength=n_items).astype(np.float64)
+
+
+def items_by(test: Arms, column: str) -> dict[tuple[str, str], IntArray]:
+    """(field, value) -> positions of the test items, see `rlopt.ope.segments.group_items`."""
+    return group_items(column, [next(iter(item.fields.get(column, ())), None) for item in test.items])
+
+
+def dividing_fields(test: Arms) -> tuple[str, ...]:
+    """At most three fields by which nearly every item falls into one of a few groups, the fewest groups first."""
+    found = []
+    for column in sorted({name for item in test.items for name in item.fields}):
+        groups = items_by(test, column)
+        named = sum(len(items) for (_, value), items in groups.items() if value not in (REST, MISSING))
+        if len(groups) > 1 and named >= NAMED_SHARE * len(test.items):
+            found.append((len(groups), column))
+    return tuple(column for _, column in sorted(found)[:FIELDS_BY_DEFAULT])
 
 
 def check_segments(test: Arms, by: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from rlopt.stages.common.evaluated import Evaluated
 from rlopt.stages.offline_eval.case import Case, novel
 
 EXAMPLES_OF_A_KIND = 6
+EXAMPLES_DRAWN = 50
 
 
 def policy_figures(evaluated: Evaluated, logged: Evaluated, lift: LiftEstimate, config: EvalConfig) -> PolicyFigures:
@@ -42,7 +43,7 @@ def policy_figures(evaluated: Evaluated, logged: Evaluated, lift: LiftEstimate, 
 
 
 def examples(case: Case) -> tuple[Example, ...]:
-    """The items where the policy's first title has the largest expected gains, then the largest losses."""
+    """The items where the policy's first title has the largest expected gains, the largest losses, and any drawn."""
     test, mine, items = case.test, case.mine, case.test.items
     n_items = len(items)
     first = _first_rows(mine, n_items)
@@ -53,6 +54,10 @@ def examples(case: Case) -> tuple[Example, ...]:
     order = np.argsort(mean, kind="stable")
     gains = [("gain", int(i)) for i in order[::-1][:EXAMPLES_OF_A_KIND] if mean[i] > 0]
     losses = [("loss", int(i)) for i in order[:EXAMPLES_OF_A_KIND] if mean[i] < 0]
+
+    random = np.random.default_rng(case.config.seed)
+    some = np.sort(random.choice(n_items, min(EXAMPLES_DRAWN, n_items), replace=False))
+    drawn = [("drawn", int(i)) for i in some]
 
     def example(kind: str, i: int) -> Example:
         arms = np.flatnonzero(test.item_index == i)
@@ -78,7 +83,7 @@ def examples(case: Case) -> tuple[Example, ...]:
             violations=tuple(kind for kind in mine.violations[row] if kind != "unsupported"),
         )
 
-    return tuple(example(kind, i) for kind, i in gains + losses)
+    return tuple(example(kind, i) for kind, i in gains + losses + drawn)
 
 
 def _first_rows(evaluated: Evaluated, n_items: int) -> npt.NDArray[np.intp]:

@@ -37,6 +37,7 @@ from rlopt.stages.offline_eval.belonging import shares_of
 from rlopt.stages.offline_eval.candidate import Candidate
 from rlopt.stages.offline_eval.candidates import candidates_so_far
 from rlopt.stages.offline_eval.case import Case
+from rlopt.stages.offline_eval.first_page import ab_sizes, origin_of, outcomes_of
 from rlopt.stages.offline_eval.lifts import Lifting, item_sums
 from rlopt.stages.offline_eval.output import examples, policy_figures
 from rlopt.stages.offline_eval.rounds import Clues
@@ -115,9 +116,14 @@ def make_report(
     estimates = OffPolicyEvaluation(found.rounds, confidence=config.confidence, tune=True).estimates if usable else {}
     evaluated, stages = case.evaluated, run.manifest["stages"]
     assigned = (test.impressions, test.propensity, test.item_index)
+    over_logged = grounds.lifts["logged"]
+    by_traffic = over_logged if config.weight == "traffic" else grounds.other_lifts["logged"]
     return EvaluationReport(
         candidate=case.new,
         verdict=decide(grounds, config),
+        origin=origin_of(run, opened.arms),
+        outcomes=outcomes_of(test, by_traffic, grounds.guardrails),
+        ab_sizes=ab_sizes(run, opened.arms, over_logged, over_logged.item_spread, config.traffic),
         lifts=grounds.lifts,
         other_lifts=grounds.other_lifts,
         policies=tuple(

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reward.plain import JsonObject, plain
+from reward.plain import JsonObject, html_of, plain
 from rlopt.report.content import EvaluationReport
+from rlopt.report.language import words_of
 from rlopt.wording import counted, joined_lines
 
 
@@ -52,15 +53,26 @@ class EvaluationResult:
             "report": str(self.folder / "report.html"),
         }
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_of(self)
+
     def to_text(self) -> str:
-        """The verdict and its reasons, for a person."""
-        lines = [f"{self.report.verdict.headline}.", ""]
-        lines += [f"  {reason.message}" for reason in self.report.verdict.reasons]
-        if self.report.segments:
-            lines += ["", "By segment, the worst first (intervals that hold together; q: false discovery rate):"]
+        """The verdict and its reasons, for a person, in the language of the settings."""
+        words = words_of(self.report.config.get("lang", "en"))
+        lines = [words("sentence", text=words.headline(self.report)), ""]
+        reasons = self.report.verdict.reasons
+        lines += [f"  [{words('status.' + one.status)}] {words.reason(one, self.report)}" for one in reasons]
+        if self.report.config["by"]:
+            lines += ["", words("terminal.segments")]
             lines += [
-                f"  {s.lift:+7.1%}  {s.low:+7.1%} to {s.high:+7.1%}  q {s.q_value:.3f}  {s.column}: {s.value:.60} "
-                f"({counted(s.n_items, 'item')})"
+                f"  {s.lift:+7.1%}  {s.low:+7.1%} … {s.high:+7.1%}  q {s.q_value:.3f}  {s.column}: "
+                + words(
+                    "terminal.segment",
+                    value=f"{words.segment(s.value):.60}",
+                    items=counted(s.n_items, "item"),
+                    n=s.n_items,
+                )
                 for s in self.report.segments
             ]
-        return joined_lines([*lines, "", f"Report: {self.folder / 'report.html'}"])
+        return joined_lines([*lines, "", words("terminal.report", file=self.folder / "report.html")])

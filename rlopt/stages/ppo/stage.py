@@ -39,6 +39,7 @@ from rlopt.training.learning_rates import reinforced_rate
 from rlopt.training.ppo.learn import improve
 from rlopt.training.ppo.settings import Held, PpoSettings
 from rlopt.training.rewards import LiftScale, Monitor, TitleRewards
+from rlopt.training.trackers import check_trackers, kept_in
 from rlopt.wording import counted
 
 SCALE_ITEMS, SCALE_ITEMS_LARGE = 256, 64
@@ -88,6 +89,7 @@ def train_ppo(
     config = config or PpoConfig()
     name = config.algorithm
     opened = OpenedRun(run)
+    check_trackers(config.report_to)
     inputs = rules_inputs(opened.rules)
     if update:
         check_update(run, config)
@@ -102,7 +104,7 @@ def train_ppo(
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
         note(f"{ALGORITHMS[name].label} is finished with these settings: nothing to do (--force trains anew).")
         return PpoResult.of(run, name)
-    with run.stage(name, config, inputs) as record:
+    with run.stage(name, config, inputs) as record, kept_in(run / "metrics", name, config.report_to):
         gone_on = GoneOn.of(opened) if update else None
         policy = _start(opened, config, name if update else SFT)
         settings = _settings(config, policy, run)

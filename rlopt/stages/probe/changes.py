@@ -31,7 +31,9 @@ def changes(synonyms: Variants) -> dict[str, Attack]:
 
 def shipped_synonyms() -> Variants:
     """The list that comes with rlopt, English and Chinese."""
-    return Variants(tuple(group for path in sorted(_DATA.glob("*.txt")) for group in Variants.read(path).groups))
+    return Variants(
+        tuple(group for path in sorted(_DATA.glob("synonyms_*.txt")) for group in Variants.read(path).groups)
+    )
 
 
 def changed_case(title: str) -> str:

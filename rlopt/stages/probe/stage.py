@@ -24,6 +24,7 @@ from rlopt.stages.probe.changes import changes, shipped_synonyms
 from rlopt.stages.probe.faults import Attack, Others, faults
 from rlopt.stages.probe.measure import Attacked, Examiner, Thought, scores
 from rlopt.stages.probe.own import read_attacks
+from rlopt.stages.probe.swaps import shipped_swaps, swaps
 from rlopt.training.augment import Variants
 from rlopt.wording import counted
 
@@ -85,7 +86,7 @@ def _attacks(opened: OpenedRun, config: ProbeConfig, others: Others) -> dict[str
     made: dict[str, tuple[AttackKind, Attack]] = {
         name: ("fault", attack) for name, attack in faults(others, promises_of(opened.rules)).items()
     }
-    made |= {name: ("change", attack) for name, attack in changes(synonyms).items()}
+    made |= {name: ("change", attack) for name, attack in (changes(synonyms) | swaps(shipped_swaps())).items()}
     if config.attacks is not None:
         own = read_attacks(config.attacks, others, {*made, CONTROL, BEST_FOREIGN})
         made |= {name: ("own", attack) for name, attack in own.items()}

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from reward.items import Item
 from reward.logs.catalogue import read_items
 from reward.logs.sources.local import local
+from rlopt.csv_files import freed_table
 from rlopt.errors import RunError
 from rlopt.reviewing.proposals import Proposal, key_of
 from rlopt.run import Run
@@ -35,7 +36,7 @@ def read_titles_table(path: Path) -> tuple[pa.Table, str]:
         if path.suffix.lower() == ".csv":
             texts = ("item_id", "title", "reason", "report", "current_title", "item_version")
             options = pa_csv.ConvertOptions(column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True)
-            table = pa_csv.read_csv(path, parse_options=_LINES, convert_options=options)
+            table = freed_table(pa_csv.read_csv(path, parse_options=_LINES, convert_options=options))
         else:
             table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:

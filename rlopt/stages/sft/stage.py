@@ -35,12 +35,13 @@ from rlopt.stages.sft.data import (
 from rlopt.stages.sft.result import SftResult
 from rlopt.stages.sft.start import loaded_policy, prompted_policy, starting_policy, with_examples
 from rlopt.training.adapters import adapter_config
-from rlopt.training.arguments import TrainSettings, check_trackers, train_settings
+from rlopt.training.arguments import TrainSettings, train_settings
 from rlopt.training.augment import Augmentation
 from rlopt.training.callbacks import JsonLines
 from rlopt.training.freezing import set_dropout
 from rlopt.training.learning_rates import supervised_rate
 from rlopt.training.sft import CountLearning, fine_tune
+from rlopt.training.trackers import check_trackers, kept_in
 
 
 def train_sft(
@@ -87,7 +88,7 @@ def train_sft(
         note("SFT is finished with these settings: nothing to do (--force trains anew).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
-    with run.stage("sft", config, inputs) as record:
+    with run.stage("sft", config, inputs) as record, kept_in(run / "metrics", "sft", config.report_to):
         way = _trained if config.shots is None else _prompted
         policy, learned, pairs = way(opened, config, record.checkpoints, decided)
         size = policy.model.num_parameters()

@@ -45,6 +45,7 @@ def test_yaml_list_joins_columns() -> None:
         (["item_id", "clicks", "headline"], "", r"no column 'title'.*Did you mean 'headline'\? Use --columns title=he"),
         (["item_id", "clicks", "titel"], "", r"Did you mean 'titel'\?"),
         (["product_id", "clicks", "title"], "", r"no column 'item_id'.*'product_id'"),
+        (["sku", "x", "imps"], "clicks=x", r"and no 'title' .*--columns clicks=x,item_id=sku,title="),
         (["x1", "clicks", "title"], "", r"Use --columns item_id=COLUMN\. Its columns: x1, clicks, title\."),
         (["item_id", "clicks", "headline"], "title=headlin", r"no column 'headlin'.*--columns title=headline"),
         (["item_id", "clicks", "a", "abc"], "title=a,item_id=a+abcd", r"no column 'abcd'.*item_id=a\+abc$"),

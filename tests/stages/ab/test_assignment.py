@@ -198,7 +198,7 @@ def test_designs_are_sized_by_their_own_noise(rlopt: Rlopt, run: Run) -> None:
 
 
 def test_pre_data_saves_what_it_explains() -> None:
-    from rlopt.stages.ab.sizing import item_spreads
+    from rlopt.stages.common.ab_sizing import item_spreads
 
     arms = make_arms(200, impressions=20_000)
     rng = np.random.default_rng(0)

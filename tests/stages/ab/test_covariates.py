@@ -16,7 +16,7 @@ from reward.model.reward_model import RewardModel
 from rlopt.config import AbPlanConfig
 from rlopt.run import Run
 from rlopt.stages.ab.covariates import predicted_rates, shrunken_rates
-from rlopt.stages.ab.sizing import item_spreads
+from rlopt.stages.common.ab_sizing import item_spreads
 from rlopt.stages.common.opened import OpenedRun
 from tests.conftest import Outcome
 from tests.stages.menu import make_arms, make_run

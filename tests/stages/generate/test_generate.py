@@ -1,6 +1,7 @@
 """generate: whole catalogues in shards, sound titles only, and the current title where none is better."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from reward.features.phraselist import PhraseListError
 from reward.items import Item
 from reward.model.reward_model import RewardModel
 from rlopt.config import Decoding, GenerateConfig
+from rlopt.csv_files import csv_style
 from rlopt.errors import ConfigError, RunError
 from rlopt.policy.constraints import Constraints
 from rlopt.policy.prompt import SlotRenderer
@@ -26,6 +28,7 @@ from rlopt.run import Run
 from rlopt.stages.common.columns import ignored_columns, titles_of
 from rlopt.stages.generate.choice import NOT_BETTER
 from rlopt.stages.generate.stage import GenerateResult, generate
+from rlopt.stages.review.loading import read_titles_table
 from tests.stages.menu import MenuPolicy, MenuReward, make_arms, make_run, title_of
 
 N_ITEMS = 50
@@ -362,3 +365,21 @@ def test_a_word_list_that_is_not_there_is_one_line(run: Run, catalogue: Path, tm
     serve(Writer(MIXED))
     with pytest.raises(PhraseListError, match=r"Cannot read the word list .*none\.txt"):
         generate(run, catalogue, tmp_path / "out.parquet", settings(banned=(f"@{tmp_path}/none.txt",)))
+
+
+def test_csv_of_ids_like_formulas_is_read_back_by_rlopt_and_run_by_no_spreadsheet(
+    run: Run, catalogue: Path, tmp_path: Path, serve: Any
+) -> None:
+    ids = ["=1+1", "'=1", "-i", "@i", *(f"i{k}" for k in range(N_ITEMS - 4))]
+    table = pq.read_table(catalogue).drop_columns(["kind"]).set_column(0, "item_id", pa.array(ids))
+    pq.write_table(table, tmp_path / "ids.parquet")
+    serve(Writer(ALL_NEW))
+    with csv_style(excel=True):
+        generate(run, tmp_path / "ids.parquet", tmp_path / "out.csv", settings(support=()))
+    text = (tmp_path / "out.csv").read_text(encoding="utf-8-sig")
+    assert not re.search(r'^"?[=+\-@]', text, flags=re.MULTILINE)
+    items, titles, _ = titles_of(run, tmp_path / "out.csv")  # score, offline-eval, serve
+    assert [item.item_id for item in items] == ids
+    proposals, _ = read_titles_table(tmp_path / "out.csv")  # review
+    assert proposals["item_id"].to_pylist() == ids
+    assert proposals["title"].to_pylist() == titles

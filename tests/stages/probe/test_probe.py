@@ -27,6 +27,7 @@ from rlopt.stages.probe.changes import changed_marks, changed_order, changes, sh
 from rlopt.stages.probe.faults import Others, faults
 from rlopt.stages.probe.own import read_attacks
 from rlopt.stages.probe.stage import probe
+from rlopt.stages.probe.swaps import shipped_swaps, swapped, swaps
 from tests.stages.menu import make_arms, make_run
 
 RED = Item("a", {"colour": ("Red",), "kind": ("Dress",)})
@@ -192,3 +193,27 @@ def test_the_same_seed_says_the_same_and_an_own_attack_changes_no_other(run: Run
     mine.write_text('gift: "{title} gift"\n', encoding="utf-8")
     first = probe(run)
     assert probe(run, ProbeConfig(attacks=str(mine))).attacks[: len(first.attacks)] == first.attacks
+
+
+@pytest.mark.parametrize(
+    ("kind", "title", "told"),
+    [
+        ("gender", "Men's shoes for HIM and his dad", "Women's shoes for HER and her mom"),
+        ("gender", "The mention of history", None),  # no word of the list, though letters of some
+        ("gender", "男士皮鞋 其他女包", "女士皮鞋 其他男包"),
+        ("gender", "吉他", None),
+        ("place", "New York style, Italian leather", "Detroit style, Bulgarian leather"),
+        ("place", "韩版连衣裙", "泰版连衣裙"),
+    ],
+)
+def test_swapped_titles_differ_in_whom_they_are_for(kind: str, title: str, told: str | None) -> None:
+    words = shipped_swaps()[kind]
+    assert swapped(words, title) == told
+    if told is not None:
+        assert swapped(words, told) is not None
+
+
+def test_swaps_are_probed_like_other_ways_to_say_the_same() -> None:
+    made = swaps(shipped_swaps())
+    assert set(made) == {"gender", "place"}
+    assert made["gender"](Item("i"), "Boys", np.random.default_rng(0)) == "Girls"

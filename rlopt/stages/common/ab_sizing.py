@@ -12,7 +12,6 @@ from rlopt.errors import EvaluationError
 from rlopt.ope.power import TestDesign, always_valid, group_sequential
 from rlopt.ope.simultaneous import max_critical
 from rlopt.ope.weights import effective_sample_size
-from rlopt.stages.ab.assignment import arm_shares
 
 SECONDS_A_DAY = 86_400.0
 FEWEST_UNSEEN = 20
@@ -211,3 +210,9 @@ def logged_traffic(arms: Arms) -> float | None:
     """Impressions a day of the logs; None without timestamps or within less than a day."""
     days = logged_days(arms)
     return None if days is None else float(arms.impressions.sum()) / days
+
+
+def arm_shares(config: AbPlanConfig) -> tuple[float, ...]:
+    """Share of each arm: what the control leaves is shared alike."""
+    variants = max(len(config.arm) - 1, 1)
+    return (1 - config.split, *[config.split / variants] * variants)
