@@ -148,6 +148,8 @@ class MenuJudge:
 class MenuReward:
     """Predicts the truth, with a tenth of it as spread."""
 
+    observational = False
+
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> SimpleNamespace:
         value = truth(items, titles)
         return SimpleNamespace(
