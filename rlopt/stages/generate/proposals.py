@@ -67,13 +67,6 @@ class NoReward:
         return RewardPrediction(unknown, None, unknown, unknown, unknown, unknown, unknown)
 
 
-def reward_kind(model: RewardModel | NoReward) -> str:
-    """What it stands on: "none", "observational", or "within items"."""
-    if isinstance(model, NoReward):
-        return "none"
-    return "observational" if model.observational else "within items"
-
-
 @dataclass(frozen=True)
 class Means:
     """Who writes titles, and what they are chosen by.
@@ -86,6 +79,8 @@ class Means:
         Tells whether titles belong to their items; None: that is not known.
     reviews
         What people decided: their titles stand, and those that they refused do not come back.
+    reward
+        What ``model`` stands on: "none" (there is no reward yet), "observational", or "within items".
     """
 
     policy: TitleWriter
@@ -94,6 +89,7 @@ class Means:
     config: GenerateConfig
     belonging: Belonging | None = None
     reviews: Reviews = field(default_factory=Reviews)
+    reward: str = "within items"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rlopt.progress import note
 from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.approved import titles_for
 from rlopt.stages.generate.choice import BY_RULES, settle
-from rlopt.stages.generate.proposals import Means, Shop, reward_kind, title_hash
+from rlopt.stages.generate.proposals import Means, Shop, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 from rlopt.wording import counted
@@ -87,7 +87,7 @@ class Writer:
             totals.not_belonging,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,
-            reward_kind(self._means.model),
+            self._means.reward,
         )
 
 
