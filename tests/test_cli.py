@@ -118,7 +118,8 @@ def test_what_is_not_there_is_told_before_anything_slow_is_loaded(tmp_path: Path
     (tmp_path / "items.csv").write_text("item_id\na\n", encoding="utf-8")
     gone, out, run = "gone.parquet", "out.parquet", ["--run", "run"]
     refused = [
-        ["fit-reward", gone, *run], ["score", gone, "-o", out, *run], ["generate", gone, "-o", out, *run],
+        ["fit-reward", gone, *run], ["score", gone, "-o", out, *run],
+        ["generate", gone, "-o", out, "--policy", "ppo", *run],
         ["offline-eval", "--policy", gone, *run], ["ppo", "--report-to", "nowhere", *run], ["try", gone],
         ["sft", "--run", "none"], ["review", gone, *run], ["explore", gone, "-o", out, *run], ["check-logs", gone],
     ]  # fmt: skip

@@ -54,6 +54,10 @@ def command(
 
     run = options.writing_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
+
+    from rlopt.stages.common.policies import policy_folder
+
+    policy_folder(run, settings.policy)  # that there is none is said before anything slow is loaded
     options.there(items)
 
     from rlopt.stages.generate.stage import generate

@@ -6,7 +6,7 @@ from pathlib import Path
 from reward.plain import JsonObject, html_of, plain
 from rlopt.report.content import EvaluationReport
 from rlopt.report.language import words_of
-from rlopt.wording import counted, joined_lines
+from rlopt.wording import joined_lines
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,7 @@ class EvaluationResult:
             lines += ["", words("terminal.segments")]
             lines += [
                 f"  {s.lift:+7.1%}  {s.low:+7.1%} … {s.high:+7.1%}  q {s.q_value:.3f}  {s.column}: "
-                + words(
-                    "terminal.segment",
-                    value=f"{words.segment(s.value):.60}",
-                    items=counted(s.n_items, "item"),
-                    n=s.n_items,
-                )
+                + words("terminal.segment", value=f"{words.segment(s.value):.60}", items=f"{s.n_items:,}")
                 for s in self.report.segments
             ]
         return joined_lines([*lines, "", words("terminal.report", file=self.folder / "report.html")])

@@ -20,7 +20,6 @@ from rlopt.policy.title_policy import TitlePolicy
 from rlopt.report.html import schema
 from rlopt.run import Run
 from rlopt.stages.common.held_out import check_splits
-from rlopt.stages.offline_eval.lifts import dividing_fields
 from rlopt.stages.offline_eval.stage import EvaluationResult, evaluate
 from tests.stages.menu import EFFECT, LOGGED, PROPENSITY, MenuJudge, MenuPolicy, MenuReward, make_arms, make_run, truth
 
@@ -382,37 +381,3 @@ def test_guardrails_veto(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.verdict.reasons[0].topic == "conversions"
     relaxed = evaluate(run, CONFIG.model_copy(update={"max_conversion_loss": 0.9})).report
     assert relaxed.verdict.decision == "launch"
-
-
-def test_the_first_page_stands_on_the_run(result: EvaluationResult, run: Run) -> None:
-    from rlopt.config import AbPlanConfig
-    from rlopt.stages.ab.plan import plan_test
-
-    report = result.report
-    test = run.arms().of_items(run.splits().test)
-    clicks = next(o for o in report.outcomes if o.name == "clicks")
-    assert clicks.rate == pytest.approx(test.clicks.sum() / test.impressions.sum())
-    assert clicks.lift == report.lifts["logged"].value
-    assert report.origin.run == "run"
-    planned = plan_test(run, AbPlanConfig()).lifts  # by rlopt ab-plan, from report.json
-    assert [size.lift for size in report.ab_sizes] == pytest.approx([p.lift for p in planned])
-    assert [size.impressions for size in report.ab_sizes] == [p.impressions_control for p in planned]
-    assert dividing_fields(run.arms()) == ("colour",)  # what segments are by default
-    assert dividing_fields(test) == ()  # all of one colour
-    assert report.segments == ()
-
-
-def test_the_chance_and_the_loss_are_those_of_the_lift(result: EvaluationResult) -> None:
-    lift = result.report.lifts["logged"]
-    assert lift.low > 0
-    assert lift.probability_positive == 1.0
-    assert lift.expected_loss == 0.0
-
-
-def test_the_verdict_is_told_in_the_reports_language(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch)
-    told = evaluate(run, CONFIG.model_copy(update={"lang": "zh", "by": ("colour",), "best_of": 0})).to_text()
-    assert told.startswith("上线：进行 A/B 测试。")
-    assert "相对日志标题的提升" in told
-    assert "colour: 红色（120 个商品）" in told
-    assert "报告：" in told
