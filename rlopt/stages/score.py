@@ -105,7 +105,7 @@ def score(
     predicted = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     values = scorer.compare(items, titles, predicted)
     table = with_columns(table, values)
-    if opened.reward.observational:
+    if opened.observational:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"rlopt.observational": b"true"})
     write_table(table, Path(out))
     reach = Reach.of(items, values["far"], scorer.familiar)
@@ -121,7 +121,7 @@ def score(
         new_items=reach.new_items,
         far_items=reach.far_items,
         effect_slope=scorer.slope[0],
-        observational=opened.reward.observational,
+        observational=opened.observational,
     )
 
 

@@ -114,6 +114,11 @@ class OpenedRun:
             f"{'field, so nothing was learned from it' if one else 'fields, so nothing was learned from them'}"
         )
 
+    @property
+    def observational(self) -> bool:
+        """Whether reward and judge compare titles of different items (``fit-reward --observational``)."""
+        return self.run.rewarded and bool(self.run.record("fit-reward")["config"].get("observational"))
+
     @cached_property
     def reward(self) -> "RewardModel":
         """The reward model.
@@ -128,10 +133,9 @@ class OpenedRun:
         from reward.model.reward_model import RewardModel
 
         self.run.require("fit-reward")
-        model = RewardModel.load(self.run / "reward", encodings=self.run / ENCODINGS)
-        if model.observational:
+        if self.observational:
             note(OBSERVATIONAL)
-        return model
+        return RewardModel.load(self.run / "reward", encodings=self.run / ENCODINGS)
 
     @cached_property
     def trust(self) -> "tuple[float, float]":

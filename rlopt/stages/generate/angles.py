@@ -1,10 +1,12 @@
 """How each of an item's titles differs from its others, in words: what it leads with, what it names, how long it is."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 
 from reward.features.mentions import MentionScanner
+from reward.features.phrases import joined
 from reward.items import Item
 from reward.text import display_width, is_cjk, words
 
@@ -35,7 +37,7 @@ def angles(item: Item, titles: Sequence[str], scanner: MentionScanner) -> list[s
     slots = scanner.vocabulary.slots
     named, first = ~np.isnan(found.position), found.position == 0
     width = np.array([display_width(title) for title in titles])
-    spoken = [dict.fromkeys(words(title)) for title in titles]
+    spoken = [words(title) for title in titles]
     say = _CHINESE if is_cjk("".join(titles)) else _ENGLISH
     out = []
     for row, own in enumerate(spoken):
@@ -46,7 +48,8 @@ def angles(item: Item, titles: Sequence[str], scanner: MentionScanner) -> list[s
         ]
         if not told:
             others = {word for other in (*spoken[:row], *spoken[row + 1 :]) for word in other}
-            told = [say["says"].format(word) for word in own if word not in others]
+            runs = [list(run) for new, run in groupby(own, key=lambda word: word not in others) if new]
+            told = [say["says"].format(joined(max(runs, key=len)))] if runs else []
         out.append(say["and"].join(told[:MOST]) or say["plain"])
     return out
 

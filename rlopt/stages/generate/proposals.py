@@ -67,13 +67,6 @@ class NoReward:
         return RewardPrediction(unknown, None, unknown, unknown, unknown, unknown, unknown)
 
 
-def reward_kind(model: RewardModel | NoReward) -> str:
-    """What it stands on: "none", "observational", or "within items"."""
-    if isinstance(model, NoReward):
-        return "none"
-    return "observational" if model.observational else "within items"
-
-
 @dataclass(frozen=True)
 class Means:
     """Who writes titles, and what they are chosen by.
@@ -88,6 +81,8 @@ class Means:
         What people decided: their titles stand, and those that they refused do not come back.
     slope
         What predicted differences are multiplied by (`reward.evidence.slope.trust`).
+    reward
+        What ``model`` stands on: "none" (there is no reward yet), "observational", or "within items".
     """
 
     policy: TitleWriter
@@ -97,6 +92,7 @@ class Means:
     belonging: Belonging | None = None
     reviews: Reviews = field(default_factory=Reviews)
     slope: float = 1.0
+    reward: str = "within items"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
 from rlopt.stages.common.policies import compute_with, load_policy, policy_folder
 from rlopt.stages.common.shards import fingerprint_metadata, open_shards
-from rlopt.stages.generate.proposals import Means, NoReward, reward_kind
+from rlopt.stages.generate.proposals import Means, NoReward
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.writer import Writer
 
@@ -103,12 +103,14 @@ def _generate(
         check_known(catalogue.item_ids(), opened.arms.items, items_file, described=described)
         policy = title_writer(source, config)
         model, rules = opened.reward if run.rewarded else NoReward(), opened.constraints_of(config)
-        metadata = _metadata(run, source, config, reward_kind(model))
+        kind = "observational" if opened.observational else "within items" if run.rewarded else "none"
+        metadata = _metadata(run, source, config, kind)
         if reviews.decided:
             metadata["rlopt.reviews"] = reviews.digest
         key = _key(metadata, fingerprints(config.files()), catalogue.path)
         with open_shards(Path(out), key) as shards:
-            writer = Writer(Means(policy, model, rules, config, opened.belonging, reviews, opened.trust[0]), shards)
+            means = Means(policy, model, rules, config, opened.belonging, reviews, opened.trust[0], kind)
+            writer = Writer(means, shards)
             writer.resume()
             done = shards.done()
             start = min(done * config.shard_items, catalogue.n_items)

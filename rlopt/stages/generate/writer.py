@@ -15,7 +15,7 @@ from rlopt.stages.common.shards import Shards
 from rlopt.stages.generate.approved import titles_for
 from rlopt.stages.generate.choice import BY_RULES, settle
 from rlopt.stages.generate.portfolio import with_portfolio
-from rlopt.stages.generate.proposals import Means, Shop, reward_kind, title_hash
+from rlopt.stages.generate.proposals import Means, Shop, title_hash
 from rlopt.stages.generate.result import GenerateResult
 from rlopt.stages.generate.table import TableTotals, from_table, stopped_in, to_table
 from rlopt.wording import counted
@@ -90,7 +90,7 @@ class Writer:
             totals.not_belonging,
             dict(sorted(totals.stopped.items())),
             self.written / seconds,
-            reward_kind(self._means.model),
+            self._means.reward,
         )
 
 

@@ -65,7 +65,7 @@ class Found:
         blind = judge.draws(test.arm_items, list(map(str, test.title)), config.draws, random)
         hidden = hidden_arm_test(blind, test.item_index, test.clicks, test.exposure, preference)
         candidates = candidates_so_far(opened.run, case)
-        unseen = config.unseen_cause if judge.observational else 1.0
+        unseen = config.unseen_cause if opened.observational else 1.0
         lifting = Lifting.of(case, random, hidden.widening if hidden else UNTESTED_WIDENING, candidates, unseen)
         clues = Clues.of(case, judge, log_prob)
         rounds = clues.rounds(clues.weight)

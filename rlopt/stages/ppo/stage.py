@@ -212,7 +212,7 @@ def _save(opened: OpenedRun, config: PpoConfig, policy: TitlePolicy, result: Ppo
             settings=config.model_dump(mode="json"),
             versions=package_versions(),
             slots=isinstance(policy.renderer, SlotRenderer),
-            observational=opened.reward.observational,
+            observational=opened.observational,
         )
         (folder / "README.md").write_text(card, encoding="utf-8")
     if figure := gains_against_kl(run.metrics(config.algorithm).rows()):

@@ -346,7 +346,9 @@ def test_hostile_items_get_a_title_or_a_reason(run: Run, tmp_path: Path, monkeyp
     tokenizer = build_tokenizer(texts, renderer.slots)
     policy = TitlePolicy(build_model(tokenizer, 0, hidden_size=32, layers=2, heads=2), tokenizer, renderer, 8)
     monkeypatch.setattr(TitlePolicy, "load", lambda *_, **__: policy)
-    predicted = SimpleNamespace(predict=lambda shop, titles: MenuReward().predict(shop, ["new"] * len(titles)))
+    predicted = SimpleNamespace(
+        predict=lambda shop, titles: MenuReward().predict(shop, ["new"] * len(titles)), observational=False
+    )
     monkeypatch.setattr(RewardModel, "load", lambda *_, **__: predicted)
     names = ("colour", "kind", "description")
     rows = {name: [fields.get(name) for fields in HOSTILE.values()] for name in names}
