@@ -33,6 +33,8 @@ def appeal() -> np.ndarray:
 class Foreseeing:
     """Predicts an item's rate with a relative error of 10 %, whatever the title."""
 
+    observational = False
+
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> SimpleNamespace:
         error = np.random.default_rng(1).normal(0, 0.1, ITEMS)
         rate = (appeal() * np.exp(error))[[int(item.item_id[1:]) for item in items]]

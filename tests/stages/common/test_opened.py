@@ -39,9 +39,12 @@ def test_train_arms_are_those_of_the_train_items(run: Run) -> None:
 def test_models_are_loaded_once_from_their_own_folders(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
 
+    class Named(str):
+        observational = False
+
     def load(folder: Path, **_: object) -> str:
         loaded.append(folder.name)
-        return folder.name
+        return Named(folder.name)
 
     monkeypatch.setattr(RewardModel, "load", load)
     monkeypatch.setattr(Judge, "load", load)

@@ -19,6 +19,7 @@ IDS = [item.item_id for item in ARMS.items]
 
 class NoEncoder:
     encoder = None
+    observational = False
 
 
 def test_few_items_teach_nothing_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,7 @@ class LikesLong:
     """Rewards each word alike; the judge rewards none."""
 
     encoder = None
+    observational = False
 
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> Any:
         value = 0.01 * words_of(titles)
