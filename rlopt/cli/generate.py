@@ -55,9 +55,11 @@ def command(
     run = options.writing_run(run_path)
     settings = options.settings(GenerateConfig, config, flags, run)
 
-    from rlopt.stages.common.policies import policy_folder
+    from rlopt.stages.common.policies import policy_folder, writing_policy
 
-    policy_folder(run, settings.policy)  # that there is none is said before anything slow is loaded
+    policy_folder(
+        run, writing_policy(run, settings.policy)
+    )  # that there is none is said before anything slow is loaded
     options.there(items)
 
     from rlopt.stages.generate.stage import generate

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlopt import processes, threads
-from rlopt.algorithms import POLICIES
+from rlopt.algorithms import DEFAULT, POLICIES, SFT
 from rlopt.errors import PolicyError
 from rlopt.run import Run
 
@@ -36,6 +36,11 @@ def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
             f"Got {policy!r:.200}."
         )
     return Path(policy)
+
+
+def writing_policy(run: Run, policy: str) -> str:
+    """``policy``; in a run without a reward the one by default is SFT's: what else a run has needs a reward."""
+    return SFT if policy == DEFAULT.name and not run.rewarded else policy
 
 
 def load_policy(folder: str | Path) -> "TitlePolicy":

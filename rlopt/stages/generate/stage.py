@@ -8,7 +8,6 @@ from pathlib import Path
 from reward.logs.catalogue import open_catalogue
 from reward.logs.sources.local import LocalSource, Source, local
 from rlopt import processes
-from rlopt.algorithms import DEFAULT, SFT
 from rlopt.config import GenerateConfig
 from rlopt.errors import PolicyError
 from rlopt.files import fingerprint, fingerprints, to_json
@@ -23,7 +22,7 @@ from rlopt.stages.common.columns import ignored_columns, mapping_for, missing_ma
 from rlopt.stages.common.known_ids import check_known
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.outputs import check_output
-from rlopt.stages.common.policies import compute_with, load_policy, policy_folder
+from rlopt.stages.common.policies import compute_with, load_policy, policy_folder, writing_policy
 from rlopt.stages.common.shards import fingerprint_metadata, open_shards
 from rlopt.stages.generate.proposals import Means, NoReward
 from rlopt.stages.generate.result import GenerateResult
@@ -91,7 +90,7 @@ def _generate(
 ) -> GenerateResult:
     opened = OpenedRun(run, rewarded=False)
     if not run.rewarded:
-        config = _without_reward(config)
+        config = _without_reward(run, config)
     source = policy_folder(run, config.policy)
     check_output(out, items_file)
     mapping = mapping_for(run, items_file, columns)
@@ -134,7 +133,7 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
         note("--keep-current has no effect with several titles an item")
 
 
-def _without_reward(config: GenerateConfig) -> GenerateConfig:
+def _without_reward(run: Run, config: GenerateConfig) -> GenerateConfig:
     """The settings that mean something before there is a reward, which is said."""
     if config.best_of > config.n:
         note("--best-of has no effect without a reward to choose by")
@@ -144,7 +143,7 @@ def _without_reward(config: GenerateConfig) -> GenerateConfig:
         "No reward yet: these are proposals, not compared with current titles; the columns reward, reward_std and "
         "support are empty. Show some, log clicks, then: rlopt fit-reward LOGS"
     )
-    policy = SFT if config.policy == DEFAULT.name else config.policy  # what else a run has needs a reward
+    policy = writing_policy(run, config.policy)
     return config.model_copy(update={"best_of": 1, "diverse": False, "keep_current": False, "policy": policy})
 
 
