@@ -33,6 +33,8 @@ class Attacked:
         As in `AttackFigures`.
     items, bases, titles
         The items, the logged title of each that was attacked, and what became of it; all of length n.
+    changed
+        The items that the new titles are for, where the attack changes them, too; None: ``items``.
     """
 
     attack: str
@@ -40,6 +42,7 @@ class Attacked:
     items: Sequence[Item]
     bases: Sequence[str]
     titles: Sequence[str]
+    changed: Sequence[Item] | None = None
 
     def __len__(self) -> int:
         return len(self.titles)
@@ -131,7 +134,7 @@ class Examiner:
 
     def ask(self, attacked: Attacked) -> Thought:
         """What is thought of these titles."""
-        items, titles = attacked.items, attacked.titles
+        items, titles = attacked.changed or attacked.items, attacked.titles
         reward, judge = self.reward(items, titles), self._judged(items, titles)
         held_reward, held_judge = self._held_against(attacked)
         belongs = None if self.belonging is None else self.belonging.predict(items, titles)

@@ -24,7 +24,7 @@ from rlopt.stages.probe.changes import changes, shipped_synonyms
 from rlopt.stages.probe.faults import Attack, Others, faults
 from rlopt.stages.probe.measure import Attacked, Examiner, Thought, scores
 from rlopt.stages.probe.own import read_attacks
-from rlopt.stages.probe.swaps import shipped_swaps, swaps
+from rlopt.stages.probe.swaps import shipped_swaps, swapped_item, swaps
 from rlopt.training.augment import Variants
 from rlopt.wording import counted
 
@@ -101,7 +101,7 @@ def _made(
     config: ProbeConfig,
 ) -> Iterable[Attacked]:
     """The attacked titles, attack by attack; those that could not be made for any item are said to be left out."""
-    rng = np.random.default_rng([config.seed, 1])
+    rng, lists = np.random.default_rng([config.seed, 1]), shipped_swaps()
     bases = [titles[item.item_id][int(rng.integers(len(titles[item.item_id])))] for item in test.items]
     yield Attacked(CONTROL, "control", test.items, bases, bases)
     for number, (name, (kind, attack)) in enumerate(attacks.items()):
@@ -110,7 +110,8 @@ def _made(
         kept = [i for i, title in enumerate(made) if _is_news(title, bases[i], kind)]
         if kept:
             items, texts = [test.items[i] for i in kept], [str(made[i]) for i in kept]
-            yield Attacked(name, kind, items, [bases[i] for i in kept], texts)
+            changed = [swapped_item(lists[name], item) for item in items] if name in lists else None
+            yield Attacked(name, kind, items, [bases[i] for i in kept], texts, changed)
         else:
             note(f"No title could be made for the attack {name!r}: it is left out")
         if name == "foreign" and kept:

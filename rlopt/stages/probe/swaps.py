@@ -1,12 +1,13 @@
-"""Counterfactual titles: the same one for the other sex, or of another place; what changes with them is a bias.
+"""Counterfactual titles and items: the same for the other sex, or of another place; what changes with them is a bias.
 
-Reference: Kusner et al. (2017), *Counterfactual fairness*; here of a title's words alone, the item stays as it is.
+Reference: Kusner et al. (2017), *Counterfactual fairness*; here of words in the title and in the item's fields.
 """
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from reward.items import Item
 from reward.text import HAN
 from reward.yaml_files import read_yaml
 from rlopt.errors import ConfigError
@@ -50,6 +51,12 @@ def swapped(words: Mapping[str, str], title: str) -> str | None:
     parts = [re.escape(w) if re.match(_OTHER_HAN, w) else rf"(?<!\w){re.escape(w)}(?!\w)" for w in longest_first]
     out = re.sub("|".join(parts), lambda match: _like(match[0], words[match[0].casefold()]), title, flags=re.IGNORECASE)
     return None if out == title else out
+
+
+def swapped_item(words: Mapping[str, str], item: Item) -> Item:
+    """The item with the same words swapped in its fields; its id and its clicks stay."""
+    fields = {name: tuple(swapped(words, value) or value for value in values) for name, values in item.fields.items()}
+    return Item(item.item_id, fields, item.current_title)
 
 
 def _like(old: str, new: str) -> str:

@@ -27,7 +27,7 @@ from rlopt.stages.probe.changes import changed_marks, changed_order, changes, sh
 from rlopt.stages.probe.faults import Others, faults
 from rlopt.stages.probe.own import read_attacks
 from rlopt.stages.probe.stage import probe
-from rlopt.stages.probe.swaps import shipped_swaps, swapped, swaps
+from rlopt.stages.probe.swaps import shipped_swaps, swapped, swapped_item, swaps
 from tests.stages.menu import make_arms, make_run
 
 RED = Item("a", {"colour": ("Red",), "kind": ("Dress",)})
@@ -218,3 +218,6 @@ def test_swaps_are_probed_like_other_ways_to_say_the_same() -> None:
     made = swaps(shipped_swaps())
     assert set(made) == {"gender", "place"}
     assert made["gender"](Item("i"), "Boys", np.random.default_rng(0)) == "Girls"
+    item = Item("i", {"for": ("Men", "dad"), "size": ("XL",)})
+    other = swapped_item(shipped_swaps()["gender"], item)
+    assert other == Item("i", {"for": ("Women", "mom"), "size": ("XL",)})
