@@ -72,6 +72,7 @@ def simulate_plan(
     root, items = root_of(beliefs.covariance), np.arange(len(rate))
     now = _best(beliefs)
     told: list[tuple[FloatArray, ...]] = []
+    widths: list[float] = []
     for _ in range(repetitions):
         truth = beliefs.mean + np.einsum("nij,nj->ni", root, rng.normal(size=beliefs.mean.shape))
         level = np.sum(np.exp(truth) * beliefs.present, axis=1) / beliefs.present.sum(axis=1)
@@ -79,6 +80,7 @@ def simulate_plan(
         clicks = counts(expected, overdispersion, rng)
         after = learn(prior, seen.then(clicks, shown), overdispersion)
         best = _best(after)
+        widths.append(_width(after))
         difference, error = (values[items, best] for values in after.against(today))
         true = truth[items, best] - truth[items, today]
         most = np.max(np.where(beliefs.present, truth, -np.inf), axis=1) - truth[items, today]
@@ -90,7 +92,7 @@ def simulate_plan(
         lift_now=float(np.mean(np.expm1(as_now))),
         lift_after=float(np.mean(np.expm1(true))),
         half_width_now=_width(beliefs),
-        half_width_after=float(np.expm1(_Z95 * np.mean(error[other]))) if other.any() else 0.0,
+        half_width_after=float(np.mean(widths)),
         finds_notable=float(np.mean((difference > _Z95 * error)[notable])) if notable.any() else None,
         coverage=float(np.mean(held[other])) if other.any() else 1.0,
     )

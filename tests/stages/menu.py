@@ -117,6 +117,7 @@ class MenuJudge:
 
     sign: float = 1.0
     supported: float = 0.9
+    observational: bool = False
 
     def draws(self, items: Sequence[Item], titles: Sequence[str], n_draws: int, rng: np.random.Generator) -> FloatArray:
         effect = np.array([EFFECT[style_of(t)] for t in titles])
