@@ -57,9 +57,8 @@ def command(
 
     from rlopt.stages.common.policies import policy_folder, writing_policy
 
-    policy_folder(
-        run, writing_policy(run, settings.policy)
-    )  # that there is none is said before anything slow is loaded
+    wanted = writing_policy(run, settings.policy)
+    policy_folder(run, wanted)  # that there is none is said before anything slow is loaded
     options.there(items)
 
     from rlopt.stages.generate.stage import generate
