@@ -33,7 +33,7 @@ class AbPlanConfig(AbConfig):
     design: DesignName = setting(
         "visitors", "What is split: visitors, whole items, or (serial) the time, one title of an item after the other."
     )
-    lift: float | None = setting(None, "Lift to find, 0.03 is +3 %.", none="the one offline-eval predicted")
+    lift: float | None = setting(None, "Lift to find, 0.03 is +3%.", none="the one offline-eval predicted")
     metric: Literal["clicks", "conversions", "revenue"] = setting("clicks", "What is counted per impression.")
     order_spread: float = setting(
         1.0, "Metric revenue: standard deviation of an order's value over its mean.", metavar="CV", ge=0
@@ -73,8 +73,8 @@ class AbAnalyzeConfig(AbConfig):
     )
     guardrail: tuple[str, ...] = setting(
         (),
-        "A metric and the change of it that no new titles may reach: revenue:-0.02 may not fall by 2 %, "
-        "returns:+0.05 may not rise by 5 %.",
+        "A metric and the change of it that no new titles may reach: revenue:-0.02 may not fall by 2%, "
+        "returns:+0.05 may not rise by 5%.",
         metavar="NAME:LIMIT",
     )
     design: DesignName | None = setting(None, "What was split.", none="as the results show")

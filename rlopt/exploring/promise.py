@@ -23,12 +23,12 @@ class Promise(Plain):
     lift_now, lift_after
         Clicks of the title that is best known over today's: now, and after the plan.
     half_width_now, half_width_after
-        Of the 95 % interval of the difference between that title and another one, in log rates: as a lift.
+        Of the 95% interval of the difference between that title and another one, in log rates: as a lift.
     finds_notable
         Among items that have a title at least `NOTABLE` above today's: share in which the interval of the title then
         chosen lies above 0. None where no item has such a title.
     coverage
-        Share of the intervals that hold the truth: near 95 %, or the plan's promises mean little.
+        Share of the intervals that hold the truth: near 95%, or the plan's promises mean little.
     """
 
     lift_now: float

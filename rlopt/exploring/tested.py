@@ -28,7 +28,7 @@ class LeadersLift(Plain):
     Parameters
     ----------
     lift, low, high
-        With its 95 % interval.
+        With its 95% interval.
     items
         Items of which a plan favoured another title than today's.
     """
@@ -80,7 +80,7 @@ def always_valid(
 ) -> tuple[FloatArray, FloatArray]:
     """Log ratios of each title's rate to today's: the ends of intervals that hold at once, for all titles and looks.
 
-    In at least 95 % of items all intervals of all titles after all batches hold, so one may look at any time, stop when
+    In at least 95% of items all intervals of all titles after all batches hold, so one may look at any time, stop when
     one likes, and pick the best title. They are the ratios that a bet on others has not won 20 (k - 1) times its stake
     against: the likelihood averaged over a normal distribution around 0 is that many times theirs (Robbins 1970;
     Howard, Ramdas, McAuliffe & Sekhon 2021, time-uniform confidence sequences), by Laplace's approximation.

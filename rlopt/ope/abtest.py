@@ -53,7 +53,7 @@ class TestOutcome(Plain):
     Parameters
     ----------
     lift
-        Relative lift of the treatment's rate over the control's; 0.05 is +5 %.
+        Relative lift of the treatment's rate over the control's; 0.05 is +5%.
     low, high
         Fixed-horizon interval: for one look at the planned end.
     always_low, always_high

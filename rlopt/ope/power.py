@@ -136,7 +136,7 @@ def always_valid(design: TestDesign, lift: float, power: float = 0.8) -> TestDes
     Raises
     ------
     RoundsError
-        A lift of zero, or of -100 % and less.
+        A lift of zero, or of -100% and less.
     """
     confidence = 1 - design.alpha
     planned = planned_information(lift, confidence, power)
@@ -162,7 +162,7 @@ def group_sequential(design: TestDesign, looks: int, power: float = 0.8) -> Test
 
 
 def smallest_lift(needed: Callable[[float], float], impressions: float, base_rate: float) -> float | None:
-    """Smallest lift for which no more than so many impressions are needed; None where even +100 % needs more."""
+    """Smallest lift for which no more than so many impressions are needed; None where even +100% needs more."""
     largest = min(1.0, (1 - 1e-9) / base_rate - 1)
 
     def surplus(log_lift: float) -> float:

@@ -26,7 +26,7 @@ ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 
 @dataclass(frozen=True)
 class BootstrapMean:
-    """A mean over titles with its 95 % bootstrap interval over items."""
+    """A mean over titles with its 95% bootstrap interval over items."""
 
     value: float
     low: float

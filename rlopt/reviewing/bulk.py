@@ -87,5 +87,5 @@ def carry_out(engine: "Engine", reviewer: str, plan: Plan) -> int:
 
 
 def highest(faulty: int, n: int) -> float:
-    """Upper 95 % limit (Clopper and Pearson) of the share with a fault, when ``faulty`` of ``n`` have one."""
+    """Upper 95% limit (Clopper and Pearson) of the share with a fault, when ``faulty`` of ``n`` have one."""
     return float(stats.beta.ppf(0.95, faulty + 1, n - faulty)) if faulty < n else 1.0

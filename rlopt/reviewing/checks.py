@@ -23,7 +23,7 @@ class Checked(Plain):
     broken
         Rules it breaks.
     lift, low, high, chance
-        Predicted lift of the clicks over the current title with its 95 % interval, and the chance of being better;
+        Predicted lift of the clicks over the current title with its 95% interval, and the chance of being better;
         None without a current title.
     support, relevance, fluency
         As in the output of ``generate``; None where that is not known.

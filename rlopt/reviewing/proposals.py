@@ -33,7 +33,7 @@ class Proposal:
     item_id, item_version, title, current_title, kept, reason, report, reward, support, relevance, fluency
         As ``generate`` wrote them.
     lift, low, high, chance
-        Predicted lift of the clicks over the current title, its 95 % interval, and the chance of being better.
+        Predicted lift of the clicks over the current title, its 95% interval, and the chance of being better.
     value
         What rides on the title; with doubt it makes the order.
     facts

@@ -29,7 +29,7 @@ class Agreement:
     n, alike
         How many, and how many of them with the same outcome.
     low, high
-        95 % interval of the share.
+        95% interval of the share.
     """
 
     n: int

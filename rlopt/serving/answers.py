@@ -8,14 +8,14 @@ Far = Literal["", "wording", "item", "item wording"]
 
 
 class ScoredTitle(BaseModel):
-    """The columns of ``rlopt score``, with 95 % intervals."""
+    """The columns of ``rlopt score``, with 95% intervals."""
 
     title: str
     p_click: float = Field(description="Chance of a click on an impression.")
     p_conversion: float | None = Field(description="Chance of a conversion given a click; null where none were logged.")
     reward: float = Field(description="Expected value of an impression.")
     reward_std: float
-    reward_low: float = Field(description="Lower end of the reward's 95 % interval, 0 at least.")
+    reward_low: float = Field(description="Lower end of the reward's 95% interval, 0 at least.")
     reward_high: float
     support: float = Field(description="1: like logged titles; below 0.5: unlike any of them.")
     lift: float | None = Field(description="Of clicks, over the item's titles in the request; null for an only one.")

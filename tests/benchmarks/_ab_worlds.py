@@ -27,7 +27,7 @@ class Shop:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, items: int, impressions: float, spread: float = 0.6) -> "Shop":
-        """Log-normal rates around 5 %, log-normal traffic."""
+        """Log-normal rates around 5%, log-normal traffic."""
         rate = 0.05 * np.exp(rng.normal(-(spread**2) / 2, spread, items))
         traffic = np.exp(rng.normal(0, 0.8, items))
         return cls(np.minimum(rate, 0.5), np.maximum(np.round(impressions * traffic / traffic.sum()), 2.0))
@@ -130,7 +130,7 @@ def mixed(rng: np.random.Generator) -> Counts:
 
 
 def broken(rng: np.random.Generator, total: int, *, by_visitor: bool = False) -> Counts:
-    """One of 40 items has 30 % of the traffic and loses 10 % of its treatment rows; a tie.
+    """One of 40 items has 30% of the traffic and loses 10% of its treatment rows; a tie.
 
     With ``by_visitor`` every impression is a visitor of its own, and is known.
     """

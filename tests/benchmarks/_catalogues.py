@@ -73,7 +73,7 @@ def nearest_titles(catalogue: Catalogue) -> list[str]:
 
 
 def measure(catalogue: Catalogue, titles: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """chrF, ROUGE-L, attribute coverage and share of titles with an unsupported claim: mean, and 95 % over items."""
+    """chrF, ROUGE-L, attribute coverage and share of titles with an unsupported claim: mean, and 95% over items."""
     items = catalogue.items
     values = against_references(titles, catalogue.references)
     claims = [bool(catalogue.lexicon.unstated(item, title)) for item, title in zip(items, titles, strict=True)]
@@ -90,4 +90,4 @@ def measure(catalogue: Catalogue, titles: Sequence[str]) -> dict[str, tuple[floa
 
 def cells(measured: dict[str, tuple[float, float, float]], names: Sequence[str]) -> str:
     """Cells of a Markdown table."""
-    return " | ".join(f"{100 * v:.1f} % [{100 * lo:.0f}, {100 * hi:.0f}]" for v, lo, hi in (measured[n] for n in names))
+    return " | ".join(f"{100 * v:.1f}% [{100 * lo:.0f}, {100 * hi:.0f}]" for v, lo, hi in (measured[n] for n in names))

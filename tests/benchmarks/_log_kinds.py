@@ -159,7 +159,7 @@ KINDS: Mapping[str, Kind] = {
     "hour": Kind("hourly, promo titles in the evening", lambda: evenings((0.85, 0.15), (1.4, 0.7))),
     "hour_mild": Kind("the same, mild", lambda: evenings((0.6, 0.4), (1.3, 0.9))),
     "missing": Kind(
-        "12 % of unclicked promo impressions missing",
+        "12% of unclicked promo impressions missing",
         lambda: calendar(shares=(0.15, 0.15, 0.35, 0.35)),
         "logged",
         propensities=True,
@@ -185,7 +185,7 @@ KINDS: Mapping[str, Kind] = {
         "the same without timestamps", early_promo, taste=Taste(promo_conversion=-0.47), conversions="untimed"
     ),
     "category": Kind(
-        "70 % of the traffic dislikes the change",
+        "70% of the traffic dislikes the change",
         calendar,
         taste=Taste(promo=(-0.46, 0.62), first_share=0.7),
     ),

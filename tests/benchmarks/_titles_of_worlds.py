@@ -49,7 +49,7 @@ def _values(item: Item, rng: np.random.Generator) -> list[str]:
     values = _said(item)
     count = int(rng.integers(2, len(values) + 1))
     chosen = [values[i] for i in rng.permutation(len(values))[:count]]
-    if item.fields["type"][0] not in chosen:  # sellers name the product in 99 % of the titles
+    if item.fields["type"][0] not in chosen:  # sellers name the product in 99% of the titles
         chosen[int(rng.integers(count))] = item.fields["type"][0]
     return chosen
 

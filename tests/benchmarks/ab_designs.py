@@ -42,7 +42,7 @@ def final(counts: Counts, **options: object) -> TestOutcome:
 
 
 def designs(seeds: int, first: int) -> None:
-    """Half-width, coverage and power at +5 %, 2,000 items and 1.6 million impressions."""
+    """Half-width, coverage and power at +5%, 2,000 items and 1.6 million impressions."""
 
     def shop(rng: np.random.Generator) -> Shop:
         return Shop.draw(rng, ITEMS, IMPRESSIONS)
@@ -60,7 +60,7 @@ def designs(seeds: int, first: int) -> None:
         "items, a hundredth of it, and predictions": lambda rng, lift: items(rng, shop(rng), lift, 0.01, foreseen=0.6),
         "serial, 14 days of one": lambda rng, lift: serial(rng, shop(rng), lift),
     }
-    print("| design | half-width | coverage | power at +5 % | of the unadjusted width |")
+    print("| design | half-width | coverage | power at +5% | of the unadjusted width |")
     print("|---|---|---|---|---|")
     for number, (name, simulate) in enumerate(rows.items()):
         rng = np.random.default_rng([first, number])
@@ -84,7 +84,7 @@ def planned_power(seeds: int, first: int) -> None:
     The repetitions are shared between `SHOPS` shops, each planned for from its own logs, which are long gone when the
     test begins: an item split knows others, as many.
     """
-    print("\n| design | looks | impressions | power, planned 80 % |\n|---|---|---|---|")
+    print("\n| design | looks | impressions | power, planned 80% |\n|---|---|---|---|")
     lift, n = 0.08, 600
     for design in ("visitors", "items", "serial", "three variants"):
         several = design == "three variants"

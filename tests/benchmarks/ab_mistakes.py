@@ -63,7 +63,7 @@ def revenue(rng: np.random.Generator) -> bool:
 
 
 def said_to_agree(rng: np.random.Generator, impressions: float, lift: float) -> bool:
-    """Whether a prediction of +15 % [5, 26] is told to agree with the test."""
+    """Whether a prediction of +15% [5, 26] is told to agree with the test."""
     outcome = final(visitors(rng, Shop.draw(rng, 300, impressions), lift))
     told = Analysis(outcome, "undecided", "new", "ppo", "clicks", 0.15, SAID, None)
     return bool(told.agrees and told.told_apart)
@@ -74,27 +74,27 @@ def alarm(counts: Counts) -> bool:
 
 
 ROWS: dict[str, tuple[str, Row]] = {
-    "ramp-up, clicks rise by half: false decisions": ("<= 5 %", lambda r: decided(final(ramp_up(r, RAMP, RISING)))),
-    "the same, always valid, looked at daily": ("<= 5 %", lambda r: peeked(ramp_up(r, RAMP, RISING))),
-    "ramp-up, clicks rise by 15 %: false decisions": ("<= 5 %", lambda r: decided(final(ramp_up(r, RAMP, SLIGHTLY)))),
-    "the same, always valid, looked at daily ": ("<= 5 %", lambda r: peeked(ramp_up(r, RAMP, SLIGHTLY))),
-    "items split 80/20 and 20/80, a tie: false decisions": ("<= 5 %", lambda r: decided(final(mixed(r)))),
-    "99/1 then 50/50, +20 %, --split 0.255: better, and +20 % inside": (
-        "all but 5 %", lambda r: found_as_it_is(final(late(r), treated_share=0.255))
+    "ramp-up, clicks rise by half: false decisions": ("<= 5%", lambda r: decided(final(ramp_up(r, RAMP, RISING)))),
+    "the same, always valid, looked at daily": ("<= 5%", lambda r: peeked(ramp_up(r, RAMP, RISING))),
+    "ramp-up, clicks rise by 15%: false decisions": ("<= 5%", lambda r: decided(final(ramp_up(r, RAMP, SLIGHTLY)))),
+    "the same, always valid, looked at daily ": ("<= 5%", lambda r: peeked(ramp_up(r, RAMP, SLIGHTLY))),
+    "items split 80/20 and 20/80, a tie: false decisions": ("<= 5%", lambda r: decided(final(mixed(r)))),
+    "99/1 then 50/50, +20%, --split 0.255: better, and +20% inside": (
+        "all but 5%", lambda r: found_as_it_is(final(late(r), treated_share=0.255))
     ),
-    "one item of 30 % loses 10 %, 200,000 impressions: alarm": (">= 99 %", lambda r: alarm(broken(r, 200_000))),
-    "the same, 60,000 impressions": (">= 99 %", lambda r: alarm(broken(r, 60_000))),
+    "one item of 30% loses 10%, 200,000 impressions: alarm": (">= 99%", lambda r: alarm(broken(r, 200_000))),
+    "the same, 60,000 impressions": (">= 99%", lambda r: alarm(broken(r, 60_000))),
     "the same, 40,000 impressions": ("-", lambda r: alarm(broken(r, 40_000))),
-    "the same by visitor, 60,000 visits": (">= 99 %", lambda r: alarm(broken(r, 60_000, by_visitor=True))),
-    "bots on 3 of 150 items of the treatment: alarm": (">= 99 %", lambda r: alarm(bots(r))),
-    "heavy users, a tie: false decisions": ("<= 5.5 %", lambda r: decided(final(heavy_users(r)[1]))),
-    "heavy users, a tie: split alarms": ("<= 0.5 %", lambda r: alarm(heavy_users(r)[1])),
-    "four variants of heavy users, a tie: any false": ("<= 5 %", lambda r: familywise(r, 5)),
-    "revenue, log-normal sd 2, a tie: covered": (">= 93 %", revenue),
-    "+15 % [5, 26] predicted, truth 0, 20,000 impressions: agrees": ("<= 5 %", lambda r: said_to_agree(r, 2e4, 0.0)),
-    "the same, 100,000 impressions": ("<= 5 %", lambda r: said_to_agree(r, 1e5, 0.0)),
-    "the same, 1,000,000 impressions": ("<= 5 %", lambda r: said_to_agree(r, 1e6, 0.0)),
-    "the same, 1,000,000 impressions, truth +15 %": ("high", lambda r: said_to_agree(r, 1e6, 0.15)),
+    "the same by visitor, 60,000 visits": (">= 99%", lambda r: alarm(broken(r, 60_000, by_visitor=True))),
+    "bots on 3 of 150 items of the treatment: alarm": (">= 99%", lambda r: alarm(bots(r))),
+    "heavy users, a tie: false decisions": ("<= 5.5%", lambda r: decided(final(heavy_users(r)[1]))),
+    "heavy users, a tie: split alarms": ("<= 0.5%", lambda r: alarm(heavy_users(r)[1])),
+    "four variants of heavy users, a tie: any false": ("<= 5%", lambda r: familywise(r, 5)),
+    "revenue, log-normal sd 2, a tie: covered": (">= 93%", revenue),
+    "+15% [5, 26] predicted, truth 0, 20,000 impressions: agrees": ("<= 5%", lambda r: said_to_agree(r, 2e4, 0.0)),
+    "the same, 100,000 impressions": ("<= 5%", lambda r: said_to_agree(r, 1e5, 0.0)),
+    "the same, 1,000,000 impressions": ("<= 5%", lambda r: said_to_agree(r, 1e6, 0.0)),
+    "the same, 1,000,000 impressions, truth +15%": ("high", lambda r: said_to_agree(r, 1e6, 0.15)),
 }  # fmt: skip
 
 

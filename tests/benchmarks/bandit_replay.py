@@ -183,7 +183,7 @@ class Thompson(Ours):
 
 
 STRATEGIES = {
-    "uniform": Uniform, "rollout 20 %": Rollout, "rollout 50 %": LongRollout, "Thompson": Thompson, "model": Model,
+    "uniform": Uniform, "rollout 20%": Rollout, "rollout 50%": LongRollout, "Thompson": Thompson, "model": Model,
     "explore, no prior": Plain, "explore": Ours,
 }  # fmt: skip
 
@@ -255,7 +255,7 @@ def main() -> None:
             apart = ours - np.array(values)
             error = apart.std(ddof=1) / np.sqrt(len(apart)) if len(apart) > 1 else np.nan
             print(
-                f"  {name:18} {100 * np.mean(values):+6.2f} %   explore is {100 * apart.mean():+.2f} "
+                f"  {name:18} {100 * np.mean(values):+6.2f}%   explore is {100 * apart.mean():+.2f} "
                 f"+- {196 * error:.2f} points above, in {np.sum(apart > 0)} of {len(apart)}",
                 flush=True,
             )

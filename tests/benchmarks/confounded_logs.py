@@ -7,7 +7,7 @@
 A world is a shop of 500 items with 4 titles each and 1,500 impressions a title (`_click_model.py`), logged in one way
 (`_log_kinds.py`): `rlopt fit-reward` learns from that log once, and `rlopt offline-eval --policy FILE --trained-on
 nothing` judges four files of titles for its test items (`_confounded_world.py`). Three have a promo phrase that does
-harm but, where logs are confounded, was shown when people click: "loser" (truly -8 %), "zero" (the nearest lift not
+harm but, where logs are confounded, was shown when people click: "loser" (truly -8%), "zero" (the nearest lift not
 above 0) and "+15"; "+30" has none. All settings are defaults, but that the learning curve, which no verdict reads, is
 left out. `--assignment` is passed as the kind says where fit-reward has it. A log that fit-reward refuses counts as
 insufficient evidence for all four.
@@ -15,7 +15,7 @@ insufficient evidence for all four.
 True lifts are over the logged titles at their shares of the traffic, in the same contexts: by traffic and by item. A
 third one, "logger", is over what the logs earned, where the titles were chosen by context.
 
-"false" are truly harmful policies (no more clicks, or conversions down by 5 % and more) told to launch; "traffic",
+"false" are truly harmful policies (no more clicks, or conversions down by 5% and more) told to launch; "traffic",
 "items" and "logger" the shares of the told intervals that hold the true lift of that name, where evidence was not
 refused; "bias" is the told less the true lift by traffic, in points, of every candidate whether refused or not
 (without any effect of titles, of those with a promo phrase).

@@ -4,11 +4,11 @@
 
 Assignments: a million visitors by the hash, chi-square against the plan's probabilities, five items.
 
-Intervals: items with four titles go through ten batches, planned anew after each, and the 95 % interval of the best
+Intervals: items with four titles go through ten batches, planned anew after each, and the 95% interval of the best
 title known against the first one is compared with the truth. True effects are drawn from the prior; then with its
 spread wrong by a factor. Coverage is over --items items.
 
-Tested: shops of a hundred such items; does the 95 % interval of the favoured titles' lift hold, and do the always-valid
+Tested: shops of a hundred such items; does the 95% interval of the favoured titles' lift hold, and do the always-valid
 intervals of a shop's items after every batch, all titles together? Over --repetitions shops.
 """
 
@@ -115,14 +115,14 @@ def main() -> None:
         for traffic in (1_000, 10_000, 100_000):
             held, width = coverage(arguments.items, traffic, wrong, arguments.first_seed)
             print(
-                f"true spread {wrong:.1f} of the prior's, {traffic:7,} impressions an item: 95 % intervals hold "
+                f"true spread {wrong:.1f} of the prior's, {traffic:7,} impressions an item: 95% intervals hold "
                 f"{held:.1%}, half-width {width:.3f}",
                 flush=True,
             )
     for traffic in (10_000, 100_000):
         held, width, always = shop_coverage(arguments.repetitions, traffic, arguments.first_seed, 100)
         print(
-            f"{arguments.repetitions:,} shops, {traffic:7,} impressions an item: the favoured titles' 95 % intervals "
+            f"{arguments.repetitions:,} shops, {traffic:7,} impressions an item: the favoured titles' 95% intervals "
             f"hold in {held:.1%}, half-width {width:.3f}; always-valid ones of an item hold in {always:.1%}",
             flush=True,
         )

@@ -79,7 +79,7 @@ def export(run: Path, folder: Path, policy: str, arguments: tuple[str, ...]) -> 
 
 
 def spread(value: dict[str, float] | None, scale: float, digits: int) -> str:
-    """A mean with half the width of its 95 % interval."""
+    """A mean with half the width of its 95% interval."""
     if value is None:
         return "-"
     return f"{scale * value['value']:.{digits}f}±{scale * (value['high'] - value['low']) / 2:.{digits}f}"

@@ -120,7 +120,7 @@ def candidates(folder: Path, run: Path, own: dict[str, list[str]], rng: np.rando
 
 
 def beginning(title: str, rng: np.random.Generator) -> str:
-    """30 to 60 % of the title."""
+    """30 to 60% of the title."""
     parts, joint = pieces(title)
     return joint.join(parts[: max(round(rng.uniform(0.3, 0.6) * len(parts)), 1)])
 
@@ -150,7 +150,7 @@ def judged(folder: Path, run: Path, name: str, titles: Titles) -> dict[str, Any]
 
 
 def observed(run: Path, withheld: dict[str, dict[str, Any]], items: list[str]) -> dict[str, float]:
-    """What the withheld headlines earned over the others, items weighted by traffic, and its 95 % interval."""
+    """What the withheld headlines earned over the others, items weighted by traffic, and its 95% interval."""
     arms = Run.open(run).arms()
     place = {item.item_id: i for i, item in enumerate(arms.items)}
     shown, clicks = (np.bincount(arms.item_index, x) for x in (arms.impressions, arms.clicks))

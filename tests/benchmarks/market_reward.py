@@ -5,8 +5,8 @@
 
 Every shop is as large as the demo's: 5,000 items, 4 million impressions. Titles get different mixes of positions, and
 conversions are so slow (exponential delays with a mean of 0.63 of the log) that half of them come after the logs' end.
-The model is fitted by the same functions as ``rlopt fit-reward`` on 60 % of the items; all figures but the positions'
-are on the other 40 %. What a shop's 3,000 seen conversions tell about the rate is uncertain by about 4.5 % (standard
+The model is fitted by the same functions as ``rlopt fit-reward`` on 60% of the items; all figures but the positions'
+are on the other 40%. What a shop's 3,000 seen conversions tell about the rate is uncertain by about 4.5% (standard
 deviation over simulated delays), so the last line, the mean over the shops, is what says whether it is biased.
 """
 

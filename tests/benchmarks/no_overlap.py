@@ -3,7 +3,7 @@
 Every world is a shop of its own (other tastes, habits and items, English and Chinese in turn) with logs of 10 million
 impressions. A reward is fitted on its train items, the judge on others, and policies choose titles for the test items
 from the pools of `_titles_of_worlds`: policy(title) ~ exp(t * reward(title)), with t such that the *true* lift over
-the logged titles is 0 (the boundary), +5 %, or left at t = 3 ("strong"). What offline-eval would say is compared with
+the logged titles is 0 (the boundary), +5%, or left at t = 3 ("strong"). What offline-eval would say is compared with
 the simulator's truth:
 
 - "bias" and "RMSE" of the lift on the test items, against their own true lift;
@@ -48,7 +48,7 @@ from rlopt.policy.constraints import Lexicon
 ITEMS = {"train": 600, "judge": 600, "test": 400}
 OTHERS = 400
 POOL, POOL_BEYOND = 10, 2
-TARGETS = {"boundary": 0.0, "+5 %": 0.05}
+TARGETS = {"boundary": 0.0, "+5%": 0.05}
 STRONG = 3.0
 RULE = EvalConfig(baseline="logged")
 FIRST_SEED = 20_000

@@ -87,7 +87,7 @@ def upworthy(arguments: argparse.Namespace) -> None:
             effect = held_out_effects(arms, rows, encoder, arguments.members, observational=observational)
             found = figures(arms.take(several), effect[several])
             cells = [
-                f"{100 * found[key].value:.1f} % [{100 * found[key].low:.1f}, {100 * found[key].high:.1f}]"
+                f"{100 * found[key].value:.1f}% [{100 * found[key].low:.1f}, {100 * found[key].high:.1f}]"
                 for key in ("pairs", "significant pairs")
             ]
             print(f"{f'{name} ({len(rows):,})':34} {cells[0]:>24} {cells[1]:>24}", flush=True)

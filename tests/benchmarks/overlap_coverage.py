@@ -1,4 +1,4 @@
-"""Coverage of the exact estimators' 95 % intervals on replayed Upworthy tests.
+"""Coverage of the exact estimators' 95% intervals on replayed Upworthy tests.
 
     python tests/benchmarks/overlap_coverage.py [--repetitions 1000] [--seed 0]
 
@@ -6,7 +6,7 @@ An item is a test with one image; its arms are headlines that were shown at rand
 teaches two policies (the best headline; a softmax over log rates), the other half gives the true rates. A repetition
 draws as many items as there are, with replacement, deals 10 k, 100 k or 1 M impressions out to their arms as the
 archive did, draws the clicks, and estimates the policy's CTR and its lift over the logged titles. The truth is their
-value over all items. "rows" is what the usual interval (normal, rows taken as independent) covers. A coverage of 95 %
+value over all items. "rows" is what the usual interval (normal, rows taken as independent) covers. A coverage of 95%
 measured with 250 repetitions is itself only known to +-2.7 points, and the estimators share their worlds, so that one
 unlucky draw moves many cells: the last line tells which cells are outside by more than that.
 """

@@ -116,7 +116,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
     """A line a cell, then a line a method."""
     for row in rows:
         print(
-            f"{row['shop']:7} {row['method']:5} {json.dumps(row['settings']):45} true {100 * row['true_lift']:+6.1f} %"
+            f"{row['shop']:7} {row['method']:5} {json.dumps(row['settings']):45} true {100 * row['true_lift']:+6.1f}%"
             f"  of oracle {row['headroom'] or float('nan'):5.2f}  KL {row['kl']:5.2f}  faithful "
             f"{row['true_faithfulness']:.3f} ({row['true_sft_faithfulness']:.3f})  explained "
             f"{row['explained_variance'] or float('nan'):5.2f}  kept {row['kept_step']:4}  {row['seconds']:6.0f} s"
@@ -132,7 +132,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
         less = sum(row["true_faithfulness"] < row["true_sft_faithfulness"] for row in mine)
         explained = [row["explained_variance"] for row in mine if row["explained_variance"] is not None]
         print(
-            f"{method}: {len(mine)} cells, true lift {100 * lift.mean():+.1f} % (from {100 * lift.min():+.1f} to "
+            f"{method}: {len(mine)} cells, true lift {100 * lift.mean():+.1f}% (from {100 * lift.min():+.1f} to "
             f"{100 * lift.max():+.1f}), {headroom:.2f} of the oracle's, "
             f"KL {np.mean(kl):.2f} (at most {max(kl):.2f}), {less} less faithful than SFT, {collapsed} collapsed"
             + (f", explained variance at least {min(explained):.2f}" if explained else "")
@@ -141,7 +141,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> None:
             found = np.array([row["others"][other] for row in mine])
             share = np.mean(found[:, 0] / [row["others"][ORACLE][0] for row in mine])
             print(
-                f"   {other}, same shops: true lift {100 * found[:, 0].mean():+.1f} %, {share:.2f} of the oracle's, "
+                f"   {other}, same shops: true lift {100 * found[:, 0].mean():+.1f}%, {share:.2f} of the oracle's, "
                 f"KL {found[:, 1].mean():.2f}"
             )
 

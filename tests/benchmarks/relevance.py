@@ -7,13 +7,13 @@ Relevance: AUC of each held-out title beside its own item against a title of ano
 is compared with the first of the two, so both see the same texts. "best cosine" is the largest TF-IDF cosine of
 character n-grams (3 to 5; Chinese 1 to 3) to the item's other titles or its fields, "encoder alone" the largest of
 sentence vectors; "relevance" is `Relevance`, without and with that encoder. Shares are those below the threshold that
-5 % of the logged titles were to miss: of held-out logged titles, and of titles with a fault. Spliced: part of the
+5% of the logged titles were to miss: of held-out logged titles, and of titles with a fault. Spliced: part of the
 title, part of a foreign one. Stuffed: the title with two foreign ones behind it. Shuffled: its words in another order,
 which is no matter of relevance. Other numbers: each digit replaced, in titles that have one; no matter of it either.
 
 Fluency: AUC of held-out logged titles against the same ones spoilt, and shares as above.
 
-Intervals are 95 %, items drawn with replacement.
+Intervals are 95%, items drawn with replacement.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class Scores:
 
     def share(self, way: str, kind: str, chosen: np.ndarray) -> str:
         """Share of these titles below the threshold."""
-        return f"{100 * self._of(way, kind, chosen)[1].mean():.1f} %"
+        return f"{100 * self._of(way, kind, chosen)[1].mean():.1f}%"
 
     def _of(self, way: str, kind: str, chosen: np.ndarray) -> list[np.ndarray]:
         joined = [np.concatenate(column) for column in zip(*self._found[way, kind], strict=True)]

@@ -137,7 +137,7 @@ def show_upworthy(archive: Path) -> None:
     print(f"\nUpworthy, {len(arms):,} arms, {N_FOLDS} folds: pairs, significant pairs, lift of the picked headline")
     for name, effect in found.items():
         cells = [
-            f"{100 * f.value:5.1f} % [{100 * f.low:.1f}, {100 * f.high:.1f}]" for f in figures(arms, effect).values()
+            f"{100 * f.value:5.1f}% [{100 * f.low:.1f}, {100 * f.high:.1f}]" for f in figures(arms, effect).values()
         ]
         print(f"{name:32} " + "   ".join(f"{cell:22}" for cell in cells), flush=True)
 

@@ -102,7 +102,7 @@ def show_share_of_ppo(updates: int, folder: Path) -> None:
     print(f"\na PPO update of 64 titles: {step:.2f} s")
     for name, seconds in spent.items():
         each = statistics.median(seconds[WARM_UP:])
-        print(f"  scoring {name} titles: {1000 * each:.0f} ms, {100 * each / step:.1f} % of it")
+        print(f"  scoring {name} titles: {1000 * each:.0f} ms, {100 * each / step:.1f}% of it")
 
 
 def timed(function: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:

@@ -93,7 +93,7 @@ def measure(
     print(
         f"  {len(long)} titles of more than {LIMIT} characters: {len(lengths)} shortened, to "
         f"{sum(lengths) / len(lengths):.1f} characters; {sum(kept)} of {len(kept)} with a product word that fits "
-        f"keep one: {100 * sum(kept) / len(kept):.1f} %"
+        f"keep one: {100 * sum(kept) / len(kept):.1f}%"
     )
     assert all(length <= LIMIT for length in lengths)
     print(f"  apply: {time.monotonic() - began:.0f} s, {speed:.0f} titles/s")

@@ -93,7 +93,7 @@ def ties(several: list[list[Arm]], alike: Pairs, seeds: int, first: int) -> None
         print(f"| {name} | {one:.1%} | {always:.1%} | {off:.1%} | {np.mean(np.array(naive) < 0.05):.1%} |", flush=True)
     single = [chi_squared(pair) for pair in alike if min(k for _, k in pair) >= FEWEST_CLICKS]
     differ = np.mean(np.array(single) < 0.05)
-    print(f"\nOf the pairs of identical arms, {differ:.1%} differ by a chi-squared test at 5 %.")
+    print(f"\nOf the pairs of identical arms, {differ:.1%} differ by a chi-squared test at 5%.")
 
 
 def outcome_of(pairs: Pairs) -> TestOutcome:

@@ -6,7 +6,7 @@
 Runs the three commands on the archive with configs/upworthy.yaml (extras [smollm2] and [encoder]) and compares the PPO
 policy with the SFT policy on test items that nothing was trained on: lift in predicted CTR by the judge, KL, and
 ROUGE-L against the headlines that people wrote for the same item (the best match of each). Anchor: Hughes, Chang and
-Zhang 2019 (KDD), "Generating better search engine text advertisements with deep reinforcement learning": +6.7 %
+Zhang 2019 (KDD), "Generating better search engine text advertisements with deep reinforcement learning": +6.7%
 expected CTR at no meaningful loss of ROUGE. An interrupted run is continued by the same command.
 """
 

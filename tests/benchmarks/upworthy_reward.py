@@ -5,7 +5,7 @@
 An item is a test with one image; its arms differ by the headline only. Weeks with faulty randomisation are left out.
 Tests that share a headline stay in one fold, so that no fold is asked about a headline its model was fitted on.
 Pairs, and the lift of the picked headline, are of observed rates: z is divided by 1.29, since identical arms of the
-archive differ more than binomially. Intervals are 95 %, items drawn with replacement.
+archive differ more than binomially. Intervals are 95%, items drawn with replacement.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def main() -> None:
                 continue
             found = figures(arms, cross_validate(arms, encoder, arguments.members, arguments.threads))
             cells = [
-                f"{100 * f.value:{sign}.1f} % [{100 * f.low:{sign}.1f}, {100 * f.high:{sign}.1f}]"
+                f"{100 * f.value:{sign}.1f}% [{100 * f.low:{sign}.1f}, {100 * f.high:{sign}.1f}]"
                 for f, sign in zip(found.values(), ("", "", "+"), strict=True)
             ]
             line = f"{spec:18} {cells[0]:>22} {cells[1]:>22} {cells[2]:>24} {time.monotonic() - started:8.0f}"

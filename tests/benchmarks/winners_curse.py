@@ -87,7 +87,7 @@ def summary(lines: Sequence[Row]) -> str:
     high = stats.beta.ppf(0.95, sum(launched) + 1, n - sum(launched)) if sum(launched) < n else 1.0
     return "\n".join(
         [
-            f"repetitions with a launch      {sum(launched)} of {n} (at most {high:.1%} with 95 % confidence)",
+            f"repetitions with a launch      {sum(launched)} of {n} (at most {high:.1%} with 95% confidence)",
             f"the same without the ledger    {sum(by_chance)} of {n}",
             f"candidates launched            {sum(row['verdict'] == 'launch' for row in rows)} of {len(rows)}",
             f"refused                        {refused} of {len(rows)}",

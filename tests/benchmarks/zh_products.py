@@ -70,7 +70,7 @@ def main() -> None:
     for policy in dict.fromkeys(row["policy"] for row in written):
         rows = [row for row in written if row["policy"] == policy]
         p = truth.click_probability([by_id[row["item_id"]] for row in rows], [row["title"] for row in rows])
-        print(f"  {policy:12} {100 * p.mean():.3f} %   for example {rows[0]['title']}")
+        print(f"  {policy:12} {100 * p.mean():.3f}%   for example {rows[0]['title']}")
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def test_base_rates(market: Market) -> None:
 
 
 def test_items_matter_most_and_titles_leave_head_room(market: Market) -> None:
-    """docs/architecture.md, section 5: about 85 % of the noise-free variance of logit CTR lies between items."""
+    """docs/architecture.md, section 5: about 85% of the noise-free variance of logit CTR lies between items."""
     within, means, best, average = [], [], [], []
     for item in market.items:
         titles, chances = zip(*market.logging_policy(item), strict=True)

@@ -20,7 +20,7 @@ def test_item_factor_is_the_shares_mean_of_exp() -> None:
 
 
 def test_known_effects_give_the_known_lift() -> None:
-    # item 0: CTR .1, logged titles equal, new title +50 %; item 1: CTR .3, logged mean factor 1.5, new title factor 1.8
+    # item 0: CTR .1, logged titles equal, new title +50%; item 1: CTR .3, logged mean factor 1.5, new title factor 1.8
     logged = exact([0.0, 0.0, 0.0, np.log(2.0)], [0, 0, 1, 1])
     new = exact([np.log(1.5), np.log(1.8)], [0, 1])
     rate = np.tile([0.1, 0.3], (50, 1))

@@ -16,7 +16,7 @@ def test_overdispersion_multiplies_the_sample() -> None:
 
 def test_items_that_respond_differently_bound_what_any_traffic_can_show() -> None:
     few = TestDesign(0.03, lift_spread=0.2, effective_items=30)
-    assert few.impressions(0.05) == np.inf  # 0.2 / sqrt(30) = 3.7 % error that no impression removes
+    assert few.impressions(0.05) == np.inf  # 0.2 / sqrt(30) = 3.7% error that no impression removes
     many = replace(few, effective_items=3000)
     assert TestDesign(0.03).impressions(0.05) < many.impressions(0.05) < np.inf
     assert many.power(0.05, many.impressions(0.05)) == pytest.approx(0.8, abs=1e-3)
@@ -59,7 +59,7 @@ def test_bad_questions_are_refused() -> None:
 
 
 def test_the_planned_power_is_that_of_the_interval_that_decides() -> None:
-    """A test as large as planned for any number of looks, looked at once at its end, finds the lift in 80 %."""
+    """A test as large as planned for any number of looks, looked at once at its end, finds the lift in 80%."""
     design = TestDesign(0.05, effective_items=np.inf)
     total = always_valid(design, 0.1).impressions(0.1)
     assert total > 1.3 * design.impressions(0.1)

@@ -36,7 +36,7 @@ def test_it_is_seen_as_serial_and_levels_cancel_exactly() -> None:
 def test_false_decisions_and_coverage() -> None:
     rng = np.random.default_rng(1)
     null = [analyze(switchback(rng, noise=0.1), planned_lift=0.05, final=True) for _ in range(100)]
-    assert np.mean([t.decision != "undecided" for t in null]) <= 0.11  # 5 % and three standard errors
+    assert np.mean([t.decision != "undecided" for t in null]) <= 0.11  # 5% and three standard errors
     real = [analyze(switchback(rng, lift=0.1, noise=0.1), planned_lift=0.05, final=True) for _ in range(100)]
     assert np.mean([t.low <= 0.1 <= t.high for t in real]) >= 0.88
     assert np.mean([t.lift for t in real]) == pytest.approx(0.1, abs=0.01)

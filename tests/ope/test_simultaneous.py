@@ -40,7 +40,7 @@ def test_correlation_of_variants_that_share_a_control() -> None:
 
 
 def test_familywise_error_of_several_variants() -> None:
-    """Four variants without effect: the simultaneous interval excludes zero for any of them in 5 % of tests."""
+    """Four variants without effect: the simultaneous interval excludes zero for any of them in 5% of tests."""
     rng, wrong = np.random.default_rng(1), 0
     k, correlated = 4, equal(4, 0.5)
     critical = max_critical(correlated, 0.95, np.inf)

@@ -148,7 +148,7 @@ def test_heavy_visitors_are_no_false_decisions_where_they_are_known() -> None:
         )
         invalid += found.decision == "invalid"
         decided += found.decision in ("better", "worse")
-    assert decided / 300 <= 0.085  # 5.5 % and three standard errors of 300 repetitions
+    assert decided / 300 <= 0.085  # 5.5% and three standard errors of 300 repetitions
     assert invalid / 300 <= 0.01
 
 
@@ -199,7 +199,7 @@ def test_pairs_of_alike_items_have_a_narrow_interval_that_holds() -> None:
         covered += by_block.low <= 0.05 <= by_block.high
         narrower.append((by_block.high - by_block.low) / (by_item.high - by_item.low))
         assert by_block.lift == by_item.lift
-    assert 0.92 <= covered / 300 <= 0.98  # 95 % and 2.4 standard errors
+    assert 0.92 <= covered / 300 <= 0.98  # 95% and 2.4 standard errors
     assert np.mean(narrower) < 0.4
 
 
@@ -218,7 +218,7 @@ def test_a_single_item_is_compared_by_its_visitors() -> None:
 
 @pytest.mark.parametrize("by_visitor", [False, True])
 def test_a_broken_item_of_much_traffic_rings(by_visitor: bool) -> None:
-    """It has 30 % of 20,000 impressions and loses 15 % of its treatment; only large items weigh enough to be told."""
+    """It has 30% of 20,000 impressions and loses 15% of its treatment; only large items weigh enough to be told."""
     rng, size = np.random.default_rng(13), np.array([6000, *[360] * 39])
     named = 0
     for _ in range(50):

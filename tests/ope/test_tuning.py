@@ -14,7 +14,7 @@ from rlopt.ope.weights import marginal_weight
 
 
 def heavy_rounds(seed: int, n_items: int = 400, *, heavy: bool = True) -> tuple[LoggedRounds, float]:
-    """One round an item, the true value and heavy weights: 1 % of the rounds carry half of the policy."""
+    """One round an item, the true value and heavy weights: 1% of the rounds carry half of the policy."""
     rng = np.random.default_rng(seed)
     rare = rng.random(n_items) < (0.01 if heavy else 0.5)
     weight = np.where(rare, 50.0 if heavy else 1.2, 0.5 / 0.99 if heavy else 0.8)

@@ -61,7 +61,7 @@ def words_of(locale: str, parts: list[str]) -> str:
 def make_shop(
     locale: str = "en", n_items: int = 240, titles: int = 5, impressions: float = 4000.0, seed: int = 0
 ) -> Shop:
-    """A shop whose every arm got about ``impressions`` impressions at a base rate of about 4 %."""
+    """A shop whose every arm got about ``impressions`` impressions at a base rate of about 4%."""
     rng = np.random.default_rng(seed)
     values = VALUES[locale]
     items, owner, texts, effects = [], [], [], []

@@ -75,7 +75,7 @@ class Guardrail:
         name, _, limit = text.rpartition(":")
         if not name.strip() or not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", limit) or float(limit) == 0:
             raise EvaluationError(
-                f"--guardrail takes NAME:LIMIT, revenue:-0.02 (may not fall by 2 %) or returns:+0.05. Got {text!r:.60}."
+                f"--guardrail takes NAME:LIMIT, revenue:-0.02 (may not fall by 2%) or returns:+0.05. Got {text!r:.60}."
             )
         return cls(Metric.parse(name.strip()), float(limit))
 

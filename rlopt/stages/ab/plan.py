@@ -273,14 +273,14 @@ def items_needed(
 
 
 def smallest_lifts(design: TestDesign, config: AbPlanConfig, daily: float) -> dict[str, dict[str, float | None]]:
-    """Looks -> weeks -> the smallest lift that is found by then with all of the traffic; None where not even +100 %."""
+    """Looks -> weeks -> the smallest lift that is found by then with all of the traffic; None where not even +100%."""
     return {looks: {str(weeks): found_after(weeks, design, config, daily, looks) for weeks in WEEKS} for looks in LOOKS}
 
 
 def found_after(
     weeks: int, design: TestDesign, config: AbPlanConfig, daily: float, looks: Literal["one", "planned", "any"]
 ) -> float | None:
-    """The smallest lift that so many weeks find with all of the traffic; None where not even +100 %."""
+    """The smallest lift that so many weeks find with all of the traffic; None where not even +100%."""
 
     def needed(lift: float) -> float:
         return deciding(design, config, looks, lift).impressions(lift, config.power)

@@ -7,7 +7,7 @@ from reward.plain import Plain
 
 @dataclass(frozen=True)
 class Predicted:
-    """A predicted lift with its interval; 0.05 is +5 %."""
+    """A predicted lift with its interval; 0.05 is +5%."""
 
     value: float
     low: float

@@ -3,8 +3,8 @@
 item_id, title, probability    what is shown, and how often; an item's probabilities add up to 1
 state                          "explore", or "decided": one title with probability 1, and what it is known by
 today                          true for the title shown today
-lift, lift_low, lift_high      clicks over today's title, and the 95 % interval of what is believed of it
-tested_low, tested_high        95 % interval of the same by clicks alone, whatever the reward believes: it holds for all
+lift, lift_low, lift_high      clicks over today's title, and the 95% interval of what is believed of it
+tested_low, tested_high        95% interval of the same by clicks alone, whatever the reward believes: it holds for all
                                titles at once, and whenever one looks (`rlopt.exploring.tested`); empty where clicks
                                tell nothing
 alpha, beta                    Beta parameters of its click rate, for platforms that run a bandit of their own

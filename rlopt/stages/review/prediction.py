@@ -23,7 +23,7 @@ class Lifts:
     Parameters
     ----------
     lift, low, high
-        With its 95 % interval.
+        With its 95% interval.
     chance
         Of being better.
     support

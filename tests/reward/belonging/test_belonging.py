@@ -43,7 +43,7 @@ def test_own_titles_pass_and_foreign_and_shuffled_ones_do_not(shop: tuple[Logs, 
     own = belonging.predict(owners, titles)
     foreign = belonging.predict([items[(i + 17) % TEST] for i in index], titles)
     mixed = belonging.predict(owners, [shuffled(title, rng) for title in titles])
-    assert own.faulty.mean() < 0.25  # 5 % for each score, on items that were not learned from
+    assert own.faulty.mean() < 0.25  # 5% for each score, on items that were not learned from
     assert foreign.relevance.faulty.mean() > 0.9
     assert mixed.fluency.faulty.mean() > 0.8
     assert foreign.shortfall.mean() > own.shortfall.mean() + 0.5

@@ -30,7 +30,7 @@ def test_spoilt_titles_score_below_logged_ones(shop: tuple[list[str], Fluency, s
     titles, fluency, _ = shop
     made = spoil(titles, np.random.default_rng(0))
     logged = fluency.predict(titles)
-    assert 0.01 < logged.faulty.mean() < 0.12  # 5 % stated
+    assert 0.01 < logged.faulty.mean() < 0.12  # 5% stated
     least = {"shuffled": (0.94, 0.8), "spliced": (0.78, 0.3), "repeated": (0.95, 0.8), "garbled": (0.97, 0.9)}
     for fault, (auc, caught) in least.items():
         found = fluency.predict([title for title in made[fault] if title is not None])

@@ -59,7 +59,7 @@ def test_own_titles_of_new_items_score_above_titles_of_others(shop: tuple[Logs, 
     _, test, relevance = shop
     own, other = (relevance.predict(owners(test), titles) for titles in (test[1], of_others(test)))
     assert auc(own.score, other.score) > 0.98  # by the fields alone: the items are new
-    assert 0.01 < own.faulty.mean() < 0.12  # 5 % stated
+    assert 0.01 < own.faulty.mean() < 0.12  # 5% stated
     assert other.faulty.mean() > 0.9
     assert set(other.fault[other.faulty]) <= {"foreign", "spliced"}
 

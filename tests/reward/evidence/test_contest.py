@@ -56,7 +56,7 @@ def test_the_truth_beats_noise_and_not_the_other_way_round() -> None:
 
 
 def test_of_two_models_that_are_equally_good_the_new_one_is_seldom_turned_down() -> None:
-    """Two independent errors around the truth: a 95 % interval excludes 0 from above in 2.5 % of the cases."""
+    """Two independent errors around the truth: a 95% interval excludes 0 from above in 2.5% of the cases."""
     turned_down = 0
     for seed in range(60):
         arms, truth = shop(seed, n_items=40)
@@ -65,7 +65,7 @@ def test_of_two_models_that_are_equally_good_the_new_one_is_seldom_turned_down()
         found = contest(*models, arms, seed=seed)  # type: ignore[arg-type]
         assert found is not None
         turned_down += found.new_is_worse
-    assert turned_down <= 8  # 5 % in each of two figures, were they independent: P(more than 8 of 60) < 0.3 %
+    assert turned_down <= 8  # 5% in each of two figures, were they independent: P(more than 8 of 60) < 0.3%
 
 
 def test_nothing_is_said_where_no_item_has_two_titles() -> None:

@@ -39,7 +39,7 @@ def test_effects_are_the_true_ones(fitted: tuple[Shop, RewardModel, Arms]) -> No
     assert len(clear) >= 4
     assert all(np.sign(effect.change) == np.sign(truth[effect.property]) for effect in clear)
     inside = [e.low <= truth[e.property] <= e.high for e in found.effects if e.low is not None and e.high is not None]
-    assert np.mean(inside) >= 0.7  # they move together: over many shops 94 %
+    assert np.mean(inside) >= 0.7  # they move together: over many shops 94%
     claim = by_name["a claim the item does not support"]
     assert claim.change == pytest.approx(np.exp(-0.8 - 0.1) - 1, abs=0.1)  # and it stands in the way of the rest
     assert claim.high is not None

@@ -69,7 +69,7 @@ def test_effective_clicks_have_the_variance_of_the_weighted_rate(tmp_path: Path)
         lift, error = relative_rate(found.arms)
         lifts.append(lift)
         errors.append(error)
-    assert np.std(lifts) == pytest.approx(np.mean(errors), rel=0.5)  # 20 draws know a deviation to 16 %
+    assert np.std(lifts) == pytest.approx(np.mean(errors), rel=0.5)  # 20 draws know a deviation to 16%
 
 
 def test_the_same_confounding_in_a_column_is_found_and_taken_off(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_balance_p_values_are_uniform_where_titles_are_randomised(tmp_path: Path
         return read(tmp_path, confounded(np.random.default_rng(seed), {"good": 0.5, "poor": 0.5}), "where").balances[0]
 
     p_values = np.array([p_value(seed).p_value for seed in range(40)])
-    assert np.mean(p_values < 0.1) <= 0.25  # binomial(40, 0.1) stays below with 99.5 %
+    assert np.mean(p_values < 0.1) <= 0.25  # binomial(40, 0.1) stays below with 99.5%
     assert 0.3 < np.mean(p_values) < 0.7
 
 

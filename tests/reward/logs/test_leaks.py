@@ -77,7 +77,7 @@ def test_rates_and_counts_made_from_clicks_are_no_fields(tmp_path: Path) -> None
     rate = logs["clicks"] / logs["impressions"]
     of_item = logs.groupby("item_id")[["clicks", "impressions"]].transform("sum")
     logs["ctr"] = rate
-    logs["ctr_percent"] = [f"{100 * value:.1f} %" for value in rate]
+    logs["ctr_percent"] = [f"{100 * value:.1f}%" for value in rate]
     logs["score"] = np.log(rate + 1e-3)
     logs["missed"] = logs["impressions"] - logs["clicks"]
     logs["item_ctr"] = of_item["clicks"] / of_item["impressions"]

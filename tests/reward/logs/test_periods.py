@@ -48,7 +48,7 @@ def season_of(day: float) -> float:
 
 
 def log_of(folder: Path, shown: list[Row], positions: bool = False, seed: int = 3) -> LogData:
-    """A log of these rows, titles all alike, clicked at 5 % by the season (and less at lower positions)."""
+    """A log of these rows, titles all alike, clicked at 5% by the season (and less at lower positions)."""
     rng = np.random.default_rng(seed)
     rate = [0.05 * season_of(day) / (place if positions else 1) for _, _, day, _, place in shown]
     columns = {
@@ -89,7 +89,7 @@ def test_season_is_no_merit_of_titles_that_came_in_it(positions: bool, tmp_path:
     assert logs.periods.tied_share == 1
     assert logs.periods.level[42:].mean() / logs.periods.level[:42].mean() == pytest.approx(1.5, rel=0.02)
     assert ratio(logs, "new", "old", corrected=False) > 1.4
-    assert ratio(logs, "new", "old") == pytest.approx(1.0, abs=0.06)  # standard error 1.5 %
+    assert ratio(logs, "new", "old") == pytest.approx(1.0, abs=0.06)  # standard error 1.5%
     assert logs.arms.exposure.sum() == pytest.approx(logs.arms.impressions.sum(), rel=1e-6)
     assert logs.overdispersion == pytest.approx(1.0, abs=0.06)  # binomial but for the season
     told = [finding.message for finding in examine(logs).findings if finding.topic == "time"]

@@ -28,7 +28,7 @@ def test_exact_counts_give_exact_examination() -> None:
 
 
 def test_confounded_placement_does_not_bias_the_estimate() -> None:
-    """Better titles sit higher: the raw CTR by position is far off, the estimate within 5 % of the truth."""
+    """Better titles sit higher: the raw CTR by position is far off, the estimate within 5% of the truth."""
     rng = np.random.default_rng(0)
     truth = 1 / np.arange(1, 9) ** 0.7
     alpha = rng.beta(2, 18, 500)

@@ -250,7 +250,7 @@ def test_rows_without_impressions_are_ignored(tmp_path: Path) -> None:
 
 
 def test_exposure_corrects_for_position(tmp_path: Path) -> None:
-    """Two positions looked at 3 to 1: the same title clicked 30 % and 10 % has one debiased rate."""
+    """Two positions looked at 3 to 1: the same title clicked 30% and 10% has one debiased rate."""
     text = "item_id,title,clicks,impressions,position\n1,a,30000,100000,1\n1,a,10000,100000,2\n1,b,15000,50000,1\n"
     logs = read_csv_text(tmp_path, text)
     bias = logs.position_bias

@@ -110,7 +110,7 @@ def test_a_good_month_is_not_taken_for_a_good_title() -> None:
 
     first, second = log(1.0, "old", "stays"), log(0.75, "new", "stays")
     levels = log_levels([first, second]).level
-    assert levels[1] / levels[0] == pytest.approx(0.75, rel=0.02)  # standard error 0.9 %
+    assert levels[1] / levels[0] == pytest.approx(0.75, rel=0.02)  # standard error 0.9%
     assert np.average(levels) == pytest.approx(1.0)
     joined = merge_arms(levelled([first, second]))
     rates = {t: joined.clicks[joined.title == t].sum() / joined.exposure[joined.title == t].sum() for t in joined.title}
@@ -133,7 +133,7 @@ def test_titles_that_were_kept_for_their_luck_do_not_make_the_next_month_look_ba
     second = make_arms([(f"i{i}", f"t{best[i]}", 500, float(again[i])) for i in range(n)])
     assert clicks.max(axis=1).sum() > 1.08 * again.sum()  # what a plain comparison would take for a bad month
     levels = log_levels([first, second]).level
-    assert levels[1] / levels[0] == pytest.approx(1.0, abs=0.03)  # standard error about 1 %
+    assert levels[1] / levels[0] == pytest.approx(1.0, abs=0.03)  # standard error about 1%
 
 
 def test_titles_that_wear_out_while_new_ones_come_are_no_bad_times() -> None:

@@ -140,7 +140,7 @@ def test_intervals_of_lift_hold_the_truth(locale: str) -> None:
             misses += not low <= truth <= high
             errors.append(lift.mean() - truth)
     assert misses <= 1  # of 9 that share three judges
-    assert np.abs(errors).mean() < 0.1  # the true lifts run up to +50 %
+    assert np.abs(errors).mean() < 0.1  # the true lifts run up to +50%
 
 
 def test_titles_unlike_the_logs_have_little_support_and_a_low_effect(shop_judge: tuple[Shop, Judge]) -> None:

@@ -117,7 +117,7 @@ def test_variances_of_groups_are_recovered_and_a_group_without_effect_vanishes()
 
 
 def test_intervals_of_contrasts_cover_the_truth() -> None:
-    """95 % intervals of new titles' differences in 60 worlds whose coefficients come from the prior."""
+    """95% intervals of new titles' differences in 60 worlds whose coefficients come from the prior."""
     hits = []
     for seed in range(60):
         rng = np.random.default_rng(100 + seed)

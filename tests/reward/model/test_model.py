@@ -75,7 +75,7 @@ def test_joint_effects_have_the_same_doubt_and_differences(shop_model: tuple[Sho
 def test_level_is_right_for_known_and_for_new_items(shop_model: tuple[Shop, RewardModel]) -> None:
     shop, model = shop_model
     train, test = shop.split()
-    # 70 new items with an appeal of their own (standard deviation 0.4) differ from the others by 5 % and more.
+    # 70 new items with an appeal of their own (standard deviation 0.4) differ from the others by 5% and more.
     for mask, tolerance in ((train, 0.03), (test, 0.25)):
         arms = shop.arms.take(mask)
         predicted = model.predict(arms.arm_items, list(arms.title))

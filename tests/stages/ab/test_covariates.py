@@ -31,7 +31,7 @@ def appeal() -> np.ndarray:
 
 
 class Foreseeing:
-    """Predicts an item's rate with a relative error of 10 %, whatever the title."""
+    """Predicts an item's rate with a relative error of 10%, whatever the title."""
 
     observational = False
 

@@ -49,7 +49,7 @@ def tried(rlopt: Rlopt, run: Run, logs: Path, *flags: Any) -> Any:
 def test_false_decisions_are_as_rare_as_they_should_be(design: str, rlopt: Rlopt, run: Run, logs: Path) -> None:
     found = tried(rlopt, run, logs, "--design", design)
     assert found["repetitions"] == 100
-    assert found["false_decisions"] <= 0.12  # 5 % and three standard errors
+    assert found["false_decisions"] <= 0.12  # 5% and three standard errors
     assert found["false_decisions_any"] <= 0.05
     assert found["split_alarms"] <= 0.03
     assert found["half_width"] < found["half_width_any"]

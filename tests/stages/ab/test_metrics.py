@@ -110,7 +110,7 @@ def test_revenue_with_log_normal_tails_is_covered() -> None:
         counts = Counts(treated, rng.integers(0, 50, n), np.ones(n), values, visitor=np.arange(n))
         found = analyze(counts, planned_lift=0.05, final=True, counted=False)
         covered += found.low <= 0 <= found.high
-    assert covered / 200 >= 0.91  # 93 % and more, less the error of 200 repetitions
+    assert covered / 200 >= 0.91  # 93% and more, less the error of 200 repetitions
 
 
 def test_a_guardrail_holds_breaks_or_stays_open(analyze: Callable[..., Any]) -> None:
