@@ -185,12 +185,12 @@ def test_metrics_are_not_written_through_a_link(run: Run, victim: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ["generate", "items.parquet", "-o", "{run}/reward/x.parquet"],
-        ["score", "titles.parquet", "-o", "{run}/x.parquet"],
+        ["generate", "{here}/titles.csv", "-o", "{run}/reward/x.parquet"],
+        ["score", "{here}/titles.csv", "-o", "{run}/x.parquet"],
         ["export", "--quantize", "int8", "-o", "{run}/small"],
-        ["tag", "apply", "titles.parquet", "-o", "{run}/data/x.csv"],
+        ["tag", "apply", "{here}/titles.csv", "-o", "{run}/data/x.csv"],
         ["simulate", "-o", "{run}/eval/logs.parquet"],
-        ["score", "titles.parquet", "-o", "{link}/x.parquet"],
+        ["score", "{here}/titles.csv", "-o", "{link}/x.parquet"],
     ],
 )
 def test_outputs_in_a_run_are_refused(
@@ -203,7 +203,8 @@ def test_outputs_in_a_run_are_refused(
     (tmp_path / "link").symlink_to(other / "reward")
     (other / "reward").mkdir()
     before = tree_hash(other.path)
-    words = [word.format(run=other.path, link=tmp_path / "link") for word in command]
+    (tmp_path / "titles.csv").write_text("item_id,title\ni0000,A title\n", encoding="utf-8")
+    words = [word.format(run=other.path, link=tmp_path / "link", here=tmp_path) for word in command]
     outcome = rlopt(*words, *([] if command[0] == "simulate" else ["--run", run.path]))
     assert outcome.code == 1
     assert "lies in the run directory" in outcome.err.splitlines()[-1]
