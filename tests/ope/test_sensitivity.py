@@ -30,7 +30,7 @@ def test_a_cause_of_the_e_values_strength_explains_just_this_ratio(ratio: float)
 
 def test_limits_move_out_by_the_bound() -> None:
     none = np.zeros(2)
-    lift = LiftEstimate(0.1, 0.05, 0.2, 0.95, 1.0, 0.0, 0.0, 2, none, none)
+    lift = LiftEstimate(0.1, 0.05, 0.2, 0.95, 1.0, 0.0, 0.0, 0.0, 2, none, none)
     assert with_unseen_cause(lift, 1.0) is lift
     wide = with_unseen_cause(lift, 2.0)  # 4 / 3
     assert (wide.low, wide.high) == (pytest.approx(1.05 * 3 / 4 - 1), pytest.approx(1.2 * 4 / 3 - 1))

@@ -284,7 +284,9 @@ def test_bad_files_are_one_line(rlopt: Rlopt, tmp_path: Path, case: str) -> None
 
 
 def test_apply_before_fit_says_what_to_run(rlopt: Rlopt, tmp_path: Path) -> None:
-    outcome = rlopt("tag", "apply", "x.parquet", "-o", tmp_path / "y.csv", "--run", tmp_path / "none")
+    titles = tmp_path / "x.csv"
+    titles.write_text("title\nA title\n", encoding="utf-8")
+    outcome = rlopt("tag", "apply", titles, "-o", tmp_path / "y.csv", "--run", tmp_path / "none")
     assert outcome.code == 1
     assert "rlopt tag fit TITLES" in outcome.err
     assert not (tmp_path / "none").exists()

@@ -17,7 +17,10 @@ LOG = impressions_log(6, n=2_000)
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket of a server on this machine; only the environment says where it is, and with which keys."""
+    """A bucket of a server on this machine; only the environment says where it is, and with which keys.
+
+    Its name is its own: moto keeps buckets as long as the process lives.
+    """
     server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -28,14 +31,14 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         s3fs.S3FileSystem.clear_instance_cache()
         system = s3fs.S3FileSystem()
-        system.mkdir("shop")
+        system.mkdir("market")
         folder = tmp_path_factory.mktemp("local")
         half = len(LOG) // 2
         for name, part in (("day=1/a.parquet", LOG[:half]), ("day=2/b.parquet", LOG[half:])):
-            system.put(str(written(part, folder / name.replace("/", "-"))), f"shop/logs/{name}")
-        system.put(str(written(LOG, folder / "all.csv")), "shop/all.csv")
-        system.pipe("shop/logs/_SUCCESS", b"")
-        yield "s3://shop"
+            system.put(str(written(part, folder / name.replace("/", "-"))), f"market/logs/{name}")
+        system.put(str(written(LOG, folder / "all.csv")), "market/all.csv")
+        system.pipe("market/logs/_SUCCESS", b"")
+        yield "s3://market"
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 
