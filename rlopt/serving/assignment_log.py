@@ -1,16 +1,17 @@
 """The log of assignments: JSON lines that are only added to, by several processes at once, and set aside when large.
 
-A line goes out in one write under the file's lock. Where a process was killed within a write, or the disk was full, the
-half line is cut off before the next one is written: a reader finds whole lines.
+A line goes out in one write under a lock, ``FILE.lock`` beside it. Where a process was killed within a write, or the
+disk was full, the half line is cut off before the next one is written: a reader finds whole lines.
 """
 
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from rlopt.errors import RunError
 from rlopt.files import disk_errors, refuse_in_run, to_json
@@ -38,6 +39,7 @@ class AssignmentLog:
     def __init__(self, path: Path, rotate_at: int) -> None:
         refuse_in_run(path)
         self._path, self._rotate_at = path, rotate_at
+        self._lock = FileLock(path.with_name(f"{path.name}.lock"), mode=0o666)
         with disk_errors(path):
             self._file = self._open()
             self._locked(self._mend)
@@ -80,30 +82,22 @@ class AssignmentLog:
         os.ftruncate(self._file, size - len(tail) + end + 1)
 
     def _set_aside(self) -> None:
-        """Rename the file, and begin a new one; who waits for the old one's lock sees that it has another name."""
+        """Rename the file, and begin a new one; other processes see that theirs has another name."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         for number in range(10_000):
             aside = self._path.with_name(f"{self._path.stem}-{stamp}-{number:04d}{self._path.suffix}")
             if not os.path.lexists(aside):
                 break
+        os.close(self._file)
         self._path.rename(aside)
-        fresh = self._open()
-        fcntl.flock(fresh, fcntl.LOCK_EX)
-        os.close(self._file)  # and with it goes its lock
-        self._file = fresh
+        self._file = self._open()
 
     def _locked(self, work: Callable[[], None]) -> None:
-        while True:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-            try:
-                if self._is_current():
-                    work()
-                    return
-            finally:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
-            fresh = self._open()
-            os.close(self._file)
-            self._file = fresh
+        with self._lock:
+            if not self._is_current():
+                os.close(self._file)
+                self._file = self._open()
+            work()
 
     def _is_current(self) -> bool:
         try:
