@@ -95,8 +95,8 @@ def _number_sql(kind: str, name: str) -> str:
     if kind == "DOUBLE":
         return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
     if kind == NUMBER:
-        real = f"CAST({name} AS DOUBLE)"
-        spelt = f"CASE WHEN NOT isnan({real}) THEN format('{{:.15g}}', {real}) END"
+        real = f"TRY_CAST({name} AS DOUBLE)"
+        spelt = f"CASE WHEN {real} IS NULL THEN {name} WHEN NOT isnan({real}) THEN format('{{:.15g}}', {real}) END"
         return f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN {name} ELSE {spelt} END"
     return name
 

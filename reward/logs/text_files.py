@@ -7,7 +7,7 @@ numbers or nested values is told beside the file.
 
 import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .json_form import json_form
 PARQUET = "parquet"
 JSON_LINES = "JSON lines"
 NULL = '"NULL"'
-"""Kind of a column without a value."""
+"""Kind of a column without a value, or of one that may be anything."""
 NESTED = "JSON"
 """Kind of a column of texts that spell nested JSON."""
 NUMBER = "JSON number"
@@ -42,6 +42,9 @@ _ENDINGS = {
 }
 _NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # that DuckDB finds in JSON
 _SEVERAL_ROWS = 2_048
+# Whether a text is a number as programs write it, so that nothing is lost by taking it for one.
+_FRACTION = "{x} IS NULL OR coalesce({x} = TRY_CAST(TRY_CAST({x} AS DOUBLE) AS VARCHAR), false)"
+_NUMBER = f"{_FRACTION} OR coalesce({{x}} = TRY_CAST(TRY_CAST({{x}} AS BIGINT) AS VARCHAR), false)"
 _MAX_OBJECT_BYTES = 16 << 20  # of a line of JSON
 _MAX_LINE_BYTES = 2 << 20
 
@@ -150,24 +153,27 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
 
 
 def _csv_kinds(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> dict[str, str]:
-    """Column of a CSV file -> `WRITTEN_NUMBER`, VARCHAR for other values, `NULL` without any."""
-    kinds: dict[str, str] = {}
-    columns = list(shape.names)
-    for rows in (f" LIMIT {_SEVERAL_ROWS}", ""):  # most texts are told from numbers by a few rows
-        spelt = ", ".join(f"count({x}), bool_and({_spells_number(x)})" for x in map(_quoted, columns))
-        if columns:
-            with clear_errors(str(path)):
-                found = con.execute(f"SELECT {spelt} FROM (FROM read_parquet('{target}'){rows})").fetchall()[0]
-            for name, filled, numbers in zip(columns, found[::2], found[1::2], strict=True):
-                kinds[name] = NULL if not filled else WRITTEN_NUMBER if numbers else "VARCHAR"
-        columns = [name for name in columns if kinds[name] != "VARCHAR"]
-    return kinds
+    """Column of a CSV file -> `WRITTEN_NUMBER`, VARCHAR for texts, `NULL` where being numbers makes no difference.
 
+    To see whether a text is a number costs more than to read it: that is asked of a few rows, and of all rows only
+    where some number would be written another way elsewhere.
+    """
 
-def _spells_number(column: str) -> str:
-    """SQL: whether a text is a number as programs write it, so that nothing is lost by taking it for one."""
-    kinds = ("BIGINT", "DOUBLE")
-    return " OR ".join(f"{column} = TRY_CAST(TRY_CAST({column} AS {kind}) AS VARCHAR)" for kind in kinds)
+    def holds(condition: str, columns: Sequence[str], rows: str = "") -> list[str]:
+        told = ", ".join(condition.format(x=_quoted(name)) for name in columns)
+        with clear_errors(str(path)):
+            found = (
+                con.execute(f"SELECT {told} FROM (FROM read_parquet('{target}'){rows})").fetchall() if told else [()]
+            )
+        return [name for name, true in zip(columns, found[0], strict=True) if true]
+
+    likely = holds(f"bool_and({_NUMBER})", shape.names, f" LIMIT {_SEVERAL_ROWS}")
+    unlike = holds(
+        "coalesce(bool_or(ends_with({x}, '.0') OR (strlen({x}) > 16 AND contains({x}, '.'))), false)", likely
+    )
+    numbers = holds(f"bool_and({_FRACTION})", unlike)
+    kinds = dict.fromkeys(shape.names, "VARCHAR") | dict.fromkeys(set(likely) - set(unlike), NULL)
+    return kinds | dict.fromkeys(numbers, WRITTEN_NUMBER)
 
 
 def _copy(con: duckdb.DuckDBPyConnection, path: Path, query: str, target: Path, parameters: Parameters) -> None:

@@ -105,11 +105,11 @@ def test_numbers_are_the_same_fields_from_every_kind_of_file(tmp_path: Path) -> 
 
 def test_what_a_program_would_not_write_as_a_number_stays_text(tmp_path: Path) -> None:
     """Versions, article numbers and prices with their cents: a zero more or less is another value."""
-    lines = ["item_id,title,clicks,version,article,price", "1,a,0,3.9,7.0,2.5", "2,b,1,3.10,007,2.50"]
+    lines = ["item_id,title,clicks,version,article,price,size", "1,a,0,3.9,7.0,2.5,38.0", "2,b,1,3.10,007,2.50,XL"]
     (tmp_path / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     first, second = read_items(tmp_path / "log.csv")
-    assert dict(first.fields) == {"version": ("3.9",), "article": ("7.0",), "price": ("2.5",)}
-    assert dict(second.fields) == {"version": ("3.10",), "article": ("007",), "price": ("2.50",)}
+    assert dict(first.fields) == {"version": ("3.9",), "article": ("7.0",), "price": ("2.5",), "size": ("38.0",)}
+    assert dict(second.fields) == {"version": ("3.10",), "article": ("007",), "price": ("2.50",), "size": ("XL",)}
 
 
 def test_a_day_of_whole_numbers_is_like_the_days_with_fractions(tmp_path: Path) -> None:
