@@ -1,6 +1,5 @@
 """``rlopt push``: a policy of a run, its reward model and its card on the Hugging Face Hub, in one commit."""
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reward.plain import JsonObject, Plain
+from reward.saved import read_json, read_text
 from reward.text import HAN
 from rlopt.algorithms import DEFAULT
 from rlopt.errors import RunError
@@ -57,7 +57,7 @@ def push(
         When the hub refuses, or does not answer.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
     run.require("fit-reward", policy)
     card = _card(run, policy, repo, licence, languages)
@@ -67,13 +67,14 @@ def push(
     try:
         api.create_repo(repo, private=not public, exist_ok=True)
         done = api.create_commit(repo, operations, commit_message=f"{policy} policy by rlopt")
-    except (HFValidationError, LocalTokenNotFoundError, HfHubHTTPError, OSError) as error:
+        private = bool(api.model_info(repo).private)  # a repository that was there before keeps its own
+    except (ValueError, LocalTokenNotFoundError, HfHubHTTPError, OSError) as error:
         raise RunError(f"The hub {api.endpoint} did not take {repo}: {_reason(error)}") from error
     except Exception as error:  # the client's own network errors, whatever library it speaks with
         if not type(error).__module__.startswith(("httpx", "httpcore", "requests")):
             raise
         raise RunError(f"The hub {api.endpoint} does not answer ({_reason(error)}).") from error
-    return PushResult(str(getattr(done, "repo_url", "")) or f"{api.endpoint}/{repo}", len(operations), not public)
+    return PushResult(str(getattr(done, "repo_url", "")) or f"{api.endpoint}/{repo}", len(operations), private)
 
 
 def _files(run: Run, policy: str) -> Iterator[tuple[str, Path]]:
@@ -89,7 +90,7 @@ def _card(run: Run, policy: str, repo: str, licence: str | None, languages: Sequ
     from rlopt.report.published import published_card
 
     return published_card(
-        (policy_folder(run, policy) / CARD).read_text(encoding="utf-8"),
+        read_text(policy_folder(run, policy) / CARD),
         name=repo.rsplit("/", 1)[-1],
         trained=str(run.record(policy)["finished"])[:10],
         licence=licence,
@@ -103,7 +104,7 @@ def _report(run: Run, policy: str) -> JsonObject | None:
     path = run / folder / "report.json"
     if not run.done(stage) or not path.is_file():
         return None
-    found: JsonObject = json.loads(path.read_text(encoding="utf-8"))
+    found: JsonObject = read_json(path, JsonObject, "Run rlopt offline-eval again.")
     return found
 
 

@@ -25,6 +25,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.repo: dict[str, Any] = {}
+        self.there_and_public = False
         self.files: dict[str, bytes] = {}
         self.tokens: set[str] = set()
         self.refuse = False
@@ -55,6 +56,14 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"commitUrl": f"{self.address}/me/titles/commit/1", "commitOid": "1" * 40})
         else:
             self.answer({"error": where}, 404)
+
+    def do_GET(self) -> None:
+        if self.server.refuse:
+            self.answer({"error": "hf_secret is no valid token"}, 401)
+            return
+        asked = self.server.repo
+        private = asked.get("private") is True or asked.get("visibility") == "private"  # newer and older clients
+        self.answer({"id": "me/titles", "private": private and not self.server.there_and_public})
 
     @property
     def address(self) -> str:
@@ -114,6 +123,11 @@ def test_policy_reward_and_card_go_in_one_commit(run: Run, hub: Hub, rlopt: Any)
     assert measured["violations"] == 0.01
     assert "Evaluated offline on 2026-03-02, on logs of 2026-01-05 to 2026-03-01: Launch" in card.text
     assert "## Limits" in card.text
+
+
+def test_a_public_repository_that_was_there_is_told_as_public(run: Run, hub: Hub, rlopt: Any) -> None:
+    hub.there_and_public = True
+    assert rlopt("push", run.path, "me/titles", "--json").json["private"] is False
 
 
 def test_a_refusal_is_one_line_without_the_token(run: Run, hub: Hub, rlopt: Any) -> None:

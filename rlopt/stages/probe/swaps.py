@@ -5,6 +5,7 @@ Reference: Kusner et al. (2017), *Counterfactual fairness*; here of words in the
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from reward.items import Item
@@ -17,6 +18,7 @@ _DATA = Path(__file__).parent / "data"
 _OTHER_HAN = f"[{HAN}]"
 
 
+@cache
 def shipped_swaps() -> dict[str, dict[str, str]]:
     """Kind ("gender", "place") -> word -> what takes its place, English and Chinese."""
     found: dict[str, dict[str, str]] = {}
