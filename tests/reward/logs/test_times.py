@@ -7,12 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reward.errors import LogError
 from reward.logs.source import open_source
 from reward.logs.typed_rows import TypedRows
+
+from .random_spellings import EXAMPLES, PROPERTY
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -42,7 +44,7 @@ TIMES = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(PROPERTY, max_examples=max(EXAMPLES, 150))
 @given(times=TIMES, data=st.data())
 def test_any_spelling_is_read_as_the_same_instants(tmp_path: Path, times: list[datetime], data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["pattern", "epoch", "serial", "arrow"]))
