@@ -127,7 +127,7 @@ def benchmark_lines(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def benchmark_parser(file: Path) -> tuple[argparse.ArgumentParser, set[str]]:
-    """The parser that a benchmark makes, read from its source, with all options of its parts; and these parts' names."""
+    """The parser that a benchmark makes, from its source, with the options of all its parts; and their names."""
     parser, parts = argparse.ArgumentParser(file.name, exit_on_error=False), set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""

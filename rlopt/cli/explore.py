@@ -38,7 +38,7 @@ def command(
     (never below --floor), and tells what it will be able to find out. Which visitor sees which title follows from
     a hash, whose rule is told.
 
-    Plan anew after each batch: --continue RESULTS learns from what was shown (item_id, title, impressions, clicks,
+    Re-plan after each batch: --continue RESULTS learns from what was shown (item_id, title, impressions, clicks,
     and a column batch with a number or a day). All results so far go into one file. Items whose best title is known
     well enough are decided: they get that title alone.
 

@@ -56,7 +56,7 @@ def command(
     --update refits on the arms of the run and those of new logs. Items keep their side; the new model is kept
     unless it is clearly worse than the old one on the judge's items of the newest log. LOGS must hold new rows only:
     what was learned before is recognised and refused. Conversions that came after the end of their own log are
-    allowed for by their delay; to count them, fit anew from all logs.
+    allowed for by their delay; to count them, fit again from all logs.
 
     --observational is for logs in which each item had one title. It compares items that are alike in all that is known
     of them but their titles, which shows what goes with clicks, not what earns them: the reward is marked so wherever

@@ -53,7 +53,7 @@ def command(
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
     has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. Other policies, and
     titles that people or another model wrote for the run's test items, are evaluated alike, into eval-NAME/.
-    Interrupted, the same command keeps the titles that were written; finished, it writes and evaluates anew.
+    Interrupted, the same command keeps the titles that were written; finished, it writes and evaluates again.
 
     \b
     Example:

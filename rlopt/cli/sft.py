@@ -18,7 +18,7 @@ from rlopt.cli.show import show
     "weight_by", "early_stopping", "save_every", "report_to",
 )  # fmt: skip
 @options.reviews("Database of `rlopt review`: titles that people approved or wrote are learned, too.")
-@click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
+@click.option("--force", is_flag=True, help="Train again although nothing changed since the last time.")
 @options.columns
 @options.query
 @preset("columns", "exclude", "constraints")  # kept in a run that a catalogue begins

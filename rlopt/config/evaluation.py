@@ -27,7 +27,7 @@ class EvalConfig(StageConfig):
     samples: int = setting(4, "Titles sampled for each test item and policy.", ge=1)
     temperature: float = setting(1.0, "Sampling temperature: the one the policy would serve with.", gt=0)
     max_items: int = setting(500, "Test items used at most (drawn by the seed).", ge=2)
-    best_of: int = setting(16, "Rival: best of so many SFT titles by the reward; 0 leaves it out.", ge=0)
+    best_of: int = setting(16, "Rival: best of N SFT titles by the reward; 0 leaves it out.", ge=0)
     draws: int = setting(400, "Posterior draws of the judge.", ge=50)
     confidence: float = setting(0.95, "Coverage of the intervals.", gt=0.5, lt=1)
     baseline: Literal["both", "logged", "sft"] = setting("both", "What the policy must beat to launch.")
@@ -80,7 +80,7 @@ class CompareConfig(StageConfig):
     samples: int = setting(4, "Titles sampled for each test item and policy.", ge=1)
     policies: tuple[AlgorithmName, ...] = setting((), "Which ones; none: all the run has.")
     best_of: tuple[Annotated[int, Field(ge=2)], ...] = setting(
-        (4, 16, 64), "Best of so many SFT titles by the reward.", metavar="N"
+        (4, 16, 64), "Best of N SFT titles by the reward.", metavar="N"
     )
     risk_aversion: float = setting(1.0, "Spreads taken off the reward that best-of-n goes by.", ge=0)
     temperature: float = setting(1.0, "Sampling temperature.", gt=0)

@@ -17,7 +17,7 @@ class ExploreConfig(StageConfig):
         0.01, "Clicks that exploring may be expected to cost, as a share of all items' clicks.", ge=0, le=1
     )
     span: float = setting(1.0, "How long it lasts, in lengths of the run's logs.", metavar="LENGTHS", gt=0, le=100)
-    batches: int = setting(10, "How often the plan is made anew in that time (--continue).", metavar="N", ge=1, le=1000)
+    batches: int = setting(10, "How often you re-plan in that time (--continue).", metavar="N", ge=1, le=1000)
     floor: float = setting(0.005, "Least probability of a title that is explored.", gt=0, le=0.5)
     stop: float = setting(
         0.005, "An item is decided when its best title is expected to lose less than this share.", ge=0, lt=1

@@ -95,7 +95,7 @@ class SftConfig(StageConfig):
     )
     shots: int | None = setting(
         None,
-        "Train nothing: ask the model with so many examples of like train items in each prompt; 0: with none.",
+        "Train nothing: prompt the model with N examples of similar train items; 0: with none.",
         metavar="K",
         ge=0,
     )
@@ -135,7 +135,7 @@ class SftConfig(StageConfig):
     )
     early_stopping: int | None = setting(
         None,
-        "Stop after so many checkpoints without a lower loss on held-out train items, and keep the best.",
+        "Stop after N checkpoints without a lower loss on held-out train items, and keep the best.",
         metavar="N",
         ge=1,
     )
@@ -188,7 +188,7 @@ class PpoConfig(StageConfig):
     whiten: bool = setting(True, "Advantages are scaled to mean 0 and variance 1 over each batch.")
     entropy_coef: float = setting(0.0, "Weight of the entropy bonus.", ge=0)
     epochs: int = setting(1, "Passes over each batch of rollouts.", ge=1)
-    minibatches: int = setting(1, "Updates a pass: so many times the batch size is written at once, and split.", ge=1)
+    minibatches: int = setting(1, "Updates a pass: N batches of titles are written at once, and split.", ge=1)
     critic: Literal["head", "own"] = setting(
         "head", "What the critic learns: a head on the frozen reference, or a model of its own."
     )

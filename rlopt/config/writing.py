@@ -20,7 +20,7 @@ class Decoding(StageConfig):
 
     temperature: float = setting(1.0, "Sampling temperature; 0 takes the likeliest word each time.", ge=0)
     top_p: float = setting(1.0, "Sample from the smallest set of words with this probability.", gt=0, le=1)
-    beams: int = setting(1, "Beam search with so many beams instead of sampling.", ge=1, le=64)
+    beams: int = setting(1, "Beam search with N beams instead of sampling.", ge=1, le=64)
     batch_size: int = setting(256, "Titles at once.", ge=1)
 
 

@@ -208,7 +208,7 @@ class OpenedRun:
         return truth_of(self.run)
 
     def policy(self, policy: str) -> "TitlePolicy":
-        """The run's policy of that name or that of a folder, loaded anew each time.
+        """The run's policy of that name or that of a folder, loaded again each time.
 
         Raises
         ------

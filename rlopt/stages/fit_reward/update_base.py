@@ -131,7 +131,7 @@ def check_settings(config: RewardConfig, base: RewardConfig) -> None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(
                 f"{flag} cannot change in an update: this run has {getattr(base, name)}, and items keep their side. "
-                f"Leave it out, or fit anew in another run. Got {getattr(config, name)}."
+                f"Leave it out, or fit in another run. Got {getattr(config, name)}."
             )
 
 

@@ -24,7 +24,7 @@ SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in 
 
 @dataclass(frozen=True)
 class PpoResult(Plain):
-    """What came of the training.
+    """Outcome of the training.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ CONTROL, BEST_FOREIGN = "as logged", "best foreign"
 
 
 def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
-    """Attack logged titles of test items, and say what the run thinks of what comes of it; writes ``probe/``.
+    """Attack logged titles of test items, and score the results by all that the run has; writes ``probe/``.
 
     ``probe/probe.json`` holds the result, ``probe/titles.parquet`` each attacked title with what was thought of it; the
     reward model's card gets a section, and so do reports that are written later.
