@@ -1,4 +1,4 @@
-"""House style: finds phrases of house_style.yaml in the files named, with what to write instead; part of `make lint`."""
+"""House style: finds phrases of house_style.yaml in files, and says what to write instead; part of `make lint`."""
 
 import re
 import sys
@@ -30,7 +30,7 @@ def main(files: Iterable[str]) -> int:
     phrases, places = style(), 0
     for file in files:
         for line, phrase in sorted(found(Path(file).read_text(encoding="utf-8"), phrases)):
-            print(f'{file}:{line}: "{phrase}": write {phrases[phrase]}', file=sys.stderr)
+            sys.stderr.write(f'{file}:{line}: "{phrase}": write {phrases[phrase]}\n')
             places += 1
     return int(places > 0)
 
