@@ -51,7 +51,7 @@ def in_help(group: click.Group = cli, name: str = "rlopt") -> Iterator[Shown]:
     for part in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), part)
         assert command is not None
-        for line in (command.help or "").splitlines():
+        for line in (command.help or "").partition("Example:")[2].splitlines():
             if line.strip().startswith("rlopt "):
                 yield from _commands(f"{name} {part} --help", line)
         if isinstance(command, click.Group):

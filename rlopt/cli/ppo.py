@@ -38,8 +38,8 @@ def command(
     the last checkpoint and ends with the same weights; finished and unchanged, it returns at once.
     `accelerate launch -m rlopt ppo` shares it between processes.
 
-    --update goes on from the last policy instead of the supervised one, held to both: per token the penalty is
-    kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). PPO rehearses items that the new logs do not
+    --update continues from the last policy instead of the supervised one, and holds it to both: per token the penalty
+    is kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). PPO rehearses items that the new logs do not
     show (--replay), and prints what it forgot of them: predicted lift and KL before and after, on the same items.
 
     \b
