@@ -125,7 +125,7 @@ def _check_way(config: ExportConfig) -> None:
     unused = sorted(config.model_fields_set & UNUSED[given[0]])
     if unused:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
-        note(f"Without effect on --{given[0].replace('_', '-')}: {flags}")
+        note(f"These options have no effect on --{given[0].replace('_', '-')}: {flags}")
     if processes.count() > 1:
         raise RunError("export runs in one process. Start it without accelerate launch.")
 

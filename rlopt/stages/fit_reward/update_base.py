@@ -170,7 +170,7 @@ def check_rows(base: Base, logs: LocalSource, new: Arms, force: bool) -> None:
             )
     old = merge_arms(base.parts())
     if old.last_seen is None or new.first_seen is None:
-        note(f"Without timestamps nobody can tell whether rows of {logs} were learned before: they would count twice")
+        note(f"Without timestamps rlopt cannot tell if it has learned rows of {logs} before: they would count twice")
     between = overlap(old, new)
     if between is not None and not force:
         begin, end = (datetime.fromtimestamp(t, UTC).isoformat(sep=" ", timespec="minutes")[:16] for t in between)

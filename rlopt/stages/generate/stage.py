@@ -136,9 +136,9 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
 def _without_reward(run: Run, config: GenerateConfig) -> GenerateConfig:
     """The settings that mean something before there is a reward, which is said."""
     if config.best_of > config.n:
-        note("--best-of has no effect without a reward to choose by")
+        note("--best-of has no effect without a reward")
     if config.diverse:
-        note("--diverse has no effect without a reward to tell what titles are worth together")
+        note("--diverse has no effect without a reward")
     note(
         "No reward yet: these are proposals, not compared with current titles; the columns reward, reward_std and "
         "support are empty. Show some, log clicks, then: rlopt fit-reward LOGS"

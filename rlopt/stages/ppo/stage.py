@@ -134,7 +134,7 @@ def _train_sft_first(
 
 def _say_what_has_no_effect(config: PpoConfig) -> None:
     if config.kl_coef == 0 and config.kl_target is not None:
-        note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
+        note("kl_target has no effect with a kl_coef of 0: there is no penalty to adapt")
 
 
 def _start(opened: OpenedRun, config: PpoConfig, name: str) -> TitlePolicy:
