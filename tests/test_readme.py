@@ -94,3 +94,14 @@ def test_links_into_a_page_meet_a_heading_of_it(root: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
             anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in anchors, f"{document.name}: {page}#{anchor}"
+
+
+def test_the_shops_of_the_readme_are_those_of_the_results(root: Path) -> None:
+    results = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:en|zh) \d) \| (.+) \|$", (root / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) == 3
+    for shop, cells in rows:
+        (row,) = re.findall(rf"^\| {shop} \| (.+) \|$", results, re.MULTILINE)
+        *figures, verdict = cells.split(" | ")
+        assert " | ".join(figures) in row
+        assert row.endswith(verdict)

@@ -43,8 +43,8 @@ def generate(
 ) -> GenerateResult:
     """Write ``config.n`` titles an item with ``config.policy``.
 
-    The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
-    by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
+    It reads the catalogue and writes the output shard by shard, in constant memory; after an interruption the same call
+    resumes. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
     reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version, and with
     ``config.diverse`` expected_best, diversity, angle (`with_portfolio`). The parquet metadata
     (``rlopt.*``) name the run, the fingerprints of policy and reward model, the settings and the versions.

@@ -58,7 +58,7 @@ def train_ppo(
 ) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
-    With another ``config.algorithm`` a rival of PPO does, and writes the folder of its name. Trains the SFT policy
+    ``config.algorithm`` may name a rival of PPO, which writes a folder with its name. Trains the SFT policy
     first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
     these settings, rules and earlier stages, it returns what it had found. Under ``accelerate launch`` the processes
     share each batch, and the first of them writes.

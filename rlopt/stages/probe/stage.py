@@ -34,8 +34,8 @@ CONTROL, BEST_FOREIGN = "as logged", "best foreign"
 def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
     """Attack logged titles of test items, and score the results by all that the run has; writes ``probe/``.
 
-    ``probe/probe.json`` holds the result, ``probe/titles.parquet`` each attacked title with what was thought of it; the
-    reward model's card gets a section, and so do reports that are written later.
+    ``probe/probe.json`` holds the result, ``probe/titles.parquet`` each attacked title with its scores; the reward
+    model's card and later reports get a section.
 
     Parameters
     ----------
