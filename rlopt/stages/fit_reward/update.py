@@ -192,8 +192,8 @@ def _say_differences(base: Base, report: LogReport) -> None:
     if fresh := sorted(now - before):
         note(f"Warning: only the new log has {', '.join(fresh)}: other items have no such values.")
     if (old.conversions is None) != (report.conversions is None):
-        which = "the new log" if report.conversions is None else "the logs so far"
-        note(f"Warning: {which} have no conversions: rlopt learns conversion rates from the others alone.")
+        which = "the new log counts" if report.conversions is None else "the logs so far count"
+        note(f"Warning: {which} no conversions: rlopt learns conversion rates from the others alone.")
 
 
 def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
