@@ -5,7 +5,7 @@ from playwright.sync_api import Page
 
 
 def faults(page: Page) -> list[str]:
-    """Every fault that axe-core is sure of, moderate ones too: contrast, names, landmarks, order ..., and where it is."""
+    """Every fault that axe-core is sure of, moderate ones too, and the elements that have it."""
     found = Axe().run(page).response["violations"]
     return [
         f"{fault['id']} ({fault['impact']}): {node['target']} {node['failureSummary']}"

@@ -1,6 +1,5 @@
 """Databases give the arms of the same rows in a file; secrets stand in no message."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
