@@ -99,7 +99,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         f"{facts.items_with_choice:,} of {len(arms.items):,} items have two titles or more, which differ by "
         f"{spread.relative:.0%} in CTR (standard deviation beyond chance)"
     )
-    size = f"a title has {spread.median_clicks:,.0f} {'click' if round(spread.median_clicks) == 1 else 'clicks'} in the median"
+    clicks = "click" if round(spread.median_clicks) == 1 else "clicks"
+    size = f"a title has {spread.median_clicks:,.0f} {clicks} in the median"
     if spread.detectable is not None:
         size += f", which shows differences of {spread.detectable:.0%} between two titles"
     if spread.p_value < _LEARNABLE:
