@@ -45,7 +45,8 @@ class TextResult(Plain):
     titles, items
         What was read.
     table
-        Name ("titles", and for items with fields "attributes", "neighbour") -> metric -> value, low and high (95% bootstrap over items).
+        Name ("titles", and for items with fields "attributes", "neighbour") -> metric -> value, low and high (95%
+        bootstrap over items).
     """
 
     titles: int
