@@ -44,7 +44,7 @@ class Belongs:
 
     @property
     def shortfall(self) -> FloatArray:
-        """How far titles are below their floors: 0 at and above both, at most 2, shape (n,)."""
+        """0 at and above both floors; below one of them 1 and how far below, at most 2 for each, shape (n,)."""
         return _below(self.relevance) + _below(self.fluency)
 
     def scores(self, name: str) -> FloatArray:
@@ -178,5 +178,5 @@ def _told(found: Soundness) -> BoolArray:
 
 
 def _below(found: Soundness) -> FloatArray:
-    """1 - score / floor, within [0, 1], shape (n,)."""
-    return np.clip(1.0 - found.score / np.maximum(found.threshold, 1e-12), 0.0, 1.0) * _told(found)
+    """2 - score / floor, within [1, 2], of titles below the floor; 0 of the others, shape (n,)."""
+    return np.clip(2.0 - found.score / np.maximum(found.threshold, 1e-12), 1.0, 2.0) * (found.faulty & _told(found))

@@ -12,6 +12,8 @@ from .findings import Facts, Lines
 SMALL_PROPENSITY = 0.01
 MIN_TIED = 0.9
 """Share of the impressions at levels that titles tie together, under which a column cannot be taken off."""
+MAX_POOLED = 0.1
+"""Share of the impressions at rare values, above which a column cannot be taken off either."""
 
 
 def evaluation(logs: LogData, facts: Facts) -> Lines:
@@ -109,6 +111,17 @@ def _unlike(balance: Balance) -> Lines:
                 f"{1 - balance.tied_share:.0%} of the impressions cannot be compared with the others. "
                 "Titles that look better may just have been shown where people click. Show titles of one item side by "
                 "side."
+            ),
+            "doubt",
+            "unlike_circumstances",
+        )
+    elif balance.pooled > MAX_POOLED:
+        yield (
+            "warning",
+            (
+                f"{shown}, and clicks differ by it, but {balance.pooled:.0%} of the impressions are at values too rare "
+                "to compare. Titles that look better may just have been shown where people click. Log a coarser column "
+                "beside it."
             ),
             "doubt",
             "unlike_circumstances",

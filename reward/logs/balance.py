@@ -68,6 +68,8 @@ class Balance:
         Share of the impressions at levels that titles shown at several of them tie together.
     adjusted
         Whether clicks are compared at equal levels.
+    pooled
+        Share of the impressions at values too rare to be compared at equal levels; they are one level together.
     """
 
     column: str
@@ -78,6 +80,7 @@ class Balance:
     click_ratio: float
     tied_share: float
     adjusted: bool = False
+    pooled: float = 0.0
 
 
 def balance_of(column: str, cells: LevelCells) -> Balance:

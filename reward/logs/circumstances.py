@@ -65,7 +65,10 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
     found = [balance_of(column.name, cells[column.name]) for column in columns]
     names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
     taken = [column for column in columns if column.name in names]
-    balances = tuple(replace(balance, adjusted=balance.column in names) for balance in found)
+    balances = tuple(
+        replace(balance, adjusted=balance.column in names, pooled=column.pooled)
+        for balance, column in zip(found, columns, strict=True)
+    )
     return Circumstances(balances, replace(weighting, effects=_effects(rows, taken, weighting)))
 
 

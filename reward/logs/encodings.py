@@ -1,9 +1,11 @@
 """Text files in other encodings than UTF-8, and with mixed line ends, become UTF-8 in the temporary folder."""
 
 import codecs
+import contextlib
 import gzip
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ SAMPLE_BYTES = 1 << 16
 _BLOCK = 1 << 20
 _MOST_LINES = 2_000
 _CLEARLY = 0.1  # less chaos than any other reading, of charset-normalizer's measure from 0 to 1
+_ENOUGH = 10  # different cells past ASCII: one word alone reads as well in a wrong encoding
+_MOST_SHOWN = 6
 _USUAL = ("cp1252", "gb18030", "cp932", "big5", "cp949", "cp1251", "cp1250", "euc_jp", "cp1253", "cp1254", "cp1256")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -80,7 +84,8 @@ def detected_encoding(path: Path) -> str:
     Raises
     ------
     LogError
-        Where several fit about as well: with a line of the file as each would read it; or where none does.
+        Where several fit about as well, or there is little to tell by: with a line of the file as each would read it;
+        or where none does.
     """
     from charset_normalizer import from_bytes
 
@@ -92,9 +97,11 @@ def detected_encoding(path: Path) -> str:
     found = [(chaos, name, text) for text, (chaos, _, name) in sorted(readings.items(), key=lambda pair: pair[1])]
     if not found:
         raise LogError(f"{path} is not UTF-8 text, nor any other that can be told. Export it again as UTF-8.")
-    if len(found) == 1 or found[0][0] + _CLEARLY < found[1][0]:
+    clear = len(found) == 1 or found[0][0] + _CLEARLY < found[1][0]
+    if clear and len(_foreign_cells(sample)) >= _ENOUGH:
         return found[0][1]
-    shown = "; ".join(f"{encoding}: {_line(text)!r}" for _, encoding, text in found[:4])
+    candidates = {encoding: text for _, encoding, text in found[:4]} | _usual_readings(sample, set(readings))
+    shown = "; ".join(f"{encoding}: {_line(text)!r}" for encoding, text in list(candidates.items())[:_MOST_SHOWN])
     raise LogError(
         f"{path} is not UTF-8 text. It may be one of these, which read its first line past ASCII as {shown}. "
         f"Convert it from the right one, for example: iconv -f {found[0][1]} -t utf-8 IN > OUT"
@@ -104,6 +111,22 @@ def detected_encoding(path: Path) -> str:
 def _rank(encoding: str) -> int:
     """Usual encodings go before rare ones that read the same bytes as well."""
     return _USUAL.index(encoding) if encoding in _USUAL else len(_USUAL)
+
+
+def _foreign_cells(sample: bytes) -> set[bytes]:
+    """Different cells that hold bytes past ASCII; no character of any encoding has one of these separators in it."""
+    return {cell for cell in re.split(rb'[,;\t\r\n"]', sample) if not cell.isascii()}
+
+
+def _usual_readings(sample: bytes, read: Collection[str]) -> dict[str, str]:
+    """Usual encodings -> the sample as they read it, where that is none of the texts ``read``."""
+    out: dict[str, str] = {}
+    for encoding in _USUAL:
+        with contextlib.suppress(UnicodeError):
+            text = sample.decode(encoding)
+            if text not in read and text not in out.values():
+                out[encoding] = text
+    return out
 
 
 def _foreign_lines(path: Path) -> Iterator[bytes]:

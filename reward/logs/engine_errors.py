@@ -27,6 +27,9 @@ def clear_errors(where: str) -> Iterator[None]:
             raise NotUtf8Error(f"{where} is not UTF-8 text. Export it again as UTF-8.") from error
         if place := re.search(r"CSV Error on Line: (\d+)", text):
             message = f"Cannot read {where}: {_csv_reason(int(place[1]), text)}."
+        elif place := re.search(r"Malformed JSON.* in (line|record/value) (\d+): ([^.]*)", text):
+            near = f"{place[1].removeprefix('record/')} {int(place[2]):,}"  # the engine counts loosely
+            message = f"Cannot read {where}: it is not JSON throughout, {place[3].strip()} near {near}."
         elif "state machine" in text:
             message = f"Cannot read {where}: its quotes or line ends are not those of a CSV file."
         elif isinstance(error, duckdb.OutOfMemoryException):

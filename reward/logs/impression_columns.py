@@ -6,13 +6,18 @@ from itertools import islice
 from math import prod
 from typing import Any
 
+import numpy as np
+
+from ..arrays import FloatArray, IntArray
 from .item_fields import context_sql
 from .schema import WHERE_SHOWN
 from .text_files import Parameters, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_LEVELS = 50
-"""Values of a column that count one by one, the most frequent ones; the others are one level."""
+"""Values of a column that count one by one; of more values, those with like click rates share a level."""
+MIN_CLICKS = 20.0
+"""Clicks expected at a value, of a column with more, under which its own click rate tells nothing."""
 MAX_VALUES = 1_000
 """A text column with more values names users or sessions, and says nothing that impressions have in common."""
 MAX_COLUMNS = 40
@@ -36,32 +41,38 @@ class ImpressionColumn:
         The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC).
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
-    levels
-        Values that count one by one, most frequent first; all others, and missing ones, are one more level.
+    values
+        Values that are told apart; all others, and missing ones, are one more level.
+    level_of
+        Level of each of these values.
     edges
         Of numbers with more values: upper limits of the ranges that count as levels; else empty.
+    pooled
+        Share of the impressions at other values, which cannot be compared at equal levels.
     """
 
     name: str
     sql: str
-    levels: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    level_of: tuple[int, ...] = ()
     edges: tuple[float, ...] = ()
+    pooled: float = 0.0
 
     @property
     def n_levels(self) -> int:
         """Levels, with that of all others."""
-        return max(len(self.levels), len(self.edges)) + 1
+        return (len(self.edges) if self.edges else max(self.level_of, default=-1) + 1) + 1
 
     def level_sql(self, parameter: str) -> str:
         """SQL of the level's number in a source row; takes ``$parameter``, see `parameters`."""
         if self.edges:
             cases = " ".join(f"WHEN {self.sql} <= {edge!r} THEN {i}" for i, edge in enumerate(self.edges))
             return f"CASE {cases} ELSE {len(self.edges)} END"
-        return f"coalesce(list_position(${parameter}, {self.sql}) - 1, {len(self.levels)})"
+        return f"coalesce(${parameter}_level[list_position(${parameter}, {self.sql})], {self.n_levels - 1})"
 
     def parameters(self, parameter: str) -> Parameters:
         """What `level_sql` takes."""
-        return {} if self.edges else {parameter: list(self.levels)}
+        return {} if self.edges else {parameter: list(self.values), f"{parameter}_level": list(self.level_of)}
 
 
 @dataclass(frozen=True)
@@ -139,8 +150,8 @@ def sampled(rows: TypedRows) -> str:
     return "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
 
 
-def _sample(rows: TypedRows, values: Mapping[str, str]) -> str:
-    return rows.select("impressions", extra={"kept": sampled(rows), **values}, where="impressions > 0 AND kept")
+def _sample(rows: TypedRows, values: Mapping[str, str], *names: str) -> str:
+    return rows.select("impressions", *names, extra={"kept": sampled(rows), **values}, where="impressions > 0 AND kept")
 
 
 def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> ImpressionColumn:
@@ -155,5 +166,42 @@ def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> I
         return ImpressionColumn(name, sql)
     text = f"CAST({sql} AS VARCHAR)"
     counted = f"SELECT v, sum(impressions) AS n FROM {_sample(rows, {'v': text})} WHERE v IS NOT NULL GROUP BY v"
-    found = query(f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS}", rows.parameters)
-    return ImpressionColumn(name, text, levels=tuple(value for (value,) in found.fetchall()))
+    found = query(f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS + 1}", rows.parameters).fetchall()
+    if len(found) > MAX_LEVELS:
+        return _grouped_values(rows, name, text)
+    return ImpressionColumn(name, text, tuple(value for (value,) in found), tuple(range(len(found))))
+
+
+def _grouped_values(rows: TypedRows, name: str, text: str) -> ImpressionColumn:
+    """A column of more than `MAX_LEVELS` values, parted by `_alike`."""
+    # Clicks that a value would have if it did not matter, by the rates of its titles in whole billionths: exact sums.
+    rate = "CAST(round(1e9 * arms.clicks / arms.impressions) AS HUGEINT)"
+    sums = f"sum(r.impressions) AS n, sum(r.clicks) AS seen, sum(CAST(r.impressions AS HUGEINT) * {rate}) AS expected"
+    table = _sample(rows, {"v": text}, "item_id", "title", "clicks")
+    counted = f"SELECT v, {sums} FROM {table} AS r JOIN arms USING (item_id, title) WHERE v IS NOT NULL GROUP BY v"
+    ordered = f"SELECT v, n, seen, expected / 1e9 FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_VALUES}"
+    values, *counts = zip(*rows.source.query(ordered, rows.parameters).fetchall(), strict=True)
+    level, pooled = _alike(*(np.asarray(part, dtype=np.float64) for part in counts))
+    kept = level >= 0
+    parted = (value for value, told in zip(values, kept, strict=True) if told)
+    return ImpressionColumn(name, text, tuple(parted), tuple(level[kept].tolist()), pooled=pooled)
+
+
+def _alike(shown: FloatArray, clicks: FloatArray, expected: FloatArray) -> tuple[IntArray, float]:
+    """Level of each value, shape (n_values,), -1 without one; and the share of the impressions at those.
+
+    Values are sorted by their clicks over those expected by title, and parted into `MAX_LEVELS` of like traffic.
+    Titles that were shown at equal levels of such a prognostic score are compared as well as at equal values (Hansen
+    2008), and each value's share of the titles does not enter it. Where no click rates are known, the most frequent
+    values are levels of their own.
+    """
+    told = np.flatnonzero(expected >= MIN_CLICKS)
+    if len(told) < 2:
+        level = np.where(np.arange(len(shown)) < MAX_LEVELS, np.arange(len(shown)), -1)
+        return level, float(shown[MAX_LEVELS:].sum() / shown.sum())
+    order = told[np.argsort(np.round(clicks[told] / expected[told], 9), kind="stable")]
+    before = np.cumsum(shown[order]) - shown[order] / 2
+    level = np.full(len(shown), -1, dtype=np.int64)
+    parts = np.floor(MAX_LEVELS * before / max(float(shown[order].sum()), 1.0)).astype(np.int64)
+    level[order] = np.unique(parts, return_inverse=True)[1]
+    return level, float(1 - shown[order].sum() / shown.sum())

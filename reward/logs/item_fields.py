@@ -113,18 +113,19 @@ def _known_sql(text: str, missing: frozenset[str]) -> str:
     """
     pattern, letters, longest = _pattern(missing)
     mark = f"regexp_full_match({text}, '{pattern}')"
-    short = f"strlen({text}) <= {longest} AND unicode({text}) IN ({letters})"
+    # A list of constants would be a vector each, in every column: memory for wide files.
+    short = f"strlen({text}) <= {longest} AND contains('{letters}', left({text}, 1))"
     short = f"{short} OR starts_with({text}, ' ') OR ends_with({text}, ' ')"
     return f"CASE WHEN {short} THEN CASE WHEN NOT {mark} THEN {text} END ELSE {text} END"
 
 
 @lru_cache
 def _pattern(missing: frozenset[str]) -> tuple[str, str, int]:
-    """Of all marks: a regular expression, the code points they begin with, and how many bytes the longest has."""
+    """Of all marks, for SQL: a regular expression, the letters they begin with, how many bytes the longest has."""
     marks = "|".join(re.escape(mark) for mark in sorted(missing)).replace("'", "''")
-    letters = sorted({ord(first) for mark in missing if mark for first in (mark[0], *mark[0].upper())} | {-1, 0})
+    letters = "".join(sorted({first for mark in missing if mark for first in (mark[0], *mark[0].upper())}))
     longest = max(len(form.encode()) for mark in missing for form in (mark, mark.upper()))
-    return rf"(?i)\s*({marks})\s*", ", ".join(map(str, letters)), longest
+    return rf"(?i)\s*({marks})\s*", letters.replace("'", "''"), longest
 
 
 def _compared_sql(rows: TypedRows, column: str) -> str:

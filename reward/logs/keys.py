@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ..errors import LogError
 from .source import quote
+from .trim_sql import stripped
 from .typed_rows import TypedRows
 
 _ROUNDED = re.compile(r"\s*-?\d(\.\d+)?[eE]\+\d+\s*")
@@ -29,7 +30,7 @@ def respelled(rows: TypedRows, ids: Iterable[str]) -> TypedRows:
                 f"{rows.source.where} has the item_id {item_id.strip()}, a rounded number, as spreadsheets and floats "
                 "are: the id's last digits are lost. Export the ids as text."
             )
-        padded = padded or item_id != item_id.strip()
+        padded = padded or item_id != stripped(item_id)
         fraction = fraction or ".0" in item_id
     whole = [column for column in rows.sources["item_id"] if _whole_numbers(rows, column)] if fraction else []
     return replace(rows, trim_ids=padded, whole_ids=frozenset(whole)) if padded or whole else rows

@@ -28,6 +28,7 @@ from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .sources.local import LocalCopy, Source, local
 from .spelt_numbers import Decimal
+from .trim_sql import stripped
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
 from .weighting import exposure
@@ -194,7 +195,7 @@ def read_logs(
             refuse_copied_files(as_given)
         sums = aggregate(rows, conversion_window_hours)
         # Arms are few and rows are many: only where an arm shows it are titles and ids spelt anew, in a second pass.
-        padded = sum(title != title.strip() for title in sums["title"])
+        padded = sum(title != stripped(title) for title in sums["title"])
         spelt = respelled(replace(rows, trim=True) if padded else rows, dict.fromkeys(sums["item_id"].tolist()))
         if spelt is not rows:
             rows = spelt

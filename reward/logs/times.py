@@ -14,6 +14,7 @@ FIRST_YEAR = 1995
 _SAMPLE = 1_000
 _EXCEL_EPOCH = 25_569  # 1970-01-01 as a spreadsheet counts days
 _DAY = 86_400
+_ROUNDED = r"\s*[0-9]([.,][0-9]{0,8})?[eE]\+?[0-9]+\s*"  # nine digits are too few for the second
 
 
 class Asks(Protocol):
@@ -128,6 +129,27 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
             "column with --columns timestamp=COLUMN, or none with --columns timestamp="
         )
     return fitting[0]
+
+
+def refuse_rounded(ask: Asks, form: TimeForm, column: str, where: str) -> None:
+    """Stop where texts count seconds and the like since 1970, but a spreadsheet has cut their last digits.
+
+    Whole minutes may be written so without loss. ``ask`` queries over the column's text ``x``.
+
+    Raises
+    ------
+    LogError
+        With the smallest such text.
+    """
+    if form.pattern or not form.low or not form.per_second:
+        return
+    odd = f"fmod(TRY_CAST(x AS DOUBLE) / {form.per_second}, 60) <> 0"
+    found = ask(f"min(x) FILTER (regexp_full_match(x, '{_ROUNDED}') AND {odd})")[0][0]
+    if found is not None:
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds {found.strip()}, a rounded number, as spreadsheets show "
+            "large ones: the last digits of the time are lost. Export it as text, or as an ISO date and time."
+        )
 
 
 def _fitting(low: float, high: float) -> list[TimeForm]:

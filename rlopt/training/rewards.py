@@ -17,6 +17,8 @@ from rlopt.policy.prompt import Renderer
 LogMetric = Callable[[str, float], None]
 RewardFunction = Callable[..., Sequence[float | None]]
 MAX_SCORE = 4.0
+BELOW_FLOOR = 2.0
+"""Standard deviations that a title just below a floor costs; at 1 policies stayed below the logged titles' fluency."""
 MONITOR = "monitor"
 
 
@@ -99,8 +101,8 @@ class TitleRewards:
     monitor
         Watches the titles with weight 0.
     belonging
-        A title below the floor of relevance, or of fluency, costs up to one standard deviation for each
-        (`reward.belonging.belonging.Belongs.shortfall`); None: it is not looked at.
+        A title below the floor of relevance, or of fluency, costs `BELOW_FLOOR` standard deviations and up to twice
+        that (`reward.belonging.belonging.Belongs.shortfall`); None: it is not looked at.
     """
 
     items: Sequence[Item]
@@ -194,14 +196,14 @@ class TitleRewards:
         return penalties
 
     def _belonging(self, completions: list[str], item_index: list[int], log_metric: LogMetric, **_: Any) -> list[float]:
-        """What each title's relevance and fluency cost: 0 above both floors, at worst -2."""
+        """What each title's relevance and fluency cost: 0 at and above both floors."""
         if self.belonging is None:
             return [0.0] * len(completions)
         found = self.belonging.predict(*self._titles(item_index, completions))
         for name, score in ((RELEVANCE, found.relevance), (FLUENCY, found.fluency)):
             log_metric(f"belonging/{name}", float(score.score.mean()))
             log_metric(f"belonging/{name}_below", float(score.faulty.mean()))
-        return [float(-short) for short in found.shortfall]
+        return [-BELOW_FLOOR * float(short) for short in found.shortfall]
 
 
 def spread_of_items(values: FloatArray, item: IntArray) -> float:

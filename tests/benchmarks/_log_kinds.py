@@ -140,6 +140,43 @@ def one_after_the_other(days: int = 28) -> Contexts:
     return Contexts(np.full(days, 1 / days), np.log(np.linspace(1.4, 0.6, days)), shown, {"timestamp": day * DAY})
 
 
+def affinities(levels: int = 60) -> Contexts:
+    """A score of each impression, on record, raises both the clicks and the chance of a promo title."""
+    score = np.linspace(0.01, 0.99, levels)
+    shown = promo_first(0.15 + 0.7 * score)
+    return Contexts(np.full(levels, 1 / levels), score - 0.5, shown, {"affinity": np.round(score, 3)})
+
+
+def segments(n: int = 300) -> Contexts:
+    """User segments of unlike size click unlike much; promo titles go to those that click."""
+    rng = np.random.default_rng(5)
+    z, share = rng.standard_normal(n), rng.dirichlet(np.full(n, 3.0))
+    shown = promo_first(1 / (1 + np.exp(-1.2 * z)))
+    return Contexts(share, 0.35 * z, shown, {"segment": np.array([f"segment-{i}" for i in range(n)])})
+
+
+def ramp(days: int = 28) -> Contexts:
+    """Promo titles grow from a fifth to four fifths of the traffic while people click more and more."""
+    shown = promo_first(np.linspace(0.2, 0.8, days))
+    return Contexts(np.full(days, 1 / days), np.linspace(-0.4, 0.4, days), shown, {"timestamp": np.arange(days) * DAY})
+
+
+def campaign(days: int = 28) -> Contexts:
+    """Four days of a campaign with half of the traffic, more clicks and four fifths of promo titles (else one)."""
+    day = np.arange(days)
+    hot = (day >= 10) & (day < 14)
+    share = np.where(hot, 0.5 / 4, 0.5 / (days - 4))
+    return Contexts(share, np.where(hot, 0.45, 0.0), promo_first(np.where(hot, 0.8, 0.2)), {"timestamp": day * DAY})
+
+
+def hinted() -> Contexts:
+    """The two crowds, of which the log has only a hint: the device tells the crowd in 80 of 100 cases."""
+    crowd, device = (grid.ravel() for grid in np.meshgrid(np.arange(2), np.arange(2), indexing="ij"))
+    columns = {"device": np.array(["phone", "desktop"])[device]}
+    share = np.where(crowd == device, 0.4, 0.1)
+    return Contexts(share, np.log([1.4, 0.65])[crowd], promo_first(np.array([0.85, 0.15])[crowd]), columns)
+
+
 def early_promo(days: int = 14) -> Contexts:
     """Promo titles mostly in the first half, the others mostly in the second; nothing else differs."""
     day = np.arange(days)
@@ -193,4 +230,9 @@ KINDS: Mapping[str, Kind] = {
     "weekend": Kind("promo titles at weekends, a weekend season", weekends),
     "position": Kind("promo titles in upper positions", positions),
     "dispersed": Kind("randomised, overdispersion 5", calendar, dispersion=5.0),
+    "affinity": Kind("a score on record drives both", affinities),
+    "segments": Kind("300 user segments confound", segments),
+    "ramp": Kind("promo titles ramp up, clicks too", ramp),
+    "campaign": Kind("a campaign of four days", campaign),
+    "hinted": Kind("a column that only hints at the cause", hinted),
 }

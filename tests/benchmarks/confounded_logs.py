@@ -1,6 +1,6 @@
-"""Can confounded logs fool the verdict? Eighteen kinds of logs from a click model that is not `envs`, truth known.
+"""Can confounded logs fool the verdict? Twenty-three kinds of logs from a click model that is not `envs`, truth known.
 
-    python tests/benchmarks/confounded_logs.py                                   # 10 worlds a kind: under an hour
+    python tests/benchmarks/confounded_logs.py                                   # 10 worlds a kind: about an hour
     python tests/benchmarks/confounded_logs.py --worlds 3 --kinds surface hour   # a quick look
     python tests/benchmarks/confounded_logs.py --print FILE                      # run nothing, print what is in FILE
 

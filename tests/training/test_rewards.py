@@ -12,7 +12,7 @@ from reward.belonging.faults import Soundness
 from reward.items import Item
 from reward.model.caution import cautious_reward
 from rlopt.policy.constraints import Constraints
-from rlopt.training.rewards import MAX_SCORE, LiftScale, TitleRewards
+from rlopt.training.rewards import BELOW_FLOOR, MAX_SCORE, LiftScale, TitleRewards
 
 EOS = 1
 
@@ -105,7 +105,7 @@ class Stub:
 def test_a_title_that_does_not_belong_costs_by_how_far_it_is_below_the_floors() -> None:
     knows = replace(rewards(), belonging=Stub())  # type: ignore[arg-type]
     got = call(knows, ["a b", "a odd", "odd"])
-    assert got["belonging"] == pytest.approx([0.0, -1.0, -1.5])
+    assert got["belonging"] == pytest.approx([0.0, -2 * BELOW_FLOOR, -3.5 * BELOW_FLOOR])
     assert got["lift"] == call(rewards(), ["a b", "a odd", "odd"])["lift"]
 
 

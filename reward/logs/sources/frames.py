@@ -1,5 +1,6 @@
 """Tables in memory and streams of Arrow batches become parquet, in row groups that do not depend on their chunks."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,15 @@ def write_frame(source: Any, target: Path) -> str:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, LogError):
             raise
-        raise LogError(f"Cannot read {name}: {str(error).splitlines()[0].rstrip('.')}.") from error
+        raise LogError(f"Cannot read {name}: {_reason(error)}.") from error
     return name
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in a line; pandas puts Arrow's reason and the column side by side."""
+    if mixed := re.search(r"Conversion failed for column (.+) with type object", str(error)):
+        return f"its column '{mixed[1]}' holds values of several types. Make them one, as .astype(str) does"
+    return str(error).splitlines()[0].rstrip(".")
 
 
 def _stream(source: Any, name: str) -> tuple[pa.Schema, Iterable[pa.RecordBatch]]:
@@ -46,6 +54,8 @@ def _stream(source: Any, name: str) -> tuple[pa.Schema, Iterable[pa.RecordBatch]
     if hasattr(source, "iloc") and hasattr(source, "dtypes"):  # pandas before 2.2
         table = pa.Table.from_pandas(source)
         return table.schema, table.to_batches()
+    if hasattr(source, "collect"):
+        raise LogError(f"{name} is a query that has not run yet. Give what its .collect() returns.")
     raise LogError(
         f"Logs cannot be read from {name}. Give a path, a URL, or a table that exports an Arrow stream: of pandas, "
         "polars, Arrow or the datasets library."
@@ -83,13 +93,18 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa
 
 
 def _cast(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    columns = []
-    for field in schema:
-        column = table[field.name]
-        if isinstance(column.type, pa.BaseExtensionType):
-            column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-        columns.append(column if column.type == field.type else column.cast(field.type))
+    chunks = ([_as(chunk, field.type) for chunk in table[field.name].chunks] for field in schema)
+    columns = [pa.chunked_array(found, field.type) for found, field in zip(chunks, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """``values`` as `_plain` has their type."""
+    if isinstance(values, pa.ExtensionArray):
+        return _as(values.storage, kind)
+    if isinstance(values, pa.DictionaryArray):  # Arrow itself cannot decode one of string views
+        return _as(values.dictionary, kind).take(values.indices)
+    return values if values.type == kind else values.cast(kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

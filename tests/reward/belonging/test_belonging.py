@@ -77,9 +77,9 @@ def test_few_items_teach_nothing() -> None:
         Belonging.fit(items, titles, index)
 
 
-def test_the_shortfall_is_nothing_at_the_floor_and_at_most_one_for_each_score() -> None:
+def test_the_shortfall_is_nothing_at_the_floor_and_one_to_two_below_for_each_score() -> None:
     found = Belongs(thought([0.4, 0.2, 0.1, 0.0], 0.2), thought([0.9, 0.5, 0.5, 0.0], 0.5))
-    np.testing.assert_allclose(found.shortfall, [0.0, 0.0, 0.5, 2.0])
+    np.testing.assert_allclose(found.shortfall, [0.0, 0.0, 1.5, 4.0])
     assert found.lacks(2) == [RELEVANCE]
     assert found.why(3) == ["relevance: 0.00, below 0.20", "fluency: 0.00, below 0.50"]
 

@@ -8,6 +8,7 @@ import pytest
 
 from reward.arms import Arms
 from reward.arrays import FloatArray
+from reward.doctor.examine import examine
 from reward.logs.balance import Balance
 from reward.logs.read import LogData, read_logs
 
@@ -167,3 +168,51 @@ def test_circumstances_are_no_overdispersion(tmp_path: Path) -> None:
     blind = read(tmp_path, {k: v for k, v in columns.items() if k != "where"}, "impressions")
     assert blind.overdispersion is not None
     assert blind.overdispersion > 5
+
+
+def in_segments(rng: np.random.Generator, leaning: float, *, segments: int = 300, shown: int = 80) -> dict[str, Any]:
+    """Promo titles are 40% better; segments click unlike much, and promo titles lean to those that click."""
+    z = np.repeat(rng.standard_normal(segments), 60)
+    n = rng.poisson(shown, len(z))
+    promo = rng.binomial(n, 1 / (1 + np.exp(-leaning * z)))
+    rate = np.minimum(0.05 * np.exp(0.4 * z), 0.6)
+    impressions = np.concatenate([promo, n - promo])
+    columns = {
+        "item_id": np.tile([f"item-{i:03}" for i in range(60)], 2 * segments),
+        "title": np.repeat(["Promo", "Plain"], len(z)),
+        "impressions": impressions,
+        "clicks": rng.binomial(impressions, np.concatenate([1.4 * rate, rate])),
+        "segment": np.tile(np.repeat([f"segment {i}" for i in range(segments)], 60), 2),
+    }
+    return {name: values[impressions > 0] for name, values in columns.items()}
+
+
+def test_of_many_values_those_with_like_clicks_share_a_level(tmp_path: Path) -> None:
+    columns = in_segments(np.random.default_rng(9), 1.2)
+    data = read(tmp_path, columns, "impressions", "segment")
+    (found,) = data.balances
+    assert found.adjusted
+    assert found.pooled == 0
+    lift, error = relative_rate(data.arms)
+    assert abs(lift - np.log(1.4)) < 3 * error + 0.01
+    blind, _ = relative_rate(read(tmp_path, {k: v for k, v in columns.items() if k != "segment"}, "impressions").arms)
+    assert blind > np.log(1.4) + 0.2
+
+
+def test_levels_made_from_clicks_do_not_make_randomised_titles_look_unlike(tmp_path: Path) -> None:
+    def p_value(seed: int) -> float:
+        columns = in_segments(np.random.default_rng(seed), 0.0, segments=900, shown=8)
+        return read(tmp_path, columns, "impressions", "segment").balances[0].p_value
+
+    p_values = np.array([p_value(seed) for seed in range(20)])
+    assert np.mean(p_values < 0.1) <= 0.3  # binomial(20, 0.1) stays below with 99.8%
+
+
+def test_values_too_rare_to_compare_are_a_doubt(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    columns = in_segments(rng, 1.2, segments=900, shown=4)
+    where = np.where(rng.random(len(columns["title"])) < 0.5, columns["segment"], "common")
+    logs = read(tmp_path, columns | {"segment": where}, "impressions", "segment")
+    (found,) = logs.balances
+    assert found.pooled > 0.3
+    assert ("unlike_circumstances", "doubt") in {(one.kind, one.consequence) for one in examine(logs).findings}

@@ -49,7 +49,7 @@ def test_any_spelling_gives_the_same_ids(tmp_path: Path, ids: list[int], spellin
 
 
 def test_leading_zeros_stay_and_blanks_go(tmp_path: Path) -> None:
-    log = {"item_id": ["0012 ", "0012", "12", "007.10"], "title": ["a", "a", "b", "c"], "clicks": [1, 1, 0, 0]}
+    log = {"item_id": ["0012 ", "0012\u200b", "12", "007.10"], "title": ["a", "a", "b", "c"], "clicks": [1, 1, 0, 0]}
     arms = read_arms(write_log(tmp_path / "log.parquet", log))
     assert [item.item_id for item in arms.items] == ["0012", "007.10", "12"]
     assert arms.impressions.tolist() == [2, 1, 1]

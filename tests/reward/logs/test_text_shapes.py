@@ -89,8 +89,14 @@ def test_a_swallowed_row_is_an_error(tmp_path: Path, text: str, message: str) ->
 
 
 def test_encodings_are_told_or_asked_about(tmp_path: Path) -> None:
-    rows = "item_id,title\n1,北歐橡木邊桌 免運\n2,陶瓷茶壺 手工 新款\n"
-    assert titles_of(tmp_path / "t.csv", rows.encode("big5"))[0] == "北歐橡木邊桌 免運"
+    colours, things = ("紅色", "白色", "灰藍", "墨綠"), ("北歐橡木邊桌 免運", "陶瓷茶壺 手工", "純棉被套組 新款")
+    titles = [f"{colour}{thing}" for colour in colours for thing in things]
+    rows = "item_id,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles))
+    assert titles_of(tmp_path / "t.csv", rows.encode("big5")) == titles
+    # One phrase alone, here again and again, reads as well in another encoding.
+    rows = "item_id,title\n" + "".join(f"{n},連衣裙 夏季 新款\n" for n in range(12))
+    with pytest.raises(LogError, match=r"big5: '.*連衣裙 夏季 新款"):
+        titles_of(tmp_path / "t.csv", rows.encode("big5"))
     with pytest.raises(LogError, match=r"cp932: '.*ケトル.*cp949: .*iconv -f cp932"):
         titles_of(tmp_path / "t.csv", "item_id,title\n1,北欧 ケトル おしゃれ\n".encode("cp932"))
 

@@ -7,12 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reward.errors import LogError
 from reward.logs.source import open_source
 from reward.logs.typed_rows import TypedRows
+
+from .random_spellings import EXAMPLES, PROPERTY
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -42,7 +44,7 @@ TIMES = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(PROPERTY, max_examples=max(EXAMPLES, 150))
 @given(times=TIMES, data=st.data())
 def test_any_spelling_is_read_as_the_same_instants(tmp_path: Path, times: list[datetime], data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(["pattern", "epoch", "serial", "arrow"]))
@@ -80,11 +82,20 @@ def test_any_spelling_is_read_as_the_same_instants(tmp_path: Path, times: list[d
         ([20512, 20513], "numbers from 20512 to 20513"),
         ([19000101, 21001231], "numbers from 19000101"),
         ([1_700_000_000, 1_700_000_001_000], "numbers from 1700000000"),
+        (["1.77232E+12", "1.77241E+12"], r"1\.77232E\+12, a rounded number"),
+        (["1.772323e+09", "1772323207"], r"1\.772323e\+09, a rounded number"),
     ],
 )
 def test_what_is_no_time_is_refused_with_what_was_seen(tmp_path: Path, values: list[object], seen: str) -> None:
     with pytest.raises(LogError, match=seen):
         seconds_of(tmp_path / "log.parquet", pa.table({"timestamp": values}))
+
+
+def test_exponents_of_whole_minutes_lose_nothing(tmp_path: Path) -> None:
+    times = [datetime(2026, 3, 1, hour, tzinfo=UTC).timestamp() for hour in range(24)]
+    texts = [repr(t * 1e9) for t in times]
+    assert texts[0] == "1.7723232e+18"
+    assert seconds_of(tmp_path / "log.parquet", pa.table({"timestamp": texts})) == times
 
 
 def test_months_first_where_a_day_past_the_twelfth_tells(tmp_path: Path) -> None:

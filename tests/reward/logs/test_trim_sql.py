@@ -2,6 +2,7 @@
 
 import json
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from reward.doctor.examine import examine
 from reward.logs.read import LogData, read_items, read_logs, read_titles
 from reward.logs.splits import split_items
-from reward.logs.trim_sql import BLANKS
+from reward.logs.trim_sql import BLANKS, stripped
 from reward.logs.update import merge_arms
 
 from ..log_fixtures import assert_same_arms, impressions_log, read_csv_text, write_log, written
@@ -75,12 +76,15 @@ def test_logs_that_differ_in_blanks_join_to_one(tmp_path: Path) -> None:
     assert split_items(merge_arms([clean[0], other]), seed=0) == split_items(merge_arms(clean), seed=0)
 
 
-def test_every_white_space_counts_and_nothing_else(tmp_path: Path) -> None:
-    assert set(BLANKS) == {chr(c) for c in range(sys.maxunicode + 1) if chr(c).isspace()}
-    titles = [f"{blank}a{blank}b{blank}" for blank in BLANKS] + ["\u200bx", "x\u200b", "NULL", "'x'"]
+def test_white_space_and_characters_without_width_count_and_nothing_else(tmp_path: Path) -> None:
+    spaces = {chr(c) for c in range(sys.maxunicode + 1) if chr(c).isspace()}
+    assert spaces < set(BLANKS)
+    assert {unicodedata.category(c) for c in set(BLANKS) - spaces} == {"Cf"}
+    titles = [f"{blank}a{blank}b{blank}" for blank in BLANKS] + ["\u200bx", "x\ufeff", "x\u00ad", "NULL", "'x'"]
     columns = {"item_id": [" i"] * len(titles), "title": titles, "clicks": [0] * len(titles)}
     arms = read_logs(write_log(tmp_path / "log.parquet", columns)).arms
-    assert arms.title.tolist() == sorted({title.strip() for title in titles})
+    assert arms.title.tolist() == sorted({stripped(title) for title in titles})
+    assert {"x", "x\u00ad"} < set(arms.title)
     assert set(arms.item_ids) == {"i"}
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reward.logs import item_fields
+from reward.logs.catalogue import open_catalogue
 from reward.logs.read import LogData, read_logs
 
 N_ITEMS, EACH, WIDTH = 40, 6, 84
@@ -106,3 +107,14 @@ def test_memory_does_not_grow_with_the_width(tmp_path: Path, root: Path) -> None
     dropped, peak = map(int, done.stdout.split())
     assert dropped == 1500
     assert peak < 1000  # of this process: its rusage would begin at what pytest has used
+
+
+def test_a_wide_catalogue_fits_in_memory_too(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    names = [f"field{i}" for i in range(200)]
+    values = ",".join(f"value {i}" for i in range(200))
+    path.write_text(f"item_id,title,{','.join(names)}\n1,Red shoe,{values}\n2,Blue shoe{',' * 200}\n")
+    with open_catalogue(path, memory_limit="300MB") as catalogue:
+        red, blue = (item for piece in catalogue.chunks(10) for item in piece)
+    assert red.fields == {name: (f"value {i}",) for i, name in enumerate(names)}
+    assert blue.fields == {}

@@ -110,32 +110,6 @@ def test_a_file_on_the_web(ending: str, tmp_path: Path, web: str, wanted: Any) -
         read_logs(f"{web}/bad.csv")
 
 
-def test_a_bucket_of_s3(wanted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "k",
-        "AWS_SECRET_ACCESS_KEY": "s",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        system = fsspec.filesystem("s3", skip_instance_cache=True)
-        system.mkdir("shop")
-        with system.open("shop/logs/a.parquet", "wb") as out:
-            LOG.to_parquet(out)
-        for url in ("s3://shop/logs/a.parquet", "s3://shop/logs", "s3://shop/logs/*.parquet"):
-            assert_same_arms(read_logs(url, threads=1).arms, wanted)
-        with pytest.raises(LogError, match="Cannot read s3://shop/none"):
-            read_logs("s3://shop/none.parquet")
-    finally:
-        server.stop()
-
-
 def test_local_paths_stay_what_they_are(tmp_path: Path) -> None:
     path = written(LOG, tmp_path / "log.parquet")
     for source in (path, str(path), tmp_path, str(tmp_path / "*.parquet"), "nowhere.xlsx"):

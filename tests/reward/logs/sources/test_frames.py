@@ -22,11 +22,18 @@ def polars_frame(log: pd.DataFrame) -> Any:
     return pytest.importorskip("polars").from_pandas(log)
 
 
+def polars_categories(log: pd.DataFrame) -> Any:
+    polars = pytest.importorskip("polars")
+    return polars.from_pandas(log).with_columns(polars.col("brand", "title").cast(polars.Categorical))
+
+
 KINDS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "pandas": lambda log: log,
     "pandas with an index": lambda log: log.set_index("item_id"),
     "pandas with categories": lambda log: log.astype({"brand": "category", "title": "category"}),
+    "pandas with categories of intervals": lambda log: log.assign(band=pd.cut(pd.Series(range(len(log))), 3)),
     "polars": polars_frame,
+    "polars with categories": polars_categories,
     "an Arrow table": pa.Table.from_pandas,
     "an Arrow stream": lambda log: pa.RecordBatchReader.from_batches(
         pa.Table.from_pandas(log).schema, pa.Table.from_pandas(log).to_batches(max_chunksize=700)
@@ -66,7 +73,10 @@ def test_chunks_do_not_change_the_copy(kind: str) -> None:
     ("table", "said"),
     [
         (3, r"cannot be read from the builtins\.int"),
-        (pd.DataFrame({"item_id": ["a", 1], "title": ["b", b"c"]}), r"Cannot read the pandas\.DataFrame"),
+        (
+            pd.DataFrame({"item_id": ["a", 1], "title": ["b", b"c"]}),
+            r"Cannot read the pandas\.DataFrame: its column 'item_id'",
+        ),
         (pa.table([["a"], ["b"]], names=["title", "Title"]), "names the column 'Title' twice|'title' twice"),
         (pd.DataFrame(), "has no columns"),
     ],
@@ -74,6 +84,11 @@ def test_chunks_do_not_change_the_copy(kind: str) -> None:
 def test_what_is_no_table_is_refused_in_a_line(table: Any, said: str) -> None:
     with pytest.raises(LogError, match=said):
         read_logs(table)
+
+
+def test_a_query_that_has_not_run_yet_is_told_so() -> None:
+    with pytest.raises(LogError, match=r"polars\.LazyFrame is a query .*\.collect\(\)"):
+        read_logs(polars_frame(LOG).lazy())
 
 
 def test_a_wrong_value_is_named_with_its_row() -> None:
