@@ -52,10 +52,6 @@ def _figures(
     wanted = [swapped(words, title) or title for title in titles]
     alike = [same_text_key(one) == same_text_key(other) for one, other in zip(wanted, told, strict=True)]
     change = asked.reward(others, told) / asked.reward(items, titles) - 1.0
-    broken = [
-        float(np.mean([bool(list(asked.constraints.check(*pair))) for pair in zip(some, texts, strict=True)]))
-        for some, texts in ((items, titles), (others, told))
-    ]
     first = alike.index(False) if False in alike else 0
     return SwapFigures(
         kind,
@@ -64,7 +60,13 @@ def _figures(
         float(np.median(change)),
         float((change > MARGIN_OF_CHANGES).mean()),
         float((change < -MARGIN_OF_CHANGES).mean()),
-        *broken,
+        _broken(items, titles, asked),
+        _broken(others, told, asked),
         titles[first],
         told[first],
     )
+
+
+def _broken(items: Sequence[Item], titles: Sequence[str], asked: Examiner) -> float:
+    """Share of the titles that break a rule."""
+    return float(np.mean([bool(asked.constraints.check(*pair)) for pair in zip(items, titles, strict=True)]))
