@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Action = Literal["accept", "edit", "reject", "skip", "undo"]
 _OPINIONS = {"accept": ACCEPTED, "edit": EDITED, "reject": REJECTED, "skip": SKIPPED}
 _ATTEMPTS = 20
+_MANY = 1000
 
 
 class ConflictError(ReviewError):
@@ -114,6 +115,8 @@ def append(connection: "Connection", rows: Sequence[dict[str, Any]]) -> None:
     for part in _parts(rows):
         connection.execute(insert(EVENTS), part)
         move(connection, {row["proposal"]: row["state"] for row in part})
+    if len(rows) >= _MANY and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE rlopt_queue, rlopt_events")  # or it plans pages by what was true before
 
 
 def _row(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> dict[str, Any]:

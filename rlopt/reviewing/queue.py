@@ -108,8 +108,9 @@ def _conditions(connection: "Connection", filters: Filters, reviewer: str) -> li
     out = _in_state(filters.state, reviewer)
     if filters.text:
         found = search.found(connection, filters.text)
-        here = and_(PROPOSALS.c.id == QUEUE.c.proposal, search.holds(connection, filters.text))
-        out.append(exists().where(here) if found is None else QUEUE.c.proposal.in_(found))
+        # one value a row, and no join, which PostgreSQL has begun at the wrong end
+        reads = select(search.holds(connection, filters.text)).where(PROPOSALS.c.id == QUEUE.c.proposal)
+        out.append(reads.scalar_subquery() if found is None else QUEUE.c.proposal.in_(found))
     if filters.chance is not None:
         out.append(QUEUE.c.chance >= filters.chance)
     if filters.flagged:
