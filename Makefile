@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 # Two processes on one core each are faster than two that fight for both; RLOPT_THREADS=4 overrides.
 JOBS ?= auto
 
-.PHONY: help install demo test test-browser cases lint docs wheel format bench clean
+SPHINX_IS_THERE = @$(BIN)/python -c 'import sphinx' 2>/dev/null || \
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+
+.PHONY: help install demo test test-browser cases lint docs linkcheck wheel format bench clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,19 +41,24 @@ test-browser: $(STAMP)  ## run the tests of pages in a real browser
 cases: $(STAMP)  ## inputs as users have them, expected and found (needs ../shared/cases)
 	$(BIN)/python -m tests.cases
 
-lint: $(STAMP)  ## ruff, mypy, the layer contract, spelling, file lengths
+lint: $(STAMP)  ## ruff, mypy, the layer contract, spelling, house style, file lengths
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 # tests misspell on purpose
 	git ls-files -z -- ':!tests' | xargs -0 $(BIN)/codespell
+	git ls-files -z -- '*.md' 'rlopt/*.py' 'reward/*.py' 'envs/*.py' '*en.yaml' | xargs -0 $(BIN)/python .ci/house_style.py
 	@long=$$(git ls-files '*.py' | xargs wc -l | awk '$$2 != "total" && $$1 > 400 {print $$2 ": " $$1 " lines"}'); \
 		test -z "$$long" || { echo "Files past 400 lines:" >&2; echo "$$long" >&2; exit 1; }
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## build the site of docs/ into build/docs, warnings are errors
-	@$(BIN)/python -c 'import sphinx' 2>/dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(SPHINX_IS_THERE)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+linkcheck: $(STAMP)  ## ask every address that docs/ and docstrings link to (needs the network, so CI leaves it out)
+	$(SPHINX_IS_THERE)
+	$(BIN)/python -m sphinx -W --keep-going -q -b linkcheck docs build/linkcheck
 
 wheel: $(STAMP)  ## build dist/*.whl, install it into an empty environment, run its quick demo (minutes)
 	.ci/wheel

@@ -37,7 +37,7 @@ _NEEDS = {
     "compare": ("fit-reward", "sft"),
     "probe": ("fit-reward",),
 }
-_REPLACES = {"fit-reward": "catalogue"}  # whose folders it writes anew
+_REPLACES = {"fit-reward": "catalogue"}  # whose folders it rewrites
 _WAY_OUT = "Restore it from a copy, or use another run directory with --run."
 
 
@@ -247,7 +247,7 @@ def _needs(stage: str) -> tuple[str, ...]:
 
 
 def _outdated(stage: str, content: JsonObject) -> list[str]:
-    """Stages that changed, or were begun anew, since ``stage`` was done on them."""
+    """Stages that changed, or were started again, since ``stage`` was done on them."""
     stood_on: dict[str, str] = content["stages"][stage]["after"]
     return [
         need

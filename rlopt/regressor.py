@@ -17,8 +17,8 @@ from rlopt import threads
 class TitleRewardRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Expected value of an impression of a title, learned from logged titles (`reward.model.reward_model`).
 
-    Without the log doctor, the split, the judge and the run of ``rlopt fit-reward``: for notebooks, pipelines and
-    comparisons. What it predicts of a title is what `RewardModel` does.
+    It has no log doctor, split, judge or run of ``rlopt fit-reward``: for notebooks, pipelines and comparisons. It
+    predicts the same as `RewardModel`.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Logged:
         return Logged(items, [self.titles[row] for row in rows], (np.cumsum(chosen) - 1)[self.index[rows]])
 
     def some(self, most_items: int, most_titles: int, rng: np.random.Generator) -> "Logged":
-        """Random items: no more than so many, and no further one once they have that many titles."""
+        """Random items: at most this many, and no further one once they have that many titles."""
         counts = np.bincount(self.index, minlength=len(self.items))
         order = rng.permutation(len(self.items))[:most_items]
         chosen = np.zeros(len(self.items), dtype=bool)

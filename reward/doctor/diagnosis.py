@@ -53,7 +53,7 @@ _ADVICE = {
 
 @dataclass(frozen=True)
 class TitleProblem:
-    """A text rule that logged titles break: how many distinct titles, one of them, and what comes of it."""
+    """A text rule that logged titles break: how many distinct titles, one of them, and the consequence."""
 
     rule: str
     titles: int
@@ -73,7 +73,7 @@ class SampleRatio:
     ----------
     expected
         ``propensity`` (the logged ones), ``equal shares``, or ``equal rows`` where a title that is in several rows of
-        an item counts as so many variants.
+        an item counts as this many variants.
     tested
         Items with two titles or more and enough impressions for a chi-square test.
     mismatched

@@ -62,7 +62,7 @@ class EncodingCache:
                 self._write(rows)
             except sqlite3.OperationalError:  # locked, or no space: go on without
                 raise
-            except sqlite3.DatabaseError:  # not a database: start anew
+            except sqlite3.DatabaseError:  # not a database: start again
                 self._path.unlink(missing_ok=True)
                 self._write(rows)
 

@@ -121,7 +121,7 @@ class Encoder:
         """Vectors of the texts; ``run`` puts those that are missing where they are kept."""
         known = kept.get(dict.fromkeys(texts))
         missing = [text for text in dict.fromkeys(texts) if text not in known]
-        missing.sort(key=lambda text: (len(text), text))  # batches of like length hold little padding
+        missing.sort(key=lambda text: (len(text), text))  # batches of similar length hold little padding
         for start in range(0, len(missing), _SAVE_EVERY):
             part = missing[start : start + _SAVE_EVERY]
             run(part)

@@ -89,7 +89,7 @@ def load_whole(
     tokenizer
         The model must have an embedding for each of its tokens.
     own_head
-        The weights on top of the base model are learned anew and may be missing.
+        The weights on top of the base model are learned from scratch and may be missing.
     check
         Raises where the model is not what the caller needs; called before missing weights are told.
     options
@@ -136,7 +136,7 @@ def check_whole(model: PreTrainedModel, info: Mapping[str, Any], *, own_head: bo
     info
         What transformers says of the loading (``output_loading_info=True``, and mismatched sizes ignored).
     own_head
-        The weights on top of the base model are learned anew and may be missing.
+        The weights on top of the base model are learned from scratch and may be missing.
 
     Raises
     ------

@@ -16,7 +16,7 @@ _MIN_ITEMS = 8
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Pair accuracy on held-out items of a model that learned from so many items."""
+    """Pair accuracy on held-out items of a model that learned from n items."""
 
     items: int
     pair_accuracy: metrics.Interval

@@ -8,7 +8,7 @@ from ..arrays import FloatArray, IntArray
 from ..model.bayes import dispersion
 from ..model.linear import ArmCounts
 
-_MAX_TITLES = 200  # titles of one item compared in pairs; beyond, the first so many
+_MAX_TITLES = 200  # titles of one item compared in pairs; of more, the first ones
 Z95 = 1.959963984540054
 
 

@@ -195,7 +195,7 @@ def _words(features: TitleFeatures, items: Sequence[Item], titles: Sequence[str]
 
 
 def some_items(arms: Arms) -> IntArray:
-    """Arms of the first items, so many as hold at most `MAX_TITLES` titles."""
+    """Arms of the first items, as many as hold at most `MAX_TITLES` titles."""
     order = np.argsort(arms.item_index, kind="stable")
     if len(order) <= MAX_TITLES:
         return order

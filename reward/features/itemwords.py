@@ -73,7 +73,7 @@ class PreparedItems:
         return len(self._cache)
 
     def get(self, item: Item) -> ItemWords:
-        """``item`` ready for scanning; prepared anew where its fields have changed."""
+        """``item`` ready for scanning; prepared again where its fields have changed."""
         cached = self._cache.get(item.item_id)
         if cached is not None and (cached[0] is item or cached[0].fields == item.fields):
             self._cache.move_to_end(item.item_id)

@@ -49,7 +49,7 @@ class Found:
     start, stop
         Its words.
     group
-        Which promise of the list it is, however it is said.
+        Which promise of the list it is, in whatever words.
     numbers
         The numbers in it, in digits.
     """

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..arrays import Float32Array, FloatArray, IntArray
 
-_LEAST_TITLES = 5  # so many logged titles, or this share of them, must be as extreme for a value to count as logged
+_LEAST_TITLES = 5  # this many logged titles, or this share of them, must be as extreme for a value to count as logged
 _LEAST_SHARE = 0.0005
 _MOST_PER_FEATURE = 6.0
 _LEAST_PACE = 0.1  # log-odds per standard deviation, where the logged titles hardly differ in effect

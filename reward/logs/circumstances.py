@@ -106,7 +106,7 @@ def _effects(
 class InverseWeighted:
     """Counts of arms whose rows have unlike propensities, shape (n_arms,) each.
 
-    Rates are those of rows weighted by 1 / propensity; the counts are so many as would have their variance (Kish's
+    Rates are those of rows weighted by 1 / propensity; the counts are as many as would have their variance (Kish's
     effective sample size, and that of the clicks themselves where there are enough of them). Arms of one propensity
     keep their own counts.
 

@@ -56,6 +56,8 @@ def _csv_reason(line: int, text: str) -> str:
             f"line {line:,} has {columns[2]} columns where the header has {columns[1]}. A delimiter or a quote is "
             "missing there, or one is too many"
         )
+    if most := re.search(r"Maximum line size of (\d+) bytes exceeded", text):
+        return f"line {line:,} is longer than {int(most[1]) / 1e6:.0f} MB"
     if "quote" in text.split("Possible")[0].lower():
         return f"a quote that opens in line {line:,} is not closed at the end of its cell"
     return f"line {line:,} is no line of a CSV file"

@@ -190,7 +190,7 @@ def _grouped_values(rows: TypedRows, name: str, text: str) -> ImpressionColumn:
 def _alike(shown: FloatArray, clicks: FloatArray, expected: FloatArray) -> tuple[IntArray, float]:
     """Level of each value, shape (n_values,), -1 without one; and the share of the impressions at those.
 
-    Values are sorted by their clicks over those expected by title, and parted into `MAX_LEVELS` of like traffic.
+    Values are sorted by their clicks over those expected by title, and parted into `MAX_LEVELS` of similar traffic.
     Titles that were shown at equal levels of such a prognostic score are compared as well as at equal values (Hansen
     2008), and each value's share of the titles does not enter it. Where no click rates are known, the most frequent
     values are levels of their own.

@@ -22,7 +22,7 @@ MAX_VARYING_SHARE = 0.5
 """A column with more than one value in a larger share of items is not context of the item."""
 ALWAYS_KEPT = 256
 MAX_VALUES = 5_000_000
-"""More than `ALWAYS_KEPT` columns become fields as long as all items have at most so many values, about 1 GB."""
+"""More than `ALWAYS_KEPT` columns become fields as long as all items have at most this many values, about 1 GB."""
 OF_IMPRESSION = "differs within most items, so it describes the impression"
 """Why such a column is left out."""
 _FETCH = 10_000

@@ -72,7 +72,7 @@ def alone_share(arms: Arms) -> float | None:
     order = np.lexsort((when, arms.item_index[arm]))
     arm, step, when = arm[order], step[order], when[order]
     lasting = np.diff(when)
-    # An item's steps add up to none, so the sums begin anew with each item; where one arm is seen, they name it.
+    # An item's steps add up to none, so the sums restart with each item; where one arm is seen, they name it.
     single = np.cumsum(step)[:-1] == 1
     alone = np.bincount(np.cumsum(step * arm)[:-1][single], lasting[single], minlength=len(arms))
     weight = arms.impressions[used]

@@ -194,7 +194,7 @@ def read_logs(
         if copies == "stop":
             refuse_copied_files(as_given)
         sums = aggregate(rows, conversion_window_hours)
-        # Arms are few and rows are many: only where an arm shows it are titles and ids spelt anew, in a second pass.
+        # Arms are few and rows are many: only where an arm shows it are titles and ids spelt again, in a second pass.
         padded = sum(title != stripped(title) for title in sums["title"])
         spelt = respelled(replace(rows, trim=True) if padded else rows, dict.fromkeys(sums["item_id"].tolist()))
         if spelt is not rows:

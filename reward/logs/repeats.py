@@ -21,7 +21,7 @@ _CARRIES_COUNTS = 1.5  # impressions a row, on average
 _MOST_REPEATED = 0.5
 _FEWEST = 3
 _FEWEST_CLICKS = 10  # of a total: fewer agree by chance
-_WAY_OUT = "Remove what is there twice, or, where it counts all the same, --copies keep"
+_WAY_OUT = "Remove what is there twice; to count it anyway, --copies keep"
 _BLOCK = 1 << 20
 
 
@@ -204,7 +204,7 @@ def _total(source: str, what: str, others: str, impressions: float, clicks: floa
     return (
         f"{what} of {source} has as many impressions and clicks as all other {others} together: a total, which would "
         f"add {impressions:,.0f} impressions and {clicks:,.0f} clicks a second time. Remove it, or leave it out with "
-        "the preset's exclude; where it counts all the same, --copies keep"
+        "the preset's exclude; to count it anyway, --copies keep"
     )
 
 

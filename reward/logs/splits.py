@@ -107,8 +107,8 @@ def split_items(
     Raises
     ------
     SplitError
-        Where a share is out of range, items are too few, times are missing, or shared titles tie so many items
-        together that a side would get less than half of its share.
+        Where a share is out of range, items are too few, times are missing, or shared titles tie too many items
+        together: a side would get less than half of its share.
     """
     _check_shares(judge_share, test_share)
     group = title_groups(arms)

@@ -157,7 +157,7 @@ def _fitting(low: float, high: float) -> list[TimeForm]:
 
 
 def _readable(ask: Asks, fitting: list[TimeForm], most: int) -> list[TimeForm]:
-    """The forms by which at most so many rows cannot be read."""
+    """The forms by which at most n rows cannot be read."""
     if not any(form.pattern for form in fitting):
         return fitting
     wrong = ask(", ".join(f"count(*) FILTER (x IS NOT NULL AND ({form.sql('x', 'x')}) IS NULL)" for form in fitting))[0]

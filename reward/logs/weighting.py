@@ -93,7 +93,7 @@ def exact_sum(sql: str) -> str:
 
 
 def in_units(sql: str) -> str:
-    """SQL of what so many multiples of 1 / UNIT are."""
+    """SQL of n multiples of 1 / UNIT as a number."""
     return f"CAST({sql} AS DOUBLE) / {UNIT}"
 
 

@@ -8,7 +8,7 @@ effect g is fitted, so that `reward.model.effect` and `reward.model.judge` learn
   by a ridge and trees on it, always fitted on other items; an item then counts as having been shown in proportion to
   the clicks it was expected to get, like an impression at a better position;
 - of the title's features: items that are alike (`_strata`) form a stratum, whose mean is taken off where within-item
-  means are taken off otherwise. That is the error of predicting the features of a title from those of the like items.
+  means are taken off otherwise: the error of predicting the features of a title from those of the similar items.
 
 Nothing here is protected from what is *not* known of an item: see docs/one-title.md.
 """

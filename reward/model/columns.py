@@ -131,7 +131,7 @@ def _sizes(features: TitleFeatures) -> list[int]:
 
 
 def _directions(rank: int, n_values: int) -> int:
-    """Directions of the wording that each of so many values has effects of its own along."""
+    """Directions of the wording that each of n values has effects of its own along."""
     return 0 if n_values < 2 else min(rank, _MOST_BY_CATEGORY // n_values)
 
 

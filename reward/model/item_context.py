@@ -230,7 +230,7 @@ class _Counts:
         return weight
 
     def regress(self, matrix: sp.csr_matrix, rows: BoolArray, *, alpha: float, steps: int) -> Ridge:
-        """Ridge of log-odds on the fields of these items, after so many steps from the overall rate."""
+        """Ridge of log-odds on the fields of these items, after n steps from the overall rate."""
         logit = np.full(len(self.clicks), self.overall)
         model = _ridge(alpha)
         for _ in range(steps):

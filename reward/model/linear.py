@@ -203,7 +203,7 @@ def solve(
     variance
         Prior variance of each coefficient, shape (n_columns,) or (n_columns, k).
     iterations, tolerance
-        Stop after so many iterations, or when every residual has shrunk by this factor.
+        Stop after this many iterations, or when every residual has shrunk by this factor.
     """
     k = weights.shape[1]
     z = np.broadcast_to(response.reshape(len(response), -1), (len(response), k))

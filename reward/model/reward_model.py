@@ -220,7 +220,7 @@ class RewardModel:
 
     @property
     def encoder(self) -> Encoder | None:
-        """Who knows what the titles' words mean; None where the wording alone counts."""
+        """Encoder of the titles' texts; None if the model uses the wording alone."""
         meaning = self.features.meaning
         return None if meaning is None else meaning.encoder
 
@@ -273,7 +273,7 @@ class RewardModel:
         return per_click * p, np.hypot(of_click, of_conversion)
 
     def joint_effects(self, items: Sequence[Item], titles: Sequence[str]) -> JointEffects:
-        """Effects on the log-odds of a click of n pairs, with what is not known of them together."""
+        """Effects on the log-odds of a click of n pairs, with their joint uncertainty."""
         parts = []
         for start in range(0, max(len(titles), 1), _CHUNK):
             block = self.features.transform(items[start : start + _CHUNK], titles[start : start + _CHUNK])
@@ -282,7 +282,7 @@ class RewardModel:
         return JointEffects(mean, np.concatenate([part.factors for part in parts]), rest)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """How far each title is like the logged ones, in [0, 1]: 1 inside their range, falling outside; shape (n,)."""
+        """Similarity of each title to logged ones, in [0, 1]: 1 inside their range, falling outside; shape (n,)."""
         return self.click.logged_range.support(self.block(items, titles).dense)
 
     def block(self, items: Sequence[Item], titles: Sequence[str]) -> FeatureBlock:

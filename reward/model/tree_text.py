@@ -1,7 +1,7 @@
 """Checks LightGBM's text of a model before LightGBM reads it.
 
 LightGBM trusts the text: a child that points back to its parent makes a prediction that never ends, and a place
-outside of an array is read all the same (https://lightgbm.readthedocs.io/en/stable/Development-Guide.html names the
+outside of an array is still read (https://lightgbm.readthedocs.io/en/stable/Development-Guide.html names the
 format's source, ``src/io/tree.cpp``).
 """
 

@@ -21,7 +21,7 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
 )  # fmt: skip
 @click.option(
     "--columns", metavar="NAME=COLUMN,...",
-    help="Your names for the columns, arm=variant,item_id=sku; by default those that fit-reward was told.",
+    help="Your names for the columns, arm=variant,item_id=sku; by default those given to fit-reward.",
 )  # fmt: skip
 @options.query
 @click.option("--decimal", type=click.Choice([".", ","]), help="What stands before a fraction in numbers as texts.")
@@ -50,16 +50,15 @@ def command(
     run_path: str,
     **flags: Any,
 ) -> None:
-    """Analyse an A/B test, at any time, and compare it with what offline-eval had said.
+    """Analyse an A/B test, at any time, and compare it with the prediction of offline-eval.
 
-    RESULTS is a table (parquet, CSV, JSONL, a workbook, or a database with --query) with arm (the control and one other
-    or several), item_id, impressions, the metrics' columns, and optional date and visitor. Arms are compared within
-    each day and item, so that a ramp-up or items with splits of their own bias nothing; where whole items were split,
-    what the logs know of them narrows the interval; where an item showed one arm after the other, days' levels are
-    taken off. With the column visitor (whoever was randomised) errors are by visitor; without it impressions count as
-    independent. Several variants have limits that hold together, and the best is corrected for being picked. Prediction
-    and outcome are kept in the run (metrics/calibration.jsonl) for later reports. Writes ab/report.html and
-    ab/report.json into the run.
+    RESULTS is a table (parquet, CSV, JSONL, a workbook, or a database with --query) with arm (the control and at least
+    one other), item_id, impressions, the metrics' columns, and optionally date and visitor. It compares arms within
+    each day and item, so a ramp-up or items with their own splits do not bias it. If whole items were split, the logs
+    narrow the interval; if an item showed one arm after the other, it removes the levels of the days. With the column
+    visitor (the unit that was randomised) errors are by visitor; without it impressions count as independent. Several
+    variants have simultaneous limits, and the best is corrected for the winner's curse. The run keeps prediction and
+    outcome (metrics/calibration.jsonl) for later reports. Writes ab/report.html and ab/report.json into the run.
 
     \b
     Example:

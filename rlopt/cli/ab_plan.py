@@ -35,10 +35,10 @@ from rlopt.cli.show import show
 def command(
     assign_to: Path | None, dry_run: str | None, columns: str | None, config: Path | None, run_path: str, **flags: Any
 ) -> None:
-    """Plan the A/B test: impressions for each arm, whole weeks, who gets what, to find the predicted lift.
+    """Plan the A/B test: impressions for each arm, whole weeks, assignment, to find the predicted lift.
 
-    Overdispersion of the counts, how much items differ and how differently they respond are taken from the run. Each
-    lift has three sizes: for one look at the end, for a few planned looks, and for any number of looks.
+    The run gives the overdispersion of the counts, how much items differ and how differently they respond. Each lift
+    has three sizes: for one look at the end, for a few planned looks, and for any number of looks.
 
     \b
     Example:

@@ -35,14 +35,14 @@ def plan_text(plan: "Plan") -> str:
         f"Base rate          {plan.base_rate:.4%} {counted} per impression",
         f"Test               {plan.design}, {sides}-sided, {plan.treated_share:.0%} see new titles "
         f"({len(plan.arms) - 1} variant{'s' if len(plan.arms) > 2 else ''})",
-        f"Looks              one: at the end (--final); planned: {plan.looks}, equally far apart (--look); any: daily",
+        f"Looks              one: at the end (--final); planned: {plan.looks}, equally spaced (--look); any: daily",
         f"Overdispersion     {plan.overdispersion:.2f} ({known})",
         f"Items              {plan.effective_items:,.0f} effective; their lifts differ by {plan.lift_spread:.1%}",
         f"Impressions a day  {traffic}",
     ]
     if plan.design == "items":
         lines.append(
-            f"Before the test    items' rates differ by {plan.item_spread:.0%}; what is logged of them leaves "
+            f"Before the test    items' rates differ by {plan.item_spread:.0%}; the logs leave "
             f"{plan.item_spread_adjusted:.0%}, {_predictions(plan.item_spread_predicted)}"
         )
         lines += [
@@ -52,8 +52,8 @@ def plan_text(plan: "Plan") -> str:
         ]
     if plan.past is not None:
         lines.append(
-            f"Earlier tests      {plan.past.right} of {plan.past.n_tests} went the predicted way; observed over "
-            f"predicted {plan.past.slope:.2f} +- {plan.past.slope_std_error:.2f}"
+            f"Earlier tests      {plan.past.right} of {plan.past.n_tests} went in the predicted direction; "
+            f"observed over predicted {plan.past.slope:.2f} +- {plan.past.slope_std_error:.2f}"
         )
     if (tried := plan.dry_run) is not None:
         before = f", {tried.pre_days} days before them known" if tried.pre_days else ""
@@ -85,4 +85,4 @@ def _smallest(plan: "Plan") -> list[str]:
         for looks, by_weeks in plan.smallest_lifts.items()
     ]
     weeks = [f"{week} week{'' if week == '1' else 's'}" for week in next(iter(plan.smallest_lifts.values()))]
-    return [table(("smallest lift found, by looks", *weeks), rows)]
+    return [table(("smallest detectable lift, by looks", *weeks), rows)]

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 DECISIONS = {
     "better": "the new titles are better",
     "worse": "the new titles are worse: stop",
-    "undecided": "undecided: go on, or end as planned",
-    "invalid": "invalid: the split is not the intended one, so that no comparison holds; find out why",
+    "undecided": "undecided: continue, or end as planned",
+    "invalid": "invalid: the split is not the intended one, so no comparison holds; find out why",
 }
 STATUS = {"held": "held", "broken": "BROKEN", "open": "not ruled out yet"}
 
@@ -59,11 +59,11 @@ def _intervals(analysis: "Analysis") -> str:
         entries.append(("group-sequential (the planned looks)", found.lift, found.group_low, found.group_high))
     if analysis.best is not None:
         best = analysis.best
-        entries.append((f"{best.variant}, corrected for being picked", best.lift, best.low, best.high))
+        entries.append((f"{best.variant}, corrected for selection", best.lift, best.low, best.high))
     if prediction:
         entries.append(("offline-eval had said", prediction.lift, prediction.low, prediction.high))
     if analysis.rescaled:
-        entries.append(("  as earlier tests say to read it", *analysis.rescaled))
+        entries.append(("  re-scaled by earlier tests", *analysis.rescaled))
     rows = [(name, percent(lift), f"{percent(low)} to {percent(high)}") for name, lift, low, high in entries]
     header = (f"lift in {analysis.metric}", "", f"{found.confidence:.0%} interval")
     return table(header, rows, title=f"{analysis.variant} against the control" if len(analysis.variants) > 1 else "")
@@ -99,7 +99,7 @@ def _metrics(analysis: "Analysis") -> list[str]:
         lines.append(table(("metric", "lift", "interval", "limit", "guardrail", "cut off"), rows))
     if amounts:
         lines.append(
-            "Tails      not cut: rows add up visitors, so that a huge order cannot be told (add the column visitor)"
+            "Tails      not cut: rows add up visitors, which hides single huge orders (add the column visitor)"
         )
     return lines
 
@@ -108,7 +108,7 @@ def _trend(analysis: "Analysis") -> list[str]:
     trend = analysis.trend
     if trend is None:
         return []
-    told = "no trend to be seen" if trend.p_value >= 0.05 else "wears off" if trend.slope < 0 else "grows"
+    told = "no trend" if trend.p_value >= 0.05 else "wears off" if trend.slope < 0 else "grows"
     return [
         f"By day     {told}: {100 * trend.slope:+.2f} points a day over {len(trend.days)} days "
         f"(p = {trend.p_value:.2g})"
@@ -148,7 +148,7 @@ def _prediction(analysis: "Analysis") -> list[str]:
         lines.append(f"Offline    {word} the test (z = {analysis.difference_z:+.1f}); kept in the run")
     if (past := analysis.past) is not None:
         lines.append(
-            f"Earlier    {past.right} of {past.n_tests} tests went the predicted way; observed over predicted "
+            f"Earlier    {past.right} of {past.n_tests} tests went in the predicted direction; observed over predicted "
             f"{past.slope:.2f} +- {past.slope_std_error:.2f} (1 is calibrated)"
         )
     return lines

@@ -8,7 +8,7 @@ from rlopt.cli import options
 @click.command("config-schema")
 @options.common
 def command() -> None:
-    """Print the JSON Schema of presets: an editor that knows it completes, explains and checks settings.
+    """Print the JSON Schema of presets, with which an editor completes, explains and checks settings.
 
     In VS Code (YAML extension) the first line of a preset names it: # yaml-language-server: $schema=rlopt.schema.json
 

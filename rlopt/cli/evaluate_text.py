@@ -25,7 +25,7 @@ def command(
     """Compare titles with references and with what their items say.
 
     TITLES is a parquet, CSV or JSONL file with item_id, title, the item's fields and references. Two baselines
-    stand beside them: all attributes joined by blanks, and the most similar other item's reference.
+    are added: all attributes joined by blanks, and the most similar other item's reference.
 
     \b
     Against the references (0 to 1, 1 is the same text):

@@ -12,11 +12,11 @@ from rlopt.cli.show import show
 @options.in_run
 @options.common
 def command(title: str, item_id: str, run_path: str) -> None:
-    """Say why the reward model thinks of a title what it does.
+    """Explain the reward model's prediction for a title.
 
-    Prints the predicted chance of a click with its interval; what length, fields named, claims, wording and so on
-    add to it against the item's logged titles; whether the title is like anything logged, and if not, why; words the
-    item does not state; and the logged titles nearest to it.
+    Prints the predicted probability of a click with its interval; the contributions of length, fields named, claims,
+    wording and so on, relative to the item's logged titles; whether the title is similar to logged ones, and if not,
+    why; words that the item does not state; and the most similar logged titles.
 
     \b
     Example:

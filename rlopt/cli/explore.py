@@ -33,13 +33,13 @@ def command(
     """Plan which titles to show next, and how often, so that it costs little and teaches much.
 
     TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields: those that rlopt generate
-    wrote, or your own. Titles in use today join them. Items are taken by what is learned for an impression, within
-    --budget and --loss; the others stay as they are. The plan has item_id, title and the exact probability of each
-    (never below --floor), and tells what it will be able to find out. Which visitor sees which title follows from
-    a hash, whose rule is told.
+    wrote, or your own. Titles in use today join them. Items that teach most per impression come first, within --budget
+    and --loss; the plan leaves the others out. It has item_id, title and the exact probability of each (never below
+    --floor), and the output says what it will be able to find out. A documented hash decides which visitor sees which
+    title.
 
-    Plan anew after each batch: --continue RESULTS learns from what was shown (item_id, title, impressions, clicks,
-    and a column batch with a number or a day). All results so far go into one file. Items whose best title is known
+    Re-plan after each batch: --continue RESULTS learns from what was shown (item_id, title, impressions, clicks,
+    and a column batch with a number or a day). Put all results so far into one file. Items whose best title is known
     well enough are decided: they get that title alone.
 
     \b

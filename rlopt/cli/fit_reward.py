@@ -43,28 +43,28 @@ def command(
 
     LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, a workbook, a URL (s3://, gs://, az://, https://)
     or a database (postgresql://, sqlite:///, duckdb:/// ..., with --query), with one row per impression or per title:
-    item_id, title, clicks; where known impressions, conversions, propensity, position, timestamp. Every other
-    column describes the item. The log doctor looks first (rlopt check-logs) and stops on logs that would
+    item_id, title, clicks; if known also impressions, conversions, propensity, position, timestamp. Every other
+    column describes the item. First the log doctor examines the logs (rlopt check-logs) and refuses those that would
     teach nonsense.
 
-    Logs of a plan of rlopt explore need no propensities: --plan plan.parquet gives them, of later plans
-    --plan 1=plan.parquet --plan 2=plan-2.parquet with a column batch in LOGS.
+    Logs of a plan of rlopt explore need no propensities: --plan plan.parquet gives them; with several plans,
+    --plan 1=plan.parquet --plan 2=plan-2.parquet and a column batch in LOGS.
 
     Items are split once: train (this model and PPO), judge (a second model that only offline-eval asks) and
     test. Interrupted, the same command continues; finished and unchanged, it returns at once.
 
     --update refits on the arms of the run and those of new logs. Items keep their side; the new model is kept
     unless it is clearly worse than the old one on the judge's items of the newest log. LOGS must hold new rows only:
-    what was learned before is recognised and refused. Conversions that came after the end of their own log are
-    allowed for by their delay; to count them, fit anew from all logs.
+    rlopt recognises and refuses rows it has learned before. It estimates conversions that came after the end of their
+    own log from their delay; to count them, fit again from all logs.
 
-    --observational is for logs in which each item had one title. It compares items that are alike in all that is known
-    of them but their titles, which shows what goes with clicks, not what earns them: the reward is marked so wherever
-    it goes, and no verdict on it says launch. It is worth having to begin with: explore shows what really earns clicks.
+    --observational is for logs in which each item had one title. It compares items that are similar in everything
+    known except their titles. That shows correlations with clicks, not causes: the reward is marked observational
+    everywhere, and no verdict on it says launch. Start with it, then let explore find what really earns clicks.
 
-    --engine dask adds up Parquet logs on a Dask cluster (extra [dask]), one DuckDB per partition, to the same arms,
-    and trains LightGBM's trees there by LightGBM's own Dask estimators; workers find the logs under the path that
-    LOGS names. The features, the linear part and the judge, which are as large as the number of titles, stay here.
+    --engine dask aggregates Parquet logs on a Dask cluster (extra [dask]), one DuckDB per partition, to the same arms,
+    and trains LightGBM's trees there by LightGBM's own Dask estimators; workers must see the logs under the path in
+    LOGS. The features, the linear part and the judge, which grow with the number of titles only, stay here.
 
     \b
     Example:

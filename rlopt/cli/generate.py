@@ -36,11 +36,11 @@ def command(
 ) -> None:
     """Write titles for the items of a catalogue.
 
-    ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row a title, with its
-    log_prob, its predicted reward, how like the logged titles it is (support), whether it belongs to its item
-    (relevance) and reads like a title (fluency), and why a current title was kept. With --diverse also what the best of
-    the item's titles is expected to earn, how unlike they are, and what tells each from the others (angle). Rules come
-    from the section "constraints" of the preset and from flags. In a run that has learned from titles alone (`rlopt sft
+    ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row for each title: its
+    log_prob, its predicted reward, its similarity to logged titles (support), whether it belongs to its item
+    (relevance) and reads like a title (fluency), and why a current title was kept. --diverse adds the expected reward
+    of the item's best title, how different the titles are, and what distinguishes each (angle). The section
+    "constraints" of the preset and flags set the rules. In a run that has learned from titles alone (`rlopt sft
     CATALOGUE`) the titles are proposals: nothing says yet what they earn. Interrupted, the same command goes on where
     it was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
 

@@ -28,13 +28,13 @@ from rlopt.cli.show import show
 def command(
     dialect: str, template: str, table: str | None, titles: str | None, context: tuple[str, ...], columns: str | None
 ) -> None:
-    """Print the query that adds impressions up to titles, for your own engine.
+    """Print the query that aggregates impressions to titles, for your own engine.
 
-    That is how billions of rows are handled: the engine that has them adds up, and rlopt learns from one row a title,
-    day and position. The result reads like any log, from a file or with --query.
+    Use it for billions of rows: the engine that has them aggregates, and rlopt learns from one row for each title, day
+    and position. fit-reward reads the result like any log, from a file or with --query.
 
-    --columns names the columns that the rows have: item_id, title and clicks are there in any case; impressions,
-    conversions, revenue, position, timestamp, propensity, surface and locale where you name them (position=position).
+    --columns names the columns of the rows: item_id, title and clicks are always there; impressions, conversions,
+    revenue, position, timestamp, propensity, surface and locale only if you name them (position=position).
 
     \b
     Example:

@@ -48,12 +48,12 @@ def command(
     trained_on: str | None,
     **flags: Any,
 ) -> None:
-    """Say what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
+    """Estimate what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
 
     Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
-    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. Other policies, and
-    titles that people or another model wrote for the run's test items, are evaluated alike, into eval-NAME/.
-    Interrupted, the same command keeps the titles that were written; finished, it writes and evaluates anew.
+    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. It
+    evaluates other policies, and titles that people or another model wrote for the run's test items, in the same way,
+    into eval-NAME/. Interrupted, the same command keeps the titles written so far; finished, it always re-evaluates.
 
     \b
     Example:

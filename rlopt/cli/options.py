@@ -72,7 +72,7 @@ def in_run(command: Command) -> Command:
         default=DEFAULT_RUN,
         show_default=True,
         show_envvar=True,
-        help="Run directory: what the commands of one chain share.",
+        help="Run directory, shared by the commands of one chain.",
     )(command)
 
 
@@ -90,7 +90,7 @@ def query(command: Command) -> Command:
     return click.option(
         "--query",
         metavar="FILE|SQL",
-        help="What to ask a database (postgresql://, sqlite:///, duckdb:/// ...): SQL, or a file that holds it.",
+        help="Query for a database (postgresql://, sqlite:///, duckdb:/// ...): SQL, or a file with SQL.",
     )(command)
 
 
@@ -118,12 +118,12 @@ def csv(command: Command) -> Command:
     for option in (
         click.option(
             "--raw", is_flag=True, expose_value=False, callback=_csv_style,
-            help="CSV: keep cells that begin with = + - @ as they are, formulas to a spreadsheet; by default an "
-            "apostrophe guards them, which rlopt takes off again.",
+            help="CSV: write cells that begin with = + - @ unchanged, which a spreadsheet runs as formulas; by default "
+            "an apostrophe guards them, which rlopt removes when it reads the file.",
         ),
         click.option(
             "--excel", is_flag=True, expose_value=False, callback=_csv_style,
-            help="CSV: begin with the mark by which Excel knows UTF-8 (Chinese titles).",
+            help="CSV: begin with the byte order mark that Excel needs for UTF-8 (Chinese titles).",
         ),
     ):  # fmt: skip
         command = option(command)

@@ -17,7 +17,7 @@ from rlopt.cli.show import show
 )  # fmt: skip
 @click.option("--update", is_flag=True, help="Go on from the run's policy, after fit-reward --update.")
 @from_config("PpoConfig", "kl_last_coef", "replay")
-@click.option("--force", is_flag=True, help="Train anew although nothing changed since the last time.")
+@click.option("--force", is_flag=True, help="Train again although nothing changed since the last time.")
 @from_config("SftConfig", "model", "gguf_file")
 @preset()
 @options.in_run
@@ -38,9 +38,9 @@ def command(
     the last checkpoint and ends with the same weights; finished and unchanged, it returns at once.
     `accelerate launch -m rlopt ppo` shares it between processes.
 
-    --update goes on from the last policy instead of the supervised one, held to both: per token the penalty is
-    kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). Items that the new logs do not show are rehearsed
-    (--replay), and what became of them is told: predicted lift and KL before and after, on the same items.
+    --update continues from the last policy instead of the supervised one, and holds it to both: per token the penalty
+    is kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). PPO rehearses items that the new logs do not
+    show (--replay), and prints what it forgot of them: predicted lift and KL before and after, on the same items.
 
     \b
     Example:

@@ -24,11 +24,11 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
     """Find out what fools this run: its reward, its judge, its rules.
 
     Takes logged titles of test items and makes them worse (titles of other items, shuffled, spliced, stuffed, cut, with
-    a false value, with a promise), or puts them otherwise (case, punctuation, order, synonyms). An attack is "below"
-    where the reward likes next to none better, "caught" where next to none that it likes better passes the rules,
-    relevance and fluency, and else "open": it fools the run. The policy writes for test items whose fields name a sex
-    or a place, and for the same items with these words swapped: what changes with them is a bias. Writes probe/ of the
-    run, a section of the reward model's card and of later reports.
+    a false value, with a promise), or rephrases them (case, punctuation, order, synonyms). An attack is "below" if the
+    reward likes almost none of its titles better, "caught" if almost none that it likes better passes the rules,
+    relevance and fluency, and otherwise "open": it fools the run. The policy writes for test items whose fields name a
+    sex or a place, and for the same items with these words swapped: what changes with them is a bias. Writes probe/ of
+    the run, a section of the reward model's card and of later reports.
 
     \b
     Example:

@@ -20,9 +20,9 @@ def command(
 ) -> None:
     """Upload a policy, its reward model and their card to the Hugging Face Hub.
 
-    RUN is a run directory, REPO is owner/name on the hub, made private where it is new. The policy lies at the top of
-    the repository, the reward model in reward/; the card has licence, language, dates and, after `rlopt offline-eval`,
-    what was measured. Log in before (hf auth login, or HF_TOKEN); HF_ENDPOINT names another hub.
+    RUN is a run directory, REPO is owner/name on the hub; a new repository is private. The policy goes to the top of
+    the repository, the reward model to reward/; the card has licence, language, dates and, after `rlopt offline-eval`,
+    the verdict's figures. Log in before (hf auth login, or HF_TOKEN); HF_ENDPOINT names another hub.
 
     \b
     Example:

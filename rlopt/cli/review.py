@@ -45,10 +45,10 @@ def command(
 ) -> None:
     """Read proposed titles, the most worth reading first: accept, edit, reject; then write what goes live.
 
-    TITLES is a file that `rlopt generate` wrote. Opens local pages until Ctrl-C; every decision is kept at once, with
-    who and when, and nothing is ever overwritten. Keys: a accepts, e edits, r rejects, s skips, u undoes. A
+    TITLES is a file that `rlopt generate` wrote. It serves local pages until Ctrl-C, stores each decision at once
+    with who and when, and never overwrites one. Keys: a accepts, e edits, r rejects, s skips, u undoes. A
     second page asks about titles drawn at random whether they mislead: `offline-eval --reviews` makes a share with an
-    interval of it. `generate --reviews` and `sft --reviews` go by what was decided. Needs the extra [review].
+    interval of it. `generate --reviews` and `sft --reviews` use the decisions. Needs the extra [review].
 
     \b
     Example:

@@ -19,10 +19,10 @@ def command(titles: str, out: Path, columns: str | None, query: str | None, run_
     """Predict what titles would earn.
 
     TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields. The output has all its columns and
-    p_click, p_conversion, reward (expected value per impression), reward_std and support (1: like logged titles,
-    below 0.5: unlike any of them); lift and lift_std of its clicks over the item's titles in the file, made as much
-    smaller as they came smaller on held-out items; and far: wording, item or both, where they are far from the logs.
-    The run's column names apply where the file lacks rlopt's.
+    p_click, p_conversion, reward (expected value per impression), reward_std and support (1: similar to logged titles,
+    below 0.5: unlike any of them); lift and lift_std of its clicks over the item's titles in the file, shrunk by the
+    slope on held-out items; and far: wording, item or both, if they are far from the logs. If the file lacks rlopt's
+    column names, those of the run apply.
 
     \b
     Example:

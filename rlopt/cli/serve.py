@@ -22,9 +22,9 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
     """Serve a run over HTTP: scores, new titles, and the title that each visitor sees.
 
     POST /v1/score and /v1/generate give what rlopt score and rlopt generate give for the same items; GET
-    /v1/titles/ITEM?unit=VISITOR the approved title of --titles, or the visitor's draw, the same one each time. The API
-    is described at /openapi.json; /healthz, /readyz and /metrics are for those who watch. A newer run or table is
-    taken over while requests go on. Only this machine can ask, unless RLOPT_SERVE_TOKEN is set and --host given.
+    /v1/titles/ITEM?unit=VISITOR the approved title of --titles, or the visitor's draw, the same one each time.
+    /openapi.json describes the API; /healthz, /readyz and /metrics are for monitoring. The service loads a newer run or
+    table without losing a request. Only this machine has access, unless you set RLOPT_SERVE_TOKEN and --host.
     Needs the extra: pip install 'rlopt[serve]'.
 
     \b

@@ -33,11 +33,11 @@ def command() -> None:
 @options.in_run
 @options.common
 def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, ...], **flags: Any) -> None:
-    """Learn which words of a title are what.
+    """Learn which words of a title name what: product, brand and so on.
 
     TITLES is a parquet, CSV or JSONL file of long titles with either the entities tagged in them ([[kind, text], ...])
-    or the short titles that people wrote, whose words are then found in the long ones. A part of the titles is held
-    out, and the tagger is measured on it.
+    or the short titles that people wrote, whose words it finds in the long ones. It holds out a part of the titles to
+    measure the tagger.
 
     \b
     Example:

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 def command(logs: str, run_path: str | None, **flags: Any) -> None:
     """Take a first look at your own logs: guess the columns, run the whole chain, give a verdict and a report.
 
-    LOGS is whatever fit-reward reads, with one row per impression or per title. What
-    each column was taken for is shown; --columns corrects it. The trainings are short (preset quick): minutes on two
-    cores. The run is an ordinary one: rlopt ppo --run DIR and the others go on from it. Interrupted, the same command
-    continues.
+    LOGS is anything that fit-reward reads, with one row per impression or per title. The output shows how each column
+    was read; --columns corrects it. Trainings are short (preset quick): minutes on two cores. The run is an ordinary
+    one: rlopt ppo --run DIR and the other commands continue from it. Interrupted, the same command continues.
 
     \b
     Example:

@@ -14,15 +14,15 @@ class AbConfig(StageConfig):
 
     section: ClassVar[str] = "ab"
 
-    baseline: Literal["logged", "sft"] = setting("logged", "What the control shows, over which a lift is predicted.")
+    baseline: Literal["logged", "sft"] = setting("logged", "What the control shows; lifts are relative to it.")
     split: float = setting(0.5, "Share of all impressions that see new titles (of all variants together).", gt=0, lt=1)
     policy: str = setting(
         DEFAULT.name,
-        "Whose titles the test shows, as offline-eval --policy was told it.",
+        "Policy under test, as in offline-eval --policy.",
         metavar="POLICY",
         min_length=1,
     )
-    carry_over: int = setting(1, "Serial design: days after a change that are left out.", metavar="DAYS", ge=0)
+    carry_over: int = setting(1, "Serial design: days to leave out after a change.", metavar="DAYS", ge=0)
 
 
 class AbPlanConfig(AbConfig):
@@ -34,7 +34,7 @@ class AbPlanConfig(AbConfig):
         "visitors", "What is split: visitors, whole items, or (serial) the time, one title of an item after the other."
     )
     lift: float | None = setting(None, "Lift to find, 0.03 is +3%.", none="the one offline-eval predicted")
-    metric: Literal["clicks", "conversions", "revenue"] = setting("clicks", "What is counted per impression.")
+    metric: Literal["clicks", "conversions", "revenue"] = setting("clicks", "Outcome per impression.")
     order_spread: float = setting(
         1.0, "Metric revenue: standard deviation of an order's value over its mean.", metavar="CV", ge=0
     )
@@ -51,7 +51,7 @@ class AbPlanConfig(AbConfig):
     period_spread: float = setting(
         0.1, "Serial design: how much an item's click rate moves from period to period, relative.", metavar="CV", ge=0
     )
-    weeks: int = setting(4, "Weeks that --assign and --dry-run lay out.", metavar="N", ge=1, le=104)
+    weeks: int = setting(4, "Weeks in the plan of --assign and --dry-run.", metavar="N", ge=1, le=104)
     repetitions: int = setting(1000, "Times that --dry-run splits the logs.", metavar="N", ge=20)
     start: str | None = setting(
         None, "First day of the test, 2026-03-02.", none="days are numbered", metavar="DATE",
@@ -60,7 +60,7 @@ class AbPlanConfig(AbConfig):
 
 
 class AbAnalyzeConfig(AbConfig):
-    """``ab-analyze``: what decides, and what is told beside it."""
+    """``ab-analyze``: what decides, and what else is reported."""
 
     section: ClassVar[str] = "ab-analyze"
 
@@ -73,8 +73,8 @@ class AbAnalyzeConfig(AbConfig):
     )
     guardrail: tuple[str, ...] = setting(
         (),
-        "A metric and the change of it that no new titles may reach: revenue:-0.02 may not fall by 2%, "
-        "returns:+0.05 may not rise by 5%.",
+        "A metric and a change that new titles must not reach: with revenue:-0.02 it must not fall by 2%, with "
+        "returns:+0.05 it must not rise by 5%.",
         metavar="NAME:LIMIT",
     )
     design: DesignName | None = setting(None, "What was split.", none="as the results show")
@@ -82,12 +82,14 @@ class AbAnalyzeConfig(AbConfig):
     planned_lift: float | None = setting(None, "Lift the test was planned for.", none="the predicted one, else 0.05")
     confidence: float = setting(0.95, "Of the intervals.", gt=0, lt=1)
     final: bool = setting(
-        False, "The planned end, looked at once: the fixed-horizon interval decides.", flag="--final/--not-final"
+        False,
+        "This is the planned end, and the only look: the fixed-horizon interval decides.",
+        flag="--final/--not-final",
     )
     look: tuple[float, ...] = setting(
         (),
-        "Share of the planned impressions at each look so far, now's last (0.25, then 0.5): the group-sequential "
-        "interval decides.",
+        "Share of the planned impressions at each look so far, the present one last (0.25, then 0.5): the "
+        "group-sequential interval decides.",
         metavar="SHARE",
     )
     winsorize: float = setting(
@@ -95,7 +97,7 @@ class AbAnalyzeConfig(AbConfig):
         metavar="QUANTILE", gt=0.5, le=1,
     )  # fmt: skip
     covariate: str | None = setting(
-        None, "Column with clicks (or the like) from before the test, of the item or the visitor, to adjust by.",
+        None, "Column with clicks (or similar) from before the test, by item or visitor, to adjust by.",
         none="items' logged rates and predictions where whole items are split", metavar="COLUMN", min_length=1,
     )  # fmt: skip
     by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")

@@ -19,28 +19,28 @@ class EvalConfig(StageConfig):
 
     policy: str = setting(
         DEFAULT.name,
-        f"Who is evaluated: the run's policy ({', '.join(POLICIES)}), a policy folder, or a parquet, CSV or JSONL file "
-        "with item_id and title.",
+        f"Policy to evaluate: the run's policy ({', '.join(POLICIES)}), a policy folder, or a table (parquet, CSV, "
+        "JSONL) with item_id and title.",
         metavar="POLICY",
         min_length=1,
     )
     samples: int = setting(4, "Titles sampled for each test item and policy.", ge=1)
     temperature: float = setting(1.0, "Sampling temperature: the one the policy would serve with.", gt=0)
     max_items: int = setting(500, "Test items used at most (drawn by the seed).", ge=2)
-    best_of: int = setting(16, "Rival: best of so many SFT titles by the reward; 0 leaves it out.", ge=0)
+    best_of: int = setting(16, "Rival: best of N SFT titles by the reward; 0 leaves it out.", ge=0)
     draws: int = setting(400, "Posterior draws of the judge.", ge=50)
     confidence: float = setting(0.95, "Coverage of the intervals.", gt=0.5, lt=1)
     baseline: Literal["both", "logged", "sft"] = setting("both", "What the policy must beat to launch.")
     weight: Weight = setting(
-        "traffic", "What an item counts in the lift that decides: by its traffic, or all alike; the other can veto."
+        "traffic", "Weight of an item in the lift that decides: its traffic, or equal; the other lift can veto."
     )
     assignment: Assignment | None = setting(
-        None, "How the logged titles were chosen, where fit-reward was not told; by default as it was told."
+        None, "How the logged titles were chosen, if you did not tell fit-reward; by default as told there."
     )
     unseen_cause: float = setting(
         1.5,
-        "Intervals of an observational reward allow for a cause nobody logged that makes a title's being shown, and "
-        "clicks, as many times as likely.",
+        "Intervals of an observational reward allow for an unlogged confounder that makes the showing of a title, "
+        "and clicks, this many times as likely.",
         ge=1,
     )
     min_lift: float = setting(0.0, "The whole interval must lie above this lift to launch.", gt=-1)
@@ -48,22 +48,22 @@ class EvalConfig(StageConfig):
     max_kl: float | None = setting(None, "More nats a title than this: not enough evidence.", gt=0)
     support_level: float = setting(0.5, "A title with this much support is near logged ones.", ge=0, le=1)
     support_share: float = setting(0.6, "Share of titles near logged ones that evidence needs.", ge=0, le=1)
-    max_hidden_arm_z: float = setting(2.5, "Judge against real arms: larger |z| is no evidence.", gt=0)
+    max_hidden_arm_z: float = setting(2.5, "Judge against real arms: a larger |z| means not enough evidence.", gt=0)
     min_overlap: float = setting(0.05, "Policy mass on logged titles that exact estimators need.", gt=0, le=1)
     min_overlap_items: float = setting(20, "Effective number of items that exact estimators need.", ge=2)
     min_faithfulness: float = setting(0.5, "Share of titles needed whose claims are all stated.", ge=0, le=1)
     max_interval_factor: float = setting(
-        3.0, "An interval whose ends differ by more than this factor is no evidence.", gt=1
+        3.0, "An interval whose ends differ by more than this factor: not enough evidence.", gt=1
     )
     min_relevance: float = setting(0.5, "Share of titles that belong to their item that evidence needs.", ge=0, le=1)
     min_fluency: float = setting(0.5, "Share of titles that read like whole titles that evidence needs.", ge=0, le=1)
     max_faithfulness_loss: float = setting(0.05, "That share may be lower than SFT's by this.", ge=0, le=1)
-    max_text_kl: float = setting(2.0, "New titles as many nats from logged ones as this: no evidence.", gt=0)
+    max_text_kl: float = setting(2.0, "New titles this many nats from logged ones: not enough evidence.", gt=0)
     max_conversion_loss: float = setting(0.05, "Conversions per impression may fall by this share.", ge=0)
     max_revenue_loss: float = setting(0.05, "Revenue per impression may fall by this share.", ge=0)
     by: tuple[str, ...] = setting((), "Lift by this item field too; numbers in bands.", metavar="FIELD")
     traffic: float | None = setting(
-        None, "Impressions a day, for what the lift would bring.", none="those of the logs", metavar="N", gt=0
+        None, "Impressions a day, for the value of the lift.", none="those of the logs", metavar="N", gt=0
     )
     lang: Literal["en", "zh"] = setting("en", "Language of report.html and of the verdict.")
     max_violations: float = setting(0.05, "Share of titles that may break a rule.", ge=0, le=1)
@@ -80,9 +80,9 @@ class CompareConfig(StageConfig):
     samples: int = setting(4, "Titles sampled for each test item and policy.", ge=1)
     policies: tuple[AlgorithmName, ...] = setting((), "Which ones; none: all the run has.")
     best_of: tuple[Annotated[int, Field(ge=2)], ...] = setting(
-        (4, 16, 64), "Best of so many SFT titles by the reward.", metavar="N"
+        (4, 16, 64), "Best of N SFT titles by the reward.", metavar="N"
     )
-    risk_aversion: float = setting(1.0, "Spreads taken off the reward that best-of-n goes by.", ge=0)
+    risk_aversion: float = setting(1.0, "Standard deviations subtracted from the reward in best-of-n.", ge=0)
     temperature: float = setting(1.0, "Sampling temperature.", gt=0)
     max_items: int = setting(200, "Test items used at most (drawn by the seed).", ge=2)
     draws: int = setting(400, "Posterior draws of the judge.", ge=50)
@@ -94,7 +94,7 @@ class TextConfig(StageConfig):
 
     section: ClassVar[str] = "text"
 
-    references: str | None = setting(None, "Column with the title that each is compared with.", metavar="COLUMN")
+    references: str | None = setting(None, "Column with the reference title.", metavar="COLUMN")
     draws: int = setting(1000, "Bootstrap draws of the items.", ge=100)
 
 
@@ -104,7 +104,9 @@ class ProbeConfig(StageConfig):
     section: ClassVar[str] = "probe"
 
     max_items: int = setting(300, "Test items used at most (drawn by the seed).", ge=2)
-    best_of: int = setting(16, "Titles of other items of which the best by the reward attacks, too.", ge=1, le=1000)
+    best_of: int = setting(
+        16, "Titles of other items; the best of them by the reward is an attack, too.", ge=1, le=1000
+    )
     attacks: str | None = setting(
         None,
         'YAML of your own attacks, such as gift: "{title} + free gift" (docs/probing.md).',

@@ -19,11 +19,9 @@ class ExportConfig(StageConfig):
     )
     prune: float | None = setting(None, "Take out this share of the neurons of each MLP.", metavar="SHARE", gt=0, lt=1)
     distill_into: Literal["tiny"] | None = setting(
-        None, "A tiny model learns the titles the policy writes for the train items."
+        None, "Train a tiny model on titles that the policy writes for the train items."
     )
-    average: tuple[str, ...] = setting(
-        (), "A policy's folder, whose weights are averaged with the policy's.", metavar="FOLDER"
-    )
+    average: tuple[str, ...] = setting((), "Folder of a policy to average with.", metavar="FOLDER")
     titles: int = setting(8, "Titles an item the policy writes, to distil or to recover with.", ge=1)
     epochs: float = setting(4.0, "Passes of the tiny model over these titles.", gt=0)
     recover: float = setting(

@@ -25,17 +25,17 @@ class RewardConfig(StageConfig):
     members: int = setting(5, "Models in the ensemble, each on a bootstrap of the items.", ge=1, le=100)
     encoder: str | None = setting(
         None,
-        f"Who knows what words mean: {', '.join(ENCODERS)}, policy, a path or hub id; several joined by '+'.",
+        f"Text encoder: {', '.join(ENCODERS)}, policy (the run's own), a path or hub id; join several by '+'.",
         metavar="NAME",
     )
-    click_weight: float = setting(1.0, "Worth of a click.", ge=0)
-    conversion_weight: float = setting(0.0, "Worth of a conversion.", ge=0)
-    revenue_weight: float = setting(0.0, "Worth of a unit of revenue.", ge=0)
+    click_weight: float = setting(1.0, "Value of a click.", ge=0)
+    conversion_weight: float = setting(0.0, "Value of a conversion.", ge=0)
+    revenue_weight: float = setting(0.0, "Value of one unit of revenue.", ge=0)
     assignment: Assignment | None = setting(
         None,
         "How titles were chosen: randomized (within an item, given what the logs record of the impression), logged "
-        "(with the propensities of the logs), or unknown, and then no verdict says launch; by default logged where "
-        "propensities are, else unknown.",
+        "(with the propensities of the logs), or unknown (then no verdict says launch); by default logged if the logs "
+        "have propensities, else unknown.",
     )
     observational: bool = setting(
         False,
@@ -50,28 +50,28 @@ class RewardConfig(StageConfig):
         None, "Conversions later than this after the click do not count.", gt=0
     )
     engine: Literal["local", "dask"] = setting(
-        "local", "Who adds up the logs and trains the trees: this process, or a cluster."
+        "local", "Where to aggregate the logs and train the trees: in this process, or on a cluster."
     )
     half_life_days: float | None = setting(
-        None, "Evidence this old counts half as much, so that old logs fade (needs timestamps).", gt=0
+        None, "Age at which evidence counts half, so that old logs fade (needs timestamps).", gt=0
     )
     learning_curve: bool = setting(True, "Measure what fewer items would have taught.")
     decimal: Literal[".", ","] | None = setting(
-        None, "What stands before a fraction in numbers written as texts.", none="what the column tells"
+        None, "Decimal mark of numbers written as text.", none="found from the column"
     )
     missing: tuple[str, ...] = setting(
         (),
-        "A text that means 'no value' in columns that describe items, beside N/A, unknown and the like.",
+        "Another text for a missing value in columns that describe items, such as N/A or unknown.",
         metavar="TEXT",
     )
     plan: tuple[str, ...] = setting(
         (),
-        "Plan of rlopt explore that LOGS come back from: its probabilities are the propensities, and no column is "
-        "needed. Of several plans say which batch (a value of the logs' column batch, or the first day, UTC) is whose.",
+        "Plan of rlopt explore that produced LOGS: its probabilities are the propensities, so LOGS need no such "
+        "column. With several, name the batch of each (a value of the logs' column batch, or its first day, UTC).",
         metavar="[BATCH=]FILE",
     )
     copies: Literal["stop", "keep"] = setting(
-        "stop", "Whether files, rows and totals that the logs hold twice stop the reading, or count."
+        "stop", "Stop at files, rows and totals that the logs hold twice, or count them."
     )
     memory_limit: str = setting(
         "1GB", "Memory of the log engine, such as 2GB.", metavar="SIZE", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$"
@@ -91,20 +91,22 @@ class SftConfig(StageConfig):
     )
     gguf_file: str | None = setting(None, "The GGUF file in the model's folder.", metavar="NAME")
     task: Literal["generate", "optimize"] = setting(
-        "generate", "Write titles from items, or better ones than the items' current titles."
+        "generate", "Write titles from items, or rewrite the items' current titles into better ones."
     )
     shots: int | None = setting(
         None,
-        "Train nothing: ask the model with so many examples of like train items in each prompt; 0: with none.",
+        "Train nothing: prompt the model with N examples of similar train items; 0: with none.",
         metavar="K",
         ge=0,
     )
-    instruction: str | None = setting(None, "First line of a pretrained model's prompt.", none="one that says the task")
+    instruction: str | None = setting(
+        None, "First line of a pretrained model's prompt.", none="one that states the task"
+    )
     chat: bool = setting(False, "Prompts in the model's chat template (instruct models).")
     fields: tuple[str, ...] = setting((), "Fields shown to a pretrained model, in this order; none: all.")
     max_field_chars: int = setting(400, "Longer fields are cut in a pretrained model's prompt.", ge=1)
     learn: Literal["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"] = setting(
-        "full", "What learns: all weights, the output layer, it and the last blocks, adapters, or a prefix."
+        "full", "What learns: all weights, the output layer, that and the last blocks, adapters, or a prefix."
     )
     last_n: int = setting(2, "Blocks that learn with last-n.", ge=1)
     lora_rank: int = setting(16, "Rank of LoRA and AdaLoRA.", ge=1)
@@ -114,28 +116,28 @@ class SftConfig(StageConfig):
     batch_size: int = setting(32, "Titles a step.", ge=1)
     optimizer: Literal["adamw", "sgd"] = setting("adamw", "Optimiser.")
     learning_rate: float | None = setting(
-        None, "Peak learning rate.", none="what suits the model and what learns", gt=0
+        None, "Peak learning rate.", none="depends on the model and on what learns", gt=0
     )
     schedule: Literal["cosine", "linear", "constant"] = setting(
-        "cosine", "What the learning rate does after it has warmed up over 5% of the steps."
+        "cosine", "Learning-rate schedule after a warm-up over 5% of the steps."
     )
-    weight_decay: float = setting(0.01, "Decay of the weights, not of norms and biases.", ge=0)
+    weight_decay: float = setting(0.01, "Weight decay (not of norms and biases).", ge=0)
     dropout: float = setting(0.0, "Dropout while learning, wherever the model has it.", ge=0, lt=1)
     shuffle_fields: bool = setting(False, "Learn altered copies too: the item's fields in another order.")
     drop_fields: float = setting(
-        0.0, "Share of the fields that the copies leave out; never what the title mentions.", ge=0, lt=1
+        0.0, "Share of the fields that the copies leave out, but no field that the title mentions.", ge=0, lt=1
     )
     variants: str | None = setting(None, "Words that mean the same, sofa=couch a line, for the copies.", metavar="FILE")
-    copies: int = setting(1, "Altered copies a title, where any alteration is asked for.", ge=1, le=20)
+    copies: int = setting(1, "Altered copies of each title, if you ask for any alteration.", ge=1, le=20)
     back_translation: tuple[str, str] | None = setting(
-        None, "Two sequence-to-sequence models, there and back: titles in other words are learned too."
+        None, "Two translation models, there and back: also learn titles in other words."
     )
     weight_by: Literal["none", "reward"] = setting(
-        "none", "What a title counts in the loss: all alike, or by its predicted reward."
+        "none", "Weight of a title in the loss: equal, or by its predicted reward."
     )
     early_stopping: int | None = setting(
         None,
-        "Stop after so many checkpoints without a lower loss on held-out train items, and keep the best.",
+        "Stop after N checkpoints without a lower loss on held-out train items, and keep the best.",
         metavar="N",
         ge=1,
     )
@@ -143,7 +145,7 @@ class SftConfig(StageConfig):
     max_title_tokens: int = setting(TITLES_MAX_TOKENS, "Longest title, in tokens.", ge=4)
     save_every: int = setting(100, "Steps between checkpoints, and between looks at held-out items.", ge=1)
     report_to: tuple[str, ...] = setting(
-        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio, mlflow.", metavar="TRACKER"
+        (), "Trackers in addition to the JSON lines: tensorboard, wandb, trackio, mlflow.", metavar="TRACKER"
     )
 
     def files(self) -> list[str]:
@@ -157,7 +159,7 @@ class PpoConfig(StageConfig):
     section: ClassVar[str] = "ppo"
 
     algorithm: AlgorithmName = setting(
-        DEFAULT.name, "PPO, or a rival on the same reward; each writes the folder of its name."
+        DEFAULT.name, "PPO, or a rival on the same reward; each writes to a folder with its name."
     )
     steps: int = setting(2000, "Updates.", ge=1)
     batch_size: int = setting(64, "Titles an update.", ge=1)
@@ -175,20 +177,20 @@ class PpoConfig(StageConfig):
     )
     kl_coef: float = setting(0.1, "Weight of the KL penalty to the SFT policy, in standard deviations per nat.", ge=0)
     kl_last_coef: float = setting(
-        0.1, "With --update: weight of the KL penalty to the policy it goes on from, beside the one to SFT.", ge=0
+        0.1, "With --update: weight of the KL penalty to the last policy, in addition to the one to SFT.", ge=0
     )
     replay: float = setting(
         0.3, "With --update: share of the items in a batch that the new logs do not show.", ge=0, le=1
     )
-    kl_target: float | None = setting(3.5, "KL in nats a title above which that weight grows; none: it is fixed.", gt=0)
+    kl_target: float | None = setting(3.5, "KL in nats a title above which --kl-coef grows; none: it is fixed.", gt=0)
     gamma: float = setting(1.0, "Discount per token.", gt=0, le=1)
     gae_lambda: float = setting(0.95, "GAE's lambda (Schulman et al. 2016).", ge=0, le=1)
     clip: float = setting(0.2, "Clip range of the probability ratio.", gt=0, lt=1)
     value_clip: float | None = setting(None, "Clip range of the critic's values.", none="not clipped", gt=0)
-    whiten: bool = setting(True, "Advantages are scaled to mean 0 and variance 1 over each batch.")
+    whiten: bool = setting(True, "Scale advantages to mean 0 and variance 1 in each batch.")
     entropy_coef: float = setting(0.0, "Weight of the entropy bonus.", ge=0)
     epochs: int = setting(1, "Passes over each batch of rollouts.", ge=1)
-    minibatches: int = setting(1, "Updates a pass: so many times the batch size is written at once, and split.", ge=1)
+    minibatches: int = setting(1, "Updates a pass: N batches of titles are written at once, and split.", ge=1)
     critic: Literal["head", "own"] = setting(
         "head", "What the critic learns: a head on the frozen reference, or a model of its own."
     )
@@ -197,10 +199,12 @@ class PpoConfig(StageConfig):
     critic_warmup: int = setting(
         10, "First updates, in which only the critic learns; at most a twentieth of all.", ge=0
     )
-    monitor: bool = setting(True, "Watch a reward model fitted on other items; past its peak, stop and go back there.")
-    monitor_every: int = setting(5, "Updates between two looks of the monitor.", ge=1)
+    monitor: bool = setting(
+        True, "Watch a reward model fitted on other items; past its peak, stop and return to the peak."
+    )
+    monitor_every: int = setting(5, "Updates between two evaluations by the monitor.", ge=1)
     learn: Literal["auto", "full", "head", "last-n", "lora", "adalora", "ia3"] = setting(
-        "auto", "What learns, as in rlopt sft; auto: what learned there."
+        "auto", "What learns, as in rlopt sft; auto: the same as there."
     )
     last_n: int = setting(2, "Blocks that learn with last-n.", ge=1)
     lora_rank: int = setting(16, "Rank of the LoRA adapters.", ge=1)
@@ -210,9 +214,9 @@ class PpoConfig(StageConfig):
     bf16: bool | None = setting(None, "Compute in bfloat16.", none="on a GPU that can")
     gradient_checkpointing: bool | None = setting(None, "Less memory for more time.", none="for large models on a GPU")
     vllm: Literal["off", "colocate", "server"] = setting("off", "vLLM writes the rollouts (needs the package vllm).")
-    risk_aversion: float = setting(1.0, "Standard deviations taken off a title's effect.", ge=0)
+    risk_aversion: float = setting(1.0, "Standard deviations subtracted from a title's effect.", ge=0)
     temperature: float = setting(1.0, "Sampling temperature of rollouts.", gt=0)
     save_every: int = setting(100, "Updates between checkpoints.", ge=1)
     report_to: tuple[str, ...] = setting(
-        (), "Trackers beside the JSON lines: tensorboard, wandb, trackio, mlflow.", metavar="TRACKER"
+        (), "Trackers in addition to the JSON lines: tensorboard, wandb, trackio, mlflow.", metavar="TRACKER"
     )

@@ -7,7 +7,7 @@ from pydantic import Field
 from .base import StageConfig, setting
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-MISLEADING = "misleading"  # the question that offline-eval --max-misleading goes by
+MISLEADING = "misleading"  # the question of offline-eval --max-misleading
 QuestionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,29}$")]
 
 
@@ -21,7 +21,7 @@ class ReviewConfig(StageConfig):
     )
     port: int = setting(8400, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
     lang: Literal["en", "zh"] = setting("en", "Language of the pages.")
-    second_opinions: float = setting(0.1, "Share of the titles that two people read, unseen by each other.", ge=0, le=1)
+    second_opinions: float = setting(0.1, "Share of the titles that two people decide independently.", ge=0, le=1)
     sample: int = setting(20, "Titles to read before a bulk accept.", ge=1, le=200)
     questions: dict[QuestionName, str] = setting(
         {MISLEADING: "", "off_brand": "", "harmful": "", "unpleasant": ""},

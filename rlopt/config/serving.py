@@ -26,16 +26,16 @@ class ServeConfig(StageConfig):
         min_length=1,
     )
     plan: str | None = setting(
-        None, "File of ab-plan --assign: who gets which arm of the titles.", metavar="FILE", min_length=1
+        None, "File of ab-plan --assign: which unit gets which arm.", metavar="FILE", min_length=1
     )
     assignment_log: str | None = setting(
-        None, "JSON lines of every title handed out; probabilities and plans need it.", metavar="FILE", min_length=1
+        None, "JSON lines of every title served; probabilities and plans need it.", metavar="FILE", min_length=1
     )
-    rotate_mib: int = setting(64, "Size at which the assignment log is set aside and a new one begun.", ge=1)
+    rotate_mib: int = setting(64, "Size at which the assignment log is renamed and a new one started.", ge=1)
     timeout: float = setting(30.0, "Seconds a request may take.", gt=0, le=3600)
     max_body_kib: int = setting(1024, "Largest request body.", ge=1)
     max_titles: int = setting(1000, "Titles a request to score.", ge=1)
     max_items: int = setting(32, "Items a request to generate.", ge=1, le=1000)
-    max_batch: int = setting(4096, "Titles scored at once, whatever requests they came in.", ge=1)
-    max_wait_ms: float = setting(2.0, "How long a request to score waits for others to be scored with.", ge=0, le=1000)
-    reload_every: float = setting(5.0, "Seconds between two looks for a newer run or table; 0: none.", ge=0)
+    max_batch: int = setting(4096, "Titles scored at once, over all requests.", ge=1)
+    max_wait_ms: float = setting(2.0, "How long a scoring request waits for others to share a batch.", ge=0, le=1000)
+    reload_every: float = setting(5.0, "Seconds between checks for a newer run or table; 0: never.", ge=0)

@@ -6,7 +6,7 @@ from .base import StageConfig, setting
 
 
 class TagConfig(StageConfig):
-    """``tag fit``: the tagger that says which words of a title are what."""
+    """``tag fit``: the tagger of the words of a title."""
 
     section: ClassVar[str] = "tag"
 
@@ -54,4 +54,4 @@ class ShortenConfig(StageConfig):
     )
     max_width: int | None = setting(None, "Longest short title in columns; a Chinese character is two.", ge=1)
     batch_size: int = setting(64, "Titles that go through the model at once.", ge=1)
-    shard_titles: int = setting(5000, "Titles a shard: what an interruption may cost.", ge=1)
+    shard_titles: int = setting(5000, "Titles in a shard, the most that an interruption loses.", ge=1)

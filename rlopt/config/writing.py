@@ -20,7 +20,7 @@ class Decoding(StageConfig):
 
     temperature: float = setting(1.0, "Sampling temperature; 0 takes the likeliest word each time.", ge=0)
     top_p: float = setting(1.0, "Sample from the smallest set of words with this probability.", gt=0, le=1)
-    beams: int = setting(1, "Beam search with so many beams instead of sampling.", ge=1, le=64)
+    beams: int = setting(1, "Beam search with N beams instead of sampling.", ge=1, le=64)
     batch_size: int = setting(256, "Titles at once.", ge=1)
 
 
@@ -84,30 +84,28 @@ class GenerateConfig(RulesConfig, Decoding):
     section: ClassVar[str] = "generate"
 
     policy: str = setting(DEFAULT.name, WHICH_POLICY, metavar="NAME", min_length=1)
-    n: int = setting(
-        1, "Titles an item; from 2 on all are new ones, and the current title is not among them.", ge=1, le=1000
-    )
-    best_of: int = setting(1, "Titles written an item, of which the best by reward are kept.", ge=1, le=1000)
+    n: int = setting(1, "Titles for each item; from 2 on all are new, without the current title.", ge=1, le=1000)
+    best_of: int = setting(1, "Titles to write for each item; the best by reward are kept.", ge=1, le=1000)
     diverse: bool = setting(
         False,
-        "Of several titles an item take those that together are worth most, not near-copies of the best one; writes "
-        "four times as many to choose from, unless --best-of says how many.",
+        "Of several titles an item, take those with the highest joint value, not near-copies of the best one; writes "
+        "four times as many to choose from, unless --best-of sets the number.",
         flag="--diverse",
     )
-    engine: Literal["transformers", "vllm"] = setting("transformers", "Who computes (vllm: if installed).")
-    shard_items: int = setting(1000, "Items a shard: what an interruption may cost.", ge=1)
-    risk_aversion: float = setting(1.0, "Standard deviations of the title's effect taken off.", ge=0)
+    engine: Literal["transformers", "vllm"] = setting("transformers", "Library that generates (vllm: if installed).")
+    shard_items: int = setting(1000, "Items in a shard, the most that an interruption loses.", ge=1)
+    risk_aversion: float = setting(1.0, "Standard deviations subtracted from the title's effect.", ge=0)
     confidence: float = setting(
-        0.8, "Chance of being better at which a title replaces the item's current one.", ge=0.5, lt=1
+        0.8, "Probability of being better from which a new title replaces the current one.", ge=0.5, lt=1
     )
     keep_current: bool = setting(
         True,
         "Keep a current title that no new one beats (with one title an item).",
         flag="--keep-current/--replace-all",
     )
-    ensemble: tuple[str, ...] = setting((), "Folder of a policy that writes along.", metavar="FOLDER")
+    ensemble: tuple[str, ...] = setting((), "Folder of another policy of the ensemble.", metavar="FOLDER")
     ensemble_by: Literal["tokens", "titles"] = setting(
-        "tokens", "Average what comes next, or rank the policy's titles by all members' log-probabilities."
+        "tokens", "Average next-token probabilities, or rank the policy's titles by all members' log-probabilities."
     )
 
     @property
@@ -125,4 +123,4 @@ class SimulateConfig(StageConfig):
     items: int = setting(2000, "Items in the shop.", ge=1)
     impressions: int = setting(1_000_000, "Impressions in the logs.", ge=1)
     locale: Literal["en", "zh"] = setting("en", "Language of the shop.")
-    rows: Literal["impressions", "arms"] = setting("impressions", "One row an impression, or an arm.")
+    rows: Literal["impressions", "arms"] = setting("impressions", "One row for each impression, or for each arm.")

@@ -78,7 +78,7 @@ def cross_check(
 def kernel_weight(
     new: FloatArray, new_item: IntArray, logged: FloatArray, logged_item: IntArray, propensity: FloatArray
 ) -> FloatArray:
-    """Weights of logged titles, shape (n,), when each new title goes by the logged titles of its item that are like it.
+    """Weights of logged titles, shape (n,), when each new title counts as the similar logged titles of its item.
 
     A new title t is spread over its item's logged titles a by pi_0(a) K(t, a), so that weights have mean one under
     pi_0 in every item, and a title that was logged stays where it is as the kernel narrows. K is Gaussian; its

@@ -251,7 +251,7 @@ def estimate_lift(
 def _limits(log_ratio: FloatArray, n_items: int, confidence: float) -> tuple[float, float, float]:
     """(low, median, high) of the lift; the log ratio's quantiles, widened where items are few as t is to normal.
 
-    Tails that hold fewer than `_TAIL_DRAWS` draws are those that hold so many, extended as a normal's are.
+    Tails that hold fewer than `_TAIL_DRAWS` draws are those that hold that many, extended as a normal's are.
     """
     tail = (1 - confidence) / 2
     drawn = min(max(tail, _TAIL_DRAWS / len(log_ratio)), 0.25)

@@ -106,7 +106,7 @@ class OffPolicyEvaluation:
         return lift, min(lift, ratio * interval.low - 1), max(lift, ratio * interval.high - 1)
 
     def table(self) -> list[JsonObject]:
-        """One row per estimator, plain values; ``biased`` marks those whose interval leaves a bias out."""
+        """One row per estimator, plain values; ``biased`` marks those whose interval ignores a bias."""
         return [estimate.to_dict() for estimate in self.estimates.values()]
 
     def _repr_html_(self) -> str:

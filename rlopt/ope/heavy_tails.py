@@ -1,4 +1,4 @@
-"""Heavy tails: a few huge orders are cut to a common cap, and how much was cut is said."""
+"""Heavy tails: a few huge orders are cut to a common cap, and the share that was cut is reported."""
 
 import numpy as np
 

@@ -54,9 +54,9 @@ def past_reasons(past: PastTests | None, lift: LiftEstimate, min_lift: float) ->
         return []
     value, low, high = past.rescaled(lift.value, lift.low, lift.high, lift.confidence)
     message = (
-        f"{past.right} of {past.n_tests} earlier A/B tests went the predicted way; observed over predicted lift was "
-        f"{past.slope:.2f} +- {past.slope_std_error:.2f}. Read so, the lift over the logged titles is {value:+.1%} "
-        f"({lift.confidence:.0%} interval {low:+.1%} to {high:+.1%}, needs to lie above {min_lift:+.1%})."
+        f"{past.right} of {past.n_tests} earlier A/B tests went in the predicted direction; observed over predicted "
+        f"lift was {past.slope:.2f} +- {past.slope_std_error:.2f}. Re-scaled, the lift over the logged titles is "
+        f"{value:+.1%} ({lift.confidence:.0%} interval {low:+.1%} to {high:+.1%}, needs to lie above {min_lift:+.1%})."
     )
     return [Reason("past_tests", "ok" if low > min_lift else "hold", message, low, min_lift)]
 

@@ -72,7 +72,7 @@ class TestDesign:
             raise RoundsError(f"lift_spread of an A/B test must not be negative. Got {self.lift_spread:g}.")
 
     def power(self, lift: float, impressions: float) -> float:
-        """Chance that a test of so many impressions (both arms) finds a true ``lift``."""
+        """Chance that a test of n impressions (both arms) finds a true ``lift``."""
         z, (null, alternative), difference = self._critical, self._std_errors(lift, impressions), self._difference(lift)
         upper = float(stats.norm.sf((z * null - difference) / alternative))
         return upper + float(stats.norm.cdf((-z * null - difference) / alternative)) if self.two_sided else upper
@@ -151,7 +151,7 @@ def always_valid(design: TestDesign, lift: float, power: float = 0.8) -> TestDes
 
 
 def group_sequential(design: TestDesign, looks: int, power: float = 0.8) -> TestDesign:
-    """The design of a test with so many equally spaced looks, whose boundary spends alpha as `boundaries` says.
+    """The design of a test with k equally spaced looks, whose boundary spends alpha as `boundaries` says.
 
     The critical value is what the drift of z at the end, which has this power, leaves above the quantile of the power.
     """
@@ -162,7 +162,7 @@ def group_sequential(design: TestDesign, looks: int, power: float = 0.8) -> Test
 
 
 def smallest_lift(needed: Callable[[float], float], impressions: float, base_rate: float) -> float | None:
-    """Smallest lift for which no more than so many impressions are needed; None where even +100% needs more."""
+    """Smallest lift for which no more than n impressions are needed; None where even +100% needs more."""
     largest = min(1.0, (1 - 1e-9) / base_rate - 1)
 
     def surplus(log_lift: float) -> float:

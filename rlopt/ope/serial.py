@@ -81,7 +81,7 @@ def two_way(treated: BoolArray, item: IntArray, day: IntArray, impressions: Floa
         if np.abs(np.append(np.log(np.maximum(level_day, 1e-300)), effect) - before).max() < _PRECISION:
             break
     else:
-        raise RoundsError("The serial comparison does not settle: too few events for so many items and days.")
+        raise RoundsError("The serial comparison does not settle: too few events for this many items and days.")
     mean = base * np.exp(effect * new)
     score = _within(new, item_, day_, mean)
     return LogRatio(effect, np.asarray(score * (events - mean) / float((score * mean) @ score)))

@@ -56,7 +56,7 @@ def holm(p_values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Picked:
-    """The best of several, corrected for being picked.
+    """The best of several, corrected for selection.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class Draft:
     text
         The title that ``ids`` stand for, once they are drawn to their end.
     stopped_by
-        Kinds of the rules that kept it from being written otherwise.
+        Kinds of the rules that changed what was written.
     """
 
     item: int
@@ -102,7 +102,7 @@ class DraftStream:
 
 
 def uniform_numbers(rows: int, tokens: int, seed: int) -> Tensor:
-    """Numbers for drafts of at most so many tokens, shape (rows, tokens + MAX_REDRAWS); same seed, same numbers."""
+    """Numbers for drafts of at most n tokens, shape (rows, tokens + MAX_REDRAWS); same seed, same numbers."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand((rows, tokens + MAX_REDRAWS), generator=generator, dtype=torch.float64)
 

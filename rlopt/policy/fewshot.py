@@ -1,4 +1,4 @@
-"""Prompts with examples: a pretrained model writes titles from a few like items and their titles, with no training."""
+"""Prompts with examples: a pretrained model writes titles from a few similar items and their titles, untrained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

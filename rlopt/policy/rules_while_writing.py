@@ -27,7 +27,7 @@ class Ruling:
     place
         The token from which on it does.
     keep
-        The title ends after so many tokens; None: another token is drawn at ``place``.
+        The title ends after this many tokens; None: another token is drawn at ``place``.
     """
 
     kind: str

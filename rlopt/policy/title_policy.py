@@ -48,7 +48,7 @@ class GeneratedTitle:
     token_ids
         The sampled tokens.
     stopped_by
-        Kinds of the rules that kept it from being written otherwise.
+        Kinds of the rules that changed what was written.
     """
 
     text: str
@@ -80,7 +80,7 @@ class TitlePolicy:
     renderer
         How items become prompts and completions become titles.
     max_title_tokens
-        Generation stops after so many tokens.
+        Generation stops after this many tokens.
     prefix
         What prefix tuning learned; ``model`` reads it before every prompt from now on.
     """

@@ -35,7 +35,7 @@ REWARD_LIMITS = (
 
 PROBE_BEGIN, PROBE_END = "<!-- rlopt probe -->", "<!-- end of rlopt probe -->"
 PROBE_TEXT = (
-    "Logged titles of test items, made worse or put otherwise by `rlopt probe`. reward, judge: median change against "
+    "Logged titles of test items, made worse or rephrased by `rlopt probe`. reward, judge: median change against "
     "the item's logged titles, of other ways to say the same against the title itself; above: share that is liked "
     "better; open: share that the reward likes better and that nothing catches, no rule, not relevance, not fluency. "
     "An attack with the verdict open fools this run."

@@ -230,7 +230,7 @@ def _accept_all(connection: "Connection", reviewer: str, proposals: Sequence[int
 
 
 def undo_batch(engine: "Engine", reviewer: str, batch: str, nonce: str) -> int:
-    """Take a bulk accept of this reviewer's back, apart from what was decided anew since; how many titles."""
+    """Take a bulk accept of this reviewer's back, apart from what was decided again since; how many titles."""
     with writing(engine) as connection:
         if connection.execute(
             select(EVENTS.c.id).where(EVENTS.c.nonce.startswith(f"{nonce}:", autoescape=True))

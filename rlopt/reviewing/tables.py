@@ -1,4 +1,4 @@
-"""The tables of a review. An event holds what came of it, so that the newest one of a proposal tells all."""
+"""The tables of a review. An event holds its outcome, so that a proposal's newest event tells its state."""
 
 from sqlalchemy import (
     BigInteger,

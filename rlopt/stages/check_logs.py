@@ -57,7 +57,7 @@ def check_logs(
     tmp_dir: str | Path | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> CheckResult:
-    """Examine logs as ``fit-reward`` does first.
+    """Examine logs, the first step of ``fit-reward``.
 
     Parameters
     ----------

@@ -107,10 +107,10 @@ def _interval(part: TopicChange) -> str:
 
 def _support_lines(found: Explanation) -> list[str]:
     if not found.outside:
-        return [f"Support {found.support:.2f}: like the logged titles in everything that was looked at."]
+        return [f"Support {found.support:.2f}: similar to logged titles in every respect checked."]
     verdict = "unlike anything logged" if found.support < SUPPORTED else "at the edge of what was logged"
     return [
-        f"Support {found.support:.2f}: {verdict}. Its prediction is cautious, not knowledge. Outside are",
+        f"Support {found.support:.2f}: {verdict}. The prediction is a cautious guess. Outside the logged range:",
         *(f"  {reason.feature}: {reason.value:.3g} ({_range(reason)})" for reason in found.outside),
     ]
 

@@ -37,8 +37,8 @@ def push(
 ) -> PushResult:
     """Upload ``policy`` (at the top, so that transformers loads it), its reward model (``reward/``) and the card.
 
-    The hub is that of ``HF_ENDPOINT``, who asks is told by ``HF_TOKEN`` or ``hf auth login``. No log and no title of
-    the run is uploaded, but words of them are in the tokenizer and in the reward's features.
+    ``HF_ENDPOINT`` names the hub; ``HF_TOKEN`` or ``hf auth login`` authenticates. It uploads no log and no title of
+    the run, but words of them are in the tokenizer and in the reward's features.
 
     Parameters
     ----------

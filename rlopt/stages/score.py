@@ -59,8 +59,8 @@ def score(
 ) -> ScoreResult:
     """Add ``p_click``, ``p_conversion``, ``reward``, ``reward_std``, ``support`` and comparisons to a file of titles.
 
-    ``p_conversion`` is empty where the logs held no conversions. ``support`` is 1 where a title is like the logged
-    ones and falls outside of them; below 0.5 it is unlike anything logged (`reward.evidence.explain.SUPPORTED`).
+    ``p_conversion`` is empty where the logs held no conversions. ``support`` is 1 for a title similar to logged
+    ones and falls outside their range; below 0.5 it is unlike anything logged (`reward.evidence.explain.SUPPORTED`).
     ``lift`` and ``lift_std`` are those of its clicks over the item's titles in the file in the mean, multiplied by the
     slope that the title effect had on held-out items where that is below 1 (`reward.evidence.slope`), with its error;
     empty for an item's only title. ``far`` is "wording", "item" or "item wording" where that is far from the logs.

@@ -1,7 +1,7 @@
 """The embedded tagger: a small BERT-architecture encoder and a tokenizer, both from the user's own titles.
 
 Its positions are rotary (RoFormer; Su et al. 2021), which a few thousand titles suffice to learn from: BERT's absolute
-ones must learn what a neighbour is at every place anew.
+ones must learn again at every place what a neighbour is.
 """
 
 from collections import Counter

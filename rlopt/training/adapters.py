@@ -121,7 +121,7 @@ def _own(own: Mapping[str, Any]) -> PeftConfig:
 
 
 class AllocateRanks(TrainerCallback):
-    """AdaLoRA's part of the training loop (Zhang et al. 2023): ranks are shared out anew after each step.
+    """AdaLoRA's part of the training loop (Zhang et al. 2023): ranks are shared out again after each step.
 
     The pattern of living ranks is kept here and not in peft's configuration, where it would make peft cut the tensors
     of a checkpoint to sizes that training cannot go on from. Dead ranks are zeros, so merging loses nothing.

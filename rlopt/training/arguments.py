@@ -97,7 +97,7 @@ def shared_arguments(settings: TrainSettings, checkpoints: Path, multiple: int =
     Parameters
     ----------
     multiple
-        Checkpoints are made after multiples of so many steps only (the passes over one rollout).
+        Checkpoints are made after multiples of this many steps only (the passes over one rollout).
 
     Raises
     ------

@@ -41,7 +41,7 @@ def back_translate(pairs: Sequence[tuple[Item, str]], there: str, back: str) -> 
 
 
 def translate(texts: Sequence[str], model: str) -> list[str]:
-    """The likeliest translation of each text, read in batches of like length."""
+    """The likeliest translation of each text, read in batches of similar length."""
     try:
         check_files(model)
         with loading("its tokenizer is missing or damaged"):

@@ -1,4 +1,4 @@
-"""Prefix tuning's part of a training: where the prefix starts, and what came of it."""
+"""Prefix tuning's part of a training: where the prefix starts, and what was learned."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -99,7 +99,7 @@ class TitleRollouts:
         compute_aux_loss: bool = False,
         **forward: Any,
     ) -> tuple[Tensor, Any, Tensor | None]:
-        """Trl's method, by `rlopt.policy.scoring`: with the policy's slots, and rows of like length together.
+        """Trl's method, by `rlopt.policy.scoring`: with the policy's slots, and rows of similar length together.
 
         What `_reads` has read last in a rollout is kept in `_read`, the distributions of what was scored last there in
         `_rolled_out`, and the divergence of an update's titles from `_reference` in `_divergence`.
@@ -141,7 +141,7 @@ class TitleRollouts:
         return scores.log_probs, scores.entropies, None
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """Trl's step; one with a non-finite loss or gradient is thrown away whole and said.
+        """Trl's step; one with a non-finite loss or gradient is skipped and logged.
 
         Several in a row end the training. All processes throw away the same steps.
         """

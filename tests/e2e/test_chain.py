@@ -1,4 +1,4 @@
-"""The three commands, chained with no other flag, in English and Chinese; then score and generate, and the demo."""
+"""The three commands, chained with no other flag, in English and Chinese; then what documents show, and the demo."""
 
 import shutil
 import socket
@@ -7,12 +7,36 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
+import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import Outcome
+from tests.documented import DOCUMENTS, in_blocks
 
 Rlopt = Callable[..., Outcome]
+# What documents show and other tests run: it trains, serves, takes long, or needs the results of a plan.
+LEFT = (
+    "ab-plan --dry-run",
+    "compare",
+    "demo",
+    "export",
+    "fit-reward",
+    "ppo",
+    "probe --attacks",
+    "push",
+    "review",
+    "serve",
+)
+LEFT += ("sft", "simulate -o logs.parquet --items 2000", "tag", "try", "ab-analyze results.csv --plan")
+LEFT += (
+    "check-logs logs.parquet --plan",
+    "explore titles.parquet -o plan-2.parquet",
+    "generate ITEMS",
+    "generate products",
+)
+SHOWN = {" ".join(shown.words): shown.words for path in DOCUMENTS for shown in in_blocks(path)}
+RUN = [words for text, words in SHOWN.items() if not text.startswith(LEFT)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,6 +129,62 @@ def test_probe_says_what_fools_the_run_and_the_report_tells_it(
     assert "What fools this run" in (run / "eval" / "report.html").read_text(encoding="utf-8")
     mine.write_text("foreign: x\n", encoding="utf-8")
     assert rlopt("probe", "--run", run, "--attacks", mine).code == 1
+
+
+@pytest.fixture(scope="module")
+def documented(finished_run: Path, simulated_logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that documents name."""
+    from rlopt.cli.main import run
+
+    folder = tmp_path_factory.mktemp("documented")
+    shutil.copy(simulated_logs, folder / "logs.parquet")
+    items = pq.read_table(simulated_logs.with_name("logs.items.parquet")).slice(0, 10)
+    for name in ("items.parquet", "ITEMS.parquet", "products.parquet"):
+        pq.write_table(items, folder / name)
+    wanted = [
+        "generate",
+        folder / "items.parquet",
+        "-o",
+        folder / "titles.parquet",
+        "--replace-all",
+        "--run",
+        finished_run,
+    ]
+    assert run(list(map(str, wanted))) == 0
+    titles = pq.read_table(folder / "titles.parquet").select(["item_id", "title"])
+    pq.write_table(titles, folder / "TITLES.parquet")
+    pc_csv.write_csv(titles.append_column("human", titles["title"]), folder / "agency.csv")
+    (folder / "mine.yaml").write_text('shout: "{title} best ever"\n', encoding="utf-8")
+    rows = [
+        f"{arm},2026-03-0{day},i{n},1000,{50 + (7 * n + 3 * day + 5 * n * (arm == 'new')) % 11}"
+        for arm in ("control", "new")
+        for day in (1, 2)
+        for n in range(9)
+    ]
+    (folder / "results.csv").write_text("\n".join(["arm,date,item_id,impressions,clicks", *rows]), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("simulated_logs", ["en"], indirect=True)
+@pytest.mark.parametrize("words", RUN, ids=" ".join)
+def test_what_documents_show_runs(
+    words: tuple[str, ...],
+    simulated_logs: Path,
+    documented: Path,
+    finished_run: Path,
+    rlopt: Rlopt,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shutil.copytree(documented, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(finished_run, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RLOPT_RUN", "run")
+    known = str(pq.read_table("items.parquet")["item_id"][0])
+    outcome = rlopt(*(known if word == "sku-1042" else word for word in words))
+    assert outcome.code == 0, outcome.err
+    outputs = [words[k + 1] for k, word in enumerate(words) if word in ("-o", "--assign", "--export")]
+    assert all((tmp_path / output).exists() for output in outputs)
 
 
 def test_score_adds_its_columns_and_keeps_the_rest(finished_run: Path, rlopt: Rlopt, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from rlopt.config import ReviewConfig
+from rlopt.policy.constraints import RULES
 from rlopt.reviewing.app import application
 from rlopt.reviewing.database import opened
 from rlopt.reviewing.decided import Reviews
 from rlopt.reviewing.proposals import add
+from rlopt.reviewing.views import words_of
 from tests.reviewing.shop import HOSTILE, FakeChecks, proposal
 
 if TYPE_CHECKING:
@@ -142,6 +144,11 @@ def test_hostile_texts_stay_texts(engine: "Engine", checks: FakeChecks) -> None:
     assert "img-src 'none'" in policy
     assert "unsafe" not in policy
     assert not re.search(r"<script(?! src=\"/static/review.js\")|\son\w+=|style=", pages[0].replace("onload=", ""))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_rule_has_a_name_on_the_pages(lang: str) -> None:
+    assert set(RULES) - set(words_of(lang).entries["rules"]) == set()
 
 
 def test_pictures_are_links_until_they_are_asked_for(engine: "Engine", checks: FakeChecks) -> None:

@@ -9,10 +9,13 @@ from test_ppo_learns import StopAt, share_of_new, train, weights
 from toy import ppo_settings
 from transformers import TrainerCallback
 
+from rlopt.algorithms import ALGORITHMS
 from rlopt.errors import PolicyError
 from rlopt.policy.title_policy import TitlePolicy
 from rlopt.training.arguments import share_out
 from rlopt.training.ppo.kl import AdaptiveKL
+
+RIVALS = [name for name, algorithm in ALGORITHMS.items() if algorithm.needs_group]
 
 
 class Logged(TrainerCallback):
@@ -23,7 +26,7 @@ class Logged(TrainerCallback):
         self.rows.append(json.loads(json.dumps(logs)))
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+@pytest.mark.parametrize("algorithm", RIVALS)
 def test_a_rival_learns_what_is_rewarded(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
     log = Logged()
     changes = {"algorithm": algorithm, "generations": 4, "kl_coef": 0.02}
@@ -36,7 +39,7 @@ def test_a_rival_learns_what_is_rewarded(sft_folder: Path, tmp_path: Path, algor
     assert kl[-1] > 0.01
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+@pytest.mark.parametrize("algorithm", RIVALS)
 def test_a_rival_is_held_to_the_target_as_ppo_is(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
     free, held = Logged(), Logged()
     changes = {"algorithm": algorithm, "generations": 4, "kl_coef": 0.05}
@@ -51,7 +54,7 @@ def test_a_rival_is_held_to_the_target_as_ppo_is(sft_folder: Path, tmp_path: Pat
     assert steps[-1]["objective/kl_coef"] > 0.055
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+@pytest.mark.parametrize("algorithm", RIVALS)
 def test_a_rival_without_a_penalty_knows_no_reference(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
     log = Logged()
     train(sft_folder, tmp_path, 2, (log,), algorithm=algorithm, generations=4, kl_coef=0.0)
@@ -59,7 +62,7 @@ def test_a_rival_without_a_penalty_knows_no_reference(sft_folder: Path, tmp_path
     assert not any("objective/kl" in row for row in log.rows)
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "rloo"])
+@pytest.mark.parametrize("algorithm", RIVALS)
 def test_an_interrupted_rival_ends_with_the_same_weights(sft_folder: Path, tmp_path: Path, algorithm: str) -> None:
     changes = {"algorithm": algorithm, "generations": 4, "kl_target": 0.01}
     whole = weights(train(sft_folder, tmp_path / "whole", 5, **changes))

@@ -54,7 +54,7 @@ Source: TypeAlias = LocalSource | ArrowStreamable
 
 @contextlib.contextmanager
 def local(source: Source, *, query: str | None = None, tmp_dir: str | Path | None = None) -> Iterator[LocalSource]:
-    """``source`` as something that lies on this machine; a copy is removed at the end.
+    """A local copy of ``source``, or ``source`` itself if it is local; the copy is removed at the end.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class Analysis:
     mismatched_segments
         Segments whose split is not the others', worst first.
     variants, best
-        All variants, and the best one corrected for being picked (None of a single one).
+        All variants, and the best one corrected for selection (None of a single one).
     metrics
         Every metric of every variant, guardrails among them.
     gains

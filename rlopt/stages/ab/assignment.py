@@ -134,7 +134,7 @@ class Assignment:
         if found.fingerprint != one["plan"]:
             raise EvaluationError(
                 f"The plan {path} was changed since ab-plan wrote it (it says {one['plan']!r:.20}, holds "
-                f"{found.fingerprint}). Give the file as it was written, or plan anew."
+                f"{found.fingerprint}). Give the file as it was written, or plan again."
             )
         return found
 

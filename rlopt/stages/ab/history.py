@@ -40,7 +40,7 @@ def remember(run: Run, analysis: Analysis, results: LocalSource, known: JsonObje
     row = {**known, "file": _place(results), **{name: said[name] for name in KEPT}}
     history = run.metrics(HISTORY)
     if _without_places(row) in map(_without_places, history.rows()):
-        note("These results are in the calibration history already")
+        note("The calibration history already has these results")
     else:
         history.write(row)
 

@@ -69,7 +69,7 @@ class Measured:
     chosen
         Number of the variant that the decision is about: the best one.
     best
-        The best corrected for being picked; None of a single variant.
+        The best corrected for selection; None of a single variant.
     metrics
         The metric that decides, those beside it and the guardrails, of each variant.
     comparison, counts

@@ -69,7 +69,7 @@ class Plan(Plain):
     """The plan of an A/B test: its design, what the logs say of the noise, and the sizes.
 
     ``lifts`` are those of one look at the planned end, ``group_sequential`` those of the planned looks, of which there
-    are ``looks``, ``always_valid`` those of any number of looks. ``smallest_lifts`` are those found after so many weeks
+    are ``looks``, ``always_valid`` those of any number of looks. ``smallest_lifts`` are those found after n weeks
     with all of the traffic, by looks; ``item_spread`` is how much items' rates differ, ``item_spread_adjusted`` what of
     it their logged rates leave unknown, ``item_spread_predicted`` what these and the reward's predictions leave (None
     for other designs, and where no items were held back from the reward).
@@ -280,7 +280,7 @@ def smallest_lifts(design: TestDesign, config: AbPlanConfig, daily: float) -> di
 def found_after(
     weeks: int, design: TestDesign, config: AbPlanConfig, daily: float, looks: Literal["one", "planned", "any"]
 ) -> float | None:
-    """The smallest lift that so many weeks find with all of the traffic; None where not even +100%."""
+    """The smallest lift that n weeks find with all of the traffic; None where not even +100%."""
 
     def needed(lift: float) -> float:
         return deciding(design, config, looks, lift).impressions(lift, config.power)

@@ -41,7 +41,7 @@ def check_plan(plan: Assignment, results: Results, file: LocalSource, where: str
             f"{file} has the arm {extra[0]!r:.40}, the plan {where} only {', '.join(plan.arms)}. Which one was run?"
         )
     if plan.design == "visitors" and results.visitor is None:
-        note("The plan gives arms to visitors, and the results have none: their assignment is not checked")
+        note("The plan assigns visitors, but the results have no column visitor: rlopt cannot check the assignment")
         return results
     wrong = 0
     first: list[str] = []

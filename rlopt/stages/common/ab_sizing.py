@@ -142,7 +142,7 @@ def deciding(design: TestDesign, config: AbPlanConfig, kind: str, lift: float) -
 
 @cache
 def _dunnett(variants: int, share: float, confidence: float, freedom: float) -> float:
-    """Critical value of so many variants that share a control: two of them correlate by a variant's share of a pair."""
+    """Critical value of k variants that share a control: two of them correlate by a variant's share of a pair."""
     correlated = np.full((variants, variants), share) + (1 - share) * np.eye(variants)
     return max_critical(correlated, confidence, freedom)
 

@@ -18,5 +18,5 @@ def fit_belonging(arms: Arms, splits: Splits, encoder: Encoder | None, seed: int
     try:
         return Belonging.fit(train.items, list(train.title), train.item_index, encoder=encoder, seed=seed)
     except ModelError as error:
-        note(f"Whether titles belong to their items is not told in this run: {error}")
+        note(f"This run cannot check whether titles belong to their items: {error}")
         return None

@@ -194,7 +194,7 @@ def _effect_lines(figures: FitEvidence) -> list[str]:
         return []
     width = max(len(effect.property) for effect in effects)
     rows = [f"  {effect.property:<{width}}  {change_text(effect)}" for effect in effects]
-    return ["What goes with clicks, other things being equal:", *rows, f"  {effects_note(figures)}"]
+    return ["What correlates with clicks, other things being equal:", *rows, f"  {effects_note(figures)}"]
 
 
 def change_text(effect: Effect) -> str:

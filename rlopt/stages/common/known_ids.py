@@ -1,4 +1,4 @@
-"""How many items of a later file the logs know: ids spelt otherwise would be strangers without a word."""
+"""How many items of a later file the logs know: ids written differently would be silently unknown."""
 
 import re
 import unicodedata

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
 
 
 class OpenedRun:
-    """What a stage takes from a run.
+    """The models, logs, rules and policies of a run.
 
     Parameters
     ----------
@@ -83,11 +83,11 @@ class OpenedRun:
         return set()
 
     def describes(self, items: "Iterable[Item]") -> bool:
-        """Whether any of the items comes with a field that the run has learned from."""
+        """Whether any item has a field that the run has learned from."""
         return any(not self.learned_fields.isdisjoint(item.fields) for item in items)
 
     def with_known_fields(self, items: "Sequence[Item]") -> "list[Item]":
-        """The items with the fields and current titles that the logs had for them; what they come with goes first.
+        """The items, completed by the logs' fields and current titles; their own values win.
 
         Fields that the run never learned from are left out, and each is named once: they would bear out any word.
         """
@@ -195,7 +195,7 @@ class OpenedRun:
         return self.constraints_of(self.rules)
 
     def constraints_of(self, rules: RulesConfig) -> "Constraints":
-        """Other rules than the run's, with what the logs of the train items bear out."""
+        """Constraints with other rules than the run's, and the claims that the logs of the train items support."""
         from rlopt.stages.common.rules import constraints_for
 
         return constraints_for(self.train_arms, rules)
@@ -208,7 +208,7 @@ class OpenedRun:
         return truth_of(self.run)
 
     def policy(self, policy: str) -> "TitlePolicy":
-        """The run's policy of that name or that of a folder, loaded anew each time.
+        """The run's policy of that name or that of a folder, loaded again each time.
 
         Raises
         ------

@@ -68,7 +68,9 @@ def _say_what_facts_miss(arms: Arms, facts: Facts) -> None:
     """Fields that the facts ask for and no item has: mostly a slip of the pen."""
     known = {same_text_key(name) for item in arms.items for name in item.fields}
     if unknown := sorted(facts.fields - known):
-        note(f"The facts file asks for fields that no train item has, and holds for none then: {', '.join(unknown)}")
+        note(
+            f"The facts file names fields that no train item has, so those facts hold for no item: {', '.join(unknown)}"
+        )
 
 
 def check_rules(run: Run, preset: Path | None) -> None:

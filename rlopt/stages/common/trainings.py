@@ -6,7 +6,7 @@ from rlopt import processes
 from rlopt.files import JsonlWriter
 from rlopt.training.checkpoints import newest_checkpoint, step_of
 
-LAST_STEPS = 20  # the figures of a training are means over at most so many of its last steps
+LAST_STEPS = 20  # the figures of a training are means over at most this many of its last steps
 
 
 def steps_done(metrics: JsonlWriter, checkpoints: Path) -> int:

@@ -129,7 +129,7 @@ def _logged(run: Run, arms: Arms, items: Sequence[Item], titles: Sequence[str]) 
     """Logged clicks and exposure of the titles, shape (m,) each."""
     clicks, exposure = np.zeros(len(titles)), np.zeros(len(titles))
     if read_report(run / DATA).assignment == "unknown":
-        note("Nobody knows how the logged titles were chosen: their click rates are left out of what is believed")
+        note("Nobody knows how the logged titles were chosen: the prior ignores their click rates")
         return clicks, exposure
     seen = {key: i for i, key in enumerate(zip(arms.item_ids.tolist(), arms.title.tolist(), strict=True))}
     for row, (item, title) in enumerate(zip(items, titles, strict=True)):

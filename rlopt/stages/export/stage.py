@@ -81,10 +81,10 @@ class ExportResult(Plain):
 
 
 def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
-    """Write the policy folder ``out`` and measure it beside the policy it came from.
+    """Write the policy folder ``out`` and compare it with the original policy.
 
-    Nothing in the run changes. What takes long (titles of a teacher, training) is kept in ``.NAME.parts`` beside
-    ``out`` until the folder is whole; an interrupted call is continued by the same one.
+    Nothing in the run changes. ``.NAME.parts`` next to ``out`` keeps slow parts (titles of a teacher, training) until
+    the folder is complete; after an interruption the same call resumes.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _check_way(config: ExportConfig) -> None:
     unused = sorted(config.model_fields_set & UNUSED[given[0]])
     if unused:
         flags = ", ".join("--" + name.replace("_", "-") for name in unused)
-        note(f"Without effect on --{given[0].replace('_', '-')}: {flags}")
+        note(f"These options have no effect on --{given[0].replace('_', '-')}: {flags}")
     if processes.count() > 1:
         raise RunError("export runs in one process. Start it without accelerate launch.")
 

@@ -34,7 +34,7 @@ Event = Literal["fit", "update", "trial"]
 
 @dataclass(frozen=True)
 class UpdateOutcome(Plain):
-    """What came of an update: which model was kept ("old" or "new"), why, and the comparison where there was one."""
+    """Outcome of an update: which model was kept ("old" or "new"), why, and the comparison where there was one."""
 
     kept: str
     why: str
@@ -47,7 +47,7 @@ class UpdateOutcome(Plain):
 
 @dataclass(frozen=True)
 class Entry(Plain):
-    """One line of the history: a log and what came of it.
+    """One line of the history: a log and its outcome.
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from rlopt.stages.fit_reward.update_decision import contest_lines
 from rlopt.wording import counted, joined_lines
 
 UNMEASURED = (
-    "Held-out items had one title each, so nothing is known of how good this reward is. rlopt explore plans which "
-    "titles to show so that it will be."
+    "Held-out items had one title each, so nobody knows how good this reward is. rlopt explore plans which "
+    "titles to show to find out."
 )
 
 
@@ -154,7 +154,7 @@ class UpdateResult(Plain):
         lines.append(f"Kept the {self.kept} model: {self.why}.")
         if self.kept == "new":
             lines.append(
-                f"Later stages stand on the model before it. Next: rlopt ppo --run {self.run}, with --update to go on "
+                f"Later stages used the previous model. Next: rlopt ppo --run {self.run}, with --update to go on "
                 "from the last policy"
             )
         return joined_lines(lines)

@@ -158,12 +158,12 @@ def _say_what_is_replaced(run: Run, logs: LocalSource, inputs: dict[str, str]) -
 
 
 def _check_updates(run: Run) -> None:
-    """Refuse to fit anew what ``--update`` has learned more from.
+    """Refuse to refit what ``--update`` has learned more from.
 
     Raises
     ------
     RunError
-        Where the run holds updates; ``--force`` fits anew all the same.
+        Where the run holds updates; ``--force`` refits anyway.
     """
     updates = [line.logs for line in read_history(run / "reward") if line.event == "update"]
     if updates:

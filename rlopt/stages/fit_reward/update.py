@@ -188,12 +188,12 @@ def _say_differences(base: Base, report: LogReport) -> None:
     old = base.report()
     before, now = set(old.context_columns), set(report.context_columns)
     if missing := sorted(before - now):
-        note(f"Warning: the new log lacks {', '.join(missing)}: known items keep what they had, new ones have none.")
+        note(f"Warning: the new log lacks {', '.join(missing)}: known items keep their values, new ones have none.")
     if fresh := sorted(now - before):
-        note(f"Warning: only the new log has {', '.join(fresh)}: items that it does not hold have none.")
+        note(f"Warning: only the new log has {', '.join(fresh)}: other items have no such values.")
     if (old.conversions is None) != (report.conversions is None):
-        which = "the new log" if report.conversions is None else "the logs so far"
-        note(f"Warning: {which} count no conversions: conversion rates are learned from the others alone.")
+        which = "the new log counts" if report.conversions is None else "the logs so far count"
+        note(f"Warning: {which} no conversions: rlopt learns conversion rates from the others alone.")
 
 
 def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
@@ -204,7 +204,7 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
     if told and abs(change := levels.level[-1] / before - 1) > _LEVEL_CHANGE:
         word = "more" if change > 0 else "less"
         note(
-            f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: this is corrected for."
+            f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: rlopt corrects for it."
         )
     if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
         for _, message, *_ in succession(alone_share(arms), corrected=told):

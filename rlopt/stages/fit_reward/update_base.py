@@ -131,7 +131,7 @@ def check_settings(config: RewardConfig, base: RewardConfig) -> None:
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(
                 f"{flag} cannot change in an update: this run has {getattr(base, name)}, and items keep their side. "
-                f"Leave it out, or fit anew in another run. Got {getattr(config, name)}."
+                f"Leave it out, or fit in another run. Got {getattr(config, name)}."
             )
 
 
@@ -170,7 +170,7 @@ def check_rows(base: Base, logs: LocalSource, new: Arms, force: bool) -> None:
             )
     old = merge_arms(base.parts())
     if old.last_seen is None or new.first_seen is None:
-        note(f"Without timestamps nobody can tell whether rows of {logs} were learned before: they would count twice")
+        note(f"Without timestamps rlopt cannot tell if it has learned rows of {logs} before: they would count twice")
     between = overlap(old, new)
     if between is not None and not force:
         begin, end = (datetime.fromtimestamp(t, UTC).isoformat(sep=" ", timespec="minutes")[:16] for t in between)

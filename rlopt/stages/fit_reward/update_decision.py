@@ -1,4 +1,4 @@
-"""Which reward model an update keeps, why, and how that is said."""
+"""Which reward model an update keeps, why, and the sentence for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -43,8 +43,8 @@ def generate(
 ) -> GenerateResult:
     """Write ``config.n`` titles an item with ``config.policy``.
 
-    The catalogue is read, and the output written, shard by shard, in constant memory; an interrupted call is continued
-    by the same one. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
+    It reads the catalogue and writes the output shard by shard, in constant memory; after an interruption the same call
+    resumes. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
     reward_std, support, relevance, fluency, kept, reason, report, current_title, item_version, and with
     ``config.diverse`` expected_best, diversity, angle (`with_portfolio`). The parquet metadata
     (``rlopt.*``) name the run, the fingerprints of policy and reward model, the settings and the versions.
@@ -136,9 +136,9 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
 def _without_reward(run: Run, config: GenerateConfig) -> GenerateConfig:
     """The settings that mean something before there is a reward, which is said."""
     if config.best_of > config.n:
-        note("--best-of has no effect without a reward to choose by")
+        note("--best-of has no effect without a reward")
     if config.diverse:
-        note("--diverse has no effect without a reward to tell what titles are worth together")
+        note("--diverse has no effect without a reward")
     note(
         "No reward yet: these are proposals, not compared with current titles; the columns reward, reward_std and "
         "support are empty. Show some, log clicks, then: rlopt fit-reward LOGS"

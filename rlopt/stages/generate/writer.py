@@ -71,7 +71,7 @@ class Writer:
             note(f"Unlike anything logged (support below {SUPPORTED:g}): {counted(totals.strange, 'new title')}")
         if totals.not_belonging:
             note(
-                "Do not belong to their item or do not read like titles, for want of others (columns relevance and "
+                "Do not belong to their item or do not read like titles, but no other was found (columns relevance and "
                 f"fluency): {counted(totals.not_belonging, 'new title')}"
             )
 

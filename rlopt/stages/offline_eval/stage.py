@@ -41,7 +41,7 @@ def evaluate(
     columns: str | None = None,
     reviews: str | None = None,
 ) -> EvaluationResult:
-    """Judge a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
+    """Evaluate a policy against the SFT policy and the logged titles; writes ``eval/`` of the run.
 
     Policies other than ``ppo`` are evaluated into a folder ``eval-NAME/``. Without an SFT policy in the run, the logged
     titles are the only baseline.

@@ -24,7 +24,7 @@ SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in 
 
 @dataclass(frozen=True)
 class PpoResult(Plain):
-    """What came of the training.
+    """Outcome of the training.
 
     Parameters
     ----------
@@ -114,8 +114,8 @@ class PpoResult(Plain):
             ("monitor's lift", _percent(self.monitor_lift, "+"), "the same by a reward model of other items"),
             ("KL", kl, "nats a title from the SFT policy"),
             ("rules broken", _percent(self.violations), "of the titles"),
-            ("promises", _percent(self.promises), "of the titles promise what nothing of their item bears out"),
-            ("critic", _percent(self.explained_variance), "of the variance of what titles earn is explained"),
+            ("promises", _percent(self.promises), "of the titles make a promise that nothing bears out"),
+            ("critic", _percent(self.explained_variance), "of the variance of titles' rewards is explained"),
         ]
         rows = [(label, value, meaning) for label, value, meaning in what if value is not None]
         width = max((len(value) for _, value, _ in rows), default=0)

@@ -58,7 +58,7 @@ def train_ppo(
 ) -> PpoResult:
     """Improve the SFT policy against the reward model on the train items; writes ``ppo/`` of the run.
 
-    With another ``config.algorithm`` a rival of PPO does, and writes the folder of its name. Trains the SFT policy
+    ``config.algorithm`` may name a rival of PPO, which writes a folder with its name. Trains the SFT policy
     first when the run has none, and says so. Interrupted, it goes on from the last checkpoint; finished with
     these settings, rules and earlier stages, it returns what it had found. Under ``accelerate launch`` the processes
     share each batch, and the first of them writes.
@@ -72,9 +72,9 @@ def train_ppo(
     sft
         Settings of the SFT policy, where it has to be trained; by default those of the run's preset.
     sft_as_given
-        Train it anew where the run has one of other settings than ``sft``.
+        Train it again where the run has one of other settings than ``sft``.
     force
-        Train anew although nothing changed.
+        Train again although nothing changed.
     update
         Go on from the run's policy, after ``fit-reward --update``, held to it and to the SFT policy.
 
@@ -94,7 +94,7 @@ def train_ppo(
     if update:
         check_update(run, config)
         if not force and run.done(name):
-            note("PPO stands on the run's present reward: nothing to do (--force goes on from it all the same).")
+            note("PPO has learned from the run's present reward: nothing to do (--force continues anyway).")
             return PpoResult.of(run, name)
         keep_sft(run)
         inputs |= {"last policy": fingerprint(run / name)}
@@ -102,7 +102,7 @@ def train_ppo(
         _train_sft_first(run, config, inputs, sft, sft_as_given)
     _say_what_has_no_effect(config)
     if not force and run.current(name, config, inputs) and (run / name).is_dir():
-        note(f"{ALGORITHMS[name].label} is finished with these settings: nothing to do (--force trains anew).")
+        note(f"{ALGORITHMS[name].label} is finished with these settings: nothing to do (--force trains again).")
         return PpoResult.of(run, name)
     with run.stage(name, config, inputs) as record, kept_in(run / "metrics", name, config.report_to):
         gone_on = GoneOn.of(opened) if update else None
@@ -128,13 +128,13 @@ def _train_sft_first(
         note("This run has no supervised policy yet: training it first (rlopt sft).")
         train_sft(run, sft or SftConfig(**{"seed": config.seed, **(run.preset().get("sft") or {})}))
     elif sft is not None and as_given and not run.current("sft", sft, inputs):
-        note("The run's supervised policy is another model: training it anew from --model.")
+        note("The run's supervised policy is another model: retraining it from --model.")
         train_sft(run, sft)
 
 
 def _say_what_has_no_effect(config: PpoConfig) -> None:
     if config.kl_coef == 0 and config.kl_target is not None:
-        note("With a kl_coef of 0 there is no penalty that could grow: kl_target has no effect")
+        note("kl_target has no effect with a kl_coef of 0: there is no penalty to adapt")
 
 
 def _start(opened: OpenedRun, config: PpoConfig, name: str) -> TitlePolicy:
@@ -181,7 +181,7 @@ def _improved(
 
 
 def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_a_rollout: int) -> TitleRewards:
-    """What is optimised, and the monitor that only watches, at every so many rollouts."""
+    """What is optimised, and the monitor that only watches, after every n rollouts."""
     arms, model = opened.train_arms, opened.reward
     every = -(-config.monitor_every // updates_a_rollout) * updates_a_rollout
     watched = opened.monitor if config.monitor else None

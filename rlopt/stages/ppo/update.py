@@ -45,12 +45,12 @@ def check_update(run: Run, config: PpoConfig) -> None:
     before = stages[config.algorithm]["notes"].get(STANDS_ON)
     if before is None or before["sides"] != lineage(run):
         raise PolicyError(
-            f"The reward of run {run.path} was fitted anew since PPO, so that items may have changed sides, and a "
-            "policy that goes on would be judged on items it learned from. Train anew: rlopt ppo without --update."
+            f"The reward of run {run.path} was refitted since PPO, so that items may have changed sides, and a "
+            "policy that goes on would be judged on items it learned from. Retrain: rlopt ppo without --update."
         )
     if before["sft"] != _content(run, "sft"):
         raise PolicyError(
-            f"The SFT policy of run {run.path} is another one since PPO, which was held to the old one. Train anew: "
+            f"The SFT policy of run {run.path} is another one since PPO, which was held to the old one. Retrain: "
             "rlopt ppo without --update."
         )
 

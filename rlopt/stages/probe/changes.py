@@ -19,7 +19,7 @@ _PARTS = re.compile(r"\s*(?:[,;，；、|]|\s[-–—/]\s)\s*")
 
 
 def changes(synonyms: Variants) -> dict[str, Attack]:
-    """Name -> how a title is put otherwise; each gives None where it cannot be."""
+    """Name -> how a title is rephrased; each gives None where it cannot be."""
     return {
         "case": lambda _, title, __: changed_case(title),
         "capitals": lambda _, title, __: title.upper(),

@@ -32,7 +32,7 @@ class Attacked:
     attack, kind
         As in `AttackFigures`.
     items, bases, titles
-        The items, the logged title of each that was attacked, and what became of it; all of length n.
+        The items, the logged title of each that was attacked, and the attacked title; all of length n.
     changed
         The items that the new titles are for, where the attack changes them, too; None: ``items``.
     """

@@ -37,10 +37,10 @@ BATCH = 64  # titles written at once
 
 
 def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
-    """Attack logged titles of test items, and say what the run thinks of what comes of it; writes ``probe/``.
+    """Attack logged titles of test items, and score the results by all that the run has; writes ``probe/``.
 
-    ``probe/probe.json`` holds the result, ``probe/titles.parquet`` each attacked title with what was thought of it; the
-    reward model's card gets a section, and so do reports that are written later.
+    ``probe/probe.json`` holds the result, ``probe/titles.parquet`` each attacked title with its scores; the reward
+    model's card and later reports get a section.
 
     Parameters
     ----------
@@ -70,7 +70,9 @@ def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
             test, opened.reward, opened.judge, opened.constraints, opened.belonging, _risk_aversion(opened)
         )
         if opened.belonging is None:
-            note("Whether titles belong to their items is not told in this run: its train items do not teach it")
+            note(
+                "This run cannot check whether titles belong to their items: its train items do not suffice to learn it"
+            )
         thoughts = []
         with track(PROBE, len(attacks) + 2) as bar:
             for attacked in _made(attacks, test, titles, asked, config):
@@ -127,7 +129,7 @@ def _made(
             changed = [swapped_item(lists[name], item) for item in items] if name in lists else None
             yield Attacked(name, kind, items, [bases[i] for i in kept], texts, changed)
         else:
-            note(f"No title could be made for the attack {name!r}: it is left out")
+            note(f"No title fits the attack {name!r}: skipped")
         if name == "foreign" and kept:
             yield _best_foreign(attack, test, bases, asked, config)
 

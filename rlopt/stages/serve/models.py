@@ -11,6 +11,7 @@ import numpy as np
 from reward.items import Item, flatten_fields
 from reward.items import missing_marks as marks
 from reward.model.reward_model import RewardModel
+from rlopt.algorithms import ALGORITHMS, SFT
 from rlopt.config import GenerateConfig
 from rlopt.errors import StageOrderError
 from rlopt.run import ENCODINGS, Run
@@ -25,7 +26,7 @@ from rlopt.stages.generate.writer import drafted, settled
 from rlopt.wording import listed
 
 NORMAL_95 = 1.959963984540054
-STAGES = ("fit-reward", "sft", "ppo", "grpo", "rloo")
+STAGES = ("fit-reward", SFT, *ALGORITHMS)
 _Described = tuple[str, Mapping[str, Any], str | None]  # id, fields, current title
 
 

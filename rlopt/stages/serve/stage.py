@@ -37,7 +37,7 @@ class ServeResult(Plain):
 
 
 def serve(run: Run, config: ServeConfig | None = None, writing: GenerateConfig | None = None) -> ServeResult:
-    """Serve a run until SIGINT or SIGTERM comes; requests under way are finished then.
+    """Serve a run until SIGINT or SIGTERM, then finish the running requests.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def _without_copies(items: Sequence[Item]) -> list[Item]:
         repeated.update(name for name, values in item.fields.items() if title in map(same_text_key, values))
     copies = sorted(name for name, count in repeated.items() if count > COPY * len(items))
     if copies:
-        note(f"Not taken for fields of the items, because they repeat the title: {listed(copies)}")
+        note(f"Not used as fields of the items, because they repeat the title: {listed(copies)}")
     return [replace(one, fields={k: v for k, v in one.fields.items() if k not in copies}) for one in items]
 
 

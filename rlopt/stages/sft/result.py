@@ -13,7 +13,7 @@ from rlopt.stages.common.trainings import LAST_STEPS
 
 @dataclass(frozen=True)
 class SftResult(Plain):
-    """What came of the supervised training.
+    """Outcome of the supervised training.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ def train_sft(
     and `generate` can write before there is a reward. ``columns``, ``query``, ``preset``: then as in `fit_reward`.
 
     Interrupted, it goes on from the last checkpoint; finished with these settings, it returns what it had found, unless
-    ``force`` asks to train anew. With ``reviews``, the database of ``rlopt review``, it also learns the titles that
+    ``force`` trains again. With ``reviews``, the database of ``rlopt review``, it also learns the titles that
     people approved or wrote.
 
     Raises
@@ -85,7 +85,7 @@ def train_sft(
     _say_what_is_odd(config)
     inputs = rules_inputs(opened.rules) | ({"reviews": decided.digest} if decided.approved else {})
     if not force and run.current("sft", config, inputs) and (run / "sft").is_dir():
-        note("SFT is finished with these settings: nothing to do (--force trains anew).")
+        note("SFT is finished with these settings: nothing to do (--force trains again).")
         return SftResult(run / "sft", **run.record("sft")["notes"])
     quiet_loading()
     with run.stage("sft", config, inputs) as record, kept_in(run / "metrics", "sft", config.report_to):

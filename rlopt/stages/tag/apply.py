@@ -58,7 +58,7 @@ class ShortenResult(Plain):
 
 
 def apply_tagger(run: Run, titles_file: Source, out: str | Path, config: ShortenConfig | None = None) -> ShortenResult:
-    """Shorten titles with the run's tagger, in constant memory; an interrupted call is continued by the same one.
+    """Shorten titles with the run's tagger, in constant memory; after an interruption the same call resumes.
 
     One row a title, in the input's order: item_id (where the file has it, or `item_id` names its column), title,
     short_title, kept (JSON list of [kind, text]), reason (why there is no short title, or why it is not what one would

@@ -64,7 +64,7 @@ class TagResult(Plain):
 def fit_tagger(
     run: Run, titles_file: Source, config: TagConfig | None = None, *, unlabelled: Sequence[Source] = ()
 ) -> TagResult:
-    """Learn which words of a title are what; writes ``tag/`` of the run.
+    """Learn which words of a title name what (product, brand ...); writes ``tag/`` of the run.
 
     Parameters
     ----------

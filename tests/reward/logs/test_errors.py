@@ -137,6 +137,7 @@ def test_unreadable_sources(tmp_path: Path) -> None:
         ("koeln.csv", "item_id,title,clicks\n1,K\u00f6ln,1\n".encode("latin-1"), "cp1252: '1,K\u00f6ln,1'"),
         ("gbk.csv", "item_id,title,clicks\n1,红色连衣裙,1\n".encode("gbk"), "not UTF-8 text.*iconv -f gb18030"),
         ("head.csv", "item_id,title\u00e9,clicks\n".encode("latin-1"), "not UTF-8"),
+        ("long.csv", b"item_id,title,clicks\n1," + b"x" * (3 << 20) + b",1\n", "line 2 is longer than 2 MB"),
         ("twice.csv", b"item_id,title,title\n1,a,1\n", "'title' twice"),
         ("blank.csv", b"\n1,a,1\n", "has no header line"),
         ("broken.parquet", b"PAR1 and then nothing", "Cannot read .*broken.parquet"),

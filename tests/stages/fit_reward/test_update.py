@@ -198,7 +198,7 @@ def test_what_only_one_log_has_is_said(rlopt: Rlopt, run: Path, tmp_path: Path) 
     new = week(tmp_path, 4, drop=("conversions", "kind"), shelf=["top"])  # here the new model is the better one
     outcome = rlopt("fit-reward", new, "--update", "--run", run)
     assert outcome.code == 0, outcome.err
-    for said in ("the new log lacks kind", "only the new log has shelf", "the new log count no conversions"):
+    for said in ("the new log lacks kind", "only the new log has shelf", "the new log counts no conversions"):
         assert said in outcome.err
     arms = Run.open(run).arms()
     assert arms.conversions is not None

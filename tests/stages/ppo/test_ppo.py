@@ -95,7 +95,7 @@ def test_a_finished_training_is_not_done_again(rlopt: Rlopt, run: Run, tree_hash
     before = tree_hash(run.path)
     again = rlopt("ppo", *QUICK, "--run", run.path)
     assert again.code == 0
-    assert "PPO is finished with these settings: nothing to do (--force trains anew)." in again.err
+    assert "PPO is finished with these settings: nothing to do (--force trains again)." in again.err
     assert "kept the policy of the last update, 3." in again.out
     assert "Next: rlopt offline-eval --run" in again.out
     assert tree_hash(run.path) == before
@@ -124,7 +124,7 @@ def test_the_stage_decides_whether_sft_comes_first(run: Run, capsys: pytest.Capt
     train_ppo(run, config, other)  # the run has a policy: any will do
     assert run.record("sft") == trained
     train_ppo(run, config, other, sft_as_given=True)
-    assert "another model: training it anew" in capsys.readouterr().err
+    assert "another model: retraining it" in capsys.readouterr().err
     assert run.current("sft", other)
     trained = run.record("sft")
     train_ppo(run, config, other, sft_as_given=True)

@@ -72,7 +72,7 @@ def test_it_goes_on_and_tells_of_earlier_items(run: Run, rlopt: Rlopt) -> None:
     assert "objective/kl_last" in run.metrics("ppo").rows()[-1]
     again = rlopt("ppo", "--update", *QUICK, "--run", run.path)
     assert again.code == 0
-    assert "stands on the run's present reward: nothing to do" in again.err
+    assert "has learned from the run's present reward: nothing to do" in again.err
 
 
 def test_the_same_update_gives_the_same_policy(run: Run, tmp_path: Path) -> None:
@@ -138,5 +138,5 @@ def test_a_new_fit_or_another_reference_cannot_be_gone_on_from(run: Run, rlopt: 
     record = run.record("fit-reward")
     with run.stage("fit-reward", record["config"], {"logs": "others"}):
         pass
-    with pytest.raises(PolicyError, match="fitted anew since PPO"):
+    with pytest.raises(PolicyError, match="refitted since PPO"):
         train_ppo(run, CONFIG, update=True)
