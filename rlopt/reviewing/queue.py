@@ -98,7 +98,7 @@ def enter(connection: "Connection", *conditions: ColumnElement[bool]) -> None:
 
 
 def move(connection: "Connection", states: Mapping[int, str]) -> None:
-    """Note what became of proposals."""
+    """Record the new states of proposals."""
     given = [{"moved": proposal, "state": state, "undecided": state in UNDECIDED} for proposal, state in states.items()]
     if given:
         connection.execute(update(QUEUE).where(QUEUE.c.proposal == bindparam("moved")), given)

@@ -33,7 +33,7 @@ def written_for_swapped(
     lists
         Kind ("gender", "place") -> word -> what takes its place.
     max_items
-        Of more items that hold such words so many are drawn at random.
+        If more items hold such words, this many are drawn at random.
     """
     found = []
     for kind, words in lists.items():
