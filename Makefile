@@ -31,7 +31,8 @@ test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations 20 $(TESTS)
 
 test-browser: $(STAMP)  ## run the tests of pages in a real browser
-	@$(BIN)/python -c 'import playwright' 2>/dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt playwright
+	@$(BIN)/python -c 'import axe_playwright_python' 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt axe-playwright-python playwright
 	@for program in /usr/bin/chromium /usr/bin/chromium-browser /usr/bin/google-chrome; do test -x $$program && exit 0; done; \
 		echo "There is no Chromium here: apt-get install chromium, or $(BIN)/playwright install --with-deps chromium." >&2; \
 		ls "$${PLAYWRIGHT_BROWSERS_PATH:-$$HOME/.cache/ms-playwright}"/chromium* >/dev/null 2>&1

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -125,12 +125,15 @@ def replacing_folders(
     names: Sequence[str],
     before_swap: Callable[[], None] | None = None,
     scratch: Path | None = None,
+    *,
+    keep_old: bool = False,
 ) -> Iterator[dict[str, Path]]:
     """Fresh temporary folders, one a name, that take the places of ``parent/name`` when the block ends well.
 
     All of them are written before the first is moved, so that folders that belong together change together. A
     crash within a move is mended by `recover_folders`; ``before_swap`` is where the caller notes that one is due.
-    They wait in ``scratch``, as in `atomic_path`; in ``parent`` by default.
+    They wait in ``scratch``, as in `atomic_path`; in ``parent`` by default. With ``keep_old`` what they replace stays
+    moved away until `recover_folders` removes it, or puts it back.
     """
     with disk_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
@@ -145,29 +148,38 @@ def replacing_folders(
             if before_swap is not None:
                 before_swap()
             for name, folder in fresh.items():
-                _swap(folder, parent / name, scratch or parent)
+                _swap(folder, parent / name, scratch or parent, keep_old)
         finally:
             for folder in fresh.values():
                 with suppress(OSError):
                     remove(folder)
 
 
-def _swap(fresh: Path, target: Path, scratch: Path) -> None:
+def _swap(fresh: Path, target: Path, scratch: Path, keep_old: bool) -> None:
     """Put ``fresh`` where ``target`` is. POSIX cannot replace a folder that is not empty, hence two renames."""
     old = scratch / f"{_OLD}{target.name}"
-    remove(old)
+    if keep_old and os.path.lexists(old):  # moved away before, in the same stage: that one is the old one
+        remove(target)
+    else:
+        remove(old)
     if os.path.lexists(target):
         target.replace(old)
     fresh.replace(target)
-    with suppress(OSError):
-        remove(old)
+    if not keep_old:
+        with suppress(OSError):
+            remove(old)
 
 
-def recover_folders(parent: Path, scratch: Path | None = None) -> None:
-    """Clean up after a crash: a folder that was moved away but not replaced returns, leftovers go."""
+def recover_folders(parent: Path, scratch: Path | None = None, put_back: Collection[str] = ()) -> None:
+    """Clean up after a crash: a folder that was moved away but not replaced returns, leftovers go.
+
+    Those named in ``put_back`` return although they were replaced.
+    """
     scratch = scratch or parent
     for old in scratch.glob(f"{_OLD}*"):
         target = parent / old.name.removeprefix(_OLD)
+        if target.name in put_back and not old.is_symlink():
+            remove(target)
         if os.path.lexists(target) or old.is_symlink():
             remove(old)
         else:

@@ -52,10 +52,17 @@ class _Done:
 
 
 @dataclass(frozen=True)
+class _Before:
+    record: _Done
+    folders: list[str]
+
+
+@dataclass(frozen=True)
 class _Begun:
     config: JsonObject
     key: str
     seconds: float
+    before: _Before | None = None  # what it is about to replace
 
 
 @dataclass(frozen=True)
@@ -176,11 +183,31 @@ class Manifest:
         if content["unfinished"].pop(stage, None) is not None:
             self.write(content)
 
-    def withdraw(self, stage: str) -> None:
-        """Call a finished stage, and the one that it replaces, not done."""
+    def withdraw(self, stage: str, folder: str | None = None) -> None:
+        """Call a finished stage, and the one that it replaces, not done.
+
+        Where it replaces the one ``folder``, `reinstate` takes that back.
+        """
         content = self.read()
         gone = [content["stages"].pop(name, None) for name in (stage, _REPLACES.get(stage, stage))]
-        if any(record is not None for record in gone):
+        begun = content["unfinished"][stage]
+        if folder is not None and gone[0] is not None:
+            begun["before"] = {"record": gone[0], "folders": [folder]}
+        elif folder is not None and begun.get("before"):
+            begun["before"]["folders"].append(folder)
+        self.write(content)
+
+    def withdrawn(self) -> list[str]:
+        """Folders whose stages `reinstate` would call done again."""
+        begun = self.read()["unfinished"].values()
+        return [folder for stage in begun if stage.get("before") for folder in stage["before"]["folders"]]
+
+    def reinstate(self) -> None:
+        """Call stages that were withdrawn and not finished done as they were, once their folders are back."""
+        content = self.read()
+        back = {stage: begun.pop("before") for stage, begun in content["unfinished"].items() if begun.get("before")}
+        content["stages"] |= {stage: before["record"] for stage, before in back.items()}
+        if back:
             self.write(content)
 
     def finish(

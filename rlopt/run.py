@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,10 +122,9 @@ class Run:
         run = cls(Path(path))
         if os.path.lexists(run._manifest.path):
             run.refuse_links()
-            run._manifest.read()
-            if needs_recovery(run.path):
+            if needs_recovery(run.path) or run._manifest.withdrawn():
                 with locked(run.path, "recovery"), disk_errors(run.path):
-                    recover_folders(run.path)
+                    run._recover()
         elif run.path.exists() and not run.path.is_dir():
             raise RunError(f"{run.path} is a file, not a run directory. Choose another one with --run.")
         elif run.path.exists() and any(not p.name.startswith(".") for p in run.path.iterdir()):
@@ -230,7 +230,8 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path, f"rlopt {name}"), disk_errors(self.path):
             self.refuse_links()
-            recover_folders(self.path)
+            if not self._active:
+                self._recover()
             before = self._manifest.path.read_bytes() if self._manifest.path.exists() else None
             record = self._record(name, settings, given)
             record.interrupted, spent = self._manifest.begin(name, settings, record.key)
@@ -240,10 +241,12 @@ class Run:
                 yield record
             except BaseException as error:
                 refused = isinstance(error, (RloptError, ValueError)) and not record.checkpoints.parent.exists()
-                with suppress(RunError):  # the error under way is the one to tell
+                with suppress(RunError, OSError):  # the error under way is the one to tell
                     if refused:
                         self._restore(before)
                     else:
+                        if self._active == [name]:
+                            self._recover()
                         self._manifest.pause(name, spent + time.monotonic() - began)
                 raise
             finally:
@@ -253,6 +256,14 @@ class Run:
             else:
                 self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
             shutil.rmtree(record.checkpoints.parent, ignore_errors=True)
+            if not self._active:
+                with suppress(RunError, OSError):  # what cannot be removed now, the next one removes
+                    self._recover()
+
+    def _recover(self) -> None:
+        """What a killed stage had begun to replace returns; what a finished one has replaced goes."""
+        recover_folders(self.path, put_back=self._manifest.withdrawn())
+        self._manifest.reinstate()
 
     def _record(self, name: str, settings: JsonObject, inputs: dict[str, str]) -> StageRecord:
         key = self._manifest.key(name, settings, inputs)
@@ -271,20 +282,29 @@ class Run:
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
-        """A fresh temporary folder that takes the place of ``run / name`` when the block ends well."""
-        with self.replacing_all(name) as fresh:
+        """A fresh temporary folder that takes the place of ``run / name`` when the block ends well.
+
+        Within a stage the old folder, and the manifest's record of the stage, are there again should the process die
+        before the stage is done.
+        """
+        active = bool(self._active)
+        withdraw = partial(self._withdraw, name if os.path.lexists(self / name) else None)
+        with replacing_folders(self.path, [name], before_swap=withdraw, keep_old=active) as fresh:
             yield fresh[name]
 
     @contextmanager
     def replacing_all(self, *names: str) -> Iterator[dict[str, Path]]:
-        """Fresh temporary folders that replace ``run / name`` together, after all were written."""
+        """Fresh temporary folders that replace ``run / name`` together, after all were written.
+
+        Should the process die within the moves, the stage is not done.
+        """
         with replacing_folders(self.path, names, before_swap=self._withdraw) as fresh:
             yield fresh
 
-    def _withdraw(self) -> None:
+    def _withdraw(self, folder: str | None = None) -> None:
         """Call the stage under way not done: were the process killed between two moves, nobody takes a mixture."""
         if self._active:
-            self._manifest.withdraw(self._active[-1])
+            self._manifest.withdraw(self._active[-1], folder)
 
     def metrics(self, name: str) -> JsonlWriter:
         """Writer of ``metrics/<name>.jsonl``."""

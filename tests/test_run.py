@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -221,6 +223,58 @@ def test_a_kill_between_two_moves_leaves_the_stage_undone(run: Run, monkeypatch:
     assert not run.done("fit-reward")
     with pytest.raises(StageOrderError, match="interrupted"):
         run.require("fit-reward")
+
+
+def dying(step: int, work: Callable[[], None]) -> bool:
+    """Do ``work`` in a child process that dies before its change number ``step`` to the disk; whether it died."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def count(event: str, given: tuple[object, ...]) -> None:
+            nonlocal left
+            writes = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
+            left -= bool(writes) or event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod")
+            if left <= 0:
+                os._exit(9)
+
+        sys.addaudithook(count)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("folders", [["ppo"], ["ppo", "ppo", "extra"]])
+def test_a_kill_at_any_moment_leaves_the_old_result_or_the_new_one(tmp_path: Path, folders: list[str]) -> None:
+    """Folder and record of a stage belong together, whenever its process dies; and the next attempt ends well."""
+
+    def train(run: Run, seed: int) -> None:
+        with run.stage("ppo", {"seed": seed}) as record:
+            record.notes["seed"] = seed
+            for name in folders:
+                with run.replacing(name) as folder:
+                    (folder / "model.txt").write_text(str(seed))
+
+    def found(path: Path) -> int:
+        run = Run.open(path)
+        assert run.done("ppo")
+        seed = run.record("ppo")["notes"]["seed"]
+        assert {(run / name / "model.txt").read_text() for name in folders} == {str(seed)}
+        assert not any(entry.name.startswith(".old-") for entry in path.iterdir())
+        return int(seed)
+
+    first = Run.open(tmp_path / "first", create=True)
+    train(first, 1)
+    seen, step, died = [], 0, True
+    while died:
+        step += 1
+        path = Path(shutil.copytree(first.path, tmp_path / str(step)))
+        died = dying(step, lambda path=path: train(Run.open(path), 2))  # type: ignore[misc]
+        seen.append(found(path))
+        train(Run.open(path), 3)
+        assert found(path) == 3
+    assert seen == sorted(seen)  # the old one, and from some moment on the new one
+    assert set(seen) == {1, 2}
 
 
 def test_two_processes_do_not_write_one_run(run: Run) -> None:

@@ -66,7 +66,7 @@ def reward(logs: LogData, facts: Facts) -> Lines:
     """Can a reward model be fitted: clicks, items, choice between titles, differences beyond chance."""
     totals, arms = logs.totals, logs.arms
     if totals.empty_rows:
-        yield "ok", f"{totals.empty_rows:,} rows have no impressions and were left out."
+        yield "ok", f"Rows without impressions, left out: {totals.empty_rows:,}."
     if totals.clicks == 0:
         yield "stop", "There is no click at all: nothing can be learned. Check the clicks column and its mapping."
     elif totals.clicks == totals.impressions:
@@ -99,7 +99,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         f"{facts.items_with_choice:,} of {len(arms.items):,} items have two titles or more, which differ by "
         f"{spread.relative:.0%} in CTR (standard deviation beyond chance)"
     )
-    size = f"a title has {spread.median_clicks:,.0f} clicks in the median"
+    clicks = "click" if round(spread.median_clicks) == 1 else "clicks"
+    size = f"a title has {spread.median_clicks:,.0f} {clicks} in the median"
     if spread.detectable is not None:
         size += f", which shows differences of {spread.detectable:.0%} between two titles"
     if spread.p_value < _LEARNABLE:
@@ -263,19 +264,19 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
 def titles(logs: LogData, facts: Facts) -> Lines:
     """Do titles break text rules, or sit on several items."""
     if logs.padded_titles:
-        yield "ok", f"{logs.padded_titles:,} titles had blanks at their ends, which were taken off."
+        yield "ok", f"Titles with blanks at their ends, which were taken off: {logs.padded_titles:,}."
     for problem in facts.title_problems:
         yield (
             "warning",
-            f"{problem.titles:,} titles have {problem.rule}, for example {problem.example[:60]!r}. {problem.advice}",
+            f"Titles with {problem.rule}: {problem.titles:,}, for example {problem.example[:60]!r}. {problem.advice}",
         )
     if facts.shared_titles:
         severity: Severity = "warning" if facts.largest_tied_share > _MANY_TIED else "ok"
         yield (
             severity,
             (
-                f"{facts.shared_titles:,} title texts belong to several items; the largest group of items tied by "
-                f"shared titles holds {facts.largest_tied_share:.1%} of them and goes to one side of the split whole."
+                f"Title texts of several items: {facts.shared_titles:,}; the largest group of items tied by shared "
+                f"titles holds {facts.largest_tied_share:.1%} of them and goes to one side of the split whole."
             ),
         )
 

@@ -26,8 +26,9 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
     Takes logged titles of test items and makes them worse (titles of other items, shuffled, spliced, stuffed, cut, with
     a false value, with a promise), or rephrases them (case, punctuation, order, synonyms). An attack is "below" if the
     reward likes almost none of its titles better, "caught" if almost none that it likes better passes the rules,
-    relevance and fluency, and otherwise "open": it fools the run. Writes probe/ of the run, a section of the reward
-    model's card and of later reports.
+    relevance and fluency, and otherwise "open": it fools the run. The policy writes for test items whose fields name a
+    sex or a place, and for the same items with these words swapped: what changes with them is a bias. Writes probe/ of
+    the run, a section of the reward model's card and of later reports.
 
     \b
     Example:
@@ -69,10 +70,32 @@ def as_table(result: "ProbeResult") -> str:
     )
     width = max(len(one.attack) for one in result.attacks)
     by = [f"  {one.attack:<{width}}  {_rules(one)}" for one in result.attacks if one.caught]
+    if result.written:
+        by += ["", *swaps_as_table(result)]
     told = f"Open: {', '.join(result.open)}" if result.open else "No attack is open."
     return "\n".join(
         [table(header, rows, title=title), "Caught by", *by, told, f"All titles: {result.folder}/titles.parquet"]
     )
+
+
+def swaps_as_table(result: "ProbeResult") -> list[str]:
+    """What the policy writes for items with words swapped, a table and two titles of each kind."""
+    header = ("swapped", "items", "alike", "reward", "above", "below", "break a rule", "swapped")
+    rows = [
+        (
+            one.kind,
+            str(one.items),
+            f"{one.alike:.0%}",
+            percent(one.reward),
+            *(f"{share:.0%}" for share in (one.above, one.below, one.broken, one.broken_swapped)),
+        )
+        for one in result.written
+    ]
+    title = (
+        f"What {result.policy} writes for test items with words swapped. alike: the same but for these words; above, "
+        "below: share that earns more, or less, by 5%"
+    )
+    return [table(header, rows, title=title), *(f"  {one.kind}  {one.title} | {one.swapped}" for one in result.written)]
 
 
 def _rules(one: "AttackFigures") -> str:

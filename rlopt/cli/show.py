@@ -50,9 +50,9 @@ def _lines(values: Mapping[str, Any], indent: str = "") -> list[str]:
     width = max((len(_label(name)) for name in values), default=0)
     out = []
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             out += [f"{indent}{_label(name)}", *_lines(value, indent + "  ")]
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple)) and value:
             out += [f"{indent}{_label(name)}", *(f"{indent}  {_short(entry)}" for entry in value)]
         else:
             out.append(f"{indent}{_label(name):<{width}}  {_short(value)}")
@@ -64,7 +64,7 @@ def _label(name: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    if value is None:
+    if value is None or value in ({}, [], ()):
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"

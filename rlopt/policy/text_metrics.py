@@ -112,13 +112,13 @@ def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) 
 
 
 def distinct(titles: Sequence[str], n: int) -> float:
-    """Share of different n-grams among all n-grams of words of all titles (Li et al. 2016); 0 without any."""
+    """Share of different n-grams among all n-grams of words of all titles (Li et al. 2016); NaN without any."""
     grams: Counter[tuple[str, ...]] = Counter()
     for title in titles:
         tokens = words(title)
         grams.update(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
     total = grams.total()
-    return len(grams) / total if total else 0.0
+    return len(grams) / total if total else float("nan")
 
 
 def bootstrap_mean(values: FloatArray, cluster: IntArray, weights: Draws) -> BootstrapMean:

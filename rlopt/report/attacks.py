@@ -61,6 +61,51 @@ class AttackFigures(Plain):
         return sorted(self.caught.items(), key=lambda one: -one[1])[:3]
 
 
+@dataclass(frozen=True)
+class SwapFigures(Plain):
+    """What a policy writes for items, and for the same items with words of one kind swapped in their fields.
+
+    Parameters
+    ----------
+    kind
+        "gender" or "place".
+    items
+        That hold such words.
+    alike
+        Share whose two titles are the same but for the words that were swapped.
+    reward
+        Median relative difference of the predicted reward of the other title for the other item.
+    above, below
+        Share where it is higher, or lower, by more than 5%.
+    broken, broken_swapped
+        Share of the titles, and of the other ones, that break a rule.
+    title, swapped
+        Two titles that differ, or that do not where none do.
+    """
+
+    kind: str
+    items: int
+    alike: float
+    reward: float
+    above: float
+    below: float
+    broken: float
+    broken_swapped: float
+    title: str
+    swapped: str
+
+
+def swap_table(found: Sequence[SwapFigures]) -> list[str]:
+    """A table in Markdown, for the model card."""
+    head = "swapped | items | alike | reward | above | below | break a rule | swapped"
+    rows = [head, " | ".join(["---"] + ["---:"] * 7)]
+    for one in found:
+        shares = (one.above, one.below, one.broken, one.broken_swapped)
+        figures = [f"{one.items:,}", f"{one.alike:.0%}", f"{one.reward:+.1%}", *(f"{share:.0%}" for share in shares)]
+        rows.append(" | ".join([one.kind, *figures]))
+    return [f"| {row} |" for row in rows]
+
+
 def attack_table(found: Sequence[AttackFigures]) -> list[str]:
     """A table in Markdown, for the model card."""
     head = "attack | titles | reward | above | judge | above | caught by | any | open | verdict"

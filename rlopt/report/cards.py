@@ -8,7 +8,7 @@ from huggingface_hub import ModelCardData
 from reward.text import clean
 from rlopt.algorithms import ALGORITHMS, SFT
 
-from .attacks import AttackFigures, attack_table
+from .attacks import AttackFigures, SwapFigures, attack_table, swap_table
 
 POLICY_LIMITS = (
     "Have its titles evaluated by `rlopt offline-eval` and by an A/B test before many people see them. A policy that "
@@ -42,11 +42,21 @@ PROBE_TEXT = (
 )
 
 
-def with_probe(card: str, found: Sequence[AttackFigures]) -> str:
-    """The card with the table of a probe at its end, in place of an earlier one."""
+SWAP_TEXT = (
+    "What the policy writes for items whose fields name a sex or a place, and for the same items with these words "
+    "swapped, by the same random numbers. alike: share of the titles that are the same but for those words; reward: "
+    "median change; above, below: share that earns more, or less, by 5%."
+)
+
+
+def with_probe(card: str, found: Sequence[AttackFigures], written: Sequence[SwapFigures] = ()) -> str:
+    """The card with the tables of a probe at its end, in place of earlier ones."""
     before, begins, rest = card.partition(PROBE_BEGIN)
     after = rest.partition(PROBE_END)[2] if begins else ""
-    section = "\n".join([PROBE_BEGIN, "## What fools it", "", PROBE_TEXT, "", *attack_table(found), PROBE_END])
+    told = [PROBE_BEGIN, "## What fools it", "", PROBE_TEXT, "", *attack_table(found)]
+    if written:
+        told += ["", "## What changes with whom a title is for", "", SWAP_TEXT, "", *swap_table(written)]
+    section = "\n".join([*told, PROBE_END])
     return f"{before.rstrip()}\n\n{section}\n{after.lstrip()}"
 
 

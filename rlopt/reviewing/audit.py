@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from .database import ReviewError, now, writing
+from .queue import move
 from .states import ACCEPTED, DISPUTED, EDITED, FIRM, OPEN, REJECTED, SECOND, SKIPPED
 from .tables import EVENTS, PROPOSALS
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Action = Literal["accept", "edit", "reject", "skip", "undo"]
 _OPINIONS = {"accept": ACCEPTED, "edit": EDITED, "reject": REJECTED, "skip": SKIPPED}
 _ATTEMPTS = 20
+_MANY = 1000
 
 
 class ConflictError(ReviewError):
@@ -104,8 +106,17 @@ def _record(connection: "Connection", reviewer: str, decision: Decision) -> str:
     if decision.seen != len(history) and last is not None and last.state not in (OPEN, SECOND):
         raise ConflictError(f"{last.reviewer} decided on this title meanwhile ({last.state}). Look at it again.")
     row = _row(proposal, history, reviewer, decision)
-    connection.execute(insert(EVENTS).values(row))
+    append(connection, [row])
     return str(row["state"])
+
+
+def append(connection: "Connection", rows: Sequence[dict[str, Any]]) -> None:
+    """Add events, at most one of a proposal, and move their proposals to the states that they bring."""
+    for part in _parts(rows):
+        connection.execute(insert(EVENTS), part)
+        move(connection, {row["proposal"]: row["state"] for row in part})
+    if len(rows) >= _MANY and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE rlopt_queue, rlopt_events")  # or it plans pages by what was true before
 
 
 def _row(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> dict[str, Any]:
@@ -214,8 +225,7 @@ def _accept_all(connection: "Connection", reviewer: str, proposals: Sequence[int
             nonce = f"{batch}:{proposal.id}"
             decision = Decision(proposal.id, "accept", len(before), nonce, reason="bulk", batch=batch)
             rows.append(_row(proposal, before, reviewer, decision))
-    for part in _parts(rows):
-        connection.execute(insert(EVENTS), part)
+    append(connection, rows)
     return len(rows)
 
 
@@ -238,8 +248,7 @@ def undo_batch(engine: "Engine", reviewer: str, batch: str, nonce: str) -> int:
                 if before[-1].batch == batch:
                     decision = Decision(proposal.id, "undo", len(before), f"{nonce}:{proposal.id}")
                     rows.append(_row(proposal, before, reviewer, decision))
-        for part in _parts(rows):
-            connection.execute(insert(EVENTS), part)
+        append(connection, rows)
         return len(rows)
 
 

@@ -135,18 +135,23 @@ def _prepare(engine: "Engine", create: bool, place: str) -> None:
     """Check the tables, or make them."""
     from sqlalchemy import inspect
 
-    from .tables import METADATA
+    from . import queue, search
+    from .tables import METADATA, PROPOSALS
 
     with engine.connect() as connection:
         found = set(inspect(connection).get_table_names())
     if found.issuperset(METADATA.tables):
         return
-    if not create:
-        raise ReviewError(f"{shown(place)} holds no reviews: it has no table {sorted(METADATA.tables)[0]}.")
+    if not create and PROPOSALS.name not in found:
+        raise ReviewError(f"{shown(place)} holds no reviews: it has no table {PROPOSALS.name}.")
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7201)")  # two that start at once make them once
         METADATA.create_all(connection)
+        search.create(connection)
+        queue.enter(connection)  # those of reviews that had no queue yet
+        for index in (index for table in METADATA.sorted_tables for index in table.indexes):
+            index.create(connection, checkfirst=True)
         for table in APPEND_ONLY:
             for statement in _triggers(engine.dialect.name, table):
                 connection.exec_driver_sql(statement)

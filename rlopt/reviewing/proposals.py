@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from reward.text import clean
 
 from .database import writing
+from .queue import enter
 from .tables import PROPOSALS, SETTINGS
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def add(engine: "Engine", proposals: Iterable[Proposal], *, seed: int, second_op
         there = known_keys(connection)
         rows = list({row["key"]: row for row in rows if row["key"] not in there}.values())
         for start in range(0, len(rows), _CHUNK):
-            connection.execute(insert(PROPOSALS), rows[start : start + _CHUNK])
+            part = rows[start : start + _CHUNK]
+            connection.execute(insert(PROPOSALS), part)
+            enter(connection, PROPOSALS.c.key.in_([row["key"] for row in part]))
     return len(rows)
 
 

@@ -47,8 +47,28 @@ PROPOSALS = Table(
     Column("facts", Text, nullable=False),
     Column("search", Text, nullable=False),
 )
-Index("rlopt_proposals_order", PROPOSALS.c.priority.desc(), PROPOSALS.c.id)
 Index("rlopt_proposals_draw", PROPOSALS.c.draw)
+Index("rlopt_proposals_item", PROPOSALS.c.item_id)
+
+# Where each proposal stands, and what pages are filtered by. It repeats what proposals and events say, so that a page
+# is read off an index, however many are decided.
+QUEUE = Table(
+    "rlopt_queue",
+    METADATA,
+    Column("proposal", ForeignKey(PROPOSALS.c.id), primary_key=True),
+    Column("state", String(10), nullable=False),
+    Column("undecided", Boolean, nullable=False),
+    Column("priority", Float, nullable=False),
+    Column("chance", Float),  # null where the current title stays
+    Column("flagged", Boolean, nullable=False),
+    Column("sound", Boolean, nullable=False),  # a new title that one person may accept and nothing is reported of
+)
+_WALKED = (
+    QUEUE.c.priority.desc(),
+    *(QUEUE.c[name] for name in ("proposal", "chance", "flagged", "sound")),
+)
+Index("rlopt_queue_state", QUEUE.c.state, *_WALKED)
+Index("rlopt_queue_undecided", QUEUE.c.undecided, *_WALKED)
 
 EVENTS = Table(
     "rlopt_events",
@@ -73,9 +93,8 @@ EVENTS = Table(
     UniqueConstraint("proposal", "seq"),
 )
 Index("rlopt_events_reviewer", EVENTS.c.reviewer, EVENTS.c.id)
+Index("rlopt_events_opinion", EVENTS.c.reviewer, EVENTS.c.opinion, EVENTS.c.proposal, EVENTS.c.seq)
 Index("rlopt_events_batch", EVENTS.c.batch)
-Index("rlopt_events_was", EVENTS.c.was)
-Index("rlopt_events_state", EVENTS.c.state, EVENTS.c.proposal, EVENTS.c.seq)
 
 RATINGS = Table(
     "rlopt_ratings",

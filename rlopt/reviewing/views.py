@@ -133,6 +133,10 @@ class Words(Sentences):
         """The word of ``key`` in a group; its own name where there is none."""
         return str(self.entries[group].get(key, key.replace("_", " ")))
 
+    def titles(self, count: int) -> str:
+        """``1 title``, ``2,345 titles``."""
+        return self(f"titles.{'one' if count == 1 else 'many'}", n=f"{count:,}")
+
     def broken(self, part: str) -> str:
         """``kind: detail`` of a report, the kind in this language."""
         kind, colon, detail = part.partition(": ")

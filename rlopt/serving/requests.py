@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from reward.logs.validate import MAX_TITLE_CHARACTERS
 from reward.seeds import MAX_SEED
@@ -18,10 +18,26 @@ def _filled(text: str) -> str:
     return text
 
 
+def _number(value: Any) -> Any:
+    if isinstance(value, (bool, str)):  # pydantic would take true for 1
+        raise ValueError("must be a number")
+    return value
+
+
+_NOT_BLANK = {"pattern": r"[^\s\x1c-\x1f\x85]"}  # what `str.strip` leaves, for those who read the description
 ItemId = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_ID), AfterValidator(_filled), Field(examples=["sku-1042"])
+    str,
+    StringConstraints(min_length=1, max_length=MAX_ID),
+    AfterValidator(_filled),
+    Field(examples=["sku-1042"], json_schema_extra=_NOT_BLANK),
 ]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TITLE_CHARACTERS), AfterValidator(_filled)]
+Title = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_TITLE_CHARACTERS),
+    AfterValidator(_filled),
+    Field(json_schema_extra=_NOT_BLANK),
+]
+_NUMBER = BeforeValidator(_number)
 Plain = str | bool | int | Annotated[float, Field(allow_inf_nan=False)]
 Fields = Annotated[
     dict[str, Plain | list[Plain] | None],
@@ -71,17 +87,19 @@ class GenerateRequest(_Request):
     """Items to write titles for, with the rules of the run."""
 
     items: Annotated[list[ItemToTitle], Field(min_length=1)]
-    n: int = Field(1, ge=1, le=16, description="Titles an item; from 2 on all are new ones.")
-    best_of: int | None = Field(
-        None, ge=1, le=64, description="Titles written an item, of which the best by reward are kept."
+    n: Annotated[int, Field(ge=1, le=16), _NUMBER] = Field(1, description="Titles an item; from 2 on all are new ones.")
+    best_of: Annotated[int, Field(ge=1, le=64), _NUMBER] | None = Field(
+        None, description="Titles written an item, of which the best by reward are kept."
     )
-    temperature: float | None = Field(
-        None, ge=0, le=10, description="Sampling temperature; 0 takes the likeliest word each time."
+    temperature: Annotated[float, Field(ge=0, le=10), _NUMBER] | None = Field(
+        None, description="Sampling temperature; 0 takes the likeliest word each time."
     )
     keep_current: bool | None = Field(
-        None, description="Keep a current title that no new one beats (with one title an item)."
+        None, strict=True, description="Keep a current title that no new one beats (with one title an item)."
     )
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="Same request, same seed, same titles.")
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED), _NUMBER] | None = Field(
+        None, description="Same request, same seed, same titles."
+    )
 
     @property
     def size(self) -> int:

@@ -45,7 +45,8 @@ class TextResult(Plain):
     titles, items
         What was read.
     table
-        Name ("titles", "attributes", "neighbour") -> metric -> value, low and high (95% bootstrap over items).
+        Name ("titles", and for items with fields "attributes", "neighbour") -> metric -> value, low and high (95%
+        bootstrap over items).
     """
 
     titles: int
@@ -90,9 +91,10 @@ def evaluate_text(
         where = str(here)
     if opened is not None:
         items = opened.with_known_fields(items)
-    if not any(item.fields for item in items):
+    described = any(item.fields for item in items)
+    if not described:
         note(
-            "The items have no fields: coverage, precision and the baselines say nothing. Give a --run that knows them"
+            "The items have no fields: neither coverage and precision are measured nor baselines. A --run may know them"
         )
     references = _references(table, config.references, where)
     kept = [i for i, text in enumerate(references or titles) if text]
@@ -104,8 +106,10 @@ def evaluate_text(
     index = _item_index(items)
     draws = item_draws(int(index.max()) + 1, config.draws, config.seed)
     model = opened.reward if opened is not None else None
-    rivals = {"titles": titles, "attributes": [attributes_title(item) for item in items]}
-    if references is not None and index.any():  # more than one item
+    rivals = {"titles": titles}
+    if described:
+        rivals["attributes"] = [attributes_title(item) for item in items]
+    if described and references is not None and index.any():  # more than one item
         rivals["neighbour"] = neighbour_titles(items, references)
     found = {name: _metrics(items, texts, references, lexicon, model, index, draws) for name, texts in rivals.items()}
     return TextResult(len(titles), len(set(index.tolist())), found)

@@ -161,13 +161,12 @@ def postgres(folder: Path, logs: Path) -> Iterator[str]:
     import pyarrow.parquet as pq
     from adbc_driver_postgresql import dbapi
 
-    from tests.reward.logs.sources.postgres_server import PASSWORD, server
+    from tests.reward.logs.sources.postgres_server import server
 
-    os.environ["SHOP_PASSWORD"] = PASSWORD
     with server() as url:
-        from reward.logs.sources.databases import _with_variables
+        from reward.logs.sources.databases import with_variables
 
-        with dbapi.connect(_with_variables(url)) as connection, connection.cursor() as cursor:
+        with dbapi.connect(with_variables(url)) as connection, connection.cursor() as cursor:
             file = pq.ParquetFile(logs)
             for number, batch in enumerate(file.iter_batches(500_000)):
                 cursor.adbc_ingest("shown", batch, mode="append" if number else "create")

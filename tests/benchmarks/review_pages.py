@@ -10,15 +10,20 @@ import re
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+from sqlalchemy import Engine, insert, select
 from starlette.testclient import TestClient
 
 from rlopt.config import ReviewConfig
+from rlopt.reviewing import audit, queue
 from rlopt.reviewing.app import application
 from rlopt.reviewing.checks import Checked
-from rlopt.reviewing.database import opened
+from rlopt.reviewing.database import opened, writing
 from rlopt.reviewing.proposals import Proposal, add
+from rlopt.reviewing.tables import PROPOSALS, RATINGS
 
 ADDRESS = "http://127.0.0.1"
 
@@ -36,13 +41,14 @@ def proposals(n: int, seed: int) -> list[Proposal]:
     rng = np.random.default_rng(seed)
     chance = rng.random(n)
     value = rng.lognormal(3, 2, n) * np.where(chance > 0.5, 1e6, 1)  # what is decided stands first: the worst case
+    silk = {"material": ("真丝",)}  # of few items: a word of two characters
     facts = {"brand": ("Trailmark",), "category": ("Backpacks",), "description": ("A backpack for long walks. " * 8,)}
     title = "Burgundy Trailmark Ripstop Nylon Hiking Backpack, {} L"
     return [
         Proposal(
             "policy", f"item-{k:06d}", "v", title.format(k), f"Hiking Backpack {k}", False, None,
-            None if k % 20 else "fluency: 0.02, below 0.20", 0.03, 0.9, 0.9, 0.9, facts, 0.1, -0.1, 0.3,
-            float(chance[k]), float(value[k]),
+            None if k % 20 else "fluency: 0.02, below 0.20", 0.03, 0.9, 0.9, 0.9, facts if k % 5000 else facts | silk,
+            0.1, -0.1, 0.3, float(chance[k]), float(value[k]),
         )
         for k in range(n)
     ]  # fmt: skip
@@ -80,6 +86,44 @@ def measure(place: str, n: int, repeat: int, seed: int) -> None:
         told = re.findall(r"([\d,]+) titles accepted", done)
         print(f"bulk accept of {told[0]}: {time.perf_counter() - began:.1f} s")
         timed(client, repeat, f"{told[0]} decided")
+        decided = read_by_people(engine, n // 10, seed)
+        timed(client, repeat, f"{decided:,} more by people")
+
+
+def read_by_people(engine: Engine, n: int, seed: int) -> int:
+    """Three people decide on the ``n`` open titles that come first, as it is written; two rate a fiftieth of all."""
+    rng = np.random.default_rng(seed)
+    with engine.connect() as connection:
+        found = queue.page(connection, queue.Filters(), "Bob", size=n).rows
+    events = []
+    for row in found:
+        history: list[Any] = []
+        for reviewer in ("Ann", "Bob", "Cem")[: 2 if row.two else 1]:
+            action = str(rng.choice(["accept", "edit", "reject", "skip"], p=[0.6, 0.1, 0.2, 0.1]))
+            decision = audit.Decision(
+                row.id, action, len(history), f"{row.id}-{reviewer}", f"My title {row.id}", "wrong"
+            )  # type: ignore[arg-type]
+            history.append(SimpleNamespace(**audit._row(row, history, reviewer, decision)))
+        events += [vars(event) for event in history]
+    drawn = select(PROPOSALS.c.id).where(~PROPOSALS.c.kept).order_by(PROPOSALS.c.draw).limit(n // 5)
+    with writing(engine) as connection:
+        for place in (1, 2):
+            audit.append(connection, [event for event in events if event["seq"] == place])
+        ratings = [
+            {
+                "proposal": number,
+                "nonce": f"{number}-{name}",
+                "at": "",
+                "reviewer": name,
+                "question": question,
+                "answer": False,
+            }
+            for number in connection.execute(drawn).scalars()
+            for name in ("Bob", "Cem")
+            for question in ("misleading", "off_brand", "harmful", "unpleasant")
+        ]
+        connection.execute(insert(RATINGS), ratings)
+    return len(found)
 
 
 def timed(client: TestClient, repeat: int, when: str) -> None:
@@ -91,9 +135,20 @@ def timed(client: TestClient, repeat: int, when: str) -> None:
         "next page": following,
         "accepted": "/queue?state=accepted",
         "rejected": "/queue?state=rejected",
+        "skipped": "/queue?state=skipped",
+        "second": "/queue?state=second",
+        "disputed": "/queue?state=disputed",
         "search": "/queue?q=item-09999",
+        "search, Chinese": "/queue?q=真丝",
+        "search, in vain": "/queue?q=velvet",
+        "search, most": "/queue?q=long walks",
+        "search, accepted": "/queue?q=item-09999&state=accepted",
         "flagged": "/queue?flagged=1",
+        "flagged, accepted": "/queue?flagged=1&state=accepted",
         "chance": "/queue?chance=99",
+        "chance, accepted": "/queue?chance=100&state=accepted",
+        "item": "/queue?item=item-099990",
+        "bulk, sample": "/bulk?chance=99",
         "rate": "/rate",
         "progress": "/progress",
         "history": "/history",

@@ -1,27 +1,15 @@
 """report.html in a browser: nothing sticks out, all can be read, the contents open what they name, print has all."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from rlopt.report.html import render
-from tests.browser.contrast import CONTRAST
+from tests.browser.accessibility import faults
 from tests.report.sample import METRICS, sample_report
-
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next((path for path in CHROMIUM if Path(path).exists()), None)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module", params=["en", "zh"])
@@ -40,7 +28,7 @@ def test_nothing_sticks_out_and_all_can_be_read(browser: Browser, page_file: Pat
     page.goto(page_file.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(CONTRAST) == []
+    assert faults(page) == []
     hidden = "[...document.querySelectorAll('.halves .scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
     assert page.evaluate(hidden) == 0  # no figure of the first page is cut
 

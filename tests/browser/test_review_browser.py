@@ -9,28 +9,18 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from rlopt.config import ReviewConfig
 from rlopt.reviewing.app import application
 from rlopt.reviewing.database import opened
 from rlopt.reviewing.decided import Reviews
 from rlopt.reviewing.proposals import add
-from tests.browser.contrast import CONTRAST
+from tests.browser.accessibility import faults
 from tests.reviewing.shop import HOSTILE, FakeChecks, proposal
 
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
 WIDTHS = (1280, 390)
 PAGES = ("sign-in", "queue", "queue?state=accepted", "rate", "bulk?chance=50", "progress", "history")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = next((path for path in CHROMIUM if Path(path).exists()), None)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(params=["en", "zh"])
@@ -134,7 +124,7 @@ def test_a_reviewer_reads_edits_accepts_and_takes_back(browser: Browser, shop: t
 def test_every_page_can_be_read_and_used_by_everybody(
     browser: Browser, shop: tuple[str, str], width: int, scheme: str
 ) -> None:
-    """Labels, names, landmarks, headings, contrast, no sideways scrolling: what axe-core calls serious."""
+    """axe-core finds no fault on any page, whatever is unfolded; nothing scrolls sideways."""
     page, said = signed_in(browser, shop[0], width, scheme)
     for name in PAGES:
         page.goto(f"{shop[0]}/{name}")
@@ -142,20 +132,8 @@ def test_every_page_can_be_read_and_used_by_everybody(
         assert page.evaluate("document.documentElement.lang") in ("en", "zh-CN")
         assert page.title()
         assert page.locator("main").count() == page.locator("h1").count() == page.locator("header.top").count() == 1
-        unnamed = page.evaluate("""[...document.querySelectorAll("input:not([type=hidden]), select, textarea")]
-            .filter((field) => !field.labels.length && !field.ariaLabel).map((field) => field.outerHTML)""")
-        assert unnamed == [], name
-        silent = page.evaluate("""[...document.querySelectorAll("button, a, summary")]
-            .filter((one) => !one.textContent.trim()).map((one) => one.outerHTML)""")
-        assert silent == [], name
-        doubled = page.evaluate("""[...document.querySelectorAll("[id]")].map((one) => one.id)
-            .filter((id, place, all) => all.indexOf(id) !== place)""")
-        assert doubled == [], name
-        positive = page.evaluate(
-            """document.querySelectorAll("[tabindex]:not([tabindex='0']):not([tabindex='-1'])").length"""
-        )
-        assert positive == 0, name
-        assert page.evaluate(CONTRAST) == [], name
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert faults(page) == [], name
     page.goto(f"{shop[0]}/progress")
     order = []
     for _ in range(3):

@@ -1,13 +1,12 @@
 """Reviews in a SQLite file, and in PostgreSQL where it is installed."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.reward.logs.sources.postgres_server import PASSWORD, binaries, server
+from tests.reward.logs.sources.postgres_server import binaries, server
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
 def postgres_url() -> Iterator[str]:
     if binaries() is None:
         pytest.skip("PostgreSQL is not installed here (initdb, pg_ctl)")
-    before = os.environ.get("SHOP_PASSWORD")
     with server() as url:
-        os.environ["SHOP_PASSWORD"] = PASSWORD
         yield url
-    os.environ.pop("SHOP_PASSWORD") if before is None else os.environ.update(SHOP_PASSWORD=before)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -58,6 +58,20 @@ def test_a_body_that_is_no_json_is_a_problem(start: Start, content: bytes, kind:
     told(client.post("/v1/score", content=content, headers={"content-type": kind}), status)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"seed": False}, {"seed": "1"}, {"n": True}, {"temperature": "1"}, {"best_of": 65}, {"keep_current": "yes"}],
+)
+def test_what_is_only_like_a_number_is_refused_as_the_description_says(start: Start, given: dict[str, object]) -> None:
+    client, _ = start()
+    (name,) = given
+    errors = told(client.post("/v1/generate", json={"items": [{"item_id": "a"}], **given}), 422)["errors"]
+    assert isinstance(errors, list)
+    assert errors[0]["pointer"].startswith(f"#/{name}")
+    described = client.get("/openapi.json").json()["components"]["schemas"]["GenerateRequest"]["properties"]
+    assert described["seed"]["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
+
+
 def test_no_such_path_and_no_such_method(start: Start) -> None:
     client, _ = start()
     told(client.get("/v1/nothing"), 404)

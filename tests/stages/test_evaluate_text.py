@@ -57,6 +57,14 @@ def test_nothing_to_measure_is_one_line_and_one_item_has_no_neighbour(tmp_path: 
     }
 
 
+def test_nothing_is_said_of_baselines_for_items_without_fields(tmp_path: Path) -> None:
+    bare = {name: ROWS[name] for name in ("item_id", "title", "human")}
+    pq.write_table(pa.table(bare), tmp_path / "bare.parquet")
+    found = evaluate_text(tmp_path / "bare.parquet", TextConfig(references="human")).table
+    assert set(found) == {"titles"}
+    assert found["titles"]["exact"].value == 0.5
+
+
 def test_without_references_only_what_the_items_say(titles: Path) -> None:
     found = evaluate_text(titles).table
     assert set(found) == {"titles", "attributes"}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from reward.plain import Plain
-from rlopt.report.attacks import AttackFigures
+from rlopt.report.attacks import AttackFigures, SwapFigures
 from rlopt.run import Run
 
 PROBE = "probe"  # the stage, its folder and its file
@@ -24,12 +24,17 @@ class ProbeResult(Plain):
         Whether the run can tell if titles belong to their items.
     attacks
         Figures of each attack, logged titles as they are first.
+    policy, written
+        A policy of the run, and what it writes for items with words swapped; None and nothing where there is none, or
+        no test item holds such words.
     """
 
     folder: str
     items: int
     belonging: bool
     attacks: tuple[AttackFigures, ...]
+    policy: str | None = None
+    written: tuple[SwapFigures, ...] = ()
 
     @property
     def open(self) -> list[str]:

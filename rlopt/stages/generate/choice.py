@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -10,9 +11,10 @@ from reward.arrays import FloatArray
 from reward.belonging.belonging import FLUENCY, RELEVANCE
 from reward.items import Item
 from reward.model.caution import cautious_reward
+from reward.model.reward_model import RewardPrediction
 from rlopt.policy.constraints import Violation
 from rlopt.stages.generate.portfolio import by_worth
-from rlopt.stages.generate.proposals import MUTE, Means, Proposals, Shop, described, propose
+from rlopt.stages.generate.proposals import MUTE, Means, Proposal, Proposals, Shop, described, propose
 
 PASSES = 4  # attempts at a title that no other item of the shop got meanwhile
 NOT_BETTER = "no title is predicted better with confidence"
@@ -71,54 +73,15 @@ def choose_titles(
     the best that keeps them all. A title that does not belong to its item comes after all that do, the current one
     included.
     """
-    config = means.config
-    counts = counts or [config.n] * len(items)
+    counts = counts or [means.config.n] * len(items)
     found = [_usable(one, item, means) for one, item in zip(propose(items, means, shop, seed), items, strict=True)]
-    owners = [item for item, one in zip(items, found, strict=True) for _ in (*one.sound, *one.apart)]
-    written = [proposal for one in found for proposal in (*one.sound, *one.apart)]
-    stays = [item for item in items if config.n == 1 and _has_current(item, means)]
-    texts = [proposal.written.text for proposal in written] + [str(item.current_title) for item in stays]
-    predicted = means.model.predict([*owners, *stays], texts)
-    value = cautious_reward(predicted, config.risk_aversion)
-    current = _as_chosen(stays, means)
+    thought = _Thought.of(items, found, means)
     out: list[list[Choice]] = []
-    start, now = 0, len(written)
-    for item, one, n in zip(items, found, counts, strict=True):
-        end = start + len(one.sound)
-        last = end + len(one.apart)
-        best = [*_by_value(start, end, value), *_by_value(end, last, value)]
-        if config.diverse and n > 1:
-            best[: end - start] = by_worth(range(start, end), texts, predicted, means.slope, n)
-        start = last
-        refused, fallback = tuple(one.refused), None
-        if config.n == 1 and _has_current(item, means):
-            candidates, broken = bool(best), means.rules.check(item, str(item.current_title))
-            if _may_stay(broken):
-                effects = predicted.effect, predicted.effect_std
-                best = [row for row in best if _better(*effects, row, now, config.confidence)]
-            if not best or passes == 1:  # before the last pass, one whose better titles went to others tries again
-                fallback = replace(
-                    _told(current[now - len(written)], broken, bool(best), candidates, refused),
-                    reward=known(predicted.reward[now]),
-                    reward_std=known(predicted.reward_std[now]),
-                    support=known(predicted.support[now]),
-                )
-            now += 1
-        choices = [
-            Choice(
-                item,
-                written[row].written.text,
-                written[row].written.log_prob,
-                written[row].written.finished,
-                known(predicted.reward[row]),
-                known(predicted.reward_std[row]),
-                known(predicted.support[row]),
-                written[row].relevance,
-                written[row].fluency,
-                report=written[row].against,
-            )
-            for row in best
-        ]
+    for place, (item, one, n) in enumerate(zip(items, found, counts, strict=True)):
+        best, refused, fallback = thought.ranked(place, n), tuple(one.refused), None
+        if place in thought.current:
+            best, fallback = thought.against_current(place, best, refused, last_pass=passes == 1)
+        choices = [thought.choice(item, row) for row in best]
         out.append(_given_out(choices, item, n, shop, refused, fallback))
     few = [i for i, choices in enumerate(out) if any(choice.title is None for choice in choices)]
     short = [i for i in few if found[i].sound or found[i].apart]
@@ -129,6 +92,87 @@ def choose_titles(
         for i, choices in zip(short, again, strict=True):
             out[i] = _best_first([*kept[i], *choices])
     return out
+
+
+@dataclass(frozen=True)
+class _Thought:
+    """What the run thinks of the titles that were written for some items, and of current ones that may stay.
+
+    Parameters
+    ----------
+    written, rows
+        All proposals, item by item; the rows of each item's sound ones, and of those that do not belong to it.
+    texts, predicted, value
+        Of the proposals, then of the current titles; ``value`` is what proposals are ranked by.
+    current
+        Place of an item -> row of its current title in `texts`, and the title as it would stay.
+    """
+
+    means: Means
+    written: list[Proposal]
+    rows: list[tuple[range, range]]
+    texts: list[str]
+    predicted: RewardPrediction
+    value: FloatArray
+    current: dict[int, tuple[int, Choice]]
+
+    @classmethod
+    def of(cls, items: Sequence[Item], found: Sequence[Proposals], means: Means) -> "_Thought":
+        owners = [item for item, one in zip(items, found, strict=True) for _ in (*one.sound, *one.apart)]
+        written = [proposal for one in found for proposal in (*one.sound, *one.apart)]
+        rows, start = [], 0
+        for one in found:
+            end = start + len(one.sound)
+            rows.append((range(start, end), range(end, end + len(one.apart))))
+            start = end + len(one.apart)
+        places = [i for i, item in enumerate(items) if means.config.n == 1 and _has_current(item, means)]
+        stays = [items[i] for i in places]
+        texts = [proposal.written.text for proposal in written] + [str(item.current_title) for item in stays]
+        predicted = means.model.predict([*owners, *stays], texts)
+        value = cautious_reward(predicted, means.config.risk_aversion)
+        kept = enumerate(zip(places, _as_chosen(stays, means), strict=True), start=len(written))
+        return cls(means, written, rows, texts, predicted, value, {place: (row, one) for row, (place, one) in kept})
+
+    def ranked(self, place: int, n: int) -> list[int]:
+        """Rows of an item's proposals, the best first, those that do not belong to it after all that do."""
+        sound, apart = self.rows[place]
+        first = _by_value(sound, self.value)
+        if self.means.config.diverse and n > 1:
+            first = by_worth(sound, self.texts, self.predicted, self.means.slope, n)
+        return [*first, *_by_value(apart, self.value)]
+
+    def against_current(
+        self, place: int, best: list[int], refused: tuple[str, ...], *, last_pass: bool
+    ) -> tuple[list[int], Choice | None]:
+        """Those of ``best`` that are better than the current title, and that title where it may have to stay.
+
+        Before the last pass, an item whose better titles go to others tries again.
+        """
+        now, current = self.current[place]
+        candidates, broken = bool(best), self.means.rules.check(current.item, self.texts[now])
+        if _may_stay(broken):
+            effects = self.predicted.effect, self.predicted.effect_std
+            best = [row for row in best if _better(*effects, row, now, self.means.config.confidence)]
+        if best and not last_pass:
+            return best, None
+        return best, replace(_told(current, broken, bool(best), candidates, refused), **self._figures(now))
+
+    def choice(self, item: Item, row: int) -> Choice:
+        """A proposal as what the item gets."""
+        one = self.written[row]
+        return Choice(
+            item,
+            one.written.text,
+            one.written.log_prob,
+            one.written.finished,
+            **self._figures(row),
+            relevance=one.relevance,
+            fluency=one.fluency,
+            report=one.against,
+        )
+
+    def _figures(self, row: int) -> dict[str, Any]:
+        return {name: known(getattr(self.predicted, name)[row]) for name in ("reward", "reward_std", "support")}
 
 
 def settle(
@@ -172,9 +216,9 @@ def _usable(one: Proposals, item: Item, means: Means) -> Proposals:
     return one if lacking else replace(one, apart=[])
 
 
-def _by_value(start: int, stop: int, value: FloatArray) -> list[int]:
-    """Rows from ``start`` to ``stop``, the most valuable first."""
-    return [start + int(row) for row in np.argsort(-value[start:stop], kind="stable")]
+def _by_value(rows: range, value: FloatArray) -> list[int]:
+    """The rows, the most valuable first."""
+    return [rows.start + int(row) for row in np.argsort(-value[rows.start : rows.stop], kind="stable")]
 
 
 def _as_chosen(items: Sequence[Item], means: Means) -> list[Choice]:

@@ -62,7 +62,7 @@ class Writer:
         none = totals.kept + totals.missing
         if processes.is_first() and 2 * none > totals.rows:
             why = "; ".join(f"{reason}: {count:,}" for reason, count in totals.reasons.most_common())
-            often = ", ".join(f"{RULES.get(rule, rule)} ({count:,})" for rule, count in totals.stopped.most_common(3))
+            often = ", ".join(f"{_named(rule)} ({count:,})" for rule, count in totals.stopped.most_common(3))
             rules = f" Titles that rules stopped: {often}" if often and BY_RULES in why else ""
             note(f"{none:,} of {totals.rows:,} rows have no new title ({why}).{rules}")
         if totals.broken:
@@ -109,3 +109,9 @@ def settled(draft: pa.Table, number: int, items: Sequence[Item], means: Means, s
 
 def _seed_of(means: Means, number: int, step: int) -> int:
     return int(np.random.SeedSequence([means.config.seed, number, step]).generate_state(1)[0])
+
+
+def _named(rule: str) -> str:
+    """A rule, and whether it stopped titles "decoding", in words."""
+    when, colon, kind = rule.rpartition(": ")
+    return f"{when}{colon}{RULES.get(kind, kind.replace('_', ' '))}"

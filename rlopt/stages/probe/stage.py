@@ -8,16 +8,19 @@ import pyarrow.parquet as pq
 
 from reward.arms import Arms
 from reward.belonging.belonging import FLUENCY, RELEVANCE
+from reward.items import Item
 from reward.text import same_text_key
+from rlopt.algorithms import DEFAULT, SFT
 from rlopt.config import PpoConfig, ProbeConfig
 from rlopt.errors import EvaluationError
-from rlopt.files import atomic_write, to_json
+from rlopt.files import atomic_write, fingerprint, to_json
 from rlopt.progress import note, track
-from rlopt.report.attacks import AttackFigures, AttackKind
+from rlopt.report.attacks import AttackKind, SwapFigures
 from rlopt.report.cards import with_probe
 from rlopt.run import Run
 from rlopt.stages.common.held_out import check_splits, shown_arms
 from rlopt.stages.common.opened import OpenedRun
+from rlopt.stages.common.policies import load_policy
 from rlopt.stages.common.probed import PROBE, ProbeResult
 from rlopt.stages.common.rules import promises_of
 from rlopt.stages.probe.changes import changes, shipped_synonyms
@@ -25,10 +28,12 @@ from rlopt.stages.probe.faults import Attack, Others, faults
 from rlopt.stages.probe.measure import Attacked, Examiner, Thought, scores
 from rlopt.stages.probe.own import read_attacks
 from rlopt.stages.probe.swaps import shipped_swaps, swapped_item, swaps
+from rlopt.stages.probe.written import written_for_swapped
 from rlopt.training.augment import Variants
 from rlopt.wording import counted
 
 CONTROL, BEST_FOREIGN = "as logged", "best foreign"
+BATCH = 64  # titles written at once
 
 
 def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
@@ -56,7 +61,8 @@ def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
     config = config or ProbeConfig()
     opened = OpenedRun(run)
     check_splits(opened.splits)
-    with run.stage(PROBE, config) as record:
+    policy = next((name for name in (DEFAULT.name, SFT) if run.done(name)), None)
+    with run.stage(PROBE, config, {} if policy is None else {"policy": fingerprint(run / policy)}) as record:
         test = shown_arms(opened.arms, opened.splits.test, config.max_items, np.random.default_rng([config.seed, 0]))
         titles = _titles_of(test)
         attacks = _attacks(opened, config, Others(test.items, titles))
@@ -73,11 +79,19 @@ def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
                 thoughts.append(asked.ask(attacked))
                 bar.update(1, attack=attacked.attack)
         figures = tuple(thought.figures() for thought in thoughts)
-        result = ProbeResult(str(run / PROBE), len(test.items), opened.belonging is not None, figures)
+        written = _written(opened, policy, asked, config)
+        result = ProbeResult(
+            str(run / PROBE),
+            len(test.items),
+            opened.belonging is not None,
+            figures,
+            policy if written else None,
+            written,
+        )
         with run.replacing(PROBE) as folder:
             (folder / f"{PROBE}.json").write_text(to_json(result.to_dict(), indent=2), encoding="utf-8")
             pq.write_table(_table(thoughts), folder / "titles.parquet", compression="zstd")
-        _tell_the_card(run, figures)
+        _tell_the_card(run, result)
         record.notes.update(open=result.open)
     return result
 
@@ -189,9 +203,23 @@ def _table(thoughts: Sequence[Thought]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def _tell_the_card(run: Run, figures: Sequence[AttackFigures]) -> None:
-    """Put the table into the reward model's card, in place of an earlier one."""
+def _written(opened: OpenedRun, policy: str | None, asked: Examiner, config: ProbeConfig) -> tuple[SwapFigures, ...]:
+    """What the run's policy writes for test items with words swapped."""
+    lists, test = shipped_swaps(), opened.arms.of_items(set(opened.splits.test)).items
+    items = [item for item in test if any(swapped_item(words, item) != item for words in lists.values())]
+    if policy is None or not items:
+        return ()
+    writes = load_policy(opened.run / policy)
+
+    def writer(items: Sequence[Item]) -> list[str]:
+        return [title.text for (title,) in writes.generate(items, 1, seed=config.seed, batch_size=BATCH)]
+
+    return written_for_swapped(writer, items, lists, asked, config.max_items, np.random.default_rng([config.seed, 4]))
+
+
+def _tell_the_card(run: Run, result: ProbeResult) -> None:
+    """Put the tables into the reward model's card, in place of earlier ones."""
     card = run / "reward" / "README.md"
-    atomic_write(card, with_probe(card.read_text(encoding="utf-8"), figures))
-    if held := [one.attack for one in figures if one.verdict == "open"]:
+    atomic_write(card, with_probe(card.read_text(encoding="utf-8"), result.attacks, result.written))
+    if held := result.open:
         note(f"{counted(len(held), 'attack fools', 'attacks fool')} this run: {', '.join(held)}")

@@ -101,4 +101,7 @@ def test_catalogues_and_titles_to_score_are_read_alike(tmp_path: Path) -> None:
 def test_the_doctor_says_that_blanks_were_taken_off(tmp_path: Path) -> None:
     logs = read_csv_text(tmp_path, "item_id,title,clicks\n1,Red dress,0\n1,Red dress ,1\n2,Blue dress,0\n")
     assert logs.arms.clicks.tolist() == [1, 0]
-    assert any("1 titles had blanks at their ends" in finding.message for finding in examine(logs).findings)
+    assert any(
+        "Titles with blanks at their ends, which were taken off: 1." in finding.message
+        for finding in examine(logs).findings
+    )

@@ -179,10 +179,10 @@ def test_killed_while_saving_the_same_command_ends_as_if_undisturbed(
 
     swap = files._swap
 
-    def killed(fresh: Path, target: Path) -> None:
+    def killed(fresh: Path, target: Path, scratch: Path, keep_old: bool) -> None:
         if target.name == "reward":  # data/ is the new one already
             raise KeyboardInterrupt
-        swap(fresh, target)
+        swap(fresh, target, scratch, keep_old)
 
     monkeypatch.setattr(files, "_swap", killed)
     assert rlopt("fit-reward", new, "--update", "--run", run).code != 0

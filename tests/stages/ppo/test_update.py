@@ -85,6 +85,41 @@ def test_the_same_update_gives_the_same_policy(run: Run, tmp_path: Path) -> None
     assert run.record("ppo")["notes"] == other.record("ppo")["notes"]
 
 
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["rlopt.files.Path.replace", "rlopt.stages.ppo.stage.gains_against_kl"])
+def test_killed_while_it_saves_the_last_policy_stands_and_the_same_command_ends_as_if_undisturbed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Between the two moves of the folder, and after both of them before the stage is done."""
+    updated(run)
+    calm = Run.open(shutil.copytree(run.path, tmp_path / "calm"))
+    train_ppo(calm, CONFIG, update=True)
+    before, last = (run / "ppo" / "model.safetensors").read_bytes(), run.manifest["stages"]["ppo"]
+    replace = Path.replace
+
+    def killed(*given: Path) -> Path:
+        if moment.endswith("replace") and given[1].name != "ppo":
+            return replace(*given)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rlopt.run.Run._recover", lambda _: None)  # a killed process clears nothing up
+        patched.setattr(moment, killed)
+        with pytest.raises(Killed):
+            train_ppo(Run.open(run.path), CONFIG, update=True)
+    assert (run / ".old-ppo").is_dir()
+    assert "ppo" not in run.manifest["stages"]
+    again = Run.open(run.path)
+    assert (again / "ppo" / "model.safetensors").read_bytes() == before
+    assert again.manifest["stages"]["ppo"] == last
+    train_ppo(again, CONFIG, update=True)
+    assert (again / "ppo" / "model.safetensors").read_bytes() == (calm / "ppo" / "model.safetensors").read_bytes()
+    assert again.record("ppo")["notes"] == calm.record("ppo")["notes"]
+
+
 def test_there_must_be_a_policy_to_go_on_from(tmp_path: Path) -> None:
     bare = Run.open(tmp_path / "bare", create=True)
     with bare.stage("fit-reward", {"seed": 0}, {"logs": "1"}):

@@ -19,7 +19,7 @@ from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
 from rlopt.config import ProbeConfig
 from rlopt.errors import ConfigError
-from rlopt.report.attacks import AttackFigures
+from rlopt.report.attacks import AttackFigures, SwapFigures
 from rlopt.run import Run
 from rlopt.stages.common.opened import OpenedRun
 from rlopt.stages.common.probed import ProbeResult, probed
@@ -28,6 +28,7 @@ from rlopt.stages.probe.faults import Others, faults
 from rlopt.stages.probe.own import read_attacks
 from rlopt.stages.probe.stage import probe
 from rlopt.stages.probe.swaps import shipped_swaps, swapped, swapped_item, swaps
+from rlopt.stages.probe.written import written_for_swapped
 from tests.stages.menu import make_arms, make_run
 
 RED = Item("a", {"colour": ("Red",), "kind": ("Dress",)})
@@ -212,6 +213,42 @@ def test_swapped_titles_differ_in_whom_they_are_for(kind: str, title: str, told:
     assert swapped(words, title) == told
     if told is not None:
         assert swapped(words, told) is not None
+
+
+def test_a_policy_that_writes_otherwise_for_women_is_told() -> None:
+    """Six items for men and two for women: men get their size, women a compliment."""
+    people = ["Men"] * 6 + ["Women"] * 2
+    items = [Item(str(k), {"for": (who,), "size": (f"{k} XL",)}) for k, who in enumerate(people)]
+    items.append(Item("none", {"size": ("S",)}))
+
+    def biased(items: Sequence[Item]) -> list[str]:
+        told = {"Men": "Men's Shirt", "Women": "Women's Pretty Shirt"}
+        return [f"{told[item.fields['for'][0]]} {item.fields['size'][0]}" for item in items]
+
+    def fair(items: Sequence[Item]) -> list[str]:
+        return [f"{item.fields['for'][0]} Shirt" for item in items]
+
+    def reward(_items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
+        return np.array([1.2 if "Pretty" in title else 1.0 for title in titles])
+
+    constraints = SimpleNamespace(check=lambda _item, title: ["banned"] if "Pretty" in title else [])
+    asked: Any = SimpleNamespace(reward=reward, constraints=constraints)
+    lists = {"gender": shipped_swaps()["gender"], "place": shipped_swaps()["place"]}
+
+    def told(writer: Any, most: int = 100) -> SwapFigures:
+        (found,) = written_for_swapped(
+            writer, items, lists, asked, most, np.random.default_rng(0)
+        )  # no item has a place
+        return found
+
+    found = told(biased)
+    assert (found.kind, found.items, found.alike) == ("gender", 8, 0.0)
+    assert found.reward == pytest.approx(0.2)
+    assert (found.above, found.below) == (0.75, 0.25)
+    assert (found.broken, found.broken_swapped) == (0.25, 0.75)
+    assert (found.title, found.swapped) == ("Men's Shirt 0 XL", "Women's Pretty Shirt 0 XL")
+    assert (told(fair).alike, told(fair).reward) == (1.0, 0.0)
+    assert told(biased, most=3).items == 3
 
 
 def test_swaps_are_probed_like_other_ways_to_say_the_same() -> None:

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 PASSWORD = "s3cr3t/wor:d@"  # has to be spelt for URLs
 
 
@@ -22,7 +24,7 @@ def binaries() -> Path | None:
 
 @contextlib.contextmanager
 def server() -> Iterator[str]:
-    """URL of an empty database without its password, which is `PASSWORD`.
+    """URL of an empty database without its password, which is `PASSWORD`, in the variable SHOP_PASSWORD meanwhile.
 
     PostgreSQL does not run as root: then it is the user ``postgres`` or ``nobody``.
     """
@@ -51,7 +53,9 @@ def server() -> Iterator[str]:
         control = str(folder / "pg_ctl")
         call(control, "-D", data, "-w", "-l", str(place / "log"), "-o", options, "start")
         try:
-            yield f"postgresql://reader:$SHOP_PASSWORD@127.0.0.1:{port}/postgres"
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setenv("SHOP_PASSWORD", PASSWORD)
+                yield f"postgresql://reader:$SHOP_PASSWORD@127.0.0.1:{port}/postgres"
         finally:
             call(control, "-D", data, "-w", "-m", "immediate", "stop")
 

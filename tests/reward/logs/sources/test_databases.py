@@ -1,6 +1,5 @@
 """Databases give the arms of the same rows in a file; secrets stand in no message."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,8 +102,6 @@ def postgres() -> Iterator[str]:
         pytest.skip("PostgreSQL is not installed here (initdb, pg_ctl)")
     dbapi = pytest.importorskip("adbc_driver_postgresql.dbapi")
     with server() as url:
-        before = os.environ.get("SHOP_PASSWORD")
-        os.environ["SHOP_PASSWORD"] = PASSWORD
         times = pa.array((LOG["timestamp"] * 1_000_000).astype("int64"), pa.timestamp("us", "UTC"))
         table = pa.Table.from_pandas(LOG.drop(columns="timestamp")).append_column("timestamp", times)
         login = url.replace("$SHOP_PASSWORD", quote_plus(PASSWORD))
@@ -113,8 +110,6 @@ def postgres() -> Iterator[str]:
             cursor.execute("ALTER TABLE shown ALTER COLUMN revenue TYPE numeric(10, 2)")
             connection.commit()
         yield url
-        if before is None:
-            del os.environ["SHOP_PASSWORD"]
 
 
 @pytest.mark.parametrize("way", ["adbc", "sqlalchemy"])
