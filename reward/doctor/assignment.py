@@ -131,7 +131,7 @@ def _unlike(balance: Balance) -> Lines:
             "warning",
             (
                 f"{shown}, and clicks differ by it {balance.click_ratio:.1f}-fold: clicks are compared at equal "
-                f"{balance.column}."
+                f"{balance.column}. That is enough only if nothing else chose the titles."
             ),
             "note",
             "equal_levels",
