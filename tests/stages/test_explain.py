@@ -41,7 +41,7 @@ def test_evidence_is_printed_saved_and_on_the_card(fitted: tuple[Run, FitRewardR
     assert saved["randomised"] is True
     assert sum(topic["gain_share"] for topic in saved["topics"].values()) == pytest.approx(1.0)
     text = result.to_text()
-    for part in ("blind pick", "normalised entropy", "90% intervals hold", "linear part", "goes with clicks"):
+    for part in ("blind pick", "normalised entropy", "90% intervals hold", "linear part", "correlates with clicks"):
         assert part in text
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert saved["effects"][0]["property"] in card

@@ -180,7 +180,7 @@ def test_broken_titles_are_counted_once_each() -> None:
         ("Red\x07dress", "a policy writes the word without it", "Remove them"),
         ("R\ufffdd dress", "a policy learns to write them", "as UTF-8"),
         ("x" * 301, "nobody saw", "Log what was shown"),
-        ("\u200b", "No policy learns from them", "Leave such rows out"),
+        ("\u00ad", "No policy learns from them", "Leave such rows out"),
     ],
 )
 def test_broken_titles_come_with_what_follows_and_the_way_out(

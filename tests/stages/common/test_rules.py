@@ -53,7 +53,7 @@ def test_promises_need_more_than_titles_that_make_them(tmp_path: Path, capsys: p
     facts.write_text("facts: [{say: ships free, where: {colour: red, weight: '> 3'}}, {say: free delivery}]")
     rules = RulesConfig(facts=str(facts))
     assert constraints_for(loud, rules).check(ITEM, "new red shirt free shipping") == []
-    assert "asks for fields that no train item has" in capsys.readouterr().err
+    assert "names fields that no train item has" in capsys.readouterr().err
     assert rules.files() == [str(facts)]
 
 
