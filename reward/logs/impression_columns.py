@@ -202,6 +202,6 @@ def _alike(shown: FloatArray, clicks: FloatArray, expected: FloatArray) -> tuple
     order = told[np.argsort(np.round(clicks[told] / expected[told], 9), kind="stable")]
     before = np.cumsum(shown[order]) - shown[order] / 2
     level = np.full(len(shown), -1, dtype=np.int64)
-    parts = np.floor(MAX_LEVELS * before / max(float(shown[order].sum()), 1.0)).astype(np.int64)
+    parts = np.floor(MAX_LEVELS * before / shown[order].sum()).astype(np.int64)
     level[order] = np.unique(parts, return_inverse=True)[1]
     return level, float(1 - shown[order].sum() / shown.sum())
