@@ -57,12 +57,12 @@ class Shop:
         """True clicks per impression, shape (n,)."""
         return self.market.click_probability([self._items[item_id] for item_id in item_ids], titles)
 
-    def lift(self, run: Run) -> float:
-        """True lift of the run's PPO policy over today's titles, on test items."""
+    def lift(self, run: Run, policy: str = "ppo") -> float:
+        """True lift of one of the run's policies over today's titles, on test items."""
         test = set(run.splits().test)
         items = [item for item in run.arms().items if item.item_id in test][:MEASURED]
         ids = [item.item_id for item in items]
-        written = load_policy(run / "ppo").generate(items, 2, seed=1)
+        written = load_policy(run / policy).generate(items, 2, seed=1)
         new = np.mean([self.rates(ids, [two[k].text for two in written]) for k in range(2)])
         return float(new / self.rates(ids, [self.today[item_id] for item_id in ids]).mean() - 1)
 
@@ -135,6 +135,11 @@ def one_shop(seed: int, arguments: argparse.Namespace) -> tuple[float, float]:
         generate(zero, home / "logs.parquet", home / "titles.parquet", GenerateConfig(n=arguments.n, seed=seed))
         fit_reward(zero, home / "logs.parquet", RewardConfig(seed=seed, observational=True, members=4))
         found = carry_out(shop, zero, home / "titles.parquet", arguments, seed)
+        ids, titles = (pq.read_table(home / "titles.parquet")[name].to_pylist() for name in ("item_id", "title"))
+        written = [row for row, title in enumerate(titles) if title]
+        ids, titles = [ids[row] for row in written], [titles[row] for row in written]
+        lift = shop.rates(ids, titles).mean() / shop.rates(ids, [shop.today[item_id] for item_id in ids]).mean() - 1
+        print(f"{name}: {len(titles)} titles written, true lift {lift:+.1%}", flush=True)
         print(
             f"{name}: {found.items} items explored in {found.impressions:,} impressions, {len(found.plans)} plans, "
             f"{DAYS:.0f} days; clicks lost {found.lost:+.2%}",
@@ -143,12 +148,18 @@ def one_shop(seed: int, arguments: argparse.Namespace) -> tuple[float, float]:
         run = Run.open(home / "shown", create=True)
         told = learned(run, found.logs, found.plans, arguments, seed)
         explored = shop.lift(run)
-        print(f"{name}: true lift {explored:+.1%} after exploring: {told}", flush=True)
+        print(
+            f"{name}: true lift {explored:+.1%} ({shop.lift(run, 'sft'):+.1%} by SFT) after exploring: {told}",
+            flush=True,
+        )
         simulate(shop.market, sum(shop.traffic.values()), home / "random.parquet", "arms", seed=seed)
         full = Run.open(home / "full", create=True)
         told = learned(full, home / "random.parquet", (), arguments, seed)
         random = shop.lift(full)
-        print(f"{name}: true lift {random:+.1%} with random logs: {told}", flush=True)
+        print(
+            f"{name}: true lift {random:+.1%} ({shop.lift(full, 'sft'):+.1%} by SFT) with random logs: {told}",
+            flush=True,
+        )
     return explored, random
 
 
