@@ -31,7 +31,9 @@ class Horizon:
     batch
         Impressions of the next batch, shape (n,).
     left
-        Impressions from now to the end, the batch included, shape (n,).
+        Impressions that may be explored from now on, the batch included, shape (n,).
+    after
+        Impressions for which the title that then looks best is shown, shape (n,).
     rate
         Clicks per impression of the item's average title, as far as known, shape (n,).
     overdispersion
@@ -40,12 +42,18 @@ class Horizon:
 
     batch: FloatArray
     left: FloatArray
+    after: FloatArray
     rate: FloatArray
     overdispersion: float = 1.0
 
+    @property
+    def total(self) -> FloatArray:
+        """Impressions from now to the end, shape (n,)."""
+        return self.left + self.after
+
     def take(self, items: slice) -> "Horizon":
         """That of these items."""
-        return Horizon(self.batch[items], self.left[items], self.rate[items], self.overdispersion)
+        return Horizon(self.batch[items], self.left[items], self.after[items], self.rate[items], self.overdispersion)
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ def _value(
         kept_up = np.minimum(length * horizon.batch, horizon.left)
         clicks = kept_up * horizon.rate * at_once
         after = expected_best(beliefs, information_of(share, clicks, horizon.overdispersion), relative, outcomes)
-        part = kept_up / np.maximum(horizon.left, 1e-12)
+        part = kept_up / np.maximum(horizon.total, 1e-12)
         value = np.maximum(value, part * at_once + (1 - part) * after)
         if np.all(kept_up >= horizon.left):
             break

@@ -124,7 +124,8 @@ def _horizon(candidates: Candidates, clicks: FloatArray, shown: FloatArray, conf
     seen, had = shown.sum(axis=(0, 2)), clicks.sum(axis=(0, 2))
     rate = (had + _STANDING) / (seen + _STANDING / np.maximum(candidates.rate, 1e-9))
     left = np.maximum(whole - seen, 0.0)
-    return Horizon(np.minimum(whole / config.batches, left), left, rate, candidates.overdispersion)
+    after = config.afterwards * candidates.traffic
+    return Horizon(np.minimum(whole / config.batches, left), left, after, rate, candidates.overdispersion)
 
 
 def _chosen(
@@ -139,7 +140,7 @@ def _chosen(
 ) -> BoolArray:
     """Items to explore (on): with results only those that have begun, as far as budget and loss go, shape (n,)."""
     loss, clicks_of_all = _losses(candidates, beliefs, horizon, allocation)
-    worth = horizon.left * horizon.rate * np.max(relative_rates(beliefs), axis=1)
+    worth = horizon.total * horizon.rate * np.max(relative_rates(beliefs), axis=1)
     gain = np.where(certain | (horizon.left < horizon.batch / 2), 0.0, allocation.gain * worth)
     gain = np.where(begun, gain, 0.0) if begun.any() else gain
     budget = None if config.budget is None else max(config.budget - spent, 0.0)
