@@ -1,4 +1,4 @@
-"""What the shop sells: categories with typed attributes from ``data/{locale}.json``, and the items drawn from them."""
+"""Catalogue of the shop: categories with typed attributes from ``data/{locale}.json``, and items drawn from them."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Who clicks and who buys: the true click and conversion probabilities of a simulated shop.
+"""Shoppers: the true click and conversion probabilities of a simulated shop.
 
     p_click(item, title) = ceiling * sigmoid(base + appeal(item) + effect(item, title))       at the average position
     p_conversion(item, title | click) = sigmoid(base + appeal'(item) + effect'(item, title)) * kept(item, title)
@@ -46,7 +46,7 @@ SENT_BACK = 0.15  # of the sales of a broken promise, and of what is left by the
 
 @dataclass(frozen=True)
 class CategoryTaste:
-    """What the shoppers of one category look for.
+    """Taste of the shoppers of one category.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class CategoryTaste:
     conversion
         Field name -> log-odds of a conversion that a mention adds.
     category_appeal, brand_appeal, type_appeal
-        What the category, brand and product type of an item add to its own appeal.
+        Added by the category, brand and product type of an item to its own appeal.
     """
 
     salience: Mapping[str, float]

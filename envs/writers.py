@@ -1,4 +1,4 @@
-"""Who writes the titles: a mixture of human-like styles, from curt to keyword-stuffed, with the odd wrong claim."""
+"""Writers of titles: a mixture of human-like styles, from curt to keyword-stuffed, with the odd wrong claim."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ MIN_ITEMS = 200
 
 @dataclass(frozen=True)
 class Belongs:
-    """What is thought of n titles.
+    """Relevance and fluency of n titles.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class Belonging:
 
     @staticmethod
     def kept_in(folder: Path) -> bool:
-        """Whether `save` wrote a model there."""
+        """True if `save` wrote a model there."""
         return any((folder / name).is_dir() for name in (RELEVANCE, FLUENCY))
 
 

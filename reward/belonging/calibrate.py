@@ -1,4 +1,4 @@
-"""What similarities are worth: learned on titles of items that the words and topics were not learned from."""
+"""Calibration of similarities, on titles of items that the words and topics were not learned from."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ class Comparison:
         return cls(reader.read(titles, TITLE), halves_matrices(titles), shelf.sources(items, apart))
 
     def allows(self, evidence: str) -> BoolArray:
-        """Where all sources of this evidence are known, shape (n,)."""
+        """Mask of the titles for which all sources of this evidence are known, shape (n,)."""
         known = [self.sources[k].known(len(self.title)) for k in EVIDENCE[evidence]]
         return np.asarray(np.logical_and.reduce(known))
 

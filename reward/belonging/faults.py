@@ -25,7 +25,7 @@ _RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class Soundness:
-    """What is thought of n titles.
+    """Scores of n titles against the faults they might have.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class FaultModel:
         return cls(tuple(faulty), center, scale, intercepts, slopes, threshold)
 
     def judge(self, x: FloatArray) -> Soundness:
-        """What is thought of titles with measurements ``x``, shape (n, d)."""
+        """Score titles with measurements ``x``, shape (n, d)."""
         odds = self.intercepts - ((x - self.center) / self.scale) @ self.slopes.T
         score = np.exp(-np.logaddexp.reduce(np.column_stack([np.zeros(len(x)), odds]), axis=1))
         fault = np.array(self.faults, dtype=object)[np.argmax(odds, axis=1)]

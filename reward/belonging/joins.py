@@ -1,4 +1,4 @@
-"""Where two words stand side by side that never did: how surprising that is, after and before the words they stand by.
+"""Surprise at neighbouring words that never stood side by side in the logs, given the words before and after.
 
 Some words are followed by few others, again and again ("made of" by a material), some by anything ("for"). The chance
 that something new follows is estimated as the share of what followed once (Good 1953), and likewise for what stands

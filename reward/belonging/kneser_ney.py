@@ -1,4 +1,4 @@
-"""How likely tokens are after those before them: the interpolated Kneser-Ney model.
+"""Interpolated Kneser-Ney language model: probabilities of tokens given those before them.
 
 Kneser and Ney (1995), Chen and Goodman (1999). N-grams are looked up by hash in sorted arrays, for all places of all
 sequences at once.

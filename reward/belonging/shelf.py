@@ -1,4 +1,4 @@
-"""What is known of items, read once: their fields and their own titles."""
+"""Shelf of items, read once: their fields and their own titles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ TITLE, FIELDS = 0, 1
 
 @dataclass(frozen=True)
 class Grams:
-    """What n texts hold: ones in sparse matrices, one row a text."""
+    """N-grams of n texts: ones in sparse matrices, one row a text."""
 
     characters: sp.csr_matrix
     words: sp.csr_matrix

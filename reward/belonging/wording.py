@@ -1,4 +1,4 @@
-"""What the wording of titles shows: how likely each word is after those before it, and how the halves go together."""
+"""Wording of titles: how likely each word is after those before it, and how well the halves go together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +130,7 @@ class Wording:
         return cls(language, spelling, n_characters, joins, topics)
 
     def _together(self, titles: Sequence[str]) -> FloatArray:
-        """How near the topics of the words before a cut are to those after it, at the worst of the cuts, shape (n,)."""
+        """Similarity of the topics before and after a cut, at the worst of the cuts, shape (n,)."""
         parts = [[self.topics.transform(part, 0) for part in halves_matrices(titles, at)] for at in _CUTS]
         nearness: FloatArray = np.minimum.reduce([rowwise(before, after) for before, after in parts])
         return nearness

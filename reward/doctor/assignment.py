@@ -1,4 +1,4 @@
-"""What the log doctor says of how titles were assigned: propensities, traffic, and like or unlike circumstances."""
+"""Findings on how titles were assigned: propensities, traffic, and comparable or differing circumstances."""
 
 import numpy as np
 

@@ -61,7 +61,7 @@ class TitleProblem:
 
     @property
     def advice(self) -> str:
-        """What the reward model and a policy make of such titles, and the way out."""
+        """Explain what the reward model and a policy make of such titles, and the way out."""
         return _ADVICE[self.rule]
 
 
@@ -95,7 +95,7 @@ class SampleRatio:
 
 @dataclass(frozen=True)
 class TitleSpread:
-    """How much the titles of one item differ in CTR beyond chance.
+    """Difference in CTR between titles of one item, beyond chance.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class LogReport(Plain):
-    """What the doctor found.
+    """Report of the log doctor.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ class LogReport(Plain):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What it warns of, in words."""
+        """Messages of the warnings."""
         return tuple(finding.message for finding in self.findings if finding.severity == "warning")
 
 

@@ -1,4 +1,4 @@
-"""What the log doctor says, topic by topic: each function gives (severity, sentence) pairs."""
+"""Findings of the log doctor, topic by topic: each function yields (severity, sentence) pairs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -184,7 +184,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
 
 
 def positions(logs: LogData, facts: Facts) -> Lines:
-    """Is examination by position known."""
+    """Say if examination by position is known."""
     bias = logs.position_bias
     if bias is None or len(bias.position) < 2:
         yield "ok", "Positions: not logged or only one, CTR is taken as it is."
@@ -213,7 +213,7 @@ def positions(logs: LogData, facts: Facts) -> Lines:
 
 
 def reading(logs: LogData, facts: Facts) -> Lines:
-    """What was decided in reading the logs."""
+    """List the decisions made while reading the logs."""
     for note in logs.notes:
         yield "warning", note
 
@@ -282,7 +282,7 @@ def titles(logs: LogData, facts: Facts) -> Lines:
 
 
 def context(logs: LogData, facts: Facts) -> Lines:
-    """Which columns describe the items, and which of their values may be none."""
+    """Name the columns that describe the items, and values that may stand for missing ones."""
     yield from say_marks(logs.arms)
     if logs.context_columns:
         yield "ok", f"Context of the items: {_listed(logs.context_columns)}."

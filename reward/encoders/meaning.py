@@ -1,4 +1,4 @@
-"""What titles mean, in few dimensions: an encoder's vectors turned to where titles of one item differ most."""
+"""Meaning of titles in few dimensions: an encoder's vectors, rotated to where titles of one item differ most."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -182,7 +182,7 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Any) -> None:
 
 
 def embedded_tokens(model: Any) -> int:
-    """How many tokens a model has embeddings for."""
+    """Number of tokens that a model has embeddings for."""
     return int(model.get_input_embeddings().weight.shape[0])
 
 

@@ -1,4 +1,4 @@
-"""Where packages from a plain index keep the models they carry, so that nothing is downloaded at run time."""
+"""Folders where packages from a plain index keep the models they carry, so that nothing is downloaded at run time."""
 
 import importlib.util
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Packaged:
     by_hand: str
 
     def source(self) -> tuple[str, dict[str, Any]]:
-        """What transformers' ``from_pretrained`` takes: a folder, and the GGUF file in it, if it is one.
+        """Arguments of transformers' ``from_pretrained``: a folder, and the GGUF file in it, if it is one.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""What each part of a title adds to its effect: exact for the linear model, SHAP values for the trees.
+"""Contributions of a title's parts to its effect: exact for the linear model, SHAP values for the trees.
 
 The columns of the models are gathered into topics a person can read ("length", "the brand", "claims the item does not
 support"). The contributions of all topics and a constant add up to the title effect.

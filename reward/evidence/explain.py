@@ -1,4 +1,4 @@
-"""Why the model thinks of a title what it does: against the titles its item was logged with, in readable words."""
+"""Explanation of a score: the title against those its item was logged with, in readable words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class TopicChange:
-    """What one topic changes about P(click), relative to the titles compared with; 95% interval over the ensemble."""
+    """Change in P(click) due to one topic, relative to the titles compared with; 95% interval over the ensemble."""
 
     topic: str
     change: float
@@ -100,7 +100,7 @@ class Explanation(Plain):
 
     @property
     def out_of_distribution(self) -> bool:
-        """Whether the title is unlike anything logged."""
+        """True if the title is unlike anything logged."""
         return self.support < SUPPORTED
 
     def to_dict(self) -> JsonObject:

@@ -1,4 +1,4 @@
-"""What a reward model is worth on held-out items, in one frozen record that the run keeps and the commands print."""
+"""Results of a reward model on held-out items, in one frozen record that the run keeps and the commands print."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""How well a model orders the titles of an item it has not seen: the yardsticks of docs/architecture.md, section 5."""
+"""Ranking metrics for the titles of an item the model has not seen: those of docs/architecture.md, section 5."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a shop knows of its items beside their fields, from a YAML file: facts, synonyms, implications, and taboos.
+"""Facts a shop knows of its items beside their fields, from a YAML file: facts, synonyms, implications, and taboos.
 
 Facts widen what an item states. So every rule on claims, the promises among them, knows them by looking at the item.
 """
@@ -32,7 +32,7 @@ class FactsError(RewardError):
 
 @dataclass(frozen=True)
 class Fact:
-    """What holds for some items: sayings that mean the same, and which items."""
+    """Fact that holds for some items: sayings that mean the same, and a selector of the items."""
 
     says: tuple[str, ...]
     where: Selector
@@ -105,7 +105,7 @@ class Facts:
         return known[1]
 
     def forbidden(self, item: Item, title: str) -> list[str]:
-        """What ``title`` says that must never be said of ``item``."""
+        """Phrases of ``title`` that must never be said of ``item``."""
         return [
             phrase
             for where, phrases in self._never
@@ -126,7 +126,7 @@ class Facts:
         return replace(item, fields={FIELD: (*item.fields.get(FIELD, ()), *added), **_without(item.fields, FIELD)})
 
     def _implied(self, text: str) -> Iterable[str]:
-        """What the sayings in ``text`` imply."""
+        """Implications of the sayings in ``text``."""
         if not self.implies:
             return
         tokens = _spell(text)

@@ -157,7 +157,7 @@ def _is_comment(line: str) -> bool:
 
 
 def _spans(phrase: str, text: str) -> list[tuple[int, int]]:
-    """Where ``phrase`` stands as a whole."""
+    """Spans where ``phrase`` stands as a whole."""
     spans = []
     start = text.find(phrase)
     while start >= 0:

@@ -1,4 +1,4 @@
-"""Which items something holds for: conditions on their fields."""
+"""Selectors of items: conditions on their fields."""
 
 import math
 import re
@@ -29,7 +29,7 @@ class Interval:
     high_open: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether ``value`` lies in it."""
+        """True if ``value`` lies in the range."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below
@@ -104,7 +104,7 @@ class Selector:
         return frozenset(self.tests)
 
     def holds(self, item: Item) -> bool:
-        """Whether ``item`` fits; one that lacks a field that is asked for does not."""
+        """True if ``item`` fits; one that lacks a field that is asked for does not."""
         if not self.tests:
             return True
         own: dict[str, list[str]] = {}

@@ -31,14 +31,14 @@ MAX_JOINT_LEVELS = 100
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What was found, and what it makes of a row.
+    """Circumstances that were found, and the weight they give a row.
 
     Parameters
     ----------
     balances
         The test of each column that describes the impression.
     weighting
-        What impressions count, for every later sum.
+        Weights of impressions, for every later sum.
     """
 
     balances: tuple[Balance, ...]
@@ -81,7 +81,7 @@ def unlike(balances: Sequence[Balance]) -> list[Balance]:
 
 
 def propensities_differ(sums: Columns) -> bool:
-    """Whether rows of one arm have unlike propensities."""
+    """True if rows of one arm have different propensities."""
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 

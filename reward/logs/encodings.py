@@ -28,7 +28,7 @@ _MARKS = (
 
 
 def opener(path: Path) -> Any:
-    """What opens a file, packed or not."""
+    """Function that opens a file, packed or not."""
     return gzip.open if path.name.lower().endswith(".gz") else open
 
 

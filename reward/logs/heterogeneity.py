@@ -1,4 +1,4 @@
-"""How much the titles of one item differ in click rate beyond chance, by moments."""
+"""Heterogeneity of click rates between titles of one item, beyond chance, by moments."""
 
 from dataclasses import dataclass
 

@@ -71,7 +71,7 @@ class ImpressionColumn:
         return f"coalesce(${parameter}_level[list_position(${parameter}, {self.sql})], {self.n_levels - 1})"
 
     def parameters(self, parameter: str) -> Parameters:
-        """What `level_sql` takes."""
+        """Parameters of `level_sql`."""
         return {} if self.edges else {parameter: list(self.values), f"{parameter}_level": list(self.level_of)}
 
 
@@ -94,7 +94,7 @@ class Crossed:
         return out
 
     def parameters(self, parameter: str) -> Parameters:
-        """What `level_sql` takes."""
+        """Parameters of `level_sql`."""
         parts = (column.parameters(f"{parameter}_{i}") for i, column in enumerate(self.columns))
         return {name: value for part in parts for name, value in part.items()}
 

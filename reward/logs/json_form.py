@@ -1,4 +1,4 @@
-"""How a JSON file holds its rows: a line each, an array, one after the other, or inside of an object."""
+"""Form of a JSON file of rows: a line each, an array, one after the other, or inside of an object."""
 
 import json
 from pathlib import Path

@@ -43,7 +43,7 @@ def respelled_file(rows: TypedRows) -> TypedRows:
 
 
 def _whole_numbers(rows: TypedRows, column: str) -> bool:
-    """Whether all values of a column of texts are whole numbers, some of them with a fraction of zeros."""
+    """True if all values of a column of texts are whole numbers, some of them with a fraction of zeros."""
     value = f"CAST({quote(column)} AS VARCHAR)"
     table = rows.select(extra={"x": value})
     found = rows.source.query(

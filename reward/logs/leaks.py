@@ -169,7 +169,7 @@ def _told_by_sums(rows: TypedRows, columns: Sequence[str]) -> list[str]:
 
 
 def _told(value: FloatArray, shown: FloatArray, clicked: FloatArray) -> bool:
-    """Whether the values go with the clicks, the rate of clicks, or the impressions without one, up to rounding."""
+    """True if the values match the clicks, the click rate, or the impressions without a click, up to rounding."""
     known = np.isfinite(value)
     value, shown, clicked = value[known], shown[known], clicked[known]
     if len(value) < _FEWEST or not clicked.any():
@@ -189,7 +189,7 @@ def _varied(shown: FloatArray) -> float:
 
 
 def _rounded(value: FloatArray, told: FloatArray) -> bool:
-    """Whether ``value`` is ``told`` with as many decimals as it has."""
+    """True if ``value`` is ``told`` with as many decimals as it has."""
     for decimals in range(7):
         if np.allclose(value, np.round(value, decimals), rtol=0, atol=1e-9):
             half = 0.5 * 10.0**-decimals + 1e-9

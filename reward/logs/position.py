@@ -1,4 +1,4 @@
-"""How much positions are looked at, from titles that were shown at several of them (position-based model).
+"""Examination by position, from titles that were shown at several of them (position-based model).
 
 The model: P(click | arm a at position k) = alpha_a * theta_k (Richardson, Dominowska and Ragno 2007; Craswell et al.
 2008). Only arms shown at two or more positions tell positions apart, so the estimate is free of the habit of

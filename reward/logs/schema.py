@@ -197,7 +197,7 @@ def looks_like(name: str) -> str | None:
 
 
 def usualness(name: str) -> int:
-    """How usual ``name`` is for what it looks like: 0 for the most usual of the other names."""
+    """Rank of ``name`` among the other names of its column: 0 for the most usual one."""
     return _usual()[_fold(name)][1]
 
 

@@ -239,7 +239,7 @@ def _hidden(path: Path) -> bool:
 
 
 def settings(memory_limit: str, threads: int | None, folder: str | Path) -> Parameters:
-    """How DuckDB reads logs."""
+    """Settings of DuckDB for reading logs."""
     return {
         "memory_limit": memory_limit,
         "threads": threads or cpu_count(),
@@ -257,7 +257,7 @@ def _options(partitioned: bool) -> str:
 
 
 def _partitioned(folder: Path, files: list[Path]) -> bool:
-    """Whether all files lie in folders named ``column=value`` below the folder, with the same columns."""
+    """True if all files lie in folders named ``column=value`` below the folder, with the same columns."""
     if not folder.is_dir():
         return False
     keys = {tuple(part.split("=")[0] for part in file.relative_to(folder).parts[:-1] if "=" in part) for file in files}

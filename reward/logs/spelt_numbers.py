@@ -1,4 +1,4 @@
-"""How a column of texts spells numbers: thousands separators and the decimal mark, found by column.
+"""Spelling of numbers in a column of texts: thousands separators and the decimal mark, found by column.
 
 1.000 is one or a thousand. What decides is the column: other values with a single comma, several groups, or digits
 that cannot be groups; then the other columns of the file. Where nothing decides, the user is asked.
@@ -24,7 +24,7 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Spelling:
-    """How numbers are written: ``decimal`` before the fraction; the other mark, and `GROUPERS`, between groups."""
+    """Spelling of numbers: ``decimal`` before the fraction; the other mark, and `GROUPERS`, between groups."""
 
     decimal: Decimal = "."
 
@@ -78,7 +78,7 @@ def spelling(
 
 @dataclass(frozen=True)
 class _Seen:
-    """How many values of a column have a mark certainly before a fraction, certainly between groups, or either.
+    """Counts of a column's values with a mark certainly before a fraction, certainly between groups, or either.
 
     ``odd`` counts the different ones of these that are no multiple of a thousand.
     """
@@ -90,7 +90,7 @@ class _Seen:
 
 
 def _seen(ask: Asks) -> tuple[dict[Decimal, _Seen], int]:
-    """What is seen of each mark, and how many numbers of four digits and more have neither."""
+    """Count the uses of each mark, and the numbers of four digits and more that have neither."""
     x = f"regexp_replace(x, '{_class(GROUPERS)}', '', 'g')"
     outputs = []
     for mark, other in _MARKS.items():

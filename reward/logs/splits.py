@@ -219,7 +219,7 @@ def _first_seen(arms: Arms, group: IntArray) -> FloatArray:
 
 
 def _tied(arms: Arms, group: IntArray, size: IntArray) -> str:
-    """What to do where shared titles tie too many items together."""
+    """Advice for shared titles that tie too many items together."""
     largest = int(np.argmax(size))
     used: Counter[str] = Counter()
     for item, title in zip(arms.item_index, arms.title, strict=True):

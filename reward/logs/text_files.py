@@ -50,12 +50,12 @@ _MAX_LINE_BYTES = 2 << 20
 
 
 def file_kind(path: Path) -> str:
-    """What the file is by its name; everything else has to be parquet."""
+    """Kind of the file by its name; everything else has to be parquet."""
     return next((kind for kind, endings in _ENDINGS.items() if path.name.lower().endswith(endings)), PARQUET)
 
 
 def is_nested(kind: str) -> bool:
-    """Whether a DuckDB type is a list, struct, map or union."""
+    """True if a DuckDB type is a list, struct, map or union."""
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
 
 

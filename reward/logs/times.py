@@ -1,4 +1,4 @@
-"""How a column spells times: one form for the whole column, found from its smallest and largest value.
+"""Form of the times in a column: one for the whole column, found from its smallest and largest value.
 
 A form counts where its values lie in `FIRST_YEAR` to next year; the ranges of the forms hardly meet, and where they do,
 the form that fits every row is taken, four-digit years first. A column that fits none is refused.

@@ -8,7 +8,7 @@ _CODES = ", ".join(str(ord(character)) for character in BLANKS)
 
 
 def stripped(text: str) -> str:
-    """What `trimmed` makes of ``text``, in Python."""
+    """Strip ``text`` in Python as `trimmed` does in SQL."""
     return text.strip(BLANKS)
 
 

@@ -123,7 +123,7 @@ class TypedRows:
         return [c for c in self.source.columns if c not in used and c.strip().casefold() not in ALIASES]
 
     def has(self, *names: str) -> bool:
-        """Whether the logs have all these canonical columns."""
+        """True if the logs have all these canonical columns."""
         return all(name in self.sources for name in names)
 
     def location(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the fields of an item say about its rate: for items without history, and what those with history shrink to."""
+"""Click rates predicted from an item's fields: for items without history, and as a prior for those with history."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

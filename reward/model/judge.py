@@ -200,7 +200,7 @@ class Judge:
         return np.asarray(contrast.weight @ self.columns.values(block), dtype=np.float64)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).
+        """Similarity of each title to titles the judge has seen logged, in [0, 1], shape (n,).
 
         The product of two: inside the range of the logged titles' features, and as near to some logged title in
         wording as logged titles of different items are to each other.

@@ -36,7 +36,7 @@ def write_frame(source: Any, target: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, in a line; pandas puts Arrow's reason and the column side by side."""
+    """Reason for the error in one line; pandas puts Arrow's reason and the column side by side."""
     if mixed := re.search(r"Conversion failed for column (.+) with type object", str(error)):
         return f"its column '{mixed[1]}' holds values of several types. Make them one, as .astype(str) does"
     return str(error).splitlines()[0].rstrip(".")

@@ -114,7 +114,7 @@ def _elsewhere(source: str | Path, query: str | None) -> bool:
 
 
 def is_database(url: str) -> bool:
-    """Whether a URL names a database rather than a file."""
+    """True if a URL names a database rather than a file."""
     scheme = url.partition("://")[0].partition("+")[0].casefold()
     return "://" in url and scheme in _DATABASES
 
@@ -129,7 +129,7 @@ _WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 def is_workbook(path: str | Path) -> bool:
-    """Whether a file is a workbook by its name."""
+    """True if a file is a workbook by its name."""
     return Path(path).suffix.lower() in _WORKBOOKS
 
 
