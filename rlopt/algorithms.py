@@ -31,7 +31,7 @@ class Algorithm:
 
     @property
     def command(self) -> str:
-        """What to type for it."""
+        """Command line that runs it."""
         return "rlopt ppo" if self is DEFAULT else f"rlopt ppo --algorithm {self.name}"
 
     def load_trainer(self) -> Any:

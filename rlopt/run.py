@@ -61,20 +61,20 @@ ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be dele
 
 @dataclass
 class StageRecord:
-    """What a stage under way knows of itself; the manifest keeps it when the stage is done.
+    """State of a running stage; the manifest keeps it when the stage is done.
 
     Parameters
     ----------
     key
         Hash of the stage's settings, inputs and the stages it stands on: equal keys mean equal results.
     checkpoints
-        Folder for what an interrupted stage need not do again; not made, and removed when the stage is done.
+        Folder for work that an interrupted stage need not repeat; not made, and removed when the stage is done.
     interrupted
         The settings of an earlier attempt that was not finished, None where there is none.
     notes
-        Whatever the stage wants to keep (small, JSON): ``record.notes["kl"] = 2.1``.
+        Anything the stage wants to keep (small, JSON): ``record.notes["kl"] = 2.1``.
     unchanged
-        Set by a stage that decided to leave everything as it was: the manifest keeps its earlier record.
+        Set by a stage that decided to leave everything unchanged: the manifest keeps its earlier record.
     """
 
     key: str
@@ -261,7 +261,7 @@ class Run:
                     self._recover()
 
     def _recover(self) -> None:
-        """What a killed stage had begun to replace returns; what a finished one has replaced goes."""
+        """Restore what a killed stage had begun to replace; remove what a finished one has replaced."""
         recover_folders(self.path, put_back=self._manifest.withdrawn())
         self._manifest.reinstate()
 
@@ -334,7 +334,7 @@ class Run:
         return load_arms(self / DATA)
 
     def splits(self) -> "Splits":
-        """Which items train, which fit the judge, which test."""
+        """Splits of the items: train, judge, test."""
         from reward.logs.splits import Splits
 
         self.require_titles()

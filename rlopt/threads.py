@@ -1,4 +1,4 @@
-"""How many threads to compute with: decided here once, before the numeric libraries load.
+"""Number of threads to compute with: decided here once, before the numeric libraries load.
 
 Small matrices gain nothing from threads and lose a lot when other work shares the cores: OpenMP threads that spin
 for a partner the scheduler has parked made a tiny model's step 15 times slower on a busy machine of two cores. So

@@ -155,7 +155,7 @@ def _prediction(analysis: "Analysis") -> list[str]:
 
 
 def split_lines(analysis: "Analysis") -> list[str]:
-    """What the split checks found, and how arms were compared."""
+    """Describe the results of the split checks, and the way arms were compared."""
     found, split = analysis.outcome, analysis.outcome.split
     lines = []
     if found.sample_ratio_p_value is not None:

@@ -21,16 +21,16 @@ RUN_VARIABLE = "RLOPT_RUN"
 
 @dataclass
 class Session:
-    """What the invocation asked for in general; click's context object.
+    """Options of the invocation as a whole; click's context object.
 
     Parameters
     ----------
     json
         One JSON object on stdout instead of text.
-    verbose
+    Show tracebacks, and the libraries' log messages.
         Tracebacks, and what the libraries log.
     stdout
-        Where the JSON object goes, None for the usual stdout.
+        Stream for the JSON object, None for the usual stdout.
     """
 
     json: bool = False
@@ -142,7 +142,7 @@ def _csv_style(context: click.Context, parameter: click.Parameter, value: bool) 
 
 
 def there(source: str | Path) -> None:
-    """That a file is not there is said before anything slow is loaded."""
+    """Report a missing file before anything slow is loaded."""
     from reward.logs.there import check_there
 
     check_there(source)

@@ -79,7 +79,7 @@ def as_table(result: "ProbeResult") -> str:
 
 
 def swaps_as_table(result: "ProbeResult") -> list[str]:
-    """What the policy writes for items with words swapped, a table and two titles of each kind."""
+    """Table of the titles written for items with words swapped, with two titles of each kind."""
     header = ("swapped", "items", "alike", "reward", "above", "below", "break a rule", "swapped")
     rows = [
         (

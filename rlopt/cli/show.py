@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """What every stage returns."""
+    """Result of a stage."""
 
     def to_dict(self) -> "JsonObject":
         """Plain JSON data."""

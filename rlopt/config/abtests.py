@@ -10,7 +10,7 @@ DesignName = Literal["visitors", "items", "serial"]
 
 
 class AbConfig(StageConfig):
-    """What plan and analysis share: the design, whose titles, over what."""
+    """Settings that plan and analysis share: the design, the policy, the baseline."""
 
     section: ClassVar[str] = "ab"
 

@@ -1,4 +1,4 @@
-"""What every stage's settings share: one place for default, meaning and range; frozen, no unknown keys, no NaN."""
+"""Base of every stage's settings: one place for default, meaning and range; frozen, no unknown keys, no NaN."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""Where presets lie: a file of the user, or one of those that come with rlopt, by its name."""
+"""Location of presets: a file of the user, or one of those that come with rlopt, by its name."""
 
 import difflib
 from pathlib import Path

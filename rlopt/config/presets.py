@@ -1,4 +1,4 @@
-"""Where settings come from: defaults < the run's preset < the YAML file < flags.
+"""Precedence of settings: defaults < the run's preset < the YAML file < flags.
 
 An unknown key is an error with a suggestion, and all errors of a file come in one message.
 """
@@ -147,7 +147,7 @@ def _found(folder: Path, entry: Any) -> Any:
 
 
 def _problems(model: type[StageConfig], values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with ``values``, one phrase each."""
+    """List the errors in ``values``, one phrase each."""
     try:
         model(**{str(key): value for key, value in values.items()})
     except ValidationError as error:

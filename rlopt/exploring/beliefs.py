@@ -1,4 +1,4 @@
-"""What is believed of the titles of many items, and what clicks teach: a Gaussian posterior, items' levels unknown.
+"""Posterior of the title effects of many items given clicks: Gaussian, with unknown levels of the items.
 
     log rate of title j of item i in batch b = level_ib + e_ij,   e_ij = mean_ij + factors_ij u + rest_ij d_ij
 
@@ -26,16 +26,16 @@ _HAIR = 1e-9  # variance of a log rate that is no matter
 
 @dataclass(frozen=True)
 class TitlePrior:
-    """What is believed before the clicks, of n items with at most k titles each.
+    """Prior of the titles of n items with at most k titles each, before any clicks.
 
     Parameters
     ----------
     mean
-        Log rate of each title, but for its item's level, shape (n, k).
+        Log rate of each title relative to its item's level, shape (n, k).
     factors
-        What titles of all items have in common that is not known, shape (n, k, f).
+        Loadings on the unknown factors that titles of all items share, shape (n, k, f).
     rest
-        Standard deviation of what is each title's own, above 0, shape (n, k).
+        Standard deviation of each title's own part, above 0, shape (n, k).
     present
         False where an item has fewer titles, shape (n, k).
     """
@@ -64,7 +64,7 @@ class TitlePrior:
         return replace(self, mean=slope * beyond, factors=factors, rest=rest)
 
     def take(self, items: BoolArray) -> "TitlePrior":
-        """That of these items."""
+        """Select these items."""
         return TitlePrior(self.mean[items], self.factors[items], self.rest[items], self.present[items])
 
     @cached_property
@@ -75,14 +75,14 @@ class TitlePrior:
 
 @dataclass(frozen=True)
 class Clicks:
-    """What batches have shown, shape (n_batches, n, k) each.
+    """Clicks and impressions of batches, shape (n_batches, n, k) each.
 
     Parameters
     ----------
     clicks, impressions
         Of each title in each batch; titles of one batch and item shared its visitors at random.
     weight
-        What each batch counts, shape (n_batches,): 1, or less for what is long ago (`discount`).
+        Weight of each batch, shape (n_batches,): 1, or less for old batches (`discount`).
     """
 
     clicks: FloatArray
@@ -108,7 +108,7 @@ class Clicks:
 
 
 def discount(batches: int, half_life: float | None) -> FloatArray:
-    """What each batch counts, the newest 1 and half as much every ``half_life`` batches before; shape (batches,).
+    """Weight of each batch, the newest 1 and half as much every ``half_life`` batches before; shape (batches,).
 
     A power of the likelihood, which forgets at that rate (Raftery, Karny & Ettler 2010); None forgets nothing.
     """

@@ -20,7 +20,7 @@ SAME = 1e-4  # of the set's worth: titles that add the same but for this are ali
 
 
 def likeness(titles: Sequence[str]) -> FloatArray:
-    """How alike titles are in their words, cosine in [0, 1], shape (k, k); a Chinese character is a word."""
+    """Word similarity of titles, cosine in [0, 1], shape (k, k); a Chinese character is a word."""
     parts = [frozenset(words(title)) for title in titles]
     column = {word: place for place, word in enumerate(sorted(frozenset[str]().union(*parts)))}
     table = np.zeros((len(titles), len(column) + 1))

@@ -1,4 +1,4 @@
-"""Which items are worth exploring: most learned for an impression first, within budget and bearable loss."""
+"""Selection of the items worth exploring: most learned per impression first, within budget and acceptable loss."""
 
 import numpy as np
 

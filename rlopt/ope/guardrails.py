@@ -1,4 +1,4 @@
-"""What a launch must not cost: conversions, revenue, and titles that break rules."""
+"""Guardrails of a launch: conversions, revenue, and titles that break rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Guardrails(Plain):
 def rate_slope(
     conversions: FloatArray, clicks: FloatArray, log_rate: FloatArray, item: IntArray, prior_std: float = 0.5
 ) -> tuple[float, float]:
-    """How far predicted differences in P(conversion | click) between an item's titles come true, and how sure that is.
+    """Estimate the calibration slope of predicted differences in P(conversion | click) between an item's titles.
 
     Given an item's conversions, each title's share of them is proportional to clicks * exp(slope * log_rate): 1 for a
     calibrated model, 0 for a useless one. Posterior mode with the prior N(1, prior_std^2), error clustered by item.

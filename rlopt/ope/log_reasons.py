@@ -1,4 +1,4 @@
-"""What the logs say for or against believing a lift: the log doctor's findings, and how titles were assigned.
+"""Reasons from the logs for or against believing a lift: the log doctor's findings, and how titles were assigned.
 
 The verdict has no opinion of its own about the logs: a finding's consequence is the doctor's (`reward.doctor`).
 """
@@ -21,14 +21,14 @@ _HOW = {
 
 @dataclass(frozen=True)
 class LogGrounds:
-    """What the verdict hears of the logs.
+    """Findings on the logs that the verdict takes into account.
 
     Parameters
     ----------
     assignment
-        How titles came to be shown.
+        Assignment of titles to impressions.
     findings
-        The doctor's, of which those with the consequences "note" and "doubt" are told.
+        The doctor's findings; the verdict reports those with the consequences "note" and "doubt".
     unseen
         Strength of the unseen cause that the intervals allow for (`rlopt.ope.sensitivity.with_unseen_cause`); 1: none.
     """
@@ -62,7 +62,7 @@ def _unseen(strength: float) -> list[Reason]:
 
 
 def _assignment(assignment: Assignment, lift: LiftEstimate) -> Reason:
-    """How titles were assigned; the figures are how strong an unseen cause must be, for the lift and for its limit."""
+    """State how titles were assigned; the figures are the E-values of the lift and of its limit."""
     figures = (e_value(1 + lift.value), e_value(1 + lift.low)) if lift.low > 0 else (None, None)
     undone = ""
     if lift.low > 0:

@@ -15,7 +15,7 @@ LARGEST = 1e15  # impressions; a test that needs more is never done
 
 @dataclass(frozen=True)
 class TestDesign:
-    """What an A/B test looks like before it starts.
+    """Design of an A/B test before it starts.
 
     Without overdispersion and spread it is the z-test of two proportions, pooled variance under the null and unpooled
     under the alternative. Reference: Fleiss, Levin & Paik (2003), *Statistical methods for rates and proportions*,
@@ -30,11 +30,11 @@ class TestDesign:
     alpha
         Chance of a false discovery without any effect.
     two_sided
-        Whether a worse treatment counts as a discovery too.
+        True if a worse treatment counts as a discovery too.
     overdispersion
         Variance of the counts over the binomial's.
     lift_spread
-        Standard deviation of the lift between items: what the items drawn add to the error, however long the test runs.
+        Standard deviation of the lift between items: the error from the items drawn, however long the test runs.
     effective_items
         Kish's effective number of items by their traffic.
     critical

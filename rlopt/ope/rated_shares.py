@@ -23,7 +23,7 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class RatedShare(Plain):
-    """What people answered to one question.
+    """Answers of people to one question.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def mid_p(x: float, n: float, alpha: float) -> tuple[float, float]:
 
 
 def rated_reasons(shares: Sequence[RatedShare], most: float | None) -> list[Reason]:
-    """What the sample says against a launch, where at most this share may be misleading."""
+    """Reasons from the sample against a launch, where at most this share may be misleading."""
     found = next((one for one in shares if one.question == MISLEADING), None)
     if most is None:
         return []

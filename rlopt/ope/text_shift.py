@@ -1,4 +1,4 @@
-"""How far new titles are from logged ones as texts: a classifier that tells them apart, and the divergence it shows."""
+"""Shift of new titles from logged ones as texts: a classifier that separates them, and the divergence it implies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

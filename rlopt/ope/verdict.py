@@ -28,7 +28,7 @@ BASELINES = {"logged": "the logged titles", "sft": "the SFT policy"}
 
 @dataclass(frozen=True)
 class Verdict(Plain):
-    """What to do, and why; reasons that decided come first."""
+    """Decision on a policy, and its reasons; those that decided come first."""
 
     decision: Decision
     reasons: tuple[Reason, ...]
@@ -266,7 +266,7 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
 
 
 def _slope(test: HiddenArmTest) -> list[Reason]:
-    """Whether titles the judge likes are clicked more at all."""
+    """Reasons from the judge's slope: check that titles the judge prefers get more clicks at all."""
     message = (
         f"For 1% more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f}% more came "
         f"(standard error {test.slope_std_error:.2f}; 1 is right)"
@@ -277,7 +277,7 @@ def _slope(test: HiddenArmTest) -> list[Reason]:
 
 
 def _reward_slope(grounds: Grounds) -> list[Reason]:
-    """Whether what the policy was optimised for, or chosen by, keeps its word."""
+    """Reasons from the reward's slope: check that titles chosen by the reward gain as much as it predicts."""
     slope = grounds.reward_slope
     if slope is None:
         return []

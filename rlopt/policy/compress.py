@@ -79,7 +79,7 @@ def neuron_sizes(policy: TitlePolicy, blocks: Sequence[Any], pairs: Sequence[tup
 
 
 def _inputs(model: PreTrainedModel, blocks: Sequence[Any], ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-    """What each block's ``down_proj`` reads, shape (batch, length, width)."""
+    """Inputs of each block's ``down_proj``, shape (batch, length, width)."""
     found: list[torch.Tensor] = []
     hooks = [
         block.down_proj.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0].detach().cpu()))

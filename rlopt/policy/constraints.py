@@ -1,4 +1,4 @@
-"""What a title must not do: one definition for decoding, the PPO reward, generation and the reports."""
+"""Constraints on titles: one definition for decoding, the PPO reward, generation and the reports."""
 
 import unicodedata
 from collections import Counter
@@ -144,7 +144,7 @@ class Constraints:
         return found + self._claims(item, title)
 
     def dishonest(self, item: Item, title: str) -> bool:
-        """Whether ``title`` makes a promise that nothing bears out, or says what must never be said of the item."""
+        """True if ``title`` makes a promise that the item does not support, or says what must never be said of it."""
         promises = self.lexicon is not None and self.lexicon.broken_promises(item, title)
         return bool(promises) or bool(self.facts.forbidden(item, title))
 

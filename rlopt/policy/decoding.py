@@ -41,7 +41,7 @@ class Completion:
 
 
 class RandomStream(Protocol):
-    """Where the random numbers of a batch come from."""
+    """Source of a batch's random numbers."""
 
     def next(self, rows: Tensor) -> Tensor:
         """Uniform numbers in [0, 1) for the next token of these ``rows`` (B,), shape (B, 1)."""
@@ -202,7 +202,7 @@ def _choose(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _shared_tokens(prompts: Sequence[tuple[int, ...]]) -> int:
-    """How many tokens of the prompts' beginnings to read apart: what costs least, 0 where nothing is won."""
+    """Number of tokens of the prompts' beginnings to read separately: the cheapest, 0 where nothing is saved."""
     ordered = sorted(prompts)
     shortest, longest = min(map(len, prompts)), max(map(len, prompts))
     # Neighbours that differ at place d first: from there on they are two beginnings.

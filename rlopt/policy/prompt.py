@@ -23,13 +23,13 @@ Task = Literal["generate", "optimize"]
 
 
 class Renderer(Protocol):
-    """What a policy needs to turn an item into model input and model output into a title."""
+    """Renderer that turns an item into model input and model output into a title."""
 
     def prompt(self, item: Item) -> str:
         """Text the model continues."""
 
     def parts(self, item: Item) -> list[Part]:
-        """The same text, what is data told from what is not."""
+        """The same text in parts, with data marked as such."""
 
     def target(self, item: Item, title: str) -> str:
         """The continuation that spells ``title``, without the end-of-sequence token."""
@@ -139,7 +139,7 @@ class TextRenderer:
         return self.ask([self.instruction, *self.about(item)])
 
     def about(self, item: Item) -> list[str]:
-        """What is said of the item, a line a field."""
+        """Lines of the prompt about the item, one a field."""
         names = self.fields or tuple(item.fields)
         said = [(name, ", ".join(item.fields[name])) for name in names if name in item.fields]
         if self.task == "optimize" and item.current_title:

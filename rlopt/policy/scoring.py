@@ -97,7 +97,7 @@ def token_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What a model thinks of each completion token; log-probabilities and divergences are 0 in the padding.
+    """Scores of each completion token; log-probabilities and divergences are 0 in the padding.
 
     Parameters
     ----------

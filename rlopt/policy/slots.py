@@ -106,7 +106,7 @@ class Slots:
         return "".join(parts)
 
     def longer_text(self, item: Item) -> str:
-        """What the item's fields say beside the values that slots stand for."""
+        """Text of the item's fields, without the values that slots stand for."""
         told = {key for key, _ in _short_values(item) if key in self.tokens}
         fields = item.fields.items()
         return " ".join(value for name, values in fields for i, value in enumerate(values) if (name, i) not in told)

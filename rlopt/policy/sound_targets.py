@@ -1,4 +1,4 @@
-"""Which logged titles are worth imitating: those that keep the rules, say nothing twice, and can be written whole."""
+"""Logged titles worth imitating: those that keep the rules, repeat nothing, and can be written whole."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -80,7 +80,7 @@ def short_enough(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Pair
 
 
 def says_values_once(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> bool:
-    """Whether a title that says a value twice is the exception among ``pairs``."""
+    """True if a title that says a value twice is the exception among ``pairs``."""
     twice = sum(_says_twice(slots, item, title) for item, title in pairs)
     return twice <= (1 - MIN_SOUND_SHARE) * len(pairs)
 

@@ -1,4 +1,4 @@
-"""How near written titles are to references, alike for languages with and without spaces.
+"""Similarity of written titles to references, the same for languages with and without spaces.
 
 BLEU and chrF are sacrebleu's (Post 2018), ROUGE is rouge-score's (Lin 2004) on rlopt's own words, because its tokeniser
 drops Chinese altogether.
@@ -64,7 +64,7 @@ def nearest_reference(titles: Sequence[str], references: Sequence[Sequence[str]]
 
 
 def bleu_counts(titles: Sequence[str], references: Sequence[str]) -> FloatArray:
-    """What BLEU sums over titles, shape (n, 10): matches and totals of 1- to 4-grams, then both lengths.
+    """Counts that BLEU sums over titles, shape (n, 10): matches and totals of 1- to 4-grams, then both lengths.
 
     Where the references are Chinese all is cut into characters (sacrebleu's "zh"), else by its standard tokeniser.
     """
@@ -88,7 +88,7 @@ def bleu(counts: FloatArray) -> float:
 
 
 def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) -> dict[str, FloatArray]:
-    """What each title says of its item, shape (n,).
+    """Coverage, precision and length of each title with regard to its item, shape (n,).
 
     Returns
     -------

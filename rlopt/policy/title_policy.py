@@ -59,7 +59,7 @@ class GeneratedTitle:
 
 
 class TitleWriter(Protocol):
-    """Who writes titles, on whatever engine."""
+    """Writer of titles, on whatever engine."""
 
     renderer: Renderer
 
@@ -341,7 +341,7 @@ class TitlePolicy:
 
 
 def read_alike(one: TitlePolicy, other: TitlePolicy) -> bool:
-    """Whether two policies have the same tokens and ask for an item's title in the same words."""
+    """True if two policies have the same tokens and ask for an item's title in the same words."""
     same_tokens = one.tokenizer.get_vocab() == other.tokenizer.get_vocab()
     return same_tokens and one.renderer.to_dict() == other.renderer.to_dict()
 
@@ -373,7 +373,7 @@ def read_spec(folder: Path) -> tuple[Renderer, int]:
 
 
 def data_tokens(tokenizer: PreTrainedTokenizerBase, renderer: Renderer) -> DataTokens:
-    """How items and titles become tokens: with no control token in them that is not the renderer's."""
+    """Tokeniser of items and titles that accepts no control token but the renderer's."""
     return DataTokens(tokenizer, renderer.control_in_titles)
 
 

@@ -1,4 +1,4 @@
-"""What an attack does to a run, as `rlopt probe` tells it, and reports and cards after it."""
+"""Effect of an attack on a run, as `rlopt probe`, reports and cards show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,14 +63,14 @@ class AttackFigures(Plain):
 
 @dataclass(frozen=True)
 class SwapFigures(Plain):
-    """What a policy writes for items, and for the same items with words of one kind swapped in their fields.
+    """Titles written for items, and for the same items with words of one kind swapped in their fields.
 
     Parameters
     ----------
     kind
         "gender" or "place".
     items
-        That hold such words.
+        Number of items that hold such words.
     alike
         Share whose two titles are the same but for the words that were swapped.
     reward

@@ -180,7 +180,7 @@ def export_card(
 
 
 def _fills(slots: bool) -> str:
-    """How its text becomes a title."""
+    """Explain how the model's text becomes a title."""
     if slots:
         return (
             "Slot tokens such as `<brand>` stand for the item's own values; `rlopt generate` and `rlopt.TitlePolicy` "
@@ -190,7 +190,7 @@ def _fills(slots: bool) -> str:
 
 
 def _loading(prefix: bool = False) -> str:
-    """How the folder is loaded, with and without rlopt."""
+    """Explain how to load the folder, with and without rlopt."""
     plain = 'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n'
     if prefix:
         plain = (

@@ -1,4 +1,4 @@
-"""What an evaluation report says, as plain data: written to report.json, rendered to report.html."""
+"""Content of an evaluation report, as plain data: written to report.json, rendered to report.html."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class PolicyFigures(Plain):
 
 @dataclass(frozen=True)
 class Origin(Plain):
-    """Where a report comes from.
+    """Origin of a report.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Origin(Plain):
 
 @dataclass(frozen=True)
 class Outcome(Plain):
-    """What an impression of the test items earned, and what the titles change of it.
+    """Earnings per impression of the test items, and the change by the new titles.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ class Outcome(Plain):
 
 @dataclass(frozen=True)
 class AbTestSize(Plain):
-    """What a visitors' A/B test takes to find a lift, looked at once, at ab-plan's defaults.
+    """Size of a visitors' A/B test that finds a lift, with one look at the end, at ab-plan's defaults.
 
     Parameters
     ----------
     lift
-        To be found.
+        The lift to find.
     impressions
         Of each arm; None where no number suffices.
     days

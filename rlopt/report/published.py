@@ -57,7 +57,7 @@ def published_card(
 
 
 def model_index(report: JsonObject) -> list[EvalResult]:
-    """What ``offline-eval`` measured, as a hub lists it: all by the judge, offline, none of it clicks of people."""
+    """Results of ``offline-eval`` as a hub lists them: all by the judge, offline, none of it clicks of people."""
     lift = report["lifts"]["logged"]
     mine = next(policy for policy in report["policies"] if policy["policy"] == report["candidate"])
     values = {

@@ -72,7 +72,7 @@ class Plan:
         return json.dumps(asdict(self))
 
     def faults(self, answers: Mapping[str, str]) -> int | None:
-        """How many of the sample have a fault; None where not all were read."""
+        """Number of faulty titles in the sample; None where not all were read."""
         given = [answers.get(f"sample-{number}") for number in self.sample]
         if not all(answer in ("fine", "faulty") for answer in given):
             return None

@@ -1,4 +1,4 @@
-"""Where reviews lie: SQLite or PostgreSQL. Events and ratings are only ever added; a trigger refuses anything else."""
+"""Database of reviews, SQLite or PostgreSQL. Events and ratings are only added; a trigger refuses anything else."""
 
 import os
 from collections.abc import Iterator
@@ -158,7 +158,7 @@ def _prepare(engine: "Engine", create: bool, place: str) -> None:
 
 
 def _triggers(dialect: str, table: str) -> list[str]:
-    """What keeps a table append-only, whoever writes to it."""
+    """SQL that keeps a table append-only, whoever writes to it."""
     refusal = f"{table} is append-only"
     if dialect == "sqlite":
         return [

@@ -1,4 +1,4 @@
-"""What people decided, for the commands that come after: what goes live, what never comes back, what not to say."""
+"""Decisions of people, for the commands that follow: titles to launch, titles never to propose, phrases to avoid."""
 
 import hashlib
 import json
@@ -97,13 +97,13 @@ class Reviews:
         return list(self._by_item.get(item_id, ()))
 
     def refuses(self, item_id: str, title: str) -> bool:
-        """Whether people refused this title for the item, in whatever order of words."""
+        """True if people refused this title for the item, in any order of words."""
         keys = self.rejected.get(item_id)
         return keys is not None and duplicate_key(title) in keys
 
     @property
     def decided(self) -> bool:
-        """Whether anything was."""
+        """True if people decided anything."""
         return bool(self.approved or self.rejected)
 
     @property

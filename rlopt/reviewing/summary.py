@@ -1,4 +1,4 @@
-"""How far a review is: decisions by state and by reviewer, and how often two people decided alike."""
+"""Progress of a review: decisions by state and by reviewer, and how often two people decided alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the page "Progress" says; ``reviewers`` has (name, decisions, titles rated)."""
+    """Content of the page "Progress"; ``reviewers`` has (name, decisions, titles rated)."""
 
     counts: dict[str, int]
     reviewers: Sequence[tuple[str, int, int]]
@@ -77,7 +77,7 @@ def history(connection: "Connection", before: int | None = None) -> "Sequence[Ro
 
 
 def last_of(connection: "Connection", reviewer: str) -> "Row[Any] | None":
-    """What this reviewer did last."""
+    """Last action of this reviewer."""
     query = select(EVENTS, PROPOSALS.c.title.label("proposed"), PROPOSALS.c.item_id).join(PROPOSALS)
     return connection.execute(query.where(EVENTS.c.reviewer == reviewer).order_by(EVENTS.c.id.desc()).limit(1)).first()
 

@@ -1,4 +1,4 @@
-"""What the service answers, for its documentation; what it sends is made of these keys."""
+"""Answers of the service: the documentation and the responses use the same keys."""
 
 from typing import Literal
 

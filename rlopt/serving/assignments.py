@@ -1,4 +1,4 @@
-"""Which title of an item a unit sees: the same one whenever it is asked, with the probability that it had.
+"""Assignment of titles to units: always the same title for a unit and item, with its probability.
 
 The draw is a hash of seed, item and unit, so that no memory is needed, processes agree, and items are drawn apart.
 """

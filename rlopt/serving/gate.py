@@ -1,4 +1,4 @@
-"""What every request passes: the token, the limits on size and time, the counters. Nothing gets past it unanswered."""
+"""Gate of every request: the token, the limits on size and time, the counters. Every request gets an answer."""
 
 import asyncio
 import hmac

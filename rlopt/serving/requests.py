@@ -1,4 +1,4 @@
-"""What the service takes, checked by pydantic. No text of a request is ever taken for a path."""
+"""Requests of the service, checked by pydantic. No text of a request is ever taken for a path."""
 
 from typing import Annotated, Any
 

@@ -18,7 +18,7 @@ SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
 @dataclass(frozen=True)
 class CheckResult(Plain):
-    """What the doctor found in the logs."""
+    """Findings of the log doctor."""
 
     report: LogReport
 

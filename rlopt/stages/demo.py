@@ -48,7 +48,7 @@ class Lift:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo showed.
+    """Result of the demo.
 
     Parameters
     ----------

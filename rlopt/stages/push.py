@@ -19,7 +19,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class PushResult(Plain):
-    """Where it is, how many files, and whether everybody may see it."""
+    """Address of the upload, its number of files, and if it is private."""
 
     url: str
     files: int

@@ -27,14 +27,14 @@ ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 @dataclass(frozen=True)
 class TryResult:
-    """What came out of a first look.
+    """Result of a first look.
 
     Parameters
     ----------
     run
-        The run directory; all other commands go on from it.
+        The run directory; all other commands continue from it.
     columns
-        rlopt's name -> the file's column, for all columns that were read as something.
+        rlopt's name -> the file's column, for all columns that were recognised.
     seconds
         Stage -> seconds.
     """

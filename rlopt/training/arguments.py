@@ -16,7 +16,7 @@ MICRO_BATCH = 8  # titles that go through a large model at once
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What every training needs to know, settings and machine taken together; `train_settings` makes it.
+    """Settings of any training, those of the user and of the machine taken together; `train_settings` makes it.
 
     Parameters
     ----------

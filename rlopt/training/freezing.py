@@ -1,4 +1,4 @@
-"""Which of a model's own weights learn: all, the output layer, or the last blocks too."""
+"""Choice of the model's own weights that learn: all, the output layer, or the last blocks too."""
 
 from typing import Any
 

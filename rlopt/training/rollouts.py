@@ -1,4 +1,4 @@
-"""What all trainers here share on top of trl's: reproducible rollouts, less work on a CPU, and no broken steps.
+"""Rollouts of all trainers here, on top of trl's: reproducible, less work on a CPU, and no broken steps.
 
 `TitleRollouts` is mixed in before one of trl's trainers. The trl internals it leans on are read by
 tests/training/test_trl_contract.py.

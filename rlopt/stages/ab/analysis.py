@@ -1,4 +1,4 @@
-"""What ``ab-analyze`` says: the decision, everything it stands on, and the prediction beside the outcome."""
+"""Result of ``ab-analyze``: the decision, its grounds, and the prediction beside the outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Decision = Literal["better", "worse", "undecided", "invalid"]
 
 @dataclass(frozen=True)
 class EvaluationPrediction:
-    """What offline-eval had said: the lift over ``baseline`` with its interval, and its verdict on the policy."""
+    """Prediction by offline-eval: the lift over ``baseline`` with its interval, and its verdict on the policy."""
 
     lift: float
     low: float
@@ -109,15 +109,15 @@ class Analysis:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether prediction and outcome differ by no more than their errors; None without either."""
+        """True if prediction and outcome differ by no more than their errors; None without either."""
         z = self.difference_z
         return None if z is None else bool(abs(z) <= stats.norm.ppf(0.5 + self.outcome.confidence / 2))
 
     @property
     def told_apart(self) -> bool | None:
-        """Whether the test by itself shows a lift in the predicted direction; None without a prediction.
+        """True if the test by itself shows a lift in the predicted direction; None without a prediction.
 
-        Only then is agreement said: what can be told neither from the prediction nor from no lift bears out neither.
+        Only then is agreement reported: a result that fits both the prediction and no lift confirms neither.
         """
         if self.prediction is None or self.outcome.decision == "invalid":
             return None

@@ -98,7 +98,7 @@ def _analyze(
     plan: str | Path | None,
     export: Path | None,
 ) -> Analysis:
-    """What `analyze_test` says of results on this machine."""
+    """Analyse results on this machine, see `analyze_test`."""
     run = opened.run
     planned = Assignment.read(Path(plan)) if plan is not None else None
     asked = _asked(run, config, planned)
@@ -149,7 +149,7 @@ def _analysis(
     left_out: float,
     past: PastTests | None,
 ) -> Analysis:
-    """What is said of what was measured; of ``read`` the rows ``kept`` were compared."""
+    """Assemble the analysis of what was measured; of ``read`` the rows ``kept`` were compared."""
     config, variant = asked.config, found.variants[found.chosen]
     own = {row.metric: row for row in found.metrics if row.variant == variant.name}  # a guardrail may be a metric too
     rails = [row for row in found.metrics if row.role == "guardrail" and row.variant == variant.name]
@@ -181,7 +181,7 @@ def _analysis(
 
 
 def predicted(run: Run, config: AbAnalyzeConfig, metric: Metric) -> EvaluationPrediction | None:
-    """What offline-eval had said of the metric; None where it said nothing."""
+    """Prediction of the metric by offline-eval; None where there is none."""
     report = evaluation_of(run, config.policy)
     lift = report.lift(metric.name, config.baseline) if report else None
     if report is None or lift is None:

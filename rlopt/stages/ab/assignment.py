@@ -29,7 +29,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Assignment:
-    """Who gets what, and when.
+    """Schedule of the arms: which unit gets which arm, and when.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Assignment:
     split
         Share of all impressions that sees new titles.
     planned_lift
-        What the test is planned to find; None where nothing is known.
+        Lift that the test is planned to find; None where nothing is known.
     looks
         Planned looks of the group-sequential design.
     carry_over
@@ -94,7 +94,7 @@ class Assignment:
 
     @classmethod
     def read(cls, path: Path) -> "Assignment":
-        """What `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises
         ------

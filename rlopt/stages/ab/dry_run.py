@@ -29,7 +29,7 @@ SECONDS_A_DAY = 86_400
 
 @dataclass(frozen=True)
 class DryRun(Plain):
-    """What splits of past logs showed where there was nothing to show.
+    """Results of splitting past logs without any treatment (A/A tests).
 
     Parameters
     ----------

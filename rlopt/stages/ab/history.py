@@ -23,7 +23,7 @@ KEPT = (
 
 
 def identity(run: Run, policy: str, results: LocalSource, read: Results) -> JsonObject:
-    """What a test is known by: its first day, or the items of results without days; the policy by its content."""
+    """Identify a test by its first day, or by the items of results without days, and the policy by its content."""
     return {
         "results": _digest(sorted(map(fingerprint, find_files(results)))),
         "test": _digest([read.first_date] if read.first_date is not None else sorted(set(read.items))),

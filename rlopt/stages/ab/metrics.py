@@ -36,7 +36,7 @@ class Metric:
 
     @property
     def counted(self) -> bool:
-        """Whether its numerator is a count."""
+        """True if its numerator is a count."""
         return self.numerator in COUNTED
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What offline-eval predicted of a policy, as planning and analysing an A/B test of it need it."""
+"""Prediction of a policy by offline-eval, as planning and analysing an A/B test of it need it."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class PredictedVerdict:
 
 @dataclass(frozen=True)
 class Evaluation(Plain):
-    """What is read of ``report.json`` (`rlopt.report.content.EvaluationReport`); ``lifts`` are by baseline."""
+    """Parts of ``report.json`` that are read (`rlopt.report.content.EvaluationReport`); ``lifts`` are by baseline."""
 
     lifts: dict[str, Predicted]
     verdict: PredictedVerdict
@@ -45,7 +45,7 @@ class Evaluation(Plain):
     guardrails: PredictedGuardrails = PredictedGuardrails()
 
     def lift(self, metric: str, baseline: str) -> Predicted | None:
-        """What was said of this metric against this baseline; None where nothing was.
+        """Predicted lift of this metric against this baseline; None where there is none.
 
         Of conversions only the lift over the logged titles is known, where they have any.
         """

@@ -1,4 +1,4 @@
-"""Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
+"""Mapping of a user's columns: from ``--columns``, the preset, and for later files from the run."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -48,7 +48,7 @@ def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> Col
 
 
 def mapping_for(run: Run, file: LocalSource, columns: str | None) -> ColumnMapping:
-    """How to read a file of titles or items that came after the logs.
+    """Column mapping for a file of titles or items that came after the logs.
 
     The run's mapping applies to the canonical names the file lacks, as far as the file has the columns it names;
     ``--columns`` goes before all.

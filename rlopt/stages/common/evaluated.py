@@ -131,7 +131,7 @@ def evaluate_titles(
 
 
 def contrasts(groups: Sequence[Written], test: Arms) -> list[Contrast]:
-    """What each policy's titles differ in from the logged ones, an item counting by its clicks."""
+    """Differences of each policy's titles from the logged ones, an item counting by its clicks."""
     clicks = np.bincount(test.item_index, test.clicks, minlength=len(test.items)) + 1.0
     exposed = np.bincount(test.item_index, test.exposure, minlength=len(test.items))
     logged = -(clicks / exposed)[test.item_index] * test.exposure

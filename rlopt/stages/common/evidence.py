@@ -1,4 +1,4 @@
-"""How good the reward is on items it has not seen: what ``fit-reward`` prints, saves and puts on the model card."""
+"""Evidence on the reward, on unseen items: what ``fit-reward`` prints, saves and puts on the model card."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -35,7 +35,7 @@ ASSOCIATIONS = (
 
 @dataclass(frozen=True)
 class TopicSize:
-    """How much of the title effect a topic makes.
+    """Share of the title effect that is due to a topic.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class TopicSize:
 
 @dataclass(frozen=True)
 class FitEvidence(HeldOutFigures):
-    """What ``evidence.json`` holds: the figures on held-out items, and what the model goes by.
+    """Content of ``evidence.json``: the figures on held-out items, and the topics the model depends on.
 
     Parameters
     ----------
     randomised
-        Whether titles were shown by logged propensities that the traffic agrees with: effects are then causes.
+        True if titles were shown by logged propensities that the traffic agrees with: effects are then causal.
     effects, effects_explained
         As in `reward.evidence.readable.ReadableEffects`.
     topics
@@ -206,7 +206,7 @@ def change_text(effect: Effect) -> str:
 
 
 def effects_note(figures: FitEvidence | None) -> str:
-    """Whether the effects may be taken for causes."""
+    """Note on the effects: causal, or associations only."""
     if figures is None:
         return ""
     return RANDOMISED if figures.randomised else ASSOCIATIONS

@@ -1,4 +1,4 @@
-"""How many items of a later file the logs know: ids written differently would be silently unknown."""
+"""Count of the items of a later file that the logs know: ids written differently would be silently unknown."""
 
 import re
 import unicodedata

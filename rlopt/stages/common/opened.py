@@ -61,7 +61,7 @@ class OpenedRun:
 
     @cached_property
     def splits(self) -> "Splits":
-        """Which items train, which fit the judge, which test."""
+        """Splits of the items: train, judge, test."""
         return self.run.splits()
 
     @cached_property
@@ -83,7 +83,7 @@ class OpenedRun:
         return set()
 
     def describes(self, items: "Iterable[Item]") -> bool:
-        """Whether any item has a field that the run has learned from."""
+        """True if any item has a field that the run has learned from."""
         return any(not self.learned_fields.isdisjoint(item.fields) for item in items)
 
     def with_known_fields(self, items: "Sequence[Item]") -> "list[Item]":
@@ -116,7 +116,7 @@ class OpenedRun:
 
     @property
     def observational(self) -> bool:
-        """Whether reward and judge compare titles of different items (``fit-reward --observational``)."""
+        """True if reward and judge compare titles of different items (``fit-reward --observational``)."""
         return self.run.rewarded and bool(self.run.record("fit-reward")["config"].get("observational"))
 
     @cached_property
@@ -139,7 +139,7 @@ class OpenedRun:
 
     @cached_property
     def trust(self) -> "tuple[float, float]":
-        """What the reward's predicted differences are multiplied by, and its standard error."""
+        """Factor for the reward's predicted differences, and its standard error."""
         from reward.evidence.slope import trust
         from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 
@@ -166,7 +166,7 @@ class OpenedRun:
 
     @cached_property
     def belonging(self) -> "Belonging | None":
-        """What tells whether titles belong to their items, knowing all logged titles; None where the run has none.
+        """Model of belonging, which knows all logged titles; None where the run has none.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Which policy a command works with: one of the run's, or any policy folder."""
+"""Policies that a command may work with: one of the run's, or any policy folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -40,13 +40,13 @@ def constraints_for(arms: Arms, rules: RulesConfig) -> Constraints:
 
 
 def rules_for_targets(pairs: Pairs, rules: RulesConfig) -> Constraints:
-    """What logged titles must keep to for a policy to learn from them: claims, promises, formatting."""
+    """Rules for logged titles that a policy may learn from: claims, promises, formatting."""
     facts = read_facts(rules)
     return Constraints(checked_claims(pairs, rules.support, promises_of(rules), facts), formatting=True, facts=facts)
 
 
 def rules_inputs(rules: RulesConfig) -> dict[str, str]:
-    """What a training stands on beside its settings: the run's rules, where they are not the usual ones."""
+    """Inputs of a training beside its settings: the run's rules, where they are not the default ones."""
     if rules == RulesConfig(seed=rules.seed):
         return {}
     said = to_json(rules.model_dump(mode="json", exclude={"seed"}))

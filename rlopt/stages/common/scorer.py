@@ -1,4 +1,4 @@
-"""What titles would earn and how those of one item compare, by a run: the same numbers in a file and over HTTP."""
+"""Scores of titles and comparison of an item's titles, by a run: the same numbers in a file and over HTTP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,10 +74,10 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far some titles and their items are from the logs.
+    """Distance of titles and their items from the logs.
 
     Parameters
-    ----------
+    Number of items.
     items
         How many there are.
     out_of_distribution
@@ -93,14 +93,14 @@ class Reach:
 
     @classmethod
     def of(cls, items: Sequence[Item], far: Column, familiar: Familiar) -> "Reach":
-        """That of titles of these items, ``far`` as `Scorer.compare` has it."""
+        """Count the distant titles and items among these, ``far`` as `Scorer.compare` returns it."""
         ids = {item.item_id for item in items}
         distant = {item.item_id for item, word in zip(items, far, strict=True) if word.startswith("item")}
         wording = sum(word.endswith("wording") for word in far)
         return cls(len(ids), wording, len(ids - familiar.items), len(distant))
 
     def warnings(self) -> list[str]:
-        """What a person has to know of it, a sentence or two each."""
+        """Warnings about titles far from the logs, a sentence or two each."""
         said = []
         if self.out_of_distribution:
             said.append(
@@ -121,7 +121,7 @@ class Reach:
 
 
 def unlike(predicted: dict[str, FloatArray]) -> BoolArray:
-    """Whether each title is worded unlike anything logged, shape (n,)."""
+    """True where a title is worded unlike anything logged, shape (n,)."""
     return np.asarray(predicted["support"] < SUPPORTED)
 
 

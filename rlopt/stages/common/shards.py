@@ -38,7 +38,7 @@ class Shards:
     folder: Path
 
     def missing(self, number: int) -> bool:
-        """Whether neither the shard nor its draft is there."""
+        """True if neither the shard nor its draft is there."""
         return not self._path(number).exists() and not self._draft(number).exists()
 
     def write_draft(self, number: int, table: pa.Table) -> None:

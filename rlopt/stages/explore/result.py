@@ -1,4 +1,4 @@
-"""What ``explore`` tells."""
+"""Result of ``explore``."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a plan has shown so far: the file of ``--continue``."""
+"""Results of a plan so far: the file of ``--continue``."""
 
 import numpy as np
 import pyarrow as pa

@@ -119,7 +119,7 @@ def _all_seen(candidates: Candidates, clicks: FloatArray, shown: FloatArray, hal
 
 
 def _horizon(candidates: Candidates, clicks: FloatArray, shown: FloatArray, config: ExploreConfig) -> Horizon:
-    """What is left of the exploration of each item, at the rate that model and results give it."""
+    """Rest of each item's exploration, at the rate that model and results give it."""
     whole = config.span * candidates.traffic
     seen, had = shown.sum(axis=(0, 2)), clicks.sum(axis=(0, 2))
     rate = (had + _STANDING) / (seen + _STANDING / np.maximum(candidates.rate, 1e-9))

@@ -1,4 +1,4 @@
-"""What an exported policy costs and what it is worth, beside the one it came from."""
+"""Cost and quality of an exported policy, beside the one it came from."""
 
 import time
 from collections.abc import Sequence

@@ -71,7 +71,7 @@ class Made:
 
 @dataclass(frozen=True)
 class ExportResult(Plain):
-    """What was written, and both policies measured on ``items`` train items that the export did not learn from."""
+    """Exported policy, and both policies measured on ``items`` train items that the export did not learn from."""
 
     folder: Path
     how: str
@@ -159,7 +159,7 @@ def _check_place(out: Path, source: Path) -> Path:
 
 
 def _written_names(record: Path) -> set[str]:
-    """What the export that wrote this record left in its folder."""
+    """Names of the files that the export with this record left in its folder."""
     content = read_json(record, JsonObject, "Choose a new folder.")
     names = content.get("files")
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else {RECORD}
@@ -195,7 +195,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _key(run: Run, source: Path, config: ExportConfig) -> str:
-    """What was begun with another key belongs to another policy, other settings or other logs."""
+    """Key of an export; work begun with another key belongs to another policy, other settings or other logs."""
     basis = {
         "config": config.model_dump(mode="json"),
         "policy": fingerprint(source),

@@ -1,4 +1,4 @@
-"""What a reward model has learned from, log by log: ``reward/history.jsonl``, and the arms of each log.
+"""History of a reward model, log by log: ``reward/history.jsonl``, and the arms of each log.
 
 The first line is the fit, each further one an update: date, log, fingerprints of its files and of its counts, rows,
 the figures of the comparison, and which model was kept. So the same rows are never counted twice.
@@ -82,7 +82,7 @@ class Entry(Plain):
     def of(
         cls, event: Event, logs: LocalSource, files: Sequence[str], arms: Arms, outcome: UpdateOutcome | None = None
     ) -> "Entry":
-        """What is to be remembered of a log."""
+        """Make the entry of a log."""
         return cls(
             now(),
             event,

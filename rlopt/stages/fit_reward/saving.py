@@ -1,4 +1,4 @@
-"""What a fit leaves in the run: ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/`` and the encoder."""
+"""Files that a fit leaves in the run: ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/``, the encoder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

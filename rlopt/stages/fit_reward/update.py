@@ -197,7 +197,7 @@ def _say_differences(base: Base, report: LogReport) -> None:
 
 
 def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
-    """What changed from the earlier logs to the new one: how much all titles are clicked, and which are shown."""
+    """Note the changes from the earlier logs to the new one: the level of clicks, and which titles are shown."""
     levels = log_levels(parts)
     told = bool(np.isin(levels.group[-1], levels.group[:-1]))
     before = float(np.average(levels.level[:-1], weights=[part.exposure.sum() for part in parts[:-1]]))

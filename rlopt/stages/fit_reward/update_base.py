@@ -1,4 +1,4 @@
-"""What an update starts from, and the checks that no row is counted twice: fingerprints, counts, times."""
+"""Base of an update, and the checks that no row is counted twice: fingerprints, counts, times."""
 
 import shutil
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class _Copied:
 
 @dataclass(frozen=True)
 class Base:
-    """What an update starts from: the finished run, or the copy that an interrupted saving left in its checkpoints."""
+    """Base of an update: the finished run, or the copy that an interrupted saving left in its checkpoints."""
 
     folder: Path
     settings: JsonObject
@@ -98,7 +98,7 @@ class Base:
         return Splits.read(self.folder / DATA / "splits.json")
 
     def report(self) -> LogReport:
-        """What the log doctor said."""
+        """Report of the log doctor."""
         return read_report(self.folder / DATA)
 
     def preset(self) -> JsonObject:

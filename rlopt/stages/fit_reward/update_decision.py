@@ -1,4 +1,4 @@
-"""Which reward model an update keeps, why, and the sentence for it."""
+"""Choice of the reward model that an update keeps, with its reason and the sentence for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rlopt.stages.fit_reward.history import Event
 
 @dataclass(frozen=True)
 class Decision:
-    """Which model is kept, and why."""
+    """Model that is kept, and why."""
 
     kept: str
     why: str
@@ -21,7 +21,7 @@ class Decision:
 
     @property
     def event(self) -> Event:
-        """What the history calls it."""
+        """Name of the event in the history."""
         return "update" if self.kept == "new" else "trial"
 
 

@@ -1,4 +1,4 @@
-"""Which of the written titles an item gets: sound ones, the best by reward, the current one where none beats it."""
+"""Choice among the written titles of an item: sound ones, the best by reward, the current one where none beats it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -96,7 +96,7 @@ def choose_titles(
 
 @dataclass(frozen=True)
 class _Thought:
-    """What the run thinks of the titles that were written for some items, and of current ones that may stay.
+    """Scores of the titles that were written for some items, and of current ones that may stay.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def settle(
 
 
 def _stands(choice: Choice) -> bool:
-    """Whether a choice is settled whatever other items have."""
+    """True if a choice is settled whatever other items have."""
     return choice.title is None or choice.reason == APPROVED
 
 
@@ -234,13 +234,13 @@ def _as_chosen(items: Sequence[Item], means: Means) -> list[Choice]:
 
 
 def _has_current(item: Item, means: Means) -> bool:
-    """Whether the item has a title that may stay: people did not refuse it."""
+    """True if the item has a title that may stay: people did not refuse it."""
     title = item.current_title
     return means.config.keep_current and bool(title) and not means.reviews.refuses(item.item_id, str(title))
 
 
 def _may_stay(broken: Sequence[Violation]) -> bool:
-    """Whether a current title breaks no rule, claims apart: people's titles may say what no field does, rightly."""
+    """True if a current title breaks no rule, claims apart: people's titles may rightly say what no field does."""
     return all(violation.kind == "unsupported" for violation in broken)
 
 
@@ -251,7 +251,7 @@ def _better(
     old: int,
     confidence: float,
 ) -> bool:
-    """Whether the new title is better with this chance, the two effects taken as independent and normal."""
+    """True if the new title is better with this chance, the two effects taken as independent and normal."""
     spread = float(np.hypot(std[new], std[old]))
     return float(effect[new] - effect[old]) > spread * float(norm.ppf(confidence))
 

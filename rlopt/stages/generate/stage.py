@@ -168,7 +168,7 @@ def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
 
 
 def _metadata(run: Run, source: Path, config: GenerateConfig, reward: str) -> dict[str, str]:
-    """What every title can be traced to."""
+    """Metadata that every title can be traced to."""
     values = {
         "run": str(run.path.resolve()),
         "policy": config.policy,

@@ -1,4 +1,4 @@
-"""Who is evaluated: a policy of the run, a policy from elsewhere, or titles from anywhere."""
+"""Candidates for evaluation: a policy of the run, a policy from elsewhere, or titles from anywhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from rlopt.stages.common.titles import Written, kl_to_sft, write_titles
 
 
 class Candidate(Protocol):
-    """What an evaluation asks of those it judges; ``name`` is that of the source."""
+    """Candidate as an evaluation needs it; ``name`` is that of the source."""
 
     @property
     def name(self) -> str:
-        """What it is called in the report."""
+        """Name in the report."""
 
     def covers(self, item_id: str) -> bool:
-        """Whether it has a title for the item."""
+        """True if it has a title for the item."""
 
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
         """Its titles for the test items."""
@@ -117,7 +117,7 @@ class TitlesCandidate:
         return cls(source.name, titles)
 
     def covers(self, item_id: str) -> bool:
-        """Whether the file has a title for the item."""
+        """True if the file has a title for the item."""
         return item_id in self.titles
 
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
@@ -151,7 +151,7 @@ class TitlesCandidate:
 
 
 def open_candidate(run: Run, source: TitleSource, columns: str | None = None) -> Candidate:
-    """Who stands behind ``source``; a file of titles is read at once.
+    """Open the candidate at ``source``; a file of titles is read at once.
 
     Raises
     ------

@@ -21,16 +21,16 @@ FIELDS_BY_DEFAULT, NAMED_SHARE = 3, 0.8
 
 @dataclass(frozen=True)
 class Lifting:
-    """What every lift of one evaluation shares.
+    """Parts that every lift of one evaluation shares.
 
     Parameters
     ----------
     case
-        What is evaluated.
+        Case to evaluate.
     item_rate
-        Draws of the items' logged CTR, shape (n_draws, n_items), times what each item counts in the lift that decides.
+        Draws of the items' logged CTR, shape (n_draws, n_items), times each item's weight in the lift that decides.
     other_rate
-        The same with items weighted the other way: all alike where traffic decides, and the reverse.
+        The same with items weighted the other way: equally where traffic decides, and the reverse.
     widening
         kappa of the hidden-arm test.
     confidence

@@ -1,4 +1,4 @@
-"""What people said of the candidate's titles in ``rlopt review``."""
+"""Ratings of the candidate's titles by people in ``rlopt review``."""
 
 import hashlib
 import json
@@ -53,6 +53,6 @@ def writer_of(source: TitleSource) -> str:
 
 
 def digest(shares: tuple[RatedShare, ...]) -> dict[str, str]:
-    """What an evaluation stands on of these, by the name "rated"; nothing without any."""
+    """Fingerprint of the ratings an evaluation uses, by the name "rated"; empty without any."""
     told = json.dumps([one.to_dict() for one in shares])
     return {"rated": hashlib.blake2b(told.encode(), digest_size=16).hexdigest()} if shares else {}

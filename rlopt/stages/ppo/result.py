@@ -1,4 +1,4 @@
-"""What ``rlopt ppo`` tells of a training: figures beside its bar, and the result."""
+"""Result of a training by ``rlopt ppo``, and the figures beside its bar."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -132,7 +132,7 @@ class PpoResult(Plain):
         return "\n".join(lines)
 
     def _forgetting(self) -> list[str]:
-        """What an update did to earlier items, before and after."""
+        """Effect of an update on earlier items, before and after."""
         if self.earlier_items is None or self.earlier_kl_before is None or self.earlier_kl_after is None:
             return []
         before, after = (_percent(lift, "+") for lift in (self.earlier_lift_before, self.earlier_lift_after))

@@ -181,7 +181,7 @@ def _improved(
 
 
 def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_a_rollout: int) -> TitleRewards:
-    """What is optimised, and the monitor that only watches, after every n rollouts."""
+    """Reward to optimise, and the monitor that only watches, after every n rollouts."""
     arms, model = opened.train_arms, opened.reward
     every = -(-config.monitor_every // updates_a_rollout) * updates_a_rollout
     watched = opened.monitor if config.monitor else None
@@ -264,7 +264,7 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
 
 
 def _learning(config: PpoConfig, sft: JsonObject) -> tuple[str, int, int]:
-    """What learns, the rank of its adapters, and its blocks."""
+    """Part of the model that learns, the rank of its adapters, and its blocks."""
     if config.peft_config:
         return "full", config.lora_rank, config.last_n  # adapters of its own freeze the rest themselves
     if config.learn != "auto":

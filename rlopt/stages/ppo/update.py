@@ -23,7 +23,7 @@ BATCH = 64
 
 
 def stands_on(run: Run) -> JsonObject:
-    """What an update of this training has to know of it: its logs, their sides, its reference."""
+    """Facts that a later update of this training needs: its logs, their splits, its reference."""
     return {"logs": len(load_parts(run / DATA)), "sides": lineage(run), "sft": _content(run, "sft")}
 
 
@@ -85,7 +85,7 @@ class GoneOn:
 
     @classmethod
     def of(cls, opened: OpenedRun) -> "GoneOn":
-        """What an update of the run's policy goes on from."""
+        """Starting point of an update of the run's policy."""
         run = opened.run
         before = run.manifest["stages"][DEFAULT.name]["notes"][STANDS_ON]
         parts, ids = load_parts(run / DATA), [item.item_id for item in opened.train_arms.items]

@@ -154,7 +154,7 @@ def _best_foreign(attack: Attack, test: Arms, bases: Sequence[str], asked: Exami
 
 
 def _is_news(title: str | None, base: str, kind: AttackKind) -> bool:
-    """Whether an attack made another title; one that should read otherwise must have other words, or another order."""
+    """True if an attack made another title; one that should read otherwise must have other words, or another order."""
     if title is None or not title.strip():
         return False
     return title != base if kind == "change" else same_text_key(title) != same_text_key(base)
@@ -177,7 +177,7 @@ def _titles_of(test: Arms) -> dict[str, list[str]]:
 
 
 def _risk_aversion(opened: OpenedRun) -> float:
-    """How much PPO takes off for doubt in this run."""
+    """Risk aversion of PPO in this run: its penalty on doubtful rewards."""
     config = opened.run.record("ppo")["config"] if opened.run.done("ppo") else {}
     return float(config.get("risk_aversion", PpoConfig().risk_aversion))
 
@@ -204,7 +204,7 @@ def _table(thoughts: Sequence[Thought]) -> pa.Table:
 
 
 def _written(opened: OpenedRun, policy: str | None, asked: Examiner, config: ProbeConfig) -> tuple[SwapFigures, ...]:
-    """What the run's policy writes for test items with words swapped."""
+    """Titles that the run's policy writes for test items with words swapped."""
     lists, test = shipped_swaps(), opened.arms.of_items(set(opened.splits.test)).items
     items = [item for item in test if any(swapped_item(words, item) != item for words in lists.values())]
     if policy is None or not items:

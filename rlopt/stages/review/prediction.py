@@ -1,4 +1,4 @@
-"""What a run says of titles beside the current ones: lift, chance, rules."""
+"""Predictions of a run for titles beside the current ones: lift, chance, rules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class RunChecks:
         return Lifts(np.expm1(middle), np.expm1(low), np.expm1(high), chance, np.asarray(predicted.support[:n]))
 
     def check(self, item_id: str, facts: dict[str, tuple[str, ...]], current: str | None, title: str) -> Checked:
-        """What the run says of one title; see `rlopt.reviewing.checks.Checks`."""
+        """Check one title; see `rlopt.reviewing.checks.Checks`."""
         with self._lock:
             item = self._opened.with_known_fields([Item(item_id, facts, current)])[0]
             found = self.lifts([item], [title])

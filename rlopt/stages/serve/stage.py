@@ -29,7 +29,7 @@ SETTINGS = "RLOPT_SERVE_SETTINGS"  # how the workers are told theirs
 
 @dataclass(frozen=True)
 class ServeResult(Plain):
-    """What a service has done when it ends."""
+    """Summary of a service when it ends."""
 
     host: str
     port: int
@@ -94,12 +94,12 @@ def check_installed() -> None:
 
 
 def token(config: ServeConfig) -> str | None:
-    """What requests must bring; None where only this machine can ask and nothing is set.
+    """Token that requests must carry; None where only this machine can ask and nothing is set.
 
     Raises
     ------
     ConfigError
-        When others could ask, or it is none.
+        When others could ask and there is no token, or the token is unusable.
     """
     found = os.environ.get(TOKEN)
     if found is None and config.host not in LOOPBACK:
@@ -177,7 +177,7 @@ def _in_workers(run: Run, config: ServeConfig, writing: GenerateConfig, listenin
 
 
 def _shared_counts(config: ServeConfig) -> AbstractContextManager[Any]:
-    """Where the workers count together; set before prometheus_client is loaded."""
+    """Folder where the workers count together; set before prometheus_client is loaded."""
     if config.workers == 1:
         return nullcontext()
     folder = tempfile.TemporaryDirectory(prefix="rlopt-metrics-")
@@ -186,7 +186,7 @@ def _shared_counts(config: ServeConfig) -> AbstractContextManager[Any]:
 
 
 def _finished(*_: object) -> None:
-    """What SIGTERM does after the server has ended: nothing more."""
+    """Handle SIGTERM after the server has ended: do nothing more."""
 
 
 class _OneLine(logging.Formatter):
@@ -195,7 +195,7 @@ class _OneLine(logging.Formatter):
 
 
 def _log_in_one_line() -> None:
-    """What uvicorn says of broken requests goes to stderr, warnings and worse, and cannot move a cursor."""
+    """Send uvicorn's warnings and errors on broken requests to stderr, free of control characters."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     logger = logging.getLogger("uvicorn")

@@ -18,7 +18,7 @@ from rlopt.stages.common.columns import titles_of
 
 
 def read_assigner(run: Run, config: ServeConfig) -> Assigner | None:
-    """What the settings name; None where they name no table.
+    """Read the table and plan of the settings; None where they name no table.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def _by_plan(run: Run, plan: Assignment, rows: list[Row], config: ServeConfig, v
 
 
 class PlannedArms:
-    """Who gets which arm of a plan today.
+    """Current schedule of a plan: the arm of each unit today.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class PlannedArms:
 
 
 def _seed(config: ServeConfig, own: int | None) -> int:
-    """That of the table, as a plan of ``rlopt explore`` has it, else the settings'.
+    """Seed of the table, as a plan of ``rlopt explore`` has it, else the settings'.
 
     Raises
     ------

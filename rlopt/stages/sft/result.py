@@ -1,4 +1,4 @@
-"""What ``rlopt sft`` tells of a training."""
+"""Result of a training by ``rlopt sft``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

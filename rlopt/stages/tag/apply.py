@@ -37,7 +37,7 @@ ITEM_ID = "item_id"
 
 @dataclass(frozen=True)
 class ShortenResult(Plain):
-    """What `apply_tagger` wrote.
+    """Result of `apply_tagger`.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def _apply(run: Run, titles_file: LocalSource, out: str | Path, config: ShortenC
 
 
 def _metadata(run: Run, config: ShortenConfig) -> dict[str, str]:
-    """What every short title can be traced to."""
+    """Metadata that every short title can be traced to."""
     return fingerprint_metadata(
         {
             "run": str(run.path.resolve()),

@@ -35,17 +35,17 @@ WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
 
 @dataclass(frozen=True)
 class TagResult(Plain):
-    """What the tagger learned, measured on titles it has not seen.
+    """Quality of the tagger, measured on unseen titles.
 
     Parameters
     ----------
     titles, held_out
         Labelled titles it learned from, and was measured on.
     left_out
-        Why -> rows that nothing was learned from.
+        Reason -> rows that nothing was learned from.
     entities
         Kind, and "all" -> precision, recall and F1 of whole entities.
-    shortened
+    Figures of short titles of at most ``max_chars`` characters.
         What short titles of at most ``max_chars`` characters keep.
     """
 
@@ -158,7 +158,7 @@ def _known_titles(corpus: Corpus, more: Sequence[Units]) -> list[Units]:
 
 
 def _once(folder: Path, make: Callable[[], Tagger]) -> Tagger:
-    """What ``make`` makes; an interrupted run finds what it had made."""
+    """Return what ``make`` makes; an interrupted run loads what it had made."""
     if folder.exists():
         return Tagger.load(folder)
     tagger = make()

@@ -1,4 +1,4 @@
-"""How strongly PPO is held to the SFT policy: a fixed or an adaptive KL coefficient."""
+"""Strength of the KL penalty towards the SFT policy: a fixed or an adaptive coefficient."""
 
 import math
 from dataclasses import dataclass
