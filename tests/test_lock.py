@@ -44,7 +44,7 @@ def _refused(folder: Path) -> bool:
 
 
 def _in_a_child(folder: Path) -> bool:
-    """Whether a forked child is refused the lock."""
+    """True if a forked child is refused the lock."""
     if not (child := os.fork()):
         os._exit(7 if _refused(folder) else 8)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

@@ -1,4 +1,4 @@
-"""How many titles a second the reward model scores, and what share of a PPO step that is.
+"""Titles a second that the reward model scores, and their share of a PPO step.
 
     python tests/benchmarks/scoring.py --encoder minilm --ppo 30
 

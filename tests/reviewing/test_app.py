@@ -67,7 +67,7 @@ def cards(page: str) -> list[str]:
 
 
 def fields(card: str, action: str, **values: str) -> dict[str, str]:
-    """What the form of a card sends."""
+    """Fields that the form of a card sends."""
     hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', card))
     return {**{name: html.unescape(value) for name, value in hidden.items()}, "action": action, **values}
 

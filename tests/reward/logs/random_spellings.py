@@ -1,4 +1,4 @@
-"""What the property tests of spellings share: frames of counts, and what reading a file of them gave."""
+"""Helpers of the property tests of spellings: frames of counts, and the result of reading a file of them."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the report's first page adds stands on the run, on the lift and on what ab-plan says."""
+"""First page of the report: its additions follow from the run, the lift and ab-plan."""
 
 from pathlib import Path
 

@@ -69,7 +69,7 @@ def titles(run: Run, catalogue: Path, tmp_path: Path) -> Path:
 
 
 def load(run: Run, titles: Path, place: str) -> int:
-    """What `review` does before it serves."""
+    """Load proposals as `review` does before it serves."""
     table, source = read_titles_table(titles)
     opened_run = OpenedRun(run)
     with opened(place, create=True) as engine:
