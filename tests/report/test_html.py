@@ -232,7 +232,7 @@ def test_what_faithful_means_is_told() -> None:
 
 
 def test_promises_of_new_and_logged_titles_are_counted() -> None:
-    for lang, told in (("en", "of the logged titles 24.9%"), ("zh", "日志标题为 24.9%")):
+    for lang, told in (("en", "of the logged titles 24.9%"), ("zh", "历史标题为 24.9%")):
         report = sample_report(lang=lang)
         assert told in render(report, METRICS)
         assert told not in render(replace(report, promises={}), METRICS)
@@ -249,8 +249,8 @@ def test_belonging_of_new_and_logged_titles_is_told() -> None:
 
 def test_attacks_are_told_where_the_run_was_probed() -> None:
     for lang, told in (
-        ("en", ("What fools this run", "title of another item", "relevance 97%", "open")),
-        ("zh", ("什么能骗过本次运行", "其他商品的标题", "相关性 97%", "未拦截")),
+        ("en", ("Attacks on this run", "title of another item", "relevance 97%", "open")),
+        ("zh", ("攻击测试", "其他商品的标题", "相关性 97%", "未拦截")),
     ):
         report = sample_report(lang=lang)
         text = " ".join(Page(render(report, METRICS)).text)

@@ -79,7 +79,7 @@ def test_read_edit_reject_accept_and_undo(engine: "Engine", checks: FakeChecks, 
     assert [re.findall(r"Item (i\d+)", card)[0] for card in cards(page)] == ["i0000", "i0001", "i0002", "i0003"]
     assert "<del>Old</del><ins>New</ins> red shirt 0" in page
     assert "+10.0% clicks" in page
-    assert "better with 90%" in page
+    assert "chance of being better 90%" in page
     page = client.post("/decide", data=fields(cards(page)[0], "accept")).text
     assert "Accepted: <q>New red shirt 0</q>" in page
     page = client.post("/decide", data=fields(cards(page)[0], "edit", title="Red  shirt\u202e one")).text
