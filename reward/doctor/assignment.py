@@ -56,8 +56,8 @@ def evaluation(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. Where shares "
-                "followed results or users, comparisons of titles are confounded; where they were meant so, log them."
+                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. If shares "
+                "followed results or users, comparisons of titles are confounded; if they were intended, log them."
             ),
             "doubt" if facts.assignment == "randomized" and not ratio.agrees else "none",
             "unequal_traffic",
@@ -96,11 +96,11 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
     for balance in found:
         yield from _unlike(balance)
     if names := [balance.column for balance in logs.balances if balance not in found]:
-        yield "ok", f"Titles of one item were shown under like circumstances by {', '.join(names)}."
+        yield "ok", f"Titles of one item were shown under similar circumstances by {', '.join(names)}."
 
 
 def _unlike(balance: Balance) -> Lines:
-    shown = f"Titles of one item were shown at unlike {balance.column} (Cramer's V {balance.imbalance:.2f})"
+    shown = f"Titles of one item were shown at different {balance.column} (Cramer's V {balance.imbalance:.2f})"
     if balance.click_p_value >= CLICK_LEVEL:
         yield "ok", f"{shown}, by which clicks do not differ."
     elif balance.tied_share < MIN_TIED:
@@ -109,7 +109,7 @@ def _unlike(balance: Balance) -> Lines:
             (
                 f"{shown}, and clicks differ by it, but few titles were shown at several levels: "
                 f"{1 - balance.tied_share:.0%} of the impressions cannot be compared with the others. "
-                "Titles that look better may just have been shown where people click. Show titles of one item side by "
+                "Titles that look better may only have been shown where people click. Show titles of one item side by "
                 "side."
             ),
             "doubt",
@@ -120,7 +120,7 @@ def _unlike(balance: Balance) -> Lines:
             "warning",
             (
                 f"{shown}, and clicks differ by it, but {balance.pooled:.0%} of the impressions are at values too rare "
-                "to compare. Titles that look better may just have been shown where people click. Log a coarser column "
+                "to compare. Titles that look better may only have been shown where people click. Log a coarser column "
                 "beside it."
             ),
             "doubt",

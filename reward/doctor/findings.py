@@ -77,9 +77,9 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                "The reward is observational: it compares titles of different items that are alike in what is known "
-                "of them, and what nobody logged (a better photo, a louder campaign) counts as the title's doing. "
-                "Show items with several titles (rlopt explore plans it) and fit again from those logs."
+                "The reward is observational: it compares titles of different items with similar known properties, so "
+                "anything unlogged (a better photo, a louder campaign) counts as an effect of the title. "
+                "Show items with several titles (rlopt explore plans it) and fit again on those logs."
             ),
             "doubt",
             "observational",
@@ -88,8 +88,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "stop",
             (
-                "No item was shown with two titles, so the effect of a title cannot be told from the item's. Show "
-                "titles side by side; or, to begin with, learn from differences between items: --observational."
+                "No item was shown with two titles, so the effect of a title cannot be separated from the item's. Show "
+                "titles side by side; or start by learning from differences between items: --observational."
             ),
         )
     spread = facts.title_spread
@@ -109,8 +109,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Reward: hardly. That the titles of one item differ is not beyond doubt (p = {spread.p_value:.2f}, "
-                f"{_LEARNABLE:g} needed); {size}. More impressions a title would help."
+                f"Reward: hardly. Titles of one item do not clearly differ beyond chance (p = {spread.p_value:.2f}, "
+                f"{_LEARNABLE:g} needed); {size}. More impressions per title would help."
             ),
             "doubt",
             "no_title_effect",
@@ -119,9 +119,9 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"All counts of impressions and clicks are multiples of {times}, as if every row were there {times} "
-                "times (a log read twice, a join that repeats rows). Remove the copies: differences look surer than "
-                "they are."
+                f"All counts of impressions and clicks are multiples of {times}, as if every row appeared {times} "
+                "times (a log read twice, a join that repeats rows). Remove the copies: they make differences look "
+                "more certain than they are."
             ),
             "doubt",
             "copies",
@@ -147,7 +147,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
         return
     total = int(arms.conversions.sum())
     if facts.conversions_complete:
-        yield "ok", f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), all of them in, as you say."
+        yield "ok", f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), complete, as you say."
         return
     if logs.delay is None:
         lacks = [name for name in ("timestamp", "conversion_delay_hours") if name not in logs.columns]
@@ -155,9 +155,9 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} those still to come after the "
-                "logs' end are not corrected for: the rate may be too low, and lowest for titles that were shown last. "
-                "Where all have come in, say so: --conversions-complete."
+                f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} rlopt cannot correct for those "
+                "still to come after the logs' end: the rate may be too low, most of all for titles that were shown last. "
+                "If all have come in, say so: --conversions-complete."
             ),
             "doubt",
             "immature_conversions",
@@ -176,7 +176,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
             "warning",
             (
                 f"Even the oldest click shows only {seen:.0%} of its conversions: the rate is extrapolated. Set an "
-                "attribution window, or keep longer logs. Where all have come in, say so: --conversions-complete."
+                "attribution window, or keep longer logs. If all have come in, say so: --conversions-complete."
             ),
             "doubt",
             "immature_conversions",
@@ -246,14 +246,14 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
     all_alike = (
         "is corrected for"
         if corrected
-        else "could not be told: that takes a time in every row, and titles shown before and after"
+        else "could not be estimated: that takes a time in every row, and titles shown before and after"
     )
     yield (
         "warning",
         (
             f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in times "
-            "when no other title of the item was shown. What else changed then for the item (price, place on the page, "
-            f"age) counts as the title's doing; what changed in the clicks of all items alike (season) {all_alike}. "
+            "when no other title of the item was shown. Anything else that changed for the item (price, place on the "
+            f"page, age) counts as an effect of the title; changes in the clicks of all items (season) {all_alike}. "
             "Show titles of one item side by side, at random."
         ),
         "doubt",

@@ -27,8 +27,8 @@ class Session:
     ----------
     json
         One JSON object on stdout instead of text.
-    Show tracebacks, and the libraries' log messages.
-        Tracebacks, and what the libraries log.
+    verbose
+        Show tracebacks, and the libraries' log messages.
     stdout
         Stream for the JSON object, None for the usual stdout.
     """

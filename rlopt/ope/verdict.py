@@ -172,7 +172,7 @@ def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
 def _other_lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     """The lift with items weighted the other way, which vetoes a gain that is a loss by it."""
     out = []
-    which = "Each item counting alike" if rule.weight == "traffic" else "Items counting by their traffic"
+    which = "With equal weights of the items" if rule.weight == "traffic" else "With items weighted by traffic"
     for baseline, lift in grounds.other_lifts.items():
         decides = baseline in _deciding(grounds, rule)
         loses = lift.value <= rule.min_lift
@@ -195,8 +195,8 @@ def _candidates(grounds: Grounds) -> list[Reason]:
         return []
     confidence = grounds.lifts["logged"].confidence
     message = (
-        f"{grounds.candidates} candidates have been asked about on these test items, and the best of many looks good "
-        f"by chance: intervals are {confidence:.1%} ones, so that all of them hold together."
+        f"{grounds.candidates} candidates have been evaluated on these test items, and the best of many looks good by "
+        f"chance: intervals have {confidence:.1%} confidence, so that all of them hold simultaneously."
     )
     return [Reason("candidates", "note", message, float(grounds.candidates))]
 
@@ -249,16 +249,16 @@ def _judge(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
 def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
     if not test.prefers:
         message = (
-            "The judge was not tested on the titles that these resemble: the logged titles are all alike to them, and "
-            "nothing is told by how they fared."
+            "The judge was not tested on titles that resemble these: all logged titles are equally similar to them, so "
+            "their clicks tell nothing."
         )
         return Reason("hidden_arms", "note", message)
     passed = abs(test.z) <= rule.max_hidden_arm_z
     return Reason(
         "hidden_arms",
         "passed" if passed else "doubt",
-        f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
-        f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
+        f"On real, unseen arms the judge predicted {test.predicted_lift:+.1%} for the titles the policy prefers; "
+        f"{test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
         f"(at most {rule.max_hidden_arm_z:g} in size).",
         test.z,
         rule.max_hidden_arm_z,
@@ -268,8 +268,8 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
 def _slope(test: HiddenArmTest) -> list[Reason]:
     """Reasons from the judge's slope: check that titles the judge prefers get more clicks at all."""
     message = (
-        f"For 1% more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f}% more came "
-        f"(standard error {test.slope_std_error:.2f}; 1 is right)"
+        f"For 1% more clicks predicted by the judge for one of an item's logged titles, {test.slope:.2f}% more were "
+        f"observed (standard error {test.slope_std_error:.2f}; 1 is right)"
     )
     if test.slope < 0:
         return [Reason("judge_slope", "doubt", f"{message}: it ranks titles the wrong way round.", test.slope, 0.0)]
@@ -282,8 +282,8 @@ def _reward_slope(grounds: Grounds) -> list[Reason]:
     if slope is None:
         return []
     message = (
-        f"For 1% more clicks that the reward promises for one of an item's titles, {slope.value:.2f}% more came on "
-        f"held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
+        f"For 1% more clicks predicted by the reward for one of an item's titles, {slope.value:.2f}% more were "
+        f"observed on held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
     )
     return [Reason("reward_slope", "note", message, slope.value, 1.0)]
 
@@ -310,7 +310,7 @@ def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     if grounds.kl is None:
         if rule.max_kl is None:
             return []
-        message = f"KL to the SFT policy is not known, so that its limit of {rule.max_kl:g} nats cannot be checked."
+        message = f"KL to the SFT policy is unknown, so its limit of {rule.max_kl:g} nats cannot be checked."
         return [Reason("kl", "doubt", message, None, rule.max_kl)]
     kl = grounds.kl.value
     if rule.max_kl is None:

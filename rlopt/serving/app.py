@@ -108,9 +108,9 @@ class Service:
         """Take over a newer run or table, where there is one; requests under way end with what they began with."""
         try:
             newer = await asyncio.to_thread(self.source.newer, self.served)
-        except Exception as error:  # whatever is wrong with it, the old one serves on
+        except Exception as error:  # whatever is wrong with it, the old one stays in service
             self.metrics.errors.labels("reload").inc()
-            note(f"What is new cannot be taken over, and the old serves on: {error}")
+            note(f"The newer run or table cannot be loaded, so the old one stays in service: {error}")
             return
         if newer is not None:
             self.served = newer

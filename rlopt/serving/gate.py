@@ -53,7 +53,7 @@ class Gate:
         except Exception as error:
             self._metrics.errors.labels("internal").inc()
             note(f"Request failed: {type(error).__name__}: {error}")
-            await self._tell(scope, receive, answer, ProblemError(500, "Something is wrong here, and was logged."))
+            await self._tell(scope, receive, answer, ProblemError(500, "Internal error; the service has logged it."))
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(answer.status or 499)).inc()

@@ -70,7 +70,7 @@ async def of_validation(_: Request, error: RequestValidationError) -> Response:
 
 async def of_anything(_: Request, __: Exception) -> Response:
     """Handler of what nobody foresaw; starlette raises it again, and `rlopt.serving.gate.Gate` logs it."""
-    return problem(500, "Something is wrong here, and was logged.")
+    return problem(500, "Internal error; the service has logged it.")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

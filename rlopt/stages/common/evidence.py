@@ -29,7 +29,7 @@ RANDOMISED = (
 )
 ASSOCIATIONS = (
     "These are associations: titles were not shown at random (no logged propensities, or traffic that disagrees with "
-    "them), so what goes with more clicks need not earn them."
+    "them), so what correlates with clicks need not cause them."
 )
 
 
@@ -139,12 +139,12 @@ def read_evidence(path: Path) -> FitEvidence | None:
 def evidence_lines(figures: FitEvidence | None) -> list[str]:
     """The evidence in words, for a person."""
     if figures is None:
-        return ["No item was held out, so nothing is known of how good this reward is (--judge-share, --test-share)."]
+        return ["No item was held out, so the quality of this reward is unknown (--judge-share, --test-share)."]
     lift, every, hit = figures.picked_lift, figures.pair_accuracy, figures.hit_rate
     lines = [
         f"On {figures.items:,} items it has not seen:",
         f"  of two titles of an item it finds the better one in {every.value:.1%} of {figures.pairs:,} pairs "
-        f"[{every.low:.1%}, {every.high:.1%}], items weighing alike; {_ceiling(figures)}",
+        f"[{every.low:.1%}, {every.high:.1%}], items weighted equally; {_ceiling(figures)}",
     ]
     if (clear := figures.pair_accuracy_significant) is not None:
         lines.append(
@@ -161,7 +161,7 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
     ]
     if (slope := figures.effect_slope) is not None:
         lines.append(
-            f"  for 1% more clicks that it predicts for one of an item's titles, {slope.value:.2f}% more came "
+            f"  for 1% more clicks that it predicts for one of an item's titles, {slope.value:.2f}% more were observed "
             f"[{slope.low:.2f}, {slope.high:.2f}]{_rescaled(slope)}"
         )
     if figures.interval_coverage is not None:
@@ -173,14 +173,14 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
 
 
 def _rescaled(slope: Interval) -> str:
-    return ": rlopt score tells lifts so much smaller" if slope.value < 1 else ""
+    return ": rlopt score shrinks lifts by this factor" if slope.value < 1 else ""
 
 
 def _ceiling(figures: FitEvidence) -> str:
     ceiling = figures.noise_ceiling
     if ceiling is None:
-        return "items or clicks are too few to tell what it would be with the true rates known"
-    return f"with the true rates known it would be about {ceiling:.0%}"
+        return "items or clicks are too few to estimate what a perfect model would reach"
+    return f"a perfect model would reach about {ceiling:.0%}"
 
 
 def _entropy(figures: FitEvidence) -> str:

@@ -12,10 +12,10 @@ from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.wording import listed
 
 OBSERVATIONAL = (
-    "This run's reward is observational: it compares titles of different items, and what goes with clicks need not "
-    "earn them (docs/one-title.md)."
+    "This run's reward is observational: it compares titles of different items, and what correlates with clicks need "
+    "not cause them (docs/one-title.md)."
 )
-"""Said wherever such a reward is used."""
+"""Warning of every command that uses such a reward."""
 
 if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
     from reward.arms import Arms

@@ -77,9 +77,9 @@ class Reach:
     """Distance of titles and their items from the logs.
 
     Parameters
-    Number of items.
+    ----------
     items
-        How many there are.
+        Number of items.
     out_of_distribution
         Titles whose wording is unlike anything logged.
     new_items, far_items

@@ -70,13 +70,12 @@ class ExploreResult(Plain):
                 f"clicks alone: in {counted(self.proved, 'item')} the best title beats today's."
             )
         lines.append(
-            f"While it lasts, all items together are expected to have {-self.expected_loss:+.2%} clicks over today's "
-            "titles."
+            f"Expected clicks while it lasts, over all items, relative to today's titles: {-self.expected_loss:+.2%}."
         )
         if (promise := self.promise) is not None:
             found = "no item is likely to have one" if promise.finds_notable is None else f"{promise.finds_notable:.0%}"
             lines += [
-                "Carried out on titles as the reward believes them to be (simulated):",
+                "Simulated on title effects drawn from the posterior:",
                 f"  the best title known then has {promise.lift_after:+.1%} clicks over today's; chosen now it would "
                 f"have {promise.lift_now:+.1%}",
                 f"  intervals between it and others shrink from +-{100 * promise.half_width_now:.0f} to "

@@ -25,7 +25,7 @@ def rated_by_people(place: str | None, source: TitleSource, config: EvalConfig) 
     """
     if place is None:
         if config.max_misleading is not None:
-            raise EvaluationError("--max-misleading goes by what people said: name their reviews with --reviews DB.")
+            raise EvaluationError("--max-misleading needs people's ratings: name the reviews with --reviews DB.")
         return ()
     with opened(place) as engine:
         from rlopt.reviewing.ratings import rated, sources
@@ -36,8 +36,8 @@ def rated_by_people(place: str | None, source: TitleSource, config: EvalConfig) 
     if not found:
         why = "people have rated no title yet" if not others else "people have rated titles of another policy there"
         raise EvaluationError(
-            f"The reviews in {shown(place)} say nothing of {source.name}: {why}. Write its titles (rlopt generate), "
-            "have a sample of them rated on the page Rate (rlopt review), or leave --reviews out."
+            f"The reviews in {shown(place)} hold no ratings of {source.name}: {why}. Write its titles (rlopt "
+            "generate), have a sample of them rated on the page Rate (rlopt review), or leave --reviews out."
         )
     return rated_shares(found, config.confidence)
 

@@ -45,8 +45,8 @@ class TagResult(Plain):
         Reason -> rows that nothing was learned from.
     entities
         Kind, and "all" -> precision, recall and F1 of whole entities.
-    Figures of short titles of at most ``max_chars`` characters.
-        What short titles of at most ``max_chars`` characters keep.
+    shortened
+        Figures of short titles of at most ``max_chars`` characters.
     """
 
     folder: Path
