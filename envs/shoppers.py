@@ -41,7 +41,7 @@ APPEAL_SD, CATEGORY_SD, BRAND_SD, TYPE_SD, PRICE_SLOPE = 0.68, 0.3, 0.3, 0.2, -0
 CONVERSION_APPEAL_SD, CONVERSION_PRICE_SLOPE = 0.35, -0.25
 CONVERSION_PROMO, CONVERSION_WRONG, CONVERSION_GIBBERISH = -0.18, -0.5, -0.3
 CONVERSION_KEPT, CONVERSION_BROKEN = 0.12, -0.35  # a promise that the page bears out, and one that it does not
-SENT_BACK = 0.15  # of the sales of a broken promise, and of what is left by the next one; at most three count
+SENT_BACK = 0.15  # share of sales sent back for each broken promise, of those the last one left; at most three count
 
 
 @dataclass(frozen=True)

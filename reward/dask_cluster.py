@@ -75,6 +75,6 @@ def workers_of(client: "Client") -> dict[str, int]:
 
 
 def _hush() -> None:
-    """In a worker process of our own: LightGBM prints ports and connections to stdout before it reads ``verbosity``."""
+    """Silence LightGBM in a worker of ours: it prints ports and connections to stdout before it reads ``verbosity``."""
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

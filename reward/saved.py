@@ -116,7 +116,7 @@ def read_json(path: Path, kind: Any, way_out: str = AGAIN) -> Any:
 
 
 def parse_json(text: bytes | str, where: Path | str, kind: Any, way_out: str = AGAIN) -> Any:
-    """As `read_json`, of a text from ``where``."""
+    """Parse a text from ``where`` as `read_json` does."""
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         _check_depth(value)

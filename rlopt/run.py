@@ -204,7 +204,7 @@ class Run:
     def stage(
         self, name: str, config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> Iterator[StageRecord]:
-        """Do one stage: take the run's lock, note that it began, and mark it done when the block ends well.
+        """Run one stage: take the run's lock, note that it began, and mark it done when the block ends well.
 
         Its checkpoints are removed after that; where the block fails, or the process dies, they stay.
 

@@ -1,4 +1,4 @@
-"""Titles beside what is known of their items, ready to be measured by any part of it."""
+"""Titles next to the sources of their items, ready to be measured against any of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -49,11 +49,11 @@ class Soundness:
 
     @classmethod
     def unknown(cls, n: int) -> "Soundness":
-        """Nothing is known of ``n`` titles."""
+        """Scores of ``n`` titles without any evidence."""
         return cls(np.full(n, 0.5), np.zeros(n), np.full(n, "", dtype=object))
 
     def put(self, rows: IntArray, other: "Soundness") -> None:
-        """Take over what is thought of these rows."""
+        """Take over the scores of these rows."""
         self.score[rows], self.threshold[rows], self.fault[rows] = other.score, other.threshold, other.fault
 
     def put_empty(self, rows: IntArray) -> None:

@@ -53,7 +53,7 @@ def word_matrix(texts: Sequence[str]) -> sp.csr_matrix:
 
 
 def halves_matrices(texts: Sequence[str], at: float = 0.5) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """As `word_matrix`, of each text's words before and after a cut, the share ``at`` of them before it."""
+    """Make `word_matrix` of each text's words before and after a cut, the share ``at`` of them before it."""
     tokens = [stems(text, MAX_CHARACTERS) for text in texts]
     middle = [math.ceil(at * len(own)) for own in tokens]
     first = [own[:m] for own, m in zip(tokens, middle, strict=True)]

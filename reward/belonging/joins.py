@@ -71,7 +71,7 @@ class Joins:
         return cls(*(tuple(News.fit(own, group, order) for order in ORDERS) for own in (sequences, turned)))
 
     def log_chances(self, sequences: Sequences) -> FloatArray:
-        """For each order, of each word and the one before it: both directions' `News.log_chance`, shape (orders, m).
+        """`News.log_chance` of each word and the one before it in both directions, for each order, shape (orders, m).
 
         0 for the first word of a sequence, and at its end.
         """

@@ -135,7 +135,7 @@ class KneserNey:
         sequences
             Of m tokens in all.
         base
-            Chance of each token when nothing is known, shape (m,), > 0.
+            Base probability of each token, without context, shape (m,), > 0.
         """
         chance, found = base, []
         for k, (grams, contexts, discount) in enumerate(zip(self.grams, self.contexts, self.discounts, strict=True)):

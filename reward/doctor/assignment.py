@@ -17,7 +17,7 @@ MAX_POOLED = 0.1
 
 
 def evaluation(logs: LogData, facts: Facts) -> Lines:
-    """Can policies over logged titles be evaluated exactly: propensities, and traffic that agrees with them."""
+    """Check if policies over logged titles can be evaluated exactly: propensities, and traffic that fits them."""
     arms, totals = logs.arms, logs.totals
     share = totals.propensity_impressions / totals.impressions
     ratio = facts.sample_ratio
@@ -81,7 +81,7 @@ def _propensity_sums(arms: Arms) -> Lines:
 
 
 def circumstances(logs: LogData, facts: Facts) -> Lines:
-    """Were an item's titles shown under like circumstances, by what the logs record of the impression."""
+    """Check if an item's titles were shown under comparable circumstances, by the columns of the impression."""
     if logs.weighted is not None:
         yield (
             "ok",

@@ -176,7 +176,7 @@ def examine(
     SplitError
         Where a share is not in [0, 1).
     LogError
-        Where titles are said to have been shown with logged propensities, and there are none.
+        If the assignment is declared as logged, and the logs hold no propensities.
     """
     facts = _facts(
         logs, _assignment(logs, assignment), conversions_complete=conversions_complete, observational=observational
@@ -227,7 +227,7 @@ def _assignment(logs: LogData, said: Assignment | None) -> Assignment:
     if said == "logged" and not logged:
         share = logs.totals.propensity_impressions / logs.totals.impressions
         raise LogError(
-            f"{logs.source} is said to hold the chance of each title (--assignment logged), but {share:.0%} of its "
+            f"{logs.source} is declared to hold propensities (--assignment logged), but {share:.0%} of its "
             "impressions have a propensity (99% needed). Map the column with --columns propensity=COLUMN, or say "
             "--assignment randomized or unknown."
         )

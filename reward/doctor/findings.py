@@ -19,9 +19,9 @@ from .marks import say_marks
 
 Severity = Literal["ok", "warning", "stop"]
 Consequence = Literal["none", "note", "doubt", "stop"]
-"""What a finding does to the verdict: nothing; it is told there; no launch while it stands; nothing is fitted."""
+"""Consequence of a finding for the verdict: none; reported there; no launch while it stands; no fit at all."""
 Line = tuple[Severity, str] | tuple[Severity, str, Consequence, str]
-"""Severity and sentence; where the verdict hears of it, the consequence and a short name for programs."""
+"""Severity and sentence; where the verdict takes it up, the consequence and a short name for programs."""
 Lines = Iterator[Line]
 USUAL: dict[Severity, Consequence] = {"ok": "none", "warning": "none", "stop": "stop"}
 """Consequence of a line that names none."""
@@ -63,7 +63,7 @@ def repetition(arms: Arms) -> int:
 
 
 def reward(logs: LogData, facts: Facts) -> Lines:
-    """Can a reward model be fitted: clicks, items, choice between titles, differences beyond chance."""
+    """Check if a reward model can be fitted: clicks, items, choice between titles, differences beyond chance."""
     totals, arms = logs.totals, logs.arms
     if totals.empty_rows:
         yield "ok", f"Rows without impressions, left out: {totals.empty_rows:,}."
@@ -137,7 +137,7 @@ def reward(logs: LogData, facts: Facts) -> Lines:
 
 
 def conversions(logs: LogData, facts: Facts) -> Lines:
-    """Are there conversions, and how many are still to come."""
+    """Check if there are conversions, and how many are still to come."""
     arms = logs.arms
     if arms.conversions is None:
         yield "ok", "Conversions: not logged, the reward counts clicks alone."
@@ -156,7 +156,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
             "warning",
             (
                 f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} rlopt cannot correct for those "
-                "still to come after the logs' end: the rate may be too low, most of all for titles that were shown last. "
+                "still to come after the logs' end: the rate may be too low, most of all for titles shown last. "
                 "If all have come in, say so: --conversions-complete."
             ),
             "doubt",
@@ -219,7 +219,7 @@ def reading(logs: LogData, facts: Facts) -> Lines:
 
 
 def time(logs: LogData, facts: Facts) -> Lines:
-    """Can items be split by time, and were titles of one item shown side by side."""
+    """Check if items can be split by time, and if titles of one item were shown side by side."""
     if logs.arms.first_seen is not None:
         yield "ok", "Time: yes, items can be split by when they were first seen (time split)."
     elif logs.totals.timestamp_impressions:
@@ -240,7 +240,7 @@ def time(logs: LogData, facts: Facts) -> Lines:
 
 
 def succession(alone: float | None, *, corrected: bool) -> Lines:
-    """Did titles replace one another (``alone`` as in `reward.logs.periods.alone_share`)."""
+    """Check if titles replaced one another (``alone`` as in `reward.logs.periods.alone_share`)."""
     if alone is None or alone <= OFTEN_ALONE:
         return
     all_alike = (
@@ -262,7 +262,7 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
 
 
 def titles(logs: LogData, facts: Facts) -> Lines:
-    """Do titles break text rules, or sit on several items."""
+    """Check if titles break text rules, or belong to several items."""
     if logs.padded_titles:
         yield "ok", f"Titles with blanks at their ends, which were taken off: {logs.padded_titles:,}."
     for problem in facts.title_problems:
@@ -300,7 +300,7 @@ def context(logs: LogData, facts: Facts) -> Lines:
 
 
 def sides(arms: Arms, judge_share: float, test_share: float) -> Iterator[tuple[Severity, str, str]]:
-    """Can the items be split as asked: (severity, topic, sentence); nothing where they can."""
+    """Check if the items can be split as asked: (severity, topic, sentence); nothing where they can."""
     try:
         split_items(arms, judge_share=judge_share, test_share=test_share, seed=0)
     except SplitError as error:

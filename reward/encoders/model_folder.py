@@ -91,7 +91,7 @@ def load_whole(
     own_head
         The weights on top of the base model are learned from scratch and may be missing.
     check
-        Raises where the model is not what the caller needs; called before missing weights are told.
+        Raises where the model is not what the caller needs; called before missing weights are reported.
     options
         For ``from_pretrained``; safetensors are read unless ``gguf_file`` is among them.
 

@@ -21,7 +21,7 @@ class HeldOutFigures(Plain):
     items, arms, pairs, significant_pairs
         What the figures rest on: items with at least two titles of different rates, and their pairs.
     pair_accuracy
-        Share of an item's pairs of titles whose observed order the model predicts; items weigh alike.
+        Share of an item's pairs of titles whose observed order the model predicts; items have equal weights.
     pair_accuracy_significant
         The same for pairs that differ significantly after overdispersion; None without such a pair.
     noise_ceiling

@@ -1,10 +1,10 @@
-"""Were an item's titles shown under like circumstances, and what is to be taken off where they were not.
+"""Balance tests: were an item's titles shown under comparable circumstances, and what to correct where they were not.
 
 Two tests over all items, for one column that describes the impression (hour, surface, ...): do the titles of an item
-have the same shares of its levels (Pearson's chi-square, summed over items), and do clicks go with the levels within
-titles. Where both say no, clicks are compared at equal levels: clicks of arm a at level k are Poisson with mean
-exposure * alpha_a * theta_k, as examination is modelled by position (`reward.logs.position`), and exposure is weighted
-by theta. Only titles that were shown at several levels tell theta, so good titles at good hours do not.
+have the same shares of its levels (Pearson's chi-square, summed over items), and do clicks depend on the levels within
+titles. If shares differ and clicks depend on levels, clicks are compared at equal levels: clicks of arm a at level k
+are Poisson with mean exposure * alpha_a * theta_k, as examination is modelled by position (`reward.logs.position`), and
+exposure is weighted by theta. Only titles shown at several levels identify theta, so good titles at good hours do not.
 """
 
 from dataclasses import dataclass

@@ -73,7 +73,7 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
 
 
 def unlike(balances: Sequence[Balance]) -> list[Balance]:
-    """Those by which an item's titles were shown under unlike circumstances, at the false-discovery rate `LEVEL`."""
+    """Balances that show different circumstances for an item's titles, at the false-discovery rate `LEVEL`."""
     if not balances:
         return []
     rejected = stats.false_discovery_control([balance.p_value for balance in balances]) <= LEVEL

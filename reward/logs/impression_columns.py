@@ -42,7 +42,7 @@ class ImpressionColumn:
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
-        Values that are told apart; all others, and missing ones, are one more level.
+        Values with a level of their own; all others, and missing ones, are one more level.
     level_of
         Level of each of these values.
     edges
@@ -87,7 +87,7 @@ class Crossed:
         return prod(column.n_levels for column in self.columns)
 
     def level_sql(self, parameter: str) -> str:
-        """As of one column; the last column's levels change fastest."""
+        """SQL of the combined level; the last column's levels change fastest."""
         out = "0"
         for i, column in enumerate(self.columns):
             out = f"(({out}) * {column.n_levels} + {column.level_sql(f'{parameter}_{i}')})"

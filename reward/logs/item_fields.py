@@ -121,7 +121,7 @@ def _known_sql(text: str, missing: frozenset[str]) -> str:
 
 @lru_cache
 def _pattern(missing: frozenset[str]) -> tuple[str, str, int]:
-    """Of all marks, for SQL: a regular expression, the letters they begin with, how many bytes the longest has."""
+    """Patterns of all marks, for SQL: a regular expression, their first letters, the bytes of the longest one."""
     marks = "|".join(re.escape(mark) for mark in sorted(missing)).replace("'", "''")
     letters = "".join(sorted({first for mark in missing if mark for first in (mark[0], *mark[0].upper())}))
     longest = max(len(form.encode()) for mark in missing for form in (mark, mark.upper()))

@@ -37,7 +37,7 @@ def respelled(rows: TypedRows, ids: Iterable[str]) -> TypedRows:
 
 
 def respelled_file(rows: TypedRows) -> TypedRows:
-    """As `respelled`, for a file whose ids nothing has added up yet."""
+    """Apply `respelled` to a file whose ids nothing has added up yet."""
     found = rows.source.query(f"SELECT DISTINCT item_id FROM {rows.select('item_id')}", rows.parameters)
     return respelled(rows, (item_id for (item_id,) in found.fetchall() if item_id is not None))
 

@@ -39,7 +39,7 @@ _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", NUMBER}
 
 
 def leaking(rows: TypedRows, columns: Sequence[str]) -> dict[str, str]:
-    """Those of ``columns`` that give the title or the clicks away, with the reason (`LEAKS`).
+    """Find those of ``columns`` that give the title or the clicks away, with the reason (`LEAKS`).
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def _certain(rows: TypedRows, texts: Sequence[str]) -> set[str]:
 
 
 def _told_by_sums(rows: TypedRows, columns: Sequence[str]) -> list[str]:
-    """Columns whose mean by title, or by item, goes with the clicks there."""
+    """Columns whose mean by title, or by item, follows the clicks there."""
     step = -(-int(rows.source.query("SELECT count(*) FROM arms").fetchall()[0][0]) // _MOST_ARMS)
     kept = "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
     values = {f"v{i}": _number(rows, column) for i, column in enumerate(columns)}

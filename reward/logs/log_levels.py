@@ -147,5 +147,5 @@ def _expected_rate(clicks: FloatArray, exposure: FloatArray, item: IntArray, n_i
 
 
 def _posterior_mean(mean: FloatArray, clicks: FloatArray, exposure: FloatArray, variance: float) -> FloatArray:
-    """Of a rate with a gamma prior of this mean and relative variance (shape 1 / variance), after Poisson clicks."""
+    """Posterior mean of a rate after Poisson clicks; gamma prior of this mean and relative variance (1 / shape)."""
     return np.asarray(mean * (1 + variance * clicks) / (1 + variance * exposure * mean))

@@ -153,7 +153,7 @@ def title_groups(arms: Arms) -> IntArray:
 
 
 def groups_by_title(n_items: int, item_index: IntArray, titles: Sequence[str]) -> IntArray:
-    """As `title_groups`, of the titles (n,) of the items ``item_index`` (n,)."""
+    """Group items as `title_groups`, by the titles (n,) of the items ``item_index`` (n,)."""
     keys: dict[str, int] = {}
     text = np.array([keys.setdefault(same_text_key(title), len(keys)) for title in titles], dtype=np.int64)
     n = n_items + len(keys)

@@ -2,7 +2,7 @@
 
 Every value stays the text that it is in the file: ids keep their zeros, digits and case. Of CSV the delimiter is taken
 from the header line, never guessed from the rows. Of JSON lines a nested value stays JSON, and which columns hold
-numbers or nested values is told beside the file.
+numbers or nested values is recorded beside the file.
 """
 
 import codecs

@@ -95,7 +95,7 @@ class ItemContext:
         totals
             Their counts.
         level
-            What goes with the item's log-odds: its average rate's less its intercept, shape (n_items,).
+            Second target beside the item's log-odds: its average rate's less its intercept, shape (n_items,).
         before
             Counts of the outcome that this one follows on.
 

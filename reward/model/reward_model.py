@@ -85,8 +85,8 @@ class RewardModel:
     revenue_weight, sale
         Value of a unit of revenue, and the revenue of a conversion by item; None where the logs have none.
     observational
-        True where titles of different items were compared (`reward.model.alike`): what goes with clicks need not earn
-        them.
+        True where titles of different items were compared (`reward.model.alike`): what correlates with clicks need not
+        cause them.
     """
 
     features: TitleFeatures

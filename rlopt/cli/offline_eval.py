@@ -69,7 +69,7 @@ def command(
 
     from rlopt.stages.common.title_source import TitleSource
 
-    TitleSource.find(run, settings.policy)  # that there is none is said before anything slow is loaded
+    TitleSource.find(run, settings.policy)  # reports a missing one before anything slow is loaded
 
     from rlopt.stages.common.rules import check_rules
     from rlopt.stages.offline_eval.stage import evaluate

@@ -156,7 +156,7 @@ def open_run(path: str, *, create: bool = False) -> "Run":
 
 
 def fitted_run(path: str) -> "Run":
-    """The run directory of ``--run``; that it has no ``fit-reward`` is said before anything slow is loaded."""
+    """The run directory of ``--run``; reports a missing ``fit-reward`` before anything slow is loaded."""
     run = open_run(path)
     run.require("fit-reward")
     return run

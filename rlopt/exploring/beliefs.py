@@ -3,7 +3,7 @@
     log rate of title j of item i in batch b = level_ib + e_ij,   e_ij = mean_ij + factors_ij u + rest_ij d_ij
 
 with u and d standard normal, u one for all items: so items teach one another. Every batch of an item has a level of its
-own, and nothing is known of it: given a batch's clicks, they fall on its titles as a multinomial, whatever the level.
+own, with a flat prior: given a batch's clicks, they fall on its titles as a multinomial, whatever the level.
 """
 
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ class TitlePrior:
 
     @classmethod
     def flat(cls, present: BoolArray, spread: float) -> "TitlePrior":
-        """Nothing is known but how much titles of one item differ: standard deviation ``spread`` of a log rate."""
+        """Flat prior, except for the spread of one item's titles: standard deviation ``spread`` of a log rate."""
         shape = present.shape
         return cls(np.zeros(shape), np.zeros((*shape, 1)), np.full(shape, spread), present)
 
@@ -95,7 +95,7 @@ class Clicks:
         return cls(clicks, impressions, discount(len(clicks), half_life))
 
     def take(self, items: BoolArray) -> "Clicks":
-        """Those of these items."""
+        """Select these items."""
         return replace(self, clicks=self.clicks[:, items], impressions=self.impressions[:, items])
 
     def then(self, clicks: FloatArray, impressions: FloatArray) -> "Clicks":
@@ -139,7 +139,7 @@ class Beliefs:
     common_covariance: FloatArray | None = None
 
     def take(self, items: slice | BoolArray) -> "Beliefs":
-        """Those of these items."""
+        """Select these items."""
         return replace(self, mean=self.mean[items], covariance=self.covariance[items], present=self.present[items])
 
     def against(self, place: IntArray) -> tuple[FloatArray, FloatArray]:

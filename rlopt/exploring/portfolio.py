@@ -42,7 +42,7 @@ def worths(reward: FloatArray, std: FloatArray, alike: FloatArray, slope: float)
     std
         Standard deviation of the effects, in log rates, shape (k,).
     alike
-        `likeness`: correlation of what is not known of two titles, shape (k, k).
+        `likeness`: correlation of the unknown parts of two titles, shape (k, k).
     slope
         What predicted differences are multiplied by (`reward.evidence.slope.trust`).
     """

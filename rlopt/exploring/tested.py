@@ -108,7 +108,7 @@ def always_valid(
     offset = np.log(np.where(used, shown, 1.0)) - np.log(np.where(used, n0, 1.0))
 
     def likelihood(effect: FloatArray) -> FloatArray:
-        """Of log ratios (n, k), log."""
+        """Log likelihood of log ratios (n, k)."""
         value: FloatArray = np.sum(c * (effect + offset) - m * np.logaddexp(0.0, effect + offset), axis=0)
         return value / overdispersion
 

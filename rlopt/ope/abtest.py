@@ -139,7 +139,7 @@ def analyze(
 ) -> TestOutcome:
     """Lift of an A/B test with intervals that respect what was randomised.
 
-    What is compared with what is told by `rlopt.ope.comparison.compare`: no change of the split in time or by item
+    `rlopt.ope.comparison.compare` defines the comparison: no change of the split in time or by item
     biases the lift.
 
     Parameters

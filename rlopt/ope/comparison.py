@@ -92,7 +92,7 @@ class Comparison:
     std_error
         Of the log ratio; two-way where units and items cross.
     effective, clusters
-        The effective and the plain number of what is independent.
+        The effective and the plain number of independent units.
     """
 
     design: Design
@@ -218,7 +218,7 @@ def _effective(found: Sequence[ClusteredInterval], *, in_blocks: bool) -> float:
 
 
 def _intervals(ratio: LogRatio, clusters: Sequence[IntArray]) -> list[ClusteredInterval]:
-    """By each kind of cluster."""
+    """Interval by each kind of cluster."""
     sums = [cluster_sums(ratio.influence, cluster) for cluster in clusters]
     return [clustered_interval(1.0, u, confidence=0.95, log_scale=True) for u in sums]
 

@@ -14,7 +14,7 @@ from .estimators import ESTIMATORS, LoggedRounds
 from .intervals import clustered_interval
 from .weights import effective_sample_size
 
-SMALLEST_TOLD = 1e-4  # smaller shares are told in words
+SMALLEST_TOLD = 1e-4  # smaller shares are written as words
 
 
 @dataclass(frozen=True)

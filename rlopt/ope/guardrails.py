@@ -36,7 +36,7 @@ class Guardrails(Plain):
     conversions, revenue
         Lift of conversions and revenue per impression over the logged titles; None where the logs have none.
     violations
-        Rule -> share of the policy's titles that break it; "unsupported" claims are told as faithfulness instead.
+        Rule -> share of the policy's titles that break it; "unsupported" claims count as faithfulness instead.
     violation_share
         Share of titles that break any of these rules.
     """

@@ -105,7 +105,7 @@ class TestDesign:
 
     @property
     def _critical(self) -> float:
-        """As `rlopt.ope.abtest.analyze` takes it: t at G_eff, a third of the items where scores are normal."""
+        """Critical value as in `rlopt.ope.abtest.analyze`: t at G_eff, a third of the items where scores are normal."""
         if self.critical is not None:
             return self.critical
         freedom = max(self.effective_items / 3, 1.0)

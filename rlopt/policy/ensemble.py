@@ -99,7 +99,7 @@ class Ranked(TitlePolicy):
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `TitlePolicy.write`; an item's titles are different ones as long as there are, the best first."""
+        """Write titles as `TitlePolicy.write`; an item's titles differ as long as there are enough, the best first."""
         wanted = n * CANDIDATES
         wide = how.model_copy(update={"beams": max(how.beams, wanted) if how.beams > 1 else 1})
         written = super().write(items, wanted, wide, constraints)

@@ -191,7 +191,7 @@ class TextRenderer:
 
     @property
     def control_in_titles(self) -> Sequence[str]:
-        """None."""
+        """No control tokens."""
         return ()
 
     @property

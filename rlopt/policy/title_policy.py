@@ -171,7 +171,7 @@ class TitlePolicy:
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `generate`, which is for users."""
+        """Write titles for other code of rlopt; `generate` is for users."""
         if 1 < how.beams < n:
             raise PolicyError(
                 f"Beam search with {how.beams} beams gives at most {how.beams} titles an item. Got n={n}."

@@ -60,7 +60,7 @@ class VllmWriter:
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `TitlePolicy.write`; vLLM makes its own batches and knows no ``constraints``.
+        """Write titles as `TitlePolicy.write`; vLLM makes its own batches and ignores ``constraints``.
 
         Raises
         ------

@@ -20,16 +20,16 @@ class AttackFigures(Plain):
     attack
         Its name.
     kind
-        "control" for logged titles as they are; "fault" for titles made worse, which are held against the logged titles
-        of their item; "change" for other ways to say the same, which are held against the title that was changed; "own"
-        for the user's, held against the logged titles.
+        "control" for logged titles as they are; "fault" for degraded titles, compared with the logged titles of their
+        item; "change" for paraphrases, compared with the title that was changed; "own" for the user's, compared with
+        the logged titles.
     titles
-        How many could be made.
+        Number of titles that the attack fits.
     reward, judge
         Median relative difference of the predicted reward, and of the clicks the judge predicts; the judge's is None
         without one.
     reward_above, judge_above
-        Share above what they are held against.
+        Share above the titles they are compared with.
     caught
         Rule, or score of belonging -> share that it catches.
     caught_any

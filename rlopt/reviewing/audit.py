@@ -1,7 +1,7 @@
 """Decisions, as events that are only ever added. What holds now is what the newest event of a proposal says.
 
 An event names its place ``seq`` among those of its proposal, which is unique: of two people who decide at once one is
-second, and is told. It carries the nonce of its form, which is unique too: sent twice, it counts once.
+second, and gets a message. It carries the nonce of its form, which is unique too: sent twice, it counts once.
 """
 
 from collections.abc import Iterable, Sequence

@@ -59,7 +59,7 @@ class Reviews:
 
     @classmethod
     def read(cls, place: str | Path) -> "Reviews":
-        """Those of a database.
+        """Read the decisions from a database.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Reviews:
 
     @property
     def digest(self) -> str:
-        """Hash of what was decided."""
+        """Hash of the decisions."""
         told = json.dumps(
             [
                 [[one.item_id, one.title] for one in self.approved],

@@ -69,7 +69,7 @@ class Proposal:
     def doubt(self) -> float:
         """Chance that something is wrong: that it is no better, unlike the logs, not the item's, no title; 0 if kept.
 
-        A report of what is against it, or no title at all, is no doubt but certainty.
+        A title with objections, or no title at all, counts as certainly wrong.
         """
         if self.kept:
             return 0.0

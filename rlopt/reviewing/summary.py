@@ -49,12 +49,12 @@ class Summary:
 
 
 def summary(connection: "Connection") -> Summary:
-    """Of all that was decided and rated."""
+    """Summarise all decisions and ratings."""
     return Summary(counts(connection), _reviewers(connection), agreement(connection), rated_shares(rated(connection)))
 
 
 def agreement(connection: "Connection") -> Agreement | None:
-    """Of the titles that are for two readers; None before two have read one."""
+    """Agreement on the titles meant for two readers; None before two have read one."""
     query = select(PROPOSALS.c.id).where(PROPOSALS.c.two, PROPOSALS.c.id.in_(select(EVENTS.c.proposal)))
     histories = events_of(connection, list(connection.execute(query).scalars()))
     alike = []

@@ -69,12 +69,12 @@ async def of_validation(_: Request, error: RequestValidationError) -> Response:
 
 
 async def of_anything(_: Request, __: Exception) -> Response:
-    """Handler of what nobody foresaw; starlette raises it again, and `rlopt.serving.gate.Gate` logs it."""
+    """Handler of unexpected errors; starlette raises it again, and `rlopt.serving.gate.Gate` logs it."""
     return problem(500, "Internal error; the service has logged it.")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Of a route, for its documentation: that it may answer with these problems."""
+    """Describe these problems in the documentation of a route."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
         for status in statuses

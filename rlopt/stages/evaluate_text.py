@@ -121,7 +121,7 @@ def attributes_title(item: Item) -> str:
 
 
 def neighbour_titles(items: Sequence[Item], titles: Sequence[str]) -> list[str]:
-    """For each item the title of the most similar other item (cosine of TF-IDF over the words of the fields).
+    """Baseline titles: for each item, that of the most similar other item (cosine of TF-IDF over the fields' words).
 
     There must be two items at least.
     """

@@ -75,7 +75,7 @@ def shorten(
         The long title.
     spans
         What may be kept, not overlapping, in the title's order. Each grows to whole words where blanks part words
-        ("C" to "USB-C"); one whose words another, longer one holds is said once only.
+        ("C" to "USB-C"); a span whose words a longer one contains appears only once.
     limits
         Of the short title.
     required

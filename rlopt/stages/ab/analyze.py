@@ -61,7 +61,7 @@ def analyze_test(
     results
         The results, see `read_results`: a file, a table in memory, a database (`reward.logs.sources.local`).
     config
-        What decides, and what is told beside it.
+        The metric that decides, and those reported beside it.
     columns
         The user's column names, as in ``--columns``, those of arm, date and visitor among them; the run's mapping
         serves where the file lacks rlopt's names.

@@ -79,7 +79,7 @@ class Assignment:
         return hashlib.blake2b(self._text("").encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     def write(self, path: Path) -> None:
-        """As CSV with one row a unit and time (`COLUMNS`), what holds for all of them on each."""
+        """Write CSV with one row a unit and time (`COLUMNS`); every row repeats what holds for all of them."""
         atomic_write(path, self._text(self.fingerprint))
 
     def _text(self, plan: str) -> str:

@@ -73,7 +73,7 @@ class Measured:
     metrics
         The metric that decides, those beside it and the guardrails, of each variant.
     comparison, counts
-        The chosen variant's main metric, for what is told by day and by segment.
+        The chosen variant's main metric, for the figures by day and by segment.
     looks
         What interval decides.
     """

@@ -31,7 +31,7 @@ class Metric:
 
     @property
     def name(self) -> str:
-        """As the user writes it."""
+        """Name as the user writes it."""
         return self.numerator if self.denominator == IMPRESSIONS else f"{self.numerator}/{self.denominator}"
 
     @property
@@ -41,7 +41,7 @@ class Metric:
 
     @classmethod
     def parse(cls, text: str) -> "Metric":
-        """Of ``NAME`` or ``NAME/NAME``.
+        """Parse ``NAME`` or ``NAME/NAME``.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Guardrail:
 
     @classmethod
     def parse(cls, text: str) -> "Guardrail":
-        """Of ``NAME:LIMIT``.
+        """Parse ``NAME:LIMIT``.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class MetricResult(Plain):
     metric, variant
         Names.
     role
-        "main" decides, "beside" is told beside it, "guardrail" may forbid.
+        "main" decides, "beside" is reported beside it, "guardrail" may forbid.
     outcome
         What the test showed of it.
     winsorised
@@ -130,7 +130,7 @@ class Asked:
 
     @classmethod
     def parse(cls, metrics: Sequence[str], guardrails: Sequence[str] = ()) -> "Asked":
-        """Of the texts of ``--metric`` and ``--guardrail``.
+        """Parse the texts of ``--metric`` and ``--guardrail``.
 
         Raises
         ------

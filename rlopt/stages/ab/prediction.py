@@ -16,21 +16,21 @@ class Predicted:
 
 @dataclass(frozen=True)
 class PredictedDiagnostics:
-    """Of the evaluation's diagnostics: how much items differ in how they respond."""
+    """Diagnostics of the evaluation: how much items differ in how they respond."""
 
     item_lift_spread: float | None = None
 
 
 @dataclass(frozen=True)
 class PredictedGuardrails:
-    """Of the evaluation's guardrails: the lift of conversions over the logged titles, None where logs have none."""
+    """Guardrails of the evaluation: the lift of conversions over the logged titles, None where logs have none."""
 
     conversions: Predicted | None = None
 
 
 @dataclass(frozen=True)
 class PredictedVerdict:
-    """Of the evaluation's verdict: "launch", "hold" or "insufficient-evidence"."""
+    """Verdict of the evaluation: "launch", "hold" or "insufficient-evidence"."""
 
     decision: str
 

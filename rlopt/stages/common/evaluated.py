@@ -74,7 +74,7 @@ class Evaluated:
         return float(np.mean(["promise" in kinds for kinds in self.violations]))
 
     def title_draws(self, share: FloatArray | None = None, rows: IntArray | None = None) -> TitleDraws:
-        """For the lift; ``share`` as in `TitleDraws`, ``rows`` for some of the titles only."""
+        """Draws for the lift; ``share`` as in `TitleDraws`, ``rows`` for some of the titles only."""
         if rows is None:
             return TitleDraws(self.draws, self.written.item, share)
         return TitleDraws(self.draws[:, rows], self.written.item[rows], share)

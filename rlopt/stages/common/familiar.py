@@ -28,7 +28,7 @@ class Familiar:
 
     @classmethod
     def of(cls, arms: Arms) -> "Familiar":
-        """Those of these logs."""
+        """Collect the items and words of these logs."""
         known = {word for title in arms.title for word in words(str(title))}
         known |= {word for item in arms.items for word in _field_words(item)}
         return cls(frozenset(item.item_id for item in arms.items), frozenset(known))

@@ -22,7 +22,7 @@ _PREDICTED = (*SCORED, "effect", "effect_std")
 
 @dataclass(frozen=True)
 class Scorer:
-    """A reward model with what is known of how far it reaches.
+    """A reward model with the limits of its validity.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Faithfulness:
 
 
 def true_faithfulness(run: Run, market: Market) -> Faithfulness:
-    """Of the titles that ``offline-eval`` had the policies write."""
+    """Faithfulness of the titles that ``offline-eval`` had the policies write."""
     table = pq.read_table(run / "eval" / "titles.parquet", columns=["item_id", "policy", "title"])
     by_id = {item.item_id: item for item in market.items}
     stated: dict[str, list[bool]] = {"ppo": [], "sft": []}

@@ -55,7 +55,7 @@ class ExploreResult(Plain):
     promise: Promise | None
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         lines = [
             f"{self.output}: {counted(self.titles, 'title')} of {counted(self.explored, 'item')} to show at random in "
             f"{self.impressions:,.0f} impressions. Decided: {counted(self.decided, 'item')}; staying as they are: "

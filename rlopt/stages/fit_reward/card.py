@@ -119,7 +119,7 @@ def _draw(folder: Path, evidence: FitEvidence | None) -> dict[str, str]:
     effects = [draw.EffectBar(e.property, e.change, e.low, e.high) for e in evidence.effects]
     bins, points = evidence.reliability, evidence.learning_curve
     drawn = {
-        "What goes with clicks": ("effects.svg", draw.effect_bars(effects) if effects else ""),
+        "What correlates with clicks": ("effects.svg", draw.effect_bars(effects) if effects else ""),
         "Predicted and observed rate": (
             "reliability.svg",
             draw.reliability_curve(

@@ -126,7 +126,7 @@ def history_text(lines: Sequence[Entry]) -> str:
 
 
 def log_fingerprints(logs: LocalSource) -> dict[Path, str]:
-    """Fingerprint of every log file; of files with the same content the user is told."""
+    """Fingerprint of every log file; notes files with the same content."""
     found = {path: fingerprint(path) for path in find_files(logs)}
     first: dict[str, Path] = {}
     for path, digest in found.items():

@@ -74,7 +74,7 @@ class FitRewardResult(Plain):
         return {**super().to_dict(), "evidence": plain(self.evidence or {})}
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         blind = self.observational and self.evidence is None
         evidence = [UNMEASURED] if blind else evidence_lines(self.evidence)
         kind = " (observational)" if self.observational else ""
@@ -131,7 +131,7 @@ class UpdateResult(Plain):
 
     @classmethod
     def known(cls, run: Run, logs: LocalSource, line: Entry) -> "UpdateResult":
-        """Nothing was done."""
+        """Result of an update that did nothing."""
         why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
         if line.event == "trial":
             why = f"an update with these rows was tried on {line.date[:10]} and not kept (--force tries again)"
@@ -142,7 +142,7 @@ class UpdateResult(Plain):
         return {**super().to_dict(), "figures": plain(self.figures or {})}
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         if self.kept == "known":
             return f"Nothing to do: {self.why}."
         lines = [

@@ -206,7 +206,7 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
         note(
             f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: rlopt corrects for it."
         )
-    if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
+    if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else the new log's findings say so
         for _, message, *_ in succession(alone_share(arms), corrected=told):
             note(f"Warning: {message}")
 

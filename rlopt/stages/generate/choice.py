@@ -144,7 +144,7 @@ class _Thought:
     def against_current(
         self, place: int, best: list[int], refused: tuple[str, ...], *, last_pass: bool
     ) -> tuple[list[int], Choice | None]:
-        """Those of ``best`` that are better than the current title, and that title where it may have to stay.
+        """Rows of ``best`` that beat the current title, and the choice of that title where it may have to stay.
 
         Before the last pass, an item whose better titles go to others tries again.
         """
@@ -200,12 +200,12 @@ def _stands(choice: Choice) -> bool:
 
 
 def _best_first(choices: Sequence[Choice]) -> list[Choice]:
-    """By predicted reward, as far as there is one; those without a title last."""
+    """Sort by predicted reward, as far as there is one; those without a title last."""
     return sorted(choices, key=lambda one: (one.title is None, -(one.reward or 0.0)))
 
 
 def known(value: float) -> float | None:
-    """None for NaN, which `rlopt.stages.generate.proposals.NoReward` says of every title."""
+    """Replace NaN by None: `rlopt.stages.generate.proposals.NoReward` predicts NaN for every title."""
     return None if np.isnan(value) else float(value)
 
 
@@ -268,7 +268,7 @@ def _told(
 def _given_out(
     choices: list[Choice], item: Item, n: int, shop: Shop, refused: tuple[str, ...], fallback: Choice | None
 ) -> list[Choice]:
-    """The first ``n`` choices that no other item of the shop has, or ``fallback``; what is missing is said to be."""
+    """The first ``n`` choices that no other item of the shop has, or ``fallback``; marks missing ones as such."""
     given: list[Choice] = []
     for choice in choices:
         if len(given) == n:

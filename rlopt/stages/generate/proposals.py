@@ -59,7 +59,7 @@ class Shop:
 
 
 class NoReward:
-    """In place of a reward model where there is none yet: nothing is known of any title."""
+    """Stand-in for a reward model where there is none yet: its predictions are NaN."""
 
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
         """NaN for each pair, shape (n,)."""

@@ -134,7 +134,7 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
 
 
 def _without_reward(run: Run, config: GenerateConfig) -> GenerateConfig:
-    """The settings that mean something before there is a reward, which is said."""
+    """The settings that have an effect without a reward; notes the others."""
     if config.best_of > config.n:
         note("--best-of has no effect without a reward")
     if config.diverse:

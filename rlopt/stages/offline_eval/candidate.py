@@ -60,7 +60,7 @@ class PolicyCandidate:
         return load_policy(self.folder)
 
     def covers(self, item_id: str) -> bool:
-        """It writes for every item."""
+        """True: it writes for every item."""
         return True
 
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
@@ -135,7 +135,7 @@ class TitlesCandidate:
         )
 
     def log_prob(self, test: Arms, temperature: float) -> FloatArray:
-        """Of each logged title: how often the file has the same words among the item's titles."""
+        """Log share of each logged title: how often the file has the same words among the item's titles."""
         share = np.zeros(len(test))
         keys = {item.item_id: [same_text_key(title) for title in self.titles[item.item_id]] for item in test.items}
         for row, (item, title) in enumerate(zip(test.arm_items, test.title, strict=True)):

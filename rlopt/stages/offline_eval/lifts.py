@@ -50,7 +50,7 @@ class Lifting:
     def of(
         cls, case: Case, random: np.random.Generator, widening: float, candidates: int = 1, unseen: float = 1.0
     ) -> "Lifting":
-        """With the items' click rates drawn; intervals of several candidates hold together (Bonferroni)."""
+        """With the items' click rates drawn; intervals of several candidates hold simultaneously (Bonferroni)."""
         test, config = case.test, case.config
         sums = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure, test.impressions))
         clicks, exposure, impressions = sums

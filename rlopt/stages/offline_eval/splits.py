@@ -68,7 +68,7 @@ def check_trained_on(
     LogError
         The file cannot be read or has no item_id.
     EvaluationError
-        It shares items with the judge or the test side, or nothing is said of a policy from elsewhere.
+        It shares items with the judge or the test side, or ``--trained-on`` is missing for a policy from elsewhere.
     """
     if trained_on is None and not source.from_run:
         raise EvaluationError(

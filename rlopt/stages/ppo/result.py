@@ -19,7 +19,7 @@ SHOWN = {
     "val/explained_variance": "explained",
     "constraints/violated": "violations",
 }
-SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in percent
+SIGNED, SHARES = ("lift",), ("explained", "violations")  # figures shown in percent
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PpoResult(Plain):
         )
 
     def to_text(self) -> str:
-        """For a person: which policy was kept, how it did, and what comes next."""
+        """Text for a person: which policy was kept, its results, and the next command."""
         name, run = self.folder.name, self.folder.parent
         kl = None if self.kl is None else f"{self.kl:.2f}"
         what = [

@@ -199,7 +199,7 @@ def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_
 
 
 def _save(opened: OpenedRun, config: PpoConfig, policy: TitlePolicy, result: PpoResult) -> None:
-    """The policy's folder with its card, and the figure of what was gained for how far it moved."""
+    """The policy's folder with its card, and the figure of the gain against the KL."""
     run = opened.run
     with run.replacing(config.algorithm) as folder:
         policy.save(folder)

@@ -37,7 +37,7 @@ def shipped_synonyms() -> Variants:
 
 
 def changed_case(title: str) -> str:
-    """In small letters; a title that is, with a capital at each word."""
+    """Change to small letters; a title already in small letters gets a capital at each word."""
     return title.lower() if title != title.lower() else title.title()
 
 

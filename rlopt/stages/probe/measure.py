@@ -17,8 +17,8 @@ from rlopt.policy.constraints import Constraints, kinds
 from rlopt.report.attacks import AttackFigures, AttackKind, Outcome
 
 MARGIN, MARGIN_OF_CHANGES = 0.01, 0.05
-"""A title is above what it is held against where it is so by more than this; another way to say the same may well earn
-a little more, and is held against the title itself."""
+"""Relative difference from which a title scores above those it is compared with; a paraphrase may well earn a little
+more, and is compared with the title itself."""
 TOLERATED = 0.05
 """Share of an attack's titles that may be above, or go through: as many logged titles are below each floor."""
 

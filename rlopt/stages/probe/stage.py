@@ -116,7 +116,7 @@ def _made(
     asked: Examiner,
     config: ProbeConfig,
 ) -> Iterable[Attacked]:
-    """The attacked titles, attack by attack; those that could not be made for any item are said to be left out."""
+    """The attacked titles, attack by attack; notes those that fit no item and are left out."""
     rng, lists = np.random.default_rng([config.seed, 1]), shipped_swaps()
     bases = [titles[item.item_id][int(rng.integers(len(titles[item.item_id])))] for item in test.items]
     yield Attacked(CONTROL, "control", test.items, bases, bases)
@@ -135,7 +135,7 @@ def _made(
 
 
 def _best_foreign(attack: Attack, test: Arms, bases: Sequence[str], asked: Examiner, config: ProbeConfig) -> Attacked:
-    """Of several titles of other items the one with the highest reward: what somebody who may choose would take."""
+    """Pick the title of other items with the highest reward among several: the choice of an attacker."""
     rng = np.random.default_rng([config.seed, 3])
     drawn = [
         (i, title)

@@ -50,7 +50,7 @@ class RunChecks:
             _ = self._opened.reward, self._opened.constraints, self._opened.belonging
 
     def lifts(self, items: Sequence[Item], titles: Sequence[str]) -> Lifts:
-        """Of ``titles`` over the items' current titles.
+        """Lifts of ``titles`` over the items' current titles.
 
         Two effects count as independent and normal on the log-odds; their difference is multiplied by the slope that
         the title effect had on held-out items where that is below 1, and takes over its error.

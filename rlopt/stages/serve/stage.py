@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # of the extra [serve]
     import uvicorn
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
-SETTINGS = "RLOPT_SERVE_SETTINGS"  # how the workers are told theirs
+SETTINGS = "RLOPT_SERVE_SETTINGS"  # passes the settings to the workers
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def _entity(entity: Any) -> tuple[str, str]:
 def _required(counts: Counter[str], config: TagConfig) -> str:
     """The kind a short title must keep: the product word is what most titles have.
 
-    Of kinds that as many have, one that is called so; the user is told of a choice that could be another.
+    Of kinds that as many have, one that is called so; notes an ambiguous choice.
     """
     if config.required is None:
         chosen = min(counts, key=lambda kind: (-counts[kind], kind.casefold() not in PRODUCT_KINDS, kind))

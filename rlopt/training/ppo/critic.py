@@ -132,7 +132,7 @@ def _places(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Titles with what the critic thought of them and what they brought.
+    """Titles with the critic's values and their rewards.
 
     ``input_ids`` and ``attention_mask`` are (B, P + T), ``states`` (B, T, H); ``so_far`` (score of the title before
     each token), ``values`` (before learning), ``returns`` and ``mask`` are (B, T).

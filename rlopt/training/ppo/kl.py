@@ -21,7 +21,7 @@ class FixedKL:
     coefficient: float
 
     def update(self, kl: float) -> None:
-        """Nothing to adapt."""
+        """Do nothing: the coefficient is fixed."""
 
 
 @dataclass
