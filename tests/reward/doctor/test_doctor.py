@@ -88,7 +88,9 @@ def test_too_few_items_for_the_shares(tmp_path: Path) -> None:
 
 def test_titles_that_do_not_matter_are_told(tmp_path: Path) -> None:
     clicks = np.random.default_rng(5).binomial(1_000, 0.05, 60).tolist()
-    assert "do not clearly differ beyond chance" in said(report(tmp_path, {**sound(), "clicks": clicks}), "reward", "warning")
+    assert "do not clearly differ beyond chance" in said(
+        report(tmp_path, {**sound(), "clicks": clicks}), "reward", "warning"
+    )
 
 
 def test_logged_propensities_and_sample_ratio_mismatch(tmp_path: Path) -> None:
