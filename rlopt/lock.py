@@ -14,7 +14,7 @@ from rlopt.files import disk_errors
 
 LOCK = ".lock"
 HOLDER = ".lock-holder"
-"""Who holds the lock, for the message of those who do not get it; a killed holder leaves it behind."""
+"""File that names the holder of the lock, for the message to others; a killed holder leaves it behind."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 EVIDENCE = {"titles and fields": (0, 1), "titles": (1,), "fields": (0,)}
-"""What a title can be compared with, best first: positions among the sources that `Shelf.sources` gives."""
+"""Evidence that a title can be compared with, best first: positions among the sources that `Shelf.sources` gives."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .wording import N_MEASUREMENTS, Wording, tokens_of
 IntArray = npt.NDArray[np.int64]
 
 FAULTS = {"shuffled": 0.25, "spliced": 0.25, "repeated": 0.25, "garbled": 0.25}
-"""What can be wrong with the wording, with the share among faulty titles."""
+"""Faults of the wording, with their shares among faulty titles."""
 _FORMAT = 1
 _WHAT = "fluency model"
 _FOLDS = 4

@@ -103,7 +103,7 @@ def measure(
     halves
         Word sets of the first and the second half of each.
     sources
-        What is known of the items; each source holds a text for every title.
+        Sources on the items; each holds a text for every title.
     reader, centers
         What the train texts taught.
     """

@@ -91,9 +91,9 @@ class LogReport(Plain):
     findings
         All of it in plain words.
     assignment
-        How titles came to be shown, see `reward.assignment`.
+        Assignment of titles to impressions, see `reward.assignment`.
     balances
-        Were an item's titles shown under like circumstances, column by column.
+        Balance test of each column: were an item's titles shown in similar circumstances.
     """
 
     source: str
@@ -164,7 +164,7 @@ def examine(
     judge_share, test_share
         Shares that the items will be split by (`reward.logs.splits`): too few items for them is a ``stop``.
     assignment
-        How titles came to be shown; None: as logged where propensities are, else unknown.
+        Assignment of titles to impressions; None: logged where propensities are, else unknown.
     conversions_complete
         Whether all conversions of these clicks have come in.
     observational

@@ -36,7 +36,7 @@ class Interval:
 
 
 Test = Interval | frozenset[str]
-"""What a value must be: a number in an interval, or one of these texts (`ANY`: whatever it is)."""
+"""Condition on a value: a number in an interval, or one of these texts (`ANY`: any value)."""
 
 
 def parse(value: Any) -> tuple[Test, ...]:

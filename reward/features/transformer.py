@@ -45,7 +45,7 @@ NOVELTY = (
     "count: word pairs never seen",
     "count: unusual mentions",
 )
-"""What no logged title says: it may speak against a title, never for it."""
+"""Words that no logged title has: they may count against a title, never for it."""
 
 
 @dataclass(frozen=True)

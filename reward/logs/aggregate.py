@@ -217,7 +217,7 @@ def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = 
 def repeat_dispersion(
     rows: TypedRows, weighting: Weighting, level_of_day: Mapping[int, float] | None = None
 ) -> float | None:
-    """Variance of clicks over chance between rows that repeat one arm in like circumstances; None where too few do.
+    """Variance of clicks over chance between rows that repeat one arm in similar circumstances; None where too few do.
 
     Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
     Like are rows at one position, at one level of every column that is taken off, and with one propensity where these

@@ -1,9 +1,9 @@
-"""Under which circumstances titles were shown: what the logs record of them is tested, and taken off where it tells.
+"""Circumstances in which titles were shown: tests of what the logs record of them, and corrections where they matter.
 
-Titles of an item can be compared where they were shown under like circumstances. Three things make them unlike on
-record: propensities that differ between the rows of one arm (each row then counts 1 / propensity), positions (corrected
-for by examination), and every other column that describes the impression (clicks are compared at equal levels where
-titles sit at unlike levels and clicks go with the level). What is not on record cannot be told from the titles.
+Titles of an item are comparable where they were shown in similar circumstances. Logs record three kinds of difference:
+propensities that differ between the rows of one arm (each row then counts 1 / propensity), positions (corrected for by
+examination), and every other column that describes the impression (clicks are compared at equal levels where titles
+have different levels and clicks depend on the level). Unlogged circumstances cannot be separated from the titles.
 """
 
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ ALWAYS_KEPT = 256
 MAX_VALUES = 5_000_000
 """More than `ALWAYS_KEPT` columns become fields as long as all items have at most this many values, about 1 GB."""
 OF_IMPRESSION = "differs within most items, so it describes the impression"
-"""Why such a column is left out."""
+"""Reason for leaving such a column out."""
 _FETCH = 10_000
 _AT_ONCE = 32  # columns that the engine aggregates together
 

@@ -19,10 +19,10 @@ from .typed_rows import WHOLE_TYPES, TypedRows
 TITLE_COPY = "a copy of the title, which would bear out every word of it"
 FROM_CLICKS = "follows from the clicks, so it is not known before a title is shown"
 LEAKS = (TITLE_COPY, FROM_CLICKS)
-"""Why such columns are left out."""
+"""Reasons for leaving such columns out."""
 SAMPLE_ROWS = 50_000
 READ_ROWS = 500_000
-"""Of longer logs the first rows are looked at: these, evenly thinned to about `SAMPLE_ROWS`."""
+"""Rows at the beginning of longer logs that are read, evenly thinned to about `SAMPLE_ROWS`."""
 _COPIED = 0.9  # share of the rows with a value
 _ALIKE = 0.8  # of the letters
 _CERTAIN = 0.995

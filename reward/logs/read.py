@@ -72,9 +72,9 @@ class LogData:
     padded_titles
         How many (item, title) pairs had blanks at the ends of the title, which are taken off.
     source
-        What was read, for messages.
+        Name of the source, for messages.
     balances
-        Were an item's titles shown under like circumstances: the test of each column that describes the impression.
+        Balance test of each column that describes the impression: were an item's titles shown in similar circumstances.
     weighted
         Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
         counts then); None elsewhere.

@@ -14,8 +14,8 @@ from .serial import changes_arms, common_periods, two_way
 from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
 
 Design = Literal["visitors", "items", "serial"]
-"""What was split: the visitors, so that items have both arms at a time; the items, each whole in one arm; or the time,
-one arm of an item after the other."""
+"""Unit of the split: visitors, so that items have both arms at a time; items, each whole in one arm; or (serial) the
+time, one arm of an item after the other."""
 
 FEWEST_BLOCKS = 20
 

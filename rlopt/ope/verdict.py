@@ -68,11 +68,11 @@ class Grounds:
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
-        What a launch must not cost.
+        Guardrails of a launch.
     logs
-        What the log doctor says of the logs, and how titles came to be shown in them.
+        Findings of the log doctor, and the assignment of titles.
     other_lifts
-        ``lifts`` with items weighted the other way: each alike where ``lifts`` count by traffic, and the reverse.
+        ``lifts`` with items weighted the other way: equally where ``lifts`` weight by traffic, and the reverse.
     from_run
         Whether the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
     relevant, fluent

@@ -43,8 +43,8 @@ Fields = Annotated[
     dict[str, Plain | list[Plain] | None],
     Field(
         max_length=MAX_FIELDS,
-        description="What is known of the item, by the names that the run's logs have. Of an item of the logs, what is "
-        "not given is as it was logged. Names that the logs do not have are left out, and the answer says so.",
+        description="Fields of the item, by the logs' column names. For an item of the logs, missing fields are taken "
+        "from the logs. Names that the logs do not have are left out, and the answer says so.",
         examples=[{"brand": "Acme", "color": ["red", "blue"], "price": 19.9}],
     ),
 ]

@@ -47,9 +47,9 @@ class ArrowStreamable(Protocol):
 
 
 LocalSource: TypeAlias = str | Path | LocalCopy
-"""What the log engine opens."""
+"""Source that the log engine opens."""
 Source: TypeAlias = LocalSource | ArrowStreamable
-"""What users may name: a path, glob or URL, or a table in memory (also a ``datasets.Dataset``)."""
+"""Source that users may name: a path, glob or URL, or a table in memory (also a ``datasets.Dataset``)."""
 
 
 @contextlib.contextmanager

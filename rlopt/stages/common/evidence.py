@@ -95,7 +95,7 @@ def measure(
     curve
         The learning curve that watched the fit.
     assignment
-        How titles came to be shown.
+        Assignment of titles to impressions.
     """
     held_out = arms.of_items({*splits.judge, *splits.test})
     found = held_out_figures(model, held_out, seed)
