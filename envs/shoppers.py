@@ -162,8 +162,8 @@ def click_effect(reading: Reading, taste: CategoryTaste) -> float:
 def conversion_effect(reading: Reading, taste: CategoryTaste) -> float:
     """Log-odds of a conversion given a click that a title adds, in `EFFECT_RANGE`.
 
-    Who was drawn by empty words buys less, who was promised what the page does not know of less still; who read size,
-    material, capacity or a true promise beforehand buys more.
+    Shoppers drawn by empty words buy less, and those promised something that the page lacks still less. Those who read
+    size, material, capacity or a true promise beforehand buy more.
     """
     effect = sum(taste.conversion.get(mention.field, 0.0) for mention in reading.mentions)
     effect += CONVERSION_PROMO * (reading.promo - reading.kept - len(reading.broken))

@@ -27,7 +27,7 @@ class Style:
     brand
         Chance that the brand is mentioned.
     brand_at, type_at
-        Where brand and product type stand between the attributes (0 first, 1 last); None for anywhere.
+        Place of brand and product type among the attributes (0 first, 1 last); None for anywhere.
     glue
         Chance of a function word where the attribute has one.
     promo

@@ -29,7 +29,7 @@ def dask_client(scheduler: str | None = None) -> Iterator["Client"]:
     Raises
     ------
     ModelError
-        Where Dask is not installed, or no scheduler answers, or it has no worker.
+        If Dask is not installed, or no scheduler answers, or it has no worker.
     """
     try:
         import dask.array

@@ -46,7 +46,7 @@ class Plain:
         where
             The file it was read from, for messages.
         way_out
-            What to do about a damaged file, a sentence; by default to run ``fit-reward`` again.
+            Advice for a damaged file, a sentence; by default to run ``fit-reward`` again.
 
         Raises
         ------

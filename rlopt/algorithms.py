@@ -14,7 +14,7 @@ class Algorithm:
     name
         As in ``--algorithm``, and the folder of the run that it writes.
     label
-        What people call it.
+        Name for people.
     trainer
         ``module:class``; looked up when it is needed, since trl takes seconds to load.
     generations

@@ -39,7 +39,7 @@ def locked(folder: Path, purpose: str) -> Iterator[None]:
     Raises
     ------
     RunError
-        When another process or thread holds it, or the folder cannot be written.
+        If another process or thread holds it, or the folder cannot be written.
     """
     key = folder.resolve()
     mine = _Hold(os.getpid(), threading.get_ident(), 1)

@@ -115,9 +115,9 @@ class Run:
         Raises
         ------
         StageOrderError
-            When there is no run and ``create`` is False.
+            If there is no run and ``create`` is False.
         RunError
-            When the directory is something else or holds a link, or its manifest is damaged or of another format.
+            If the directory is something else or holds a link, or its manifest is damaged or of another format.
         """
         run = cls(Path(path))
         if os.path.lexists(run._manifest.path):
@@ -142,7 +142,7 @@ class Run:
         Raises
         ------
         RunError
-            Where there is one, or a pipe, a socket or a device.
+            If there is one, or a pipe, a socket or a device.
         """
         with disk_errors(self.path):
             refuse_links(self.path, "use another run directory with --run")
@@ -154,7 +154,7 @@ class Run:
         Raises
         ------
         RunError
-            When the file cannot be read as a manifest.
+            If the file cannot be read as a manifest.
         """
         return self._manifest.read()
 
@@ -184,7 +184,7 @@ class Run:
         Raises
         ------
         StageOrderError
-            When one is missing, was interrupted, or was done before a stage it stands on changed. The message says
+            If one is missing, was interrupted, or was done before a stage it stands on changed. The message says
             what to run.
         """
         self._manifest.require(*stages)
@@ -195,7 +195,7 @@ class Run:
         Raises
         ------
         StageOrderError
-            When it is not done.
+            If it is not done.
         """
         record: JsonObject = self._manifest.require(stage)["stages"][stage]
         return record
@@ -220,7 +220,7 @@ class Run:
         Raises
         ------
         RunError
-            When another process writes this run, or the disk is full or not writable.
+            If another process writes this run, or the disk is full or not writable.
         """
         settings, given = _settings(config), _inputs(config, inputs)
         if not processes.is_first():  # accelerate launch: the first process keeps the books
@@ -321,7 +321,7 @@ class Run:
         Raises
         ------
         StageOrderError
-            When it has neither.
+            If it has neither.
         """
         if self.rewarded:
             self.require("fit-reward")
@@ -352,7 +352,7 @@ def kept_preset(path: Path) -> JsonObject:
     Raises
     ------
     SavedError
-        When the file is damaged.
+        If the file is damaged.
     """
     preset: JsonObject = read_json(path, dict[str, JsonObject | None])
     return preset

@@ -20,7 +20,7 @@ def prepare_environment() -> None:
     Raises
     ------
     ConfigError
-        When RLOPT_THREADS is not a positive whole number.
+        If RLOPT_THREADS is not a positive whole number.
     """
     wanted = requested()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -35,7 +35,7 @@ def requested() -> int | None:
     Raises
     ------
     ConfigError
-        When RLOPT_THREADS is not a positive whole number.
+        If RLOPT_THREADS is not a positive whole number.
     """
     if text := os.environ.get(VARIABLE):
         if not text.isdigit() or int(text) < 1:

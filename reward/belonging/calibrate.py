@@ -74,7 +74,7 @@ def calibrate(
     Raises
     ------
     ModelError
-        Where too few titles have anything to be compared with.
+        If too few titles have anything to be compared with.
     """
     fold = known.logged.folds(_FOLDS, rng)
     collected = Collected()

@@ -104,7 +104,7 @@ class FaultModel:
         Raises
         ------
         ModelError
-            Where it is not in (0, 1).
+            If it is not in (0, 1).
         """
         if not 0.0 < false_alarms < 1.0:
             raise ModelError(f"false_alarms must be in (0, 1). Got {false_alarms} instead.")
@@ -137,7 +137,7 @@ class FaultModel:
         Raises
         ------
         ValueError
-            Where it is not one of ``n_measurements`` measurements.
+            If it is not one of ``n_measurements`` measurements.
         """
         arrays = [np.asarray(data[name], dtype=np.float64) for name in ("center", "scale", "intercepts", "slopes")]
         faults, threshold = tuple(map(str, data["faults"])), float(data["threshold"])

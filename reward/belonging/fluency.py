@@ -65,12 +65,12 @@ class Fluency:
         false_alarms
             Share of logged titles that may score below the threshold, in (0, 1).
         seed
-            Of what is drawn: titles, and how they are spoilt.
+            Seed of the draws: titles, and how they are spoilt.
 
         Raises
         ------
         ModelError
-            Where there are too few titles, or false_alarms is out of range.
+            If there are too few titles, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = _readable(titles, item_index).some(len(titles), _MAX_TITLES, rng)

@@ -102,7 +102,7 @@ class Joins:
         Raises
         ------
         ValueError
-            Where the arrays are none.
+            If the arrays are none.
         """
 
         def news(direction: str, order: int) -> News:

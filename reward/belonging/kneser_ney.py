@@ -31,7 +31,7 @@ class Sequences:
     tokens
         Shape (m,).
     starts
-        Where each sequence begins, and m: shape (n + 1,).
+        Start of each sequence, and m: shape (n + 1,).
     """
 
     tokens: HashArray
@@ -161,7 +161,7 @@ class KneserNey:
         Raises
         ------
         ValueError
-            Where the arrays are no such model.
+            If the arrays are no such model.
         """
         discounts = tuple(map(float, arrays["discounts"]))
         grams, contexts = (
@@ -179,7 +179,7 @@ def table_from(arrays: Mapping[str, npt.NDArray[Any]], name: str, width: int) ->
     Raises
     ------
     ValueError
-        Where the arrays are no table of ``width`` counts.
+        If the arrays are no table of ``width`` counts.
     """
     keys, counts = arrays[f"{name}.keys"], arrays[f"{name}.counts"].astype(np.int64)
     if keys.dtype != np.uint64 or counts.shape != (len(keys), width) or (counts < 0).any():

@@ -33,7 +33,7 @@ class Source:
     texts
         m texts.
     owner
-        Which of the n titles each text is known for, shape (m,).
+        Number of the title that each text belongs to, shape (m,).
     kind
         Of the texts: `views.TITLE` or `views.FIELDS`.
     """
@@ -81,7 +81,7 @@ class Centers:
         Raises
         ------
         ValueError
-            Where they are not of the reader's vectors.
+            If they are not of the reader's vectors.
         """
         centers = cls({view: tuple(arrays[view]) for view in _VIEWS})
         like = reader.read([""], TITLE)
@@ -105,7 +105,7 @@ def measure(
     sources
         Sources on the items; each holds a text for every title.
     reader, centers
-        What the train texts taught.
+        Vectoriser and averages learned from the train texts.
     """
     n = len(title)
     columns: list[FloatArray] = []

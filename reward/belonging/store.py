@@ -28,16 +28,16 @@ def read(folder: Path, what: str, expected_format: int) -> tuple[dict[str, Any],
     Parameters
     ----------
     folder
-        Where `write` wrote.
+        Folder that `write` wrote.
     what
         For messages: "relevance model".
     expected_format
-        What ``meta["format"]`` must be.
+        Required value of ``meta["format"]``.
 
     Raises
     ------
     ModelError
-        Where a file is missing, damaged, holds a number that is none, or is of another format.
+        If a file is missing, damaged, holds a number that is none, or is of another format.
     """
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

@@ -104,7 +104,7 @@ class Topics:
         Raises
         ------
         ValueError
-            Where the arrays do not fit together.
+            If the arrays do not fit together.
         """
         topics = cls(*(arrays[name] for name in ("buckets", "directions", "centers", "scaling")))
         v, k = topics.directions.shape

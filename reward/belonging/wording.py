@@ -113,7 +113,7 @@ class Wording:
         Raises
         ------
         ValueError
-            Where the arrays do not fit together.
+            If the arrays do not fit together.
         """
 
         def part(name: str) -> dict[str, npt.NDArray[Any]]:

@@ -166,15 +166,15 @@ def examine(
     assignment
         Assignment of titles to impressions; None: logged where propensities are, else unknown.
     conversions_complete
-        Whether all conversions of these clicks have come in.
+        True if all conversions of these clicks have come in.
     observational
-        Whether titles of different items are compared (`reward.model.alike`): a doubt where they are, and no longer a
+        True if titles of different items are compared (`reward.model.alike`): a doubt where they are, and no longer a
         ``stop`` where no item has two.
 
     Raises
     ------
     SplitError
-        Where a share is not in [0, 1).
+        If a share is not in [0, 1).
     LogError
         If the assignment is declared as logged, and the logs hold no propensities.
     """

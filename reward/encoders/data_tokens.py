@@ -22,7 +22,7 @@ class Part:
     Parameters
     ----------
     text
-        What it says.
+        Its text.
     control
         True for what rlopt or a chat template wrote; False for data.
     """

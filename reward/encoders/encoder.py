@@ -194,7 +194,7 @@ def open_encoder(
     Raises
     ------
     ModelError
-        When one of them cannot be loaded, or is another than the model was fitted with.
+        If one of them cannot be loaded, or is another than the model was fitted with.
     """
     from .networks import load_network  # torch and transformers: seconds, and only needed here
 

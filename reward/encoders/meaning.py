@@ -22,7 +22,7 @@ class Meaning:
     Parameters
     ----------
     encoder
-        Where vectors come from.
+        Source of the vectors.
     center
         Average vector of the train titles, shape (width,).
     directions

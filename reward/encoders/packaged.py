@@ -24,7 +24,7 @@ class Packaged:
     Parameters
     ----------
     name
-        What the user calls it.
+        Name that the user gives it.
     package
         Its module; found without importing it.
     find
@@ -32,7 +32,7 @@ class Packaged:
     extra
         Of rlopt, that installs it.
     by_hand
-        How to install it without what is not needed here.
+        Command to install it without dependencies that are not needed here.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Packaged:
         Raises
         ------
         ModelError
-            When the package is not installed, or holds no model.
+            If the package is not installed, or holds no model.
         """
         folder = _package_folder(self.package)
         if folder is None:

@@ -22,7 +22,7 @@ class Contest(Plain):
     Parameters
     ----------
     items, arms, impressions
-        What the figures rest on.
+        Data behind the figures.
     old, new
         Figures of each model: pair accuracy, picked lift and log-likelihood (per click, in nats, of which of its
         item's titles a click fell on; 0 would be certainty).

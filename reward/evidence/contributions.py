@@ -55,7 +55,7 @@ class Contributions:
     members
         Of each member of the ensemble, shape (n, G, n_members).
     constant
-        What is left to the model's effect, the same for every title.
+        Rest of the model's effect, the same for every title.
     """
 
     topics: tuple[str, ...]

@@ -67,7 +67,7 @@ class Explanation(Plain):
     change
         P(click) relative to what it is compared with, the item's own appeal being equal.
     parts
-        What the topics add, largest first; together they make ``change``.
+        Contributions of the topics, largest first; together they make ``change``.
     nearest
         The item's logged titles most like this one.
     support
@@ -77,7 +77,7 @@ class Explanation(Plain):
     unsupported, unknown
         Words that nothing of the item states, and words that no logged title holds.
     known_item
-        Whether the item has logs of its own in the model.
+        True if the item has logs of its own in the model.
     """
 
     title: str

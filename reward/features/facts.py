@@ -45,11 +45,11 @@ class Facts:
     Parameters
     ----------
     facts
-        What holds, and for which items.
+        Facts, and the items that each holds for.
     implies
         Saying -> what may be said of an item that says so; synonyms imply one another.
     never
-        What no title of such an item may say.
+        Phrases that no title of such an item may use.
     """
 
     facts: tuple[Fact, ...] = ()
@@ -64,7 +64,7 @@ class Facts:
         Raises
         ------
         FactsError
-            When it cannot be read, or an entry is malformed: in one line, with its place.
+            If it cannot be read, or an entry is malformed: in one line, with its place.
         """
         try:
             file = FactFile.model_validate(read_yaml(Path(path), "facts file", FactsError) or {})

@@ -49,7 +49,7 @@ class Found:
     start, stop
         Its words.
     group
-        Which promise of the list it is, in whatever words.
+        Number of the promise in the list, however it is worded.
     numbers
         The numbers in it, in digits.
     """
@@ -116,7 +116,7 @@ class PromiseList:
         Raises
         ------
         PhraseListError
-            When a file cannot be read, or a phrase has no words.
+            If a file cannot be read, or a phrase has no words.
         """
         lines = PhraseList.collect(entries)
         groups: list[list[str]] = []

@@ -125,7 +125,7 @@ def day_totals(rows: TypedRows) -> Columns:
 def period_cells(rows: TypedRows, weighting: Weighting, period_of_day: Mapping[int, int], most: int) -> Columns:
     """Make the table ``timed`` (arm by period); return columns arm, period, clicks and exposure of about ``most`` rows.
 
-    Where there are more, they are those of every k-th item.
+    If there are more, they are those of every k-th item.
     """
     query = rows.source.query
     query(

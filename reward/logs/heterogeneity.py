@@ -20,7 +20,7 @@ class Heterogeneity:
     statistic, freedom, room
         X2 and what its mean is made of.
     used
-        Which arms: those of items with two arms or more and a click, shape (n_arms,).
+        Arms of items with two arms or more and a click, shape (n_arms,).
     """
 
     statistic: float

@@ -21,7 +21,7 @@ def respelled(rows: TypedRows, ids: Iterable[str]) -> TypedRows:
     Raises
     ------
     LogError
-        Where ids are rounded numbers.
+        If ids are rounded numbers.
     """
     padded = fraction = False
     for item_id in ids:

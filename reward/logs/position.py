@@ -32,7 +32,7 @@ class PositionBias:
     impressions
         Impressions at each position, shape (n_positions,).
     identified
-        Whether within-arm variation ties the position to the position with most impressions, shape (n_positions,).
+        True if within-arm variation ties the position to the position with most impressions, shape (n_positions,).
         A group of positions that is not tied has mean 1 of its own: between groups nothing is corrected.
     """
 

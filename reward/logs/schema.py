@@ -96,7 +96,7 @@ class ColumnMapping:
         Raises
         ------
         LogError
-            Where a part is not ``canonical=column``, or a canonical column is unknown or named twice.
+            If a part is not ``canonical=column``, or a canonical column is unknown or named twice.
         """
         columns: dict[str, str] = {}
         for part in filter(None, (p.strip() for p in text.split(","))):
@@ -140,7 +140,7 @@ class ColumnMapping:
         Raises
         ------
         LogError
-            Where a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
+            If a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
         """
         given = {name: source for name, source in self.columns.items() if source}
         available = [column for column in available if column not in self.switched_off(available)]

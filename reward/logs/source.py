@@ -49,15 +49,15 @@ class FileSource:
     files
         Parquet file to read -> the user's file it stands for.
     partitioned
-        Whether the folders of the files are named ``column=value`` and count as columns (parquet only).
+        True if the folders of the files are named ``column=value`` and count as columns (parquet only).
     folder
         Temporary folder, removed at the end.
     notes
-        What was decided in reading the files, in plain words.
+        Decisions made while reading the files, in plain words.
     numbers
         Columns of CSV, all of them VARCHAR, that hold nothing but numbers as programs write them.
     cluster
-        What adds up the files' rows; None: this process.
+        Cluster that adds up the files' rows; None: this process.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -114,7 +114,7 @@ def open_source(
     Raises
     ------
     LogError
-        Where nothing is found, a file is empty, corrupt, of an unknown kind or not UTF-8.
+        If nothing is found, a file is empty, corrupt, of an unknown kind or not UTF-8.
     """
     if isinstance(source, LocalCopy):
         with (

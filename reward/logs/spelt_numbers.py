@@ -49,7 +49,7 @@ def spelling(
     column, where
         For messages.
     whole
-        Whether the column must hold whole numbers.
+        True if the column must hold whole numbers.
     others
         Queries over the texts of the file's other columns, which may tell; None where it has none.
     said
@@ -58,7 +58,7 @@ def spelling(
     Raises
     ------
     LogError
-        Where a mark may stand for thousands or before a fraction, and nothing tells which.
+        If a mark may stand for thousands or before a fraction, and nothing tells which.
     """
     grouped = rf"regexp_matches(trim(x, '{_BLANKS}'), '[0-9]{_class(GROUPERS)}[0-9]')"
     marks = "count(*) FILTER (contains(x, '.')), count(*) FILTER (contains(x, ','))"
@@ -109,7 +109,7 @@ def _seen(ask: Asks) -> tuple[dict[Decimal, _Seen], int]:
 def _told(seen: tuple[dict[Decimal, _Seen], int], *, whole: bool) -> Decimal | None:
     """The mark before a fraction by the values of the column, None where they do not tell.
 
-    Where they contradict one another it is the point, by which some of them are wrong and named with their row.
+    If they contradict one another it is the point, by which some of them are wrong and named with their row.
     """
     marks, plain = seen
     for mark in marks:

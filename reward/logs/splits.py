@@ -59,7 +59,7 @@ class Splits:
         Raises
         ------
         SplitError
-            Where the text is no such object, or an item is on two sides.
+            If the text is no such object, or an item is on two sides.
         """
         try:
             data = parse_json(text, where, dict[str, list[str]])
@@ -107,7 +107,7 @@ def split_items(
     Raises
     ------
     SplitError
-        Where a share is out of range, items are too few, times are missing, or shared titles tie too many items
+        If a share is out of range, items are too few, times are missing, or shared titles tie too many items
         together: a side would get less than half of its share.
     """
     _check_shares(judge_share, test_share)

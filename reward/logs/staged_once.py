@@ -21,7 +21,7 @@ def staged_once(tmp_dir: str | Path | None = None) -> Iterator[None]:
     Parameters
     ----------
     tmp_dir
-        Where the parsed files lie; the system's temporary folder by default.
+        Folder for the parsed files; the system's temporary folder by default.
     """
     if _KEPT.get() is not None:
         yield

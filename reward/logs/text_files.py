@@ -74,7 +74,7 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
     Raises
     ------
     LogError
-        Where the file cannot be read, or a quote swallows rows.
+        If the file cannot be read, or a quote swallows rows.
     """
     if file_kind(path) == PARQUET:
         with clear_errors(str(path)):

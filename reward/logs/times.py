@@ -109,7 +109,7 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
     Raises
     ------
     LogError
-        Where the numbers are no times of one form from `FIRST_YEAR` to next year.
+        If the numbers are no times of one form from `FIRST_YEAR` to next year.
     """
     known = "x IS NOT NULL AND isfinite(x)"
     low, high, n = ask(f"min(x) FILTER ({known}), max(x) FILTER ({known}), count(*) FILTER ({known})")[0]
@@ -170,7 +170,7 @@ def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:
     Raises
     ------
     LogError
-        Where day and month cannot be told apart.
+        If day and month cannot be told apart.
     """
     number = "TRY_CAST(x AS DOUBLE)"
     given = "x IS NOT NULL"

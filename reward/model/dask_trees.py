@@ -47,7 +47,7 @@ class DaskTrees:
         Raises
         ------
         ModelError
-            Where there are more than `MAX_ARMS` arms, or the cluster fails.
+            If there are more than `MAX_ARMS` arms, or the cluster fails.
         """
         if not can_split(task.data):
             return no_trees(task.data.num_feature())

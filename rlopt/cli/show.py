@@ -28,7 +28,7 @@ def show(result: Result, text: str | None = None) -> None:
     result
         A stage's result.
     text
-        How a person reads it; by default its values as aligned lines.
+        Text for a person; by default its values as aligned lines.
     """
     if not processes.is_first():
         return

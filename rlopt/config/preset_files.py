@@ -25,7 +25,7 @@ def preset_file(preset: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        Where there is neither; the message lists the presets.
+        If there is neither; the message lists the presets.
     """
     path, names = Path(preset), preset_names()
     if path.exists():

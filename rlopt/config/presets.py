@@ -102,7 +102,7 @@ def read_preset(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        When the file is missing, is no YAML, or holds an unknown section, key or value.
+        If the file is missing, is no YAML, or holds an unknown section, key or value.
     """
     path = preset_file(path)
     content = read_yaml(path, "config file", ConfigError)

@@ -72,7 +72,7 @@ def allocate(beliefs: Beliefs, horizon: Horizon, *, floor: float, seed: int) -> 
     beliefs
         Of n items, with a title each at least.
     horizon
-        What is still to be shown.
+        Impressions still to show.
     floor
         Least chance of a title; of items with many titles at most half the impressions go to floors.
     seed

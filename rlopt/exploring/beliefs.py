@@ -169,7 +169,7 @@ def learn(prior: TitlePrior, seen: Clicks, overdispersion: float = 1.0) -> Belie
     Parameters
     ----------
     prior
-        What was believed of n items.
+        Prior of n items.
     seen
         Clicks of the same n items.
     overdispersion

@@ -44,7 +44,7 @@ def worths(reward: FloatArray, std: FloatArray, alike: FloatArray, slope: float)
     alike
         `likeness`: correlation of the unknown parts of two titles, shape (k, k).
     slope
-        What predicted differences are multiplied by (`reward.evidence.slope.trust`).
+        Factor for predicted differences (`reward.evidence.slope.trust`).
     """
     log = np.log(reward)
     covariance = std[:, None] * std * alike

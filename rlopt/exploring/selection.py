@@ -16,7 +16,7 @@ def choose_items(
         Clicks that exploring an item is expected to bring, and to cost while it lasts, shape (n,). A loss below 0 makes
         no room for others.
     impressions
-        That it takes, shape (n,).
+        Impressions needed, shape (n,).
     budget
         Impressions in all; None for no bound.
     most_loss

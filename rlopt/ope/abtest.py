@@ -157,9 +157,9 @@ def analyze(
     looks
         The same in full; None: as ``final`` says.
     design
-        What was split; None: as the results show.
+        Unit of the split; None: as the results show.
     counted
-        Whether events are counts, of which there must be `MIN_EVENTS`; else amounts, that many rows of which must have
+        True if events are counts, of which there must be `MIN_EVENTS`; else amounts, that many rows of which must have
         some.
 
     Raises

@@ -122,7 +122,7 @@ def balancing_weight(values: FloatArray, share: FloatArray, target: FloatArray, 
     Parameters
     ----------
     values
-        What is balanced, shape (n, k), each column of about unit variance.
+        Values to balance, shape (n, k), each column of about unit variance.
     share
         Share of each row in the logs, shape (n,), summing to one.
     target

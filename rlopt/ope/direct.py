@@ -30,7 +30,7 @@ class TitleDraws:
     item
         Item position of each title, shape (n_titles,), integers from 0; every item has at least one title.
     share
-        How often the policy shows the title, shape (n_titles,), any positive scale; None: an item's titles equally.
+        Frequency of the title under the policy, shape (n_titles,), any positive scale; None: an item's titles equally.
     """
 
     effects: FloatArray

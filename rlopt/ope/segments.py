@@ -29,7 +29,7 @@ class Segment(Plain):
     Parameters
     ----------
     column, value
-        What defines it: "price", "19.9 – 49"; the value is `REST` for what is left, `MISSING` for items without one.
+        Its definition: "price", "19.9 – 49"; the value is `REST` for the other values, `MISSING` for items without one.
     n_items
         Items in it.
     lift, low, high

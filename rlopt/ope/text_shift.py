@@ -59,7 +59,7 @@ def text_shift(
     new_item, logged_item
         Item position of each.
     logged_share
-        How often each logged title was shown, any positive scale; items count equally. None: equally often.
+        Frequency with which each logged title was shown, any positive scale; items count equally. None: equally often.
     folds
         Folds of items.
     seed

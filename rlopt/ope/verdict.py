@@ -74,18 +74,18 @@ class Grounds:
     other_lifts
         ``lifts`` with items weighted the other way: equally where ``lifts`` weight by traffic, and the reverse.
     from_run
-        Whether the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
+        True if the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
     relevant, fluent
         Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
         titles were there to learn it from.
     past
         Predictions against outcomes of the run's A/B tests so far, from three on.
     rated
-        What people said of titles of this policy, drawn at random.
+        Ratings by people of titles of this policy, drawn at random.
     reward_slope
-        Of what the reward says titles of an item differ by, how much came on held-out items; None where not known.
+        Observed share of the reward's predicted differences between an item's titles, held out; None if unknown.
     candidates
-        How many different candidates these test items have been asked about, this one included.
+        Number of different candidates evaluated on these test items, this one included.
     """
 
     lifts: dict[str, LiftEstimate]

@@ -46,7 +46,7 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
     Raises
     ------
     PolicyError
-        When the tokenizer has no chat template, or it fails, does not end, or does not pass the message on as it is.
+        If the tokenizer has no chat template, or it fails, does not end, or does not pass the message on as it is.
     """
     template = _template(tokenizer)
     variables = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}

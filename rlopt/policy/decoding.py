@@ -100,7 +100,7 @@ def sample(
     slot_mask
         Takes out slots that may not come next, before the distribution is normalised.
     begun
-        What is already written after each prompt; the completion goes on from there.
+        Tokens already written after each prompt; the completion continues from there.
     refused
         Tokens that may not come first, row by row; where nothing else is left, the row ends.
     """
@@ -160,7 +160,7 @@ def _open_slots(
 def _read(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, DynamicCache, Tensor]:
     """Logits of the first token (B, V), the cache and the mask (B, P) after the prompts.
 
-    What prompts have in common at their beginning is read once for all of them, and equal prompts are read once.
+    The common beginning of prompts is read once for all of them, and equal prompts are read once.
     """
     device = model.device
     cache = DynamicCache(config=model.config)

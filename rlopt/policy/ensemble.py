@@ -87,9 +87,9 @@ class Ranked(TitlePolicy):
     Parameters
     ----------
     writer
-        Who writes.
+        The policy that writes.
     others
-        Who ranks the titles together with the writer.
+        The policies that rank the titles together with the writer.
     """
 
     def __init__(self, writer: TitlePolicy, others: Sequence[TitlePolicy]) -> None:
@@ -125,14 +125,14 @@ def ensemble(policies: Sequence[TitlePolicy], folders: Sequence[str | Path], by:
     policies
         The members; titles are rendered, and with ``by="titles"`` written, by the first.
     folders
-        Where they came from, for messages.
+        Folders they came from, for messages.
     by
         "tokens": the mean of their next-token distributions writes. "titles": the first writes, all rank.
 
     Raises
     ------
     PolicyError
-        When distributions are to be averaged and the members do not share tokens and prompts.
+        If distributions are to be averaged and the members do not share tokens and prompts.
     """
     first = policies[0]
     if by == "titles":

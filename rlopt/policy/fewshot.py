@@ -32,7 +32,7 @@ class FewShotRenderer:
     Parameters
     ----------
     text
-        How one item is shown.
+        Text of one item.
     shots
         Examples a prompt, at least one.
     examples
@@ -110,7 +110,7 @@ def end_with_the_line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     Raises
     ------
     PolicyError
-        When the tokenizer has no token that is a line break.
+        If the tokenizer has no token that is a line break.
     """
     ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
     if not ids or str(tokenizer.decode([ids[-1]])) != "\n":

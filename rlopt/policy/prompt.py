@@ -114,10 +114,10 @@ class TextRenderer:
     max_field_chars
         Longer fields are cut.
     before, after
-        What a chat template puts around a user's message (`rlopt.policy.chat.chat_frame`); empty for models that
+        Text that a chat template puts around a user's message (`rlopt.policy.chat.chat_frame`); empty for models that
         continue text.
     marks
-        What the template marks turns with; a blank breaks it where an item's text holds it.
+        Marks of turns in the template; a blank breaks them where an item's text holds one.
     task
         With "optimize" the last line before the answer is the item's current title, where it has one.
     """

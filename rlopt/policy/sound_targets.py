@@ -29,7 +29,7 @@ def sound_pairs(slots: Slots, pairs: Sequence[tuple[Item, str]], rules: Constrai
     Parameters
     ----------
     rules
-        What a title must keep to; None: what people's titles mostly do.
+        Rules for a title; None: those that people's titles mostly keep.
     """
     rules = rules or Constraints(checked_claims(pairs), formatting=True)
     once = [(item, title) for item, title in pairs if not (slots.once and _says_twice(slots, item, title))]
@@ -65,7 +65,7 @@ def short_enough(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Pair
     Raises
     ------
     PolicyError
-        When none is left.
+        If none is left.
     """
     limit = policy.max_title_tokens
     kept = [

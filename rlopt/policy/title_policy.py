@@ -78,11 +78,11 @@ class TitlePolicy:
         Any transformers causal language model. With slots it never writes one that the item lacks
         (`rlopt.policy.slot_mask`).
     renderer
-        How items become prompts and completions become titles.
+        Renderer of items as prompts and completions as titles.
     max_title_tokens
         Generation stops after this many tokens.
     prefix
-        What prefix tuning learned; ``model`` reads it before every prompt from now on.
+        Prefix learned by prefix tuning; ``model`` reads it before every prompt from now on.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class TitlePolicy:
         Raises
         ------
         PolicyError
-            When the folder is missing, incomplete or damaged.
+            If the folder is missing, incomplete or damaged.
         """
         folder = Path(folder)
         renderer, max_title_tokens = read_spec(folder)
@@ -164,7 +164,7 @@ class TitlePolicy:
         ConfigError
             For an unknown field, or a value out of its range.
         PolicyError
-            When more titles an item are asked for than there are beams.
+            If more titles an item are asked for than there are beams.
         """
         return self.write(items, n, load(Decoding, overrides=how), constraints)
 
@@ -361,7 +361,7 @@ def read_spec(folder: Path) -> tuple[Renderer, int]:
     Raises
     ------
     PolicyError
-        When the folder holds none.
+        If the folder holds none.
     """
     try:
         spec = json.loads((folder / POLICY_FILE).read_text(encoding="utf-8"))

@@ -30,12 +30,12 @@ class VllmWriter:
     Parameters
     ----------
     folder
-        Where `TitlePolicy.save` wrote it.
+        Folder that `TitlePolicy.save` wrote.
 
     Raises
     ------
     PolicyError
-        When vLLM is not installed, or the policy is one of slots or of a prefix.
+        If vLLM is not installed, or the policy is one of slots or of a prefix.
     """
 
     def __init__(self, folder: str | Path) -> None:

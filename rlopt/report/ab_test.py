@@ -24,7 +24,7 @@ def render_test(found: JsonObject, inputs: Mapping[str, str], lang: str = "en") 
     Parameters
     ----------
     found
-        What ``ab-analyze --json`` prints.
+        Output of ``ab-analyze --json``.
     inputs
         "file" and "plan" -> fingerprints.
     lang

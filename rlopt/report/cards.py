@@ -88,7 +88,7 @@ def policy_card(
     n_items
         Items it was trained on.
     figures
-        What was measured, name -> value.
+        Measured figures, name -> value.
     settings
         Settings of the stage.
     versions
@@ -102,7 +102,7 @@ def policy_card(
     rewarded
         False where it learned from the titles of a catalogue, and nothing was known of clicks.
     observational
-        Whether the reward that it was trained against compares titles of different items.
+        True if the reward that it was trained against compares titles of different items.
     """
     label, method = "SFT", "supervised fine-tuning on logged titles"
     if not rewarded:
@@ -151,7 +151,7 @@ def export_card(
     Parameters
     ----------
     how
-        What was done.
+        Description of the export.
     before, after
         The same figures of the policy it came from and of this one.
     n_items
@@ -232,15 +232,15 @@ def reward_card(
     split
         Side -> items.
     conversions
-        Whether it predicts conversions too.
+        True if it predicts conversions too.
     warnings
-        What the log doctor warns of.
+        Warnings of the log doctor.
     effects, note
         Property of a title -> its effect in words, and whether these may be taken for causes.
     images
         Caption -> file beside the card.
     observational
-        Whether titles of different items were compared.
+        True if titles of different items were compared.
     """
     tags = ["rlopt", "reward-model", "click-through-rate", *(["observational"] if observational else [])]
     head = ModelCardData(library_name="lightgbm", tags=tags)

@@ -44,7 +44,7 @@ class Row:
     Parameters
     ----------
     label
-        What is compared with what.
+        Name of the comparison.
     value, low, high
         Relative lift and its interval; 0.05 is +5%.
     truth

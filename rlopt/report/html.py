@@ -34,7 +34,7 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
     Parameters
     ----------
     report
-        What to say.
+        Content of the report.
     metrics
         Rows of the candidate's ``metrics/*.jsonl``; without any the learning curves are left out.
     """

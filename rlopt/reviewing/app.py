@@ -80,7 +80,7 @@ def application(
     hosts
         Names that it answers to.
     token
-        What a visitor must know; None for a server that only this machine reaches.
+        Secret that a visitor must know; None for a server that only this machine reaches.
     """
     pages = Pages(engine, checks, config, token, Signer(secret(engine)), Views(config.lang))
     routes = [
@@ -344,7 +344,7 @@ def decision_of(form: "FormData") -> audit.Decision:
     Raises
     ------
     ReviewError
-        Where it is incomplete.
+        If it is incomplete.
     """
     action = str(form.get("action"))
     nonce = str(form.get("nonce") or "")[:40]

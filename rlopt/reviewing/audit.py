@@ -78,9 +78,9 @@ def record(engine: "Engine", reviewer: str, decision: Decision) -> str:
     Raises
     ------
     ConflictError
-        When somebody else settled it meanwhile; nothing is added.
+        If somebody else settled it meanwhile; nothing is added.
     ReviewError
-        When there is no such proposal, or nothing to undo or accept.
+        If there is no such proposal, or nothing to undo or accept.
     """
     for attempt in range(_ATTEMPTS):
         try:

@@ -26,7 +26,7 @@ class Plan:
     chance, text
         The threshold, and what titles or items must hold.
     reviewer
-        Whose it is.
+        Its reviewer.
     count
         Titles it meant when the sample was drawn.
     sample
@@ -57,7 +57,7 @@ class Plan:
         Raises
         ------
         ReviewError
-            Where it is damaged, or another reviewer's.
+            If it is damaged, or another reviewer's.
         """
         if text is None:
             raise ReviewError("The form is incomplete.")

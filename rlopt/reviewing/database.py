@@ -29,7 +29,7 @@ def needs(*modules: str) -> None:
     Raises
     ------
     ReviewError
-        Where it is not, with the name of the extra.
+        If it is not, with the name of the extra.
     """
     if missing := [PACKAGES[module] for module in modules if find_spec(module) is None]:
         raise ReviewError(f"Reviews need {', '.join(missing)}: pip install 'rlopt[review]'.")
@@ -54,9 +54,9 @@ def opened(place: str | Path, *, create: bool = False) -> Iterator["Engine"]:
     Raises
     ------
     LogError
-        Where the URL names a variable that is not set.
+        If the URL names a variable that is not set.
     ReviewError
-        Where it is missing, is no database of reviews, cannot be reached, or a package is not installed.
+        If it is missing, is no database of reviews, cannot be reached, or a package is not installed.
     """
     needs("sqlalchemy")
     from sqlalchemy.exc import SQLAlchemyError

@@ -22,11 +22,11 @@ class Approved:
     item_id, title, facts
         The item, its approved title, and its fields as the review showed them.
     proposed
-        What had been proposed; None where nothing had.
+        The proposed title; None where there was none.
     edited, kept
-        Whether a person wrote it; whether the current title was to stay.
+        True if a person wrote it; True if the current title was to stay.
     reviewer, at
-        Who approved it last, and when (UTC).
+        The last reviewer to approve it, and when (UTC).
     """
 
     item_id: str
@@ -64,7 +64,7 @@ class Reviews:
         Raises
         ------
         ReviewError
-            Where it cannot be opened, or holds no reviews.
+            If it cannot be opened, or holds no reviews.
         """
         with opened(place) as engine:
             from sqlalchemy import exists, select

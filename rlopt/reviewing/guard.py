@@ -98,7 +98,7 @@ class Guard:
     hosts
         Names that requests may be for, beside this machine's addresses where ``anywhere`` is true.
     anywhere
-        Whether any numeric address will do: for a server that listens on all of them, where a token keeps others out.
+        True if any numeric address will do: for a server that listens on all of them, where a token keeps others out.
     """
 
     def __init__(self, app: "ASGIApp", hosts: frozenset[str], anywhere: bool) -> None:

@@ -36,7 +36,7 @@ class Proposal:
     lift, low, high, chance
         Predicted lift of the clicks over the current title, its 95% interval, and the chance of being better.
     value
-        What rides on the title; with doubt it makes the order.
+        Stake of the title; with doubt it makes the order.
     facts
         The item's fields.
     """

@@ -27,7 +27,7 @@ class Agreement:
     Parameters
     ----------
     n, alike
-        How many, and how many of them with the same outcome.
+        Number of titles, and of those with the same outcome.
     low, high
         95% interval of the share.
     """

@@ -35,9 +35,9 @@ class Card:
     state, after
         Its state, and the title that is approved; not told to one who is yet to give a second opinion.
     mine
-        What this reviewer thinks.
+        Opinion of this reviewer.
     by
-        Who decided last.
+        The last reviewer to decide.
     seen
         Events so far.
     nonce

@@ -31,7 +31,7 @@ class Source(Protocol):
         Raises
         ------
         Exception
-            Where it is damaged: the service keeps the old state.
+            If it is damaged: the service keeps the old state.
         """
 
 

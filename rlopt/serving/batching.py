@@ -41,7 +41,7 @@ class Batcher(Generic[RequestT]):
     max_wait
         Seconds that a batch waits for more requests.
     metrics
-        Where sizes are counted.
+        Counters of sizes.
     """
 
     def __init__(

@@ -21,13 +21,13 @@ class Gate:
     app
         The application.
     metrics
-        Where requests are counted.
+        Counters of requests.
     max_body
         Bytes of a body.
     timeout
         Seconds of a request.
     token
-        What ``Authorization: Bearer`` must hold; None: nothing.
+        Required value of ``Authorization: Bearer``; None: no token.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, max_body: int, timeout: float, token: str | None) -> None:

@@ -25,7 +25,7 @@ class ProblemError(Exception):
     status
         HTTP status.
     detail
-        What is wrong, for a person.
+        Description of the problem, for a person.
     headers
         Of the answer.
     """

@@ -93,7 +93,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     StageOrderError
         Before ``fit-reward``, ``sft`` and a training.
     EvaluationError
-        When the run has no judge or test items, or the test items have no clicks.
+        If the run has no judge or test items, or the test items have no clicks.
     """
     config = config or CompareConfig()
     trained = [name for name in config.policies or ALGORITHMS if config.policies or run.done(name)]

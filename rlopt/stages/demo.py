@@ -127,7 +127,7 @@ def demo(
     Raises
     ------
     RunError
-        When ``run_path`` is a run on other logs: a demo never overwrites one.
+        If ``run_path`` is a run on other logs: a demo never overwrites one.
     """
     preset = read_preset(QUICK_PRESET if quick else PRESET)
 

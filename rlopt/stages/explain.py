@@ -72,9 +72,9 @@ def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     RunError
-        When the logs hold no such item; the message names the nearest ones.
+        If the logs hold no such item; the message names the nearest ones.
     """
     opened = OpenedRun(run)
     item, logged = _item_of(opened.arms, item_id)

@@ -52,9 +52,9 @@ def push(
     Raises
     ------
     StageOrderError, PolicyError
-        When the run has no such policy.
+        If the run has no such policy.
     RunError
-        When the hub refuses, or does not answer.
+        If the hub refuses, or does not answer.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError

@@ -82,11 +82,11 @@ def score(
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     LogError, ModelError
-        When the file or the model cannot be read.
+        If the file or the model cannot be read.
     RunError
-        When ``out`` cannot be written.
+        If ``out`` cannot be written.
     """
     opened = OpenedRun(run)
     check_output(out)

@@ -23,9 +23,9 @@ def simulate(out: str | Path, config: SimulateConfig | None = None) -> Simulated
     Raises
     ------
     SimulationError, MarketError
-        When a setting is out of range or the files cannot be written.
+        If a setting is out of range or the files cannot be written.
     RunError
-        When the folder cannot be made, or lies in a run directory.
+        If the folder cannot be made, or lies in a run directory.
     """
     out = Path(out)
     refuse_in_run(out)

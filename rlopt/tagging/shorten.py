@@ -74,7 +74,7 @@ def shorten(
     title
         The long title.
     spans
-        What may be kept, not overlapping, in the title's order. Each grows to whole words where blanks part words
+        Spans to keep, not overlapping, in the title's order. Each grows to whole words where blanks separate words
         ("C" to "USB-C"); a span whose words a longer one contains appears only once.
     limits
         Of the short title.

@@ -102,7 +102,7 @@ def shared_arguments(settings: TrainSettings, checkpoints: Path, multiple: int =
     Raises
     ------
     PolicyError
-        When the batch cannot be shared out evenly, or a tracker is not installed.
+        If the batch cannot be shared out evenly, or a tracker is not installed.
     """
     micro, accumulation = share_out(settings.batch_size, settings.micro_batch_size, processes.count())
     return {
@@ -131,7 +131,7 @@ def share_out(batch_size: int, micro_batch_size: int, n_processes: int) -> tuple
     Raises
     ------
     PolicyError
-        When the processes cannot get equal shares.
+        If the processes cannot get equal shares.
     """
     if batch_size % n_processes:
         raise PolicyError(

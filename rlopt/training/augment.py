@@ -33,7 +33,7 @@ class Variants:
         Raises
         ------
         PolicyError
-            When the file cannot be read, or a line is no group.
+            If the file cannot be read, or a line is no group.
         """
         try:
             lines = read_word_list(path)
@@ -104,7 +104,7 @@ class Augmentation:
         Raises
         ------
         PolicyError
-            When the lexicon cannot be read.
+            If the lexicon cannot be read.
         """
         models = config.back_translation
         return cls(

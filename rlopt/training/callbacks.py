@@ -17,7 +17,7 @@ class JsonLines(TrainerCallback):
     Parameters
     ----------
     writer
-        Where the lines go.
+        Writer of the lines.
     bar
         Moves one a step.
     shown

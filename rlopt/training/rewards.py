@@ -68,7 +68,7 @@ class Monitor:
     scorer
         Its ``predict``.
     baseline
-        What it expects each item to earn anyway, shape (n_items,), > 0.
+        Reward that it predicts for each item anyway, shape (n_items,), > 0.
     every
         Updates between two looks.
     """

@@ -18,7 +18,7 @@ def write_delta(path: Path, target: Path) -> None:
     Raises
     ------
     LogError
-        Where the table cannot be read.
+        If the table cannot be read.
     """
     import deltalake
 

@@ -64,12 +64,12 @@ def local(source: Source, *, query: str | None = None, tmp_dir: str | Path | Non
     query
         SQL, or a file that holds it: what to ask a database.
     tmp_dir
-        Where the copy lies; the system's temporary folder by default.
+        Folder for the copy; the system's temporary folder by default.
 
     Raises
     ------
     LogError
-        Where the source cannot be read, or the package that reads it is not installed.
+        If the source cannot be read, or the package that reads it is not installed.
     """
     if isinstance(source, LocalCopy) or (isinstance(source, (str, Path)) and not _elsewhere(source, query)):
         yield source

@@ -68,12 +68,12 @@ def analyze_test(
     query
         SQL, or a file that holds it: what to ask a database.
     decimal
-        What stands before a fraction in numbers written as texts; None: what the column tells.
+        Decimal mark of numbers written as texts; None: inferred from the column.
     plan
         File of ``ab-plan --assign``: results are checked against it, and its design, split, control, carry-over, blocks
         and lift apply.
     export
-        Where the results are written as long CSV, see `export_results`; None: nowhere.
+        File for the results as long CSV, see `export_results`; None: no file.
 
     Raises
     ------

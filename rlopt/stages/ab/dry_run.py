@@ -66,7 +66,7 @@ class Logged:
     impressions, events
         Counts.
     dated
-        Whether there are timestamps.
+        True if there are timestamps.
     """
 
     item: IntArray
@@ -93,7 +93,7 @@ def rehearse(
     Parameters
     ----------
     run
-        Whose column names hold where ``columns`` say nothing.
+        Run whose column names hold where ``columns`` name none.
     logs
         File of logs.
     config

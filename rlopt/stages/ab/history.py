@@ -34,7 +34,7 @@ def identity(run: Run, policy: str, results: LocalSource, read: Results) -> Json
 def remember(run: Run, analysis: Analysis, results: LocalSource, known: JsonObject) -> None:
     """Append prediction and outcome to the calibration history; the same results against the same prediction once.
 
-    Where the files lie is kept for people.
+    The location of the files is kept for people.
     """
     said = analysis.to_dict()
     row = {**known, "file": _place(results), **{name: said[name] for name in KEPT}}

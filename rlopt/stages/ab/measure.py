@@ -75,7 +75,7 @@ class Measured:
     comparison, counts
         The chosen variant's main metric, for the figures by day and by segment.
     looks
-        What interval decides.
+        Looks, which determine the interval that decides.
     """
 
     variants: tuple[Variant, ...]
@@ -159,7 +159,7 @@ def measure(
     planned_lift
         Shapes the confidence sequence.
     design
-        What was split.
+        Unit of the split.
     expected
         Of each row's main metric, see `Counts`.
 

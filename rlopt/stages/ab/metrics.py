@@ -97,7 +97,7 @@ class MetricResult(Plain):
     role
         "main" decides, "beside" is reported beside it, "guardrail" may forbid.
     outcome
-        What the test showed of it.
+        Outcome of the test by this metric.
     winsorised
         Share of the total that was cut as a heavy tail; None where it cannot be, because rows add up visitors.
     limit, status
@@ -122,7 +122,7 @@ class Asked:
     metrics
         The first decides.
     guardrails
-        What else must hold.
+        Guardrail metrics with their limits.
     """
 
     metrics: tuple[Metric, ...]

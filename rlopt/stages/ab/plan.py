@@ -119,7 +119,7 @@ def plan_test(
     config
         The design and what it should find.
     assign_to
-        Where the assignment is written; None: nowhere.
+        File for the assignment; None: no file.
     dry_run
         Past logs that are split as planned, over and over; None: none.
     columns
@@ -294,7 +294,7 @@ def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
     Raises
     ------
     PolicyError, StageOrderError
-        When there is no such policy.
+        If there is no such policy.
     """
     stage, folder, outside = "offline-eval", "eval", {}
     if policy != "ppo":

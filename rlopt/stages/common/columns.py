@@ -40,7 +40,7 @@ def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> Col
     Raises
     ------
     LogError
-        When a part is not ``canonical=column`` or names an unknown canonical column.
+        If a part is not ``canonical=column`` or names an unknown canonical column.
     """
     from_preset = ColumnMapping.from_dict((preset or {}).get("columns") or {})
     from_flag = ColumnMapping.parse(columns or "")
@@ -56,7 +56,7 @@ def mapping_for(run: Run, file: LocalSource, columns: str | None) -> ColumnMappi
     Raises
     ------
     LogError
-        When the file cannot be read or ``columns`` is malformed.
+        If the file cannot be read or ``columns`` is malformed.
     """
     stated = ColumnMapping.parse(columns or "")
     of_run = column_mapping(None, run.preset()).columns
@@ -82,7 +82,7 @@ def titles_of(
     Raises
     ------
     LogError
-        When the file cannot be read, or lacks item ids or titles.
+        If the file cannot be read, or lacks item ids or titles.
     """
     with staged_once():
         mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
@@ -104,7 +104,7 @@ def ignored_columns(run: Run | None, file: LocalSource) -> set[str]:
     Raises
     ------
     LogError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     available = _names(file)
     written = (SCORED, COMPARED, GENERATED, (*GENERATED, *PORTFOLIO))

@@ -30,14 +30,14 @@ class Evaluated:
     blind_effect
         Mean effect by the judge that has not seen the test items' clicks, for estimators that correct it by these.
     support
-        How near they are to titles the judge knows, in [0, 1].
+        Similarity to titles the judge knows, in [0, 1].
     reward, reward_std
         Prediction of the reward model and its ensemble spread.
     reward_effect_std
-        How unsure the reward model is of a title's effect alone, in nats of the odds of a click: `reward_std` without
+        Uncertainty of the reward model about a title's effect alone, in nats of the click odds: `reward_std` without
         what is unsure about the item.
     unstated
-        What a title claims and its item does not state; None where no claims are checked.
+        Claims of a title that its item does not state; None where no claims are checked.
     checked
         Kinds of claims that were looked for.
     violations

@@ -130,7 +130,7 @@ def read_evidence(path: Path) -> FitEvidence | None:
     Raises
     ------
     SavedError
-        When the file is damaged.
+        If the file is damaged.
     """
     text = read_text(path) if path.exists() else "{}"
     return None if text.strip() == "{}" else FitEvidence.from_json(text, path)

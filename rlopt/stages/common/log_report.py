@@ -12,6 +12,6 @@ def read_report(data: Path) -> LogReport:
     Raises
     ------
     SavedError
-        When the file is damaged.
+        If the file is damaged.
     """
     return LogReport.read(data / FINDINGS)

@@ -44,7 +44,7 @@ class OpenedRun:
     Raises
     ------
     StageOrderError
-        When one is not.
+        If one is not.
     """
 
     def __init__(self, run: Run, *stages: str, rewarded: bool = True) -> None:
@@ -126,9 +126,9 @@ class OpenedRun:
         Raises
         ------
         StageOrderError
-            When the run has learned from titles alone.
+            If the run has learned from titles alone.
         ModelError
-            When it cannot be read; so do `judge` and `monitor`.
+            If it cannot be read; so do `judge` and `monitor`.
         """
         from reward.model.reward_model import RewardModel
 
@@ -171,7 +171,7 @@ class OpenedRun:
         Raises
         ------
         ModelError
-            When it cannot be read.
+            If it cannot be read.
         """
         from reward.belonging.belonging import Belonging
         from reward.model.persistence import POLICY_ENCODER
@@ -213,8 +213,8 @@ class OpenedRun:
         Raises
         ------
         StageOrderError
-            When the run has no such policy yet.
+            If the run has no such policy yet.
         PolicyError
-            When there is none, or it cannot be read.
+            If there is none, or it cannot be read.
         """
         return load_policy(policy_folder(self.run, policy))

@@ -48,7 +48,7 @@ def probed(run: Run) -> tuple[AttackFigures, ...]:
     Raises
     ------
     SavedError
-        Where they are damaged.
+        If they are damaged.
     """
     file = run / PROBE / f"{PROBE}.json"
     return ProbeResult.read(file, _AGAIN).attacks if run.done(PROBE) and file.is_file() else ()

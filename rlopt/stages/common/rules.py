@@ -79,7 +79,7 @@ def check_rules(run: Run, preset: Path | None) -> None:
     Raises
     ------
     ConfigError
-        Where it differs, or the file cannot be read.
+        If it differs, or the file cannot be read.
     """
     of_run = run.preset()
     if preset is not None and load(RulesConfig, preset, preset=of_run) != load(RulesConfig, preset=of_run):

@@ -31,7 +31,7 @@ class Scorer:
     familiar
         Items and words of the logs.
     slope
-        What lifts are multiplied by, and its standard error (`reward.evidence.slope`).
+        Factor for lifts, and its standard error (`reward.evidence.slope`).
     """
 
     model: RewardModel
@@ -60,7 +60,7 @@ class Scorer:
         items, titles
             Of length n.
         predicted
-            What `predict` says of them.
+            Predictions of `predict`.
 
         Returns
         -------
@@ -137,7 +137,7 @@ def lifts(
     effect, effect_std
         Effect on the log-odds of a click, shape (n,); NaN only where all are.
     slope
-        What differences are multiplied by, and its standard error.
+        Factor for differences, and its standard error.
 
     Returns
     -------

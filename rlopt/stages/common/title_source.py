@@ -41,9 +41,9 @@ class TitleSource:
         Raises
         ------
         StageOrderError
-            When the run has not trained the policy yet.
+            If the run has not trained the policy yet.
         PolicyError
-            When there is no such folder or file.
+            If there is no such folder or file.
         """
         if policy in POLICIES:
             run.require("sft", policy)

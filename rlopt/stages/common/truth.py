@@ -22,7 +22,7 @@ def market_of(run: Run) -> Market | None:
     Raises
     ------
     MarketError
-        When the file in the run is damaged.
+        If the file in the run is damaged.
     """
     return Market.load(run / MARKET) if (run / MARKET).exists() else None
 

@@ -86,7 +86,7 @@ def write_plan(table: pa.Table, out: Path, seed: int) -> None:
     Raises
     ------
     RunError
-        When it cannot be written.
+        If it cannot be written.
     """
     table = table.append_column("seed", pa.array(np.full(len(table), seed, dtype=np.int64)))
     write_table(table.replace_schema_metadata({"assignment": RULE, "seed": str(seed)}), out)

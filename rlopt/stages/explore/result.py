@@ -21,22 +21,22 @@ class ExploreResult(Plain):
     titles
         Titles of the explored ones.
     impressions
-        That the plan takes until its end.
+        Impressions until the plan's end.
     impressions_seen, clicks_seen
         Of ``--continue``.
     expected_loss
         Clicks that exploring is expected to cost against today's titles, as a share of all items' clicks in that time;
         below 0 where the titles shown are expected to be better.
     leaders
-        What plans so far have earned: see `rlopt.exploring.tested.leaders_lift`.
+        Earnings of the plans so far: see `rlopt.exploring.tested.leaders_lift`.
     proved
         Items whose best title known beats today's by clicks alone (``tested_low`` of the plan is above 0).
     seed
         Of the plan, and of the rule of assignment.
     rule
-        Who sees which title.
+        Rule of assignment.
     promise
-        What the plan will be able to tell; None where nothing is explored.
+        Power of the plan; None where nothing is explored.
     """
 
     output: str

@@ -89,13 +89,13 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
     Raises
     ------
     ConfigError
-        When not exactly one of quantize, prune, distill_into and average is given.
+        If not exactly one of quantize, prune, distill_into and average is given.
     StageOrderError
-        When the run lacks the policy.
+        If the run lacks the policy.
     PolicyError
-        When a policy cannot be read or made smaller in this way.
+        If a policy cannot be read or made smaller in this way.
     RunError
-        When ``out`` is no place for it, or another process is writing it.
+        If ``out`` is no place for it, or another process is writing it.
     """
     _check_way(config)
     opened = OpenedRun(run)
@@ -136,7 +136,7 @@ def _check_place(out: Path, source: Path) -> Path:
     Raises
     ------
     RunError
-        Where it is anything else. A folder with files of the user's is refused: to replace it would lose them, and to
+        If it is anything else. A folder with files of the user's is refused: to replace it would lose them, and to
         keep them would mix them with a model's.
     """
     refuse_in_run(out)

@@ -58,12 +58,12 @@ def write_card(
     folder
         The model's folder.
     model, learned, splits, evidence
-        What was fitted, on which arms, the sides of all items, and how good it is
+        The models, their arms, the sides of all items, and the evidence
         (`rlopt.stages.common.evidence.measure`).
     settings
         Settings of the stage.
     warnings
-        What the log doctor warns of.
+        Warnings of the log doctor.
     """
     card = reward_card(
         n_items=len(learned.items),

@@ -50,7 +50,7 @@ def engine_of(config: RewardConfig, scheduler: str | None) -> Iterator[Engine]:
     Raises
     ------
     ModelError
-        Where Dask is not installed or the cluster does not answer.
+        If Dask is not installed or the cluster does not answer.
     """
     if config.engine == "local":
         yield Engine()

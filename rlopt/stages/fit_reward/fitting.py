@@ -89,7 +89,7 @@ def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> A
     Raises
     ------
     LogError
-        Where a half life is set and a log has no times.
+        If a half life is set and a log has no times.
     """
     parts = levelled(parts)
     if half_life_days is None:

@@ -109,7 +109,7 @@ def read_history(reward: Path) -> list[Entry]:
     Raises
     ------
     DataError
-        When a line is damaged.
+        If a line is damaged.
     """
     path = reward / HISTORY
     return [_entry(line, path) for line, _ in whole_lines(path)] if path.exists() else []
@@ -149,7 +149,7 @@ def plan_fingerprints(texts: Iterable[str]) -> dict[str, str]:
     Raises
     ------
     LogError
-        When there is no such file.
+        If there is no such file.
     """
     return {f"plan {text}": fingerprint(PlanName.parse(text).file) for text in texts}
 

@@ -37,9 +37,9 @@ class Fitted:
     splits
         The sides of all items.
     report
-        What the log doctor said.
+        Report of the log doctor.
     history
-        What was learned from so far, this time included.
+        History of the logs learned from, this time included.
     """
 
     learned: Learned

@@ -61,7 +61,7 @@ class Base:
         Raises
         ------
         StageOrderError
-            When there is none.
+            If there is none.
         """
         market = (run / MARKET).read_bytes() if (run / MARKET).exists() else None
         if not run.done("fit-reward"):
@@ -124,7 +124,7 @@ def check_settings(config: RewardConfig, base: RewardConfig) -> None:
     Raises
     ------
     ConfigError
-        Where one differs from the run's.
+        If one differs from the run's.
     """
     for name in _OF_THE_RUN:
         if getattr(config, name) != getattr(base, name):
@@ -141,7 +141,7 @@ def seen(base: Base, logs: LocalSource, files: Sequence[str], digest: str, force
     Raises
     ------
     LogError
-        Where only some of its files were learned before.
+        If only some of its files were learned before.
     """
     for line in base.history():
         common = set(files) & set(line.files)

@@ -28,7 +28,7 @@ class Decision:
 def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:
     """Both models on the judge items in the newest log; the test items, for offline-eval, choose nothing.
 
-    Where the judge items are too few to tell, the new model is kept.
+    If the judge items are too few to tell, the new model is kept.
     """
     ends = [float(part.last_seen.max()) for part in parts if part.last_seen is not None and len(part)]
     newest = parts[ends.index(max(ends))] if len(ends) == len(parts) else parts[-1]

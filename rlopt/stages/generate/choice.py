@@ -34,11 +34,11 @@ class Choice:
     reward, reward_std, support
         Prediction of the reward model (`reward.model.reward_model.RewardPrediction`), None without a title or reward.
     relevance, fluency
-        Whether it belongs to its item and reads like a title (`reward.belonging`), None where that is not known.
+        Scores of belonging to its item and reading like a title (`reward.belonging`), None where not known.
     kept
         True where it is the item's current title.
     reason
-        Why the current title was kept, or why there is none.
+        Reason why the current title was kept, or why there is none.
     report
         The constraint report: what broke a rule ("kind: detail"), of a kept current title or of the refused ones; of a
         new title what speaks against its belonging.

@@ -104,7 +104,7 @@ class Proposal:
     relevance, fluency
         None where they are not known.
     against
-        Which of them are below their floors, in words.
+        Names of the scores below their floors.
     """
 
     written: GeneratedTitle

@@ -70,13 +70,13 @@ def generate(
     Raises
     ------
     StageOrderError
-        When the run has no such policy.
+        If the run has no such policy.
     LogError, PolicyError
-        When the items or the policy cannot be read.
+        If the items or the policy cannot be read.
     RunError
-        When ``out`` cannot be written, or another process is writing it.
+        If ``out`` cannot be written, or another process is writing it.
     ReviewError
-        When the reviews cannot be read.
+        If the reviews cannot be read.
     """
     config = config or GenerateConfig()
     _say_what_has_no_effect(config)
@@ -153,7 +153,7 @@ def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
     Raises
     ------
     PolicyError
-        When one cannot be loaded, or the engine cannot do it.
+        If one cannot be loaded, or the engine cannot do it.
     """
     if config.engine == "vllm":
         if config.ensemble or processes.count() > 1:

@@ -107,7 +107,7 @@ class TitlesCandidate:
         Raises
         ------
         LogError
-            When the file cannot be read or lacks a column.
+            If the file cannot be read or lacks a column.
         """
         items, texts, _ = titles_of(run, source.file, columns)
         check_known((item.item_id for item in items), run.arms().items, source.file, described=False)
@@ -156,6 +156,6 @@ def open_candidate(run: Run, source: TitleSource, columns: str | None = None) ->
     Raises
     ------
     LogError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     return PolicyCandidate(source.name, source.path) if source.is_policy else TitlesCandidate.read(run, source, columns)

@@ -19,9 +19,9 @@ def rated_by_people(place: str | None, source: TitleSource, config: EvalConfig) 
     Raises
     ------
     ReviewError
-        When the reviews cannot be read.
+        If the reviews cannot be read.
     EvaluationError
-        When a limit is asked for without them, or they say nothing of this candidate.
+        If a limit is asked for without them, or they say nothing of this candidate.
     """
     if place is None:
         if config.max_misleading is not None:

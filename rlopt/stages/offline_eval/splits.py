@@ -49,7 +49,7 @@ def check_trained_on(
     run
         The run; its column names apply where the file lacks rlopt's.
     source
-        Who is evaluated.
+        The candidate.
     trained_on
         Parquet, CSV or JSONL with the item_id of every item whose clicks it learned from; `RUN` for this run's train
         items, `NOTHING` for none of these logs' clicks; a table in memory or what else `reward.logs.sources.local`

@@ -49,7 +49,7 @@ class PpoResult(Plain):
         Of an update: earlier items that were looked at, the predicted lift of the titles that the policy writes for
         them before and after, and its KL to the SFT policy there; None of other trainings.
     updates
-        How many were made; more than ``steps`` where the monitor had passed its peak.
+        Number of updates made; more than ``steps`` where the monitor had passed its peak.
     averaged
         Updates that the means are over.
     """
@@ -77,7 +77,7 @@ class PpoResult(Plain):
         Raises
         ------
         StageOrderError
-            When it is not done.
+            If it is not done.
         """
         notes = run.record(algorithm)["notes"]
         known = [field.name for field in fields(cls) if field.name in notes or field.default is MISSING]

@@ -83,7 +83,7 @@ def train_ppo(
     StageOrderError
         Before ``fit-reward``, and an update before a first training.
     PolicyError
-        When an update has nothing that it could go on from (`rlopt.stages.ppo.update.check_update`), the SFT policy
+        If an update has nothing that it could go on from (`rlopt.stages.ppo.update.check_update`), the SFT policy
         cannot be loaded, something asked for is not installed, or training breaks down.
     """
     config = config or PpoConfig()

@@ -73,9 +73,9 @@ class GoneOn:
     last, sft
         The policies that it is held to: the one it goes on from, and the SFT policy.
     replayed
-        Which train items the logs that came since do not show, shape (n_items,).
+        Mask of the train items that logs since then do not show, shape (n_items,).
     known
-        Which train items the last training knew, shape (n_items,).
+        Mask of the train items that the last training knew, shape (n_items,).
     """
 
     last: TitlePolicy

@@ -52,11 +52,11 @@ def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     EvaluationError
-        When it has no judge or test items, or these have no clicks.
+        If it has no judge or test items, or these have no clicks.
     ConfigError, PolicyError
-        When the file of attacks, or of synonyms, cannot be read.
+        If the file of attacks, or of synonyms, cannot be read.
     """
     config = config or ProbeConfig()
     opened = OpenedRun(run)
@@ -166,7 +166,7 @@ def _titles_of(test: Arms) -> dict[str, list[str]]:
     Raises
     ------
     EvaluationError
-        Where there are fewer than two items.
+        If there are fewer than two items.
     """
     if len(test.items) < 2:
         raise EvaluationError("Probing needs two test items at least. Give fit-reward more logs.")

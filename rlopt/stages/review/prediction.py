@@ -27,7 +27,7 @@ class Lifts:
     chance
         Of being better.
     support
-        How far the new title is like the logged ones.
+        Similarity of the new title to logged ones.
     """
 
     lift: FloatArray

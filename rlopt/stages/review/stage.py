@@ -109,9 +109,9 @@ def review(
     Raises
     ------
     ReviewError
-        When a package is missing, or the reviews, the host or the port cannot be used.
+        If a package is missing, or the reviews, the host or the port cannot be used.
     RunError
-        When ``titles`` cannot be read.
+        If ``titles`` cannot be read.
     """
     config = config or ReviewConfig()
     needs("sqlalchemy", "starlette", "uvicorn", "multipart")
@@ -154,9 +154,9 @@ def export(place: str, out: Path | None, banned: Path | None = None) -> ExportRe
     Raises
     ------
     ReviewError
-        When the reviews cannot be read, or nothing is approved.
+        If the reviews cannot be read, or nothing is approved.
     RunError
-        When a file cannot be written.
+        If a file cannot be written.
     """
     found = Reviews.read(place)
     if out is not None:

@@ -46,9 +46,9 @@ class RunModels:
     Raises
     ------
     StageOrderError
-        When the run has no reward model, or ``config`` names a policy that it cannot have.
+        If the run has no reward model, or ``config`` names a policy that it cannot have.
     ModelError, PolicyError
-        When the run's files are damaged.
+        If the run's files are damaged.
     """
 
     def __init__(self, run: Run, config: GenerateConfig) -> None:

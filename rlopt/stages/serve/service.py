@@ -82,7 +82,7 @@ def open_service(run: Run, config: ServeConfig, writing: GenerateConfig) -> Gate
     Raises
     ------
     RloptError, ModelError, LogError
-        When run, table, plan or log cannot be used.
+        If run, table, plan or log cannot be used.
     """
     source = RunSource(run, config, writing)
     served = source.first()

@@ -44,18 +44,18 @@ def serve(run: Run, config: ServeConfig | None = None, writing: GenerateConfig |
     run
         A run with a finished ``fit-reward``. Titles are written where it has the policy.
     config
-        Where to listen, limits, the table of titles.
+        Address to listen on, limits, the table of titles.
     writing
         Rules and settings of ``generate``.
 
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     ConfigError
-        When packages are missing, or the service would be open to others without a token.
+        If packages are missing, or the service would be open to others without a token.
     RunError
-        When the address cannot be had, or the log of assignments not be written.
+        If the address cannot be had, or the log of assignments not be written.
     """
     config = config or ServeConfig()
     writing = writing or GenerateConfig(policy=config.policy)
@@ -84,7 +84,7 @@ def check_installed() -> None:
     Raises
     ------
     ConfigError
-        When it is not.
+        If it is not.
     """
     try:
         for package in PACKAGES:
@@ -99,7 +99,7 @@ def token(config: ServeConfig) -> str | None:
     Raises
     ------
     ConfigError
-        When others could ask and there is no token, or the token is unusable.
+        If others could ask and there is no token, or the token is unusable.
     """
     found = os.environ.get(TOKEN)
     if found is None and config.host not in LOOPBACK:

@@ -23,9 +23,9 @@ def read_assigner(run: Run, config: ServeConfig) -> Assigner | None:
     Raises
     ------
     LogError, EvaluationError
-        When table or plan cannot be read.
+        If table or plan cannot be read.
     RloptError
-        When they do not fit each other.
+        If they do not fit each other.
     """
     if config.titles is None:
         if config.plan is not None:
@@ -66,7 +66,7 @@ class PlannedArms:
     Raises
     ------
     RloptError
-        When the plan has no dates.
+        If the plan has no dates.
     """
 
     def __init__(self, plan: Assignment) -> None:
@@ -87,7 +87,7 @@ class PlannedArms:
         Raises
         ------
         UnitNeededError
-            Where visitors are split, and none is given.
+            If visitors are split, and none is given.
         """
         plan, today = self._plan, today or date.today()
         if plan.design == "visitors" and unit is None:
@@ -105,7 +105,7 @@ def _seed(config: ServeConfig, own: int | None) -> int:
     Raises
     ------
     RloptError
-        When both are given and differ.
+        If both are given and differ.
     """
     if own is None:
         return config.seed

@@ -88,7 +88,7 @@ def improvement_pairs(arms: Arms, rates: TitleRates) -> Pairs:
     Raises
     ------
     PolicyError
-        When no title is better than another with that chance.
+        If no title is better than another with that chance.
     """
     best = _best(arms, rates)
     order = np.lexsort((arms.title.astype(str), -arms.impressions, arms.item_index))

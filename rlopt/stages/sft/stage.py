@@ -71,10 +71,10 @@ def train_sft(
     RunError, LogError
         As in `rlopt.stages.sft.catalogue.read_catalogue`.
     PolicyError
-        When the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
+        If the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
         logs hold nothing to learn for the task.
     ReviewError
-        When the reviews cannot be read.
+        If the reviews cannot be read.
     """
     config = config or SftConfig()
     if catalogue is not None:

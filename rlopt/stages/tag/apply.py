@@ -77,11 +77,11 @@ def apply_tagger(run: Run, titles_file: Source, out: str | Path, config: Shorten
     Raises
     ------
     StageOrderError
-        When the run has no tagger.
+        If the run has no tagger.
     LogError, PolicyError
-        When the titles or the tagger cannot be read.
+        If the titles or the tagger cannot be read.
     RunError
-        When the column is missing, ``out`` cannot be written, or another process is writing it.
+        If the column is missing, ``out`` cannot be written, or another process is writing it.
     """
     config = config or ShortenConfig()
     run.require("tag")

@@ -79,9 +79,9 @@ def fit_tagger(
     Raises
     ------
     LogError, RunError, ConfigError
-        When a file cannot be read, lacks a column, or holds entities of another form.
+        If a file cannot be read, lacks a column, or holds entities of another form.
     PolicyError
-        When too few titles are usable, or ``config.model`` cannot be loaded.
+        If too few titles are usable, or ``config.model`` cannot be loaded.
     """
     config = config or TagConfig()
     if config.model is not None and unlabelled:
