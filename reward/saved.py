@@ -9,10 +9,12 @@ that is read is ever executed.
 import errno
 import io
 import json
+import lzma
 import math
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
@@ -201,6 +203,8 @@ def read_arrays(path: Path, way_out: str = AGAIN, *, infinite: Iterable[str] = (
         NotImplementedError,
         RecursionError,
         zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
     ) as error:
         raise SavedError(damaged(path, f"it holds no arrays: {error}", way_out)) from error
     for name, array in arrays.items():
@@ -228,7 +232,9 @@ def damage(where: Path | str, way_out: str = AGAIN) -> Iterator[None]:
     except RewardError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
+        if isinstance(error, KeyError) and " " not in str(error.args[0]):  # a name; Arrow's are whole sentences
+            reason = f"no {error}"
         raise SavedError(damaged(where, reason, way_out)) from error
 
 

@@ -62,6 +62,18 @@ class Soundness:
 
 
 @dataclass(frozen=True)
+class FaultShape:
+    """`FaultModel` in JSON, as `reward.saved.read_json` checks it."""
+
+    faults: list[str]
+    center: list[float]
+    scale: list[float]
+    intercepts: list[float]
+    slopes: list[list[float]]
+    threshold: float
+
+
+@dataclass(frozen=True)
 class FaultModel:
     """Chance of each fault: log-odds against sound = intercept - slopes * (x - center) / scale.
 

@@ -6,7 +6,6 @@ draws are joint over titles, so the spread of a policy's *lift* holds what the j
 coefficients, not only about single titles. Offline evaluation alone uses it.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,14 @@ from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
 from ..saved import number
+from ..saved_models import model_damage, read_state, write_state
 from .alike import alike_rows, check_alike
 from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
 from .linear import ArmCounts, Noise
-from .persistence import load_features, model_damage, read_state
+from .persistence import INFINITE, load_features
 from .reward_model import click_rows
 from .shapes import JudgeShape
 from .soundness import check_design, check_judge
@@ -236,9 +236,7 @@ class Judge:
         arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
         arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
         arrays |= {f"guard.{name}": value for name, value in self.logged_range.state().items()}
-        with (folder / "arrays.npz").open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        write_state(folder, meta, arrays)
 
     @classmethod
     def load(cls, folder: str | Path, *, encodings: Path | None = None) -> "Judge":
@@ -254,7 +252,7 @@ class Judge:
         ModelError
             If the folder holds no judge, or a damaged one, or its encoder is not installed or another by now.
         """
-        meta, arrays = read_state(folder, FORMAT, JudgeShape)
+        meta, arrays = read_state(folder, FORMAT, JudgeShape, infinite=INFINITE)
         with model_damage(folder):
             features = load_features(folder, meta["features"], arrays, encodings)
             design = Design.from_json(meta["design"])
