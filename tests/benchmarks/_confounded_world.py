@@ -173,7 +173,7 @@ class World:
         return np.asarray((low * score + luck).argmax(axis=1))
 
     def _lift(self, plan: Plan, items: IntArray, pair: IntArray) -> float:
-        """By traffic; of a policy that is not to be better by traffic or by item, the higher of the two.
+        """Lift by traffic; of a policy that is not to be better by traffic or by item, the higher of the two.
 
         Not where it is the point that the two differ.
         """
