@@ -163,7 +163,7 @@ class Reader:
             generic = self._generic.match(tokens, start)
             found = generic if own is None or (generic is not None and len(generic[0]) > len(own[0])) else own
             if generic is not None and generic[2] in self._promises and own is not None and own[0] == generic[0]:
-                found = generic  # what the shop does for the item is promised, not described
+                found = generic  # services for the item are promised, not described
             length = 1
             if found is not None:
                 phrase, kind, text = found

@@ -50,7 +50,7 @@ ALGORITHMS = {
     )
 }
 SFT = "sft"
-POLICIES = (DEFAULT.name, SFT, *(name for name in ALGORITHMS if name != DEFAULT.name))  # that a run may hold
+POLICIES = (DEFAULT.name, SFT, *(name for name in ALGORITHMS if name != DEFAULT.name))  # those that a run may hold
 
 if TYPE_CHECKING:
     AlgorithmName = str

@@ -62,7 +62,7 @@ class _Begun:
     config: JsonObject
     key: str
     seconds: float
-    before: _Before | None = None  # what it is about to replace
+    before: _Before | None = None  # the records that it is about to replace
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ __all__ = [
 DATA = "data"
 CATALOGUE = "catalogue"  # the stage that ``rlopt sft CATALOGUE`` begins a run without clicks with
 FINDINGS = "findings.json"  # in DATA: what the log doctor found
-BELONGING = "belonging"  # what tells whether titles belong to their items
-ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be deleted at any time
+BELONGING = "belonging"  # model of whether titles belong to their items
+ENCODINGS = "cache/encodings.sqlite"  # encodings of titles; may be deleted at any time
 
 
 @dataclass
@@ -257,7 +257,7 @@ class Run:
                 self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
             shutil.rmtree(record.checkpoints.parent, ignore_errors=True)
             if not self._active:
-                with suppress(RunError, OSError):  # what cannot be removed now, the next one removes
+                with suppress(RunError, OSError):  # the next stage removes the rest
                     self._recover()
 
     def _recover(self) -> None:

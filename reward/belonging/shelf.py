@@ -13,7 +13,7 @@ from .views import FIELDS, TITLE, Reader, Texts
 
 IntArray = npt.NDArray[np.int64]
 
-_MOST_ITEMS = 4096  # that are kept
+_MOST_ITEMS = 4096  # items kept in memory
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ IntArray = npt.NDArray[np.int64]
 WORD_ORDER, CHARACTER_ORDER = 3, 4
 _MAX_CHARACTERS = 2_000  # of one title that are read
 N_MEASUREMENTS = 14
-_UNSEEN_CHARACTERS = 100  # that might come: share the chance of one that was never seen
+_UNSEEN_CHARACTERS = 100  # number of possible new ones, which share the probability of an unseen one
 _LEAST_LOG = -60.0  # of a word's spelling
 _END = 0.1  # base probability that a title ends
 _MOST_GAIN = 3.0  # nats above which a word in its place is simply right
@@ -76,7 +76,7 @@ class Wording:
         sequences = _hashed(tokens)
         first, last, length = sequences.starts[:-1], sequences.starts[1:] - 1, np.diff(sequences.starts)
         log = self.language.log_probabilities(sequences, self._base(tokens))
-        gain = log[-1] - log[0]  # what the words before say for this one
+        gain = log[-1] - log[0]  # evidence of the words before for this one
         known = self.language.grams[1].get(sequences.grams(2))[:, 0] > 0
         lowest = _lowest(gain, sequences)
         below = np.minimum(gain, 0.0) * _inner(sequences)

@@ -51,7 +51,7 @@ class DataTokens:
         control = {token: said for token, said in control.items() if said not in allowed}
         unknown = tokenizer.unk_token_id
         if unknown is not None and unknown not in _working(tokenizer):
-            control.pop(int(unknown), None)  # what stands for unknown characters is no control
+            control.pop(int(unknown), None)  # the token for unknown characters is no control
         self.control = frozenset(control)
         names = sorted((said for said in control.values() if len(said) > 1), key=len, reverse=True)
         self._names = re.compile("|".join(map(re.escape, names)) or r"(?!)")

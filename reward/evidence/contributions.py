@@ -80,7 +80,7 @@ def contributions(outcome: Outcome, block: FeatureBlock, *, threads: int) -> Con
     table = basis.table(block, basis.linear_scores(block, coefficients[:, :1])[:, 0])
     column_topics = np.array([place[topic] for topic in _column_topics(basis)])
     size = np.abs(linear[:, :, 0])
-    size[:, place[WORDING]] += 1e-12  # where the score is nothing at all, as an empty title's
+    size[:, place[WORDING]] += 1e-12  # for a score without any part, as an empty title's
     share = size / size.sum(axis=1, keepdims=True)
     trees, constants = [], []
     for member in members:

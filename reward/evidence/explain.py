@@ -180,7 +180,7 @@ def _parts(
         change = _relative(float(center[g]), logit)
         if abs(change) < _LEAST_CHANGE:
             continue
-        if reach is None or topic == OUTSIDE:  # what lies outside is a rule, not an estimate
+        if reach is None or topic == OUTSIDE:  # the penalty outside the range is a rule, not an estimate
             out.append(TopicChange(topic, change, None, None))
         else:
             low, high = (_relative(float(center[g] + sign * reach[g]), logit) for sign in (-1, 1))

@@ -187,7 +187,7 @@ class PromiseList:
         """True if the item supports the promise: in a text, or by a short field and its name ("shipping: free")."""
         if (promise.group, promise.numbers) in stated.promises:
             return True
-        if len(set(promise.numbers)) > 1:  # which stands where, the words of a field do not tell
+        if len(set(promise.numbers)) > 1:  # the words of a field do not tell their order
             return False
         spelled = self._spelled[promise.group]
         return any(

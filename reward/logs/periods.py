@@ -140,6 +140,6 @@ def periods_of(day: IntArray, clicks: FloatArray, least_days: int = 1) -> IntArr
         out[i], seen = number, seen + clicked
         if today - first + 1 >= least_days and seen >= least_clicks:
             number, first, seen = number + 1, None, 0.0
-    if first is not None and number:  # what is left is no whole period
+    if first is not None and number:  # the rest is no whole period
         out[out == number] = number - 1
     return out

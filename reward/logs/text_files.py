@@ -40,7 +40,7 @@ _ENDINGS = {
     "CSV": tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "txt") for packed in ("", ".gz")),
     JSON_LINES: tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz")),
 }
-_NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # that DuckDB finds in JSON
+_NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # types that DuckDB infers in JSON
 _SEVERAL_ROWS = 2_048
 # Whether a text is a number as programs write it, so that nothing is lost by taking it for one.
 _FRACTION = "{x} IS NULL OR coalesce({x} = TRY_CAST(TRY_CAST({x} AS DOUBLE) AS VARCHAR), false)"

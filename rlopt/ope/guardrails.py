@@ -18,13 +18,13 @@ RULES = {
     "banned": "banned words",
     "required": "lacks a required phrase",
     "superlative": "superlative",
-    "harmful": "may harm people, or is forbidden",
+    "harmful": "harmful or unlawful",
     "capitals": "shouts in capitals",
     "punctuation": "strings of symbols",
-    "promise": "promises that nothing bears out",
+    "promise": "unsupported promise",
     "unfinished": "unfinished",
     "near_duplicate": "near duplicate",
-}  # what breaking each rule is called
+}  # name of a title's fault -> words of the verdict
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from reward.plain import Plain
 
 ALARM = 1e-3
 """The usual threshold: a split off by chance alone rings once in a thousand tests."""
-_BY_DESIGN = 0.5  # where more items than this differ from the common split, it was set item by item
+_BY_DESIGN = 0.5  # share of items off the common split from which it was set item by item
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ _ROUNDS = 500
 _PRECISION = 1e-10
 
 
-_TOGETHER = 0.02  # where less of a day than this is in its rarer arm, on average, days are in one arm
+_TOGETHER = 0.02  # mean share of a day's rarer arm below which days have one arm
 _BOTH = -1  # a day of an item that has several arms
 
 

@@ -18,7 +18,7 @@ from .scoring import left_pad, positions, right_pad
 from .slot_mask import SlotMask
 
 COMPACT_AT = 0.2  # share of finished rows at which they are dropped from the batch
-CALL_TOKENS = 64  # what one more call of the model costs, in tokens that it would read instead
+CALL_TOKENS = 64  # cost of one more call of the model, in tokens read
 
 
 @dataclass(frozen=True)

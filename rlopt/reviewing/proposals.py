@@ -134,7 +134,7 @@ def _row(one: Proposal, priority: float, seed: int, second_opinions: float) -> d
         "key": one.key,
         "source": one.source,
         "item_id": one.item_id,
-        "title": clean(one.title or "") or None,  # what is approved is what was seen
+        "title": clean(one.title or "") or None,  # the title approved is the title seen
         "current_title": one.current_title,
         "kept": one.kept,
         "reason": one.reason,

@@ -24,7 +24,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-_NOT_BLANK = {"pattern": r"[^\s\x1c-\x1f\x85]"}  # what `str.strip` leaves, for those who read the description
+_NOT_BLANK = {"pattern": r"[^\s\x1c-\x1f\x85]"}  # same as `str.strip`, for readers of the description
 ItemId = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_ID),

@@ -91,7 +91,7 @@ def arms_query(
             named = places[found.name].copy()
             named.set("alias", found.args.get("alias"))
             found.replace(named)
-    if dialect == "snowflake":  # which keeps plain names in capitals, where they are not quoted
+    if dialect == "snowflake":  # keeps unquoted names in capitals
         for name in query.find_all(sqlglot.exp.Identifier):
             name.set("quoted", bool(name.args.get("quoted")) and not _PLAIN.fullmatch(name.name))
     sql: str = query.sql(dialect=dialect, pretty=True, identify=dialect != "snowflake")

@@ -28,7 +28,7 @@ from rlopt.stages.common.columns import mapping_for
 from rlopt.stages.common.known_ids import refuse_strangers, tell_known
 from rlopt.stages.common.opened import OpenedRun
 
-PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
+PLANNED_LIFT = 0.05  # default if neither the user nor an evaluation names one
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rlopt.stages.common.log_report import read_report
 from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
-COMPARED = ("lift", "lift_std", "far")  # what score adds of how titles of one item compare, and how far they are
+COMPARED = ("lift", "lift_std", "far")  # added by score: an item's titles compared, far from the logs or not
 BELONGING = ("relevance", "fluency")  # beside either of the two lists, where the run can tell
 PORTFOLIO = ("expected_best", "diversity", "angle")  # beside the next list with --diverse
 GENERATED = (

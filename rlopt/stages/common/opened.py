@@ -17,7 +17,7 @@ OBSERVATIONAL = (
 )
 """Warning of every command that uses such a reward."""
 
-if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
+if TYPE_CHECKING:  # slow modules are imported where they are needed
     from reward.arms import Arms
     from reward.belonging.belonging import Belonging
     from reward.items import Item

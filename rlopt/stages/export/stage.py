@@ -107,7 +107,7 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
         with replacing_folders(out.parent, [out.name], scratch=work.parent) as fresh:
             folder = fresh[out.name]
             made.policy.save(folder)
-            # what is measured is what was written
+            # measures the policy as written
             before, after = measure(opened, measured, [(source.name, source), (made.name, folder)], config, work)
             result = ExportResult(out, made.how, len(measured.items), before, after)
             _describe(folder, made, result, config)

@@ -139,7 +139,7 @@ def _say_what_has_no_effect(config: PpoConfig) -> None:
 
 def _start(opened: OpenedRun, config: PpoConfig, name: str) -> TitlePolicy:
     """The policy of this name, where PPO can go on from it, with what shall not learn frozen."""
-    policy = load_policy(opened.run / name)  # which may stand on the reward before its update
+    policy = load_policy(opened.run / name)  # may depend on the reward before its update
     if policy.prefix is not None:
         raise PolicyError(
             "The SFT policy has learned a prefix, and PPO improves weights, into which a prefix cannot be merged. "
