@@ -198,7 +198,7 @@ def positions(logs: LogData, facts: Facts) -> Lines:
         "ok",
         (
             f"Positions: yes, position {bias.position[top]} is looked at {bias.theta[top] / bias.theta[bottom]:.1f} "
-            f"times as often as position {bias.position[bottom]}; clicks are weighed accordingly."
+            f"times as often as position {bias.position[bottom]}; clicks are weighted accordingly."
         ),
     )
     share = logs.totals.position_impressions / logs.totals.impressions
@@ -233,7 +233,7 @@ def time(logs: LogData, facts: Facts) -> Lines:
             "ok",
             (
                 f"Season: titles that were shown all along got {low:.0%} to {high:.0%} of their average clicks, from "
-                f"one of {len(logs.periods.level)} times to another; titles are compared with that taken out."
+                f"one of {len(logs.periods.level)} times to another; titles are compared after removing this."
             ),
         )
     yield from succession(facts.alone_share, corrected=told)

@@ -102,7 +102,9 @@ def reviews(what: str) -> Callable[[Command], Command]:
 def tmp_dir(command: Command) -> Command:
     """``--tmp-dir``."""
     return click.option(
-        "--tmp-dir", metavar="DIR", help="Where the log engine spills.  [default: the system's temporary folder]"
+        "--tmp-dir",
+        metavar="DIR",
+        help="Folder for the log engine's spill files.  [default: the system's temporary folder]",
     )(command)
 
 
