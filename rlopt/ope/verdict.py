@@ -64,7 +64,7 @@ class Grounds:
     kl
         KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
-        Share of titles that claim nothing their item does not state; None where no claims are checked.
+        Share of titles without claims that their item does not state; None where no claims are checked.
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
@@ -330,7 +330,7 @@ def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
         Reason(
             "faithfulness",
             "passed" if share >= needed else "hold",
-            f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
+            f"{share:.1%} of the titles make no claim that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
         )

@@ -36,7 +36,7 @@ class PolicyFigures(Plain):
     reward, reward_std
         Mean prediction of the reward model PPO optimised, and its mean ensemble spread: what the judge is a check on.
     faithfulness
-        Share of titles that claim nothing their item does not state; None where no claims are checked.
+        Share of titles without claims that their item does not state; None where no claims are checked.
     support_share
         Share of titles near titles the judge knows.
     novel_share

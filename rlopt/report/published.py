@@ -11,7 +11,7 @@ METRICS = (
     ("lift", "CTR lift over the logged titles"),
     ("lift_low", "Lower limit of that lift"),
     ("lift_high", "Upper limit of that lift"),
-    ("faithfulness", "Share of titles that claim nothing their item does not state"),
+    ("faithfulness", "Share of titles without claims that their item does not state"),
     ("support", "Share of titles near logged ones"),
     ("violations", "Share of titles that break a rule"),
 )

@@ -44,7 +44,7 @@ class Contender:
     kl
         Nats a title from the SFT policy. Best-of-n: log n - (n - 1) / n, an upper bound (Beirami et al. 2024).
     faithfulness
-        Share of titles that claim nothing the item does not support; None where no claims are checked.
+        Share of titles without claims that the item does not support; None where no claims are checked.
     titles_written
         Titles a policy has to write for one that is shown: its cost at inference.
     """
