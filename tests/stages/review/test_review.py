@@ -177,7 +177,7 @@ def test_offline_eval_takes_ratings_of_this_policy_alone(run: Run, place: str, t
     pq.write_table(other.replace_schema_metadata({"rlopt.policy_fingerprint": "f" * 32}), tmp_path / "other.parquet")
     with pytest.raises(EvaluationError, match="another policy"):
         rated_by_people(place, replace(source, path=tmp_path / "other.parquet"), EvalConfig())
-    with pytest.raises(EvaluationError, match="name their reviews"):
+    with pytest.raises(EvaluationError, match="name the reviews"):
         rated_by_people(None, source, EvalConfig(max_misleading=0.1))
     assert rated_by_people(None, source, EvalConfig()) == ()
 
