@@ -15,7 +15,8 @@ from scipy import stats
 from ..arrays import FloatArray
 from .aggregate import Columns, inverse_sums
 from .balance import Balance, LevelCells, balance_of, level_effects
-from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, batched, impression_columns
+from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, impression_columns
+from .item_fields import batched
 from .level_counts import joint_cells, level_cells
 from .position import PositionBias
 from .typed_rows import TypedRows
@@ -45,7 +46,7 @@ class Circumstances:
     weighting: Weighting
 
 
-def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, left_out: Sequence[str]) -> Circumstances:
+def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, differing: Sequence[str]) -> Circumstances:
     """Test every column that describes the impression, and take off those that titles and clicks both go with.
 
     Parameters
@@ -54,11 +55,11 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
         Valid rows, and the arms' sums (`reward.logs.aggregate.aggregate`).
     bias
         Examination by position, None where no position is logged.
-    left_out
-        Columns that are no context of the item because they differ within items.
+    differing
+        Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    columns = impression_columns(rows, left_out)
+    columns = impression_columns(rows, differing)
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
         cells |= level_cells(rows, part, weighting)

@@ -18,7 +18,7 @@ from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
 from .cluster import LogCluster
 from .delay import DelayModel
-from .item_fields import OF_IMPRESSION, ItemFields, read_context
+from .item_fields import ItemFields, read_context
 from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .plans import with_plans
@@ -211,8 +211,7 @@ def read_logs(
             refuse_repeated_rows(rows, totals, len(sums["title"]))
         context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
-        of_impression = [column for column, why in context.dropped.items() if why == OF_IMPRESSION]
-        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, of_impression)
+        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, context.differing)
         weighting = found_circumstances.weighting
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:

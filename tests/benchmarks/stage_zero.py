@@ -5,11 +5,11 @@
 
 A simulated shop (Chinese where the seed is odd) has shown one title an item. It goes the way of docs/one-title.md:
 ``sft CATALOGUE``, ``generate``, ``fit-reward --observational``, then ``explore`` in --batches plans, within --budget
-impressions and --loss of the clicks, each carried out by shoppers whose clicks are drawn at the true rates; then
-``fit-reward --plan`` on what came back, ``sft``, ``ppo`` and ``offline-eval``. The same shop with logs that show
-several titles of every item at random, as many impressions as its first ones, goes from ``fit-reward`` on. Lifts are
-true clicks of the final policy's titles over the items' first titles, on test items; the lost clicks are true, too, as
-a share of all clicks in that time.
+impressions and --loss of the clicks, each carried out by shoppers whose clicks are drawn at the true rates, while the
+other items keep their titles; then ``fit-reward --plan`` on the logs of that time, ``sft``, ``ppo``, ``offline-eval``.
+The same shop with logs that show several titles of every item at random, as many impressions as its first ones, goes
+from ``fit-reward`` on. Lifts are true clicks of the final policy's titles over the items' first titles, on test items;
+the lost clicks are true, too, as a share of all clicks in that time.
 """
 
 import argparse
@@ -57,12 +57,12 @@ class Shop:
         """True clicks per impression, shape (n,)."""
         return self.market.click_probability([self._items[item_id] for item_id in item_ids], titles)
 
-    def lift(self, run: Run) -> float:
-        """True lift of the run's PPO policy over today's titles, on test items."""
+    def lift(self, run: Run, policy: str = "ppo") -> float:
+        """True lift of one of the run's policies over today's titles, on test items."""
         test = set(run.splits().test)
         items = [item for item in run.arms().items if item.item_id in test][:MEASURED]
         ids = [item.item_id for item in items]
-        written = load_policy(run / "ppo").generate(items, 2, seed=1)
+        written = load_policy(run / policy).generate(items, 2, seed=1)
         new = np.mean([self.rates(ids, [two[k].text for two in written]) for k in range(2)])
         return float(new / self.rates(ids, [self.today[item_id] for item_id in ids]).mean() - 1)
 
@@ -82,7 +82,12 @@ def carry_out(shop: Shop, run: Run, titles: Path, arguments: argparse.Namespace,
     """Plan, show, plan again."""
     rng = np.random.default_rng(seed)
     config = ExploreConfig(
-        budget=arguments.budget, loss=arguments.loss, batches=arguments.batches, floor=arguments.floor, seed=seed
+        budget=arguments.budget,
+        loss=arguments.loss,
+        span=arguments.span,
+        batches=arguments.batches,
+        floor=arguments.floor,
+        seed=seed,
     )
     results, plans, lost = shop.folder / "results.parquet", list[str](), 0.0
     for batch in range(arguments.batches):
@@ -103,13 +108,26 @@ def carry_out(shop: Shop, run: Run, titles: Path, arguments: argparse.Namespace,
             new = new.append_column(name, pa.array(values))
         pq.write_table(pa.concat_tables([pq.read_table(results), new]) if plans else new, results)
         plans.append(f"{batch}={plan}")
-    shown_all = pq.read_table(results)
-    fields = shop.logs.drop_columns(["title", "impressions", "clicks"])
-    logs = shop.folder / "shown.parquet"
-    pq.write_table(shown_all.join(fields, "item_id").sort_by([("item_id", "ascending")]), logs)
-    clicks = np.sum(shop.rates(list(shop.today), list(shop.today.values())) * list(shop.traffic.values()))
-    impressions = int(np.sum(shown_all["impressions"].to_numpy()))
-    return Explored(logs, tuple(plans), len(set(shown_all["item_id"].to_pylist())), impressions, lost / float(clicks))
+    planned = pq.read_table(results)
+    explored = set(planned["item_id"].to_pylist())
+    ids, today = list(shop.today), list(shop.today.values())
+    shown = rng.poisson(np.array([shop.traffic[item_id] for item_id in ids]) * config.span)
+    rate = shop.rates(ids, today)
+    others = [row for row, item_id in enumerate(ids) if item_id not in explored and shown[row]]
+    rest = pa.table(
+        {
+            "item_id": [ids[row] for row in others],
+            "title": [today[row] for row in others],
+            "impressions": shown[others],
+            "clicks": rng.binomial(shown[others], rate[others]),
+            "batch": ["0"] * len(others),
+        }
+    )
+    logs, fields = shop.folder / "shown.parquet", shop.logs.drop_columns(["title", "impressions", "clicks"])
+    whole = pa.concat_tables([planned, rest]).join(fields, "item_id")
+    pq.write_table(whole.sort_by([("item_id", "ascending")]), logs)
+    impressions = int(np.sum(planned["impressions"].to_numpy()))
+    return Explored(logs, tuple(plans), len(explored), impressions, lost / float(np.sum(shown * rate)))
 
 
 def learned(run: Run, logs: Path, plans: tuple[str, ...], arguments: argparse.Namespace, seed: int) -> str:
@@ -135,20 +153,31 @@ def one_shop(seed: int, arguments: argparse.Namespace) -> tuple[float, float]:
         generate(zero, home / "logs.parquet", home / "titles.parquet", GenerateConfig(n=arguments.n, seed=seed))
         fit_reward(zero, home / "logs.parquet", RewardConfig(seed=seed, observational=True, members=4))
         found = carry_out(shop, zero, home / "titles.parquet", arguments, seed)
+        ids, titles = (pq.read_table(home / "titles.parquet")[name].to_pylist() for name in ("item_id", "title"))
+        written = [row for row, title in enumerate(titles) if title]
+        ids, titles = [ids[row] for row in written], [titles[row] for row in written]
+        lift = shop.rates(ids, titles).mean() / shop.rates(ids, [shop.today[item_id] for item_id in ids]).mean() - 1
+        print(f"{name}: {len(titles)} titles written, true lift {lift:+.1%}", flush=True)
         print(
             f"{name}: {found.items} items explored in {found.impressions:,} impressions, {len(found.plans)} plans, "
-            f"{DAYS:.0f} days; clicks lost {found.lost:+.2%}",
+            f"{DAYS * arguments.span:.0f} days; clicks lost {found.lost:+.2%}",
             flush=True,
         )
         run = Run.open(home / "shown", create=True)
         told = learned(run, found.logs, found.plans, arguments, seed)
         explored = shop.lift(run)
-        print(f"{name}: true lift {explored:+.1%} after exploring: {told}", flush=True)
+        print(
+            f"{name}: true lift {explored:+.1%} ({shop.lift(run, 'sft'):+.1%} by SFT) after exploring: {told}",
+            flush=True,
+        )
         simulate(shop.market, sum(shop.traffic.values()), home / "random.parquet", "arms", seed=seed)
         full = Run.open(home / "full", create=True)
         told = learned(full, home / "random.parquet", (), arguments, seed)
         random = shop.lift(full)
-        print(f"{name}: true lift {random:+.1%} with random logs: {told}", flush=True)
+        print(
+            f"{name}: true lift {random:+.1%} ({shop.lift(full, 'sft'):+.1%} by SFT) with random logs: {told}",
+            flush=True,
+        )
     return explored, random
 
 
@@ -161,7 +190,8 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=4, help="titles written an item (default: %(default)s)")
     parser.add_argument("--budget", type=float, default=1e6, help="impressions (default: %(default)s)")
     parser.add_argument("--loss", type=float, default=0.01, help="of all clicks, at most (default: %(default)s)")
-    parser.add_argument("--batches", type=int, default=4, help="plans (default: %(default)s)")
+    parser.add_argument("--span", type=float, default=0.25, help="in lengths of the first logs (default: %(default)s)")
+    parser.add_argument("--batches", type=int, default=2, help="plans (default: %(default)s)")
     parser.add_argument("--floor", type=float, default=0.02, help="least probability (default: %(default)s)")
     parser.add_argument("--sft-steps", type=int, default=200)
     parser.add_argument("--steps", type=int, default=60, help="PPO's updates (default: %(default)s)")
