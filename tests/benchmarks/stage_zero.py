@@ -170,9 +170,11 @@ def one_shop(seed: int, arguments: argparse.Namespace) -> tuple[float, float]:
             f"{name}: true lift {explored:+.1%} ({shop.lift(run, 'sft'):+.1%} by SFT) after exploring: {told}",
             flush=True,
         )
-        simulate(shop.market, sum(shop.traffic.values()), home / "random.parquet", "arms", seed=seed)
+        random_logs = home / "random.parquet"
+        simulate(shop.market, sum(shop.traffic.values()), random_logs, "arms", seed=seed)
+        pq.write_table(pq.read_table(random_logs).drop_columns(["conversions"]), random_logs)  # as the first logs
         full = Run.open(home / "full", create=True)
-        told = learned(full, home / "random.parquet", (), arguments, seed)
+        told = learned(full, random_logs, (), arguments, seed)
         random = shop.lift(full)
         print(
             f"{name}: true lift {random:+.1%} ({shop.lift(full, 'sft'):+.1%} by SFT) with random logs: {told}",
@@ -194,7 +196,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=2, help="plans (default: %(default)s)")
     parser.add_argument("--floor", type=float, default=0.02, help="least probability (default: %(default)s)")
     parser.add_argument("--sft-steps", type=int, default=200)
-    parser.add_argument("--steps", type=int, default=60, help="PPO's updates (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=150, help="PPO's updates (default: %(default)s)")
     arguments = parser.parse_args()
     found = [one_shop(seed, arguments) for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds)]
     shares = [explored / random for explored, random in found]
