@@ -31,7 +31,7 @@ def read_state(
     Parameters
     ----------
     folder
-        Where `write_state` wrote.
+        Folder that `write_state` wrote.
     expected_format
         ``meta["format"]`` of the models that this version reads.
     shape

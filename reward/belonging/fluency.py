@@ -24,11 +24,11 @@ from .wording import N_MEASUREMENTS, Wording, tokens_of
 IntArray = npt.NDArray[np.int64]
 
 FAULTS = {"shuffled": 0.25, "spliced": 0.25, "repeated": 0.25, "garbled": 0.25}
-"""What can be wrong with the wording, with the share among faulty titles."""
+"""Faults of the wording, with their shares among faulty titles."""
 _FORMAT = 1
 _WHAT = "fluency model"
 _FOLDS = 4
-_MAX_TITLES = 40_000  # that the models learn from
+_MAX_TITLES = 40_000  # used to fit the models
 _CALIBRATED_ON = 4_000  # titles
 _CHUNK = 4096
 _ALL = "all"
@@ -71,12 +71,12 @@ class Fluency:
         false_alarms
             Share of logged titles that may score below the threshold, in (0, 1).
         seed
-            Of what is drawn: titles, and how they are spoilt.
+            Seed of the draws: titles, and how they are spoilt.
 
         Raises
         ------
         ModelError
-            Where there are too few titles, or false_alarms is out of range.
+            If there are too few titles, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = _readable(titles, item_index).some(len(titles), _MAX_TITLES, rng)

@@ -98,12 +98,12 @@ class Relevance:
         false_alarms
             Share of logged titles that may score below the threshold, in (0, 1).
         seed
-            Of what is drawn: items, foreign titles, cuts.
+            Seed of the draws: items, foreign titles, cuts.
 
         Raises
         ------
         ModelError
-            Where too few titles have anything to be compared with, or false_alarms is out of range.
+            If too few titles have anything to be compared with, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = Logged(items, list(map(str, titles)), np.asarray(item_index, dtype=np.int64))
@@ -127,7 +127,7 @@ class Relevance:
         Raises
         ------
         ModelError
-            Where there are not as many items as titles.
+            If there are not as many items as titles.
         """
         titles = list(map(str, titles))
         apart = titles if apart is None else apart

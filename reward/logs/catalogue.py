@@ -107,7 +107,7 @@ def open_catalogue(
     Raises
     ------
     LogError
-        Where the file cannot be read, has no item_id column, no rows, or an empty item_id.
+        If the file cannot be read, has no item_id column, no rows, or an empty item_id.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.parquet"
@@ -197,7 +197,7 @@ def read_titles(
     Raises
     ------
     LogError
-        Where the file cannot be read, lacks item_id or title, or one of them is empty or too long.
+        If the file cannot be read, lacks item_id or title, or one of them is empty or too long.
     """
     items: list[Item] = []
     titles: list[str] = []

@@ -1,4 +1,4 @@
-"""Where the header of a CSV file is, and what separates its columns, from its first lines."""
+"""Shape of a CSV file, from its first lines: where its header is, and what separates its columns."""
 
 import csv
 import io

@@ -28,7 +28,7 @@ _MARKS = (
 
 
 def opener(path: Path) -> Any:
-    """What opens a file, packed or not."""
+    """Function that opens a file, packed or not."""
     return gzip.open if path.name.lower().endswith(".gz") else open
 
 
@@ -50,7 +50,7 @@ def written_as_utf8(path: Path, encoding: str, target: Path) -> Path:
     Raises
     ------
     LogError
-        Where the bytes are not in this encoding.
+        If the bytes are not in this encoding.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
@@ -84,7 +84,7 @@ def detected_encoding(path: Path) -> str:
     Raises
     ------
     LogError
-        Where several fit about as well, or there is little to tell by: with a line of the file as each would read it;
+        If several fit about as well, or there is little to tell by: with a line of the file as each would read it;
         or where none does.
     """
     from charset_normalizer import from_bytes

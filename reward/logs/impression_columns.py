@@ -42,7 +42,7 @@ class ImpressionColumn:
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
-        Values that are told apart, `MISSING` among them; all others are one more level.
+        Values with a level of their own, `MISSING` among them; all others are one more level.
     level_of
         Level of each of these values.
     edges
@@ -72,7 +72,7 @@ class ImpressionColumn:
         return f"coalesce(${parameter}_level[list_position(${parameter}, {self.sql})], {self.n_levels - 1})"
 
     def parameters(self, parameter: str) -> Parameters:
-        """What `level_sql` takes."""
+        """Parameters of `level_sql`."""
         return {} if self.edges else {parameter: list(self.values), f"{parameter}_level": list(self.level_of)}
 
 
@@ -88,14 +88,14 @@ class Crossed:
         return prod(column.n_levels for column in self.columns)
 
     def level_sql(self, parameter: str) -> str:
-        """As of one column; the last column's levels change fastest."""
+        """SQL of the combined level; the last column's levels change fastest."""
         out = "0"
         for i, column in enumerate(self.columns):
             out = f"(({out}) * {column.n_levels} + {column.level_sql(f'{parameter}_{i}')})"
         return out
 
     def parameters(self, parameter: str) -> Parameters:
-        """What `level_sql` takes."""
+        """Parameters of `level_sql`."""
         parts = (column.parameters(f"{parameter}_{i}") for i, column in enumerate(self.columns))
         return {name: value for part in parts for name, value in part.items()}
 

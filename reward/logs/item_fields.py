@@ -28,7 +28,7 @@ MAX_VALUES = 5_000_000
 MIN_VARYING_SHARE = 0.01
 """A column with more than one value, or a missing one, in fewer items says nothing of the impressions."""
 OF_IMPRESSION = "differs within most items, so it describes the impression"
-"""Why such a column is left out."""
+"""Reason for leaving such a column out."""
 _FETCH = 10_000
 _AT_ONCE = 32  # columns that the engine aggregates together: its memory would grow with the width
 
@@ -47,7 +47,7 @@ class ItemFields:
         Column -> why it is no context of the item, in plain words.
     differing
         Columns that differ within items, or are missing in some of their rows, so that titles may have been shown at
-        unlike values: first those that are no context for it, then those that differ within fewer items.
+        different values: first those that are no context for it, then those that differ within fewer items.
     """
 
     fields: Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -130,7 +130,7 @@ def _known_sql(text: str, missing: frozenset[str]) -> str:
 
 @lru_cache
 def _pattern(missing: frozenset[str]) -> tuple[str, str, int]:
-    """Of all marks, for SQL: a regular expression, the letters they begin with, how many bytes the longest has."""
+    """Patterns of all marks, for SQL: a regular expression, their first letters, the bytes of the longest one."""
     marks = "|".join(re.escape(mark) for mark in sorted(missing)).replace("'", "''")
     letters = "".join(sorted({first for mark in missing if mark for first in (mark[0], *mark[0].upper())}))
     longest = max(len(form.encode()) for mark in missing for form in (mark, mark.upper()))
@@ -147,7 +147,7 @@ def _compared_sql(rows: TypedRows, column: str) -> str:
 
 @dataclass(frozen=True)
 class Varying:
-    """How columns vary within items.
+    """Variation of columns within items.
 
     Parameters
     ----------

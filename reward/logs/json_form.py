@@ -1,4 +1,4 @@
-"""How a JSON file holds its rows: a line each, an array, one after the other, or inside of an object."""
+"""Form of a JSON file of rows: a line each, an array, one after the other, or inside of an object."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ _MAX_WRAPPED_BYTES = 1 << 30  # such a file is read whole
 def json_form(path: Path, rows: Path) -> tuple[Path, str]:
     """The file to read for ``path`` and how it holds its rows, as DuckDB calls it.
 
-    That is ``path`` itself, or ``rows`` with a row a line, written where the rows are a list inside of an object.
+    ``path`` itself, or ``rows`` with a row a line, written where the rows are a list inside of an object.
     """
     with opener(path)(path, "rb") as stream:
         head = stream.read(1)

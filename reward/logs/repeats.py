@@ -1,4 +1,4 @@
-"""What a log counts twice: copied files, repeated rows and events, and rows that are the sum of the others."""
+"""Repeats in a log: copied files, repeated rows and events, and rows that are the sum of the others."""
 
 import hashlib
 from collections.abc import Iterable

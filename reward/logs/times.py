@@ -1,4 +1,4 @@
-"""How a column spells times: one form for the whole column, found from its smallest and largest value.
+"""Form of the times in a column: one for the whole column, found from its smallest and largest value.
 
 A form counts where its values lie in `FIRST_YEAR` to next year; the ranges of the forms hardly meet, and where they do,
 the form that fits every row is taken, four-digit years first. A column that fits none is refused.
@@ -109,7 +109,7 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
     Raises
     ------
     LogError
-        Where the numbers are no times of one form from `FIRST_YEAR` to next year.
+        If the numbers are no times of one form from `FIRST_YEAR` to next year.
     """
     known = "x IS NOT NULL AND isfinite(x)"
     low, high, n = ask(f"min(x) FILTER ({known}), max(x) FILTER ({known}), count(*) FILTER ({known})")[0]
@@ -170,7 +170,7 @@ def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:
     Raises
     ------
     LogError
-        Where day and month cannot be told apart.
+        If day and month cannot be told apart.
     """
     number = "TRY_CAST(x AS DOUBLE)"
     given = "x IS NOT NULL"

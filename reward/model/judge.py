@@ -181,7 +181,7 @@ class Judge:
         """The judge without its prior's pull towards 0 along what policies differ in (`reward.model.bayes.unshrunk`).
 
         A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
-        at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+        at once, and strong policies are underestimated. The effects of single titles stay shrunk.
 
         An observational judge stays as it is: items differ by so much more than titles that clicks of a few hundred
         say next to nothing along one direction, and an interval without the prior would hold anything.
@@ -200,7 +200,7 @@ class Judge:
         return np.asarray(contrast.weight @ self.columns.values(block), dtype=np.float64)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).
+        """Similarity of each title to titles the judge has seen logged, in [0, 1], shape (n,).
 
         The product of two: inside the range of the logged titles' features, and as near to some logged title in
         wording as logged titles of different items are to each other.

@@ -67,7 +67,7 @@ def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, e
     folder
         The model's; the copy of the run's own language model lies beside it.
     meta, arrays
-        What `TitleFeatures.state` gave.
+        Result of `TitleFeatures.state`.
     encodings
         File that keeps encodings between processes.
     """

@@ -1,4 +1,4 @@
-"""What exploring by plan teaches, beside all titles equally and Thompson sampling, on the same items and traffic.
+"""Value of exploring by plan, beside all titles equally and Thompson sampling, on the same items and traffic.
 
     python tests/benchmarks/exploration_worth.py --seeds 1           # a quarter of an hour on one core
 

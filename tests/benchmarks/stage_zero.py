@@ -69,7 +69,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class Explored:
-    """What exploring has brought: its logs, their plans, and what they cost."""
+    """Result of exploring: its logs, their plans, and their cost."""
 
     logs: Path
     plans: tuple[str, ...]

@@ -245,7 +245,7 @@ def test_a_judge_whose_values_are_others(file: str, finished: Path, damaged: Cal
 def test_the_way_out_leads_out(
     name: str, finished: Path, damaged: Callable[..., Path], logs: Path, rlopt: Rlopt, tmp_path: Path
 ) -> None:
-    """What the line says to do: ``fit-reward --force`` writes a run as it was."""
+    """Follow the message's advice: ``fit-reward --force`` writes a run as it was."""
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(b"\0")
     outcome = rlopt("fit-reward", logs, "--run", tmp_path / "run", "--members", "1", "--force")

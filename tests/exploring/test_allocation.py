@@ -1,4 +1,4 @@
-"""Who is shown how often: against closed forms of two normal titles, and limits in which the answer is plain."""
+"""Allocation: against closed forms of two normal titles, and limits in which the answer is plain."""
 
 import numpy as np
 import pytest

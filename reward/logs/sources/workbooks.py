@@ -20,7 +20,7 @@ def write_sheet(path: Path, target: Path) -> None:
     Raises
     ------
     LogError
-        Where the file cannot be read or holds no table.
+        If the file cannot be read or holds no table.
     """
     try:
         import python_calamine

@@ -86,7 +86,7 @@ def test_the_same_confounding_in_a_column_is_found_and_taken_off(tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["text", "number"])
 def test_a_missing_value_is_a_level_of_its_own(kind: str, tmp_path: Path) -> None:
-    """Where the app says no surface, or an old one no version, its traffic still is another."""
+    """Apps that log no surface, or an old one that logs no version, still have traffic of their own."""
     columns = confounded(np.random.default_rng(5), {"good": 0.8, "poor": 0.2})
     known = columns["where"] == "poor"
     version = np.random.default_rng(6).integers(100, 999, len(known))
