@@ -2,9 +2,10 @@
 
     python tests/benchmarks/exploration_worth.py --seeds 1           # a quarter of an hour on one core
 
-The shop, its titles and its observational reward are those of stage_zero.py. Three ways show the same items' titles in
---batches batches: the plan of ``explore``; all titles equally; and Thompson sampling (the chance that a title is the
-item's best, given the clicks so far and the same prior). Then, for each way:
+The shop, its titles and its observational reward are those of stage_zero.py. Four ways show titles in --batches
+batches: the plan of ``explore``; all titles of the same items equally; the same, of as many of these items as the
+expected loss of --loss allows, which binds the plan, too; and Thompson sampling of the same items (the chance that a
+title is the best, given the clicks so far and the same prior). Then, for each way:
 
 - width: of the 95% interval of the best-looking challenger's lift over today's title (`rlopt.exploring.beliefs`),
   points, mean over the items; and of ``offline-eval`` for one fixed policy, by a run fitted on what was shown;
@@ -26,6 +27,7 @@ from observational import shop_logs
 from stage_zero import Shop
 
 from rlopt.config import EvalConfig, ExploreConfig, GenerateConfig, RewardConfig, SftConfig
+from rlopt.exploring.allocation import relative_rates
 from rlopt.exploring.beliefs import Beliefs, Clicks, learn
 from rlopt.run import Run
 from rlopt.stages.common.opened import OpenedRun
@@ -37,7 +39,7 @@ from rlopt.stages.generate.stage import generate
 from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.sft.stage import train_sft
 
-WAYS = ("plan", "equally", "Thompson")
+WAYS = ("plan", "equally", "equally, within the loss", "Thompson")
 DRAWS, Z95 = 2000, 1.959964
 
 
@@ -51,7 +53,7 @@ def beliefs_after(run: Run, candidates: Candidates, results: Path | None) -> Bel
 
 def chances(beliefs: Beliefs, way: str, rng: np.random.Generator) -> np.ndarray:
     """Probability of each title, shape (n, k)."""
-    if way == "equally":
+    if way.startswith("equally"):
         return beliefs.present / beliefs.present.sum(axis=1, keepdims=True)
     out = np.zeros(beliefs.mean.shape)
     for item, (mean, covariance, present) in enumerate(
@@ -76,7 +78,8 @@ def shown_by(way: str, start: "Start") -> tuple[Path, tuple[str, ...]]:
             explore(run, titles, plan, config, results=before)
         else:
             found = layout.rows(chances(beliefs_after(run, candidates, before), way, rng))
-            rows = [row for row, item_id in enumerate(ids) if item_id in start.items and found[row] > 0]
+            shown_items = start.items if way != WAYS[2] else start.affordable(candidates)
+            rows = [row for row, item_id in enumerate(ids) if item_id in shown_items and found[row] > 0]
             table = {"item_id": [ids[row] for row in rows], "title": [candidates.titles[row] for row in rows]}
             pq.write_table(pa.table({**table, "probability": found[rows]}), plan)
         table = pq.read_table(plan, columns=["item_id", "title", "probability"])
@@ -129,10 +132,27 @@ class Start:
         titles = home / "titles.parquet"
         generate(run, home / "logs.parquet", titles, GenerateConfig(n=arguments.n, seed=seed))
         fit_reward(run, home / "logs.parquet", RewardConfig(seed=seed, observational=True, members=4))
-        config = ExploreConfig(loss=1.0, span=arguments.span, batches=arguments.batches, floor=0.02, seed=seed)
+        config = ExploreConfig(
+            loss=arguments.loss, span=arguments.span, batches=arguments.batches, floor=0.02, seed=seed
+        )
         explore(run, titles, home / "first.parquet", config)
         items = set(pq.read_table(home / "first.parquet")["item_id"].to_pylist())
         return cls(shop, run, titles, items, config, seed)
+
+    def affordable(self, candidates: Candidates) -> set[str]:
+        """Items, in random order, whose titles can be shown equally within the expected loss of the plan."""
+        beliefs, first = candidates.prior.beliefs, candidates.first_rows()
+        relative = relative_rates(beliefs)
+        today = relative[np.arange(len(first)), candidates.today]
+        clicks = candidates.traffic * self.config.span * candidates.rate
+        loss = clicks * (today - relative.sum(axis=1) / beliefs.present.sum(axis=1))
+        room, taken = self.config.loss * float(clicks @ today), set[str]()
+        for place in np.random.default_rng(self.seed).permutation(len(first)).tolist():
+            item_id = candidates.items[first[place]].item_id
+            if item_id in self.items and loss[place] <= room:
+                taken.add(item_id)
+                room -= max(float(loss[place]), 0.0)
+        return taken
 
 
 def known_of(start: Start, results: Path) -> tuple[float, float]:
@@ -181,18 +201,19 @@ def learned(start: Start, results: Path, plans: tuple[str, ...], way: str) -> tu
 
 
 def one_shop(seed: int, arguments: argparse.Namespace) -> dict[str, float]:
-    """Print a line a way; way -> mean width."""
+    """Print a line a way; way -> width of offline-eval's interval."""
     name, widths = f"{'zh' if seed % 2 else 'en'}-{seed}", {}
     with tempfile.TemporaryDirectory() as folder:
         start = Start.of(Path(folder), name, seed, arguments)
         for way in WAYS:
             results, plans = shown_by(way, start)
-            shown = int(np.sum(pq.read_table(results)["impressions"].to_numpy()))
-            widths[way], kept = known_of(start, results)
-            evaluated, pairs = learned(start, results, plans, way)
+            table = pq.read_table(results, columns=["item_id", "impressions"])
+            explored, shown = len(set(table["item_id"].to_pylist())), int(np.sum(table["impressions"].to_numpy()))
+            single, kept = known_of(start, results)
+            widths[way], pairs = learned(start, results, plans, way)
             print(
-                f"{name} {way:9} {len(start.items):5} items {shown:9,} impressions  width {widths[way]:5.1f}, "
-                f"offline-eval {evaluated:5.1f}  pairs {pairs:.1%}  kept {kept:+.1%}  "
+                f"{name} {way:24} {explored:5} items {shown:9,} impressions  width {single:5.1f}, "
+                f"offline-eval {widths[way]:5.1f}  pairs {pairs:.1%}  kept {kept:+.1%}  "
                 f"cost {lost(start.shop, results):+.1%}",
                 flush=True,
             )
@@ -208,12 +229,15 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=4, help="titles written an item (default: %(default)s)")
     parser.add_argument("--span", type=float, default=1.0, help="in lengths of the first logs (default: %(default)s)")
     parser.add_argument("--batches", type=int, default=4, help="(default: %(default)s)")
+    parser.add_argument("--loss", type=float, default=0.01, help="of all clicks, at most (default: %(default)s)")
     parser.add_argument("--sft-steps", type=int, default=200)
     arguments = parser.parse_args()
     found = [one_shop(seed, arguments) for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds)]
     for way in WAYS[1:]:
         narrower = [1 - widths["plan"] / widths[way] for widths in found]
-        print(f"width by plan below {way}: " + ", ".join(f"{share:.0%}" for share in narrower))
+        print(
+            f"offline-eval's interval narrower by plan than {way}: " + ", ".join(f"{share:.0%}" for share in narrower)
+        )
 
 
 if __name__ == "__main__":
