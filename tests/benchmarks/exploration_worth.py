@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from observational import shop_logs
 from stage_zero import Shop
 
+from reward.arrays import FloatArray
 from rlopt.config import EvalConfig, ExploreConfig, GenerateConfig, RewardConfig, SftConfig
 from rlopt.exploring.allocation import relative_rates
 from rlopt.exploring.beliefs import Beliefs, Clicks, learn
@@ -51,10 +52,10 @@ def beliefs_after(run: Run, candidates: Candidates, results: Path | None) -> Bel
     return learn(candidates.prior, Clicks.of(clicks, shown), candidates.overdispersion)
 
 
-def chances(beliefs: Beliefs, way: str, rng: np.random.Generator) -> np.ndarray:
+def chances(beliefs: Beliefs, way: str, rng: np.random.Generator) -> FloatArray:
     """Probability of each title, shape (n, k)."""
     if way.startswith("equally"):
-        return beliefs.present / beliefs.present.sum(axis=1, keepdims=True)
+        return np.asarray(beliefs.present / beliefs.present.sum(axis=1, keepdims=True))
     out = np.zeros(beliefs.mean.shape)
     for item, (mean, covariance, present) in enumerate(
         zip(beliefs.mean, beliefs.covariance, beliefs.present, strict=True)
