@@ -218,6 +218,13 @@ def damaged(where: Path | str, reason: object, way_out: str) -> str:
     return f"{where} is damaged ({told[: 2 * _SHOWN]}). {way_out}"
 
 
+def explanation(error: Exception) -> str:
+    """Text of an error for `damaged`: a missing key by its name, unless its library says more."""
+    if isinstance(error, KeyError):
+        return str(error.args[0]) if " " in str(error.args[0]) else f"no {error}"
+    return str(error) or type(error).__name__
+
+
 @contextmanager
 def damage(where: Path | str, way_out: str = AGAIN) -> Iterator[None]:
     """Whatever goes wrong in putting together what was read means that it is damaged.
@@ -232,10 +239,7 @@ def damage(where: Path | str, way_out: str = AGAIN) -> Iterator[None]:
     except RewardError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        if isinstance(error, KeyError) and " " not in str(error.args[0]):  # a name; Arrow's are whole sentences
-            reason = f"no {error}"
-        raise SavedError(damaged(where, reason, way_out)) from error
+        raise SavedError(damaged(where, explanation(error), way_out)) from error
 
 
 def array(arrays: Mapping[str, npt.NDArray[Any]], name: str, kinds: str, *shape: int | None) -> npt.NDArray[Any]:

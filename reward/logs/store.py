@@ -17,7 +17,7 @@ from ..arms import Arms
 from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import items_from_json
-from ..saved import AGAIN, SavedError, damaged, open_saved
+from ..saved import AGAIN, SavedError, damaged, explanation, open_saved
 
 ARMS_FILE = "arms.parquet"
 ITEMS_FILE = "items.parquet"
@@ -93,8 +93,7 @@ def load_arms(folder: str | Path) -> Arms:
     except (KeyError, TypeError, ValueError, AttributeError, pa.ArrowException) as error:
         if isinstance(error, SavedError):
             raise LogError(str(error)) from error
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise LogError(damaged(f"What {folder} holds of the arms", reason, AGAIN)) from error
+        raise LogError(damaged(f"What {folder} holds of the arms", explanation(error), AGAIN)) from error
     return arms
 
 

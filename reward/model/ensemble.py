@@ -11,7 +11,7 @@ import numpy as np
 from ..arms import Arms
 from ..encoders.encoder import Encoder
 from ..errors import ModelError
-from ..saved import AGAIN, SavedError, array, read_arrays, within
+from ..saved import AGAIN, SavedError, array, damaged, read_arrays, within
 from .boosting import TreeFitter, fit_trees
 from .effect import Member, TrainingSet, fit_member
 from .tree_text import check_trees
@@ -115,11 +115,10 @@ def load_member(path: Path, n_columns: int | None = None, n_table: int | None = 
             raise ValueError(f"its trees read {table} columns, not {n_table}")
         level = float(array(arrays, "level", "f"))
         return Member(coefficients, level, lgb.Booster(model_str=text), array(arrays, "item_weight", "f", None))
-    except (SavedError, ValueError, lgb.basic.LightGBMError) as error:
-        reason = str(error).splitlines()[0].removesuffix(f" {AGAIN}")
-        raise ModelError(
-            f"{path} is not a readable model member ({reason}). Delete the folder and run rlopt fit-reward again."
-        ) from error
+    except SavedError as error:
+        raise ModelError(str(error)) from error
+    except (ValueError, lgb.basic.LightGBMError) as error:
+        raise ModelError(damaged(path, str(error).splitlines()[0], AGAIN)) from error
 
 
 def _text(booster: lgb.Booster) -> str:
