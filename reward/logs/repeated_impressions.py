@@ -78,4 +78,3 @@ def copied(kinds: Mapping[int, int]) -> int:
     once, pairs, triples = (kinds.get(k, 0) for k in (1, 2, 3))
     least = 2 / 3 * pairs**2 / max(once, 1)
     return int(pairs >= _FEWEST and triples + 5 * math.sqrt(triples) + 5 < least / 2)
-

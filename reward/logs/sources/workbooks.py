@@ -9,6 +9,7 @@ from ...errors import LogError
 from .local import needs
 from .row_batches import ROWS_AT_ONCE, write_rows
 
+_HEAD_BYTES = 2_048
 _LOOKED_AT = 50  # rows among which the header is
 
 
@@ -34,8 +35,19 @@ def write_sheet(path: Path, target: Path) -> None:
     except LogError:
         raise
     except Exception as error:  # of a parser that meets any bytes
-        raise LogError(f"Cannot read {path}: it is damaged, or no workbook ({str(error)[:100]}).") from error
+        raise LogError(f"Cannot read {path}: {_what_it_is(path)}.") from error
     raise LogError(f"{path} has no sheet with a table: a header, and rows below it.")
+
+
+def _what_it_is(path: Path) -> str:
+    """Why it is no workbook: many a program writes texts and web pages under such a name."""
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD_BYTES)
+    if b"<table" in head.lower() or b"<html" in head.lower():
+        return "it is a web page under the name of a workbook. Open it in a spreadsheet and save it as .xlsx or CSV"
+    if head and not any(byte in head for byte in range(9)):
+        return "it is a text under the name of a workbook. Let its name end in .csv"
+    return "it is damaged, or no workbook. Open it in a spreadsheet and save it as .xlsx"
 
 
 def _written(rows: Iterator[list[Any]], path: Path, target: Path) -> bool:

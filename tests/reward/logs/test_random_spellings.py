@@ -249,7 +249,12 @@ def test_encodings(seed: int, encoding: str, delimiter: str, ending: str) -> Non
 @PROPERTY
 @given(
     SEEDS,
-    st.sampled_from(["lines", "array", "wrapped", "deep", "concatenated", "indented"]),
+    st.sampled_from(
+        [
+            *("lines", "array", "wrapped", "deep", "concatenated", "indented", "pages", "hits", "names and rows"),
+            *("lists", "arrays", "by key", "commas"),
+        ]
+    ),
     st.booleans(),
     st.booleans(),
 )
@@ -266,6 +271,20 @@ def test_json(seed: int, form: str, ascii_only: bool, nested: bool) -> None:
         "deep": f'{{"answer": {{"rows": [{",".join(one)}]}}}}',
         "concatenated": "".join(one),
         "indented": json.dumps(rows, indent=2, ensure_ascii=ascii_only),
+        "pages": "".join(f'{{"page": {p}, "data": [{",".join(one[p::3])}]}}\n' for p in range(3)),
+        "hits": json.dumps(
+            {
+                "took": 3,
+                "_shards": {"total": 1},
+                "hits": {"hits": [{"_id": str(i), "_source": r} for i, r in enumerate(rows)]},
+            },
+            ensure_ascii=ascii_only,
+        ),
+        "names and rows": json.dumps({"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}),
+        "lists": json.dumps([list(rows[0]), *(list(row.values()) for row in rows)], ensure_ascii=ascii_only),
+        "arrays": "\n".join(f"[{', '.join(one[p::3])}]" for p in range(3)),
+        "by key": json.dumps({f"row {i}": row for i, row in enumerate(rows)}, ensure_ascii=ascii_only),
+        "commas": ",\n".join(one),
     }
     with TemporaryDirectory() as folder:
         path = Path(folder) / ("log.json" if seed % 2 else "log.jsonl")

@@ -166,7 +166,9 @@ def test_chance_repeats_single_impressions_in_any_number(seed: int, kinds: int, 
     rng = np.random.default_rng(seed)
     shares = rng.dirichlet(np.full(kinds, rng.choice([0.1, 1.0, 10.0])))
     counts = rng.multinomial(rows, shares)
-    assert copied(dict(zip(*map(np.ndarray.tolist, np.unique(counts[counts > 0], return_counts=True)), strict=True))) == 0
+    assert (
+        copied(dict(zip(*map(np.ndarray.tolist, np.unique(counts[counts > 0], return_counts=True)), strict=True))) == 0
+    )
 
 
 def test_event_ids_in_a_column_that_the_user_names(tmp_path: Path) -> None:
