@@ -131,8 +131,8 @@ def _refuse_almost_utf8(path: Path) -> None:
                 first, shown = number, f"{before}\ufffd{after}".encode("utf-8", "replace").decode().strip()
     if wrong and letters >= _MOSTLY_UTF8 * wrong:
         raise LogError(
-            f"{path} is UTF-8 text but for {wrong:,} of its bytes, the first in line {first:,}: {shown!r}, such as of a "
-            "letter that was cut, or of lines from elsewhere. Correct them, or drop them: "
+            f"{path} is UTF-8 text but for {wrong:,} of its bytes, the first in line {first:,}: {shown!r}, such as of "
+            "a letter that was cut, or of lines from elsewhere. Correct them, or drop them: "
             "iconv -c -f utf-8 -t utf-8 IN > OUT"
         )
 

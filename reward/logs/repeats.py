@@ -23,6 +23,7 @@ _MOST_REPEATED = 0.5
 _FEWEST = 3
 _MOST_COLUMNS = 40
 _MOST_FILES = 400
+_HIDDEN_SHARE = 0.05
 _EACH_ROW = 0.9  # different values, about, of a column that numbers the rows
 _FEWEST_CLICKS = 10  # of a total: fewer agree by chance
 _WAY_OUT = "Remove what is there twice; to count it anyway, --copies keep"
@@ -143,7 +144,9 @@ def _refuse_repeats(rows: TypedRows, n_rows: int, beside: frozenset[str]) -> Non
         "SELECT sum(n * (n - 1) / 2), sum(n - 1), sum((n - 1) * i), sum((n - 1) * c), min(first), "
         "arg_min(last, first) FROM repeats WHERE n > 1"
     ).fetchall()[0]
-    if n and n >= _FEWEST:
+    # A column that seems to number rows may be a measurement of them: then it takes more to tell.
+    fewest = max(_FEWEST, _HIDDEN_SHARE * n_rows / step) if beside else _FEWEST
+    if n and n >= fewest:
         by_chance = query(
             "SELECT sum(n * (n - 1) / 2 / sqrt(1 + 4 * pi() * c / n)) FROM "
             "(SELECT sum(n) AS n, sum(n * c) AS c FROM repeats GROUP BY alike HAVING sum(n) > 1)"
@@ -153,8 +156,8 @@ def _refuse_repeats(rows: TypedRows, n_rows: int, beside: frozenset[str]) -> Non
             but = f" but {', '.join(map(repr, sorted(beside)))}" if beside else ""
             raise LogError(
                 f"{_place(rows, last)} repeats {_place(rows, first)} in every column{but}, and {about}{n * step:,.0f} "
-                f"such rows would add {impressions * step:,.0f} impressions and {clicks * step:,.0f} clicks a second time. "
-                f"{_WAY_OUT}"
+                f"such rows would add {impressions * step:,.0f} impressions and {clicks * step:,.0f} clicks a second "
+                f"time. {_WAY_OUT}"
             )
     query("DROP TABLE repeats")
 

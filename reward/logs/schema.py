@@ -258,6 +258,6 @@ def _did_you_mean(nearest: str | None) -> str:
 
 def _listing(available: Sequence[str], most: int = 20) -> str:
     if len(available) == 1:
-        return f"It has one column: {available[0]!r:.60}. Text files must separate columns by comma, tab, semicolon or bar."
+        return f"It has one column: {available[0]!r:.60}. Texts separate columns by comma, tab, semicolon or bar."
     more = f" and {len(available) - most} more" if len(available) > most else ""
     return f"Its columns: {', '.join(available[:most])}{more}."

@@ -1,4 +1,4 @@
-"""Rows that are sums of other rows: subtotals, totals of several levels, months beside their days, "all" beside parts."""
+"""Rows that are sums of other rows: subtotals, totals of several levels, months beside days, all beside parts."""
 
 from collections.abc import Sequence
 
