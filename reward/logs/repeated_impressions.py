@@ -15,7 +15,7 @@ from .typed_rows import TypedRows
 from .validate import LogTotals
 
 _ALL_COLUMNS_ROWS = 1_000_000
-"""Up to so many rows are compared in all columns, of longer logs those of every k-th item in the schema's columns."""
+"""Up to this many rows are compared in all columns, of longer logs those of every k-th item in the schema's columns."""
 _SAMPLE_ROWS = 500_000
 _FEWEST = 30
 _MOST_COPIES = 5

@@ -246,7 +246,7 @@ def refuse_total_row(rows: TypedRows) -> None:
     for file, row, impressions, all_impressions, clicks, all_clicks in found.fetchall():
         if impressions and _is_sum(impressions, all_impressions, clicks or 0, all_clicks or 0):
             name = rows.source.file_name(file)
-            what = f"Row {row + 1:,}" if name == rows.source.where else f"Row {row + 1:,} of {name}"
+            what = f"Row {row + 1:,}" if len(rows.source.files) == 1 else f"Row {row + 1:,} of {name}"
             raise LogError(_total(rows.source.where, what, "rows", impressions, clicks or 0))
 
 

@@ -135,7 +135,7 @@ def open_source(
             _under_its_name(source),
             open_source(source.path, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened,
         ):
-            notes = tuple(map(source.named, opened.notes))
+            notes = (*source.notes, *map(source.named, opened.notes))
             yield replace(opened, where=source.name, notes=notes)
         return
     files = find_files(source)

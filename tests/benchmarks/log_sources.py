@@ -21,6 +21,8 @@ import duckdb
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from reward.logs.sources.arms_sql import Dialect, arms_query  # noqa: E402
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -100,13 +102,28 @@ def source_of(kind: str, url: str) -> tuple[object, str | None]:
     if kind.startswith(("PostgreSQL", "DuckDB")):
         if "logs-sql" not in kind:
             return url, "SELECT * FROM shown"
-        from reward.logs.schema import ColumnMapping
-        from reward.logs.sources.arms_sql import arms_query
-
-        dialect = "postgres" if kind.startswith("PostgreSQL") else "duckdb"
-        mapping = ColumnMapping({"clicks": "click", "position": "position"})
-        return url, arms_query(dialect, table="shown", mapping=mapping, context=["brand", "price"])
+        return url, _arms_query("postgres" if kind.startswith("PostgreSQL") else "duckdb")
     return url, None
+
+
+def _arms_query(dialect: Dialect) -> str:
+    from reward.logs.schema import ColumnMapping
+
+    mapping = ColumnMapping({"clicks": "click", "position": "position"})
+    return arms_query(dialect, table="shown", mapping=mapping, context=["brand", "price"])
+
+
+def sheet(rows: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """A workbook of the rows; a sheet has room for about a million, so it holds what SQL has added up."""
+    from openpyxl import Workbook
+
+    book = Workbook(write_only=True)
+    page = book.create_sheet("arms")
+    page.append([name for name, *_ in rows.description or ()])
+    while some := rows.fetchmany(10_000):
+        for row in some:
+            page.append(list(row))
+    book.save(path)
 
 
 def sources(folder: Path, logs: Path, stack: ExitStack) -> Iterator[tuple[str, str]]:
@@ -114,6 +131,9 @@ def sources(folder: Path, logs: Path, stack: ExitStack) -> Iterator[tuple[str, s
         yield kind, str(logs)
     with duckdb.connect(str(folder / "shop.duckdb")) as con:
         con.execute(f"CREATE TABLE shown AS FROM '{logs}'")
+        added_up = con.execute(_arms_query("duckdb"))
+        sheet(added_up, folder / "arms.xlsx")
+    yield "xlsx, logs-sql", str(folder / "arms.xlsx")
     for kind in ("DuckDB", "DuckDB, logs-sql"):
         yield kind, f"duckdb:///{folder / 'shop.duckdb'}"
     try:

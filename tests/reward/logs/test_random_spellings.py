@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from reward.items import MISSING
 from reward.logs.read import read_items
 
-from .random_spellings import PROPERTY, counted, found, frame, truth
+from .random_spellings import JSON_FORMS, PROPERTY, counted, found, frame, json_texts, truth
 
 SEEDS = st.integers(0, 2**32 - 1)
 DAY = 86_400
@@ -249,12 +249,7 @@ def test_encodings(seed: int, encoding: str, delimiter: str, ending: str) -> Non
 @PROPERTY
 @given(
     SEEDS,
-    st.sampled_from(
-        [
-            *("lines", "array", "wrapped", "deep", "concatenated", "indented", "pages", "hits", "names and rows"),
-            *("lists", "arrays", "by key", "commas"),
-        ]
-    ),
+    st.sampled_from(JSON_FORMS),
     st.booleans(),
     st.booleans(),
 )
@@ -263,29 +258,7 @@ def test_json(seed: int, form: str, ascii_only: bool, nested: bool) -> None:
     rows = json.loads(log.to_json(orient="records"))
     for row in rows if nested else ():
         row["specs"] = {"brand": f"b{row['item_id']}", "sizes": [1, 2]}
-    one = [json.dumps(row, ensure_ascii=ascii_only) for row in rows]
-    texts = {
-        "lines": "\n".join(one),
-        "array": f"[{', '.join(one)}]",
-        "wrapped": f'{{"data": [{",".join(one)}], "next": null}}',
-        "deep": f'{{"answer": {{"rows": [{",".join(one)}]}}}}',
-        "concatenated": "".join(one),
-        "indented": json.dumps(rows, indent=2, ensure_ascii=ascii_only),
-        "pages": "".join(f'{{"page": {p}, "data": [{",".join(one[p::3])}]}}\n' for p in range(3)),
-        "hits": json.dumps(
-            {
-                "took": 3,
-                "_shards": {"total": 1},
-                "hits": {"hits": [{"_id": str(i), "_source": r} for i, r in enumerate(rows)]},
-            },
-            ensure_ascii=ascii_only,
-        ),
-        "names and rows": json.dumps({"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}),
-        "lists": json.dumps([list(rows[0]), *(list(row.values()) for row in rows)], ensure_ascii=ascii_only),
-        "arrays": "\n".join(f"[{', '.join(one[p::3])}]" for p in range(3)),
-        "by key": json.dumps({f"row {i}": row for i, row in enumerate(rows)}, ensure_ascii=ascii_only),
-        "commas": ",\n".join(one),
-    }
+    texts = json_texts(rows, ascii_only=ascii_only)
     with TemporaryDirectory() as folder:
         path = Path(folder) / ("log.json" if seed % 2 else "log.jsonl")
         path.write_text(texts[form], encoding="utf-8")
