@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the presets in ``configs/`` are packaged as ``rlopt.presets``."""
+"""Build steps that pyproject.toml cannot express: package the presets in ``configs/`` as ``rlopt.presets``."""
 
 from setuptools import find_namespace_packages, setup
 

@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `make docs`, warnings are errors."""
+"""Configuration of the Sphinx site: `make docs` builds it, warnings are errors."""
 
 import rlopt
 

@@ -1,4 +1,4 @@
-"""What the shop sells: categories with typed attributes from ``data/{locale}.json``, and the items drawn from them."""
+"""Catalogue of the shop: categories with typed attributes from ``data/{locale}.json``, and items drawn from them."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class AttributeSpec:
     name
         Field name of the items.
     values
-        What it can be.
+        Its possible values.
     coverage
         Share of the category's items that have it.
     count
@@ -35,7 +35,7 @@ class AttributeSpec:
         Mean over shops of what a mention at the start of a title adds to the log-odds of a click, and to those of a
         conversion. Each shop draws its own around it.
     glue
-        How sellers join it with a function word, e.g. ``"for {}"``; None where they do not.
+        Function word by which sellers join it, e.g. ``"for {}"``; None where they use none.
     """
 
     name: str
@@ -71,7 +71,7 @@ class ServiceSpec:
     coverage
         Share of the items that have it.
     values
-        What it can be, with the promotional phrases that it makes true.
+        Its possible values, with the promotional phrases that each makes true.
     """
 
     name: str
@@ -88,23 +88,23 @@ class LocaleSpec:
     locale
         "en" or "zh".
     joint
-        What stands between two words that belong together: a blank, or nothing.
+        Text between two words that belong together: a blank, or nothing.
     separators
-        What sellers put between the parts of a title, with its share.
+        Separators that sellers put between the parts of a title, with their shares.
     sweet_width
         Mean over shops of the display width shoppers like best, in columns.
     price_phrase, price_decimals
-        How a price is written in a title and in the ``price`` field.
+        Form of a price in a title and in the ``price`` field.
     promo_front, promo_back
         Promotional phrases sellers put in front, and at the end.
     services
-        What the shop does for some of its items, and which of these phrases that keeps.
+        Services for some items, and which of these phrases each keeps.
     unkeepable
         Phrases that promise what this shop does for no item.
     function_words
         Words that claim nothing.
     categories
-        What is sold.
+        Categories that are sold.
     """
 
     locale: str

@@ -1,4 +1,4 @@
-"""How a title is read: which words of it are the item's, which are generic, which claim something else or nothing.
+"""Reading of a title: which words are the item's, which are generic, and which claim something else or nothing.
 
 One greedy longest match serves both languages, because `reward.text.words` makes every Chinese character a word.
 """
@@ -28,7 +28,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a shopper finds in a title.
+    """Counts of what a shopper finds in a title.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class PhraseIndex:
 
 @dataclass(frozen=True)
 class ItemLexicon:
-    """What one item states: phrases of its values and product words, single words of spaced scripts, true promises."""
+    """Words of one item: phrases of its values and product words, single words of spaced scripts, true promises."""
 
     phrases: PhraseIndex
     single: frozenset[str]
@@ -151,7 +151,7 @@ class Reader:
         self._elsewhere_single = frozenset(word for text in values for word in words(text) if not is_cjk(word))
 
     def read(self, lexicon: ItemLexicon, title: str) -> Reading:
-        """What ``title`` says about the item of ``lexicon``; any text is read, the empty one too."""
+        """Read ``title`` as one of the item of ``lexicon``; takes any text, the empty one too."""
         tokens = words(title)
         mentions: dict[tuple[str, str], Mention] = {}
         units: dict[tuple[str, str], int] = {}
@@ -163,7 +163,7 @@ class Reader:
             generic = self._generic.match(tokens, start)
             found = generic if own is None or (generic is not None and len(generic[0]) > len(own[0])) else own
             if generic is not None and generic[2] in self._promises and own is not None and own[0] == generic[0]:
-                found = generic  # what the shop does for the item is promised, not described
+                found = generic  # services for the item are promised, not described
             length = 1
             if found is not None:
                 phrase, kind, text = found

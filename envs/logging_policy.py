@@ -1,4 +1,4 @@
-"""What wrote the logs: a mediocre heuristic shows each item's titles with known propensities."""
+"""Logging policy: a mediocre heuristic shows each item's titles with known propensities."""
 
 from collections.abc import Sequence
 

@@ -134,7 +134,7 @@ class Market:
         return self.reading(item, title).broken
 
     def reading(self, item: Item, title: str) -> Reading:
-        """What a shopper finds in ``title``."""
+        """Reading of ``title`` as a shopper of ``item`` reads it."""
         return self._read(self._position(item), title)
 
     def logging_policy(self, item: Item) -> tuple[tuple[str, float], ...]:

@@ -1,4 +1,4 @@
-"""Where on the page a title is shown, and who looks there (position-based model, Craswell et al. 2008).
+"""Positions on the page and how often shoppers look at them (position-based model, Craswell et al. 2008).
 
 P(click at position k) = examination_k * P(click | examined). A market's click probability is the value at the logs'
 average position: the expectation over `POSITION_SHARE`, so that the clicks of an arm average to it.

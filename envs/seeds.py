@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What the random numbers are for."""
+    """Purpose of a stream of random numbers."""
 
     ITEM = 0
     APPEAL = 1

@@ -1,4 +1,4 @@
-"""Who clicks and who buys: the true click and conversion probabilities of a simulated shop.
+"""Shoppers: the true click and conversion probabilities of a simulated shop.
 
     p_click(item, title) = ceiling * sigmoid(base + appeal(item) + effect(item, title))       at the average position
     p_conversion(item, title | click) = sigmoid(base + appeal'(item) + effect'(item, title)) * kept(item, title)
@@ -41,12 +41,12 @@ APPEAL_SD, CATEGORY_SD, BRAND_SD, TYPE_SD, PRICE_SLOPE = 0.68, 0.3, 0.3, 0.2, -0
 CONVERSION_APPEAL_SD, CONVERSION_PRICE_SLOPE = 0.35, -0.25
 CONVERSION_PROMO, CONVERSION_WRONG, CONVERSION_GIBBERISH = -0.18, -0.5, -0.3
 CONVERSION_KEPT, CONVERSION_BROKEN = 0.12, -0.35  # a promise that the page bears out, and one that it does not
-SENT_BACK = 0.15  # of the sales of a broken promise, and of what is left by the next one; at most three count
+SENT_BACK = 0.15  # share of sales sent back for each broken promise, of those the last one left; at most three count
 
 
 @dataclass(frozen=True)
 class CategoryTaste:
-    """What the shoppers of one category look for.
+    """Taste of the shoppers of one category.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class CategoryTaste:
     conversion
         Field name -> log-odds of a conversion that a mention adds.
     category_appeal, brand_appeal, type_appeal
-        What the category, brand and product type of an item add to its own appeal.
+        Added by the category, brand and product type of an item to its own appeal.
     """
 
     salience: Mapping[str, float]
@@ -162,8 +162,8 @@ def click_effect(reading: Reading, taste: CategoryTaste) -> float:
 def conversion_effect(reading: Reading, taste: CategoryTaste) -> float:
     """Log-odds of a conversion given a click that a title adds, in `EFFECT_RANGE`.
 
-    Who was drawn by empty words buys less, who was promised what the page does not know of less still; who read size,
-    material, capacity or a true promise beforehand buys more.
+    Shoppers drawn by empty words buy less, and those promised something that the page lacks still less. Those who read
+    size, material, capacity or a true promise beforehand buy more.
     """
     effect = sum(taste.conversion.get(mention.field, 0.0) for mention in reading.mentions)
     effect += CONVERSION_PROMO * (reading.promo - reading.kept - len(reading.broken))

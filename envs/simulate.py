@@ -35,7 +35,7 @@ QUICK_SHARE, QUICK_HOURS, SLOW_HOURS = 0.6, 3.0, 72.0
 
 @dataclass(frozen=True)
 class SimulatedLogs(Plain):
-    """What `simulate` wrote: the three files, and the totals of the logs."""
+    """Files that `simulate` wrote, and the totals of the logs."""
 
     logs: Path
     items: Path

@@ -1,4 +1,4 @@
-"""Who writes the titles: a mixture of human-like styles, from curt to keyword-stuffed, with the odd wrong claim."""
+"""Writers of titles: a mixture of human-like styles, from curt to keyword-stuffed, with the odd wrong claim."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Style:
     brand
         Chance that the brand is mentioned.
     brand_at, type_at
-        Where brand and product type stand between the attributes (0 first, 1 last); None for anywhere.
+        Place of brand and product type among the attributes (0 first, 1 last); None for anywhere.
     glue
         Chance of a function word where the attribute has one.
     promo

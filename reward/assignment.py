@@ -1,4 +1,4 @@
-"""How titles came to be shown: the word that logs, settings and verdict share."""
+"""Assignment of titles to impressions: the terms that logs, settings and verdict share."""
 
 from typing import Literal
 

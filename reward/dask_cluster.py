@@ -29,7 +29,7 @@ def dask_client(scheduler: str | None = None) -> Iterator["Client"]:
     Raises
     ------
     ModelError
-        Where Dask is not installed, or no scheduler answers, or it has no worker.
+        If Dask is not installed, or no scheduler answers, or it has no worker.
     """
     try:
         import dask.array
@@ -75,6 +75,6 @@ def workers_of(client: "Client") -> dict[str, int]:
 
 
 def _hush() -> None:
-    """In a worker process of our own: LightGBM prints ports and connections to stdout before it reads ``verbosity``."""
+    """Silence LightGBM in a worker of ours: it prints ports and connections to stdout before it reads ``verbosity``."""
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

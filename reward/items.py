@@ -75,7 +75,7 @@ class Item:
     Raises
     ------
     TypeError
-        When the values of a field are a plain text, whose letters would be taken for values.
+        If the values of a field are a plain text, whose letters would be taken for values.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class Item:
         Raises
         ------
         SavedError
-            Where the text is anything else.
+            If the text is anything else.
         """
         return items_from_json([text], "an item")[0]
 
@@ -121,7 +121,7 @@ def items_from_json(texts: Sequence[str], where: str | Path) -> tuple[Item, ...]
     Raises
     ------
     SavedError
-        Where a text is anything else.
+        If a text is anything else.
     """
     found = parse_json(f"[{','.join(texts)}]", where, list[_ItemShape])  # one text is checked faster than many
     if len(found) != len(texts):

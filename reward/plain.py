@@ -25,19 +25,19 @@ class Plain:
         return _of_fields(self)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML that a notebook shows."""
         return html_of(self)
 
     @classmethod
     def read(cls, path: Path, way_out: str | None = None) -> Self:
-        """What a file holds, see `from_json`."""
+        """Read an object from a file, see `from_json`."""
         from .saved import AGAIN, read_text
 
         return cls.from_json(read_text(path, way_out or AGAIN), path, way_out)
 
     @classmethod
     def from_json(cls, text: str, where: str | Path, way_out: str | None = None) -> Self:
-        """What was written as ``to_json(self.to_dict())``.
+        """Read an object written as ``to_json(self.to_dict())``.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class Plain:
         where
             The file it was read from, for messages.
         way_out
-            What to do about a damaged file, a sentence; by default to run ``fit-reward`` again.
+            Advice for a damaged file, a sentence; by default to run ``fit-reward`` again.
 
         Raises
         ------

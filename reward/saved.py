@@ -9,10 +9,12 @@ that is read is ever executed.
 import errno
 import io
 import json
+import lzma
 import math
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
@@ -54,7 +56,7 @@ def read_bytes(path: Path, way_out: str = AGAIN, limit: int = MAX_BYTES) -> byte
     Raises
     ------
     SavedError
-        When it is missing, cannot be read, or is a link, a folder, a pipe or larger.
+        If it is missing, cannot be read, or is a link, a folder, a pipe or larger.
     """
     with open_saved(path, way_out) as file:
         size = os.fstat(file.fileno()).st_size
@@ -78,7 +80,7 @@ def open_saved(path: Path, way_out: str = AGAIN) -> Iterator[BinaryIO]:
     Raises
     ------
     SavedError
-        When it is missing, cannot be read, or is a link, a folder or a pipe.
+        If it is missing, cannot be read, or is a link, a folder or a pipe.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -102,21 +104,21 @@ def read_json(path: Path, kind: Any, way_out: str = AGAIN) -> Any:
     path
         The file.
     kind
-        What it must be: ``dict[str, Any]``, a dataclass that stands for an object with at least its fields, anything
+        Required type: ``dict[str, Any]``, a dataclass that stands for an object with at least its fields, anything
         that pydantic checks. Nothing is converted; what comes back is plain data.
     way_out
-        What to do about a damaged file, a sentence.
+        Advice for a damaged file, a sentence.
 
     Raises
     ------
     SavedError
-        When the file cannot be read or holds anything else.
+        If the file cannot be read or holds anything else.
     """
     return parse_json(read_bytes(path, way_out), path, kind, way_out)
 
 
 def parse_json(text: bytes | str, where: Path | str, kind: Any, way_out: str = AGAIN) -> Any:
-    """As `read_json`, of a text from ``where``."""
+    """Parse a text from ``where`` as `read_json` does."""
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         _check_depth(value)
@@ -156,7 +158,7 @@ def whole_lines(path: Path, way_out: str = AGAIN) -> list[tuple[str, JsonObject]
     Raises
     ------
     SavedError
-        When the file cannot be read, or another line is no JSON object.
+        If the file cannot be read, or another line is no JSON object.
     """
     *lines, rest = read_bytes(path, way_out).split(b"\n")
     found = []
@@ -178,14 +180,14 @@ def read_arrays(path: Path, way_out: str = AGAIN, *, infinite: Iterable[str] = (
     path
         The file.
     way_out
-        What to do about a damaged file, a sentence.
+        Advice for a damaged file, a sentence.
     infinite
         Ends of the names of arrays that may hold infinities.
 
     Raises
     ------
     SavedError
-        When the file cannot be read, or holds anything else.
+        If the file cannot be read, or holds anything else.
     """
     content = read_bytes(path, way_out)
     try:
@@ -201,6 +203,8 @@ def read_arrays(path: Path, way_out: str = AGAIN, *, infinite: Iterable[str] = (
         NotImplementedError,
         RecursionError,
         zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
     ) as error:
         raise SavedError(damaged(path, f"it holds no arrays: {error}", way_out)) from error
     for name, array in arrays.items():
@@ -228,7 +232,9 @@ def damage(where: Path | str, way_out: str = AGAIN) -> Iterator[None]:
     except RewardError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        reason = str(error) or type(error).__name__
+        if isinstance(error, KeyError) and " " not in str(error.args[0]):  # a name; Arrow's are whole sentences
+            reason = f"no {error}"
         raise SavedError(damaged(where, reason, way_out)) from error
 
 
@@ -249,7 +255,7 @@ def array(arrays: Mapping[str, npt.NDArray[Any]], name: str, kinds: str, *shape:
     Raises
     ------
     ValueError
-        When it is missing, or has another kind or shape.
+        If it is missing, or has another kind or shape.
     """
     if name not in arrays:
         raise ValueError(f"no array {name!r}")
@@ -269,7 +275,7 @@ def within(found: npt.NDArray[Any], name: str, low: float, high: float) -> npt.N
     Raises
     ------
     ValueError
-        When one is not.
+        If one is not.
     """
     if found.size and not (found.min() >= low and found.max() < high):
         raise ValueError(f"the array {name!r} holds values outside of {low:g} to {high:g}")
@@ -282,7 +288,7 @@ def number(value: object, name: str, low: float = -math.inf, high: float = math.
     Raises
     ------
     ValueError
-        When it is anything else.
+        If it is anything else.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value - value != 0:
         raise ValueError(f"{name} is {str(value)[:_SHOWN]}")

@@ -19,5 +19,5 @@ def guarded(cell: str) -> str:
 
 
 def freed(cell: str) -> str:
-    """What `guarded` was given."""
+    """Undo `guarded`."""
     return cell[1:] if _GUARDED_CELL.match(cell) else cell

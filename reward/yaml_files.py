@@ -11,16 +11,16 @@ _FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where PyY
 
 
 def read_yaml(path: Path, what: str, error: type[Exception]) -> Any:
-    """What a YAML file holds, None where it is empty.
+    """Read a YAML file; None where it is empty.
 
     Parameters
     ----------
     path
         The file, UTF-8 with or without a byte order mark.
     what
-        What the file is, for messages: "facts file".
+        Kind of file, for messages: "facts file".
     error
-        What is raised, with one line as its text, where the file is missing, larger than `MAX_BYTES`, no YAML, nested
+        Error to raise, with one line as its text, where the file is missing, larger than `MAX_BYTES`, no YAML, nested
         more than `MAX_DEPTH` deep, gives a key twice, or holds an alias: a few of these stand for more than any
         memory holds.
     """

@@ -14,7 +14,7 @@ class Algorithm:
     name
         As in ``--algorithm``, and the folder of the run that it writes.
     label
-        What people call it.
+        Name for people.
     trainer
         ``module:class``; looked up when it is needed, since trl takes seconds to load.
     generations
@@ -31,7 +31,7 @@ class Algorithm:
 
     @property
     def command(self) -> str:
-        """What to type for it."""
+        """Command line that runs it."""
         return "rlopt ppo" if self is DEFAULT else f"rlopt ppo --algorithm {self.name}"
 
     def load_trainer(self) -> Any:
@@ -50,7 +50,7 @@ ALGORITHMS = {
     )
 }
 SFT = "sft"
-POLICIES = (DEFAULT.name, SFT, *(name for name in ALGORITHMS if name != DEFAULT.name))  # that a run may hold
+POLICIES = (DEFAULT.name, SFT, *(name for name in ALGORITHMS if name != DEFAULT.name))  # those that a run may hold
 
 if TYPE_CHECKING:
     AlgorithmName = str

@@ -1,4 +1,4 @@
-"""Who sees which title: a hash that a site computes without asking anybody, the same each time for the same visitor."""
+"""Assignment of titles to visitors by a hash: a site computes it alone, and one visitor always sees the same title."""
 
 import hashlib
 import json

@@ -16,7 +16,7 @@ from reward.spreadsheets import FREE, GUARD, freed, guarded
 
 @dataclass(frozen=True)
 class CsvStyle:
-    """How CSV is written.
+    """Style of CSV files.
 
     Parameters
     ----------

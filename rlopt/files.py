@@ -71,7 +71,7 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     Raises
     ------
     RunError
-        When the disk is full or the place cannot be written. What was at ``path`` is untouched.
+        If the disk is full or the place cannot be written. What was at ``path`` is untouched.
     """
     data = content.encode() if isinstance(content, str) else content
     with disk_errors(path), atomic_path(path) as temporary, temporary.open("wb") as file:
@@ -90,7 +90,7 @@ def atomic_path(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     Raises
     ------
     RunError
-        When the disk is full or the place cannot be written. What was at ``path`` is untouched.
+        If the disk is full or the place cannot be written. What was at ``path`` is untouched.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +216,7 @@ def refuse_links(folder: Path, way_out: str) -> None:
     Raises
     ------
     RunError
-        Where something in it is a link, a pipe, a socket or a device.
+        If something in it is a link, a pipe, a socket or a device.
     """
     waiting = [folder] if folder.is_dir() else []
     while waiting:
@@ -236,7 +236,7 @@ def own_folder(folder: Path, known: Callable[[str], bool]) -> None:
     Raises
     ------
     RunError
-        Where it is a link or a file, or holds anything else.
+        If it is a link or a file, or holds anything else.
     """
     with disk_errors(folder):
         if folder.is_symlink():
@@ -260,7 +260,7 @@ def refuse_in_run(out: Path) -> None:
     Raises
     ------
     RunError
-        Where one of the folders above ``out`` is a run directory.
+        If one of the folders above ``out`` is a run directory.
     """
     place = out.parent.resolve() / out.name
     for folder in (place, *place.parents):
@@ -318,12 +318,12 @@ class JsonlWriter:
     path
         The file; a half-written last line (the process was killed) is cut off on opening.
     shape
-        What every line must hold: a dataclass, see `reward.saved.read_json`; any object by default.
+        Required type of every line: a dataclass, see `reward.saved.read_json`; any object by default.
 
     Raises
     ------
     SavedError
-        When the file holds anything else.
+        If the file holds anything else.
     """
 
     def __init__(self, path: Path, shape: Any = None) -> None:

@@ -14,7 +14,7 @@ from rlopt.files import disk_errors
 
 LOCK = ".lock"
 HOLDER = ".lock-holder"
-"""Who holds the lock, for the message of those who do not get it; a killed holder leaves it behind."""
+"""File that names the holder of the lock, for the message to others; a killed holder leaves it behind."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def locked(folder: Path, purpose: str) -> Iterator[None]:
     Raises
     ------
     RunError
-        When another process or thread holds it, or the folder cannot be written.
+        If another process or thread holds it, or the folder cannot be written.
     """
     key = folder.resolve()
     mine = _Hold(os.getpid(), threading.get_ident(), 1)

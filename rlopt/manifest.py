@@ -62,7 +62,7 @@ class _Begun:
     config: JsonObject
     key: str
     seconds: float
-    before: _Before | None = None  # what it is about to replace
+    before: _Before | None = None  # the records that it is about to replace
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Manifest:
         Raises
         ------
         RunError
-            When the file cannot be read as a manifest, or is of another format.
+            If the file cannot be read as a manifest, or is of another format.
         """
         if not os.path.lexists(self.path):
             return {"format": FORMAT, "created": now(), "stages": {}, "unfinished": {}}
@@ -125,7 +125,7 @@ class Manifest:
         Raises
         ------
         StageOrderError
-            When one is missing, was interrupted, or was done before a stage it stands on changed. The message says
+            If one is missing, was interrupted, or was done before a stage it stands on changed. The message says
             what to run.
         """
         content = self.read()
@@ -186,7 +186,7 @@ class Manifest:
     def withdraw(self, stage: str, folder: str | None = None) -> None:
         """Call a finished stage, and the one that it replaces, not done.
 
-        Where it replaces the one ``folder``, `reinstate` takes that back.
+        If it replaces the one ``folder``, `reinstate` takes that back.
         """
         content = self.read()
         gone = [content["stages"].pop(name, None) for name in (stage, _REPLACES.get(stage, stage))]

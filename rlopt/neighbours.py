@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("reward", "envs")
-MARK = "OF_RLOPT"  # what each of them defines, told apart by it from a foreign package installed over it
+MARK = "OF_RLOPT"  # defined by each of them, and by no foreign package installed over it
 
 
 def stranger() -> str | None:

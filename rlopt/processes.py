@@ -12,7 +12,7 @@ def rank() -> int:
 
 
 def count() -> int:
-    """How many processes work together."""
+    """Number of processes that work together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -31,7 +31,7 @@ def note(message: str) -> None:
 
 
 class ProgressBar(Protocol):
-    """What `track` hands out."""
+    """Progress bar as `track` returns it."""
 
     def update(self, n: float = 1, **numbers: float | str) -> None:
         """Move on by ``n`` and show ``numbers`` ("reward", "kl") beside the bar."""

@@ -62,7 +62,7 @@ class TitleRewardRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         LogError, ModelError
-            When the table is none of logs, or teaches nothing.
+            If the table is none of logs, or teaches nothing.
         """
         logs = read_logs(X, columns=ColumnMapping.from_dict(self.columns or {}), threads=threads.available())
         self.model_ = RewardModel.fit(
@@ -86,7 +86,7 @@ class TitleRewardRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         NotFittedError
             Before `fit`.
         LogError
-            Where the table lacks ids or titles.
+            If the table lacks ids or titles.
         """
         check_is_fitted(self, "model_")
         with local(X) as here:

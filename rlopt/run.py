@@ -55,26 +55,26 @@ __all__ = [
 DATA = "data"
 CATALOGUE = "catalogue"  # the stage that ``rlopt sft CATALOGUE`` begins a run without clicks with
 FINDINGS = "findings.json"  # in DATA: what the log doctor found
-BELONGING = "belonging"  # what tells whether titles belong to their items
-ENCODINGS = "cache/encodings.sqlite"  # what encoders say of titles; may be deleted at any time
+BELONGING = "belonging"  # model of whether titles belong to their items
+ENCODINGS = "cache/encodings.sqlite"  # encodings of titles; may be deleted at any time
 
 
 @dataclass
 class StageRecord:
-    """What a stage under way knows of itself; the manifest keeps it when the stage is done.
+    """State of a running stage; the manifest keeps it when the stage is done.
 
     Parameters
     ----------
     key
         Hash of the stage's settings, inputs and the stages it stands on: equal keys mean equal results.
     checkpoints
-        Folder for what an interrupted stage need not do again; not made, and removed when the stage is done.
+        Folder for work that an interrupted stage need not repeat; not made, and removed when the stage is done.
     interrupted
         The settings of an earlier attempt that was not finished, None where there is none.
     notes
-        Whatever the stage wants to keep (small, JSON): ``record.notes["kl"] = 2.1``.
+        Anything the stage wants to keep (small, JSON): ``record.notes["kl"] = 2.1``.
     unchanged
-        Set by a stage that decided to leave everything as it was: the manifest keeps its earlier record.
+        Set by a stage that decided to leave everything unchanged: the manifest keeps its earlier record.
     """
 
     key: str
@@ -115,9 +115,9 @@ class Run:
         Raises
         ------
         StageOrderError
-            When there is no run and ``create`` is False.
+            If there is no run and ``create`` is False.
         RunError
-            When the directory is something else or holds a link, or its manifest is damaged or of another format.
+            If the directory is something else or holds a link, or its manifest is damaged or of another format.
         """
         run = cls(Path(path))
         if os.path.lexists(run._manifest.path):
@@ -142,7 +142,7 @@ class Run:
         Raises
         ------
         RunError
-            Where there is one, or a pipe, a socket or a device.
+            If there is one, or a pipe, a socket or a device.
         """
         with disk_errors(self.path):
             refuse_links(self.path, "use another run directory with --run")
@@ -154,7 +154,7 @@ class Run:
         Raises
         ------
         RunError
-            When the file cannot be read as a manifest.
+            If the file cannot be read as a manifest.
         """
         return self._manifest.read()
 
@@ -184,7 +184,7 @@ class Run:
         Raises
         ------
         StageOrderError
-            When one is missing, was interrupted, or was done before a stage it stands on changed. The message says
+            If one is missing, was interrupted, or was done before a stage it stands on changed. The message says
             what to run.
         """
         self._manifest.require(*stages)
@@ -195,7 +195,7 @@ class Run:
         Raises
         ------
         StageOrderError
-            When it is not done.
+            If it is not done.
         """
         record: JsonObject = self._manifest.require(stage)["stages"][stage]
         return record
@@ -204,7 +204,7 @@ class Run:
     def stage(
         self, name: str, config: StageConfig | Mapping[str, Any], inputs: Mapping[str, str] | None = None
     ) -> Iterator[StageRecord]:
-        """Do one stage: take the run's lock, note that it began, and mark it done when the block ends well.
+        """Run one stage: take the run's lock, note that it began, and mark it done when the block ends well.
 
         Its checkpoints are removed after that; where the block fails, or the process dies, they stay.
 
@@ -220,7 +220,7 @@ class Run:
         Raises
         ------
         RunError
-            When another process writes this run, or the disk is full or not writable.
+            If another process writes this run, or the disk is full or not writable.
         """
         settings, given = _settings(config), _inputs(config, inputs)
         if not processes.is_first():  # accelerate launch: the first process keeps the books
@@ -257,11 +257,11 @@ class Run:
                 self._manifest.finish(name, settings, given, record.notes, spent + time.monotonic() - began)
             shutil.rmtree(record.checkpoints.parent, ignore_errors=True)
             if not self._active:
-                with suppress(RunError, OSError):  # what cannot be removed now, the next one removes
+                with suppress(RunError, OSError):  # the next stage removes the rest
                     self._recover()
 
     def _recover(self) -> None:
-        """What a killed stage had begun to replace returns; what a finished one has replaced goes."""
+        """Restore what a killed stage had begun to replace; remove what a finished one has replaced."""
         recover_folders(self.path, put_back=self._manifest.withdrawn())
         self._manifest.reinstate()
 
@@ -321,7 +321,7 @@ class Run:
         Raises
         ------
         StageOrderError
-            When it has neither.
+            If it has neither.
         """
         if self.rewarded:
             self.require("fit-reward")
@@ -334,7 +334,7 @@ class Run:
         return load_arms(self / DATA)
 
     def splits(self) -> "Splits":
-        """Which items train, which fit the judge, which test."""
+        """Splits of the items: train, judge, test."""
         from reward.logs.splits import Splits
 
         self.require_titles()
@@ -352,7 +352,7 @@ def kept_preset(path: Path) -> JsonObject:
     Raises
     ------
     SavedError
-        When the file is damaged.
+        If the file is damaged.
     """
     preset: JsonObject = read_json(path, dict[str, JsonObject | None])
     return preset

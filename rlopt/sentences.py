@@ -23,7 +23,7 @@ class Sentences:
 
     @classmethod
     def read(cls, package: str, language: str) -> Self:
-        """Those of a package of rlopt in "en" or "zh"."""
+        """Read the sentences of a package of rlopt in "en" or "zh"."""
         text = (resources.files(package) / "lang" / f"{language}.yaml").read_text(encoding="utf-8")
         return cls(yaml.safe_load(text))
 

@@ -1,4 +1,4 @@
-"""How many threads to compute with: decided here once, before the numeric libraries load.
+"""Number of threads to compute with: decided here once, before the numeric libraries load.
 
 Small matrices gain nothing from threads and lose a lot when other work shares the cores: OpenMP threads that spin
 for a partner the scheduler has parked made a tiny model's step 15 times slower on a busy machine of two cores. So
@@ -20,7 +20,7 @@ def prepare_environment() -> None:
     Raises
     ------
     ConfigError
-        When RLOPT_THREADS is not a positive whole number.
+        If RLOPT_THREADS is not a positive whole number.
     """
     wanted = requested()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -35,7 +35,7 @@ def requested() -> int | None:
     Raises
     ------
     ConfigError
-        When RLOPT_THREADS is not a positive whole number.
+        If RLOPT_THREADS is not a positive whole number.
     """
     if text := os.environ.get(VARIABLE):
         if not text.isdigit() or int(text) < 1:

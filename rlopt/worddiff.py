@@ -1,4 +1,4 @@
-"""What changed between two titles, word by word; in Chinese character by character."""
+"""Differences between two titles, word by word; in Chinese character by character."""
 
 import re
 from difflib import SequenceMatcher

@@ -34,7 +34,7 @@ def joined_lines(lines: Iterable[str]) -> str:
 
 
 def some_lines(text: str) -> str:
-    """As `one_line`, of a text that has its own line ends."""
+    """Clean a text as `one_line` does, but keep its own line ends."""
     return joined_lines(text.split("\n"))
 
 

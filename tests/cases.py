@@ -77,7 +77,7 @@ def told(file: str, *words: str) -> str:
 
 
 def known_ids() -> str:
-    """How many ids of the agency's files the logs have."""
+    """Number of ids of the agency's files that the logs have."""
     logs = logs_of("float_ids/logs.parquet")
     if isinstance(logs, str):
         return logs

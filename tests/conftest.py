@@ -43,7 +43,7 @@ def _as_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: exit code, stdout, stderr."""
+    """Outcome of a command: exit code, stdout, stderr."""
 
     code: int
     out: str

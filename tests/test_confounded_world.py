@@ -195,7 +195,7 @@ def test_titles_replace_one_another() -> None:
 
 
 def test_late_conversions_are_not_in_the_log() -> None:
-    """Of the clicks of the first day almost all have come, of those of the last only what comes within hours."""
+    """Almost all clicks of the first day have come, but only those within hours of the last."""
     world = small("late")
     rows = world.log()
     promo, day = rows["slot"] < PROMO, (rows["timestamp"] - worlds.FIRST_DAY) // worlds.DAY

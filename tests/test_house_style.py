@@ -39,3 +39,17 @@ def test_the_place_and_the_better_phrase_are_told(
     assert capsys.readouterr().err == f'{page}:3: "none the worse": write without loss\n'
     page.write_text("Fine.\n", encoding="utf-8")
     assert checker["main"]([str(page)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('def f():\n    """What it does."""', [2]),
+        ('"""Whether it holds."""', [1]),
+        ('"""Whatever it takes."""', []),
+        ('x = "what"  # what it is', []),
+        ('"""Rows that match, and what they hold."""', []),
+    ],
+)
+def test_docstrings_begin_with_their_subject(checker: dict[str, Any], text: str, found: list[int]) -> None:
+    assert [line for line, _ in checker["found"](text, checker["style"]())] == found

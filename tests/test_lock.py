@@ -44,7 +44,7 @@ def _refused(folder: Path) -> bool:
 
 
 def _in_a_child(folder: Path) -> bool:
-    """Whether a forked child is refused the lock."""
+    """True if a forked child is refused the lock."""
     if not (child := os.fork()):
         os._exit(7 if _refused(folder) else 8)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
@@ -128,7 +128,7 @@ def test_a_link_in_its_place_is_not_written_through(tmp_path: Path, name: str) -
 
 
 def test_commands_work_without_fcntl_and_affinity(tmp_path: Path, root: Path) -> None:
-    """As on systems other than Linux: the command line, a lock that holds, one that ends with its process."""
+    """Systems other than Linux: the command line, a lock that holds, one that ends with its process."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT_UNIX)
     script = textwrap.dedent("""
         import os, sys

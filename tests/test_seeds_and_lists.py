@@ -83,7 +83,7 @@ def test_what_is_no_list_is_not_read(no_list: Path) -> None:
 
 
 def test_a_list_behind_a_link_is_read(tmp_path: Path) -> None:
-    """It is the user's own file, wherever it lies."""
+    """A list is the user's own file, wherever it lies."""
     (tmp_path / "real").write_text("best\n")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert PhraseList.read(tmp_path / "link").phrases == ("best",)

@@ -1,4 +1,4 @@
-"""What others wrote (titles, ids, names of columns and files) never acts on a terminal or forges a line of a log."""
+"""Foreign text (titles, ids, names of columns and files) never acts on a terminal or forges a line of a log."""
 
 import json
 import unicodedata

@@ -1,1 +1,1 @@
-"""Does a title belong to its item, and does it read like a title? Two scores in [0, 1], learned from logged titles."""
+"""Scores in [0, 1], learned from logged titles: does a title belong to its item, and does it read like a title."""

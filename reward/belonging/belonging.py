@@ -26,7 +26,7 @@ MIN_ITEMS = 200
 
 @dataclass(frozen=True)
 class Belongs:
-    """What is thought of n titles.
+    """Relevance and fluency of n titles.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Belonging:
         Raises
         ------
         ModelError
-            Where neither can be learned, or there are fewer than `MIN_ITEMS` items.
+            If neither can be learned, or there are fewer than `MIN_ITEMS` items.
         """
         if len(items) < MIN_ITEMS:
             raise ModelError(
@@ -152,14 +152,14 @@ class Belonging:
         Parameters
         ----------
         folder
-            Where it was saved.
+            Folder that `save` wrote.
         encoder, policy, encodings
             As in `Relevance.load`.
 
         Raises
         ------
         ModelError
-            Where a model is damaged, or its encoder is another by now.
+            If a model is damaged, or its encoder is another by now.
         """
         of_item, wording = folder / RELEVANCE, folder / FLUENCY
         return cls(
@@ -169,7 +169,7 @@ class Belonging:
 
     @staticmethod
     def kept_in(folder: Path) -> bool:
-        """Whether `save` wrote a model there."""
+        """True if `save` wrote a model there."""
         return any((folder / name).is_dir() for name in (RELEVANCE, FLUENCY))
 
 

@@ -1,4 +1,4 @@
-"""What similarities are worth: learned on titles of items that the words and topics were not learned from."""
+"""Calibration of similarities, on titles of items that the words and topics were not learned from."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ FAULTS = {"foreign": 0.8, "spliced": 0.2}
 """Titles of other items, and titles cut and joined with one of those, with their shares; more of the latter would cost
 the former."""
 _FOLDS = 3
-_MAX_ITEMS = 20_000  # that words and topics are learned from
-_MAX_TITLES = 2_000  # that scores are calibrated on, and that averages are taken over
+_MAX_ITEMS = 20_000  # used to learn words and topics
+_MAX_TITLES = 2_000  # used to calibrate scores and to take averages
 _FOREIGN_TITLES = 2  # beside each of them
 _CHUNK = 1024  # titles measured at once
 _MOST_OF_ITEM = 10  # titles of one item that are asked about
@@ -74,7 +74,7 @@ def calibrate(
     Raises
     ------
     ModelError
-        Where too few titles have anything to be compared with.
+        If too few titles have anything to be compared with.
     """
     fold = known.logged.folds(_FOLDS, rng)
     collected = Collected()

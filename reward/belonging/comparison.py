@@ -1,4 +1,4 @@
-"""Titles beside what is known of their items, ready to be measured by any part of it."""
+"""Titles next to the sources of their items, ready to be measured against any of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 EVIDENCE = {"titles and fields": (0, 1), "titles": (1,), "fields": (0,)}
-"""What a title can be compared with, best first: positions among the sources that `Shelf.sources` gives."""
+"""Evidence that a title can be compared with, best first: positions among the sources that `Shelf.sources` gives."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Comparison:
         return cls(reader.read(titles, TITLE), halves_matrices(titles), shelf.sources(items, apart))
 
     def allows(self, evidence: str) -> BoolArray:
-        """Where all sources of this evidence are known, shape (n,)."""
+        """Mask of the titles for which all sources of this evidence are known, shape (n,)."""
         known = [self.sources[k].known(len(self.title)) for k in EVIDENCE[evidence]]
         return np.asarray(np.logical_and.reduce(known))
 

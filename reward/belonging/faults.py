@@ -25,7 +25,7 @@ _RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class Soundness:
-    """What is thought of n titles.
+    """Scores of n titles against the faults they might have.
 
     Parameters
     ----------
@@ -49,16 +49,28 @@ class Soundness:
 
     @classmethod
     def unknown(cls, n: int) -> "Soundness":
-        """Nothing is known of ``n`` titles."""
+        """Scores of ``n`` titles without any evidence."""
         return cls(np.full(n, 0.5), np.zeros(n), np.full(n, "", dtype=object))
 
     def put(self, rows: IntArray, other: "Soundness") -> None:
-        """Take over what is thought of these rows."""
+        """Take over the scores of these rows."""
         self.score[rows], self.threshold[rows], self.fault[rows] = other.score, other.threshold, other.fault
 
     def put_empty(self, rows: IntArray) -> None:
         """These rows are titles without a word: score 0, and always faulty."""
         self.score[rows], self.threshold[rows], self.fault[rows] = 0.0, 0.5, EMPTY
+
+
+@dataclass(frozen=True)
+class FaultShape:
+    """`FaultModel` in JSON, as `reward.saved.read_json` checks it."""
+
+    faults: list[str]
+    center: list[float]
+    scale: list[float]
+    intercepts: list[float]
+    slopes: list[list[float]]
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,7 @@ class FaultModel:
         Raises
         ------
         ModelError
-            Where it is not in (0, 1).
+            If it is not in (0, 1).
         """
         if not 0.0 < false_alarms < 1.0:
             raise ModelError(f"false_alarms must be in (0, 1). Got {false_alarms} instead.")
@@ -119,7 +131,7 @@ class FaultModel:
         return cls(tuple(faulty), center, scale, intercepts, slopes, threshold)
 
     def judge(self, x: FloatArray) -> Soundness:
-        """What is thought of titles with measurements ``x``, shape (n, d)."""
+        """Score titles with measurements ``x``, shape (n, d)."""
         odds = self.intercepts - ((x - self.center) / self.scale) @ self.slopes.T
         score = np.exp(-np.logaddexp.reduce(np.column_stack([np.zeros(len(x)), odds]), axis=1))
         fault = np.array(self.faults, dtype=object)[np.argmax(odds, axis=1)]
@@ -137,7 +149,7 @@ class FaultModel:
         Raises
         ------
         ValueError
-            Where it is not one of ``n_measurements`` measurements.
+            If it is not one of ``n_measurements`` measurements.
         """
         arrays = [np.asarray(data[name], dtype=np.float64) for name in ("center", "scale", "intercepts", "slopes")]
         faults, threshold = tuple(map(str, data["faults"])), float(data["threshold"])

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from ..items import Item
-from . import store
-from .faults import LEAST_TITLES, SOUND, Collected, FaultModel, Soundness
+from ..saved_models import model_damage, read_state, write_state
+from .faults import LEAST_TITLES, SOUND, Collected, FaultModel, FaultShape, Soundness
 from .logged import Logged
 from .script import SCRIPTS, script_of
 from .spoil import garbled, repeated, shuffled, spliced
@@ -24,14 +24,20 @@ from .wording import N_MEASUREMENTS, Wording, tokens_of
 IntArray = npt.NDArray[np.int64]
 
 FAULTS = {"shuffled": 0.25, "spliced": 0.25, "repeated": 0.25, "garbled": 0.25}
-"""What can be wrong with the wording, with the share among faulty titles."""
+"""Faults of the wording, with their shares among faulty titles."""
 _FORMAT = 1
 _WHAT = "fluency model"
 _FOLDS = 4
-_MAX_TITLES = 40_000  # that the models learn from
+_MAX_TITLES = 40_000  # used to fit the models
 _CALIBRATED_ON = 4_000  # titles
 _CHUNK = 4096
 _ALL = "all"
+
+
+@dataclass(frozen=True)
+class _Shape:
+    models: dict[str, FaultShape]
+    false_alarms: float
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,12 @@ class Fluency:
         false_alarms
             Share of logged titles that may score below the threshold, in (0, 1).
         seed
-            Of what is drawn: titles, and how they are spoilt.
+            Seed of the draws: titles, and how they are spoilt.
 
         Raises
         ------
         ModelError
-            Where there are too few titles, or false_alarms is out of range.
+            If there are too few titles, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = _readable(titles, item_index).some(len(titles), _MAX_TITLES, rng)
@@ -94,9 +100,11 @@ class Fluency:
 
     def save(self, folder: str | Path) -> None:
         """Write meta.json and arrays.npz into ``folder``, which is made."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         models = {name: model.to_json() for name, model in self.models.items()}
         meta = {"format": _FORMAT, "models": models, "false_alarms": self.false_alarms}
-        store.write(Path(folder), meta, self.wording.state())
+        write_state(folder, meta, self.wording.state())
 
     @classmethod
     def load(cls, folder: str | Path) -> "Fluency":
@@ -107,15 +115,12 @@ class Fluency:
         ModelError
             If the folder holds no such model, a damaged one, or one of another format.
         """
-        folder = Path(folder)
-        meta, arrays = store.read(folder, _WHAT, _FORMAT)
-        try:
+        meta, arrays = read_state(folder, _FORMAT, _Shape, _WHAT)
+        with model_damage(folder, _WHAT):
             models = {str(name): FaultModel.from_json(data, N_MEASUREMENTS) for name, data in meta["models"].items()}
             if _ALL not in models:
                 raise ValueError("the model of all titles is missing")
             return cls(Wording.from_state(arrays), models, float(meta["false_alarms"]))
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise ModelError(store.damaged(folder, _WHAT, error)) from error
 
 
 def _readable(titles: Sequence[str], item_index: IntArray) -> Logged:

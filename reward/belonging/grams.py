@@ -25,7 +25,7 @@ _CJK_CLASS = CLASSES.index("cjk")
 
 
 def character_matrix(texts: Sequence[str]) -> sp.csr_matrix:
-    """Which n-grams each text holds: ones, shape (n, `CHARACTER_BUCKETS`).
+    """Character n-grams of each text as a sparse matrix of ones, shape (n, `CHARACTER_BUCKETS`).
 
     An n-gram with a CJK character in it is 1 to 3 characters long, any other 3 to 5; a word's first and last ones hold
     the blank beside it.
@@ -48,12 +48,12 @@ def character_matrix(texts: Sequence[str]) -> sp.csr_matrix:
 
 
 def word_matrix(texts: Sequence[str]) -> sp.csr_matrix:
-    """Which stemmed words, and pairs of CJK characters, each text holds: ones, shape (n, `WORD_BUCKETS`)."""
+    """Stemmed words and pairs of CJK characters of each text: a matrix of ones, shape (n, `WORD_BUCKETS`)."""
     return _word_matrix([stems(text, MAX_CHARACTERS) for text in texts])
 
 
 def halves_matrices(texts: Sequence[str], at: float = 0.5) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """As `word_matrix`, of each text's words before and after a cut, the share ``at`` of them before it."""
+    """Make `word_matrix` of each text's words before and after a cut, the share ``at`` of them before it."""
     tokens = [stems(text, MAX_CHARACTERS) for text in texts]
     middle = [math.ceil(at * len(own)) for own in tokens]
     first = [own[:m] for own, m in zip(tokens, middle, strict=True)]
@@ -61,7 +61,7 @@ def halves_matrices(texts: Sequence[str], at: float = 0.5) -> tuple[sp.csr_matri
 
 
 def of_items(held: sp.csr_matrix, owner: IntArray, n_items: int) -> sp.csr_matrix:
-    """What the texts of each item hold together: ones, shape (n_items, n_buckets)."""
+    """Union of the n-grams of each item's texts: ones, shape (n_items, n_buckets)."""
     which = sp.csr_matrix(
         (np.ones(len(owner), np.float32), (owner, np.arange(len(owner)))), shape=(n_items, len(owner))
     )

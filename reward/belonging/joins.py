@@ -1,4 +1,4 @@
-"""Where two words stand side by side that never did: how surprising that is, after and before the words they stand by.
+"""Surprise at neighbouring words that never stood side by side in the logs, given the words before and after.
 
 Some words are followed by few others, again and again ("made of" by a material), some by anything ("for"). The chance
 that something new follows is estimated as the share of what followed once (Good 1953), and likewise for what stands
@@ -71,7 +71,7 @@ class Joins:
         return cls(*(tuple(News.fit(own, group, order) for order in ORDERS) for own in (sequences, turned)))
 
     def log_chances(self, sequences: Sequences) -> FloatArray:
-        """For each order, of each word and the one before it: both directions' `News.log_chance`, shape (orders, m).
+        """`News.log_chance` of each word and the one before it in both directions, for each order, shape (orders, m).
 
         0 for the first word of a sequence, and at its end.
         """
@@ -102,7 +102,7 @@ class Joins:
         Raises
         ------
         ValueError
-            Where the arrays are none.
+            If the arrays are none.
         """
 
         def news(direction: str, order: int) -> News:

@@ -1,4 +1,4 @@
-"""How likely tokens are after those before them: the interpolated Kneser-Ney model.
+"""Interpolated Kneser-Ney language model: probabilities of tokens given those before them.
 
 Kneser and Ney (1995), Chen and Goodman (1999). N-grams are looked up by hash in sorted arrays, for all places of all
 sequences at once.
@@ -31,7 +31,7 @@ class Sequences:
     tokens
         Shape (m,).
     starts
-        Where each sequence begins, and m: shape (n + 1,).
+        Start of each sequence, and m: shape (n + 1,).
     """
 
     tokens: HashArray
@@ -135,7 +135,7 @@ class KneserNey:
         sequences
             Of m tokens in all.
         base
-            Chance of each token when nothing is known, shape (m,), > 0.
+            Base probability of each token, without context, shape (m,), > 0.
         """
         chance, found = base, []
         for k, (grams, contexts, discount) in enumerate(zip(self.grams, self.contexts, self.discounts, strict=True)):
@@ -161,7 +161,7 @@ class KneserNey:
         Raises
         ------
         ValueError
-            Where the arrays are no such model.
+            If the arrays are no such model.
         """
         discounts = tuple(map(float, arrays["discounts"]))
         grams, contexts = (
@@ -179,7 +179,7 @@ def table_from(arrays: Mapping[str, npt.NDArray[Any]], name: str, width: int) ->
     Raises
     ------
     ValueError
-        Where the arrays are no table of ``width`` counts.
+        If the arrays are no table of ``width`` counts.
     """
     keys, counts = arrays[f"{name}.keys"], arrays[f"{name}.counts"].astype(np.int64)
     if keys.dtype != np.uint64 or counts.shape != (len(keys), width) or (counts < 0).any():

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from ..encoders.encoder import Encoder, open_encoder
 from ..errors import ModelError
 from ..items import Item
-from . import store
+from ..saved_models import model_damage, read_state, write_state
 from .calibrate import Known, calibrate, group_name
 from .comparison import EVIDENCE, Comparison
-from .faults import FaultModel, Soundness
+from .faults import FaultModel, FaultShape, Soundness
 from .logged import Logged
 from .script import SCRIPTS, script_of
 from .shelf import Shelf
@@ -33,6 +33,20 @@ POLICY_ENCODER = "encoder"  # beside the folder: the language model that the enc
 _FORMAT = 1
 _WHAT = "relevance model"
 _CHUNK = 1024  # titles read at once
+
+
+@dataclass(frozen=True)
+class _EncoderShape:
+    spec: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class _Shape:
+    encoder: _EncoderShape | None
+    models: dict[str, FaultShape]
+    own: dict[str, list[str]]
+    false_alarms: float
 
 
 @dataclass(frozen=True)
@@ -84,12 +98,12 @@ class Relevance:
         false_alarms
             Share of logged titles that may score below the threshold, in (0, 1).
         seed
-            Of what is drawn: items, foreign titles, cuts.
+            Seed of the draws: items, foreign titles, cuts.
 
         Raises
         ------
         ModelError
-            Where too few titles have anything to be compared with, or false_alarms is out of range.
+            If too few titles have anything to be compared with, or false_alarms is out of range.
         """
         rng = np.random.default_rng(seed)
         logged = Logged(items, list(map(str, titles)), np.asarray(item_index, dtype=np.int64))
@@ -113,7 +127,7 @@ class Relevance:
         Raises
         ------
         ModelError
-            Where there are not as many items as titles.
+            If there are not as many items as titles.
         """
         titles = list(map(str, titles))
         apart = titles if apart is None else apart
@@ -133,6 +147,8 @@ class Relevance:
 
     def save(self, folder: str | Path) -> None:
         """Write meta.json and arrays.npz into ``folder``, which is made; the encoder is not copied."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         encoder = self.reader.encoder
         meta = {
             "format": _FORMAT,
@@ -141,7 +157,7 @@ class Relevance:
             "own": self.own,
             "false_alarms": self.false_alarms,
         }
-        store.write(Path(folder), meta, self.reader.state() | self.centers.state())
+        write_state(folder, meta, self.reader.state() | self.centers.state())
 
     @classmethod
     def load(
@@ -172,24 +188,20 @@ class Relevance:
             If the folder holds no such model, a damaged one or one of another format, or if its encoder is gone or
             another.
         """
-        folder = Path(folder)
-        meta, arrays = store.read(folder, _WHAT, _FORMAT)
-        try:
+        meta, arrays = read_state(folder, _FORMAT, _Shape, _WHAT)
+        with model_damage(folder, _WHAT):
             wanted = meta["encoder"]
             if wanted is None:
                 encoder = None
             elif encoder is None or encoder.fingerprint != wanted["fingerprint"]:
-                policy = policy or folder.parent / POLICY_ENCODER
-                spec, fingerprint = str(wanted["spec"]), str(wanted["fingerprint"])
-                encoder = open_encoder(spec, policy=policy, cache=encodings, fingerprint=fingerprint)
+                policy = policy or Path(folder).parent / POLICY_ENCODER
+                encoder = open_encoder(
+                    wanted["spec"], policy=policy, cache=encodings, fingerprint=wanted["fingerprint"]
+                )
             reader = Reader.from_state(arrays, encoder)
-            models = {str(name): _model(name, data, encoder) for name, data in meta["models"].items()}
-            own = {str(item_id): tuple(map(str, titles)) for item_id, titles in meta["own"].items()}
-            return cls(reader, Centers.from_state(arrays, reader), models, own, float(meta["false_alarms"]))
-        except ModelError:  # one line of its own
-            raise
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-            raise ModelError(store.damaged(folder, _WHAT, error)) from error
+            models = {name: _model(name, data, encoder) for name, data in meta["models"].items()}
+            own = {item_id: tuple(titles) for item_id, titles in meta["own"].items()}
+            return cls(reader, Centers.from_state(arrays, reader), models, own, meta["false_alarms"])
 
     @cached_property
     def _shelf(self) -> Shelf:

@@ -1,4 +1,4 @@
-"""What is known of items, read once: their fields and their own titles."""
+"""Shelf of items, read once: their fields and their own titles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .views import FIELDS, TITLE, Reader, Texts
 
 IntArray = npt.NDArray[np.int64]
 
-_MOST_ITEMS = 4096  # that are kept
+_MOST_ITEMS = 4096  # items kept in memory
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How like a title is to what is known of its item, against how like titles are in general.
+"""Similarity of a title to its item's texts, relative to how similar titles are in general.
 
 Every similarity is centred: the inner product of two vectors, each less the average of its kind, so that a title of
 words that all titles share is like none. The weaker half of a title counts by itself: there half a title of another
@@ -33,7 +33,7 @@ class Source:
     texts
         m texts.
     owner
-        Which of the n titles each text is known for, shape (m,).
+        Number of the title that each text belongs to, shape (m,).
     kind
         Of the texts: `views.TITLE` or `views.FIELDS`.
     """
@@ -43,7 +43,7 @@ class Source:
     kind: int
 
     def known(self, n: int) -> npt.NDArray[np.bool_]:
-        """Where a text is known, shape (n,)."""
+        """Mask of the rows with a text, shape (n,)."""
         return np.bincount(self.owner, minlength=n) > 0
 
     def best(self, values: FloatArray, n: int) -> FloatArray:
@@ -53,7 +53,7 @@ class Source:
         return out
 
     def take(self, rows: IntArray) -> "Source":
-        """What is known for these titles only, ascending."""
+        """Restrict the source to these titles, in ascending order."""
         place = np.searchsorted(rows, self.owner)
         kept = np.flatnonzero(np.append(rows, -1)[place] == self.owner)
         return Source(self.texts.take(kept), place[kept], self.kind)
@@ -81,7 +81,7 @@ class Centers:
         Raises
         ------
         ValueError
-            Where they are not of the reader's vectors.
+            If they are not of the reader's vectors.
         """
         centers = cls({view: tuple(arrays[view]) for view in _VIEWS})
         like = reader.read([""], TITLE)
@@ -103,9 +103,9 @@ def measure(
     halves
         Word sets of the first and the second half of each.
     sources
-        What is known of the items; each source holds a text for every title.
+        Sources on the items; each holds a text for every title.
     reader, centers
-        What the train texts taught.
+        Vectoriser and averages learned from the train texts.
     """
     n = len(title)
     columns: list[FloatArray] = []

@@ -20,7 +20,7 @@ Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 _RANK = 200
-_MAX_ITEMS = 5_000  # that directions are learned from
+_MAX_ITEMS = 5_000  # used to learn directions
 _COMMON = 0.2  # share of items above which a word says nothing of one
 _BALANCE = 0.25  # power of a word's frequency; measured on headlines and catalogues between 0 (none) and 0.5 (all)
 _SHRINKAGE = 0.3  # of the covariance within items to a multiple of the identity
@@ -104,7 +104,7 @@ class Topics:
         Raises
         ------
         ValueError
-            Where the arrays do not fit together.
+            If the arrays do not fit together.
         """
         topics = cls(*(arrays[name] for name in ("buckets", "directions", "centers", "scaling")))
         v, k = topics.directions.shape

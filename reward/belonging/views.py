@@ -22,7 +22,7 @@ TITLE, FIELDS = 0, 1
 
 @dataclass(frozen=True)
 class Grams:
-    """What n texts hold: ones in sparse matrices, one row a text."""
+    """N-grams of n texts: ones in sparse matrices, one row a text."""
 
     characters: sp.csr_matrix
     words: sp.csr_matrix
@@ -46,7 +46,7 @@ class Texts:
     characters
         TF-IDF of character n-grams, rows of length one.
     words
-        Which words a text holds, ones.
+        Words of each text, ones.
     topics
         Places among the topics, rows of length one.
     sentences
@@ -157,7 +157,7 @@ class Reader:
         Raises
         ------
         ValueError
-            Where the arrays do not fit together.
+            If the arrays do not fit together.
         """
         found = arrays["character_idf"], arrays["word_idf"]
         if [idf.shape for idf in found] != [(CHARACTER_BUCKETS,), (WORD_BUCKETS,)]:

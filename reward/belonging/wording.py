@@ -1,4 +1,4 @@
-"""What the wording of titles shows: how likely each word is after those before it, and how the halves go together."""
+"""Wording of titles: how likely each word is after those before it, and how well the halves go together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ IntArray = npt.NDArray[np.int64]
 WORD_ORDER, CHARACTER_ORDER = 3, 4
 _MAX_CHARACTERS = 2_000  # of one title that are read
 N_MEASUREMENTS = 14
-_UNSEEN_CHARACTERS = 100  # that might come: share the chance of one that was never seen
+_UNSEEN_CHARACTERS = 100  # number of possible new ones, which share the probability of an unseen one
 _LEAST_LOG = -60.0  # of a word's spelling
-_END = 0.1  # chance that a title ends, when nothing is known
+_END = 0.1  # base probability that a title ends
 _MOST_GAIN = 3.0  # nats above which a word in its place is simply right
 _CUTS = (1 / 3, 1 / 2, 2 / 3)
 _TOKEN = 7  # keeps the hashes of words away from the marks
@@ -76,7 +76,7 @@ class Wording:
         sequences = _hashed(tokens)
         first, last, length = sequences.starts[:-1], sequences.starts[1:] - 1, np.diff(sequences.starts)
         log = self.language.log_probabilities(sequences, self._base(tokens))
-        gain = log[-1] - log[0]  # what the words before say for this one
+        gain = log[-1] - log[0]  # evidence of the words before for this one
         known = self.language.grams[1].get(sequences.grams(2))[:, 0] > 0
         lowest = _lowest(gain, sequences)
         below = np.minimum(gain, 0.0) * _inner(sequences)
@@ -113,7 +113,7 @@ class Wording:
         Raises
         ------
         ValueError
-            Where the arrays do not fit together.
+            If the arrays do not fit together.
         """
 
         def part(name: str) -> dict[str, npt.NDArray[Any]]:
@@ -130,7 +130,7 @@ class Wording:
         return cls(language, spelling, n_characters, joins, topics)
 
     def _together(self, titles: Sequence[str]) -> FloatArray:
-        """How near the topics of the words before a cut are to those after it, at the worst of the cuts, shape (n,)."""
+        """Similarity of the topics before and after a cut, at the worst of the cuts, shape (n,)."""
         parts = [[self.topics.transform(part, 0) for part in halves_matrices(titles, at)] for at in _CUTS]
         nearness: FloatArray = np.minimum.reduce([rowwise(before, after) for before, after in parts])
         return nearness

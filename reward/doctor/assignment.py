@@ -1,4 +1,4 @@
-"""What the log doctor says of how titles were assigned: propensities, traffic, and like or unlike circumstances."""
+"""Findings on how titles were assigned: propensities, traffic, and comparable or differing circumstances."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ MAX_POOLED = 0.1
 
 
 def evaluation(logs: LogData, facts: Facts) -> Lines:
-    """Can policies over logged titles be evaluated exactly: propensities, and traffic that agrees with them."""
+    """Check if policies over logged titles can be evaluated exactly: propensities, and traffic that fits them."""
     arms, totals = logs.arms, logs.totals
     share = totals.propensity_impressions / totals.impressions
     ratio = facts.sample_ratio
@@ -56,8 +56,8 @@ def evaluation(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. Where shares "
-                "followed results or users, comparisons of titles are confounded; where they were meant so, log them."
+                f"Traffic is not split equally in {ratio.mismatched:,} of {ratio.tested:,} items{worst}. If shares "
+                "followed results or users, comparisons of titles are confounded; if they were intended, log them."
             ),
             "doubt" if facts.assignment == "randomized" and not ratio.agrees else "none",
             "unequal_traffic",
@@ -81,7 +81,7 @@ def _propensity_sums(arms: Arms) -> Lines:
 
 
 def circumstances(logs: LogData, facts: Facts) -> Lines:
-    """Were an item's titles shown under like circumstances, by what the logs record of the impression."""
+    """Check if an item's titles were shown under comparable circumstances, by the columns of the impression."""
     if logs.weighted is not None:
         yield (
             "ok",
@@ -96,11 +96,11 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
     for balance in found:
         yield from _unlike(balance)
     if names := [balance.column for balance in logs.balances if balance not in found]:
-        yield "ok", f"Titles of one item were shown under like circumstances by {', '.join(names)}."
+        yield "ok", f"Titles of one item were shown under similar circumstances by {', '.join(names)}."
 
 
 def _unlike(balance: Balance) -> Lines:
-    shown = f"Titles of one item were shown at unlike {balance.column} (Cramer's V {balance.imbalance:.2f})"
+    shown = f"Titles of one item were shown at different {balance.column} (Cramer's V {balance.imbalance:.2f})"
     if balance.click_p_value >= CLICK_LEVEL:
         yield "ok", f"{shown}, by which clicks do not differ."
     elif balance.tied_share < MIN_TIED:
@@ -109,7 +109,7 @@ def _unlike(balance: Balance) -> Lines:
             (
                 f"{shown}, and clicks differ by it, but few titles were shown at several levels: "
                 f"{1 - balance.tied_share:.0%} of the impressions cannot be compared with the others. "
-                "Titles that look better may just have been shown where people click. Show titles of one item side by "
+                "Titles that look better may only have been shown where people click. Show titles of one item side by "
                 "side."
             ),
             "doubt",
@@ -120,7 +120,7 @@ def _unlike(balance: Balance) -> Lines:
             "warning",
             (
                 f"{shown}, and clicks differ by it, but {balance.pooled:.0%} of the impressions are at values too rare "
-                "to compare. Titles that look better may just have been shown where people click. Log a coarser column "
+                "to compare. Titles that look better may only have been shown where people click. Log a coarser column "
                 "beside it."
             ),
             "doubt",

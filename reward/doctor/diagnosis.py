@@ -45,7 +45,7 @@ _ADVICE = {
         "The reward learns from the broken letters, and a policy learns to write them. Export the logs again as UTF-8."
     ),
     f"more than {MAX_USUAL_CHARACTERS} characters": (
-        "Most surfaces cut them, and the reward learns from what nobody saw. Log what was shown."
+        "Most surfaces cut them, and the reward learns from text that nobody saw. Log what was shown."
     ),
     _EMPTY: "No policy learns from them. Leave such rows out, or log what was shown.",
 }
@@ -61,7 +61,7 @@ class TitleProblem:
 
     @property
     def advice(self) -> str:
-        """What the reward model and a policy make of such titles, and the way out."""
+        """Explain what the reward model and a policy make of such titles, and the way out."""
         return _ADVICE[self.rule]
 
 
@@ -95,7 +95,7 @@ class SampleRatio:
 
 @dataclass(frozen=True)
 class TitleSpread:
-    """How much the titles of one item differ in CTR beyond chance.
+    """Difference in CTR between titles of one item, beyond chance.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class LogReport(Plain):
-    """What the doctor found.
+    """Report of the log doctor.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ class LogReport(Plain):
     findings
         All of it in plain words.
     assignment
-        How titles came to be shown, see `reward.assignment`.
+        Assignment of titles to impressions, see `reward.assignment`.
     balances
-        Were an item's titles shown under like circumstances, column by column.
+        Balance test of each column: were an item's titles shown in similar circumstances.
     """
 
     source: str
@@ -142,7 +142,7 @@ class LogReport(Plain):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What it warns of, in words."""
+        """Messages of the warnings."""
         return tuple(finding.message for finding in self.findings if finding.severity == "warning")
 
 
@@ -164,19 +164,19 @@ def examine(
     judge_share, test_share
         Shares that the items will be split by (`reward.logs.splits`): too few items for them is a ``stop``.
     assignment
-        How titles came to be shown; None: as logged where propensities are, else unknown.
+        Assignment of titles to impressions; None: logged where propensities are, else unknown.
     conversions_complete
-        Whether all conversions of these clicks have come in.
+        True if all conversions of these clicks have come in.
     observational
-        Whether titles of different items are compared (`reward.model.alike`): a doubt where they are, and no longer a
+        True if titles of different items are compared (`reward.model.alike`): a doubt where they are, and no longer a
         ``stop`` where no item has two.
 
     Raises
     ------
     SplitError
-        Where a share is not in [0, 1).
+        If a share is not in [0, 1).
     LogError
-        Where titles are said to have been shown with logged propensities, and there are none.
+        If the assignment is declared as logged, and the logs hold no propensities.
     """
     facts = _facts(
         logs, _assignment(logs, assignment), conversions_complete=conversions_complete, observational=observational
@@ -227,7 +227,7 @@ def _assignment(logs: LogData, said: Assignment | None) -> Assignment:
     if said == "logged" and not logged:
         share = logs.totals.propensity_impressions / logs.totals.impressions
         raise LogError(
-            f"{logs.source} is said to hold the chance of each title (--assignment logged), but {share:.0%} of its "
+            f"{logs.source} is declared to hold propensities (--assignment logged), but {share:.0%} of its "
             "impressions have a propensity (99% needed). Map the column with --columns propensity=COLUMN, or say "
             "--assignment randomized or unknown."
         )

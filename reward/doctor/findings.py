@@ -1,4 +1,4 @@
-"""What the log doctor says, topic by topic: each function gives (severity, sentence) pairs."""
+"""Findings of the log doctor, topic by topic: each function yields (severity, sentence) pairs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from .marks import say_marks
 
 Severity = Literal["ok", "warning", "stop"]
 Consequence = Literal["none", "note", "doubt", "stop"]
-"""What a finding does to the verdict: nothing; it is told there; no launch while it stands; nothing is fitted."""
+"""Consequence of a finding for the verdict: none; reported there; no launch while it stands; no fit at all."""
 Line = tuple[Severity, str] | tuple[Severity, str, Consequence, str]
-"""Severity and sentence; where the verdict hears of it, the consequence and a short name for programs."""
+"""Severity and sentence; where the verdict takes it up, the consequence and a short name for programs."""
 Lines = Iterator[Line]
 USUAL: dict[Severity, Consequence] = {"ok": "none", "warning": "none", "stop": "stop"}
 """Consequence of a line that names none."""
@@ -63,7 +63,7 @@ def repetition(arms: Arms) -> int:
 
 
 def reward(logs: LogData, facts: Facts) -> Lines:
-    """Can a reward model be fitted: clicks, items, choice between titles, differences beyond chance."""
+    """Check if a reward model can be fitted: clicks, items, choice between titles, differences beyond chance."""
     totals, arms = logs.totals, logs.arms
     if totals.empty_rows:
         yield "ok", f"Rows without impressions, left out: {totals.empty_rows:,}."
@@ -77,9 +77,9 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                "The reward is observational: it compares titles of different items that are alike in what is known "
-                "of them, and what nobody logged (a better photo, a louder campaign) counts as the title's doing. "
-                "Show items with several titles (rlopt explore plans it) and fit again from those logs."
+                "The reward is observational: it compares titles of different items with similar known properties, so "
+                "anything unlogged (a better photo, a louder campaign) counts as an effect of the title. "
+                "Show items with several titles (rlopt explore plans it) and fit again on those logs."
             ),
             "doubt",
             "observational",
@@ -88,8 +88,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "stop",
             (
-                "No item was shown with two titles, so the effect of a title cannot be told from the item's. Show "
-                "titles side by side; or, to begin with, learn from differences between items: --observational."
+                "No item was shown with two titles, so the effect of a title cannot be separated from the item's. Show "
+                "titles side by side; or start by learning from differences between items: --observational."
             ),
         )
     spread = facts.title_spread
@@ -109,8 +109,8 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Reward: hardly. That the titles of one item differ is not beyond doubt (p = {spread.p_value:.2f}, "
-                f"{_LEARNABLE:g} needed); {size}. More impressions a title would help."
+                f"Reward: hardly. Titles of one item do not clearly differ beyond chance (p = {spread.p_value:.2f}, "
+                f"{_LEARNABLE:g} needed); {size}. More impressions per title would help."
             ),
             "doubt",
             "no_title_effect",
@@ -119,9 +119,9 @@ def reward(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"All counts of impressions and clicks are multiples of {times}, as if every row were there {times} "
-                "times (a log read twice, a join that repeats rows). Remove the copies: differences look surer than "
-                "they are."
+                f"All counts of impressions and clicks are multiples of {times}, as if every row appeared {times} "
+                "times (a log read twice, a join that repeats rows). Remove the copies: they make differences look "
+                "more certain than they are."
             ),
             "doubt",
             "copies",
@@ -137,7 +137,7 @@ def reward(logs: LogData, facts: Facts) -> Lines:
 
 
 def conversions(logs: LogData, facts: Facts) -> Lines:
-    """Are there conversions, and how many are still to come."""
+    """Check if there are conversions, and how many are still to come."""
     arms = logs.arms
     if arms.conversions is None:
         yield "ok", "Conversions: not logged, the reward counts clicks alone."
@@ -147,7 +147,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
         return
     total = int(arms.conversions.sum())
     if facts.conversions_complete:
-        yield "ok", f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), all of them in, as you say."
+        yield "ok", f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), complete, as you say."
         return
     if logs.delay is None:
         lacks = [name for name in ("timestamp", "conversion_delay_hours") if name not in logs.columns]
@@ -155,9 +155,9 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
         yield (
             "warning",
             (
-                f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} those still to come after the "
-                "logs' end are not corrected for: the rate may be too low, and lowest for titles that were shown last. "
-                "Where all have come in, say so: --conversions-complete."
+                f"Conversions: yes, {total:,} ({facts.cvr:.2%} of clicks), but {why} rlopt cannot correct for those "
+                "still to come after the logs' end: the rate may be too low, most of all for titles shown last. "
+                "If all have come in, say so: --conversions-complete."
             ),
             "doubt",
             "immature_conversions",
@@ -176,7 +176,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
             "warning",
             (
                 f"Even the oldest click shows only {seen:.0%} of its conversions: the rate is extrapolated. Set an "
-                "attribution window, or keep longer logs. Where all have come in, say so: --conversions-complete."
+                "attribution window, or keep longer logs. If all have come in, say so: --conversions-complete."
             ),
             "doubt",
             "immature_conversions",
@@ -184,7 +184,7 @@ def conversions(logs: LogData, facts: Facts) -> Lines:
 
 
 def positions(logs: LogData, facts: Facts) -> Lines:
-    """Is examination by position known."""
+    """Say if examination by position is known."""
     bias = logs.position_bias
     if bias is None or len(bias.position) < 2:
         yield "ok", "Positions: not logged or only one, CTR is taken as it is."
@@ -198,7 +198,7 @@ def positions(logs: LogData, facts: Facts) -> Lines:
         "ok",
         (
             f"Positions: yes, position {bias.position[top]} is looked at {bias.theta[top] / bias.theta[bottom]:.1f} "
-            f"times as often as position {bias.position[bottom]}; clicks are weighed accordingly."
+            f"times as often as position {bias.position[bottom]}; clicks are weighted accordingly."
         ),
     )
     share = logs.totals.position_impressions / logs.totals.impressions
@@ -213,13 +213,13 @@ def positions(logs: LogData, facts: Facts) -> Lines:
 
 
 def reading(logs: LogData, facts: Facts) -> Lines:
-    """What was decided in reading the logs."""
+    """List the decisions made while reading the logs."""
     for note in logs.notes:
         yield "warning", note
 
 
 def time(logs: LogData, facts: Facts) -> Lines:
-    """Can items be split by time, and were titles of one item shown side by side."""
+    """Check if items can be split by time, and if titles of one item were shown side by side."""
     if logs.arms.first_seen is not None:
         yield "ok", "Time: yes, items can be split by when they were first seen (time split)."
     elif logs.totals.timestamp_impressions:
@@ -233,27 +233,27 @@ def time(logs: LogData, facts: Facts) -> Lines:
             "ok",
             (
                 f"Season: titles that were shown all along got {low:.0%} to {high:.0%} of their average clicks, from "
-                f"one of {len(logs.periods.level)} times to another; titles are compared with that taken out."
+                f"one of {len(logs.periods.level)} times to another; titles are compared after removing this."
             ),
         )
     yield from succession(facts.alone_share, corrected=told)
 
 
 def succession(alone: float | None, *, corrected: bool) -> Lines:
-    """Did titles replace one another (``alone`` as in `reward.logs.periods.alone_share`)."""
+    """Check if titles replaced one another (``alone`` as in `reward.logs.periods.alone_share`)."""
     if alone is None or alone <= OFTEN_ALONE:
         return
     all_alike = (
         "is corrected for"
         if corrected
-        else "could not be told: that takes a time in every row, and titles shown before and after"
+        else "could not be estimated: that takes a time in every row, and titles shown before and after"
     )
     yield (
         "warning",
         (
             f"Titles replaced one another: {alone:.0%} of the impressions of items with several titles fell in times "
-            "when no other title of the item was shown. What else changed then for the item (price, place on the page, "
-            f"age) counts as the title's doing; what changed in the clicks of all items alike (season) {all_alike}. "
+            "when no other title of the item was shown. Anything else that changed for the item (price, place on the "
+            f"page, age) counts as an effect of the title; changes in the clicks of all items (season) {all_alike}. "
             "Show titles of one item side by side, at random."
         ),
         "doubt",
@@ -262,7 +262,7 @@ def succession(alone: float | None, *, corrected: bool) -> Lines:
 
 
 def titles(logs: LogData, facts: Facts) -> Lines:
-    """Do titles break text rules, or sit on several items."""
+    """Check if titles break text rules, or belong to several items."""
     if logs.padded_titles:
         yield "ok", f"Titles with blanks at their ends, which were taken off: {logs.padded_titles:,}."
     for problem in facts.title_problems:
@@ -282,7 +282,7 @@ def titles(logs: LogData, facts: Facts) -> Lines:
 
 
 def context(logs: LogData, facts: Facts) -> Lines:
-    """Which columns describe the items, and which of their values may be none."""
+    """Name the columns that describe the items, and values that may stand for missing ones."""
     yield from say_marks(logs.arms)
     if logs.context_columns:
         yield "ok", f"Context of the items: {_listed(logs.context_columns)}."
@@ -300,7 +300,7 @@ def context(logs: LogData, facts: Facts) -> Lines:
 
 
 def sides(arms: Arms, judge_share: float, test_share: float) -> Iterator[tuple[Severity, str, str]]:
-    """Can the items be split as asked: (severity, topic, sentence); nothing where they can."""
+    """Check if the items can be split as asked: (severity, topic, sentence); nothing where they can."""
     try:
         split_items(arms, judge_share=judge_share, test_share=test_share, seed=0)
     except SplitError as error:

@@ -51,14 +51,14 @@ def say_marks(arms: Arms) -> Iterator[tuple[Literal["warning"], str]]:
         more = f" and {len(found) - _MOST} more" if len(found) > _MOST else ""
         yield (
             "warning",
-            f"Values that may mean that there is none: {shown}{more}. Where they do: --missing {found[0][0]!r:.40}",
+            f"Values that may stand for missing ones: {shown}{more}. If they do: --missing {found[0][0]!r:.40}",
         )
     for what, texts in (("item id", arms.item_ids), ("title", arms.title)):
         marks = {str(text) for text in texts if str(text).casefold() in MISSING}
         if marks:
             yield (
                 "warning",
-                f"The {what} {min(marks)!r} means that there is none. Leave such rows out with the preset's exclude.",
+                f"The {what} {min(marks)!r} stands for a missing value. Leave such rows out with the preset's exclude.",
             )
 
 

@@ -22,7 +22,7 @@ class Part:
     Parameters
     ----------
     text
-        What it says.
+        Its text.
     control
         True for what rlopt or a chat template wrote; False for data.
     """
@@ -51,7 +51,7 @@ class DataTokens:
         control = {token: said for token, said in control.items() if said not in allowed}
         unknown = tokenizer.unk_token_id
         if unknown is not None and unknown not in _working(tokenizer):
-            control.pop(int(unknown), None)  # what stands for unknown characters is no control
+            control.pop(int(unknown), None)  # the token for unknown characters is no control
         self.control = frozenset(control)
         names = sorted((said for said in control.values() if len(said) > 1), key=len, reverse=True)
         self._names = re.compile("|".join(map(re.escape, names)) or r"(?!)")
@@ -80,7 +80,7 @@ class DataTokens:
         return [[*before, *self.data(text)[:room], *after] for text in texts]
 
     def _as_meant(self, parts: Sequence[Part], ids: Sequence[int]) -> bool:
-        """Whether ``ids`` hold the control tokens of the prompt without its data, and no other."""
+        """True if ``ids`` hold the control tokens of the prompt without its data, and no other."""
         if all(part.control for part in parts):
             return True
         frame = tuple(part.text if part.control else None for part in parts)
@@ -100,7 +100,7 @@ class DataTokens:
 
     @cached_property
     def _around(self) -> tuple[list[int], list[int]]:
-        """What the tokenizer puts before and after every text."""
+        """Tokens that the tokenizer puts before and after every text."""
         for text in ("a", "1", "的"):
             alone: list[int] = self._control(text)
             whole: list[int] = self._tokenizer(text=text)["input_ids"]

@@ -98,7 +98,7 @@ class Encoder:
         return self._look_up(texts, self._form, self.width, run)
 
     def about(self, texts: Sequence[str]) -> Float32Array:
-        """What the texts are about, shape (n, about_width): rows of length one, near for texts of one subject.
+        """Encode the subject of texts, shape (n, about_width): rows of length one, near for texts of one subject.
 
         Only the networks that can tell are run. Where the same texts are encoded as well, encode them first: that
         gives both.
@@ -194,7 +194,7 @@ def open_encoder(
     Raises
     ------
     ModelError
-        When one of them cannot be loaded, or is another than the model was fitted with.
+        If one of them cannot be loaded, or is another than the model was fitted with.
     """
     from .networks import load_network  # torch and transformers: seconds, and only needed here
 

@@ -1,4 +1,4 @@
-"""What titles mean, in few dimensions: an encoder's vectors turned to where titles of one item differ most."""
+"""Meaning of titles in few dimensions: an encoder's vectors, rotated to where titles of one item differ most."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Meaning:
     Parameters
     ----------
     encoder
-        Where vectors come from.
+        Source of the vectors.
     center
         Average vector of the train titles, shape (width,).
     directions

@@ -91,14 +91,14 @@ def load_whole(
     own_head
         The weights on top of the base model are learned from scratch and may be missing.
     check
-        Raises where the model is not what the caller needs; called before missing weights are told.
+        Raises where the model is not what the caller needs; called before missing weights are reported.
     options
         For ``from_pretrained``; safetensors are read unless ``gguf_file`` is among them.
 
     Raises
     ------
     ModelError
-        When it cannot be loaded or something is wrong with it.
+        If it cannot be loaded or something is wrong with it.
     """
     safe = {} if "gguf_file" in options else {"use_safetensors": True}  # never a pickle
     told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
@@ -134,7 +134,7 @@ def check_whole(model: PreTrainedModel, info: Mapping[str, Any], *, own_head: bo
     Parameters
     ----------
     info
-        What transformers says of the loading (``output_loading_info=True``, and mismatched sizes ignored).
+        Loading report of transformers (``output_loading_info=True``, and mismatched sizes ignored).
     own_head
         The weights on top of the base model are learned from scratch and may be missing.
 
@@ -167,7 +167,7 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Any) -> None:
     Raises
     ------
     ModelError
-        When it is not so.
+        If it is not so.
     """
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     if not set(vocabulary) - {str(token) for token in tokenizer.added_tokens_decoder.values()}:
@@ -182,7 +182,7 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: Any) -> None:
 
 
 def embedded_tokens(model: Any) -> int:
-    """How many tokens a model has embeddings for."""
+    """Number of tokens that a model has embeddings for."""
     return int(model.get_input_embeddings().weight.shape[0])
 
 

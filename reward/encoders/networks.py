@@ -31,7 +31,7 @@ class Network(ABC):
     Parameters
     ----------
     name
-        What the user calls it.
+        Name that the user gives it.
     model, tokenizer
         From transformers.
 
@@ -140,12 +140,12 @@ def load_network(name: str, folder: Path | None = None) -> Network:
     name
         One of `ENCODERS`, or what transformers loads: a folder or a hub id.
     folder
-        Where the encoder lies, when that is not its name.
+        Folder of the encoder, when that is not its name.
 
     Raises
     ------
     ModelError
-        When nothing can be loaded from there, in one line.
+        If nothing can be loaded from there, in one line.
     """
     source = str(folder or name)
     extra: dict[str, Any] = {}

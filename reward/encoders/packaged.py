@@ -1,4 +1,4 @@
-"""Where packages from a plain index keep the models they carry, so that nothing is downloaded at run time."""
+"""Folders where packages from a plain index keep the models they carry, so that nothing is downloaded at run time."""
 
 import importlib.util
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Packaged:
     Parameters
     ----------
     name
-        What the user calls it.
+        Name that the user gives it.
     package
         Its module; found without importing it.
     find
@@ -32,7 +32,7 @@ class Packaged:
     extra
         Of rlopt, that installs it.
     by_hand
-        How to install it without what is not needed here.
+        Command to install it without dependencies that are not needed here.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Packaged:
     by_hand: str
 
     def source(self) -> tuple[str, dict[str, Any]]:
-        """What transformers' ``from_pretrained`` takes: a folder, and the GGUF file in it, if it is one.
+        """Arguments of transformers' ``from_pretrained``: a folder, and the GGUF file in it, if it is one.
 
         Raises
         ------
         ModelError
-            When the package is not installed, or holds no model.
+            If the package is not installed, or holds no model.
         """
         folder = _package_folder(self.package)
         if folder is None:

@@ -1,1 +1,1 @@
-"""How good the reward is on items it has not seen, and what it goes by."""
+"""Evidence on the reward: how good it is on unseen items, and which parts of a title it depends on."""

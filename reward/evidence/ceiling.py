@@ -12,7 +12,7 @@ from .metrics import arms_of_items, pair_z
 _FEWEST_CLICKS = 1.0  # a title in the mean, from which the ceiling is known
 _FEWEST_ITEMS = 400  # from which its standard error is below 0.02, see `noise_ceiling`
 _NORMAL_FROM = 20.0  # clicks of the rarer title from which the logarithm of the ratio of two rates is normal
-_RATIOS = 6.0 * np.sinh(np.linspace(-7.0, 7.0, 141)) / np.sinh(7.0)  # logarithms that rarer clicks are held against
+_RATIOS = 6.0 * np.sinh(np.linspace(-7.0, 7.0, 141)) / np.sinh(7.0)  # logarithms that rarer clicks are compared with
 _MOST_PAIRS = 60  # of one item, drawn evenly
 _MOST = 24_000  # of all items
 _STEPS, _TOLERANCE = 300, 1e-6
@@ -21,7 +21,7 @@ _STEPS, _TOLERANCE = 300, 1e-6
 def noise_ceiling(rows: ArmCounts, overdispersion: float = 1.0) -> float | None:
     """Expected share of an item's pairs of titles whose observed order is the true one, where true ties count half.
 
-    What `metrics.pair_accuracy` would be for a perfect model, items weighing alike. Of a pair's clicks those of the
+    The `metrics.pair_accuracy` of a perfect model, with equal weights of the items. Of a pair's clicks those of the
     first are binomial with log-odds log(exposure / exposure) + theta, theta the logarithm of the ratio of the two true
     rates: what moves all titles of an item is no part of it. theta comes from a mixture of normal distributions around
     0, a point at 0 among them, whose weights are fitted to all pairs by EM (Stephens 2017, False discovery rates: a new

@@ -1,4 +1,4 @@
-"""Which of two reward models orders the titles of an item better, on the same arms of items neither was fitted on."""
+"""Contest of two reward models: which orders an item's titles better, on arms of items neither was fitted on."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Contest(Plain):
     Parameters
     ----------
     items, arms, impressions
-        What the figures rest on.
+        Data behind the figures.
     old, new
         Figures of each model: pair accuracy, picked lift and log-likelihood (per click, in nats, of which of its
         item's titles a click fell on; 0 would be certainty).
@@ -41,12 +41,12 @@ class Contest(Plain):
 
     @property
     def tells(self) -> bool:
-        """Whether there are items enough for the intervals to mean anything."""
+        """True if there are enough items for the intervals to mean anything."""
         return self.items >= MIN_ITEMS
 
     @property
     def new_is_worse(self) -> bool:
-        """Whether the new model is worse beyond chance, in pair accuracy or in log-likelihood."""
+        """True if the new model is worse beyond chance, in pair accuracy or in log-likelihood."""
         return self.tells and (self.pair_accuracy.high < 0 or self.log_likelihood.high < 0)
 
 

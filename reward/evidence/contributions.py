@@ -1,4 +1,4 @@
-"""What each part of a title adds to its effect: exact for the linear model, SHAP values for the trees.
+"""Contributions of a title's parts to its effect: exact for the linear model, SHAP values for the trees.
 
 The columns of the models are gathered into topics a person can read ("length", "the brand", "claims the item does not
 support"). The contributions of all topics and a constant add up to the title effect.
@@ -55,7 +55,7 @@ class Contributions:
     members
         Of each member of the ensemble, shape (n, G, n_members).
     constant
-        What is left to the model's effect, the same for every title.
+        Rest of the model's effect, the same for every title.
     """
 
     topics: tuple[str, ...]
@@ -80,7 +80,7 @@ def contributions(outcome: Outcome, block: FeatureBlock, *, threads: int) -> Con
     table = basis.table(block, basis.linear_scores(block, coefficients[:, :1])[:, 0])
     column_topics = np.array([place[topic] for topic in _column_topics(basis)])
     size = np.abs(linear[:, :, 0])
-    size[:, place[WORDING]] += 1e-12  # where the score is nothing at all, as an empty title's
+    size[:, place[WORDING]] += 1e-12  # for a score without any part, as an empty title's
     share = size / size.sum(axis=1, keepdims=True)
     trees, constants = [], []
     for member in members:

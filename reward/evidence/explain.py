@@ -1,4 +1,4 @@
-"""Why the model thinks of a title what it does: against the titles its item was logged with, in readable words."""
+"""Explanation of a score: the title against those its item was logged with, in readable words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class TopicChange:
-    """What one topic changes about P(click), relative to the titles compared with; 95% interval over the ensemble."""
+    """Change in P(click) due to one topic, relative to the titles compared with; 95% interval over the ensemble."""
 
     topic: str
     change: float
@@ -67,7 +67,7 @@ class Explanation(Plain):
     change
         P(click) relative to what it is compared with, the item's own appeal being equal.
     parts
-        What the topics add, largest first; together they make ``change``.
+        Contributions of the topics, largest first; together they make ``change``.
     nearest
         The item's logged titles most like this one.
     support
@@ -77,7 +77,7 @@ class Explanation(Plain):
     unsupported, unknown
         Words that nothing of the item states, and words that no logged title holds.
     known_item
-        Whether the item has logs of its own in the model.
+        True if the item has logs of its own in the model.
     """
 
     title: str
@@ -100,7 +100,7 @@ class Explanation(Plain):
 
     @property
     def out_of_distribution(self) -> bool:
-        """Whether the title is unlike anything logged."""
+        """True if the title is unlike anything logged."""
         return self.support < SUPPORTED
 
     def to_dict(self) -> JsonObject:
@@ -180,7 +180,7 @@ def _parts(
         change = _relative(float(center[g]), logit)
         if abs(change) < _LEAST_CHANGE:
             continue
-        if reach is None or topic == OUTSIDE:  # what lies outside is a rule, not an estimate
+        if reach is None or topic == OUTSIDE:  # the penalty outside the range is a rule, not an estimate
             out.append(TopicChange(topic, change, None, None))
         else:
             low, high = (_relative(float(center[g] + sign * reach[g]), logit) for sign in (-1, 1))

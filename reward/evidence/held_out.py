@@ -1,4 +1,4 @@
-"""What a reward model is worth on held-out items, in one frozen record that the run keeps and the commands print."""
+"""Results of a reward model on held-out items, in one frozen record that the run keeps and the commands print."""
 
 from dataclasses import dataclass, field
 
@@ -19,16 +19,16 @@ class HeldOutFigures(Plain):
     Parameters
     ----------
     items, arms, pairs, significant_pairs
-        What the figures rest on: items with at least two titles of different rates, and their pairs.
+        Data behind the figures: items with at least two titles of different rates, and their pairs.
     pair_accuracy
-        Share of an item's pairs of titles whose observed order the model predicts; items weigh alike.
+        Share of an item's pairs of titles whose observed order the model predicts; items have equal weights.
     pair_accuracy_significant
         The same for pairs that differ significantly after overdispersion; None without such a pair.
     noise_ceiling
-        What ``pair_accuracy`` would be for a model that knew the true rates: even it does not know which way chance
+        The ``pair_accuracy`` of a model that knows the true rates: even it does not know which way chance
         went (`reward.evidence.ceiling`). None where clicks are too few to tell.
     effect_slope
-        Of what it says titles of an item differ by, how much comes: 1 for a calibrated model, below 1 for effects that
+        Observed share of the predicted difference between an item's titles: 1 if calibrated, below 1 for effects that
         are too large (`reward.evidence.slope`). None where no prediction differs within an item.
     picked_lift
         CTR of the title the model would pick, relative to the item's average title, minus one.

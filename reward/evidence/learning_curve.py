@@ -1,4 +1,4 @@
-"""How much better the model gets with the items it learns from, which says whether more logs would help."""
+"""Learning curve: how much the model improves with more items, which tells if more logs would help."""
 
 from dataclasses import dataclass
 

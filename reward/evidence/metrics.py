@@ -1,4 +1,4 @@
-"""How well a model orders the titles of an item it has not seen: the yardsticks of docs/architecture.md, section 5."""
+"""Ranking metrics for the titles of an item the model has not seen: those of docs/architecture.md, section 5."""
 
 from dataclasses import dataclass
 
@@ -98,7 +98,7 @@ def pair_accuracy(tallies: ItemTallies) -> float:
 
 
 def picked_lift(tallies: ItemTallies) -> float:
-    """Rate of the titles the model would pick relative to the average title, minus one; items weigh alike."""
+    """Rate of the titles the model would pick relative to the average title, minus one; items have equal weights."""
     return float(tallies.picked.sum() / tallies.mean.sum() - 1.0) if tallies.mean.sum() else 0.0
 
 

@@ -161,7 +161,7 @@ def _half_widths(each: FloatArray, columns: FloatArray, scale: float) -> FloatAr
 def properties(
     features: TitleFeatures, block: FeatureBlock, items: Sequence[Item], titles: Sequence[str]
 ) -> dict[str, BoolArray]:
-    """What each title has or has not, shape (n,) each."""
+    """Properties of each title, shape (n,) each: True where the title has them."""
     column = {name: block.dense[:, j] for j, name in enumerate(features.names)}
     length = column["length: characters"]
     short, long = (float(np.quantile(length, q)) for q in (0.2, 0.8)) if len(length) else (0.0, 0.0)

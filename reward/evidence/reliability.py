@@ -1,4 +1,4 @@
-"""Do predicted probabilities and their intervals mean what they say, on items the model has not seen."""
+"""Reliability of predicted probabilities and their intervals, on unseen items."""
 
 from dataclasses import dataclass
 

@@ -91,7 +91,7 @@ class Characters:
     codes
         Unicode code points, shape (n_characters,).
     starts
-        Where each text begins, shape (n,).
+        Start of each text, shape (n,).
     lengths
         Characters of each text without the closing blank, shape (n,).
     """

@@ -1,4 +1,4 @@
-"""What a shop knows of its items beside their fields, from a YAML file: facts, synonyms, implications, and taboos.
+"""Facts a shop knows of its items beside their fields, from a YAML file: facts, synonyms, implications, and taboos.
 
 Facts widen what an item states. So every rule on claims, the promises among them, knows them by looking at the item.
 """
@@ -32,7 +32,7 @@ class FactsError(RewardError):
 
 @dataclass(frozen=True)
 class Fact:
-    """What holds for some items: sayings that mean the same, and which items."""
+    """Fact that holds for some items: sayings that mean the same, and a selector of the items."""
 
     says: tuple[str, ...]
     where: Selector
@@ -45,11 +45,11 @@ class Facts:
     Parameters
     ----------
     facts
-        What holds, and for which items.
+        Facts, and the items that each holds for.
     implies
         Saying -> what may be said of an item that says so; synonyms imply one another.
     never
-        What no title of such an item may say.
+        Phrases that no title of such an item may use.
     """
 
     facts: tuple[Fact, ...] = ()
@@ -64,7 +64,7 @@ class Facts:
         Raises
         ------
         FactsError
-            When it cannot be read, or an entry is malformed: in one line, with its place.
+            If it cannot be read, or an entry is malformed: in one line, with its place.
         """
         try:
             file = FactFile.model_validate(read_yaml(Path(path), "facts file", FactsError) or {})
@@ -105,7 +105,7 @@ class Facts:
         return known[1]
 
     def forbidden(self, item: Item, title: str) -> list[str]:
-        """What ``title`` says that must never be said of ``item``."""
+        """Phrases of ``title`` that must never be said of ``item``."""
         return [
             phrase
             for where, phrases in self._never
@@ -126,7 +126,7 @@ class Facts:
         return replace(item, fields={FIELD: (*item.fields.get(FIELD, ()), *added), **_without(item.fields, FIELD)})
 
     def _implied(self, text: str) -> Iterable[str]:
-        """What the sayings in ``text`` imply."""
+        """Implications of the sayings in ``text``."""
         if not self.implies:
             return
         tokens = _spell(text)

@@ -1,4 +1,4 @@
-"""Which fields of the items matter for titles: those that titles mention, categories, and numbers."""
+"""Selection of the fields that matter for titles: those that titles mention, categories, and numbers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def choose_categories(items: Sequence[Item], limit: int = 6) -> dict[str, tuple[
 
 
 def _decides_fields(items: Sequence[Item], name: str, values: Sequence[str]) -> float:
-    """How far this field decides which other fields an item has and what they say: the mark of a category."""
+    """Measure how far this field decides which other fields an item has and what they say: the mark of a category."""
     groups: dict[str, Counter[str]] = {value: Counter() for value in values}
     size: Counter[str] = Counter()
     for item in items:

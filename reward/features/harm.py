@@ -35,7 +35,7 @@ class HarmList:
         Raises
         ------
         PhraseListError
-            When a file cannot be read as a list of phrases.
+            If a file cannot be read as a list of phrases.
         """
         entries = list(entries)
         lists = [PhraseList.collect([entry]) for entry in entries]

@@ -1,4 +1,4 @@
-"""What a title looks like whatever the item is: lengths, digits, capitals, punctuation. All titles in one pass."""
+"""Surface features of a title whatever the item is: lengths, digits, capitals, punctuation. All titles in one pass."""
 
 from collections.abc import Sequence
 

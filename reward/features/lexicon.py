@@ -1,4 +1,4 @@
-"""Which words of a title its item must state: numbers, units, brands, values and words as logged titles use them, and
+"""Claims that need support from the item: numbers, units, brands, values, words that logged titles use as such, and
 promises of the shop.
 
 One definition serves the reward's vocabulary, the constraints on written titles and the faithfulness in reports.
@@ -46,7 +46,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """What titles may say of any item, and what only of items whose fields say it.
+    """Words that titles may use for any item, and those that need an item whose fields say so.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class Lexicon:
     kinds
         Kinds of claims that are looked for.
     promises
-        What counts as a promise of the shop; how many titles make one is no excuse for it.
+        Phrases that count as a promise of the shop, however many titles make it.
     facts
-        What holds for items beside their fields.
+        Facts about items beside their fields.
     """
 
     generic: frozenset[str]
@@ -110,7 +110,7 @@ class Lexicon:
         return cls(generic, kept, behind, promises=promises, facts=facts)
 
     def unstated(self, item: Item, title: str) -> tuple[Claim, ...]:
-        """What ``title`` says that ``item`` does not, in the title's order.
+        """Claims of ``title`` that ``item`` does not support, in the title's order.
 
         Read greedily from the left, the item's own values and the longest claims first.
         """
@@ -227,7 +227,7 @@ def mostly_unstated(of_items: Iterable[tuple[Iterable[str], Iterable[str]]], min
 
 @dataclass(frozen=True)
 class _Own:
-    """What one item says: words, text, short values, numbers with the word behind them, percentages, promises."""
+    """Statements of one item: words, text, short values, numbers with the word behind them, percentages, promises."""
 
     item: Item  # before facts widened it
     words: frozenset[str]

@@ -1,4 +1,4 @@
-"""Which of its item's values a title mentions, where, and which words nothing of the item states.
+"""Mentions of an item's values in a title, with their places, and the words that nothing of the item states.
 
 The scan also writes the title in slots ("<brand> shoes for <gender>"), so that n-grams learn the wording and the
 order of fields and not the values themselves.
@@ -37,7 +37,7 @@ COUNTS = (
 
 @dataclass(frozen=True)
 class Mentions:
-    """What scanning n (item, title) pairs found; S is the number of slots.
+    """Result of scanning n (item, title) pairs; S is the number of slots.
 
     Parameters
     ----------

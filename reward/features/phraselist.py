@@ -54,7 +54,7 @@ class PhraseList:
         Raises
         ------
         PhraseListError
-            When the file is missing, no regular file, too large or no UTF-8 text, or holds a line too long or too many
+            If the file is missing, no regular file, too large or no UTF-8 text, or holds a line too long or too many
             of them.
         """
         lines = read_word_list(path)
@@ -118,7 +118,7 @@ def read_word_list(path: str | Path) -> list[str]:
     Raises
     ------
     PhraseListError
-        When it is missing, no regular file, larger than `MAX_BYTES` or no UTF-8 text.
+        If it is missing, no regular file, larger than `MAX_BYTES` or no UTF-8 text.
     """
     try:
         with open(path, "rb", opener=_at_once) as file:
@@ -157,7 +157,7 @@ def _is_comment(line: str) -> bool:
 
 
 def _spans(phrase: str, text: str) -> list[tuple[int, int]]:
-    """Where ``phrase`` stands as a whole."""
+    """Spans where ``phrase`` stands as a whole."""
     spans = []
     start = text.find(phrase)
     while start >= 0:

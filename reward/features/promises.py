@@ -49,7 +49,7 @@ class Found:
     start, stop
         Its words.
     group
-        Which promise of the list it is, in whatever words.
+        Number of the promise in the list, however it is worded.
     numbers
         The numbers in it, in digits.
     """
@@ -62,7 +62,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Stated:
-    """What one item promises by its fields.
+    """Promises that one item makes by its fields.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class PromiseList:
         Raises
         ------
         PhraseListError
-            When a file cannot be read, or a phrase has no words.
+            If a file cannot be read, or a phrase has no words.
         """
         lines = PhraseList.collect(entries)
         groups: list[list[str]] = []
@@ -167,7 +167,7 @@ class PromiseList:
         return out
 
     def stated(self, item: Item) -> Stated:
-        """What the fields of ``item`` bear out."""
+        """Collect the promises that the fields of ``item`` support."""
         promises: set[tuple[int, Words]] = set()
         fields: list[tuple[frozenset[str], frozenset[str]]] = []
         left = MAX_ITEM_CHARACTERS if self.groups else 0
@@ -184,10 +184,10 @@ class PromiseList:
         return Stated(frozenset(promises), tuple(fields))
 
     def borne_out(self, stated: Stated, promise: Found) -> bool:
-        """Whether the item says so: in a text, or by a short field and its name ("shipping: free")."""
+        """True if the item supports the promise: in a text, or by a short field and its name ("shipping: free")."""
         if (promise.group, promise.numbers) in stated.promises:
             return True
-        if len(set(promise.numbers)) > 1:  # which stands where, the words of a field do not tell
+        if len(set(promise.numbers)) > 1:  # the words of a field do not tell their order
             return False
         spelled = self._spelled[promise.group]
         return any(
@@ -248,7 +248,7 @@ def _longest(trie: Mapping[str, Any], tokens: Sequence[str], start: int) -> tupl
 
 
 def _spans(trie: Mapping[str, Any], tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Where the longest phrases of ``trie`` stand; they may overlap."""
+    """Spans of the longest phrases of ``trie``; they may overlap."""
     if not trie:
         return []
     found = ((start, _longest(trie, tokens, start)) for start in range(len(tokens)))
@@ -261,7 +261,7 @@ def _denied(tokens: Sequence[str], start: int) -> bool:
 
 
 def _conditional(tokens: Sequence[str], promise: Found) -> bool:
-    """Whether the text promises it from some amount on only: "free shipping over 35", 满99包邮."""
+    """True if the promise holds only from some amount on: "free shipping over 35", 满99包邮."""
     for part in (tokens[max(0, promise.start - _WINDOW) : promise.start], tokens[promise.stop :][:_WINDOW]):
         joined = "".join(part)
         if any(token[0].isdigit() for token in part) and (
@@ -291,7 +291,7 @@ def _filled(phrase: Words, numbers: Words) -> frozenset[str]:
 
 
 def _says_by_field(name: frozenset[str], value: frozenset[str], need: frozenset[str]) -> bool:
-    """Whether a field says what a phrase of these words promises.
+    """True if a field says what a phrase of these words promises.
 
     Its value and name hold all of them, and the value says nothing else ("shipping: free"); or the name alone holds
     them and the value says yes ("free shipping: yes"), or for how long ("warranty: 2 years").

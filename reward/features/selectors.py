@@ -1,4 +1,4 @@
-"""Which items something holds for: conditions on their fields."""
+"""Selectors of items: conditions on their fields."""
 
 import math
 import re
@@ -29,14 +29,14 @@ class Interval:
     high_open: bool = False
 
     def holds(self, value: float) -> bool:
-        """Whether ``value`` lies in it."""
+        """True if ``value`` lies in the range."""
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
         return above and below
 
 
 Test = Interval | frozenset[str]
-"""What a value must be: a number in an interval, or one of these texts (`ANY`: whatever it is)."""
+"""Condition on a value: a number in an interval, or one of these texts (`ANY`: any value)."""
 
 
 def parse(value: Any) -> tuple[Test, ...]:
@@ -104,7 +104,7 @@ class Selector:
         return frozenset(self.tests)
 
     def holds(self, item: Item) -> bool:
-        """Whether ``item`` fits; one that lacks a field that is asked for does not."""
+        """True if ``item`` fits; one that lacks a field that is asked for does not."""
         if not self.tests:
             return True
         own: dict[str, list[str]] = {}

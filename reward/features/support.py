@@ -1,4 +1,4 @@
-"""How far a title lies outside what was ever logged, and what that costs.
+"""Support: the distance of a title from everything logged, and its penalty.
 
 Trees and step functions are constant beyond the logged titles, so an empty title, a heap of keywords or a made-up
 word would keep the effect of the last title like it. A policy would find those. Beyond the range of the logged titles

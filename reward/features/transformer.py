@@ -45,7 +45,7 @@ NOVELTY = (
     "count: word pairs never seen",
     "count: unusual mentions",
 )
-"""What no logged title says: it may speak against a title, never for it."""
+"""Words that no logged title has: they may count against a title, never for it."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ class TitleFeatures:
     Parameters
     ----------
     vocabulary
-        What the train items taught about words and fields.
+        Words and fields learned from the train items.
     word_idf, character_idf
         Inverse item frequency of each n-gram bucket, 0 for buckets of fewer than two train items.
     triple_items, pair_items
         Train items whose titles contain a character triple, or a pair of slotted words, of each bucket (at most 255).
     meaning
-        What an encoder says of titles, None without one.
+        Meaning of titles by an encoder, None without one.
     scanner
         A scanner of this vocabulary whose prepared items may be used again.
     """

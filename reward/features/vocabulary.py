@@ -1,4 +1,4 @@
-"""What the train items teach about words: which fields titles mention, which values are claims, which words are free.
+"""Vocabulary of the train items: which fields titles mention, which values are claims, which words are free.
 
 Everything is counted by item, never by arm, so an item with many titles has no more say than another.
 """

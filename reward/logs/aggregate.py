@@ -125,7 +125,7 @@ def day_totals(rows: TypedRows) -> Columns:
 def period_cells(rows: TypedRows, weighting: Weighting, period_of_day: Mapping[int, int], most: int) -> Columns:
     """Make the table ``timed`` (arm by period); return columns arm, period, clicks and exposure of about ``most`` rows.
 
-    Where there are more, they are those of every k-th item.
+    If there are more, they are those of every k-th item.
     """
     query = rows.source.query
     query(
@@ -217,7 +217,7 @@ def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = 
 def repeat_dispersion(
     rows: TypedRows, weighting: Weighting, level_of_day: Mapping[int, float] | None = None
 ) -> float | None:
-    """Variance of clicks over chance between rows that repeat one arm in like circumstances; None where too few do.
+    """Variance of clicks over chance between rows that repeat one arm in similar circumstances; None where too few do.
 
     Pearson's statistic over aggregated rows with at least 5 expected clicks, by its degrees of freedom: 1 is chance.
     Like are rows at one position, at one level of every column that is taken off, and with one propensity where these

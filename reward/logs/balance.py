@@ -1,10 +1,10 @@
-"""Were an item's titles shown under like circumstances, and what is to be taken off where they were not.
+"""Balance tests: were an item's titles shown under comparable circumstances, and what to correct where they were not.
 
 Two tests over all items, for one column that describes the impression (hour, surface, ...): do the titles of an item
-have the same shares of its levels (Pearson's chi-square, summed over items), and do clicks go with the levels within
-titles. Where both say no, clicks are compared at equal levels: clicks of arm a at level k are Poisson with mean
-exposure * alpha_a * theta_k, as examination is modelled by position (`reward.logs.position`), and exposure is weighted
-by theta. Only titles that were shown at several levels tell theta, so good titles at good hours do not.
+have the same shares of its levels (Pearson's chi-square, summed over items), and do clicks depend on the levels within
+titles. If shares differ and clicks depend on levels, clicks are compared at equal levels: clicks of arm a at level k
+are Poisson with mean exposure * alpha_a * theta_k, as examination is modelled by position (`reward.logs.position`), and
+exposure is weighted by theta. Only titles shown at several levels identify theta, so good titles at good hours do not.
 """
 
 from dataclasses import dataclass
@@ -48,26 +48,26 @@ class LevelCells:
 
 @dataclass(frozen=True)
 class Balance:
-    """What the logs say of one column that describes the impression.
+    """Balance of one column that describes the impression, as the logs show it.
 
     Parameters
     ----------
     column
         Its name; "hour of day" and "weekday" are read from the timestamps.
     levels
-        How many values it has.
+        Number of values.
     p_value
-        Chance of shares as unlike as these if an item's titles had been shown under like circumstances.
+        Probability of shares as different as these if an item's titles had been shown under comparable circumstances.
     imbalance
         Cramer's V of titles and levels within items beyond chance, 0 (alike) to 1 (each title at levels of its own).
     click_p_value
-        Chance of click rates as unlike as these, from level to level within titles, if they did not matter.
+        Probability of click rates as different as these between levels, within titles, if the levels did not matter.
     click_ratio
         Click rate at the best level over that at the worst, among levels with at least 50 expected clicks.
     tied_share
         Share of the impressions at levels that titles shown at several of them tie together.
     adjusted
-        Whether clicks are compared at equal levels.
+        True if clicks are compared at equal levels.
     pooled
         Share of the impressions at values too rare to be compared at equal levels; they are one level together.
     """
@@ -162,7 +162,7 @@ def _unlike_clicks(cells: LevelCells, n_levels: int) -> tuple[float, float]:
 def level_effects(
     arm: IntArray, levels: IntArray, clicks: FloatArray, exposure: FloatArray, n_levels: tuple[int, ...]
 ) -> tuple[FloatArray, ...]:
-    """How much is clicked at each level of several columns, whatever the title: one array of shape (n_levels,) each.
+    """Relative click rates at each level of several columns, whatever the title: one array of shape (n_levels,) each.
 
     Maximises the Poisson likelihood clicks ~ exposure * alpha_arm * prod_c theta_c,level by turns in closed form, and
     draws each level towards 1 with the weight of `PRIOR_CLICKS` expected clicks. The exposure-weighted mean is 1.

@@ -107,7 +107,7 @@ def open_catalogue(
     Raises
     ------
     LogError
-        Where the file cannot be read, has no item_id column, no rows, or an empty item_id.
+        If the file cannot be read, has no item_id column, no rows, or an empty item_id.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "items.parquet"
@@ -125,7 +125,7 @@ def _sort_by_item(opened: FileSource, rows: TypedRows, path: Path) -> tuple[int,
     check_texts(rows, "item_id")
     rows = respelled_file(replace(rows, trim=True))
     candidates = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
-    dropped = varying(rows, candidates, "1", "true")
+    dropped = varying(rows, candidates, "1", "true").no_context
     kept = [c for c in candidates if c not in dropped]
     values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(kept)}
     names = ("item_id", "title") if rows.has("title") else ("item_id",)
@@ -197,7 +197,7 @@ def read_titles(
     Raises
     ------
     LogError
-        Where the file cannot be read, lacks item_id or title, or one of them is empty or too long.
+        If the file cannot be read, lacks item_id or title, or one of them is empty or too long.
     """
     items: list[Item] = []
     titles: list[str] = []

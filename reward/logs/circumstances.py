@@ -1,9 +1,9 @@
-"""Under which circumstances titles were shown: what the logs record of them is tested, and taken off where it tells.
+"""Circumstances in which titles were shown: tests of what the logs record of them, and corrections where they matter.
 
-Titles of an item can be compared where they were shown under like circumstances. Three things make them unlike on
-record: propensities that differ between the rows of one arm (each row then counts 1 / propensity), positions (corrected
-for by examination), and every other column that describes the impression (clicks are compared at equal levels where
-titles sit at unlike levels and clicks go with the level). What is not on record cannot be told from the titles.
+Titles of an item are comparable where they were shown in similar circumstances. Logs record three kinds of difference:
+propensities that differ between the rows of one arm (each row then counts 1 / propensity), positions (corrected for by
+examination), and every other column that describes the impression (clicks are compared at equal levels where titles
+have different levels and clicks depend on the level). Unlogged circumstances cannot be separated from the titles.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from scipy import stats
 from ..arrays import FloatArray
 from .aggregate import Columns, inverse_sums
 from .balance import Balance, LevelCells, balance_of, level_effects
-from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, batched, impression_columns
+from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, impression_columns
+from .item_fields import batched
 from .level_counts import joint_cells, level_cells
 from .position import PositionBias
 from .typed_rows import TypedRows
@@ -31,21 +32,21 @@ MAX_JOINT_LEVELS = 100
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What was found, and what it makes of a row.
+    """Circumstances that were found, and the weight they give a row.
 
     Parameters
     ----------
     balances
         The test of each column that describes the impression.
     weighting
-        What impressions count, for every later sum.
+        Weights of impressions, for every later sum.
     """
 
     balances: tuple[Balance, ...]
     weighting: Weighting
 
 
-def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, left_out: Sequence[str]) -> Circumstances:
+def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, differing: Sequence[str]) -> Circumstances:
     """Test every column that describes the impression, and take off those that titles and clicks both go with.
 
     Parameters
@@ -54,11 +55,11 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
         Valid rows, and the arms' sums (`reward.logs.aggregate.aggregate`).
     bias
         Examination by position, None where no position is logged.
-    left_out
-        Columns that are no context of the item because they differ within items.
+    differing
+        Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    columns = impression_columns(rows, left_out)
+    columns = impression_columns(rows, differing)
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
         cells |= level_cells(rows, part, weighting)
@@ -73,7 +74,7 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, lef
 
 
 def unlike(balances: Sequence[Balance]) -> list[Balance]:
-    """Those by which an item's titles were shown under unlike circumstances, at the false-discovery rate `LEVEL`."""
+    """Balances that show different circumstances for an item's titles, at the false-discovery rate `LEVEL`."""
     if not balances:
         return []
     rejected = stats.false_discovery_control([balance.p_value for balance in balances]) <= LEVEL
@@ -81,7 +82,7 @@ def unlike(balances: Sequence[Balance]) -> list[Balance]:
 
 
 def propensities_differ(sums: Columns) -> bool:
-    """Whether rows of one arm have unlike propensities."""
+    """True if rows of one arm have different propensities."""
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 

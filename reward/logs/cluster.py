@@ -54,7 +54,7 @@ class LogCluster:
     columns
         Columns and their types, which every partition must have.
     partitioned
-        Whether folders count as columns.
+        True if folders count as columns.
     memory_limit
         DuckDB's share in each partition.
     partitions
@@ -98,14 +98,14 @@ class LogCluster:
         sql
             A query over `relation`.
         parameters
-            What it takes; those that it does not name are left out.
+            Parameters of the query; extra ones are left out.
         tables
             Further tables that it names.
 
         Raises
         ------
         LogError
-            Where a worker does not see a file, the files have different columns, or the cluster fails.
+            If a worker does not see a file, the files have different columns, or the cluster fails.
         """
         task = _Task(
             sql.replace(self.relation, f"(SELECT * FROM {_RELATION})"),

@@ -1,4 +1,4 @@
-"""Where the header of a CSV file is, and what separates its columns, from its first lines."""
+"""Shape of a CSV file, from its first lines: where its header is, and what separates its columns."""
 
 import csv
 import io
@@ -47,7 +47,7 @@ def csv_shape(text: str, *, whole: bool) -> CsvShape:
 
 
 def has_blanks_before_quotes(text: str, shape: CsvShape) -> bool:
-    """Whether blanks stand between delimiters and quotes, as in ``1, "Red, round", 3``: they are no part of cells."""
+    """True if blanks stand between delimiters and quotes, as in ``1, "Red, round", 3``: they are no part of cells."""
     if any(len(name) > 1 and name.startswith('"') and name.endswith('"') for name in shape.names):
         return True
     mark = re.escape(shape.delimiter)
@@ -62,7 +62,7 @@ def without_blanks_before_quotes(lines: Iterable[str], delimiter: str) -> Iterat
     Raises
     ------
     csv.Error
-        Where a cell is longer than Python's module takes.
+        If a cell is longer than Python's module takes.
     """
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")

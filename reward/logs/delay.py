@@ -1,4 +1,4 @@
-"""How late conversions come, and which share of them the logs can already hold.
+"""Delay of conversions, and the share of them that the logs can already hold.
 
 A click is followed by its conversion after a delay D; a click of age e at the end of the logs shows it only if D <= e
 (Chapelle 2014, "Modeling delayed feedback in display advertising"). The delay is fitted on conversions that were

@@ -33,7 +33,7 @@ _ESCAPES = {b"\x1b$B": "iso2022_jp_ext", b"\x1b$@": "iso2022_jp_ext", b"\x1b$)C"
 
 
 def opener(path: Path) -> Any:
-    """What opens a file, packed or not."""
+    """Function that opens a file, packed or not."""
     return gzip.open if path.name.lower().endswith(".gz") else open
 
 
@@ -55,7 +55,7 @@ def written_as_utf8(path: Path, encoding: str, target: Path) -> Path:
     Raises
     ------
     LogError
-        Where the bytes are not in this encoding.
+        If the bytes are not in this encoding.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
@@ -89,8 +89,8 @@ def detected_encoding(path: Path) -> str:
     Raises
     ------
     LogError
-        Where several fit about as well, or there is little to tell by: with a line of the file as each would read it;
-        where none does; or where all but a few bytes are UTF-8, with the first line that is not.
+        If several fit about as well, or there is little to tell by: with a line of the file as each would read it;
+        if none does; or if all but a few bytes are UTF-8, with the first line that is not.
     """
     _refuse_almost_utf8(path)
     from charset_normalizer import from_bytes
@@ -115,7 +115,7 @@ def detected_encoding(path: Path) -> str:
 
 
 def _refuse_almost_utf8(path: Path) -> None:
-    """Stop where UTF-8 has a few wrong bytes: read in any other encoding, all its other letters would be wrong."""
+    """Stop if UTF-8 has a few wrong bytes: read in any other encoding, all its other letters would be wrong."""
     letters = wrong = first = 0
     shown = ""
     with opener(path)(path, "rb") as stream:

@@ -21,12 +21,12 @@ def grouped(
 ) -> tuple[str, Parameters]:
     """SQL of one row a group, and the parameters that it takes.
 
-    What the cluster gives stands in a temporary table until the next call: use the SQL at once.
+    The cluster's result is a temporary table until the next call: use the SQL at once.
 
     Parameters
     ----------
     rows
-        Where the table comes from.
+        Rows of the table.
     keys
         Columns of ``table``, or expressions with ``AS``, that name a group.
     values
@@ -35,7 +35,7 @@ def grouped(
     table, parameters
         SQL of the rows, and what it takes.
     grouping
-        What stands behind GROUP BY where that is not the keys.
+        GROUP BY clause where that is not the keys.
     joined
         Temporary tables that ``table`` names.
     """

@@ -16,14 +16,14 @@ def guess_columns(available: Sequence[str], given: ColumnMapping, where: str) ->
     available
         Column names of the file.
     given
-        What the user said of them; it goes before any guess.
+        Columns that the user named; they override any guess.
     where
         The file's name, for messages.
 
     Raises
     ------
     LogError
-        Where a required column stands under no usual name; the message asks for all of them at once.
+        If a required column stands under no usual name; the message asks for all of them at once.
     """
     columns = dict(given.columns)
     known = standing(available) | set(columns)

@@ -1,4 +1,4 @@
-"""How much the titles of one item differ in click rate beyond chance, by moments."""
+"""Heterogeneity of click rates between titles of one item, beyond chance, by moments."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class Heterogeneity:
     statistic, freedom, room
         X2 and what its mean is made of.
     used
-        Which arms: those of items with two arms or more and a click, shape (n_arms,).
+        Arms of items with two arms or more and a click, shape (n_arms,).
     """
 
     statistic: float

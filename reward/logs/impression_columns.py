@@ -1,15 +1,13 @@
 """Columns that describe the impression (hour, weekday, surface ...), and the levels by which they are compared."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from .item_fields import context_sql
+from .item_fields import batched, context_sql
 from .schema import WHERE_SHOWN
 from .text_files import Parameters, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
@@ -29,6 +27,8 @@ SAMPLE_ROWS = 20_000_000
 _BINS = 10
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
 HOUR, WEEKDAY = "hour of day", "weekday"
+MISSING = "\x1fmissing"
+"""Stands for a missing value, which may go with clicks like any other: traffic of the app that names no surface."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,12 @@ class ImpressionColumn:
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
-        Values that are told apart; all others, and missing ones, are one more level.
+        Values with a level of their own, `MISSING` among them; all others are one more level.
     level_of
         Level of each of these values.
     edges
-        Of numbers with more values: upper limits of the ranges that count as levels; else empty.
+        Of numbers with more values: upper limits of the ranges that count as levels; else empty. Missing ones are one
+        more level.
     pooled
         Share of the impressions at other values, which cannot be compared at equal levels.
     """
@@ -60,18 +61,18 @@ class ImpressionColumn:
 
     @property
     def n_levels(self) -> int:
-        """Levels, with that of all others."""
-        return (len(self.edges) if self.edges else max(self.level_of, default=-1) + 1) + 1
+        """Levels, with that of all others, or of numbers those above all edges and missing ones."""
+        return len(self.edges) + 2 if self.edges else max(self.level_of, default=-1) + 2
 
     def level_sql(self, parameter: str) -> str:
         """SQL of the level's number in a source row; takes ``$parameter``, see `parameters`."""
         if self.edges:
             cases = " ".join(f"WHEN {self.sql} <= {edge!r} THEN {i}" for i, edge in enumerate(self.edges))
-            return f"CASE {cases} ELSE {len(self.edges)} END"
+            return f"CASE {cases} WHEN {self.sql} IS NULL THEN {len(self.edges) + 1} ELSE {len(self.edges)} END"
         return f"coalesce(${parameter}_level[list_position(${parameter}, {self.sql})], {self.n_levels - 1})"
 
     def parameters(self, parameter: str) -> Parameters:
-        """What `level_sql` takes."""
+        """Parameters of `level_sql`."""
         return {} if self.edges else {parameter: list(self.values), f"{parameter}_level": list(self.level_of)}
 
 
@@ -87,30 +88,30 @@ class Crossed:
         return prod(column.n_levels for column in self.columns)
 
     def level_sql(self, parameter: str) -> str:
-        """As of one column; the last column's levels change fastest."""
+        """SQL of the combined level; the last column's levels change fastest."""
         out = "0"
         for i, column in enumerate(self.columns):
             out = f"(({out}) * {column.n_levels} + {column.level_sql(f'{parameter}_{i}')})"
         return out
 
     def parameters(self, parameter: str) -> Parameters:
-        """What `level_sql` takes."""
+        """Parameters of `level_sql`."""
         parts = (column.parameters(f"{parameter}_{i}") for i, column in enumerate(self.columns))
         return {name: value for part in parts for name, value in part.items()}
 
 
-def impression_columns(rows: TypedRows, left_out: Iterable[str]) -> list[ImpressionColumn]:
+def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression and have few values enough to compare.
 
     Parameters
     ----------
     rows
         Valid rows.
-    left_out
-        Columns that are no context of the item because they differ within items.
+    differing
+        Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
     """
     own = {rows.location(name) for name in WHERE_SHOWN if rows.has(name)}
-    names = [*sorted(own), *(c for c in left_out if c not in own and c in rows.source.columns)][:MAX_COLUMNS]
+    names = [*sorted(own), *(c for c in differing if c not in own and c in rows.source.columns)][:MAX_COLUMNS]
     kinds = {name: rows.source.columns[name] for name in names if not is_nested(rows.source.columns[name])}
     values = {name: context_sql(rows, name) for name in kinds}
     if rows.has("timestamp"):
@@ -125,13 +126,6 @@ def impression_columns(rows: TypedRows, left_out: Iterable[str]) -> list[Impress
         for (name, sql), n in zip(values.items(), found, strict=True)
     ]
     return [column for column in out if column.n_levels > 2]
-
-
-def batched(values: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
-    """Tuples of ``size`` values, the last one shorter."""
-    left = iter(values)
-    while part := tuple(islice(left, size)):
-        yield part
 
 
 def _distinct(rows: TypedRows, values: Sequence[str]) -> tuple[int, ...]:
@@ -164,8 +158,8 @@ def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> I
         return ImpressionColumn(name, sql, edges=tuple(sorted({float(edge) for edge in edges or ()})))
     if n_values > MAX_VALUES:
         return ImpressionColumn(name, sql)
-    text = f"CAST({sql} AS VARCHAR)"
-    counted = f"SELECT v, sum(impressions) AS n FROM {_sample(rows, {'v': text})} WHERE v IS NOT NULL GROUP BY v"
+    text = f"coalesce(CAST({sql} AS VARCHAR), '{MISSING}')"
+    counted = f"SELECT v, sum(impressions) AS n FROM {_sample(rows, {'v': text})} GROUP BY v"
     found = query(f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS + 1}", rows.parameters).fetchall()
     if len(found) > MAX_LEVELS:
         return _grouped_values(rows, name, text)
@@ -178,7 +172,7 @@ def _grouped_values(rows: TypedRows, name: str, text: str) -> ImpressionColumn:
     rate = "CAST(round(1e9 * arms.clicks / arms.impressions) AS HUGEINT)"
     sums = f"sum(r.impressions) AS n, sum(r.clicks) AS seen, sum(CAST(r.impressions AS HUGEINT) * {rate}) AS expected"
     table = _sample(rows, {"v": text}, "item_id", "title", "clicks")
-    counted = f"SELECT v, {sums} FROM {table} AS r JOIN arms USING (item_id, title) WHERE v IS NOT NULL GROUP BY v"
+    counted = f"SELECT v, {sums} FROM {table} AS r JOIN arms USING (item_id, title) GROUP BY v"
     ordered = f"SELECT v, n, seen, expected / 1e9 FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_VALUES}"
     values, *counts = zip(*rows.source.query(ordered, rows.parameters).fetchall(), strict=True)
     level, pooled = _alike(*(np.asarray(part, dtype=np.float64) for part in counts))

@@ -7,9 +7,11 @@ aggregated in DuckDB; only one row an item reaches Python.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
+from typing import Any
 
 from ..items import flatten_fields
 from .grouped import grouped
@@ -23,10 +25,12 @@ MAX_VARYING_SHARE = 0.5
 ALWAYS_KEPT = 256
 MAX_VALUES = 5_000_000
 """More than `ALWAYS_KEPT` columns become fields as long as all items have at most this many values, about 1 GB."""
+MIN_VARYING_SHARE = 0.01
+"""A column with more than one value, or a missing one, in fewer items says nothing of the impressions."""
 OF_IMPRESSION = "differs within most items, so it describes the impression"
-"""Why such a column is left out."""
+"""Reason for leaving such a column out."""
 _FETCH = 10_000
-_AT_ONCE = 32  # columns that the engine aggregates together
+_AT_ONCE = 32  # columns that the engine aggregates together: its memory would grow with the width
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,15 @@ class ItemFields:
         Columns that became fields.
     dropped
         Column -> why it is no context of the item, in plain words.
+    differing
+        Columns that differ within items, or are missing in some of their rows, so that titles may have been shown at
+        different values: first those that are no context for it, then those that differ within fewer items.
     """
 
     fields: Mapping[str, Mapping[str, tuple[str, ...]]]
     columns: tuple[str, ...]
     dropped: Mapping[str, str]
+    differing: tuple[str, ...] = ()
 
 
 def read_context(rows: TypedRows, weight: str = "impressions", where: str = "impressions > 0") -> ItemFields:
@@ -65,11 +73,12 @@ def read_context(rows: TypedRows, weight: str = "impressions", where: str = "imp
     if rows.has("title", "clicks"):
         dropped |= leaking(rows, candidates)
         candidates = [c for c in candidates if c not in dropped]
-    dropped |= varying(rows, candidates, weight, where)
+    varies = varying(rows, candidates, weight, where)
+    dropped |= varies.no_context
     dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
     columns = [c for c in candidates if c not in dropped]
     fields = _fields(rows, columns, weight, where) if columns else {}
-    return ItemFields(fields, tuple(columns), dropped)
+    return ItemFields(fields, tuple(columns), dropped, varies.differing)
 
 
 def context_sql(rows: TypedRows, column: str, name: str | None = None) -> str:
@@ -121,7 +130,7 @@ def _known_sql(text: str, missing: frozenset[str]) -> str:
 
 @lru_cache
 def _pattern(missing: frozenset[str]) -> tuple[str, str, int]:
-    """Of all marks, for SQL: a regular expression, the letters they begin with, how many bytes the longest has."""
+    """Patterns of all marks, for SQL: a regular expression, their first letters, the bytes of the longest one."""
     marks = "|".join(re.escape(mark) for mark in sorted(missing)).replace("'", "''")
     letters = "".join(sorted({first for mark in missing if mark for first in (mark[0], *mark[0].upper())}))
     longest = max(len(form.encode()) for mark in missing for form in (mark, mark.upper()))
@@ -136,12 +145,36 @@ def _compared_sql(rows: TypedRows, column: str) -> str:
     return quote(column) if is_nested(kind) else context_sql(rows, column)
 
 
-def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
-    """Columns without a value, and columns that differ within most of the items that have two impressions or more."""
-    found: dict[str, str] = {}
-    for block in _blocks(columns):
-        found |= _varying(rows, block, weight, where)
-    return found
+@dataclass(frozen=True)
+class Varying:
+    """Variation of columns within items.
+
+    Parameters
+    ----------
+    no_context
+        Columns without a value, and columns that differ within most of the items -> which of the two.
+    differing
+        As of `ItemFields`.
+    """
+
+    no_context: Mapping[str, str]
+    differing: tuple[str, ...]
+
+
+def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> Varying:
+    """Compare the rows of each item that has two impressions or more."""
+    no_context, some = dict[str, str](), list[str]()
+    for block in batched(columns, _AT_ONCE):
+        for column, counts in zip(block, _counts_of_items(rows, block, weight, where), strict=True):
+            filled, several, differing, differing_or_missing = counts
+            if not filled:
+                no_context[column] = "no values"
+            elif differing > MAX_VARYING_SHARE * several:
+                no_context[column] = OF_IMPRESSION
+            elif differing_or_missing > MIN_VARYING_SHARE * several:
+                some.append(column)
+    most = (column for column, why in no_context.items() if why == OF_IMPRESSION)
+    return Varying(no_context, (*most, *some))
 
 
 def _too_many(rows: TypedRows, columns: list[str], where: str) -> dict[str, str]:
@@ -157,38 +190,39 @@ def _too_many(rows: TypedRows, columns: list[str], where: str) -> dict[str, str]
     return dict.fromkeys(ordered[room:], why)
 
 
-def _blocks(columns: list[str]) -> Iterator[list[str]]:
-    """A few columns at a time: the engine keeps what it aggregates in memory, which would grow with the width."""
-    for start in range(0, len(columns), _AT_ONCE):
-        yield columns[start : start + _AT_ONCE]
+def batched(values: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """Tuples of ``size`` values, the last one shorter."""
+    left = iter(values)
+    while part := tuple(islice(left, size)):
+        yield part
 
 
-def _varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, str]:
+def _counts_of_items(
+    rows: TypedRows, columns: Sequence[str], weight: str, where: str
+) -> Iterator[tuple[int, int, int, int]]:
+    """Items with a value of each column; of these, with two impressions; and which differ, or differ or miss some."""
     # Two hashes an item and column: memory does not grow with the width of the values.
     values = (_compared_sql(rows, column) for column in columns)
     hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
     table = rows.select("item_id", "impressions", where=where, extra=hashes)
     ends = {f"{end}_{h}": f"{how}({h})" for h in hashes for end, how in (("lo", "min"), ("hi", "max"))}
-    by_item, parameters = grouped(rows, ("item_id",), {"n": f"sum({weight})", **ends}, table, rows.parameters)
+    missing = {f"no_{h}": f"max(CAST({h} IS NULL AS TINYINT))" for h in hashes}
+    by_item, parameters = grouped(
+        rows, ("item_id",), {"n": f"sum({weight})", **ends, **missing}, table, rows.parameters
+    )
     counts = ", ".join(
-        f"count(lo_{h}), count(lo_{h}) FILTER (n >= 2), count(lo_{h}) FILTER (n >= 2 AND lo_{h} <> hi_{h})"
+        f"count(lo_{h}), count(lo_{h}) FILTER (n >= 2), count(lo_{h}) FILTER (n >= 2 AND lo_{h} <> hi_{h}), "
+        f"count(lo_{h}) FILTER (n >= 2 AND (lo_{h} <> hi_{h} OR no_{h} = 1))"
         for h in hashes
     )
     found = rows.source.query(f"SELECT {counts} FROM {by_item}", parameters).fetchall()[0]
-    dropped: dict[str, str] = {}
-    for i, column in enumerate(columns):
-        filled, several, varying = found[3 * i : 3 * i + 3]
-        if not filled:
-            dropped[column] = "no values"
-        elif varying > MAX_VARYING_SHARE * several:
-            dropped[column] = OF_IMPRESSION
-    return dropped
+    return batched(found, 4)
 
 
 def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dict[str, dict[str, tuple[str, ...]]]:
     """Fields of each item; a field that several columns name has the values of all, in their order."""
     out: dict[str, dict[str, tuple[str, ...]]] = {}
-    for block in _blocks(columns):
+    for block in batched(columns, _AT_ONCE):
         for item_id, row in _most_frequent(rows, block, weight, where):
             fields = out.setdefault(item_id, {})
             for name, values in flatten_fields(row, rows.missing).items():
@@ -198,7 +232,7 @@ def _fields(rows: TypedRows, columns: list[str], weight: str, where: str) -> dic
 
 
 def _most_frequent(
-    rows: TypedRows, columns: list[str], weight: str, where: str
+    rows: TypedRows, columns: Sequence[str], weight: str, where: str
 ) -> Iterator[tuple[str, dict[str, object]]]:
     """Item ids with the value of each column that counts."""
     keys = [f"c{i}" for i in range(len(columns))]

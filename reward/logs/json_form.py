@@ -1,4 +1,4 @@
-"""How a JSON file holds its rows: a line each, an array, one after the other, or deeper down.
+"""Form of a JSON file of rows: a line each, an array, one after the other, or deeper down.
 
 Exports wrap rows in pages, hits and features, or write a list of names and lists of values. Such files are unwrapped
 where reading them as they stand names no two columns, or fails.
@@ -20,7 +20,7 @@ _MOST_SCALARS = 3  # of an object around a row; a row of unknown names has more
 
 
 def json_form(path: Path) -> str:
-    """How ``path`` holds its rows, as DuckDB calls it."""
+    """Form of the rows of ``path``, as DuckDB calls it."""
     with opener(path)(path, "rb") as stream:
         head = stream.read(1)
         while head and head.isspace():
@@ -32,7 +32,7 @@ def json_form(path: Path) -> str:
 
 
 def names_columns(keys: Iterable[str]) -> bool:
-    """Whether these are the names of a row: two different columns of the schema, or usual names of them."""
+    """True if these are the names of a row: two different columns of the schema, or usual names of them."""
     return len({_column(key) for key in keys} - {None}) > 1
 
 
@@ -90,7 +90,7 @@ def _rows(value: Any) -> list[dict[str, Any]]:
     Raises
     ------
     ValueError
-        Where there are none, or several lists of them.
+        If there are none, or several lists of them.
     """
     if not isinstance(value, dict):
         raise ValueError("no object")

@@ -21,7 +21,7 @@ def respelled(rows: TypedRows, ids: Iterable[str]) -> TypedRows:
     Raises
     ------
     LogError
-        Where ids are rounded numbers.
+        If ids are rounded numbers.
     """
     padded = fraction = False
     for item_id in ids:
@@ -37,13 +37,13 @@ def respelled(rows: TypedRows, ids: Iterable[str]) -> TypedRows:
 
 
 def respelled_file(rows: TypedRows) -> TypedRows:
-    """As `respelled`, for a file whose ids nothing has added up yet."""
+    """Apply `respelled` to a file whose ids nothing has added up yet."""
     found = rows.source.query(f"SELECT DISTINCT item_id FROM {rows.select('item_id')}", rows.parameters)
     return respelled(rows, (item_id for (item_id,) in found.fetchall() if item_id is not None))
 
 
 def _whole_numbers(rows: TypedRows, column: str) -> bool:
-    """Whether all values of a column of texts are whole numbers, some of them with a fraction of zeros."""
+    """True if all values of a column of texts are whole numbers, some of them with a fraction of zeros."""
     value = f"CAST({quote(column)} AS VARCHAR)"
     table = rows.select(extra={"x": value})
     found = rows.source.query(

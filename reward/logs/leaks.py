@@ -19,10 +19,10 @@ from .typed_rows import WHOLE_TYPES, TypedRows
 TITLE_COPY = "a copy of the title, which would bear out every word of it"
 FROM_CLICKS = "follows from the clicks, so it is not known before a title is shown"
 LEAKS = (TITLE_COPY, FROM_CLICKS)
-"""Why such columns are left out."""
+"""Reasons for leaving such columns out."""
 SAMPLE_ROWS = 50_000
 READ_ROWS = 500_000
-"""Of longer logs the first rows are looked at: these, evenly thinned to about `SAMPLE_ROWS`."""
+"""Rows at the beginning of longer logs that are read, evenly thinned to about `SAMPLE_ROWS`."""
 _COPIED = 0.9  # share of the rows with a value
 _ALIKE = 0.8  # of the letters
 _CERTAIN = 0.995
@@ -41,7 +41,7 @@ _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE", "BOOLEAN", NUMBER}
 
 
 def leaking(rows: TypedRows, columns: Sequence[str]) -> dict[str, str]:
-    """Those of ``columns`` that give the title or the clicks away, with the reason (`LEAKS`).
+    """Find those of ``columns`` that give the title or the clicks away, with the reason (`LEAKS`).
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _certain(rows: TypedRows, texts: Sequence[str]) -> set[str]:
 
 
 def _told_by_sums(rows: TypedRows, columns: Sequence[str]) -> list[str]:
-    """Columns whose mean by title, or by item, goes with the clicks there."""
+    """Columns whose mean by title, or by item, follows the clicks there."""
     step = -(-int(rows.source.query("SELECT count(*) FROM arms").fetchall()[0][0]) // _MOST_ARMS)
     kept = "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
     values = {f"v{i}": _number(rows, column) for i, column in enumerate(columns)}
@@ -171,7 +171,7 @@ def _told_by_sums(rows: TypedRows, columns: Sequence[str]) -> list[str]:
 
 
 def _told(value: FloatArray, shown: FloatArray, clicked: FloatArray) -> bool:
-    """Whether the values go with the clicks, the rate of clicks, or the impressions without one, up to rounding."""
+    """True if the values match the clicks, the click rate, or the impressions without a click, up to rounding."""
     known = np.isfinite(value)
     value, shown, clicked = value[known], shown[known], clicked[known]
     if len(value) < _FEWEST or not clicked.any():
@@ -186,9 +186,9 @@ def _told(value: FloatArray, shown: FloatArray, clicked: FloatArray) -> bool:
 
 
 def _grows_with_clicks(value: FloatArray, shown: FloatArray, clicked: FloatArray) -> bool:
-    """Whether the values are about so much a click, as costs are: an impression's share of them goes with the rate.
+    """True if the values are about so much a click, as costs are: an impression's share of them goes with the rate.
 
-    Where the rate goes with 1 / impressions, as in reports of rows with a click, so does a share of anything.
+    If the rate goes with 1 / impressions, as in reports of rows with a click, so does a share of anything.
     """
     known = np.isfinite(value)
     value, shown, clicked = value[known], shown[known], clicked[known]
@@ -206,7 +206,7 @@ def _varied(shown: FloatArray) -> float:
 
 
 def _rounded(value: FloatArray, told: FloatArray) -> bool:
-    """Whether ``value`` is ``told`` with as many decimals as it has."""
+    """True if ``value`` is ``told`` with as many decimals as it has."""
     for decimals in range(7):
         if np.allclose(value, np.round(value, decimals), rtol=0, atol=1e-9):
             half = 0.5 * 10.0**-decimals + 1e-9

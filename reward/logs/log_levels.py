@@ -1,6 +1,6 @@
-"""How much titles are clicked in one log and in another, whatever they say: season, campaigns, the place on the page.
+"""Levels of clicks in different logs, whatever the titles say: season, campaigns, the place on the page.
 
-Told by the titles that several logs hold. Which titles an earlier log's clicks let live is no accident: they were
+Estimated from titles that several logs hold. Which titles survive an earlier log's clicks is no accident: they were
 lucky, too. Each title's rate before is therefore what is to be expected of it, drawn towards its item's as that is
 towards all items', by how much they differ beyond chance (gamma priors, empirical Bayes: Robbins 1956).
 
@@ -42,15 +42,15 @@ class Cells:
 
 @dataclass(frozen=True)
 class Levels:
-    """How much all titles were clicked in each log, shape (n_logs,) each.
+    """Click level of each log, common to all titles, shape (n_logs,) each.
 
     Parameters
     ----------
     level
-        What clicks / exposure of any title is to be divided by to compare across logs; its exposure-weighted mean is 1.
+        Divisor of any title's clicks / exposure that makes logs comparable; its exposure-weighted mean is 1.
     group
-        Logs that titles in common tie together, with clicks enough there and here: the number of the first of them.
-        Between groups nothing is told.
+        Logs that share titles with enough clicks in each: the number of the first of them.
+        Levels of different groups cannot be compared.
     """
 
     level: FloatArray
@@ -128,7 +128,7 @@ def _ratio(clicks: float, expected: float, before: float) -> float:
 
 
 def _agreed(one: float, other: float) -> float:
-    """What two ratios both say: the one nearer to 1, and 1 where they are on different sides of it."""
+    """Return what two ratios agree on: the one nearer to 1, or 1 where they lie on different sides of it."""
     if (one - 1) * (other - 1) <= 0:
         return 1.0
     return min(one, other, key=lambda ratio: abs(np.log(ratio)))
@@ -147,5 +147,5 @@ def _expected_rate(clicks: FloatArray, exposure: FloatArray, item: IntArray, n_i
 
 
 def _posterior_mean(mean: FloatArray, clicks: FloatArray, exposure: FloatArray, variance: float) -> FloatArray:
-    """Of a rate with a gamma prior of this mean and relative variance (shape 1 / variance), after Poisson clicks."""
+    """Posterior mean of a rate after Poisson clicks; gamma prior of this mean and relative variance (1 / shape)."""
     return np.asarray(mean * (1 + variance * clicks) / (1 + variance * exposure * mean))

@@ -31,7 +31,7 @@ class Periods:
     day, period
         Days since 1970 that have impressions, and the period of each, shape (n_days,).
     level
-        How much all titles were clicked in each period, the exposure-weighted mean 1; shape (n_periods,).
+        Click level of each period over all titles, the exposure-weighted mean 1; shape (n_periods,).
     tied_share
         Share of the clicks in the largest group of periods that titles in common tie together.
     """
@@ -99,7 +99,7 @@ def by_period(rows: TypedRows, item: IntArray, weighting: Weighting) -> tuple[Pe
     item
         Item of each arm, shape (n_arms,).
     weighting
-        What impressions count by position and by what else describes them.
+        Weights of impressions by position and by the other columns that describe them.
 
     Returns
     -------
@@ -140,6 +140,6 @@ def periods_of(day: IntArray, clicks: FloatArray, least_days: int = 1) -> IntArr
         out[i], seen = number, seen + clicked
         if today - first + 1 >= least_days and seen >= least_clicks:
             number, first, seen = number + 1, None, 0.0
-    if first is not None and number:  # what is left is no whole period
+    if first is not None and number:  # the rest is no whole period
         out[out == number] = number - 1
     return out

@@ -30,7 +30,7 @@ class PlanName:
     Parameters
     ----------
     file
-        Where the plan is.
+        File of the plan.
     batch
         Value of the logs' column batch, or the day from which the plan held (UTC); None: it holds for all rows.
     """
@@ -45,7 +45,7 @@ class PlanName:
         Raises
         ------
         LogError
-            Where there is no such file.
+            If there is no such file.
         """
         batch, equals, file = text.partition("=")
         found = cls(Path(file), batch.strip()) if equals and not Path(text).is_file() else cls(Path(text))
@@ -67,7 +67,7 @@ def with_plans(rows: TypedRows, texts: Sequence[str]) -> tuple[TypedRows, tuple[
     Raises
     ------
     LogError
-        Where a plan cannot be read or is none, rows have no plan, or an item shows a title that its plan does not.
+        If a plan cannot be read or is none, rows have no plan, or an item shows a title that its plan does not.
     """
     if rows.has("propensity"):
         raise LogError(

@@ -1,4 +1,4 @@
-"""How much positions are looked at, from titles that were shown at several of them (position-based model).
+"""Examination by position, from titles that were shown at several of them (position-based model).
 
 The model: P(click | arm a at position k) = alpha_a * theta_k (Richardson, Dominowska and Ragno 2007; Craswell et al.
 2008). Only arms shown at two or more positions tell positions apart, so the estimate is free of the habit of
@@ -32,7 +32,7 @@ class PositionBias:
     impressions
         Impressions at each position, shape (n_positions,).
     identified
-        Whether within-arm variation ties the position to the position with most impressions, shape (n_positions,).
+        True if within-arm variation ties the position to the position with most impressions, shape (n_positions,).
         A group of positions that is not tied has mean 1 of its own: between groups nothing is corrected.
     """
 

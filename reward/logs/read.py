@@ -18,7 +18,7 @@ from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
 from .cluster import LogCluster
 from .delay import DelayModel
-from .item_fields import OF_IMPRESSION, ItemFields, read_context
+from .item_fields import ItemFields, read_context
 from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .plans import with_plans
@@ -66,17 +66,17 @@ class LogData:
     delay
         Delay of conversions; None where the logs do not tell it.
     periods
-        How much all titles were clicked in each time, in logs that show titles of an item at different times and have
+        Click level of each period over all titles, in logs that show titles of an item at different times and have
         a time in every row; None in others.
     overdispersion
         Variance of clicks over chance, from rows that repeat an arm (see `repeat_dispersion`); None where they are
         too few.
     padded_titles
-        How many (item, title) pairs had blanks at the ends of the title, which are taken off.
+        Number of (item, title) pairs with blanks at the ends of the title, which are taken off.
     source
-        What was read, for messages.
+        Name of the source, for messages.
     balances
-        Were an item's titles shown under like circumstances: the test of each column that describes the impression.
+        Balance test of each column that describes the impression: were an item's titles shown in similar circumstances.
     weighted
         Counts of rows weighted by 1 / propensity, where propensities differ between rows of an arm (they are the arms'
         counts then); None elsewhere.
@@ -84,7 +84,7 @@ class LogData:
         Rows of each arm, shape (arms,), where each row sums up a variant of a test: aggregated logs without times. None
         elsewhere.
     notes
-        What was decided in reading the logs, in plain words.
+        Decisions made while reading the logs, in plain words.
     """
 
     arms: Arms
@@ -145,7 +145,7 @@ def read_logs(
     conversion_window_hours
         Attribution window: conversions that came later do not count. None counts all.
     decimal
-        What stands before a fraction in numbers written as texts; None: what the column tells (see
+        Decimal mark of numbers written as texts; None: inferred from the column (see
         `reward.logs.spelt_numbers`).
     copies
         "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
@@ -173,7 +173,7 @@ def read_logs(
     Raises
     ------
     LogError
-        Where the logs cannot be read, hold a value that the schema forbids, or count something twice.
+        If the logs cannot be read, hold a value that the schema forbids, or count something twice.
 
     Examples
     --------
@@ -218,8 +218,7 @@ def read_logs(
             refuse_repeated_impressions(rows, totals)
         context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
-        of_impression = [column for column, why in context.dropped.items() if why == OF_IMPRESSION]
-        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, of_impression)
+        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, context.differing)
         weighting = found_circumstances.weighting
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:

@@ -24,7 +24,7 @@ _COMPARED = ("item_id", "title", "clicks", "timestamp", "position", "surface", "
 
 
 def refuse_repeated_impressions(rows: TypedRows, totals: LogTotals) -> None:
-    """Stop where rows that are one impression each are there twice, all of them or a part.
+    """Stop if rows that are one impression each are there twice, all of them or a part.
 
     Raises
     ------
@@ -62,12 +62,12 @@ def refuse_repeated_impressions(rows: TypedRows, totals: LogTotals) -> None:
 
 
 def copied(kinds: Mapping[int, int]) -> int:
-    """How many times every row is there, 1 where some rows are there again, 0 where chance explains what repeats.
+    """Number of times every row is there; 1 if some rows are there again, 0 if chance explains what repeats.
 
     Parameters
     ----------
     kinds
-        How many rows that differ come once, twice, and so on.
+        Number of different rows that come once, twice, and so on.
     """
     n = sum(kinds.values())
     if n < _FEWEST:

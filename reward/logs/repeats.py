@@ -1,4 +1,4 @@
-"""What a log counts twice: copied files, repeated rows and events, and rows that are the sum of the others."""
+"""Repeats in a log: copied files, repeated rows and events, and rows that are the sum of the others."""
 
 import hashlib
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ def without_repeated_events(rows: TypedRows, named: str | None = None) -> tuple[
     Raises
     ------
     LogError
-        Where there is no such column.
+        If there is no such column.
     """
     if named is not None and named not in rows.source.columns:
         listed = ", ".join(rows.source.columns)
@@ -79,7 +79,7 @@ def without_repeated_events(rows: TypedRows, named: str | None = None) -> tuple[
 
 
 def refuse_copied_files(rows: TypedRows) -> None:
-    """Stop where two files hold the same bytes.
+    """Stop if two files hold the same bytes.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def refuse_copied_files(rows: TypedRows) -> None:
 
 
 def refuse_repeated_rows(rows: TypedRows, totals: LogTotals, n_arms: int) -> None:
-    """Stop where rows that carry counts are there twice, column by column, more often than chance repeats counts.
+    """Stop if rows that carry counts are there twice, column by column, more often than chance repeats counts.
 
     Rows that are single impressions may repeat, and so may aggregated ones whose clicks happen to agree: of two rows
     with mean L, P(equal) is about 1 / sqrt(1 + 4 pi L).
@@ -188,7 +188,7 @@ def _numberings(rows: TypedRows) -> frozenset[str]:
 def refuse_totals(
     source: str, item: np.ndarray, ids: np.ndarray, titles: np.ndarray, sums: Iterable[np.ndarray]
 ) -> None:
-    """Stop where one item, one title, or one title of most items is the sum of all others.
+    """Stop if one item, one title, or one title of most items is the sum of all others.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def refuse_totals(
 
 
 def refuse_total_row(rows: TypedRows) -> None:
-    """Stop where a row of counts is the sum of all other rows of its file; for logs that other checks refuse.
+    """Stop if a row of counts is the sum of all other rows of its file; for logs that other checks refuse.
 
     Raises
     ------

@@ -97,7 +97,7 @@ class ColumnMapping:
         Raises
         ------
         LogError
-            Where a part is not ``canonical=column``, or a canonical column is unknown or named twice.
+            If a part is not ``canonical=column``, or a canonical column is unknown or named twice.
         """
         columns: dict[str, str] = {}
         for part in filter(None, (p.strip() for p in text.split(","))):
@@ -141,7 +141,7 @@ class ColumnMapping:
         Raises
         ------
         LogError
-            Where a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
+            If a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
         """
         given = {name: source for name, source in self.columns.items() if source}
         available = [column for column in available if column not in self.switched_off(available)]
@@ -198,7 +198,7 @@ def looks_like(name: str) -> str | None:
 
 
 def usualness(name: str) -> int:
-    """How usual ``name`` is for what it looks like: 0 for the most usual of the other names."""
+    """Rank of ``name`` among the other names of its column: 0 for the most usual one."""
     return _usual()[_fold(name)][1]
 
 

@@ -63,15 +63,15 @@ class FileSource:
     files
         Parquet file to read -> the user's file it stands for.
     partitioned
-        Whether the folders of the files are named ``column=value`` and count as columns (parquet only).
+        True if the folders of the files are named ``column=value`` and count as columns (parquet only).
     folder
         Temporary folder, removed at the end.
     notes
-        What was decided in reading the files, in plain words.
+        Decisions made while reading the files, in plain words.
     numbers
         Columns of CSV, all of them VARCHAR, that hold nothing but numbers as programs write them.
     cluster
-        What adds up the files' rows; None: this process.
+        Cluster that adds up the files' rows; None: this process.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -128,7 +128,7 @@ def open_source(
     Raises
     ------
     LogError
-        Where nothing is found, a file is empty, corrupt, of an unknown kind or not UTF-8.
+        If nothing is found, a file is empty, corrupt, of an unknown kind or not UTF-8.
     """
     if isinstance(source, LocalCopy):
         with (
@@ -257,7 +257,7 @@ def _hidden(path: Path) -> bool:
 
 
 def settings(memory_limit: str, threads: int | None, folder: str | Path) -> Parameters:
-    """How DuckDB reads logs."""
+    """Settings of DuckDB for reading logs."""
     return {
         "memory_limit": memory_limit,
         "threads": threads or cpu_count(),
@@ -275,7 +275,7 @@ def _options(partitioned: bool) -> str:
 
 
 def _partitioned(folder: Path, files: list[Path]) -> bool:
-    """Whether all files lie in folders named ``column=value`` below the folder, with the same columns."""
+    """True if all files lie in folders named ``column=value`` below the folder, with the same columns."""
     if not folder.is_dir():
         return False
     keys = {tuple(part.split("=")[0] for part in file.relative_to(folder).parts[:-1] if "=" in part) for file in files}

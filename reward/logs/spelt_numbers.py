@@ -1,4 +1,4 @@
-"""How a column of texts spells numbers: thousands separators and the decimal mark, found by column.
+"""Spelling of numbers in a column of texts: thousands separators and the decimal mark, found by column.
 
 1.000 is one or a thousand. What decides is the column: other values with a single comma, several groups, or digits
 that cannot be groups; then the other columns of the file. Where nothing decides, the user is asked.
@@ -24,7 +24,7 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class Spelling:
-    """How numbers are written: ``decimal`` before the fraction; the other mark, and `GROUPERS`, between groups."""
+    """Spelling of numbers: ``decimal`` before the fraction; the other mark, and `GROUPERS`, between groups."""
 
     decimal: Decimal = "."
 
@@ -49,7 +49,7 @@ def spelling(
     column, where
         For messages.
     whole
-        Whether the column must hold whole numbers.
+        True if the column must hold whole numbers.
     others
         Queries over the texts of the file's other columns, which may tell; None where it has none.
     said
@@ -58,7 +58,7 @@ def spelling(
     Raises
     ------
     LogError
-        Where a mark may stand for thousands or before a fraction, and nothing tells which.
+        If a mark may stand for thousands or before a fraction, and nothing tells which.
     """
     grouped = rf"regexp_matches(trim(x, '{_BLANKS}'), '[0-9]{_class(GROUPERS)}[0-9]')"
     marks = "count(*) FILTER (contains(x, '.')), count(*) FILTER (contains(x, ','))"
@@ -78,7 +78,7 @@ def spelling(
 
 @dataclass(frozen=True)
 class _Seen:
-    """How many values of a column have a mark certainly before a fraction, certainly between groups, or either.
+    """Counts of a column's values with a mark certainly before a fraction, certainly between groups, or either.
 
     ``odd`` counts the different ones of these that are no multiple of a thousand.
     """
@@ -90,7 +90,7 @@ class _Seen:
 
 
 def _seen(ask: Asks) -> tuple[dict[Decimal, _Seen], int]:
-    """What is seen of each mark, and how many numbers of four digits and more have neither."""
+    """Count the uses of each mark, and the numbers of four digits and more that have neither."""
     x = f"regexp_replace(x, '{_class(GROUPERS)}', '', 'g')"
     outputs = []
     for mark, other in _MARKS.items():
@@ -109,7 +109,7 @@ def _seen(ask: Asks) -> tuple[dict[Decimal, _Seen], int]:
 def _told(seen: tuple[dict[Decimal, _Seen], int], *, whole: bool) -> Decimal | None:
     """The mark before a fraction by the values of the column, None where they do not tell.
 
-    Where they contradict one another it is the point, by which some of them are wrong and named with their row.
+    If they contradict one another it is the point, by which some of them are wrong and named with their row.
     """
     marks, plain = seen
     for mark in marks:

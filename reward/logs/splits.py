@@ -59,7 +59,7 @@ class Splits:
         Raises
         ------
         SplitError
-            Where the text is no such object, or an item is on two sides.
+            If the text is no such object, or an item is on two sides.
         """
         try:
             data = parse_json(text, where, dict[str, list[str]])
@@ -107,7 +107,7 @@ def split_items(
     Raises
     ------
     SplitError
-        Where a share is out of range, items are too few, times are missing, or shared titles tie too many items
+        If a share is out of range, items are too few, times are missing, or shared titles tie too many items
         together: a side would get less than half of its share.
     """
     _check_shares(judge_share, test_share)
@@ -153,7 +153,7 @@ def title_groups(arms: Arms) -> IntArray:
 
 
 def groups_by_title(n_items: int, item_index: IntArray, titles: Sequence[str]) -> IntArray:
-    """As `title_groups`, of the titles (n,) of the items ``item_index`` (n,)."""
+    """Group items as `title_groups`, by the titles (n,) of the items ``item_index`` (n,)."""
     keys: dict[str, int] = {}
     text = np.array([keys.setdefault(same_text_key(title), len(keys)) for title in titles], dtype=np.int64)
     n = n_items + len(keys)
@@ -219,7 +219,7 @@ def _first_seen(arms: Arms, group: IntArray) -> FloatArray:
 
 
 def _tied(arms: Arms, group: IntArray, size: IntArray) -> str:
-    """What to do where shared titles tie too many items together."""
+    """Advice for shared titles that tie too many items together."""
     largest = int(np.argmax(size))
     used: Counter[str] = Counter()
     for item, title in zip(arms.item_index, arms.title, strict=True):

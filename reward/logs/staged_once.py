@@ -16,12 +16,12 @@ _KEPT: ContextVar[tuple[Path, dict[_Key, Staged]] | None] = ContextVar("kept", d
 
 @contextlib.contextmanager
 def staged_once(tmp_dir: str | Path | None = None) -> Iterator[None]:
-    """In this block, `staged` parses a file again only where it has changed.
+    """Let `staged` parse a file again only if it has changed, within this block.
 
     Parameters
     ----------
     tmp_dir
-        Where the parsed files lie; the system's temporary folder by default.
+        Folder for the parsed files; the system's temporary folder by default.
     """
     if _KEPT.get() is not None:
         yield

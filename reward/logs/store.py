@@ -32,7 +32,7 @@ def save_arms(arms: Arms, folder: str | Path) -> None:
     Raises
     ------
     LogError
-        Where the folder cannot be written; what it held before is kept.
+        If the folder cannot be written; what it held before is kept.
     """
     folder = Path(folder)
     texts = [item.to_json() for item in arms.items]
@@ -67,7 +67,7 @@ def load_arms(folder: str | Path) -> Arms:
     Raises
     ------
     LogError
-        Where a file is missing or damaged, or the two do not belong together.
+        If a file is missing or damaged, or the two do not belong together.
     """
     folder = Path(folder)
     items_table, arms_table = _read(folder / ITEMS_FILE), _read(folder / ARMS_FILE)

@@ -24,7 +24,7 @@ WAY_OUT = "Leave one of the two out (the preset's exclude does); to count it any
 
 
 def refuse_sums(rows: TypedRows, totals: LogTotals) -> None:
-    """Stop where rows of counts are the sums of other rows.
+    """Stop if rows of counts are the sums of other rows.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def refuse_sums(rows: TypedRows, totals: LogTotals) -> None:
 
 
 def _refuse_sums_by_title(rows: TypedRows) -> None:
-    """Where in most titles one row has what all its other rows have together: a month beside its days."""
+    """Stop if in most titles one row has what all its other rows have together: a month beside its days."""
     table = rows.select("item_id", "title", "impressions", "clicks", where="impressions > 0")
     by_title = (
         "SELECT max(impressions) AS i, sum(impressions) AS all_i, arg_max(clicks, impressions) AS c, "
@@ -69,7 +69,7 @@ def _refuse_sums_by_title(rows: TypedRows) -> None:
 
 
 def _refuse_sums_by_value(rows: TypedRows) -> None:
-    """Where one value of a column, such as all of devices, has what its other values have together."""
+    """Stop if one value of a column, such as all of devices, has what its other values have together."""
     kinds = rows.source.columns
     texts = [c for c in rows.context_columns if kinds[c] == "VARCHAR" or kinds[c].startswith("ENUM")]
     columns = texts[:_MOST_COLUMNS]
@@ -96,7 +96,7 @@ def _refuse_sums_by_value(rows: TypedRows) -> None:
 
 
 def _refuse_sums_by_place(rows: TypedRows) -> None:
-    """Where rows sum up those above (or below) them: subtotals, or totals at one end of a file."""
+    """Stop if rows sum up those above (or below) them: subtotals, or totals at one end of a file."""
     for file in rows.source.files:
         table = rows.select("impressions", "clicks", extra={"file": FILE, "row": ROW}, where="impressions > 0")
         found = rows.source.table(

@@ -16,7 +16,7 @@ def temporary_folder(prefix: str, parent: str | Path | None) -> Iterator[Path]:
     Raises
     ------
     LogError
-        Where it cannot be made.
+        If it cannot be made.
     """
     try:
         folder = tempfile.mkdtemp(prefix=prefix, dir=parent)

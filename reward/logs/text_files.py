@@ -2,7 +2,7 @@
 
 Every value stays the text that it is in the file: ids keep their zeros, digits and case. Of CSV the delimiter is taken
 from the header line, never guessed from the rows. Of JSON lines a nested value stays JSON, and which columns hold
-numbers or nested values is told beside the file.
+numbers or nested values is recorded beside the file.
 """
 
 import codecs
@@ -41,7 +41,7 @@ _ENDINGS = {
     "CSV": tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "txt") for packed in ("", ".gz")),
     JSON_LINES: tuple(f".{kind}{packed}" for kind in ("jsonl", "ndjson", "json") for packed in ("", ".gz")),
 }
-_NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # that DuckDB finds in JSON
+_NUMBERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT", "DOUBLE")  # types that DuckDB infers in JSON
 _SEVERAL_ROWS = 2_048
 # Whether a text is a number as programs write it, so that nothing is lost by taking it for one.
 _FRACTION = "{x} IS NULL OR coalesce({x} = TRY_CAST(TRY_CAST({x} AS DOUBLE) AS VARCHAR), false)"
@@ -51,12 +51,12 @@ _MAX_LINE_BYTES = 2 << 20
 
 
 def file_kind(path: Path) -> str:
-    """What the file is by its name; everything else has to be parquet."""
+    """Kind of the file by its name; everything else has to be parquet."""
     return next((kind for kind, endings in _ENDINGS.items() if path.name.lower().endswith(endings)), PARQUET)
 
 
 def is_nested(kind: str) -> bool:
-    """Whether a DuckDB type is a list, struct, map or union."""
+    """True if a DuckDB type is a list, struct, map or union."""
     return kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION"))
 
 
@@ -75,7 +75,7 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
     Raises
     ------
     LogError
-        Where the file cannot be read, or a quote swallows rows.
+        If the file cannot be read, or a quote swallows rows.
     """
     if file_kind(path) == PARQUET:
         with clear_errors(str(path)):
@@ -256,7 +256,7 @@ def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
 
 
 def _refuse_swallowed_rows(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> None:
-    """Stop where a cell holds a line break and as many delimiters as a row: a quote that was not closed took rows in.
+    """Stop if a cell holds a line break and as many delimiters as a row: a quote that was not closed took rows in.
 
     Raises
     ------

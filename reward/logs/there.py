@@ -1,4 +1,4 @@
-"""Whether a file is there at all, asked before anything slow is loaded to read it."""
+"""Existence of files, checked before anything slow is loaded to read them."""
 
 import glob
 from pathlib import Path

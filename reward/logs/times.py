@@ -1,4 +1,4 @@
-"""How a column spells times: one form for the whole column, found from its smallest and largest value.
+"""Form of the times in a column: one for the whole column, found from its smallest and largest value.
 
 A form counts where its values lie in `FIRST_YEAR` to next year; the ranges of the forms hardly meet, and where they do,
 the form that fits every row is taken, four-digit years first. A column that fits none is refused.
@@ -109,7 +109,7 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
     Raises
     ------
     LogError
-        Where the numbers are no times of one form from `FIRST_YEAR` to next year.
+        If the numbers are no times of one form from `FIRST_YEAR` to next year.
     """
     known = "x IS NOT NULL AND isfinite(x)"
     low, high, n = ask(f"min(x) FILTER ({known}), max(x) FILTER ({known}), count(*) FILTER ({known})")[0]
@@ -133,7 +133,7 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
 
 
 def _refuse_year_last(ask: Asks, form: TimeForm, ends: tuple[float, float], column: str, where: str) -> None:
-    """Stop where numbers read as YYMMDD are days of a shorter span if their year comes last: 150326 may be in 2026.
+    """Stop if numbers read as YYMMDD are days of a shorter span if their year comes last: 150326 may be in 2026.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def _digits(pattern: str) -> str:
 
 
 def refuse_rounded(ask: Asks, form: TimeForm, column: str, where: str) -> None:
-    """Stop where texts count seconds and the like since 1970, but a spreadsheet has cut their last digits.
+    """Stop if texts count seconds and the like since 1970, but a spreadsheet has cut their last digits.
 
     Whole minutes may be written so without loss. ``ask`` queries over the column's text ``x``.
 
@@ -209,7 +209,7 @@ def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:
     Raises
     ------
     LogError
-        Where day and month cannot be told apart.
+        If day and month cannot be told apart.
     """
     number = "TRY_CAST(x AS DOUBLE)"
     given = "x IS NOT NULL"

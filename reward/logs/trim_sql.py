@@ -1,6 +1,6 @@
 """Blanks at the ends of texts, in SQL: only texts that begin or end with one are trimmed, which is slow."""
 
-_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # what copying from web pages and chats leaves behind
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # left behind by copying from web pages and chats
 BLANKS = "".join(character for character in map(chr, range(0x3001)) if character.isspace()) + _INVISIBLE
 """Every white space of Unicode, as `str.strip` takes it: tabs, line breaks, no-break and ideographic spaces too; and
 characters without width, such as direction marks."""
@@ -8,7 +8,7 @@ _CODES = ", ".join(str(ord(character)) for character in BLANKS)
 
 
 def stripped(text: str) -> str:
-    """What `trimmed` makes of ``text``, in Python."""
+    """Strip ``text`` in Python as `trimmed` does in SQL."""
     return text.strip(BLANKS)
 
 

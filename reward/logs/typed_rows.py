@@ -40,12 +40,12 @@ class TypedRows:
     ignore
         Columns that are no context of the item although nothing else uses them.
     trim
-        Whether blanks at the ends of titles are taken off. It costs time in every pass: logs are read with it only
+        True if blanks at the ends of titles are taken off. It costs time in every pass: logs are read with it only
         where an arm shows that some title has them.
     time
-        How the times are written.
+        Form of the times.
     trim_ids, whole_ids
-        Whether blanks at the ends of item ids are taken off, and the columns of which fractions of zeros are
+        True if blanks at the ends of item ids are taken off; and the columns of which fractions of zeros are
         (`reward.logs.keys`).
     numbers
         Columns of texts whose numbers have separators, and which.
@@ -84,7 +84,7 @@ class TypedRows:
         Raises
         ------
         LogError
-            Where a column is missing, ambiguous, or of a type that cannot hold its values.
+            If a column is missing, ambiguous, or of a type that cannot hold its values.
         """
         mapping = mapping or ColumnMapping()
         sources = mapping.resolve(list(source.columns), source.where, required)
@@ -123,7 +123,7 @@ class TypedRows:
         return [c for c in self.source.columns if c not in used and c.strip().casefold() not in ALIASES]
 
     def has(self, *names: str) -> bool:
-        """Whether the logs have all these canonical columns."""
+        """True if the logs have all these canonical columns."""
         return all(name in self.sources for name in names)
 
     def location(self, name: str) -> str:

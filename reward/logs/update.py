@@ -115,7 +115,7 @@ def faded(arms: Arms, half_life_days: float, end: float) -> Arms:
     Raises
     ------
     LogError
-        Where an arm has no time.
+        If an arm has no time.
     """
     if arms.first_seen is None or arms.last_seen is None:
         raise LogError(
@@ -147,7 +147,7 @@ class Extended:
     arms
         The new log's arms without those whose title text sits on another side.
     left_out, impressions_left_out
-        How many arms that were, with their impressions.
+        Number of these arms, and of their impressions.
     """
 
     splits: Splits

@@ -25,7 +25,7 @@ _WHOLE = f"a whole number from 0 to {MAX_COUNT:,}"
 
 @dataclass(frozen=True)
 class LogTotals:
-    """What one pass over the kept rows counts.
+    """Counts from one pass over the kept rows.
 
     ``rows`` includes ``empty_rows``, those with zero impressions; ``*_impressions`` are the impressions with a value
     in that column; timestamps are seconds since 1970.

@@ -1,4 +1,4 @@
-"""What an impression counts for: by its propensity, its position, and the levels of what else describes it."""
+"""Weight of an impression: by its propensity, its position, and the levels of other columns that describe it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ UNIT = 10**9
 
 @dataclass(frozen=True)
 class Weighting:
-    """How rows are counted.
+    """Weighting of rows.
 
     Parameters
     ----------
     by_propensity
-        Whether rows count 1 / propensity: where propensities differ between rows of an arm, only so are its
+        True if rows count 1 / propensity: where propensities differ between rows of an arm, only so are its
         impressions like the item's (Horvitz and Thompson 1952). Rows without a propensity count nothing.
     bias
         Examination by position, None where none is logged.
@@ -37,7 +37,7 @@ class Weighting:
 
     @property
     def trivial(self) -> bool:
-        """Whether every impression has an exposure of one."""
+        """True if every impression has an exposure of one."""
         return self.bias is None and not self.effects
 
     def levels(self, rows: TypedRows) -> tuple[dict[str, str], Parameters]:
@@ -49,7 +49,7 @@ class Weighting:
         return {name: column.level_sql(name) for name, column in columns.items()}, parameters
 
     def parameters(self, rows: TypedRows) -> Parameters:
-        """What `table` takes; makes the table of the positions' weights, too."""
+        """Parameters of `table`; also makes the table of the positions' weights."""
         out = dict(rows.parameters)
         for i, (column, theta) in enumerate(self.effects):
             out |= column.parameters(f"levels{i}")

@@ -76,7 +76,7 @@ def check_alike(rows: ArmCounts, whose: str) -> None:
     Raises
     ------
     ModelError
-        Where fewer than `LEAST_ITEMS` have a click.
+        If fewer than `LEAST_ITEMS` have a click.
     """
     clicked = int(np.sum(rows.item_sum(rows.successes) > 0))
     if clicked < LEAST_ITEMS:
@@ -109,7 +109,7 @@ class _Known:
     alike
         Coordinates by which items are alike: their fields and words, shape (n, d).
     table
-        What trees predict their rates from, shape (n, n_columns).
+        Table from which trees predict their rates, shape (n, n_columns).
     start
         Log-odds that a ridge on the other items predicts, shape (n,).
     """

@@ -1,4 +1,4 @@
-"""What an item earns whatever its title: its shrunken rate where it has history, its context where it has none.
+"""Item baselines: the shrunken rate of an item with history, a prediction from its context without any.
 
 The rate of an item is beta-binomial around what its context predicts: p_i ~ Beta(s m_i, s (1 - m_i)), so its shrunken
 rate is (clicks + s m_i) / (exposure + s). The strength s comes from the moments of the counts (Kleinman 1973) and the

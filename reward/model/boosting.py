@@ -91,7 +91,7 @@ class ItemLoss:
 
     @cached_property
     def _tells(self) -> BoolArray:
-        """Whether the arm's item has two titles, a success and a failure, shape (n,)."""
+        """True where the arm's item has two titles, a success and a failure, shape (n,)."""
         rows = self.rows
         successes, trials = rows.item_sum(rows.successes), rows.item_sum(rows.trials)
         several = rows.item_sum((rows.trials > 0).astype(np.float64)) >= 2
@@ -100,7 +100,7 @@ class ItemLoss:
 
 @dataclass(frozen=True)
 class TreeTask:
-    """What the trees of one member of the ensemble are grown from.
+    """Task of growing the trees of one member of the ensemble.
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ class TreeTask:
 
     @cached_property
     def held_out(self) -> BoolArray:
-        """Whether the arm's item was not drawn, shape (n,)."""
+        """True where the arm's item was not drawn, shape (n,)."""
         return np.asarray(self.loss.weight == 0)
 
 
 class TreeFitter(Protocol):
-    """Who grows the trees: `fit_trees` in this process, or `reward.model.dask_trees.DaskTrees` on a cluster."""
+    """Grower of the trees: `fit_trees` in this process, or `reward.model.dask_trees.DaskTrees` on a cluster."""
 
     name: str
 
@@ -187,7 +187,7 @@ fit_trees = LocalTrees()
 
 
 def stopped(history: Sequence[float]) -> bool:
-    """Whether the held-out items have not gained for `PATIENCE` rounds; ``history[0]`` is before the first."""
+    """True if the held-out items have not gained for `PATIENCE` rounds; ``history[0]`` is before the first."""
     return len(history) - 1 - int(np.argmax(history)) >= PATIENCE
 
 
@@ -205,7 +205,7 @@ def dataset(table: Float32Array, names: Sequence[str], categorical: Sequence[int
 
 
 def can_split(data: lgb.Dataset) -> bool:
-    """Whether any feature can be split at all; LightGBM stops with an error where none can (a handful of titles)."""
+    """True if any feature can be split at all; LightGBM stops with an error where none can (a handful of titles)."""
     data.construct()
     return any(data.feature_num_bin(j) > 1 for j in range(data.num_feature()))
 

@@ -1,4 +1,4 @@
-"""What a title is worth by a cautious account: a lower confidence bound of its reward."""
+"""Cautious value of a title: a lower confidence bound of its reward."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from ..arrays import FloatArray
 
 
 class Prediction(Protocol):
-    """What of a `reward.model.reward_model.RewardPrediction` the bound is made of."""
+    """Fields of a `reward.model.reward_model.RewardPrediction` that the bound needs."""
 
     @property
     def reward(self) -> FloatArray:

@@ -47,7 +47,7 @@ class DaskTrees:
         Raises
         ------
         ModelError
-            Where there are more than `MAX_ARMS` arms, or the cluster fails.
+            If there are more than `MAX_ARMS` arms, or the cluster fails.
         """
         if not can_split(task.data):
             return no_trees(task.data.num_feature())
@@ -84,7 +84,7 @@ class DaskTrees:
         )
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that workers use their own number of threads
+                warnings.simplefilter("ignore", UserWarning)  # workers use their own number of threads
                 lgb.register_logger(logging.getLogger("lightgbm"))  # else it prints to stdout that it looks for ports
                 names, categories = task.data.feature_name, task.data.categorical_feature
                 estimator.fit(X, label, feature_name=names, categorical_feature=categories)

@@ -20,7 +20,7 @@ from ..plain import JsonObject
 MAX_EDGES = 10
 _PLACE_EDGES = 6
 _BY_CATEGORY = ("length: display width",)
-_FAULTS = (  # what shoppers may punish much harder than any look of a title
+_FAULTS = (  # faults that shoppers may punish much harder than any look of a title
     "count: words nothing supports",
     "count: words never seen in titles",
     "count: wrong claims",

@@ -1,4 +1,4 @@
-"""What the fields of an item say about its rate: for items without history, and what those with history shrink to."""
+"""Click rates predicted from an item's fields: for items without history, and as a prior for those with history."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +95,7 @@ class ItemContext:
         totals
             Their counts.
         level
-            What goes with the item's log-odds: its average rate's less its intercept, shape (n_items,).
+            Second target beside the item's log-odds: its average rate's less its intercept, shape (n_items,).
         before
             Counts of the outcome that this one follows on.
 

@@ -6,7 +6,6 @@ draws are joint over titles, so the spread of a policy's *lift* holds what the j
 coefficients, not only about single titles. Offline evaluation alone uses it.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,14 @@ from ..features.support import Support, pace
 from ..features.transformer import TitleFeatures
 from ..items import Item
 from ..saved import number
+from ..saved_models import model_damage, read_state, write_state
 from .alike import alike_rows, check_alike
 from .bayes import Posterior, unshrunk, update_posterior
 from .columns import Columns, fit_columns, fit_design
 from .design import Design
 from .embedding import Embedding
 from .linear import ArmCounts, Noise
-from .persistence import load_features, model_damage, read_state
+from .persistence import INFINITE, load_features
 from .reward_model import click_rows
 from .shapes import JudgeShape
 from .soundness import check_design, check_judge
@@ -181,7 +181,7 @@ class Judge:
         """The judge without its prior's pull towards 0 along what policies differ in (`reward.model.bayes.unshrunk`).
 
         A judge that is asked about one policy's lift is asked about one direction; along it every effect is drawn to 0
-        at once, and strong policies are told weaker than they are. What single titles may be worth stays shrunk.
+        at once, and strong policies are underestimated. The effects of single titles stay shrunk.
 
         An observational judge stays as it is: items differ by so much more than titles that clicks of a few hundred
         say next to nothing along one direction, and an interval without the prior would hold anything.
@@ -200,7 +200,7 @@ class Judge:
         return np.asarray(contrast.weight @ self.columns.values(block), dtype=np.float64)
 
     def support(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """How far each title is like titles the judge has seen logged, in [0, 1], shape (n,).
+        """Similarity of each title to titles the judge has seen logged, in [0, 1], shape (n,).
 
         The product of two: inside the range of the logged titles' features, and as near to some logged title in
         wording as logged titles of different items are to each other.
@@ -236,9 +236,7 @@ class Judge:
         arrays |= {"kept": self.columns.kept, "mean": self.posterior.mean, "root": self.posterior.root}
         arrays |= {f"embedding.{name}": value for name, value in self.columns.embedding.state().items()}
         arrays |= {f"guard.{name}": value for name, value in self.logged_range.state().items()}
-        with (folder / "arrays.npz").open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        write_state(folder, meta, arrays)
 
     @classmethod
     def load(cls, folder: str | Path, *, encodings: Path | None = None) -> "Judge":
@@ -254,7 +252,7 @@ class Judge:
         ModelError
             If the folder holds no judge, or a damaged one, or its encoder is not installed or another by now.
         """
-        meta, arrays = read_state(folder, FORMAT, JudgeShape)
+        meta, arrays = read_state(folder, FORMAT, JudgeShape, infinite=INFINITE)
         with model_damage(folder):
             features = load_features(folder, meta["features"], arrays, encodings)
             design = Design.from_json(meta["design"])

@@ -30,7 +30,7 @@ class OutcomePrediction:
     logit_std
         Standard deviation of the log-odds, item baseline included.
     support
-        How far the title is like the logged ones, in [0, 1].
+        Similarity of the title to logged ones, in [0, 1].
     """
 
     probability: FloatArray
@@ -164,7 +164,7 @@ def finish(
     Parameters
     ----------
     training
-        What the members were fitted on.
+        Data that the members were fitted on.
     members
         Fitted members.
     rows

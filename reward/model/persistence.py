@@ -1,21 +1,16 @@
 """Reward models on disk: meta.json, arrays.npz and one .npz a member. Nothing in a folder is ever executed."""
 
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ..encoders.encoder import open_encoder
-from ..errors import ModelError
 from ..features.support import Support
 from ..features.transformer import TitleFeatures
 from ..plain import JsonObject
-from ..saved import AGAIN, SavedError, check_kind, damage, parse_json, read_arrays, read_bytes
+from ..saved_models import model_damage, read_state, write_state
 from .calibration import EnsembleSpread, Platt
 from .design import Design
 from .effect import Basis
@@ -28,6 +23,7 @@ from .soundness import check_design, check_features, check_outcome
 
 FORMAT = 4
 POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
+INFINITE = ("guard.low",)
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -42,9 +38,7 @@ def save_model(
         arrays |= {f"{name}/{key}": value for key, value in own.items()}
         for k, member in enumerate(outcome.members):
             save_member(member, folder / f"{name}-{k}.npz")
-    with (folder / "arrays.npz").open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    (folder / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+    write_state(folder, meta, arrays)
 
 
 def load_model(
@@ -57,7 +51,7 @@ def load_model(
     ModelError
         If the folder holds no model, a damaged one, or one of another format, or its encoder is gone or another.
     """
-    meta, arrays = read_state(folder, FORMAT, ModelShape)
+    meta, arrays = read_state(folder, FORMAT, ModelShape, infinite=INFINITE)
     folder = Path(folder)
     with model_damage(folder):
         features = load_features(folder, meta["features"], arrays, encodings)
@@ -73,7 +67,7 @@ def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, e
     folder
         The model's; the copy of the run's own language model lies beside it.
     meta, arrays
-        What `TitleFeatures.state` gave.
+        Result of `TitleFeatures.state`.
     encodings
         File that keeps encodings between processes.
     """
@@ -92,50 +86,6 @@ def load_features(folder: str | Path, meta: Mapping[str, Any], arrays: Arrays, e
 def _checked(features: TitleFeatures) -> TitleFeatures:
     check_features(features)
     return features
-
-
-@contextmanager
-def model_damage(folder: str | Path) -> Iterator[None]:
-    """Whatever goes wrong in putting a model together means that its folder is damaged.
-
-    Raises
-    ------
-    ModelError
-        In place of the errors that damage causes.
-    """
-    try:
-        with damage(f"The model in {folder}"):
-            yield
-    except SavedError as error:
-        raise ModelError(str(error)) from error
-
-
-def read_state(folder: str | Path, expected_format: int, shape: type) -> tuple[JsonObject, Arrays]:
-    """meta.json, which has this shape, and arrays.npz of a model folder.
-
-    Raises
-    ------
-    ModelError
-        If either is missing, damaged, or of another format.
-    """
-    folder = Path(folder)
-    for name in ("meta.json", "arrays.npz"):
-        if not os.path.lexists(folder / name):
-            raise ModelError(f"{folder} holds no model: {folder / name} is missing. Run rlopt fit-reward.")
-    with model_damage(folder):
-        return _read_state(folder, expected_format, shape)
-
-
-def _read_state(folder: Path, expected_format: int, shape: type) -> tuple[JsonObject, Arrays]:
-    text = read_bytes(folder / "meta.json")
-    meta: JsonObject = parse_json(text, folder / "meta.json", JsonObject)
-    if meta.get("format") != expected_format:
-        raise ModelError(
-            f"{folder} holds a model of format {meta.get('format')!r:.40}; this version reads {expected_format}. "
-            "Run rlopt fit-reward."
-        )
-    check_kind(text, folder / "meta.json", shape)
-    return meta, read_arrays(folder / "arrays.npz", AGAIN, infinite=("guard.low",))
 
 
 def _outcome_state(outcome: Outcome) -> tuple[JsonObject, Arrays]:

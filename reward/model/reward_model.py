@@ -56,7 +56,7 @@ class RewardPrediction:
         Standard deviation of ``effect``: what is not known about the *title*. A policy that must not exploit the
         model is held back by this one; the baseline's part of ``reward_std`` is the same for every title of an item.
     support
-        How far the title is like the logged ones: 1 inside their range, falling outside.
+        Similarity of the title to logged ones: 1 inside their range, falling outside.
     """
 
     p_click: FloatArray
@@ -85,8 +85,8 @@ class RewardModel:
     revenue_weight, sale
         Value of a unit of revenue, and the revenue of a conversion by item; None where the logs have none.
     observational
-        True where titles of different items were compared (`reward.model.alike`): what goes with clicks need not earn
-        them.
+        True where titles of different items were compared (`reward.model.alike`): what correlates with clicks need not
+        cause them.
     """
 
     features: TitleFeatures
@@ -138,7 +138,7 @@ class RewardModel:
         encoder
             Knows what the titles' words mean (`reward.encoders.encoder.open_encoder`); None: the wording alone.
         checkpoint_dir
-            Where members are kept while fitting; the same call continues an interrupted fit. Emptied by a fit of
+            Folder for members while fitting; the same call continues an interrupted fit. Emptied by a fit of
             other data, removed at the end.
         progress
             Called with a step's name and the share done.
@@ -146,7 +146,7 @@ class RewardModel:
             Called with each outcome's name and what its members are about to be fitted on: for measurements that
             would have to prepare the same again.
         trees
-            Who trains the trees.
+            Grower of the trees.
         observational
             Learn from items with one title, too, by comparing items that are alike (`reward.model.alike`).
 
@@ -312,7 +312,7 @@ class RewardModel:
         Parameters
         ----------
         folder
-            Where it was saved. The encoder ``policy`` is looked for beside it.
+            Folder that `save` wrote. The encoder ``policy`` is looked for beside it.
         encodings
             File that keeps what its encoder says of titles between processes.
 

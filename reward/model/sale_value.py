@@ -1,4 +1,4 @@
-"""What a conversion brings: mean revenue by item, drawn to the mean of all where an item sold little."""
+"""Value of a conversion: mean revenue by item, shrunk to the mean of all where an item sold little."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

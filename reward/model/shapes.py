@@ -1,6 +1,6 @@
-"""What ``meta.json`` of a reward model or a judge holds: names and types, as `reward.saved.read_json` checks them.
+"""Schema of ``meta.json`` of a reward model or a judge: names and types, as `reward.saved.read_json` checks them.
 
-Whether the numbers and the arrays beside them agree is `reward.model.soundness`'s question.
+`reward.model.soundness` checks that the numbers and the arrays beside them agree.
 """
 
 from dataclasses import dataclass

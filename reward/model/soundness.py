@@ -1,4 +1,4 @@
-"""Whether the parts of a saved model fit together: sizes, places and ranges, before it predicts anything.
+"""Checks that the parts of a saved model fit together (sizes, places and ranges) before it predicts anything.
 
 An array of the wrong size would fail in the middle of a command, and one of the right size with a place outside of
 another array would not fail at all. Every function raises ValueError with what does not fit.
@@ -85,7 +85,7 @@ def check_outcome(meta: Mapping[str, Any], arrays: Arrays, design: Design, featu
 
 
 def check_judge(meta: Mapping[str, Any], arrays: Arrays, design: Design, features: TitleFeatures, apart: int) -> None:
-    """What a judge has beside its features; ``apart`` of its columns are the wording's by category."""
+    """Check the parts that a judge has beside its features; ``apart`` of its columns are the wording's by category."""
     kept = array(arrays, "kept", "iu", None)
     within(kept, "kept", 0, max(design.width, 1))
     used = array(arrays, "embedding.used", "iu", None)

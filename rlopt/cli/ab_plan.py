@@ -18,7 +18,7 @@ from rlopt.cli.show import show
 )  # fmt: skip
 @click.option(
     "--assign", "assign_to", metavar="FILE", type=click.Path(path_type=Path),
-    help="Write who gets which arm when, as CSV: items or buckets, stratified on logged clicks; ab-analyze --plan "
+    help="Write the assignment of arms as CSV: items or buckets, stratified on logged clicks; ab-analyze --plan "
     "checks results against it.",
 )  # fmt: skip
 @click.option(

@@ -144,7 +144,7 @@ def _gains(analysis: "Analysis") -> list[str]:
 def _prediction(analysis: "Analysis") -> list[str]:
     lines = []
     if analysis.agrees is not None:
-        word = "contradicts" if not analysis.agrees else "agrees with" if analysis.told_apart else "cannot be told from"
+        word = "contradicts" if not analysis.agrees else "agrees with" if analysis.told_apart else "is not refuted by"
         lines.append(f"Offline    {word} the test (z = {analysis.difference_z:+.1f}); kept in the run")
     if (past := analysis.past) is not None:
         lines.append(
@@ -155,7 +155,7 @@ def _prediction(analysis: "Analysis") -> list[str]:
 
 
 def split_lines(analysis: "Analysis") -> list[str]:
-    """What the split checks found, and how arms were compared."""
+    """Describe the results of the split checks, and the way arms were compared."""
     found, split = analysis.outcome, analysis.outcome.split
     lines = []
     if found.sample_ratio_p_value is not None:

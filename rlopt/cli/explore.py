@@ -13,7 +13,7 @@ from rlopt.cli.show import show
 @click.command("explore", cls=Configured)
 @click.argument("titles", metavar="TITLES")
 @options.output
-@click.option("--continue", "results", metavar="RESULTS", help="What earlier plans of these TITLES have shown.")
+@click.option("--continue", "results", metavar="RESULTS", help="Results of earlier plans of these TITLES.")
 @from_config("ExploreConfig", "budget", "loss", "span", "batches", "floor", "stop", "half_life")
 @options.columns
 @options.query

@@ -58,7 +58,7 @@ def command(
     from rlopt.stages.common.policies import policy_folder, writing_policy
 
     wanted = writing_policy(run, settings.policy)
-    policy_folder(run, wanted)  # that there is none is said before anything slow is loaded
+    policy_folder(run, wanted)  # reports a missing one before anything slow is loaded
     options.there(items)
 
     from rlopt.stages.generate.stage import generate

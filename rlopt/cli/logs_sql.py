@@ -18,7 +18,7 @@ from rlopt.cli.show import show
     type=click.Choice(["impressions", "ga4", "search-console"]),
     default="impressions",
     show_default=True,
-    help="What the rows are: impressions (or counts of a title), GA4's export, or Search Console's with your titles.",
+    help="Kind of the rows: impressions (or counts of a title), GA4's export, or Search Console's with your titles.",
 )
 @click.option("--table", metavar="NAME", help="Where the rows are.")
 @click.option("--titles", metavar="NAME", help="For Search Console: your table of url, title, first_day and last_day.")

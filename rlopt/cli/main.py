@@ -145,7 +145,7 @@ def _prepare(session: Session) -> None:
     if not session.verbose:
         warnings.simplefilter("ignore")
         logging.getLogger().setLevel(logging.ERROR)
-        logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # what torchao's import makes it say
+        logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)  # silences warnings at torchao's import
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
         os.environ.setdefault("TQDM_DISABLE", "1")  # the stages have a bar of their own

@@ -34,7 +34,7 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
     "they are evaluated here); or run (this run's train items only), or nothing (none of these clicks).",
 )  # fmt: skip
-@options.reviews("Database of `rlopt review`: what people said of titles of this policy, drawn at random.")
+@options.reviews("Database of `rlopt review`: ratings of titles of this policy, drawn at random.")
 @options.columns
 @preset()
 @options.in_run
@@ -69,7 +69,7 @@ def command(
 
     from rlopt.stages.common.title_source import TitleSource
 
-    TitleSource.find(run, settings.policy)  # that there is none is said before anything slow is loaded
+    TitleSource.find(run, settings.policy)  # reports a missing one before anything slow is loaded
 
     from rlopt.stages.common.rules import check_rules
     from rlopt.stages.offline_eval.stage import evaluate

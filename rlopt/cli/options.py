@@ -21,16 +21,16 @@ RUN_VARIABLE = "RLOPT_RUN"
 
 @dataclass
 class Session:
-    """What the invocation asked for in general; click's context object.
+    """Options of the invocation as a whole; click's context object.
 
     Parameters
     ----------
     json
         One JSON object on stdout instead of text.
     verbose
-        Tracebacks, and what the libraries log.
+        Show tracebacks, and the libraries' log messages.
     stdout
-        Where the JSON object goes, None for the usual stdout.
+        Stream for the JSON object, None for the usual stdout.
     """
 
     json: bool = False
@@ -102,7 +102,9 @@ def reviews(what: str) -> Callable[[Command], Command]:
 def tmp_dir(command: Command) -> Command:
     """``--tmp-dir``."""
     return click.option(
-        "--tmp-dir", metavar="DIR", help="Where the log engine spills.  [default: the system's temporary folder]"
+        "--tmp-dir",
+        metavar="DIR",
+        help="Folder for the log engine's spill files.  [default: the system's temporary folder]",
     )(command)
 
 
@@ -142,7 +144,7 @@ def _csv_style(context: click.Context, parameter: click.Parameter, value: bool) 
 
 
 def there(source: str | Path) -> None:
-    """That a file is not there is said before anything slow is loaded."""
+    """Report a missing file before anything slow is loaded."""
     from reward.logs.there import check_there
 
     check_there(source)
@@ -156,7 +158,7 @@ def open_run(path: str, *, create: bool = False) -> "Run":
 
 
 def fitted_run(path: str) -> "Run":
-    """The run directory of ``--run``; that it has no ``fit-reward`` is said before anything slow is loaded."""
+    """The run directory of ``--run``; reports a missing ``fit-reward`` before anything slow is loaded."""
     run = open_run(path)
     run.require("fit-reward")
     return run

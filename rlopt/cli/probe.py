@@ -66,7 +66,7 @@ def as_table(result: "ProbeResult") -> str:
     ]
     title = (
         f"Logged titles of {counted(result.items, 'test item')}, attacked. reward, judge: median change; above: share "
-        "liked better; open: share that the reward likes better and nothing catches"
+        "that scores higher; open: share that the reward scores higher and nothing catches"
     )
     width = max(len(one.attack) for one in result.attacks)
     by = [f"  {one.attack:<{width}}  {_rules(one)}" for one in result.attacks if one.caught]
@@ -79,7 +79,7 @@ def as_table(result: "ProbeResult") -> str:
 
 
 def swaps_as_table(result: "ProbeResult") -> list[str]:
-    """What the policy writes for items with words swapped, a table and two titles of each kind."""
+    """Table of the titles written for items with words swapped, with two titles of each kind."""
     header = ("swapped", "items", "alike", "reward", "above", "below", "break a rule", "swapped")
     rows = [
         (
@@ -92,7 +92,7 @@ def swaps_as_table(result: "ProbeResult") -> list[str]:
         for one in result.written
     ]
     title = (
-        f"What {result.policy} writes for test items with words swapped. alike: the same but for these words; above, "
+        f"Titles of {result.policy} for test items with words swapped. alike: differ in these words alone; above, "
         "below: share that earns more, or less, by 5%"
     )
     return [table(header, rows, title=title), *(f"  {one.kind}  {one.title} | {one.swapped}" for one in result.written)]

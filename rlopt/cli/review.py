@@ -14,7 +14,7 @@ from rlopt.cli.show import show
 @click.argument("titles", metavar="TITLES", type=click.Path(path_type=Path))
 @click.option(
     "--reviews", "place", metavar="DB",
-    help="Where decisions are kept: a SQLite file or postgresql://USER:$PASSWORD@HOST/NAME.  [default: TITLES with "
+    help="Database of the decisions: a SQLite file or postgresql://USER:$PASSWORD@HOST/NAME.  [default: TITLES with "
     ".reviews.db at its end]",
 )  # fmt: skip
 @click.option("--items", metavar="ITEMS", help="The catalogue that the titles were written for: its fields are shown.")
@@ -25,7 +25,7 @@ from rlopt.cli.show import show
 @options.csv
 @click.option(
     "--export-banned", "banned", metavar="FILE", type=click.Path(path_type=Path),
-    help="Write the words that people said no title should hold, for constraints: {banned: [@FILE]}.",
+    help="Write the words that reviewers banned, for constraints: {banned: [@FILE]}.",
 )  # fmt: skip
 @from_config("ReviewConfig", "host", "port", "lang", "second_opinions", "sample")
 @options.columns

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """What every stage returns."""
+    """Result of a stage."""
 
     def to_dict(self) -> "JsonObject":
         """Plain JSON data."""
@@ -28,7 +28,7 @@ def show(result: Result, text: str | None = None) -> None:
     result
         A stage's result.
     text
-        How a person reads it; by default its values as aligned lines.
+        Text for a person; by default its values as aligned lines.
     """
     if not processes.is_first():
         return

@@ -10,11 +10,11 @@ DesignName = Literal["visitors", "items", "serial"]
 
 
 class AbConfig(StageConfig):
-    """What plan and analysis share: the design, whose titles, over what."""
+    """Settings that plan and analysis share: the design, the policy, the baseline."""
 
     section: ClassVar[str] = "ab"
 
-    baseline: Literal["logged", "sft"] = setting("logged", "What the control shows; lifts are relative to it.")
+    baseline: Literal["logged", "sft"] = setting("logged", "Titles that the control shows; lifts are relative to them.")
     split: float = setting(0.5, "Share of all impressions that see new titles (of all variants together).", gt=0, lt=1)
     policy: str = setting(
         DEFAULT.name,
@@ -31,7 +31,8 @@ class AbPlanConfig(AbConfig):
     section: ClassVar[str] = "ab-plan"
 
     design: DesignName = setting(
-        "visitors", "What is split: visitors, whole items, or (serial) the time, one title of an item after the other."
+        "visitors",
+        "Unit of the split: visitors, whole items, or (serial) the time, one title of an item after the other.",
     )
     lift: float | None = setting(None, "Lift to find, 0.03 is +3%.", none="the one offline-eval predicted")
     metric: Literal["clicks", "conversions", "revenue"] = setting("clicks", "Outcome per impression.")
@@ -40,7 +41,7 @@ class AbPlanConfig(AbConfig):
     )
     alpha: float = setting(0.05, "Chance of a false discovery.", gt=0, lt=1)
     power: float = setting(0.8, "Chance of finding the lift.", gt=0, lt=1)
-    two_sided: bool = setting(True, "Whether a loss counts as a discovery too.", flag="--two-sided/--one-sided")
+    two_sided: bool = setting(True, "Count a loss as a discovery too.", flag="--two-sided/--one-sided")
     looks: int = setting(4, "Looks of the group-sequential design, equally far apart.", metavar="N", ge=1, le=52)
     traffic: float | None = setting(None, "Impressions a day.", none="from the logs' timestamps", metavar="N", gt=0)
     pre_days: float | None = setting(

@@ -1,4 +1,4 @@
-"""What every stage's settings share: one place for default, meaning and range; frozen, no unknown keys, no NaN."""
+"""Base of every stage's settings: one place for default, meaning and range; frozen, no unknown keys, no NaN."""
 
 from typing import Any, ClassVar
 
@@ -23,11 +23,11 @@ def setting(
     default
         Its value where none is given.
     what
-        What it is: a sentence for the help.
+        Meaning: a sentence for the help.
     none
-        What None stands for, where that is the default: "2e-3 for a tiny model".
+        Meaning of None, where that is the default: "2e-3 for a tiny model".
     metavar
-        What the option's value is called in the help.
+        Name of the option's value in the help.
     flag
         Names of a flag, where they are not ``--name/--no-name``.
     limits

@@ -55,7 +55,7 @@ class RewardConfig(StageConfig):
     half_life_days: float | None = setting(
         None, "Age at which evidence counts half, so that old logs fade (needs timestamps).", gt=0
     )
-    learning_curve: bool = setting(True, "Measure what fewer items would have taught.")
+    learning_curve: bool = setting(True, "Measure the learning curve: the model's accuracy with fewer items.")
     decimal: Literal[".", ","] | None = setting(
         None, "Decimal mark of numbers written as text.", none="found from the column"
     )
@@ -112,7 +112,7 @@ class SftConfig(StageConfig):
     fields: tuple[str, ...] = setting((), "Fields shown to a pretrained model, in this order; none: all.")
     max_field_chars: int = setting(400, "Longer fields are cut in a pretrained model's prompt.", ge=1)
     learn: Literal["full", "head", "last-n", "lora", "adalora", "ia3", "prefix"] = setting(
-        "full", "What learns: all weights, the output layer, that and the last blocks, adapters, or a prefix."
+        "full", "Weights that learn: all, the output layer, that and the last blocks, adapters, or a prefix."
     )
     last_n: int = setting(2, "Blocks that learn with last-n.", ge=1)
     lora_rank: int = setting(16, "Rank of LoRA and AdaLoRA.", ge=1)
@@ -197,9 +197,7 @@ class PpoConfig(StageConfig):
     entropy_coef: float = setting(0.0, "Weight of the entropy bonus.", ge=0)
     epochs: int = setting(1, "Passes over each batch of rollouts.", ge=1)
     minibatches: int = setting(1, "Updates a pass: N batches of titles are written at once, and split.", ge=1)
-    critic: Literal["head", "own"] = setting(
-        "head", "What the critic learns: a head on the frozen reference, or a model of its own."
-    )
+    critic: Literal["head", "own"] = setting("head", "Critic: a head on the frozen reference, or a model of its own.")
     critic_learning_rate: float = setting(3e-3, "The critic's own learning rate.", gt=0)
     critic_epochs: int = setting(8, "Passes of the critic over each batch of rollouts.", ge=1)
     critic_warmup: int = setting(
@@ -210,7 +208,7 @@ class PpoConfig(StageConfig):
     )
     monitor_every: int = setting(5, "Updates between two evaluations by the monitor.", ge=1)
     learn: Literal["auto", "full", "head", "last-n", "lora", "adalora", "ia3"] = setting(
-        "auto", "What learns, as in rlopt sft; auto: the same as there."
+        "auto", "Weights that learn, as in rlopt sft; auto: the same as there."
     )
     last_n: int = setting(2, "Blocks that learn with last-n.", ge=1)
     lora_rank: int = setting(16, "Rank of the LoRA adapters.", ge=1)

@@ -1,4 +1,4 @@
-"""Where presets lie: a file of the user, or one of those that come with rlopt, by its name."""
+"""Location of presets: a file of the user, or one of those that come with rlopt, by its name."""
 
 import difflib
 from pathlib import Path
@@ -25,7 +25,7 @@ def preset_file(preset: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        Where there is neither; the message lists the presets.
+        If there is neither; the message lists the presets.
     """
     path, names = Path(preset), preset_names()
     if path.exists():

@@ -1,4 +1,4 @@
-"""Where settings come from: defaults < the run's preset < the YAML file < flags.
+"""Precedence of settings: defaults < the run's preset < the YAML file < flags.
 
 An unknown key is an error with a suggestion, and all errors of a file come in one message.
 """
@@ -102,7 +102,7 @@ def read_preset(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        When the file is missing, is no YAML, or holds an unknown section, key or value.
+        If the file is missing, is no YAML, or holds an unknown section, key or value.
     """
     path = preset_file(path)
     content = read_yaml(path, "config file", ConfigError)
@@ -147,7 +147,7 @@ def _found(folder: Path, entry: Any) -> Any:
 
 
 def _problems(model: type[StageConfig], values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with ``values``, one phrase each."""
+    """List the errors in ``values``, one phrase each."""
     try:
         model(**{str(key): value for key, value in values.items()})
     except ValidationError as error:

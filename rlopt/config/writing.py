@@ -14,7 +14,7 @@ WHICH_POLICY = f"The run's policy ({', '.join(POLICIES)}), or a policy folder."
 
 
 class Decoding(StageConfig):
-    """How a policy writes titles, whatever they are for: what `TitlePolicy.generate` and ``generate`` share."""
+    """Decoding settings of a policy, whatever it writes: shared by `TitlePolicy.generate` and ``generate``."""
 
     section: ClassVar[str] = "generate"
 

@@ -1,1 +1,1 @@
-"""What to show next: what is believed of an item's titles, how often each is shown, and what that tells."""
+"""Exploration: a posterior over an item's titles, the next batch's allocation, and what it is expected to teach."""

@@ -1,9 +1,9 @@
-"""Which share of an item's impressions each title gets in the next batch, by what the batch earns and teaches.
+"""Allocation of an item's impressions to titles in the next batch, by what the batch earns and teaches.
 
-A few allocations are compared, from one title alone to all alike, with Thompson sampling from a posterior made narrower
-in between. Each is worth what it earns while it is kept up for some batches, and what
+Compares a few allocations, from one title alone to all alike, with Thompson sampling from a posterior made narrower
+in between. The value of each is what it earns while it is kept up for some batches, plus what
 the title chosen after those earns for the rest (a knowledge gradient over batches: Frazier & Powell 2010, paradoxes in
-learning and the marginal value of information). The best is taken, item by item, batch after batch.
+learning and the marginal value of information). Takes the best, item by item, batch after batch.
 """
 
 from dataclasses import dataclass
@@ -24,40 +24,48 @@ _BLOCK = 2000  # items at once
 
 @dataclass(frozen=True)
 class Horizon:
-    """What is still to be shown of n items.
+    """Impressions that n items have still to show.
 
     Parameters
     ----------
     batch
         Impressions of the next batch, shape (n,).
     left
-        Impressions from now to the end, the batch included, shape (n,).
+        Impressions that may be explored from now on, the batch included, shape (n,).
+    after
+        Impressions for which the title that then looks best is shown, shape (n,).
     rate
-        Clicks per impression of the item's average title, as far as known, shape (n,).
+        Clicks per impression of the item's average title, as estimated, shape (n,).
     overdispersion
         Variance of the counts relative to the binomial's.
     """
 
     batch: FloatArray
     left: FloatArray
+    after: FloatArray
     rate: FloatArray
     overdispersion: float = 1.0
 
+    @property
+    def total(self) -> FloatArray:
+        """Impressions from now to the end, shape (n,)."""
+        return self.left + self.after
+
     def take(self, items: slice) -> "Horizon":
-        """That of these items."""
-        return Horizon(self.batch[items], self.left[items], self.rate[items], self.overdispersion)
+        """Select these items."""
+        return Horizon(self.batch[items], self.left[items], self.after[items], self.rate[items], self.overdispersion)
 
 
 @dataclass(frozen=True)
 class Allocation:
-    """Who is shown how often.
+    """Probabilities of showing each title.
 
     Parameters
     ----------
     probability
-        Chance of each title, shape (n, k); sums to 1, 0 for absent titles alone.
+        Probability of each title, shape (n, k); sums to 1, 0 for absent titles alone.
     gain
-        What learning is expected to add to the clicks until the end, as a share of those of the best title known, (n,).
+        Clicks that learning is expected to add until the end, as a share of those of the best title known, (n,).
     """
 
     probability: FloatArray
@@ -72,7 +80,7 @@ def allocate(beliefs: Beliefs, horizon: Horizon, *, floor: float, seed: int) -> 
     beliefs
         Of n items, with a title each at least.
     horizon
-        What is still to be shown.
+        Impressions still to show.
     floor
         Least chance of a title; of items with many titles at most half the impressions go to floors.
     seed
@@ -150,7 +158,7 @@ def _value(
         kept_up = np.minimum(length * horizon.batch, horizon.left)
         clicks = kept_up * horizon.rate * at_once
         after = expected_best(beliefs, information_of(share, clicks, horizon.overdispersion), relative, outcomes)
-        part = kept_up / np.maximum(horizon.left, 1e-12)
+        part = kept_up / np.maximum(horizon.total, 1e-12)
         value = np.maximum(value, part * at_once + (1 - part) * after)
         if np.all(kept_up >= horizon.left):
             break

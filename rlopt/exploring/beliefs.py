@@ -1,9 +1,9 @@
-"""What is believed of the titles of many items, and what clicks teach: a Gaussian posterior, items' levels unknown.
+"""Posterior of the title effects of many items given clicks: Gaussian, with unknown levels of the items.
 
     log rate of title j of item i in batch b = level_ib + e_ij,   e_ij = mean_ij + factors_ij u + rest_ij d_ij
 
 with u and d standard normal, u one for all items: so items teach one another. Every batch of an item has a level of its
-own, and nothing is known of it: given a batch's clicks, they fall on its titles as a multinomial, whatever the level.
+own, with a flat prior: given a batch's clicks, they fall on its titles as a multinomial, whatever the level.
 """
 
 from dataclasses import dataclass, replace
@@ -26,16 +26,16 @@ _HAIR = 1e-9  # variance of a log rate that is no matter
 
 @dataclass(frozen=True)
 class TitlePrior:
-    """What is believed before the clicks, of n items with at most k titles each.
+    """Prior of the titles of n items with at most k titles each, before any clicks.
 
     Parameters
     ----------
     mean
-        Log rate of each title, but for its item's level, shape (n, k).
+        Log rate of each title relative to its item's level, shape (n, k).
     factors
-        What titles of all items have in common that is not known, shape (n, k, f).
+        Loadings on the unknown factors that titles of all items share, shape (n, k, f).
     rest
-        Standard deviation of what is each title's own, above 0, shape (n, k).
+        Standard deviation of each title's own part, above 0, shape (n, k).
     present
         False where an item has fewer titles, shape (n, k).
     """
@@ -47,7 +47,7 @@ class TitlePrior:
 
     @classmethod
     def flat(cls, present: BoolArray, spread: float) -> "TitlePrior":
-        """Nothing is known but how much titles of one item differ: standard deviation ``spread`` of a log rate."""
+        """Flat prior, except for the spread of one item's titles: standard deviation ``spread`` of a log rate."""
         shape = present.shape
         return cls(np.zeros(shape), np.zeros((*shape, 1)), np.full(shape, spread), present)
 
@@ -64,7 +64,7 @@ class TitlePrior:
         return replace(self, mean=slope * beyond, factors=factors, rest=rest)
 
     def take(self, items: BoolArray) -> "TitlePrior":
-        """That of these items."""
+        """Select these items."""
         return TitlePrior(self.mean[items], self.factors[items], self.rest[items], self.present[items])
 
     @cached_property
@@ -75,14 +75,14 @@ class TitlePrior:
 
 @dataclass(frozen=True)
 class Clicks:
-    """What batches have shown, shape (n_batches, n, k) each.
+    """Clicks and impressions of batches, shape (n_batches, n, k) each.
 
     Parameters
     ----------
     clicks, impressions
         Of each title in each batch; titles of one batch and item shared its visitors at random.
     weight
-        What each batch counts, shape (n_batches,): 1, or less for what is long ago (`discount`).
+        Weight of each batch, shape (n_batches,): 1, or less for old batches (`discount`).
     """
 
     clicks: FloatArray
@@ -95,7 +95,7 @@ class Clicks:
         return cls(clicks, impressions, discount(len(clicks), half_life))
 
     def take(self, items: BoolArray) -> "Clicks":
-        """Those of these items."""
+        """Select these items."""
         return replace(self, clicks=self.clicks[:, items], impressions=self.impressions[:, items])
 
     def then(self, clicks: FloatArray, impressions: FloatArray) -> "Clicks":
@@ -108,7 +108,7 @@ class Clicks:
 
 
 def discount(batches: int, half_life: float | None) -> FloatArray:
-    """What each batch counts, the newest 1 and half as much every ``half_life`` batches before; shape (batches,).
+    """Weight of each batch, the newest 1 and half as much every ``half_life`` batches before; shape (batches,).
 
     A power of the likelihood, which forgets at that rate (Raftery, Karny & Ettler 2010); None forgets nothing.
     """
@@ -139,7 +139,7 @@ class Beliefs:
     common_covariance: FloatArray | None = None
 
     def take(self, items: slice | BoolArray) -> "Beliefs":
-        """Those of these items."""
+        """Select these items."""
         return replace(self, mean=self.mean[items], covariance=self.covariance[items], present=self.present[items])
 
     def against(self, place: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -169,7 +169,7 @@ def learn(prior: TitlePrior, seen: Clicks, overdispersion: float = 1.0) -> Belie
     Parameters
     ----------
     prior
-        What was believed of n items.
+        Prior of n items.
     seen
         Clicks of the same n items.
     overdispersion

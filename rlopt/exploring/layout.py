@@ -9,7 +9,7 @@ from reward.arrays import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each of m rows stands in a table of n items by k titles.
+    """Layout of m rows in a table of n items by k titles.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Layout:
 
     @property
     def present(self) -> BoolArray:
-        """Where a title stands, shape (n, k)."""
+        """Mask of the cells that hold a title, shape (n, k)."""
         return self.lay(np.ones(len(self.item))) > 0
 
     def lay(self, values: FloatArray, fill: float = 0.0) -> FloatArray:

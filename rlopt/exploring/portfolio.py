@@ -20,7 +20,7 @@ SAME = 1e-4  # of the set's worth: titles that add the same but for this are ali
 
 
 def likeness(titles: Sequence[str]) -> FloatArray:
-    """How alike titles are in their words, cosine in [0, 1], shape (k, k); a Chinese character is a word."""
+    """Word similarity of titles, cosine in [0, 1], shape (k, k); a Chinese character is a word."""
     parts = [frozenset(words(title)) for title in titles]
     column = {word: place for place, word in enumerate(sorted(frozenset[str]().union(*parts)))}
     table = np.zeros((len(titles), len(column) + 1))
@@ -42,9 +42,9 @@ def worths(reward: FloatArray, std: FloatArray, alike: FloatArray, slope: float)
     std
         Standard deviation of the effects, in log rates, shape (k,).
     alike
-        `likeness`: correlation of what is not known of two titles, shape (k, k).
+        `likeness`: correlation of the unknown parts of two titles, shape (k, k).
     slope
-        What predicted differences are multiplied by (`reward.evidence.slope.trust`).
+        Factor for predicted differences (`reward.evidence.slope.trust`).
     """
     log = np.log(reward)
     covariance = std[:, None] * std * alike

@@ -1,4 +1,4 @@
-"""What a plan will be able to tell: it is carried out some times on titles drawn from what is believed of them."""
+"""Power of a plan: simulate it on titles drawn from the posterior, and count what it can tell."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Which items are worth exploring: most learned for an impression first, within budget and bearable loss."""
+"""Selection of the items worth exploring: most learned per impression first, within budget and acceptable loss."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def choose_items(
         Clicks that exploring an item is expected to bring, and to cost while it lasts, shape (n,). A loss below 0 makes
         no room for others.
     impressions
-        That it takes, shape (n,).
+        Impressions needed, shape (n,).
     budget
         Impressions in all; None for no bound.
     most_loss

@@ -1,4 +1,4 @@
-"""What batches prove by themselves, without the reward: intervals that hold although plans followed earlier clicks.
+"""Intervals from the batches alone, without the reward, that hold although plans followed earlier clicks.
 
 A plan is fixed before its batch. Given what came before and the clicks m on two titles in the batch, those of one are
 binomial with the chance n e / (n e + n0), e the ratio of the rates, n and n0 the impressions: whatever the level of
@@ -108,7 +108,7 @@ def always_valid(
     offset = np.log(np.where(used, shown, 1.0)) - np.log(np.where(used, n0, 1.0))
 
     def likelihood(effect: FloatArray) -> FloatArray:
-        """Of log ratios (n, k), log."""
+        """Log likelihood of log ratios (n, k)."""
         value: FloatArray = np.sum(c * (effect + offset) - m * np.logaddexp(0.0, effect + offset), axis=0)
         return value / overdispersion
 
@@ -134,7 +134,7 @@ def always_valid(
 
 
 def _falls_to_zero(of: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
-    """Where a falling function is 0, between ``low`` and ``high``, or the nearer of these; by bisection."""
+    """Find the root of a falling function between ``low`` and ``high``, or the nearer of these; by bisection."""
     for _ in range(_STEPS):
         middle = (low + high) / 2
         above = of(middle) > 0

@@ -1,1 +1,1 @@
-"""What a policy would have earned: estimators, intervals, the judge-based lift, diagnostics and the verdict."""
+"""Off-policy evaluation: estimators, intervals, the judge-based lift, diagnostics and the verdict."""

@@ -25,7 +25,7 @@ DecidedBy = Literal["always-valid", "fixed-horizon", "group-sequential"]
 
 @dataclass(frozen=True)
 class Looks:
-    """How often a test is looked at, which says what interval decides.
+    """Looks at a test, which determine the interval that decides.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class TestOutcome(Plain):
-    """What an A/B test showed.
+    """Outcome of an A/B test.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ class TestOutcome(Plain):
     sample_ratio_p_value
         p-value of the observed split against the intended one; None where it changed by design.
     design
-        What was split.
+        Unit of the split: visitors, items or periods.
     split
         The split checks in full; None where whole items were split.
     unadjusted_lift, unadjusted_low, unadjusted_high, removed_variance
-        Lift without what is known of the items from before with its interval of the kind that decides, and the share
-        of its variance that this removes; None where nothing is known, or visitors are split and items compared with
+        Lift without the covariates from before the test, its interval of the kind that decides, and the share
+        of its variance that they remove; None without covariates, or where visitors are split and items compared with
         themselves.
     decision
         "invalid" where the split is off, "better" or "worse" where the deciding interval excludes zero, else
@@ -139,7 +139,7 @@ def analyze(
 ) -> TestOutcome:
     """Lift of an A/B test with intervals that respect what was randomised.
 
-    What is compared with what is told by `rlopt.ope.comparison.compare`: no change of the split in time or by item
+    `rlopt.ope.comparison.compare` defines the comparison: no change of the split in time or by item
     biases the lift.
 
     Parameters
@@ -157,9 +157,9 @@ def analyze(
     looks
         The same in full; None: as ``final`` says.
     design
-        What was split; None: as the results show.
+        Unit of the split; None: as the results show.
     counted
-        Whether events are counts, of which there must be `MIN_EVENTS`; else amounts, that many rows of which must have
+        True if events are counts, of which there must be `MIN_EVENTS`; else amounts, that many rows of which must have
         some.
 
     Raises
@@ -278,7 +278,7 @@ def _split(counts: Counts, design: Design, treated_share: float) -> tuple[SplitC
 
 
 def widening(effective_items: float, confidence: float) -> float:
-    """What an interval whose error is known must be multiplied by where the error comes from so few items.
+    """Factor that widens an interval with a known error where the error is estimated from so few items.
 
     The quotient of the t and the normal quantile: a confidence sequence takes the error for known.
     """
@@ -287,7 +287,7 @@ def widening(effective_items: float, confidence: float) -> float:
 
 
 def check_visitors(visitor: IntArray, treated: BoolArray) -> None:
-    """That no visitor has seen both arms.
+    """Check that no visitor has seen both arms.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every off-policy estimator shares: round rewards -> value -> item-clustered interval."""
+"""Base of every off-policy estimator: round rewards -> value -> item-clustered interval."""
 
 from dataclasses import dataclass, fields
 from typing import ClassVar
@@ -17,7 +17,7 @@ QUANTILES = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)  # of the weights, at which a boun
 
 @dataclass(frozen=True)
 class Estimate(Plain):
-    """What a policy would have earned per round, with its uncertainty.
+    """Estimated value of a policy per round, with its uncertainty.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Estimator:
         return rounds.weight
 
     def round_rewards(self, rounds: LoggedRounds) -> FloatArray:
-        """What each row contributes, shape (n,); their mean over rounds is the value."""
+        """Contribution of each row, shape (n,); their mean over rounds is the value."""
         return self._contributions(rounds, self.weights(rounds))
 
     def value(self, rounds: LoggedRounds) -> float:

@@ -14,8 +14,8 @@ from .serial import changes_arms, common_periods, two_way
 from .stratified import LogRatio, adjusted, comparable_share, mantel_haenszel
 
 Design = Literal["visitors", "items", "serial"]
-"""What was split: the visitors, so that items have both arms at a time; the items, each whole in one arm; or the time,
-one arm of an item after the other."""
+"""Unit of the split: visitors, so that items have both arms at a time; items, each whole in one arm; or (serial) the
+time, one arm of an item after the other."""
 
 FEWEST_BLOCKS = 20
 
@@ -72,12 +72,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two arms differ in, with its error.
+    """Difference between two arms, with its error.
 
     Parameters
     ----------
     design
-        What was split.
+        Unit of the split: visitors, items or periods.
     ratio
         The log ratio that decides.
     unadjusted
@@ -87,12 +87,12 @@ class Comparison:
     removed_variance
         Share of the variance that the covariates remove; None without.
     cluster
-        What counts as independent, of each row: that of the randomisation with the largest variance, or the block
+        Independent unit of each row: that of the randomisation with the largest variance, or the block
         within which items were shared between the arms; integers from 0.
     std_error
         Of the log ratio; two-way where units and items cross.
     effective, clusters
-        The effective and the plain number of what is independent.
+        The effective and the plain number of independent units.
     """
 
     design: Design
@@ -136,7 +136,7 @@ def compare(counts: Counts, design: Design | None = None) -> Comparison:
 
 
 def design_of(counts: Counts) -> Design:
-    """What was split, by where most impressions are: both arms of an item on a day, one after another, or one."""
+    """Infer what was split from most impressions: both arms of an item on a day, one after another, or only one."""
     if comparable_share(counts.treated, day_and_item(counts), counts.impressions) > 0.5:
         return "visitors"
     both = comparable_share(counts.treated, counts.item, counts.impressions)
@@ -168,9 +168,9 @@ def _before(counts: Counts, stratum: IntArray) -> list[LogRatio]:
 
 
 def _split_units(counts: Counts) -> IntArray:
-    """What was independently randomised where items were split: blocks of items, or items.
+    """Independently randomised units where items were split: blocks of items, or items.
 
-    Of fewer than `FEWEST_BLOCKS` blocks no error can be told; that of items is too wide then, and holds.
+    Fewer than `FEWEST_BLOCKS` blocks give no error; that of items is too wide then, and holds.
     """
     if counts.block is None or len(np.unique(counts.block)) < FEWEST_BLOCKS:
         return counts.item
@@ -218,7 +218,7 @@ def _effective(found: Sequence[ClusteredInterval], *, in_blocks: bool) -> float:
 
 
 def _intervals(ratio: LogRatio, clusters: Sequence[IntArray]) -> list[ClusteredInterval]:
-    """By each kind of cluster."""
+    """Interval by each kind of cluster."""
     sums = [cluster_sums(ratio.influence, cluster) for cluster in clusters]
     return [clustered_interval(1.0, u, confidence=0.95, log_scale=True) for u in sums]
 

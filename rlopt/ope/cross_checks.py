@@ -2,7 +2,7 @@
 
 None of them is the answer. A title's clicks stand in for those of titles that are only like it, so each is wrong by
 what the likeness misses, and its interval does not know by how much. But they hold the clicks of the very test items
-against the judge as it was before it learned from these: where they all contradict it, it is not to be trusted. "Like"
+against the judge as it was before it learned from these: where they all contradict it, do not trust it. "Like"
 is measured in `Judge.vectors`.
 """
 
@@ -122,7 +122,7 @@ def balancing_weight(values: FloatArray, share: FloatArray, target: FloatArray, 
     Parameters
     ----------
     values
-        What is balanced, shape (n, k), each column of about unit variance.
+        Values to balance, shape (n, k), each column of about unit variance.
     share
         Share of each row in the logs, shape (n,), summing to one.
     target

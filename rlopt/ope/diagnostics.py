@@ -1,4 +1,4 @@
-"""Is the answer to be believed? How much of the policy the logs have shown, and how far its titles are from theirs."""
+"""Diagnostics of an evaluation: how much of the policy the logs have shown, and how far its titles are from theirs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from .estimators import ESTIMATORS, LoggedRounds
 from .intervals import clustered_interval
 from .weights import effective_sample_size
 
-SMALLEST_TOLD = 1e-4  # smaller shares are told in words
+SMALLEST_TOLD = 1e-4  # smaller shares are written as words
 
 
 @dataclass(frozen=True)
 class Overlap(Plain):
-    """How much of the evaluation policy the logs have already shown.
+    """Overlap of the evaluation policy with the logs.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Overlap(Plain):
 
 
 def overlap(rounds: LoggedRounds, mass: FloatArray, *, min_mass: float, min_items: float) -> Overlap:
-    """Whether exact off-policy estimators have anything to stand on.
+    """Check that the logs overlap enough with the policy for exact off-policy estimators.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class PropensityCalibration(Plain):
 def propensity_calibration(
     impressions: FloatArray, propensity: FloatArray, item: IntArray, bins: int = 10
 ) -> PropensityCalibration | None:
-    """Whether propensities are right on average at every level; None where no item's titles differ in theirs.
+    """Check that propensities are right on average at every level; None where no item's titles differ in theirs.
 
     Parameters
     ----------

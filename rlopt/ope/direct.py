@@ -30,7 +30,7 @@ class TitleDraws:
     item
         Item position of each title, shape (n_titles,), integers from 0; every item has at least one title.
     share
-        How often the policy shows the title, shape (n_titles,), any positive scale; None: an item's titles equally.
+        Frequency of the title under the policy, shape (n_titles,), any positive scale; None: an item's titles equally.
     """
 
     effects: FloatArray
@@ -93,7 +93,7 @@ class LiftEstimate(Plain):
     probability_positive
         Posterior probability that the lift is above zero.
     expected_loss
-        Posterior mean of what is lost where the lift is below zero, a share of the baseline; draws above count as zero.
+        Posterior mean of the loss, a share of the baseline; draws of the lift above zero count as zero.
     std_error_judge, std_error_items
         Standard deviation of the lift from the judge's uncertainty alone, and from the draw of items alone.
     n_items

@@ -68,7 +68,7 @@ class OffPolicyEvaluation:
 
     @cached_property
     def logged_value(self) -> Estimate:
-        """What the logging policy earned per round: the mean reward with its item-clustered interval."""
+        """Value of the logging policy per round: the mean reward with its item-clustered interval."""
         logged = LoggedRounds(
             reward=self.rounds.reward,
             weight=np.ones(len(self.rounds)),
@@ -110,7 +110,7 @@ class OffPolicyEvaluation:
         return [estimate.to_dict() for estimate in self.estimates.values()]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML that a notebook shows."""
         return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:

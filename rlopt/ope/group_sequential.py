@@ -68,7 +68,7 @@ def drift(shares: tuple[float, ...], alpha: float, power: float) -> float:
 
 
 def check_shares(shares: Sequence[float]) -> None:
-    """That the looks' shares of the planned information rise within (0, 1].
+    """Check that the looks' shares of the planned information rise within (0, 1].
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a launch must not cost: conversions, revenue, and titles that break rules."""
+"""Guardrails of a launch: conversions, revenue, and titles that break rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ RULES = {
     "banned": "banned words",
     "required": "lacks a required phrase",
     "superlative": "superlative",
-    "harmful": "may harm people, or is forbidden",
+    "harmful": "harmful or unlawful",
     "capitals": "shouts in capitals",
     "punctuation": "strings of symbols",
-    "promise": "promises that nothing bears out",
+    "promise": "unsupported promise",
     "unfinished": "unfinished",
     "near_duplicate": "near duplicate",
-}  # what breaking each rule is called
+}  # name of a title's fault -> words of the verdict
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Guardrails(Plain):
     conversions, revenue
         Lift of conversions and revenue per impression over the logged titles; None where the logs have none.
     violations
-        Rule -> share of the policy's titles that break it; "unsupported" claims are told as faithfulness instead.
+        Rule -> share of the policy's titles that break it; "unsupported" claims count as faithfulness instead.
     violation_share
         Share of titles that break any of these rules.
     """
@@ -50,7 +50,7 @@ class Guardrails(Plain):
 def rate_slope(
     conversions: FloatArray, clicks: FloatArray, log_rate: FloatArray, item: IntArray, prior_std: float = 0.5
 ) -> tuple[float, float]:
-    """How far predicted differences in P(conversion | click) between an item's titles come true, and how sure that is.
+    """Estimate the calibration slope of predicted differences in P(conversion | click) between an item's titles.
 
     Given an item's conversions, each title's share of them is proportional to clicks * exp(slope * log_rate): 1 for a
     calibrated model, 0 for a useless one. Posterior mode with the prior N(1, prior_std^2), error clustered by item.

@@ -31,7 +31,7 @@ class HiddenArmTest(Plain):
     n_items, n_arms
         Items with at least two arms and one click, and their arms.
     prefers
-        Whether the policy prefers some logged titles to others at all; else z tests nothing.
+        True if the policy prefers some logged titles to others at all; else z tests nothing.
     """
 
     z: float

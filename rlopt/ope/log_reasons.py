@@ -1,4 +1,4 @@
-"""What the logs say for or against believing a lift: the log doctor's findings, and how titles were assigned.
+"""Reasons from the logs for or against believing a lift: the log doctor's findings, and how titles were assigned.
 
 The verdict has no opinion of its own about the logs: a finding's consequence is the doctor's (`reward.doctor`).
 """
@@ -15,22 +15,22 @@ from .sensitivity import bias_bound, e_value
 _HOW = {
     "randomized": "Titles were shown at random within an item, as you say",
     "logged": "Titles were shown with logged propensities",
-    "unknown": "How titles came to be shown is not known",
+    "unknown": "Nobody knows how the logged titles were chosen",
 }
 
 
 @dataclass(frozen=True)
 class LogGrounds:
-    """What the verdict hears of the logs.
+    """Findings on the logs that the verdict takes into account.
 
     Parameters
     ----------
     assignment
-        How titles came to be shown.
+        Assignment of titles to impressions.
     findings
-        The doctor's, of which those with the consequences "note" and "doubt" are told.
+        The doctor's findings; the verdict reports those with the consequences "note" and "doubt".
     unseen
-        Strength of the unseen cause that the intervals allow for (`rlopt.ope.sensitivity.with_unseen_cause`); 1: none.
+        Strength of the unlogged confounder to allow for (`rlopt.ope.sensitivity.with_unseen_cause`); 1: none.
     """
 
     assignment: Assignment = "logged"
@@ -39,7 +39,7 @@ class LogGrounds:
 
 
 def log_reasons(logs: LogGrounds, lift: LiftEstimate) -> list[Reason]:
-    """The assignment with how strong an unseen cause must be to undo the lift, then the doctor's findings."""
+    """The assignment with how strong an unlogged confounder must be to undo the lift, then the doctor's findings."""
     told = [finding for finding in logs.findings if finding.consequence in ("note", "doubt")]
     return [
         _assignment(logs.assignment, lift),
@@ -55,25 +55,25 @@ def _unseen(strength: float) -> list[Reason]:
     if strength <= 1:
         return []
     message = (
-        f"Intervals allow for a cause that nobody logged, which makes a title's being shown and clicks {strength:g} "
-        f"times as likely: their limits are {bias_bound(strength) - 1:.0%} wider apart on either side."
+        f"Intervals allow for an unlogged confounder that makes the showing of a title, and clicks, {strength:g} "
+        f"times as likely: each limit moves out by {bias_bound(strength) - 1:.0%}."
     )
     return [Reason("unseen_cause", "note", message, strength)]
 
 
 def _assignment(assignment: Assignment, lift: LiftEstimate) -> Reason:
-    """How titles were assigned; the figures are how strong an unseen cause must be, for the lift and for its limit."""
+    """State how titles were assigned; the figures are the E-values of the lift and of its limit."""
     figures = (e_value(1 + lift.value), e_value(1 + lift.low)) if lift.low > 0 else (None, None)
     undone = ""
     if lift.low > 0:
         undone = (
-            f"; an unseen cause would undo the lift only if it made both showing such a title and clicking "
+            f"; an unlogged confounder would undo the lift only if it made both the showing of such a title and clicks "
             f"{figures[0]:.2f} times as likely ({figures[1]:.2f} times to reach the interval's lower limit)"
         )
     if assignment != "unknown":
         return Reason(f"assignment_{assignment}", "note", f"{_HOW[assignment]}{undone}.", *figures)
     message = (
-        f"{_HOW[assignment]}, so titles that look better may just have been shown where people click more{undone}. "
-        "Log propensities, or where they were shown at random say so: --assignment randomized."
+        f"{_HOW[assignment]}, so titles that look better may only have been shown where people click more{undone}. "
+        "Log propensities; if titles were shown at random, say so: --assignment randomized."
     )
     return Reason("assignment_unknown", "doubt", message, *figures)

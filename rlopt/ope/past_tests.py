@@ -49,7 +49,7 @@ class PastTests(Plain):
 
 
 def past_reasons(past: PastTests | None, lift: LiftEstimate, min_lift: float) -> list[Reason]:
-    """What earlier tests say of a predicted lift: read as they say, it must exceed ``min_lift`` too; none without."""
+    """Reasons from earlier tests: the lift re-scaled by them must exceed ``min_lift`` too; none without tests."""
     if past is None:
         return []
     value, low, high = past.rescaled(lift.value, lift.low, lift.high, lift.confidence)

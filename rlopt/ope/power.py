@@ -15,7 +15,7 @@ LARGEST = 1e15  # impressions; a test that needs more is never done
 
 @dataclass(frozen=True)
 class TestDesign:
-    """What an A/B test looks like before it starts.
+    """Design of an A/B test before it starts.
 
     Without overdispersion and spread it is the z-test of two proportions, pooled variance under the null and unpooled
     under the alternative. Reference: Fleiss, Levin & Paik (2003), *Statistical methods for rates and proportions*,
@@ -30,11 +30,11 @@ class TestDesign:
     alpha
         Chance of a false discovery without any effect.
     two_sided
-        Whether a worse treatment counts as a discovery too.
+        True if a worse treatment counts as a discovery too.
     overdispersion
         Variance of the counts over the binomial's.
     lift_spread
-        Standard deviation of the lift between items: what the items drawn add to the error, however long the test runs.
+        Standard deviation of the lift between items: the error from the items drawn, however long the test runs.
     effective_items
         Kish's effective number of items by their traffic.
     critical
@@ -105,7 +105,7 @@ class TestDesign:
 
     @property
     def _critical(self) -> float:
-        """As `rlopt.ope.abtest.analyze` takes it: t at G_eff, a third of the items where scores are normal."""
+        """Critical value as in `rlopt.ope.abtest.analyze`: t at G_eff, a third of the items where scores are normal."""
         if self.critical is not None:
             return self.critical
         freedom = max(self.effective_items / 3, 1.0)

@@ -23,7 +23,7 @@ FEWEST = 20
 
 @dataclass(frozen=True)
 class RatedShare(Plain):
-    """What people answered to one question.
+    """Answers of people to one question.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class RatedShare(Plain):
 
 
 def rated_share(question: str, answers: Sequence[Sequence[bool]], confidence: float = 0.95) -> RatedShare:
-    """From the answers to one question, a sequence for each title of the sample, in which all raters count alike."""
+    """Estimate from the answers to one question, a sequence for each title of the sample; raters have equal weights."""
     mean = np.array([np.mean(given) for given in answers])
     pairs = np.array([given[:2] for given in answers if len(given) > 1], dtype=bool).reshape(-1, 2)
     low, high = share_interval(mean, confidence)
@@ -103,7 +103,7 @@ def mid_p(x: float, n: float, alpha: float) -> tuple[float, float]:
 
 
 def rated_reasons(shares: Sequence[RatedShare], most: float | None) -> list[Reason]:
-    """What the sample says against a launch, where at most this share may be misleading."""
+    """Reasons from the sample against a launch, where at most this share may be misleading."""
     found = next((one for one in shares if one.question == MISLEADING), None)
     if most is None:
         return []
@@ -125,7 +125,7 @@ def rated_reasons(shares: Sequence[RatedShare], most: float | None) -> list[Reas
 
 
 def rated_shares(rated: Mapping[str, Sequence[Sequence[bool]]], confidence: float = 0.95) -> tuple[RatedShare, ...]:
-    """Of every question."""
+    """Estimate the share of every question."""
     return tuple(rated_share(question, answers, confidence) for question, answers in rated.items())
 
 

@@ -16,12 +16,12 @@ from reward.plain import Plain
 
 ALARM = 1e-3
 """The usual threshold: a split off by chance alone rings once in a thousand tests."""
-_BY_DESIGN = 0.5  # where more items than this differ from the common split, it was set item by item
+_BY_DESIGN = 0.5  # share of items off the common split from which it was set item by item
 
 
 @dataclass(frozen=True)
 class SplitCheck(Plain):
-    """What the checks found.
+    """Results of the split checks.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class SplitCheck(Plain):
     first_share, last_share
         Share of the treatment on the first and on the last day that have impressions.
     changed
-        Whether it changed from day to day.
+        True if it changed from day to day.
     by_item
-        Whether most items have splits of their own.
+        True if most items have splits of their own.
     mismatched
         Items whose split is not the others', worst first; empty where items have splits of their own.
     """
@@ -47,7 +47,7 @@ class SplitCheck(Plain):
 
     @property
     def alarm(self) -> bool:
-        """Whether no comparison holds before this is explained."""
+        """True if no comparison holds before this is explained."""
         return self.rings(ALARM)
 
     def rings(self, threshold: float) -> bool:
@@ -206,7 +206,7 @@ def _shares_by_day(new: FloatArray, shown: FloatArray, day: IntArray) -> FloatAr
 
 
 def _changed(new: FloatArray, shown: FloatArray, day: IntArray) -> bool:
-    """Whether the days' splits differ by more than chance and by more than a point."""
+    """True if the days' splits differ by more than chance and by more than a point."""
     treated, total = np.bincount(day, new), np.bincount(day, shown)
     share = treated / np.maximum(total, 1e-300)
     common = float(new.sum() / shown.sum())

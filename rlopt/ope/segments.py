@@ -1,4 +1,4 @@
-"""Lift by segment of the items, with intervals that hold together and false discoveries controlled."""
+"""Lift by segment of the items, with simultaneous intervals and controlled false discoveries."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,11 +29,11 @@ class Segment(Plain):
     Parameters
     ----------
     column, value
-        What defines it: "price", "19.9 – 49"; the value is `REST` for what is left, `MISSING` for items without one.
+        Its definition: "price", "19.9 – 49"; the value is `REST` for the other values, `MISSING` for items without one.
     n_items
         Items in it.
     lift, low, high
-        Posterior median and simultaneous limits: all segments' intervals hold together.
+        Posterior median and simultaneous limits over all segments.
     p_value, q_value
         Two-sided, of no lift; q is the false discovery rate at which the segment is reported (Benjamini-Hochberg).
     """

@@ -11,7 +11,7 @@ Interval = TypeVar("Interval", LiftEstimate, Segment)
 
 
 def e_value(ratio: float) -> float:
-    """How strong an unseen cause must be to explain a ratio of click rates away, at least 1.
+    """E-value: the least strength of an unseen cause that explains a ratio of click rates away, at least 1.
 
     The smallest factor by which it would have to make both the titles being shown and clicks likelier, beyond all that
     is corrected for: E = RR + sqrt(RR (RR - 1)) for RR > 1, and of 1 / RR below (VanderWeele and Ding 2017, Annals of

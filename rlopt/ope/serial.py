@@ -11,12 +11,12 @@ _ROUNDS = 500
 _PRECISION = 1e-10
 
 
-_TOGETHER = 0.02  # where less of a day than this is in its rarer arm, on average, days are in one arm
+_TOGETHER = 0.02  # mean share of a day's rarer arm below which days have one arm
 _BOTH = -1  # a day of an item that has several arms
 
 
 def changes_arms(arm: IntArray | BoolArray, item: IntArray, day: IntArray) -> bool:
-    """Whether most days of items have a single arm."""
+    """True if most days of items have a single arm."""
     return bool(np.mean(_cells(arm, item, day)[2] == _BOTH) < 0.5)
 
 
@@ -118,5 +118,5 @@ def _within(values: FloatArray, item: IntArray, day: IntArray, weight: FloatArra
 
 
 def _collinear(treated: BoolArray, item: IntArray, day: IntArray, weight: FloatArray) -> bool:
-    """Whether items and days together say which arm a row is in."""
+    """True if items and days together determine the arm of a row."""
     return bool(not _within(treated.astype(float), item, day, weight).any())

@@ -1,4 +1,4 @@
-"""Several comparisons at once: limits that hold together, corrected p-values, and the best one after it was picked."""
+"""Several comparisons at once: simultaneous limits, corrected p-values, and the best one after selection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far new titles are from logged ones as texts: a classifier that tells them apart, and the divergence it shows."""
+"""Shift of new titles from logged ones as texts: a classifier that separates them, and the divergence it implies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def text_shift(
     new_item, logged_item
         Item position of each.
     logged_share
-        How often each logged title was shown, any positive scale; items count equally. None: equally often.
+        Frequency with which each logged title was shown, any positive scale; items count equally. None: equally often.
     folds
         Folds of items.
     seed

@@ -36,7 +36,7 @@ def slope(estimators: Sequence[Estimator], rounds: LoggedRounds, confidence: flo
     estimators
         From the least biased (most variable) to the most biased.
     rounds
-        What they are compared on.
+        Rounds on which they are compared.
     confidence
         Of the intervals; the default takes half a standard error. With 0.95 a bias of several standard errors passes,
         which replayed logs with much traffic punish (tests/benchmarks/overlap_coverage.py).
@@ -120,7 +120,7 @@ class Tuned(Estimator):
 def tuned(key: str, rounds: LoggedRounds, seed: int = 0) -> Estimator:
     """The estimator ``key`` with a parameter fit for ``rounds``; with its default one where these tell too little.
 
-    That is below four items, and where one half of the items has no weight.
+    This is so below four items, and where one half of the items has no weight.
 
     Raises
     ------

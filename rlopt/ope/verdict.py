@@ -28,7 +28,7 @@ BASELINES = {"logged": "the logged titles", "sft": "the SFT policy"}
 
 @dataclass(frozen=True)
 class Verdict(Plain):
-    """What to do, and why; reasons that decided come first."""
+    """Decision on a policy, and its reasons; those that decided come first."""
 
     decision: Decision
     reasons: tuple[Reason, ...]
@@ -64,28 +64,28 @@ class Grounds:
     kl
         KL of the policy to the SFT policy; None where it is not known.
     faithfulness, sft_faithfulness
-        Share of titles that claim nothing their item does not state; None where no claims are checked.
+        Share of titles without claims that their item does not state; None where no claims are checked.
     text_shift
         Divergence of the policy's titles from the logged ones; None with too few items to tell.
     guardrails
-        What a launch must not cost.
+        Guardrails of a launch.
     logs
-        What the log doctor says of the logs, and how titles came to be shown in them.
+        Findings of the log doctor, and the assignment of titles.
     other_lifts
-        ``lifts`` with items weighted the other way: each alike where ``lifts`` count by traffic, and the reverse.
+        ``lifts`` with items weighted the other way: equally where ``lifts`` weight by traffic, and the reverse.
     from_run
-        Whether the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
+        True if the titles are a policy's of this run; for others the SFT policy is no baseline that decides.
     relevant, fluent
         Shares of the titles that belong to their item, and whose wording is that of whole titles; None where too few
         titles were there to learn it from.
     past
         Predictions against outcomes of the run's A/B tests so far, from three on.
     rated
-        What people said of titles of this policy, drawn at random.
+        Ratings by people of titles of this policy, drawn at random.
     reward_slope
-        Of what the reward says titles of an item differ by, how much came on held-out items; None where not known.
+        Observed share of the reward's predicted differences between an item's titles, held out; None if unknown.
     candidates
-        How many different candidates these test items have been asked about, this one included.
+        Number of different candidates evaluated on these test items, this one included.
     """
 
     lifts: dict[str, LiftEstimate]
@@ -172,7 +172,7 @@ def _lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
 def _other_lifts(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     """The lift with items weighted the other way, which vetoes a gain that is a loss by it."""
     out = []
-    which = "Each item counting alike" if rule.weight == "traffic" else "Items counting by their traffic"
+    which = "With equal weights of the items" if rule.weight == "traffic" else "With items weighted by traffic"
     for baseline, lift in grounds.other_lifts.items():
         decides = baseline in _deciding(grounds, rule)
         loses = lift.value <= rule.min_lift
@@ -195,8 +195,8 @@ def _candidates(grounds: Grounds) -> list[Reason]:
         return []
     confidence = grounds.lifts["logged"].confidence
     message = (
-        f"{grounds.candidates} candidates have been asked about on these test items, and the best of many looks good "
-        f"by chance: intervals are {confidence:.1%} ones, so that all of them hold together."
+        f"{grounds.candidates} candidates have been evaluated on these test items, and the best of many looks good by "
+        f"chance: intervals have {confidence:.1%} confidence, so that all of them hold simultaneously."
     )
     return [Reason("candidates", "note", message, float(grounds.candidates))]
 
@@ -249,16 +249,16 @@ def _judge(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
 def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
     if not test.prefers:
         message = (
-            "The judge was not tested on the titles that these resemble: the logged titles are all alike to them, and "
-            "nothing is told by how they fared."
+            "The judge was not tested on titles that resemble these: all logged titles are equally similar to them, so "
+            "their clicks tell nothing."
         )
         return Reason("hidden_arms", "note", message)
     passed = abs(test.z) <= rule.max_hidden_arm_z
     return Reason(
         "hidden_arms",
         "passed" if passed else "doubt",
-        f"On real arms it never saw the judge predicted {test.predicted_lift:+.1%} for the titles the policy "
-        f"prefers and {test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
+        f"On real, unseen arms the judge predicted {test.predicted_lift:+.1%} for the titles the policy prefers; "
+        f"{test.observed_lift:+.1%} was observed: z = {test.z:.1f} "
         f"(at most {rule.max_hidden_arm_z:g} in size).",
         test.z,
         rule.max_hidden_arm_z,
@@ -266,10 +266,10 @@ def _hidden_arms(test: HiddenArmTest, rule: EvalConfig) -> Reason:
 
 
 def _slope(test: HiddenArmTest) -> list[Reason]:
-    """Whether titles the judge likes are clicked more at all."""
+    """Reasons from the judge's slope: check that titles the judge prefers get more clicks at all."""
     message = (
-        f"For 1% more clicks that the judge predicts for one of an item's logged titles, {test.slope:.2f}% more came "
-        f"(standard error {test.slope_std_error:.2f}; 1 is right)"
+        f"For 1% more clicks predicted by the judge for one of an item's logged titles, {test.slope:.2f}% more were "
+        f"observed (standard error {test.slope_std_error:.2f}; 1 is right)"
     )
     if test.slope < 0:
         return [Reason("judge_slope", "doubt", f"{message}: it ranks titles the wrong way round.", test.slope, 0.0)]
@@ -277,13 +277,13 @@ def _slope(test: HiddenArmTest) -> list[Reason]:
 
 
 def _reward_slope(grounds: Grounds) -> list[Reason]:
-    """Whether what the policy was optimised for, or chosen by, keeps its word."""
+    """Reasons from the reward's slope: check that titles chosen by the reward gain as much as it predicts."""
     slope = grounds.reward_slope
     if slope is None:
         return []
     message = (
-        f"For 1% more clicks that the reward promises for one of an item's titles, {slope.value:.2f}% more came on "
-        f"held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
+        f"For 1% more clicks predicted by the reward for one of an item's titles, {slope.value:.2f}% more were "
+        f"observed on held-out items (95% interval {slope.low:.2f} to {slope.high:.2f}; 1 is right)."
     )
     return [Reason("reward_slope", "note", message, slope.value, 1.0)]
 
@@ -310,7 +310,7 @@ def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
     if grounds.kl is None:
         if rule.max_kl is None:
             return []
-        message = f"KL to the SFT policy is not known, so that its limit of {rule.max_kl:g} nats cannot be checked."
+        message = f"KL to the SFT policy is unknown, so its limit of {rule.max_kl:g} nats cannot be checked."
         return [Reason("kl", "doubt", message, None, rule.max_kl)]
     kl = grounds.kl.value
     if rule.max_kl is None:
@@ -330,7 +330,7 @@ def _faithfulness(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
         Reason(
             "faithfulness",
             "passed" if share >= needed else "hold",
-            f"{share:.1%} of the titles claim nothing that their item does not state (at least {needed:.1%} needed).",
+            f"{share:.1%} of the titles make no claim that their item does not state (at least {needed:.1%} needed).",
             share,
             needed,
         )

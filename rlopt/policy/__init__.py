@@ -1,1 +1,1 @@
-"""Who writes titles: prompts and slots, the embedded tiny model, any causal language model, and constraints."""
+"""Policies that write titles: prompts and slots, the embedded tiny model, any causal language model, constraints."""

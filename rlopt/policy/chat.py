@@ -1,4 +1,4 @@
-"""What a model's chat template puts around a message, asked of the template without trusting it."""
+"""Text that a model's chat template puts around a message, rendered without trusting the template."""
 
 import json
 import re
@@ -25,14 +25,14 @@ _MARK = re.compile(r"<+[^<>\s'\"{}=]{1,64}>+|\[/?[A-Z][A-Z_]*\]")
 
 @dataclass(frozen=True)
 class ChatFrame:
-    """How a chat template asks.
+    """Frame that a chat template puts around a question.
 
     Parameters
     ----------
     before, after
-        What it puts around a user's message that is to be answered.
+        Text before and after a user's message that is to be answered.
     marks
-        What it marks turns with, the longest first. A message must hold none of them.
+        Marks of turns, the longest first. A message must hold none of them.
     """
 
     before: str
@@ -46,7 +46,7 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
     Raises
     ------
     PolicyError
-        When the tokenizer has no chat template, or it fails, does not end, or does not pass the message on as it is.
+        If the tokenizer has no chat template, or it fails, does not end, or does not pass the message on as it is.
     """
     template = _template(tokenizer)
     variables = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
@@ -91,7 +91,7 @@ def _around(text: str, message: str) -> tuple[str, str]:
 
 
 def _render(template: str, variables: dict[str, str]) -> Sequence[str]:
-    """What the template makes of each of `_PROBES`."""
+    """Render each of `_PROBES` with the template."""
     command = [sys.executable, "-P", str(Path(render_chat.__file__))]  # -P: its folder's files are not to be imported
     given = json.dumps({"template": template, "messages": _PROBES, "variables": variables})
     limit = render_chat.MAX_SECONDS + _STARTING_SECONDS

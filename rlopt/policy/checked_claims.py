@@ -1,4 +1,4 @@
-"""Which claims of a shop's titles are checked: promises, and those that people's own titles keep to."""
+"""Selection of the claims to check in a shop's titles: promises, and those that people's own titles keep to."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ def checked_claims(
     promises: PromiseList | None = None,
     facts: Facts | None = None,
 ) -> Lexicon | None:
-    """What titles may say of any item and what only of items that state it; None where nothing can be held to.
+    """Learn which claims titles need support for from their item; None where no claim can be checked.
 
     A claim that many people's titles make of items whose fields do not state it says more about the fields than about
     the titles: "printed" where the fields are a brand and a colour is no lie. Numbers, units and brands that the
@@ -33,9 +33,9 @@ def checked_claims(
         Kinds of claims to look for. None: promises, and those that at most a fifth of the titles make where their
         item does not.
     promises
-        What counts as one; None: the lists that come with rlopt.
+        Phrases that count as promises; None: the lists that come with rlopt.
     facts
-        What holds for items beside their fields.
+        Facts about items beside their fields.
     """
     lexicon = Lexicon.learn(pairs, PromiseList.shipped() if promises is None else promises, facts)
     if kinds is None:

@@ -36,7 +36,7 @@ def prune_neurons(policy: TitlePolicy, share: float, pairs: Sequence[tuple[Item,
     Raises
     ------
     PolicyError
-        When the model has no gated MLPs of one width, or no neuron would be taken or remain.
+        If the model has no gated MLPs of one width, or no neuron would be taken or remain.
     """
     model = policy.model
     width = getattr(model.config, "intermediate_size", None)
@@ -79,7 +79,7 @@ def neuron_sizes(policy: TitlePolicy, blocks: Sequence[Any], pairs: Sequence[tup
 
 
 def _inputs(model: PreTrainedModel, blocks: Sequence[Any], ids: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
-    """What each block's ``down_proj`` reads, shape (batch, length, width)."""
+    """Inputs of each block's ``down_proj``, shape (batch, length, width)."""
     found: list[torch.Tensor] = []
     hooks = [
         block.down_proj.register_forward_pre_hook(lambda _, arguments: found.append(arguments[0].detach().cpu()))
@@ -103,7 +103,7 @@ def average_weights(models: Sequence[PreTrainedModel]) -> None:
     Raises
     ------
     PolicyError
-        When the models differ in their layers, or in whether the output layer shares the embeddings' weights.
+        If the models differ in their layers, or in whether the output layer shares the embeddings' weights.
     """
     states = [model.state_dict() for model in models]
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
@@ -138,7 +138,7 @@ def load_quantised(folder: Path, kind: str) -> PreTrainedModel:
     Raises
     ------
     PolicyError
-        When the package is missing, the machine cannot do it, or the model is quantised already.
+        If the package is missing, the machine cannot do it, or the model is quantised already.
     """
     package = QUANTISERS[kind]
     if find_spec(package) is None:

@@ -1,4 +1,4 @@
-"""What a title must not do: one definition for decoding, the PPO reward, generation and the reports."""
+"""Constraints on titles: one definition for decoding, the PPO reward, generation and the reports."""
 
 import unicodedata
 from collections import Counter
@@ -52,7 +52,7 @@ class Constraints:
     max_chars, max_words
         Longest title in characters and in words (a Chinese character is a word); None: any.
     max_repeats
-        How often one word of two letters or more, or two CJK characters side by side, may occur.
+        Number of times that one word of two letters or more, or two CJK characters side by side, may occur.
     banned
         Phrases that no title may hold (`PhraseList` says how they are compared).
     required
@@ -62,10 +62,10 @@ class Constraints:
     harmful
         Phrases that may harm people or that the law forbids, whatever the item states.
     formatting
-        Whether capitals (more than half of the Latin letters, not counting what the item itself shouts) and
+        True if capitals (more than half of the Latin letters, not counting what the item itself shouts) and
         punctuation (doubled marks, symbols beyond a quarter of the characters) are violations.
     facts
-        What the shop says holds for its items, and what must never be said of them.
+        Facts that the shop states of its items, and phrases that must never be said of them.
     """
 
     lexicon: Lexicon | None = None
@@ -87,9 +87,9 @@ class Constraints:
         Raises
         ------
         PhraseListError
-            When a word list cannot be read.
+            If a word list cannot be read.
         ConfigError
-            When a required phrase breaks another rule.
+            If a required phrase breaks another rule.
         """
         law = PhraseList.superlatives() if config.superlatives is None else PhraseList.collect(config.superlatives)
         rules = cls(
@@ -114,7 +114,7 @@ class Constraints:
         Raises
         ------
         ConfigError
-            When another rule forbids what it says, or it is too long.
+            If another rule forbids what it says, or it is too long.
         """
         apart_from_claims = replace(self, lexicon=None)  # an item may bear out what it promises
         for phrase in self.required:
@@ -144,7 +144,7 @@ class Constraints:
         return found + self._claims(item, title)
 
     def dishonest(self, item: Item, title: str) -> bool:
-        """Whether ``title`` makes a promise that nothing bears out, or says what must never be said of the item."""
+        """True if ``title`` makes a promise that the item does not support, or says what must never be said of it."""
         promises = self.lexicon is not None and self.lexicon.broken_promises(item, title)
         return bool(promises) or bool(self.facts.forbidden(item, title))
 

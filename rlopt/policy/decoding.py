@@ -18,7 +18,7 @@ from .scoring import left_pad, positions, right_pad
 from .slot_mask import SlotMask
 
 COMPACT_AT = 0.2  # share of finished rows at which they are dropped from the batch
-CALL_TOKENS = 64  # what one more call of the model costs, in tokens that it would read instead
+CALL_TOKENS = 64  # cost of one more call of the model, in tokens read
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Completion:
 
 
 class RandomStream(Protocol):
-    """Where the random numbers of a batch come from."""
+    """Source of a batch's random numbers."""
 
     def next(self, rows: Tensor) -> Tensor:
         """Uniform numbers in [0, 1) for the next token of these ``rows`` (B,), shape (B, 1)."""
@@ -100,7 +100,7 @@ def sample(
     slot_mask
         Takes out slots that may not come next, before the distribution is normalised.
     begun
-        What is already written after each prompt; the completion goes on from there.
+        Tokens already written after each prompt; the completion continues from there.
     refused
         Tokens that may not come first, row by row; where nothing else is left, the row ends.
     """
@@ -160,7 +160,7 @@ def _open_slots(
 def _read(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, DynamicCache, Tensor]:
     """Logits of the first token (B, V), the cache and the mask (B, P) after the prompts.
 
-    What prompts have in common at their beginning is read once for all of them, and equal prompts are read once.
+    The common beginning of prompts is read once for all of them, and equal prompts are read once.
     """
     device = model.device
     cache = DynamicCache(config=model.config)
@@ -202,7 +202,7 @@ def _choose(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _shared_tokens(prompts: Sequence[tuple[int, ...]]) -> int:
-    """How many tokens of the prompts' beginnings to read apart: what costs least, 0 where nothing is won."""
+    """Number of tokens of the prompts' beginnings to read separately: the cheapest, 0 where nothing is saved."""
     ordered = sorted(prompts)
     shortest, longest = min(map(len, prompts)), max(map(len, prompts))
     # Neighbours that differ at place d first: from there on they are two beginnings.

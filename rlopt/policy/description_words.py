@@ -1,4 +1,4 @@
-"""Title words that an item's longer texts hold: what the tiny policy is told of a description.
+"""Title words that an item's longer texts hold: the words of a description in the tiny policy's prompt.
 
 A model of less than a million parameters does not read prose. It need not: of a description it matters which words
 that titles are made of stand there ("printed", "slim fit", "纯棉"), and each of them is one token of the prompt.
@@ -46,7 +46,7 @@ def learn_keywords(texts_and_titles: Iterable[tuple[str, str]]) -> tuple[str, ..
 
 
 def keywords_in(text: str, keywords: frozenset[str]) -> list[str]:
-    """Those of ``keywords`` that stand in ``text``, each once, the first `MAX_TOLD`."""
+    """Find those of ``keywords`` that stand in ``text``, each once, the first `MAX_TOLD`."""
     return [word for word in dict.fromkeys(_words(text)) if word in keywords][:MAX_TOLD]
 
 

@@ -124,7 +124,7 @@ def write(
     spell
         The titles that the drafts' ``ids`` stand for.
     judge
-        What is wrong with a draft that has been drawn to its end.
+        Finds the fault of a draft that has been drawn to its end.
     """
     pending = list(drafts)
     while pending:

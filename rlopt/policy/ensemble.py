@@ -87,9 +87,9 @@ class Ranked(TitlePolicy):
     Parameters
     ----------
     writer
-        Who writes.
+        The policy that writes.
     others
-        Who ranks the titles together with the writer.
+        The policies that rank the titles together with the writer.
     """
 
     def __init__(self, writer: TitlePolicy, others: Sequence[TitlePolicy]) -> None:
@@ -99,7 +99,7 @@ class Ranked(TitlePolicy):
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `TitlePolicy.write`; an item's titles are different ones as long as there are, the best first."""
+        """Write titles as `TitlePolicy.write`; an item's titles differ as long as there are enough, the best first."""
         wanted = n * CANDIDATES
         wide = how.model_copy(update={"beams": max(how.beams, wanted) if how.beams > 1 else 1})
         written = super().write(items, wanted, wide, constraints)
@@ -125,14 +125,14 @@ def ensemble(policies: Sequence[TitlePolicy], folders: Sequence[str | Path], by:
     policies
         The members; titles are rendered, and with ``by="titles"`` written, by the first.
     folders
-        Where they came from, for messages.
+        Folders they came from, for messages.
     by
         "tokens": the mean of their next-token distributions writes. "titles": the first writes, all rank.
 
     Raises
     ------
     PolicyError
-        When distributions are to be averaged and the members do not share tokens and prompts.
+        If distributions are to be averaged and the members do not share tokens and prompts.
     """
     first = policies[0]
     if by == "titles":

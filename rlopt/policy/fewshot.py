@@ -32,7 +32,7 @@ class FewShotRenderer:
     Parameters
     ----------
     text
-        How one item is shown.
+        Text of one item.
     shots
         Examples a prompt, at least one.
     examples
@@ -64,21 +64,21 @@ class FewShotRenderer:
         return [self.examples[i] for i in reversed(chosen)]
 
     def target(self, item: Item, title: str) -> str:
-        """As the plain renderer's."""
+        """Target of the plain renderer."""
         return self.text.target(item, title)
 
     def title(self, item: Item, completion: str) -> str:
-        """As the plain renderer's."""
+        """Title of the plain renderer."""
         return self.text.title(item, completion)
 
     @property
     def control_in_titles(self) -> Sequence[str]:
-        """As the plain renderer's."""
+        """Control tokens of the plain renderer."""
         return self.text.control_in_titles
 
     @property
     def max_prompt_tokens(self) -> int:
-        """As many an item as the plain renderer's."""
+        """Limit of the plain renderer, for each item in the prompt."""
         return self.text.max_prompt_tokens * (1 + self.shots)
 
     @cached_property
@@ -110,7 +110,7 @@ def end_with_the_line(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
     Raises
     ------
     PolicyError
-        When the tokenizer has no token that is a line break.
+        If the tokenizer has no token that is a line break.
     """
     ids = tokenizer("\n", add_special_tokens=False)["input_ids"]
     if not ids or str(tokenizer.decode([ids[-1]])) != "\n":

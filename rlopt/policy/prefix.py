@@ -45,7 +45,7 @@ class Prefix:
         Raises
         ------
         PolicyError
-            When it is damaged, or holds other adapters.
+            If it is damaged, or holds other adapters.
         """
         try:
             config = PeftConfig.from_pretrained(str(folder))

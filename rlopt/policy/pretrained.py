@@ -25,7 +25,7 @@ def load_causal_lm(
     Raises
     ------
     PolicyError
-        When it is not so, or nothing can be loaded from there, in one line.
+        If it is not so, or nothing can be loaded from there, in one line.
     """
     if model in ENCODERS:
         try:

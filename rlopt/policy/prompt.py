@@ -23,13 +23,13 @@ Task = Literal["generate", "optimize"]
 
 
 class Renderer(Protocol):
-    """What a policy needs to turn an item into model input and model output into a title."""
+    """Renderer that turns an item into model input and model output into a title."""
 
     def prompt(self, item: Item) -> str:
         """Text the model continues."""
 
     def parts(self, item: Item) -> list[Part]:
-        """The same text, what is data told from what is not."""
+        """The same text in parts, with data marked as such."""
 
     def target(self, item: Item, title: str) -> str:
         """The continuation that spells ``title``, without the end-of-sequence token."""
@@ -114,10 +114,10 @@ class TextRenderer:
     max_field_chars
         Longer fields are cut.
     before, after
-        What a chat template puts around a user's message (`rlopt.policy.chat.chat_frame`); empty for models that
+        Text that a chat template puts around a user's message (`rlopt.policy.chat.chat_frame`); empty for models that
         continue text.
     marks
-        What the template marks turns with; a blank breaks it where an item's text holds it.
+        Marks of turns in the template; a blank breaks them where an item's text holds one.
     task
         With "optimize" the last line before the answer is the item's current title, where it has one.
     """
@@ -139,7 +139,7 @@ class TextRenderer:
         return self.ask([self.instruction, *self.about(item)])
 
     def about(self, item: Item) -> list[str]:
-        """What is said of the item, a line a field."""
+        """Lines of the prompt about the item, one a field."""
         names = self.fields or tuple(item.fields)
         said = [(name, ", ".join(item.fields[name])) for name in names if name in item.fields]
         if self.task == "optimize" and item.current_title:
@@ -191,7 +191,7 @@ class TextRenderer:
 
     @property
     def control_in_titles(self) -> Sequence[str]:
-        """None."""
+        """No control tokens."""
         return ()
 
     @property

@@ -18,14 +18,14 @@ BEAM_CANDIDATES = 8  # most likely next tokens that are looked at for each beam
 
 @dataclass(frozen=True)
 class Ruling:
-    """What is wrong with a title and where to go on.
+    """Rule that a title breaks, and the place to continue from.
 
     Parameters
     ----------
     kind
         The rule it breaks.
     place
-        The token from which on it does.
+        The first token at which it does.
     keep
         The title ends after this many tokens; None: another token is drawn at ``place``.
     """
@@ -53,9 +53,9 @@ class RulesWhileWriting:
         self._eos_id = int(tokenizer.eos_token_id)
 
     def ruling(self, item: Item, ids: Sequence[int], title: str) -> Ruling | None:
-        """What is wrong with the ``title`` that ``ids`` spell, None where it may stay.
+        """Find the rule that ``title``, spelled by ``ids``, breaks; None where it may stay.
 
-        Only a title that breaks a rule as a whole is looked at token by token: the others cost one look each.
+        Only a title that breaks a rule as a whole is checked token by token: the others cost one check each.
         """
         kind = self._broken(item, ids, title)
         if kind is None:
@@ -80,7 +80,7 @@ class RulesWhileWriting:
         return self._renderer.title(item, str(self._tokenizer.decode(list(ids), skip_special_tokens=True)))
 
     def _whole_words(self, item: Item, ids: Sequence[int], longer: str) -> int:
-        """How many of ``ids`` to keep so that the title ends with a whole word and no mark behind it."""
+        """Number of ``ids`` to keep so that the title ends with a whole word and no punctuation mark after it."""
         keep = len(ids)
         while keep:
             text = self._text(item, ids[:keep])

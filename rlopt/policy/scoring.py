@@ -97,7 +97,7 @@ def token_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What a model thinks of each completion token; log-probabilities and divergences are 0 in the padding.
+    """Scores of each completion token; log-probabilities and divergences are 0 in the padding.
 
     Parameters
     ----------
@@ -142,11 +142,11 @@ def score_tokens(
     input_ids, attention_mask, completion_width, temperature, slot_mask
         As for `completion_log_softmax`.
     entropies, entropy_gradients
-        Whether to compute entropies, and whether gradients flow through them.
+        True to compute entropies, and to let gradients flow through them.
     states_of
         The trunk whose last hidden states are wanted too; None come back where ``model`` is not on that trunk.
     log_softmax
-        Whether to keep whole distributions: 4 bytes a token of the vocabulary and of each title.
+        True to keep whole distributions: 4 bytes a token of the vocabulary and of each title.
     reference
         ``log_softmax`` of the reference model for the same rows; no gradients flow through the KL to it.
     rows_at_once

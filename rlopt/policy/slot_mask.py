@@ -1,4 +1,4 @@
-"""What may be written next: words that titles are made of, and the slots that the prompt names, each once.
+"""Mask of the tokens that may come next: words that titles are made of, and the slots that the prompt names, each once.
 
 A title with a slot that its item lacks has a hole in it, one that says a value twice is bad whatever it says, and one
 with pieces that no title is made of is gibberish. The tiny model need not learn that: those tokens have no probability,
@@ -84,7 +84,7 @@ class SlotMask:
         return self.mask(logits, open_slots).scatter(-1, comes_next, logits.gather(-1, comes_next))
 
     def _named(self, ids: Tensor) -> Tensor:
-        """Which slot each token is, (B, L, S + 1) bools."""
+        """Slot of each token, one-hot, (B, L, S + 1) bools."""
         return torch.nn.functional.one_hot(self._lookup(ids), self._none + 1).bool()
 
     def _lookup(self, ids: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class SlotMask:
 
 
 def _in_titles(token: int, slots: Slots, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether titles may hold ``token``, slots aside."""
+    """True if titles may hold ``token``, slots aside."""
     if token == tokenizer.eos_token_id:
         return True
     text = str(tokenizer.convert_ids_to_tokens(token))

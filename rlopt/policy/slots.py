@@ -106,7 +106,7 @@ class Slots:
         return "".join(parts)
 
     def longer_text(self, item: Item) -> str:
-        """What the item's fields say beside the values that slots stand for."""
+        """Text of the item's fields, without the values that slots stand for."""
         told = {key for key, _ in _short_values(item) if key in self.tokens}
         fields = item.fields.items()
         return " ".join(value for name, values in fields for i, value in enumerate(values) if (name, i) not in told)
@@ -169,7 +169,7 @@ class Slots:
 
     @cached_property
     def _kinds(self) -> dict[tuple[str, int], dict[str, str]]:
-        """Value -> token of each field whose values are told."""
+        """Value -> token of each field whose values have tokens."""
         names = {key: self.tokens.get(key) or _unique_token(*key, taken=set(self.vocabulary)) for key in self.kinds}
         return {
             key: {value: f"{names[key][:-1]}#{place}>" for place, value in enumerate(values)}
@@ -217,7 +217,7 @@ def slot_coverage(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> float:
 
 
 def some_of(pairs: Sequence[tuple[Item, str]]) -> Sequence[tuple[Item, str]]:
-    """As many of the pairs as tell what most of them are like, evenly spread."""
+    """Evenly spread sample of the pairs, large enough to show what most of them are like."""
     return pairs[:: max(1, -(-len(pairs) // COVERAGE_TITLES))]
 
 

@@ -1,4 +1,4 @@
-"""Which logged titles are worth imitating: those that keep the rules, say nothing twice, and can be written whole."""
+"""Logged titles worth imitating: those that keep the rules, repeat nothing, and can be written whole."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def sound_pairs(slots: Slots, pairs: Sequence[tuple[Item, str]], rules: Constrai
     Parameters
     ----------
     rules
-        What a title must keep to; None: what people's titles mostly do.
+        Rules for a title; None: those that people's titles mostly keep.
     """
     rules = rules or Constraints(checked_claims(pairs), formatting=True)
     once = [(item, title) for item, title in pairs if not (slots.once and _says_twice(slots, item, title))]
@@ -65,7 +65,7 @@ def short_enough(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Pair
     Raises
     ------
     PolicyError
-        When none is left.
+        If none is left.
     """
     limit = policy.max_title_tokens
     kept = [
@@ -80,7 +80,7 @@ def short_enough(policy: TitlePolicy, pairs: Sequence[tuple[Item, str]]) -> Pair
 
 
 def says_values_once(slots: Slots, pairs: Sequence[tuple[Item, str]]) -> bool:
-    """Whether a title that says a value twice is the exception among ``pairs``."""
+    """True if a title that says a value twice is the exception among ``pairs``."""
     twice = sum(_says_twice(slots, item, title) for item, title in pairs)
     return twice <= (1 - MIN_SOUND_SHARE) * len(pairs)
 

@@ -1,4 +1,4 @@
-"""How near written titles are to references, alike for languages with and without spaces.
+"""Similarity of written titles to references, the same for languages with and without spaces.
 
 BLEU and chrF are sacrebleu's (Post 2018), ROUGE is rouge-score's (Lin 2004) on rlopt's own words, because its tokeniser
 drops Chinese altogether.
@@ -64,9 +64,9 @@ def nearest_reference(titles: Sequence[str], references: Sequence[Sequence[str]]
 
 
 def bleu_counts(titles: Sequence[str], references: Sequence[str]) -> FloatArray:
-    """What BLEU sums over titles, shape (n, 10): matches and totals of 1- to 4-grams, then both lengths.
+    """Counts that BLEU sums over titles, shape (n, 10): matches and totals of 1- to 4-grams, then both lengths.
 
-    Where the references are Chinese all is cut into characters (sacrebleu's "zh"), else by its standard tokeniser.
+    If the references are Chinese, all is cut into characters (sacrebleu's "zh"), else by its standard tokeniser.
     """
     chinese = is_cjk("".join(references[:1000]))
     metric = BLEU(tokenize="zh" if chinese else "13a", effective_order=True)
@@ -88,7 +88,7 @@ def bleu(counts: FloatArray) -> float:
 
 
 def about_items(items: Sequence[Item], titles: Sequence[str], lexicon: Lexicon) -> dict[str, FloatArray]:
-    """What each title says of its item, shape (n,).
+    """Coverage, precision and length of each title with regard to its item, shape (n,).
 
     Returns
     -------
@@ -129,7 +129,7 @@ def bootstrap_mean(values: FloatArray, cluster: IntArray, weights: Draws) -> Boo
     cluster
         Item of each value, in 0 .. n_items - 1, shape (n,).
     weights
-        How often each draw takes each item, shape (n_draws, n_items); see `item_draws`.
+        Number of times that each draw takes each item, shape (n_draws, n_items); see `item_draws`.
     """
     known = np.isfinite(values)
     total = np.bincount(cluster[known], values[known], minlength=weights.shape[1])

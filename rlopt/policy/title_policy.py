@@ -59,7 +59,7 @@ class GeneratedTitle:
 
 
 class TitleWriter(Protocol):
-    """Who writes titles, on whatever engine."""
+    """Writer of titles, on whatever engine."""
 
     renderer: Renderer
 
@@ -78,11 +78,11 @@ class TitlePolicy:
         Any transformers causal language model. With slots it never writes one that the item lacks
         (`rlopt.policy.slot_mask`).
     renderer
-        How items become prompts and completions become titles.
+        Renderer of items as prompts and completions as titles.
     max_title_tokens
         Generation stops after this many tokens.
     prefix
-        What prefix tuning learned; ``model`` reads it before every prompt from now on.
+        Prefix learned by prefix tuning; ``model`` reads it before every prompt from now on.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class TitlePolicy:
         Raises
         ------
         PolicyError
-            When the folder is missing, incomplete or damaged.
+            If the folder is missing, incomplete or damaged.
         """
         folder = Path(folder)
         renderer, max_title_tokens = read_spec(folder)
@@ -164,14 +164,14 @@ class TitlePolicy:
         ConfigError
             For an unknown field, or a value out of its range.
         PolicyError
-            When more titles an item are asked for than there are beams.
+            If more titles an item are asked for than there are beams.
         """
         return self.write(items, n, load(Decoding, overrides=how), constraints)
 
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `generate`, which is for users."""
+        """Write titles for other code of rlopt; `generate` is for users."""
         if 1 < how.beams < n:
             raise PolicyError(
                 f"Beam search with {how.beams} beams gives at most {how.beams} titles an item. Got n={n}."
@@ -341,7 +341,7 @@ class TitlePolicy:
 
 
 def read_alike(one: TitlePolicy, other: TitlePolicy) -> bool:
-    """Whether two policies have the same tokens and ask for an item's title in the same words."""
+    """True if two policies have the same tokens and ask for an item's title in the same words."""
     same_tokens = one.tokenizer.get_vocab() == other.tokenizer.get_vocab()
     return same_tokens and one.renderer.to_dict() == other.renderer.to_dict()
 
@@ -361,7 +361,7 @@ def read_spec(folder: Path) -> tuple[Renderer, int]:
     Raises
     ------
     PolicyError
-        When the folder holds none.
+        If the folder holds none.
     """
     try:
         spec = json.loads((folder / POLICY_FILE).read_text(encoding="utf-8"))
@@ -373,7 +373,7 @@ def read_spec(folder: Path) -> tuple[Renderer, int]:
 
 
 def data_tokens(tokenizer: PreTrainedTokenizerBase, renderer: Renderer) -> DataTokens:
-    """How items and titles become tokens: with no control token in them that is not the renderer's."""
+    """Tokeniser of items and titles that accepts no control token but the renderer's."""
     return DataTokens(tokenizer, renderer.control_in_titles)
 
 

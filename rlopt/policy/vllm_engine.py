@@ -30,12 +30,12 @@ class VllmWriter:
     Parameters
     ----------
     folder
-        Where `TitlePolicy.save` wrote it.
+        Folder that `TitlePolicy.save` wrote.
 
     Raises
     ------
     PolicyError
-        When vLLM is not installed, or the policy is one of slots or of a prefix.
+        If vLLM is not installed, or the policy is one of slots or of a prefix.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -60,7 +60,7 @@ class VllmWriter:
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """As `TitlePolicy.write`; vLLM makes its own batches and knows no ``constraints``.
+        """Write titles as `TitlePolicy.write`; vLLM makes its own batches and ignores ``constraints``.
 
         Raises
         ------

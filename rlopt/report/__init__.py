@@ -1,1 +1,1 @@
-"""What people read: the evaluation report (HTML, JSON), figures and model cards."""
+"""Output for people: the evaluation report (HTML, JSON), figures and model cards."""

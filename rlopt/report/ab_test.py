@@ -24,7 +24,7 @@ def render_test(found: JsonObject, inputs: Mapping[str, str], lang: str = "en") 
     Parameters
     ----------
     found
-        What ``ab-analyze --json`` prints.
+        Output of ``ab-analyze --json``.
     inputs
         "file" and "plan" -> fingerprints.
     lang
@@ -88,7 +88,7 @@ def reasons(found: JsonObject, t: Words) -> list[tuple[str, str]]:
 
 
 def _splits(found: JsonObject, t: Words) -> list[tuple[str, str]]:
-    """What the checks of the split say."""
+    """Sentences on the checks of the split."""
     outcome, out = found["outcome"], []
     p_value, split = outcome["sample_ratio_p_value"], outcome["split"] or {}
     if found["mismatched_items"]:
@@ -110,7 +110,7 @@ def _splits(found: JsonObject, t: Words) -> list[tuple[str, str]]:
 
 
 def _ways(found: JsonObject, t: Words) -> list[tuple[str, str]]:
-    """How arms were compared, and what to keep in mind of it."""
+    """Sentences on the way arms were compared, and its limits."""
     outcome, trend, out = found["outcome"], found["trend"], []
     if outcome["design"] == "visitors" and not found["by_visitor"]:
         out.append(("doubt", t("reasons.independent")))

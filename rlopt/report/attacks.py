@@ -1,4 +1,4 @@
-"""What an attack does to a run, as `rlopt probe` tells it, and reports and cards after it."""
+"""Effect of an attack on a run, as `rlopt probe`, reports and cards show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ class AttackFigures(Plain):
     attack
         Its name.
     kind
-        "control" for logged titles as they are; "fault" for titles made worse, which are held against the logged titles
-        of their item; "change" for other ways to say the same, which are held against the title that was changed; "own"
-        for the user's, held against the logged titles.
+        "control" for logged titles as they are; "fault" for degraded titles, compared with the logged titles of their
+        item; "change" for paraphrases, compared with the title that was changed; "own" for the user's, compared with
+        the logged titles.
     titles
-        How many could be made.
+        Number of titles that the attack fits.
     reward, judge
         Median relative difference of the predicted reward, and of the clicks the judge predicts; the judge's is None
         without one.
     reward_above, judge_above
-        Share above what they are held against.
+        Share above the titles they are compared with.
     caught
         Rule, or score of belonging -> share that it catches.
     caught_any
@@ -63,14 +63,14 @@ class AttackFigures(Plain):
 
 @dataclass(frozen=True)
 class SwapFigures(Plain):
-    """What a policy writes for items, and for the same items with words of one kind swapped in their fields.
+    """Titles written for items, and for the same items with words of one kind swapped in their fields.
 
     Parameters
     ----------
     kind
         "gender" or "place".
     items
-        That hold such words.
+        Number of items that hold such words.
     alike
         Share whose two titles are the same but for the words that were swapped.
     reward

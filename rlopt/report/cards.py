@@ -17,10 +17,10 @@ POLICY_LIMITS = (
     "Clicks are not sales, and attention is not truth: check claims against the item.",
 )
 OBSERVATIONAL = (
-    "The reward is observational: it was learned from titles of different items. What goes with clicks need not earn "
-    "them, and no verdict on it says launch."
+    "The reward is observational: it was learned from titles of different items. What correlates with clicks need not "
+    "cause them, and no verdict on it says launch."
 )
-NO_REWARD = "Nothing was known of clicks: there is no reward yet, and none of its titles was chosen by one"
+NO_REWARD = "No clicks were known: there is no reward yet, so none chose its titles"
 TAGGER_LIMITS = (
     "It knows the kind of titles it was trained on; on others it overlooks words, and short titles then lack them.",
     "It keeps words and writes none. That a short title reads well is not measured.",
@@ -35,16 +35,16 @@ REWARD_LIMITS = (
 
 PROBE_BEGIN, PROBE_END = "<!-- rlopt probe -->", "<!-- end of rlopt probe -->"
 PROBE_TEXT = (
-    "Logged titles of test items, made worse or rephrased by `rlopt probe`. reward, judge: median change against "
-    "the item's logged titles, of other ways to say the same against the title itself; above: share that is liked "
-    "better; open: share that the reward likes better and that nothing catches, no rule, not relevance, not fluency. "
+    "Logged titles of test items, degraded or rephrased by `rlopt probe`. reward, judge: median change from the item's "
+    "logged titles (for a paraphrase, from the title itself); above: share that scores higher; open: share that the "
+    "reward scores higher and that no check catches (rules, relevance, fluency). "
     "An attack with the verdict open fools this run."
 )
 
 
 SWAP_TEXT = (
-    "What the policy writes for items whose fields name a sex or a place, and for the same items with these words "
-    "swapped, by the same random numbers. alike: share of the titles that are the same but for those words; reward: "
+    "Titles of the policy for items whose fields name a sex or a place, and for the same items with these words "
+    "swapped, with the same random numbers. alike: share of the titles that differ in those words alone; reward: "
     "median change; above, below: share that earns more, or less, by 5%."
 )
 
@@ -55,7 +55,7 @@ def with_probe(card: str, found: Sequence[AttackFigures], written: Sequence[Swap
     after = rest.partition(PROBE_END)[2] if begins else ""
     told = [PROBE_BEGIN, "## What fools it", "", PROBE_TEXT, "", *attack_table(found)]
     if written:
-        told += ["", "## What changes with whom a title is for", "", SWAP_TEXT, "", *swap_table(written)]
+        told += ["", "## Titles for the other sex or place", "", SWAP_TEXT, "", *swap_table(written)]
     section = "\n".join([*told, PROBE_END])
     return f"{before.rstrip()}\n\n{section}\n{after.lstrip()}"
 
@@ -88,7 +88,7 @@ def policy_card(
     n_items
         Items it was trained on.
     figures
-        What was measured, name -> value.
+        Measured figures, name -> value.
     settings
         Settings of the stage.
     versions
@@ -102,7 +102,7 @@ def policy_card(
     rewarded
         False where it learned from the titles of a catalogue, and nothing was known of clicks.
     observational
-        Whether the reward that it was trained against compares titles of different items.
+        True if the reward that it was trained against compares titles of different items.
     """
     label, method = "SFT", "supervised fine-tuning on logged titles"
     if not rewarded:
@@ -151,7 +151,7 @@ def export_card(
     Parameters
     ----------
     how
-        What was done.
+        Description of the export.
     before, after
         The same figures of the policy it came from and of this one.
     n_items
@@ -180,7 +180,7 @@ def export_card(
 
 
 def _fills(slots: bool) -> str:
-    """How its text becomes a title."""
+    """Explain how the model's text becomes a title."""
     if slots:
         return (
             "Slot tokens such as `<brand>` stand for the item's own values; `rlopt generate` and `rlopt.TitlePolicy` "
@@ -190,7 +190,7 @@ def _fills(slots: bool) -> str:
 
 
 def _loading(prefix: bool = False) -> str:
-    """How the folder is loaded, with and without rlopt."""
+    """Explain how to load the folder, with and without rlopt."""
     plain = 'model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\n'
     if prefix:
         plain = (
@@ -232,19 +232,19 @@ def reward_card(
     split
         Side -> items.
     conversions
-        Whether it predicts conversions too.
+        True if it predicts conversions too.
     warnings
-        What the log doctor warns of.
+        Warnings of the log doctor.
     effects, note
         Property of a title -> its effect in words, and whether these may be taken for causes.
     images
         Caption -> file beside the card.
     observational
-        Whether titles of different items were compared.
+        True if titles of different items were compared.
     """
     tags = ["rlopt", "reward-model", "click-through-rate", *(["observational"] if observational else [])]
     head = ModelCardData(library_name="lightgbm", tags=tags)
-    learned = "from differences between items that are alike" if observational else "within items"
+    learned = "from differences between similar items" if observational else "within items"
     what = "a click and of a conversion given a click" if conversions else "a click"
     sides = ", ".join(f"{side} {count:,}" for side, count in (split or {}).items())
     paragraphs = [
@@ -259,7 +259,7 @@ def reward_card(
     ]
     if effects:
         paragraphs += [
-            "## What goes with clicks",
+            "## What correlates with clicks",
             f"Change of the click rate with its 95% interval over the ensemble, other listed properties being equal. "
             f"{note}",
             _table(("property", "effect"), effects),

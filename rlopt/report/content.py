@@ -1,4 +1,4 @@
-"""What an evaluation report says, as plain data: written to report.json, rendered to report.html."""
+"""Content of an evaluation report, as plain data: written to report.json, rendered to report.html."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class PolicyFigures(Plain):
     reward, reward_std
         Mean prediction of the reward model PPO optimised, and its mean ensemble spread: what the judge is a check on.
     faithfulness
-        Share of titles that claim nothing their item does not state; None where no claims are checked.
+        Share of titles without claims that their item does not state; None where no claims are checked.
     support_share
         Share of titles near titles the judge knows.
     novel_share
@@ -62,7 +62,7 @@ class PolicyFigures(Plain):
 
 @dataclass(frozen=True)
 class Origin(Plain):
-    """Where a report comes from.
+    """Origin of a report.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Origin(Plain):
 
 @dataclass(frozen=True)
 class Outcome(Plain):
-    """What an impression of the test items earned, and what the titles change of it.
+    """Earnings per impression of the test items, and the change by the new titles.
 
     Parameters
     ----------
@@ -104,12 +104,12 @@ class Outcome(Plain):
 
 @dataclass(frozen=True)
 class AbTestSize(Plain):
-    """What a visitors' A/B test takes to find a lift, looked at once, at ab-plan's defaults.
+    """Size of a visitors' A/B test that finds a lift, with one look at the end, at ab-plan's defaults.
 
     Parameters
     ----------
     lift
-        To be found.
+        The lift to find.
     impressions
         Of each arm; None where no number suffices.
     days
@@ -171,9 +171,9 @@ class BelongingShares(Plain):
     Parameters
     ----------
     relevant
-        That are like their item's titles, fields and texts, and not like those of others.
+        Share similar to their item's titles, fields and texts, and not to those of others.
     fluent
-        Whose wording is that of whole titles, not of shuffled or spliced ones.
+        Share with the wording of whole titles, not of shuffled or spliced ones.
     """
 
     relevant: float | None
@@ -193,9 +193,9 @@ class EvaluationReport(Plain):
     origin
         Run, logs, days.
     outcomes
-        What the lift means in clicks, conversions and revenue, where the logs have them.
+        The lift in clicks, conversions and revenue, where the logs have them.
     ab_sizes
-        What an A/B test would take, for the predicted lift and for its lower limit; empty where there is no gain.
+        Size of an A/B test for the predicted lift and for its lower limit; empty where there is no gain.
     lifts
         Baseline ("logged", and "sft" where there is an SFT policy) -> lift of the candidate over it, by the judge.
     true_lifts
@@ -203,7 +203,7 @@ class EvaluationReport(Plain):
     other_lifts, other_true_lifts
         Both with items weighted the other way (``weight`` of the settings: by traffic, or all alike).
     candidates
-        How many different candidates these test items have been asked about.
+        Number of different candidates evaluated on these test items.
     policies
         Figures of each policy.
     kl
@@ -213,11 +213,11 @@ class EvaluationReport(Plain):
     propensity_calibration, text_shift
         More of them.
     cross_checks
-        What logged clicks say beside the judge, by likeness of titles; the judge on the same impressions first.
+        Lifts by logged clicks beside the judge, by similarity of titles; the judge on the same impressions first.
     ensemble_spread
         Policy, "logged" included -> how unsure the reward model is of its titles' effects, in nats; the mean.
     guardrails
-        What a launch must not cost.
+        Guardrails of a launch.
     checked_claims
         Kinds of claims that a faithful title's item states; empty where none are checked.
     promises
@@ -227,9 +227,9 @@ class EvaluationReport(Plain):
         Policy, "logged" included -> shares of its titles that belong to their items and read like titles; empty where
         the run has no model that tells.
     probe
-        What ``rlopt probe`` found to fool this run; empty where it was not run.
+        Attacks by ``rlopt probe``; empty where it was not run.
     rated
-        What people said of titles of the candidate, drawn at random; empty where nobody was asked.
+        Ratings by people of the candidate's titles, drawn at random; empty where nobody was asked.
     segments
         Lift by segment, the worst first; empty where none were asked for.
     history

@@ -44,7 +44,7 @@ class Row:
     Parameters
     ----------
     label
-        What is compared with what.
+        Name of the comparison.
     value, low, high
         Relative lift and its interval; 0.05 is +5%.
     truth
@@ -139,7 +139,7 @@ def reward_against_kl(
 
 
 def gains_against_kl(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What the optimised reward and the monitor say was gained, against how far the policy has moved; "" without rows.
+    """Gain by the optimised reward and by the monitor, against the KL from the SFT policy; "" without rows.
 
     The first always rises; where the second turns down, titles please the reward model and nobody else.
 
@@ -178,7 +178,7 @@ class PolicyPoint:
 
 
 def lift_against_kl(points: Sequence[PolicyPoint]) -> str:
-    """What each policy gains for how far it moves from SFT: circles by the judge, diamonds by the simulator."""
+    """Lift of each policy against its KL from SFT: circles by the judge, diamonds by the simulator."""
     figure, axes = _figure(height=3.0)
     axes.axhline(0, color=INK, linewidth=1.0)
     for point in points:

@@ -34,7 +34,7 @@ def render(report: EvaluationReport, metrics: Sequence[Mapping[str, Any]]) -> st
     Parameters
     ----------
     report
-        What to say.
+        Content of the report.
     metrics
         Rows of the candidate's ``metrics/*.jsonl``; without any the learning curves are left out.
     """
@@ -138,7 +138,7 @@ def resource(name: str) -> str:
 
 
 def _traffics(report: EvaluationReport) -> list[dict[str, Any]]:
-    """Numbers of impressions that the lift is told for."""
+    """Numbers of impressions for which the page shows the lift."""
     daily = report.config.get("traffic")
     return [
         {"kind": "impressions", "n": IMPRESSIONS_TOLD},

@@ -45,22 +45,22 @@ class Words(Sentences):
         return " · ".join(map(self.rule, broken))
 
     def rule(self, kind: str) -> str:
-        """What breaking one rule is called."""
+        """Name of a fault that breaks one rule."""
         names: dict[str, str] = self.entries.get("rules", RULES)
         return names.get(kind, kind)
 
     def attack(self, name: str) -> str:
-        """What an attack of `rlopt probe` is called; a user's own goes by its own name."""
+        """Name of an attack of `rlopt probe`; a user's own keeps its name."""
         names: dict[str, str] = self.entries["attacks"]
         return names.get(name, name)
 
     def metric(self, name: str) -> str:
-        """What a metric, or a ratio of two, is called; a column of the user's own goes by its own name."""
+        """Name of a metric, or of a ratio of two; a column of the user's own keeps its name."""
         names: dict[str, str] = self.entries["metric_names"]
         return "/".join(names.get(part, part) for part in name.split("/"))
 
     def question(self, name: str) -> str:
-        """What a question to people is called; a user's own goes by its own name."""
+        """Name of a question to people; a user's own keeps its name."""
         names: dict[str, str] = self.entries["questions"]
         return names.get(name, name.replace("_", " "))
 
@@ -72,7 +72,7 @@ class Words(Sentences):
         )
 
     def policy(self, name: str) -> str:
-        """What a policy is called; one from elsewhere goes by its own name."""
+        """Name of a policy; one from elsewhere keeps its name."""
         if name in ALGORITHMS:
             return self("trained", name=ALGORITHMS[name].label)
         names: dict[str, str] = self.entries["policies"]

@@ -11,7 +11,7 @@ METRICS = (
     ("lift", "CTR lift over the logged titles"),
     ("lift_low", "Lower limit of that lift"),
     ("lift_high", "Upper limit of that lift"),
-    ("faithfulness", "Share of titles that claim nothing their item does not state"),
+    ("faithfulness", "Share of titles without claims that their item does not state"),
     ("support", "Share of titles near logged ones"),
     ("violations", "Share of titles that break a rule"),
 )
@@ -57,7 +57,7 @@ def published_card(
 
 
 def model_index(report: JsonObject) -> list[EvalResult]:
-    """What ``offline-eval`` measured, as a hub lists it: all by the judge, offline, none of it clicks of people."""
+    """Results of ``offline-eval`` as a hub lists them: all by the judge, offline, none of it clicks of people."""
     lift = report["lifts"]["logged"]
     mine = next(policy for policy in report["policies"] if policy["policy"] == report["candidate"])
     values = {

@@ -1,1 +1,1 @@
-"""What people say of proposed titles: the database, its append-only audit, and the pages to read them on."""
+"""Review of proposed titles by people: the database, its append-only audit, and the pages to read them on."""

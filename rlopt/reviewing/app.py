@@ -41,18 +41,18 @@ Handler = Callable[["Pages", Request, Visitor], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Pages:
-    """What the handlers work with.
+    """Dependencies of the handlers.
 
     Parameters
     ----------
     engine
         The reviews.
     checks
-        The run that tells what a wording is worth.
+        Checks of a wording by the run.
     config
         The settings.
     token
-        What a visitor must know to sign in; None: nothing.
+        Secret that a visitor must know to sign in; None: no secret.
     """
 
     engine: "Engine"
@@ -80,7 +80,7 @@ def application(
     hosts
         Names that it answers to.
     token
-        What a visitor must know; None for a server that only this machine reaches.
+        Secret that a visitor must know; None for a server that only this machine reaches.
     """
     pages = Pages(engine, checks, config, token, Signer(secret(engine)), Views(config.lang))
     routes = [
@@ -323,7 +323,7 @@ async def _history(pages: Pages, request: Request, visitor: Visitor) -> Response
 
 
 def filters_of(asked: Mapping[str, str]) -> Filters:
-    """What the address of a page asks for; what it cannot mean is left out."""
+    """Filters in the address of a page; values without a meaning are ignored."""
     state = asked.get("state", OPEN)
     try:
         chance = min(max(float(asked.get("chance") or "nan") / 100, 0.0), 1.0) if asked.get("chance") else None
@@ -344,7 +344,7 @@ def decision_of(form: "FormData") -> audit.Decision:
     Raises
     ------
     ReviewError
-        Where it is incomplete.
+        If it is incomplete.
     """
     action = str(form.get("action"))
     nonce = str(form.get("nonce") or "")[:40]

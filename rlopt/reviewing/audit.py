@@ -1,7 +1,7 @@
 """Decisions, as events that are only ever added. What holds now is what the newest event of a proposal says.
 
 An event names its place ``seq`` among those of its proposal, which is unique: of two people who decide at once one is
-second, and is told. It carries the nonce of its form, which is unique too: sent twice, it counts once.
+second, and gets a message. It carries the nonce of its form, which is unique too: sent twice, it counts once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -31,22 +31,22 @@ class ConflictError(ReviewError):
 
 @dataclass(frozen=True)
 class Decision:
-    """What a reviewer did.
+    """Decision of a reviewer.
 
     Parameters
     ----------
     proposal, action
-        Which, and what.
+        Number of the proposal, and what to do with it.
     seen
-        How many events of the proposal the reviewer's page knew of.
+        Number of the proposal's events that the reviewer's page knew of.
     nonce
-        Of the form.
+        One-time token of the form.
     title
         Of an edit: the new wording.
     reason, phrase
         Of a rejection: why, and words that no title may hold.
     final
-        Settles what two opinions disagree on.
+        Settles a disagreement between two opinions.
     batch
         Of a bulk accept.
     """
@@ -64,7 +64,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Opinion:
-    """What one reviewer thinks of one proposal, the title that this reviewer wants, and since which event."""
+    """Opinion of one reviewer on one proposal, the title that this reviewer wants, and since which event."""
 
     opinion: str = OPEN
     title: str | None = None
@@ -78,9 +78,9 @@ def record(engine: "Engine", reviewer: str, decision: Decision) -> str:
     Raises
     ------
     ConflictError
-        When somebody else settled it meanwhile; nothing is added.
+        If somebody else settled it meanwhile; nothing is added.
     ReviewError
-        When there is no such proposal, or nothing to undo or accept.
+        If there is no such proposal, or nothing to undo or accept.
     """
     for attempt in range(_ATTEMPTS):
         try:
@@ -146,7 +146,7 @@ def _row(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: 
 
 
 def _opinion(proposal: Any, history: Sequence["Row[Any]"], reviewer: str, decision: Decision) -> Opinion:
-    """What the reviewer thinks after this."""
+    """Opinion of the reviewer after this decision."""
     if decision.action == "undo":
         mine = _standing(history, reviewer)
         if not mine:
@@ -174,7 +174,7 @@ def _standing(history: Iterable["Row[Any]"], reviewer: str) -> list[Opinion]:
 
 
 def opinion_of(history: Iterable["Row[Any]"], reviewer: str) -> Opinion:
-    """What a reviewer thinks now."""
+    """Current opinion of a reviewer."""
     standing = _standing(history, reviewer)
     return standing[-1] if standing else Opinion()
 

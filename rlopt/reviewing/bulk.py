@@ -26,7 +26,7 @@ class Plan:
     chance, text
         The threshold, and what titles or items must hold.
     reviewer
-        Whose it is.
+        Its reviewer.
     count
         Titles it meant when the sample was drawn.
     sample
@@ -57,7 +57,7 @@ class Plan:
         Raises
         ------
         ReviewError
-            Where it is damaged, or another reviewer's.
+            If it is damaged, or another reviewer's.
         """
         if text is None:
             raise ReviewError("The form is incomplete.")
@@ -72,7 +72,7 @@ class Plan:
         return json.dumps(asdict(self))
 
     def faults(self, answers: Mapping[str, str]) -> int | None:
-        """How many of the sample have a fault; None where not all were read."""
+        """Number of faulty titles in the sample; None where not all were read."""
         given = [answers.get(f"sample-{number}") for number in self.sample]
         if not all(answer in ("fine", "faulty") for answer in given):
             return None

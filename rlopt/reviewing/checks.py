@@ -1,4 +1,4 @@
-"""What the pages ask of a run: the rules and the prediction of a wording, while somebody types it."""
+"""Interface from the pages to a run: the rules and the prediction of a wording, while somebody types it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,7 @@ class Broken(Plain):
 
 @dataclass(frozen=True)
 class Checked(Plain):
-    """What a run says of a title.
+    """Results of a run's checks of a title.
 
     Parameters
     ----------
@@ -43,4 +43,4 @@ class Checks(Protocol):
     """A run, as the pages need it."""
 
     def check(self, item_id: str, facts: dict[str, tuple[str, ...]], current: str | None, title: str) -> Checked:
-        """What it says of ``title`` for an item with these fields."""
+        """Check ``title`` for an item with these fields."""

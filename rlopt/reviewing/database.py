@@ -1,4 +1,4 @@
-"""Where reviews lie: SQLite or PostgreSQL. Events and ratings are only ever added; a trigger refuses anything else."""
+"""Database of reviews, SQLite or PostgreSQL. Events and ratings are only added; a trigger refuses anything else."""
 
 import os
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def needs(*modules: str) -> None:
     Raises
     ------
     ReviewError
-        Where it is not, with the name of the extra.
+        If it is not, with the name of the extra.
     """
     if missing := [PACKAGES[module] for module in modules if find_spec(module) is None]:
         raise ReviewError(f"Reviews need {', '.join(missing)}: pip install 'rlopt[review]'.")
@@ -54,9 +54,9 @@ def opened(place: str | Path, *, create: bool = False) -> Iterator["Engine"]:
     Raises
     ------
     LogError
-        Where the URL names a variable that is not set.
+        If the URL names a variable that is not set.
     ReviewError
-        Where it is missing, is no database of reviews, cannot be reached, or a package is not installed.
+        If it is missing, is no database of reviews, cannot be reached, or a package is not installed.
     """
     needs("sqlalchemy")
     from sqlalchemy.exc import SQLAlchemyError
@@ -158,7 +158,7 @@ def _prepare(engine: "Engine", create: bool, place: str) -> None:
 
 
 def _triggers(dialect: str, table: str) -> list[str]:
-    """What keeps a table append-only, whoever writes to it."""
+    """SQL that keeps a table append-only, whoever writes to it."""
     refusal = f"{table} is append-only"
     if dialect == "sqlite":
         return [

@@ -1,4 +1,4 @@
-"""What people decided, for the commands that come after: what goes live, what never comes back, what not to say."""
+"""Decisions of people, for the commands that follow: titles to launch, titles never to propose, phrases to avoid."""
 
 import hashlib
 import json
@@ -22,11 +22,11 @@ class Approved:
     item_id, title, facts
         The item, its approved title, and its fields as the review showed them.
     proposed
-        What had been proposed; None where nothing had.
+        The proposed title; None where there was none.
     edited, kept
-        Whether a person wrote it; whether the current title was to stay.
+        True if a person wrote it; True if the current title was to stay.
     reviewer, at
-        Who approved it last, and when (UTC).
+        The last reviewer to approve it, and when (UTC).
     """
 
     item_id: str
@@ -59,12 +59,12 @@ class Reviews:
 
     @classmethod
     def read(cls, place: str | Path) -> "Reviews":
-        """Those of a database.
+        """Read the decisions from a database.
 
         Raises
         ------
         ReviewError
-            Where it cannot be opened, or holds no reviews.
+            If it cannot be opened, or holds no reviews.
         """
         with opened(place) as engine:
             from sqlalchemy import exists, select
@@ -97,18 +97,18 @@ class Reviews:
         return list(self._by_item.get(item_id, ()))
 
     def refuses(self, item_id: str, title: str) -> bool:
-        """Whether people refused this title for the item, in whatever order of words."""
+        """True if people refused this title for the item, in any order of words."""
         keys = self.rejected.get(item_id)
         return keys is not None and duplicate_key(title) in keys
 
     @property
     def decided(self) -> bool:
-        """Whether anything was."""
+        """True if people decided anything."""
         return bool(self.approved or self.rejected)
 
     @property
     def digest(self) -> str:
-        """Hash of what was decided."""
+        """Hash of the decisions."""
         told = json.dumps(
             [
                 [[one.item_id, one.title] for one in self.approved],

@@ -1,4 +1,4 @@
-"""What stands between the pages and everybody else: hosts, sizes, signed cookies, form tokens, headers."""
+"""Protection of the pages: hosts, sizes, signed cookies, form tokens, headers."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks, by a signed cookie.
+    """Visitor, identified by a signed cookie.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class Signer:
         return f"{text}.{self._mark('cookie', text)}"
 
     def form_token(self, visitor: Visitor) -> str:
-        """What every form of this visitor carries."""
+        """Token in every form of this visitor."""
         return self._mark("form", f"{visitor.session} {visitor.name}")
 
     def holds(self, visitor: Visitor, token: Any) -> bool:
-        """Whether a form is this visitor's."""
+        """True if a form belongs to this visitor."""
         return isinstance(token, str) and hmac.compare_digest(token.encode(), self.form_token(visitor).encode())
 
     def seal(self, text: str) -> str:
@@ -98,7 +98,7 @@ class Guard:
     hosts
         Names that requests may be for, beside this machine's addresses where ``anywhere`` is true.
     anywhere
-        Whether any numeric address will do: for a server that listens on all of them, where a token keeps others out.
+        True if any numeric address will do: for a server that listens on all of them, where a token keeps others out.
     """
 
     def __init__(self, app: "ASGIApp", hosts: frozenset[str], anywhere: bool) -> None:
@@ -138,7 +138,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """True if only this machine reaches an address."""
     return host in LOOPBACK
 
 

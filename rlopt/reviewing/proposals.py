@@ -36,7 +36,7 @@ class Proposal:
     lift, low, high, chance
         Predicted lift of the clicks over the current title, its 95% interval, and the chance of being better.
     value
-        What rides on the title; with doubt it makes the order.
+        Stake of the title; with doubt it makes the order.
     facts
         The item's fields.
     """
@@ -69,7 +69,7 @@ class Proposal:
     def doubt(self) -> float:
         """Chance that something is wrong: that it is no better, unlike the logs, not the item's, no title; 0 if kept.
 
-        A report of what is against it, or no title at all, is no doubt but certainty.
+        A title with objections, or no title at all, counts as certainly wrong.
         """
         if self.kept:
             return 0.0
@@ -134,7 +134,7 @@ def _row(one: Proposal, priority: float, seed: int, second_opinions: float) -> d
         "key": one.key,
         "source": one.source,
         "item_id": one.item_id,
-        "title": clean(one.title or "") or None,  # what is approved is what was seen
+        "title": clean(one.title or "") or None,  # the title approved is the title seen
         "current_title": one.current_title,
         "kept": one.kept,
         "reason": one.reason,

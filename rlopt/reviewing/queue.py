@@ -1,4 +1,4 @@
-"""Which proposals to show, the most worth reading first, a page at a time by keys: page 5,000 is as fast as page 1."""
+"""Queue of proposals, the most worth reading first, a page at a time by keys: page 5,000 is as fast as page 1."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ SHOWN_STATES = (OPEN, SKIPPED, SECOND, DISPUTED, ACCEPTED, EDITED, REJECTED)
 
 @dataclass(frozen=True)
 class Filters:
-    """What a reviewer asks to see.
+    """Filters on the proposals that a reviewer sees.
 
     Parameters
     ----------
     state
         One of `SHOWN_STATES`; "open": what this reviewer may decide on; "skipped": by this reviewer.
     text
-        That the item id, the titles or the facts hold.
+        Text that the item id, the titles or the facts must contain.
     chance
         Least chance of being better than the current title.
     flagged
@@ -137,6 +137,6 @@ def _in_state(state: str, reviewer: str) -> list[ColumnElement[bool]]:
 def _newest(
     column: ColumnElement[str], proposal: ColumnElement[int] = PROPOSALS.c.id, *conditions: ColumnElement[bool]
 ) -> ColumnElement[str]:
-    """What the newest event of a proposal says."""
+    """Value of a column in the newest event of a proposal."""
     query = select(column).where(EVENTS.c.proposal == proposal, *conditions)
     return query.order_by(EVENTS.c.seq.desc()).limit(1).correlate(PROPOSALS, QUEUE).scalar_subquery()

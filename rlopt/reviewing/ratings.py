@@ -1,4 +1,4 @@
-"""What people answer about titles drawn at random: rated in one random order, whatever they are worth."""
+"""Ratings of titles drawn at random: answered in one random order, whatever the titles are worth."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

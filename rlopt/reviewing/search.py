@@ -46,7 +46,7 @@ def create(connection: "Connection") -> None:
 
 
 def is_there(connection: "Connection") -> bool:
-    """Whether the database has the index."""
+    """True if the database has the index."""
     if connection.dialect.name == "sqlite":
         query = "SELECT 1 FROM sqlite_master WHERE name = 'rlopt_search'"
     else:
@@ -81,7 +81,7 @@ def found(connection: "Connection", wanted: str) -> Sequence[int] | None:
 
 
 def holds(connection: "Connection", wanted: str) -> ColumnElement[bool]:
-    """That a proposal's item id, titles or facts hold ``wanted``, in whatever case: read from its text, by no index."""
+    """Condition that a proposal's item id, titles or facts contain ``wanted``, in any case; uses no index."""
     place = func.instr if connection.dialect.name == "sqlite" else func.strpos
     return place(PROPOSALS.c.search, wanted.casefold()) > 0
 

@@ -1,4 +1,4 @@
-"""What may become of a proposal, and why people refuse one."""
+"""States of a proposal, and reasons for refusing one."""
 
 OPEN, SECOND, DISPUTED = "open", "second", "disputed"
 """Nobody has decided; one of two readers has; the two differ."""

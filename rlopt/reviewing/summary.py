@@ -1,4 +1,4 @@
-"""How far a review is: decisions by state and by reviewer, and how often two people decided alike."""
+"""Progress of a review: decisions by state and by reviewer, and how often two people decided alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Agreement:
     Parameters
     ----------
     n, alike
-        How many, and how many of them with the same outcome.
+        Number of titles, and of those with the same outcome.
     low, high
         95% interval of the share.
     """
@@ -40,7 +40,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the page "Progress" says; ``reviewers`` has (name, decisions, titles rated)."""
+    """Content of the page "Progress"; ``reviewers`` has (name, decisions, titles rated)."""
 
     counts: dict[str, int]
     reviewers: Sequence[tuple[str, int, int]]
@@ -49,12 +49,12 @@ class Summary:
 
 
 def summary(connection: "Connection") -> Summary:
-    """Of all that was decided and rated."""
+    """Summarise all decisions and ratings."""
     return Summary(counts(connection), _reviewers(connection), agreement(connection), rated_shares(rated(connection)))
 
 
 def agreement(connection: "Connection") -> Agreement | None:
-    """Of the titles that are for two readers; None before two have read one."""
+    """Agreement on the titles meant for two readers; None before two have read one."""
     query = select(PROPOSALS.c.id).where(PROPOSALS.c.two, PROPOSALS.c.id.in_(select(EVENTS.c.proposal)))
     histories = events_of(connection, list(connection.execute(query).scalars()))
     alike = []
@@ -77,7 +77,7 @@ def history(connection: "Connection", before: int | None = None) -> "Sequence[Ro
 
 
 def last_of(connection: "Connection", reviewer: str) -> "Row[Any] | None":
-    """What this reviewer did last."""
+    """Last action of this reviewer."""
     query = select(EVENTS, PROPOSALS.c.title.label("proposed"), PROPOSALS.c.item_id).join(PROPOSALS)
     return connection.execute(query.where(EVENTS.c.reviewer == reviewer).order_by(EVENTS.c.id.desc()).limit(1)).first()
 

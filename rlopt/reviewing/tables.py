@@ -43,7 +43,7 @@ PROPOSALS = Table(
     Column("chance", Float),  # of being better than the current title
     Column("priority", Float, nullable=False),
     Column("draw", BigInteger, nullable=False),  # place in the random order that ratings follow
-    Column("two", Boolean, nullable=False),  # whether two people read it
+    Column("two", Boolean, nullable=False),  # true if two people read it
     Column("facts", Text, nullable=False),
     Column("search", Text, nullable=False),
 )
@@ -83,7 +83,7 @@ EVENTS = Table(
     Column("reason", Text),
     Column("phrase", Text),  # words that no title may hold
     Column("opinion", String(10), nullable=False),  # of this reviewer, after the event
-    Column("title", Text),  # that this reviewer wants
+    Column("title", Text),  # the title that this reviewer wants
     Column("final", Boolean, nullable=False),  # settles a dispute
     Column("was", String(10), nullable=False),  # state of the proposal, before and after the event
     Column("state", String(10), nullable=False),

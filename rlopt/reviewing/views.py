@@ -35,9 +35,9 @@ class Card:
     state, after
         Its state, and the title that is approved; not told to one who is yet to give a second opinion.
     mine
-        What this reviewer thinks.
+        Opinion of this reviewer.
     by
-        Who decided last.
+        The last reviewer to decide.
     seen
         Events so far.
     nonce
@@ -54,7 +54,7 @@ class Card:
 
     @property
     def changes(self) -> list[tuple[str, str]]:
-        """What the new title changes of the current one."""
+        """Differences between the current and the new title."""
         return diff(shown(self.row.current_title or ""), shown(self.row.title or ""))
 
     @property
@@ -74,12 +74,12 @@ class Card:
 
     @property
     def wording(self) -> str:
-        """What an edit begins with."""
+        """Initial text of an edit."""
         return clean(self.after or self.row.title or self.row.current_title or "")
 
     @property
     def report(self) -> list[str]:
-        """What is against the title, or against those that were refused."""
+        """Objections to the title, or to those that were refused."""
         return [shown(part) for part in (self.row.report or "").split("; ") if part]
 
 
@@ -105,7 +105,7 @@ def _card(row: "Row[Any]", history: "Sequence[Row[Any]]", reviewer: str) -> Card
 
 
 def new_nonce() -> str:
-    """What makes a form one of its kind."""
+    """Random one-time token of a form."""
     return secrets.token_urlsafe(18)
 
 
@@ -143,7 +143,7 @@ class Words(Sentences):
         return f"{self.named('rules', kind)}{colon}{detail}"
 
     def reason(self, text: str) -> str:
-        """Why a row has no new title, in this language; what rules say of it stays as it is."""
+        """Translate the reason why a row has no new title; the rules' own words stay as they are."""
         said, bracket, more = text.partition(" (")
         return f"{self.entries['kept_reasons'].get(said, said)}{bracket}{more}"
 

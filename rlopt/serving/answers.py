@@ -1,4 +1,4 @@
-"""What the service answers, for its documentation; what it sends is made of these keys."""
+"""Answers of the service: the documentation and the responses use the same keys."""
 
 from typing import Literal
 
@@ -18,18 +18,20 @@ class ScoredTitle(BaseModel):
     reward_low: float = Field(description="Lower end of the reward's 95% interval, 0 at least.")
     reward_high: float
     support: float = Field(description="1: like logged titles; below 0.5: unlike any of them.")
-    lift: float | None = Field(description="Of clicks, over the item's titles in the request; null for an only one.")
+    lift: float | None = Field(
+        description="Lift of clicks over the item's titles in the request; null for a single one."
+    )
     lift_std: float | None
     lift_low: float | None
     lift_high: float | None
-    far: Far = Field(description="Which of wording and item is far from the logs; what is said of those is a guess.")
+    far: Far = Field(description="Wording or item that is far from the logs; predictions for it are guesses.")
 
 
 class ScoredItem(BaseModel):
     """An item with its titles, in the order of the request."""
 
     item_id: str
-    known: bool = Field(description="Whether the item is in the run's logs.")
+    known: bool = Field(description="True if the item is in the run's logs.")
     titles: list[ScoredTitle]
 
 
@@ -52,7 +54,7 @@ class WrittenTitle(BaseModel):
     support: float | None
     relevance: float | None
     fluency: float | None
-    kept: bool = Field(description="Whether this is the item's current title.")
+    kept: bool = Field(description="True if this is the item's current title.")
     reason: str | None = Field(description="Why the current title was kept, or why there is none.")
     report: str | None = Field(description="Rules that are broken, or what was refused.")
     current_title: str | None

@@ -40,20 +40,20 @@ Errors are problem details (RFC 9457). Where a token is set, send `Authorization
 
 @dataclass
 class Service:
-    """What the routes share.
+    """State shared by the routes.
 
     Parameters
     ----------
     config
         The settings.
     served
-        Models and titles of this moment.
+        Current models and titles.
     source
-        Where newer ones come from.
+        Source of newer ones.
     log
-        Of assignments; None without one.
+        Log of assignments; None without one.
     token
-        What requests must bring; None: nothing.
+        Token that requests must carry; None: no token.
     """
 
     config: ServeConfig
@@ -108,9 +108,9 @@ class Service:
         """Take over a newer run or table, where there is one; requests under way end with what they began with."""
         try:
             newer = await asyncio.to_thread(self.source.newer, self.served)
-        except Exception as error:  # whatever is wrong with it, the old one serves on
+        except Exception as error:  # whatever is wrong with it, the old one stays in service
             self.metrics.errors.labels("reload").inc()
-            note(f"What is new cannot be taken over, and the old serves on: {error}")
+            note(f"The newer run or table cannot be loaded, so the old one stays in service: {error}")
             return
         if newer is not None:
             self.served = newer
@@ -215,12 +215,12 @@ def _operation(service: Service) -> APIRouter:
 
     @router.get("/healthz", responses={200: {"model": answers.Health}})
     async def alive() -> Response:
-        """Whether the process lives."""
+        """Liveness: report that the process runs."""
         return _json({"status": "ok", "version": service.served.models.version})
 
     @router.get("/readyz", responses={200: {"model": answers.Health}, **documented(503)})
     async def ready() -> Response:
-        """Whether it takes requests: the models are loaded, and the queue has room."""
+        """Readiness: the models are loaded, and the queue has room."""
         if service.scores.full or service.titles.full:
             raise ProblemError(503, "The queue is full.", {"Retry-After": "1"})
         return _json({"status": "ready", "version": service.served.models.version})

@@ -33,7 +33,7 @@ class AssignmentLog:
     Raises
     ------
     RunError
-        When it cannot be written, or lies in a run directory.
+        If it cannot be written, or lies in a run directory.
     """
 
     def __init__(self, path: Path, rotate_at: int) -> None:
@@ -50,7 +50,7 @@ class AssignmentLog:
         Raises
         ------
         RunError
-            When it cannot be written. Nothing of it stays.
+            If it cannot be written. Nothing of it stays.
         """
         line = (safe_json(to_json(row)) + "\n").encode()
         with disk_errors(self._path):

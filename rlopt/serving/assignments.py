@@ -1,4 +1,4 @@
-"""Which title of an item a unit sees: the same one whenever it is asked, with the probability that it had.
+"""Assignment of titles to units: always the same title for a unit and item, with its probability.
 
 The draw is a hash of seed, item and unit, so that no memory is needed, processes agree, and items are drawn apart.
 """
@@ -57,7 +57,7 @@ class Assigner(ABC):
     Parameters
     ----------
     version
-        Of what it was made of.
+        Version of its inputs.
     """
 
     version: str
@@ -70,7 +70,7 @@ class Assigner(ABC):
         Raises
         ------
         UnitNeededError
-            Where it depends on the unit, and none is given.
+            If it depends on the unit, and none is given.
         """
 
 
@@ -93,7 +93,7 @@ class TableAssigner(Assigner):
     Raises
     ------
     RloptError
-        Where probabilities are missing, out of range, or do not add up to one.
+        If probabilities are missing, out of range, or do not add up to one.
     """
 
     def __init__(self, rows: Sequence[Row], seed: int, version: str) -> None:

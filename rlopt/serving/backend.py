@@ -1,4 +1,4 @@
-"""What the service needs of a run; `rlopt.stages.serve` fills it in."""
+"""Interface from the service to a run; `rlopt.stages.serve` implements it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ class Models(Protocol):
 
 
 class Source(Protocol):
-    """Where models and tables come from. Methods are called in a thread of their own."""
+    """Source of models and tables. Methods are called in a thread of their own."""
 
     def newer(self, old: "Served") -> "Served | None":
-        """What is there now; None where it is the same, or not complete yet.
+        """Load the current state; None where it is unchanged, or not complete yet.
 
         Raises
         ------
         Exception
-            Where it is damaged: the service goes on with the old.
+            If it is damaged: the service keeps the old state.
         """
 
 

@@ -15,7 +15,7 @@ class Sized(Protocol):
 
     @property
     def size(self) -> int:
-        """How much work it is, in titles."""
+        """Amount of work, in titles."""
 
 
 RequestT = TypeVar("RequestT", bound=Sized)
@@ -41,7 +41,7 @@ class Batcher(Generic[RequestT]):
     max_wait
         Seconds that a batch waits for more requests.
     metrics
-        Where sizes are counted.
+        Counters of sizes.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Batcher(Generic[RequestT]):
 
     @property
     def full(self) -> bool:
-        """Whether no more work is taken."""
+        """True if the queue takes no more work."""
         return self._waiting >= self._most_waiting
 
     async def submit(self, request: RequestT) -> Any:
@@ -118,7 +118,7 @@ class Batcher(Generic[RequestT]):
                 job.answer.set_result(answer)
 
     async def _collect(self) -> list[_Job[RequestT]]:
-        """What waits, up to a batch; less is waited for a moment."""
+        """Collect waiting requests into a batch; wait a moment if it is not full."""
         job = self._held or await self._queue.get()
         self._held = None
         batch, size = [job], job.request.size

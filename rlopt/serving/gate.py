@@ -1,4 +1,4 @@
-"""What every request passes: the token, the limits on size and time, the counters. Nothing gets past it unanswered."""
+"""Gate of every request: the token, the limits on size and time, the counters. Every request gets an answer."""
 
 import asyncio
 import hmac
@@ -21,13 +21,13 @@ class Gate:
     app
         The application.
     metrics
-        Where requests are counted.
+        Counters of requests.
     max_body
         Bytes of a body.
     timeout
         Seconds of a request.
     token
-        What ``Authorization: Bearer`` must hold; None: nothing.
+        Required value of ``Authorization: Bearer``; None: no token.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, max_body: int, timeout: float, token: str | None) -> None:
@@ -53,7 +53,7 @@ class Gate:
         except Exception as error:
             self._metrics.errors.labels("internal").inc()
             note(f"Request failed: {type(error).__name__}: {error}")
-            await self._tell(scope, receive, answer, ProblemError(500, "Something is wrong here, and was logged."))
+            await self._tell(scope, receive, answer, ProblemError(500, "Internal error; the service has logged it."))
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(answer.status or 499)).inc()

@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""Metrics for Prometheus."""
 
 import os
 
@@ -24,7 +24,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.errors = Counter(
-            "rlopt_errors", "What went wrong: busy, timeout, too_large, internal, reload, log.", ("kind",),
+            "rlopt_errors", "Errors by kind: busy, timeout, too_large, internal, reload, log.", ("kind",),
             registry=registry,
         )  # fmt: skip
         self.batch_titles = Histogram("rlopt_batch_titles", "Titles scored at once.", buckets=SIZES, registry=registry)
@@ -35,7 +35,7 @@ class Metrics:
         self.waiting = Gauge(
             "rlopt_waiting_titles", "Titles that wait to be scored.", registry=registry, multiprocess_mode="livesum"
         )
-        self.reloads = Counter("rlopt_reloads", "Newer runs or tables taken over.", registry=registry)
+        self.reloads = Counter("rlopt_reloads", "Newer runs or tables loaded.", registry=registry)
 
     def text(self) -> bytes:
         """All of it, of all workers."""

@@ -25,7 +25,7 @@ class ProblemError(Exception):
     status
         HTTP status.
     detail
-        What is wrong, for a person.
+        Description of the problem, for a person.
     headers
         Of the answer.
     """
@@ -69,12 +69,12 @@ async def of_validation(_: Request, error: RequestValidationError) -> Response:
 
 
 async def of_anything(_: Request, __: Exception) -> Response:
-    """Handler of what nobody foresaw; starlette raises it again, and `rlopt.serving.gate.Gate` logs it."""
-    return problem(500, "Something is wrong here, and was logged.")
+    """Handler of unexpected errors; starlette raises it again, and `rlopt.serving.gate.Gate` logs it."""
+    return problem(500, "Internal error; the service has logged it.")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Of a route, for its documentation: that it may answer with these problems."""
+    """Describe these problems in the documentation of a route."""
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": SCHEMA}}}
         for status in statuses

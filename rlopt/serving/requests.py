@@ -1,4 +1,4 @@
-"""What the service takes, checked by pydantic. No text of a request is ever taken for a path."""
+"""Requests of the service, checked by pydantic. No text of a request is ever taken for a path."""
 
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ def _number(value: Any) -> Any:
     return value
 
 
-_NOT_BLANK = {"pattern": r"[^\s\x1c-\x1f\x85]"}  # what `str.strip` leaves, for those who read the description
+_NOT_BLANK = {"pattern": r"[^\s\x1c-\x1f\x85]"}  # same as `str.strip`, for readers of the description
 ItemId = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_ID),
@@ -43,8 +43,8 @@ Fields = Annotated[
     dict[str, Plain | list[Plain] | None],
     Field(
         max_length=MAX_FIELDS,
-        description="What is known of the item, by the names that the run's logs have. Of an item of the logs, what is "
-        "not given is as it was logged. Names that the logs do not have are left out, and the answer says so.",
+        description="Fields of the item, by the logs' column names. For an item of the logs, missing fields are taken "
+        "from the logs. Names that the logs do not have are left out, and the answer says so.",
         examples=[{"brand": "Acme", "color": ["red", "blue"], "price": 19.9}],
     ),
 ]

@@ -18,7 +18,7 @@ SIGNS = {"ok": "  ", "warning": "! ", "stop": "X "}
 
 @dataclass(frozen=True)
 class CheckResult(Plain):
-    """What the doctor found in the logs."""
+    """Findings of the log doctor."""
 
     report: LogReport
 
@@ -71,16 +71,16 @@ def check_logs(
     config
         YAML preset whose ``columns``, ``exclude`` and ``reward`` sections apply.
     tmp_dir
-        Where the log engine spills; the system's temporary folder by default.
+        Folder for the log engine's spill files; the system's temporary folder by default.
     flags
         Settings of `RewardConfig` that go before the preset's.
 
     Raises
     ------
     LogError
-        When the logs cannot be read or hold values that the schema forbids.
+        If the logs cannot be read or hold values that the schema forbids.
     ConfigError
-        When the preset is wrong.
+        If the preset is wrong.
     """
     preset = read_preset(config) if config is not None else {}
     settings = load(RewardConfig, config, flags)

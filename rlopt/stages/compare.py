@@ -44,7 +44,7 @@ class Contender:
     kl
         Nats a title from the SFT policy. Best-of-n: log n - (n - 1) / n, an upper bound (Beirami et al. 2024).
     faithfulness
-        Share of titles that claim nothing the item does not support; None where no claims are checked.
+        Share of titles without claims that the item does not support; None where no claims are checked.
     titles_written
         Titles a policy has to write for one that is shown: its cost at inference.
     """
@@ -93,7 +93,7 @@ def compare(run: Run, config: CompareConfig | None = None, *, truth: Truth | Non
     StageOrderError
         Before ``fit-reward``, ``sft`` and a training.
     EvaluationError
-        When the run has no judge or test items, or the test items have no clicks.
+        If the run has no judge or test items, or the test items have no clicks.
     """
     config = config or CompareConfig()
     trained = [name for name in config.policies or ALGORITHMS if config.policies or run.done(name)]

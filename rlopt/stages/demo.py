@@ -48,7 +48,7 @@ class Lift:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo showed.
+    """Result of the demo.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def demo(
     Raises
     ------
     RunError
-        When ``run_path`` is a run on other logs: a demo never overwrites one.
+        If ``run_path`` is a run on other logs: a demo never overwrites one.
     """
     preset = read_preset(QUICK_PRESET if quick else PRESET)
 

@@ -43,7 +43,7 @@ class TextResult(Plain):
     Parameters
     ----------
     titles, items
-        What was read.
+        Number of titles and items read.
     table
         Name ("titles", and for items with fields "attributes", "neighbour") -> metric -> value, low and high (95%
         bootstrap over items).
@@ -79,9 +79,9 @@ def evaluate_text(
     Raises
     ------
     LogError, RunError
-        When the file cannot be read, or has no such column of references.
+        If the file cannot be read, or has no such column of references.
     StageOrderError
-        When ``run`` has no reward model yet.
+        If ``run`` has no reward model yet.
     """
     config = config or TextConfig()
     opened = OpenedRun(run) if run is not None else None
@@ -121,7 +121,7 @@ def attributes_title(item: Item) -> str:
 
 
 def neighbour_titles(items: Sequence[Item], titles: Sequence[str]) -> list[str]:
-    """For each item the title of the most similar other item (cosine of TF-IDF over the words of the fields).
+    """Baseline titles: for each item, that of the most similar other item (cosine of TF-IDF over the fields' words).
 
     There must be two items at least.
     """

@@ -31,7 +31,7 @@ class ExplainResult:
         return {**self.explanation.to_dict(), "note": self.note}
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         found = self.explanation
         lines = [
             f"{found.title!r} for item {found.item_id}"
@@ -72,9 +72,9 @@ def explain_title(run: Run, title: str, item_id: str) -> ExplainResult:
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     RunError
-        When the logs hold no such item; the message names the nearest ones.
+        If the logs hold no such item; the message names the nearest ones.
     """
     opened = OpenedRun(run)
     item, logged = _item_of(opened.arms, item_id)
@@ -108,7 +108,7 @@ def _interval(part: TopicChange) -> str:
 def _support_lines(found: Explanation) -> list[str]:
     if not found.outside:
         return [f"Support {found.support:.2f}: similar to logged titles in every respect checked."]
-    verdict = "unlike anything logged" if found.support < SUPPORTED else "at the edge of what was logged"
+    verdict = "unlike anything logged" if found.support < SUPPORTED else "at the edge of the logged titles"
     return [
         f"Support {found.support:.2f}: {verdict}. The prediction is a cautious guess. Outside the logged range:",
         *(f"  {reason.feature}: {reason.value:.3g} ({_range(reason)})" for reason in found.outside),

@@ -35,7 +35,7 @@ def logs_sql(
     Raises
     ------
     LogError
-        Where an option does not suit the template, or sqlglot is not installed.
+        If an option does not suit the template, or sqlglot is not installed.
     """
     mapping = ColumnMapping.parse(columns or "")
     sql = arms_query(dialect, template, table=table, titles=titles, mapping=mapping, context=context)

@@ -19,7 +19,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True)
 class PushResult(Plain):
-    """Where it is, how many files, and whether everybody may see it."""
+    """Address of the upload, its number of files, and if it is private."""
 
     url: str
     files: int
@@ -52,9 +52,9 @@ def push(
     Raises
     ------
     StageOrderError, PolicyError
-        When the run has no such policy.
+        If the run has no such policy.
     RunError
-        When the hub refuses, or does not answer.
+        If the hub refuses, or does not answer.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError

@@ -22,14 +22,14 @@ CHUNK = 20_000
 
 @dataclass(frozen=True)
 class ScoreResult(Plain):
-    """What `score` wrote.
+    """Result of `score`.
 
     Parameters
     ----------
     output
         The file.
     titles, items
-        What it holds.
+        Rows and items of the file.
     mean_reward, mean_reward_std
         Means over the titles.
     out_of_distribution
@@ -37,9 +37,9 @@ class ScoreResult(Plain):
     new_items, far_items
         Items that the logs do not have, and those among them whose words the logs hardly know.
     effect_slope
-        What lifts are multiplied by: the slope of the title effect on held-out items where it is below 1, else 1.
+        Factor for lifts: the slope of the title effect on held-out items where it is below 1, else 1.
     observational
-        Whether the reward compares titles of different items, and may take what goes with clicks for what earns them.
+        True if the reward compares titles of different items, and may take correlations with clicks for causes.
     """
 
     output: str
@@ -82,11 +82,11 @@ def score(
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     LogError, ModelError
-        When the file or the model cannot be read.
+        If the file or the model cannot be read.
     RunError
-        When ``out`` cannot be written.
+        If ``out`` cannot be written.
     """
     opened = OpenedRun(run)
     check_output(out)

@@ -23,9 +23,9 @@ def simulate(out: str | Path, config: SimulateConfig | None = None) -> Simulated
     Raises
     ------
     SimulationError, MarketError
-        When a setting is out of range or the files cannot be written.
+        If a setting is out of range or the files cannot be written.
     RunError
-        When the folder cannot be made, or lies in a run directory.
+        If the folder cannot be made, or lies in a run directory.
     """
     out = Path(out)
     refuse_in_run(out)
@@ -33,7 +33,7 @@ def simulate(out: str | Path, config: SimulateConfig | None = None) -> Simulated
 
 
 def write_shop(out: Path, config: SimulateConfig) -> SimulatedLogs:
-    """As `simulate`, wherever ``out`` lies: the demo's shop is a part of its run."""
+    """Simulate a shop as `simulate`, wherever ``out`` lies: the demo's shop is a part of its run."""
     with disk_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     market = Market(config.items, config.locale, config.seed)

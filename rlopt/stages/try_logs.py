@@ -27,14 +27,14 @@ ConfigT = TypeVar("ConfigT", bound=StageConfig)
 
 @dataclass(frozen=True)
 class TryResult:
-    """What came out of a first look.
+    """Result of a first look.
 
     Parameters
     ----------
     run
-        The run directory; all other commands go on from it.
+        The run directory; all other commands continue from it.
     columns
-        rlopt's name -> the file's column, for all columns that were read as something.
+        rlopt's name -> the file's column, for all columns that were recognised.
     seconds
         Stage -> seconds.
     """
@@ -71,22 +71,22 @@ def try_logs(
     columns
         The user's column names, as in ``--columns``; they go before the guess.
     query
-        What to ask a database, as in ``fit-reward``.
+        Query to a database, as in ``fit-reward``.
     assignment
-        How titles were assigned (`RewardConfig.assignment`); None: as the preset says.
+        Assignment of titles (`RewardConfig.assignment`); None: as the preset says.
     steps
         PPO updates; None: as the preset says.
     seed
         Seed of every stage.
     tmp_dir
-        Where the log engine spills; the system's temporary folder by default.
+        Folder for the log engine's spill files; the system's temporary folder by default.
 
     Raises
     ------
     LogError
-        When the logs cannot be read, a needed column is not found, or the log doctor says that they teach nothing.
+        If the logs cannot be read, a needed column is not found, or the log doctor says that they teach nothing.
     RunError
-        When ``run_path`` holds a run of other commands.
+        If ``run_path`` holds a run of other commands.
     """
     preset = read_preset(PRESET)
 
@@ -110,7 +110,7 @@ def _open_run(path: str | Path | None, name: str) -> Run:
     Raises
     ------
     RunError
-        When it is a demo's.
+        If it is a demo's.
     """
     own = re.sub(r"[^\w.-]+", "-", Path(name).stem).strip("-.") or "logs"
     run = Run.open(Path(path) if path is not None else Path("runs") / f"try-{own}", create=True)

@@ -72,7 +72,7 @@ def learn_words(
         return
 
     def mask(row: Row, rng: np.random.Generator) -> Row:
-        """Of the tokens to guess, one at least, 80% are masked, 10% replaced, 10% left."""
+        """Mask tokens to guess, at least one: 80% are masked, 10% replaced, 10% left."""
         ids = np.array(row[0])
         draw = np.where(np.isin(ids, special), 1.0, rng.random(len(ids)))
         guessed = (draw < 1.0) & (draw <= max(MASKED, draw.min()))
@@ -154,7 +154,7 @@ def mentions_of(rows: Sequence[Row], ends: frozenset[int]) -> dict[int, list[Row
 
 
 def _pieces(row: Row, ends: frozenset[int]) -> Iterator[Row]:
-    """Entities and what is between them, in order; a token without a label goes with the one before."""
+    """Entities and what is between them, in order; a token without a label joins the one before."""
     ids, labels = row
     start = 0
     for place in range(1, len(ids) + 1):

@@ -1,4 +1,4 @@
-"""How right a tagger is: whole entities, and what short titles keep of what people tagged."""
+"""Metrics of a tagger: whole entities, and the parts of people's tags that short titles keep."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Kept:
-    """What short titles keep.
+    """Parts of a title that short titles keep.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ ALONE = 0.1  # chance of a less likely reading that stands for itself
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a short title may be; None: any length.
+    """Limits on the length of a short title; None: any length.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ShortTitle:
-    """What shortening a title came to.
+    """Result of shortening a title.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ShortTitle:
     kept
         The spans it consists of.
     reason
-        Why there is none, or why it is not what one would expect; None for the usual case.
+        Reason why there is none, or why it is an unusual one; None for the usual case.
     """
 
     text: str | None
@@ -74,8 +74,8 @@ def shorten(
     title
         The long title.
     spans
-        What may be kept, not overlapping, in the title's order. Each grows to whole words where blanks part words
-        ("C" to "USB-C"); one whose words another, longer one holds is said once only.
+        Spans to keep, not overlapping, in the title's order. Each grows to whole words where blanks separate words
+        ("C" to "USB-C"); a span whose words a longer one contains appears only once.
     limits
         Of the short title.
     required

@@ -67,7 +67,7 @@ class Tagger:
     tokenizer
         A fast one.
     kinds
-        What spans can be, in the order of the model's labels.
+        Kinds of spans, in the order of the model's labels.
     required
         The kind a short title cannot do without (the product word); None where there is none.
     """
@@ -159,7 +159,7 @@ class Tagger:
         Raises
         ------
         PolicyError
-            When none can be loaded from there, or its labels are not IOB2.
+            If none can be loaded from there, or its labels are not IOB2.
         """
         model: Any
         try:
@@ -213,7 +213,7 @@ def load_pretrained(model: str, kinds: Sequence[str]) -> tuple[PreTrainedModel, 
     Raises
     ------
     PolicyError
-        When nothing whole can be loaded from there, in one line.
+        If nothing whole can be loaded from there, in one line.
     """
     try:
         tokenizer, network = _load(model, **label_settings(kinds))

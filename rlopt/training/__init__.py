@@ -1,1 +1,1 @@
-"""How a policy learns: supervised fine-tuning and PPO. The only package that imports trl."""
+"""Training of policies: supervised fine-tuning and PPO. The only package that imports trl."""

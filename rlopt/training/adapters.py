@@ -48,7 +48,7 @@ def adapter_config(
     Raises
     ------
     PolicyError
-        When peft does not know ``own``, its adapters cannot be merged into the weights, or AdaLoRA has too few steps.
+        If peft does not know ``own``, its adapters cannot be merged into the weights, or AdaLoRA has too few steps.
     """
     if own:
         return _own(own)
@@ -92,7 +92,7 @@ def with_adapters(model: PreTrainedModel, config: PeftConfig) -> PeftModel:
     Raises
     ------
     PolicyError
-        When peft does not know where to put them in this architecture.
+        If peft does not know where to put them in this architecture.
     """
     try:
         adapted: PeftModel = peft.get_peft_model(model, config)

@@ -16,7 +16,7 @@ MICRO_BATCH = 8  # titles that go through a large model at once
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """What every training needs to know, settings and machine taken together; `train_settings` makes it.
+    """Settings of any training, those of the user and of the machine taken together; `train_settings` makes it.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def shared_arguments(settings: TrainSettings, checkpoints: Path, multiple: int =
     Raises
     ------
     PolicyError
-        When the batch cannot be shared out evenly, or a tracker is not installed.
+        If the batch cannot be shared out evenly, or a tracker is not installed.
     """
     micro, accumulation = share_out(settings.batch_size, settings.micro_batch_size, processes.count())
     return {
@@ -131,7 +131,7 @@ def share_out(batch_size: int, micro_batch_size: int, n_processes: int) -> tuple
     Raises
     ------
     PolicyError
-        When the processes cannot get equal shares.
+        If the processes cannot get equal shares.
     """
     if batch_size % n_processes:
         raise PolicyError(

@@ -33,7 +33,7 @@ class Variants:
         Raises
         ------
         PolicyError
-            When the file cannot be read, or a line is no group.
+            If the file cannot be read, or a line is no group.
         """
         try:
             lines = read_word_list(path)
@@ -81,14 +81,14 @@ class Variants:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is altered in the copies of each example.
+    """Alterations in the copies of each example.
 
     Parameters
     ----------
     config
-        How many copies, whether their fields are shuffled, and which share of them is left out.
+        Number of copies, shuffling of their fields, and the share of fields left out.
     variants
-        Other words for the same, in item and title.
+        Synonyms, in item and title.
     rephrase
         Other titles for (item, title) pairs, such as back-translation's; one that comes back unchanged is left out.
     """
@@ -104,7 +104,7 @@ class Augmentation:
         Raises
         ------
         PolicyError
-            When the lexicon cannot be read.
+            If the lexicon cannot be read.
         """
         models = config.back_translation
         return cls(
@@ -146,7 +146,7 @@ def _differs(new: Pair, old: Pair) -> bool:
 
 
 def _mentioned(values: Iterable[str], said: set[str]) -> bool:
-    """Whether the title has any word of the values: cautious, since what the title says must stay true of the item."""
+    """True if the title has any word of the values: cautious, since the title must stay true of the item."""
     return any(said & set(words(value)) for value in values)
 
 

@@ -29,7 +29,7 @@ def back_translate(pairs: Sequence[tuple[Item, str]], there: str, back: str) -> 
     Raises
     ------
     PolicyError
-        When a model cannot be loaded.
+        If a model cannot be loaded.
     """
     titles = [title for _, title in pairs]
     new = [clean(title) for title in translate(translate(titles, there), back)]

@@ -1,4 +1,4 @@
-"""What trl's trainers hand from method to method."""
+"""Batches that trl's trainers hand from method to method."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every training shows: metrics as JSON lines and a progress bar, and nothing on stdout."""
+"""Output of every training: metrics as JSON lines and a progress bar, and nothing on stdout."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class JsonLines(TrainerCallback):
     Parameters
     ----------
     writer
-        Where the lines go.
+        Writer of the lines.
     bar
         Moves one a step.
     shown

@@ -42,7 +42,7 @@ def step_of(checkpoint: Path | None) -> int:
 def train(trainer: Any, checkpoints: Path, stopping: EarlyStopping | None = None) -> PreTrainedModel:
     """Train from the newest whole checkpoint, or from the start; adapters are merged into the model returned.
 
-    Where ``stopping`` says that the monitor has fallen since its peak, the model is that of the peak's checkpoint.
+    If ``stopping`` says that the monitor has fallen since its peak, the model is that of the peak's checkpoint.
     """
     resume = newest_checkpoint(checkpoints)
     with warnings.catch_warnings():

@@ -26,7 +26,7 @@ CLEARLY = 3.0  # standard errors
 
 @dataclass(frozen=True)
 class Look:
-    """What the monitor saw at one step: mean lift of the batch and its standard error."""
+    """Measurement of the monitor at one step: mean lift of the batch and its standard error."""
 
     step: int
     lift: float
@@ -113,7 +113,7 @@ class EarlyStopping(TrainerCallback):
                 )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Is this checkpoint the best so far? transformers then keeps it."""
+        """Mark this checkpoint if it is the best so far: transformers then keeps it."""
         self._keep(state.global_step, args, state)
 
     def _look(self, row: JsonObject) -> bool:

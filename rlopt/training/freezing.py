@@ -1,4 +1,4 @@
-"""Which of a model's own weights learn: all, the output layer, or the last blocks too."""
+"""Choice of the model's own weights that learn: all, the output layer, or the last blocks too."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def freeze(model: PreTrainedModel, learn: str, last_n: int) -> bool:
     Raises
     ------
     PolicyError
-        When the model has no blocks, fewer of them, or no output layer.
+        If the model has no blocks, fewer of them, or no output layer.
     """
     if learn not in ("head", "last-n"):
         return False
@@ -49,7 +49,7 @@ def set_dropout(model: PreTrainedModel, rate: float) -> None:
     Raises
     ------
     PolicyError
-        When it has none.
+        If it has none.
     """
     found = False
     for module in model.modules():

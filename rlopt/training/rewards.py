@@ -68,7 +68,7 @@ class Monitor:
     scorer
         Its ``predict``.
     baseline
-        What it expects each item to earn anyway, shape (n_items,), > 0.
+        Reward that it predicts for each item anyway, shape (n_items,), > 0.
     every
         Updates between two looks.
     """
@@ -196,7 +196,7 @@ class TitleRewards:
         return penalties
 
     def _belonging(self, completions: list[str], item_index: list[int], log_metric: LogMetric, **_: Any) -> list[float]:
-        """What each title's relevance and fluency cost: 0 at and above both floors."""
+        """Penalty of each title for low relevance and fluency: 0 at and above both floors."""
         if self.belonging is None:
             return [0.0] * len(completions)
         found = self.belonging.predict(*self._titles(item_index, completions))

@@ -1,4 +1,4 @@
-"""What all trainers here share on top of trl's: reproducible rollouts, less work on a CPU, and no broken steps.
+"""Rollouts of all trainers here, on top of trl's: reproducible, less work on a CPU, and no broken steps.
 
 `TitleRollouts` is mixed in before one of trl's trainers. The trl internals it leans on are read by
 tests/training/test_trl_contract.py.
@@ -101,7 +101,7 @@ class TitleRollouts:
     ) -> tuple[Tensor, Any, Tensor | None]:
         """Trl's method, by `rlopt.policy.scoring`: with the policy's slots, and rows of similar length together.
 
-        What `_reads` has read last in a rollout is kept in `_read`, the distributions of what was scored last there in
+        `_read` keeps the last reading of `_reads` in a rollout, and the distributions of the last scoring are in
         `_rolled_out`, and the divergence of an update's titles from `_reference` in `_divergence`.
         """
         if compute_aux_loss or any(value is not None for value in forward.values()):

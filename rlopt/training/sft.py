@@ -69,7 +69,7 @@ def fine_tune(
     held_out
         Titles that are not learned; their loss is logged at each checkpoint (``eval_loss``).
     weights
-        What the loss of each of ``pairs`` counts, shape (n,); None: all alike.
+        Weight of each of ``pairs`` in the loss, shape (n,); None: equal weights.
     """
     recipe = recipe or SftConfig()
     rows = tokenised(policy, pairs)

@@ -29,7 +29,7 @@ class _Collator:
 class TitleSFTTrainer(SFTTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """SFTTrainer whose loss is the sum over tokens of weight times negative log-likelihood, over the tokens' number.
 
-    With weights of mean one the loss keeps its scale. Held-out titles carry no weight and count alike. With a
+    With weights of mean one the loss keeps its scale. Held-out titles are unweighted. With a
     ``slot_mask`` the likelihood is that of the policy which writes under it: the model need not learn what the mask
     forbids, and what remains in its place is learned as it will be drawn.
     """
@@ -47,7 +47,7 @@ class TitleSFTTrainer(SFTTrainer):  # type: ignore[misc]  # trl is Any to mypy
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """As SFTTrainer's for the plain negative log-likelihood."""
+        """Compute the loss, SFTTrainer's own for the plain negative log-likelihood."""
         if WEIGHT not in inputs and self.slot_mask is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         weight = inputs.pop(WEIGHT, None)

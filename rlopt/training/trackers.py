@@ -12,7 +12,7 @@ from urllib.request import urlopen
 from rlopt.errors import PolicyError
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")
-SECONDS = 5  # that a tracker's server has to answer
+SECONDS = 5  # time limit for a tracker's server to answer
 _WANDB = "https://api.wandb.ai"
 
 

@@ -73,12 +73,12 @@ PROMO_SLOTS = 2
 
 @dataclass(frozen=True)
 class Taste:
-    """What shoppers make of titles.
+    """Taste of the shoppers for titles.
 
     Parameters
     ----------
     phrases
-        Whether phrases, and what only one title has, matter at all.
+        True if phrases, and properties of a single title, matter at all.
     promo
         Effect of a promo phrase on logit CTR in the first category, and in the others.
     promo_conversion
@@ -183,7 +183,7 @@ class Shop:
         return out
 
     def _effects(self, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """What phrases make of each title, and what only the title has; each shape (2, n_items, 66)."""
+        """Effects of phrases on each title, and effects of the title alone; each shape (2, n_items, 66)."""
         n = len(self.words["phrase"])
         quantiles = np.sort(rng.standard_normal((4000, n)), axis=1).mean(axis=0)  # every shop has the same spread
         main = PHRASE_STD * rng.permutation(quantiles)

@@ -1,4 +1,4 @@
-"""Which version of rlopt a kept result was measured with."""
+"""Version of rlopt that a kept result was measured with."""
 
 import subprocess
 from pathlib import Path

@@ -39,7 +39,7 @@ class Truth:
 
     @property
     def harmful(self) -> bool:
-        """Whether a launch would be an error: no more clicks, or fewer conversions than the guardrail allows."""
+        """True if a launch would be an error: no more clicks, or fewer conversions than the guardrail allows."""
         return self.traffic <= 0 or (self.conversions is not None and self.conversions <= -CONVERSION_LOSS)
 
 
@@ -54,7 +54,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a candidate is to be: with or without promo phrases, and its true lift; None: phrases at random.
+    """Plan of a candidate: with or without promo phrases, and its true lift; None: phrases at random.
 
     ``liking`` is how much it likes some phrases for no reason, in units of chance.
     """
@@ -173,7 +173,7 @@ class World:
         return np.asarray((low * score + luck).argmax(axis=1))
 
     def _lift(self, plan: Plan, items: IntArray, pair: IntArray) -> float:
-        """By traffic; of a policy that is not to be better by traffic or by item, the higher of the two.
+        """Lift by traffic; of a policy that is not to be better by traffic or by item, the higher of the two.
 
         Not where it is the point that the two differ.
         """
@@ -194,7 +194,7 @@ class World:
         return np.asarray(rng.binomial(shown, rng.beta(rate * size, (1 - rate) * size)))
 
     def _spoiled(self, shown: IntArray, clicks: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-        """What the log has of it: promo titles' unclicked impressions get lost, bots come in bursts."""
+        """Spoil the log: promo titles' unclicked impressions get lost, bots come in bursts."""
         promo = (np.arange(SLOTS) < PROMO_SLOTS)[None, :, None]
         if self.kind.missing:
             shown = shown - promo * rng.binomial(shown - clicks, self.kind.missing)

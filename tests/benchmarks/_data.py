@@ -1,4 +1,4 @@
-"""Where the real data lies: `shared/data` beside the repository, or the folder that RLOPT_SHARED_DATA names."""
+"""Folder of the real data: `shared/data` beside the repository, or the folder that RLOPT_SHARED_DATA names."""
 
 import os
 from pathlib import Path

@@ -169,6 +169,12 @@ def campaign(days: int = 28) -> Contexts:
     return Contexts(share, np.where(hot, 0.45, 0.0), promo_first(np.where(hot, 0.8, 0.2)), {"timestamp": day * DAY})
 
 
+def unnamed() -> Contexts:
+    """The two crowds; the log names the surface of one and says nothing of the other's."""
+    whole = two_crowds(visible=True)
+    return Contexts(whole.share, whole.effect, whole.shown, {"surface": np.array(["search", None])})
+
+
 def hinted() -> Contexts:
     """The two crowds, of which the log has only a hint: the device tells the crowd in 80 of 100 cases."""
     crowd, device = (grid.ravel() for grid in np.meshgrid(np.arange(2), np.arange(2), indexing="ij"))
@@ -234,5 +240,6 @@ KINDS: Mapping[str, Kind] = {
     "segments": Kind("300 user segments confound", segments),
     "ramp": Kind("promo titles ramp up, clicks too", ramp),
     "campaign": Kind("a campaign of four days", campaign),
+    "unnamed": Kind("the surface of one crowd is missing", unnamed),
     "hinted": Kind("a column that only hints at the cause", hinted),
 }

@@ -33,7 +33,7 @@ VARIANT_KINDS = 4
 
 @dataclass(frozen=True)
 class _Known:
-    """What one item states: phrases of its values, all its words, and neighbouring words of its real titles."""
+    """Statements of one item: phrases of its values, all its words, and neighbouring words of its real titles."""
 
     phrases: PhraseIndex
     words: frozenset[str]
@@ -113,7 +113,7 @@ class RealTitles:
         return min(max(effect, EFFECT_RANGE[0]), EFFECT_RANGE[1])
 
     def _field_salience(self, field: str) -> float:
-        """What a mention of this field at the very start adds; some fields put shoppers off."""
+        """Effect of a mention of this field at the very start; some fields put shoppers off."""
         if field not in self._salience:
             rng = generator(self._seed, self._locale, Stream.TASTE, zlib.crc32(field.encode()))
             self._salience[field] = 0.2 + 0.25 * float(rng.standard_normal())

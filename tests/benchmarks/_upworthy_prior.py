@@ -1,4 +1,4 @@
-"""What reward models say of headlines they have not seen: five folds of the Upworthy archive, kept in a file."""
+"""Predictions of reward models for unseen headlines: five folds of the Upworthy archive, kept in a file."""
 
 import sys
 import time

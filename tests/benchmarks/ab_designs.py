@@ -79,7 +79,7 @@ def designs(seeds: int, first: int) -> None:
 
 
 def planned_power(seeds: int, first: int) -> None:
-    """How often tests as large as planned find the lift, by design and by the interval that decides.
+    """Measure how often tests as large as planned find the lift, by design and by the interval that decides.
 
     The repetitions are shared between `SHOPS` shops, each planned for from its own logs, which are long gone when the
     test begins: an item split knows others, as many.
@@ -109,7 +109,7 @@ def planned_power(seeds: int, first: int) -> None:
 
 
 def powered(rng: np.random.Generator, shop: Shop, design: str, config: AbPlanConfig, looks: str, lift: float) -> bool:
-    """Whether one test of this size, looked at as planned, finds the lift; several variants: the first one."""
+    """True if one test of this size, looked at as planned, finds the lift; several variants: the first one."""
     if design == "three variants":
         part = replace(shop, shown=np.maximum(np.round(shop.shown / 2), 1))  # control and one variant of four arms
         counts = visitors(rng, part, lift)

@@ -34,7 +34,7 @@ def decided(found: TestOutcome) -> bool:
 
 
 def peeked(whole: Counts) -> bool:
-    """Whether any day's look at the always-valid interval decides."""
+    """True if any day's look at the always-valid interval decides."""
     return any(decided(analyze(whole.take(whole.days <= day), planned_lift=0.05)) for day in range(10))
 
 
@@ -63,7 +63,7 @@ def revenue(rng: np.random.Generator) -> bool:
 
 
 def said_to_agree(rng: np.random.Generator, impressions: float, lift: float) -> bool:
-    """Whether a prediction of +15% [5, 26] is told to agree with the test."""
+    """True if a prediction of +15% [5, 26] is reported to agree with the test."""
     outcome = final(visitors(rng, Shop.draw(rng, 300, impressions), lift))
     told = Analysis(outcome, "undecided", "new", "ppo", "clicks", 0.15, SAID, None)
     return bool(told.agrees and told.told_apart)

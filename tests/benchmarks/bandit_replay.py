@@ -126,7 +126,7 @@ class Ours:
         clicks, shown = (np.sum(seen, axis=(0, 2)) if seen else np.zeros(n) for seen in (self.clicked, self.shown))
         rate = (clicks + 5) / (shown + 5 / self.world.logged_rate)
         each = np.full(n, impressions)
-        horizon = Horizon(each, each * (batches - batch), rate, self.phi)
+        horizon = Horizon(each, each * (batches - batch), np.zeros_like(each), rate, self.phi)
         return allocate(self.beliefs(), horizon, floor=self.floor, seed=batch).probability
 
 

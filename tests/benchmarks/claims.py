@@ -72,7 +72,7 @@ def _cut(text: str, phrase: str) -> str:
 
 
 def audit(market: Market, items: Sequence[Item], titles: Sequence[str | None]) -> str:
-    """What both readers find, in one line."""
+    """Findings of both readers, in one line."""
     search, seen, words, texts = TextSearch(load_locale(market.locale)), 0, Counter[str](), Counter[str]()
     claims = 0
     for item, title in zip(items, titles, strict=True):

@@ -100,7 +100,7 @@ def write_log(world: World, path: Path) -> None:
 
 
 def verdict(folder: Path, run: Path, candidate: Candidate) -> Row:
-    """What is said of one candidate, and the truth."""
+    """Verdict on one candidate, and the truth."""
     path = folder / f"{candidate.name.replace('+', 'plus-')}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("item_id", "title"), *candidate.titles.items()])

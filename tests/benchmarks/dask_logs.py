@@ -23,7 +23,7 @@ from reward.logs.read import LogData, read_logs
 
 
 def different(one: LogData, other: LogData) -> list[str]:
-    """What two readings disagree in."""
+    """Names of the fields in which two readings differ."""
     out = []
     for a, b in ((one, other), (one.arms, other.arms)):
         for field in fields(a):

@@ -54,7 +54,7 @@ def coverage(items: int, traffic: float, wrong: float, seed: int) -> tuple[float
     clicked, shown, each = [], [], np.full(items, traffic / BATCHES)
     beliefs = prior.beliefs
     for batch in range(BATCHES):
-        horizon = Horizon(each, each * (BATCHES - batch), np.full(items, RATE), OVERDISPERSION)
+        horizon = Horizon(each, each * (BATCHES - batch), np.zeros(items), np.full(items, RATE), OVERDISPERSION)
         shown.append(allocate(beliefs, horizon, floor=0.005, seed=batch).probability * each[:, None])
         level = rng.lognormal(0, 0.3, (items, 1))  # days differ
         clicked.append(counts(shown[-1] * rate * level, OVERDISPERSION, rng))
@@ -81,7 +81,7 @@ def shop_coverage(repetitions: int, traffic: float, seed: int, items: int) -> tu
         clicked, shown = np.zeros((2, 0, *shape))
         gained, weights = 0.0, 0.0
         for batch in range(BATCHES):
-            horizon = Horizon(each, each * (BATCHES - batch), np.full(items, RATE), OVERDISPERSION)
+            horizon = Horizon(each, each * (BATCHES - batch), np.zeros(items), np.full(items, RATE), OVERDISPERSION)
             chance = allocate(beliefs, horizon, floor=0.005, seed=batch).probability
             level = rng.lognormal(0, 0.3, (items, 1))
             impressions = rng.poisson(chance * each[:, None]).astype(np.float64)

@@ -190,7 +190,7 @@ def main() -> None:
 
 
 def ratios(results: dict[str, dict[str, Any]]) -> str:
-    """How many times faster than the obvious pipeline, and with what share of its memory."""
+    """Speed and memory relative to the obvious pipeline."""
     done = {side: found for side, found in results.items() if "failed" not in found}
     if "obvious" not in done:
         return ""

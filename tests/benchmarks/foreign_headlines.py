@@ -44,7 +44,7 @@ Titles = dict[str, str]
 
 
 def rlopt(*arguments: str | Path) -> dict[str, Any]:
-    """What one command says with --json."""
+    """Run one command with --json and return its answer."""
     command = [sys.executable, "-m", "rlopt", *map(str, arguments), "--json"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.returncode:
@@ -126,7 +126,7 @@ def beginning(title: str, rng: np.random.Generator) -> str:
 
 
 def judged(folder: Path, run: Path, name: str, titles: Titles) -> dict[str, Any]:
-    """What `rlopt offline-eval` says of titles, in a run that was asked about no others."""
+    """Result of `rlopt offline-eval` for titles, in a run that was asked about no others."""
     file = folder / f"{name.replace(' ', '-')}.csv"
     with file.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
@@ -150,7 +150,7 @@ def judged(folder: Path, run: Path, name: str, titles: Titles) -> dict[str, Any]
 
 
 def observed(run: Path, withheld: dict[str, dict[str, Any]], items: list[str]) -> dict[str, float]:
-    """What the withheld headlines earned over the others, items weighted by traffic, and its 95% interval."""
+    """Observed lift of the withheld headlines over the others, items weighted by traffic, and its 95% interval."""
     arms = Run.open(run).arms()
     place = {item.item_id: i for i, item in enumerate(arms.items)}
     shown, clicks = (np.bincount(arms.item_index, x) for x in (arms.impressions, arms.clicks))

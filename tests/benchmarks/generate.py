@@ -127,7 +127,7 @@ def plain_titles(policy: Any, items: Sequence[Item]) -> list[str]:
 
 
 def checked(policy: Any, run: Path) -> Callable[[Sequence[Item], list[str]], None]:
-    """What a plain loop has to do besides, for titles as good as the command's."""
+    """Checks that a plain loop needs besides, for titles as good as the command's."""
     from reward.model.reward_model import RewardModel
     from rlopt.config import GenerateConfig
     from rlopt.run import ENCODINGS, Run
@@ -177,7 +177,7 @@ def trained_run(folder: Path, locale: str, sft_steps: int | None = None, ppo_ste
 
 
 def audit(run: Path, catalogue: Path, market: dict[str, object], n: int) -> None:
-    """What the simulator finds unsupported in the titles that were given out."""
+    """Count unsupported claims in the titles that were given out, by the simulator."""
     shop = Market(int(str(market["n_items"])) + n, str(market["locale"]), int(str(market["seed"])))
     by_id = {item.item_id: item for item in shop.items}
     rows = pq.read_table(catalogue.with_suffix(".out.parquet")).to_pylist()

@@ -186,7 +186,7 @@ class World:
     def _lift(
         self, draws: FloatArray, owner: Any, share: FloatArray, tilt: float
     ) -> tuple[LiftEstimate, tuple[float, float], HiddenArmTest | None]:
-        """What offline-eval would say; its interval without the draw of items; the hidden-arm test."""
+        """Lift as offline-eval would report it; its interval without the draw of items; the hidden-arm test."""
         n, test = len(owner), self.test
         weight = np.exp(tilt * (self.preferred - self.preferred.mean()) / max(float(self.preferred.std()), 1e-9))
         preference = weight / np.bincount(test.item_index, weight)[test.item_index]
@@ -214,7 +214,7 @@ def _ratio(new: FloatArray, base: FloatArray) -> tuple[float, float]:
 
 
 def covers_shop(row: dict[str, Any]) -> bool:
-    """Whether the reported interval, widened by the sampling error of the other items, holds their true lift."""
+    """True if the reported interval, widened by the sampling error of the other items, holds their true lift."""
     log = {key: float(np.log1p(row[key])) for key in ("value", "low", "high", "others")}
     gap = log["others"] - log["value"]
     reach = log["high"] - log["value"] if gap > 0 else log["value"] - log["low"]

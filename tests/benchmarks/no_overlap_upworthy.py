@@ -71,7 +71,7 @@ def observed_lift(shown: Arms, hidden: Arms, share: FloatArray) -> tuple[float, 
 
 
 def evaluate_half(reward: Judge, judge: Judge, arms: Arms, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """What offline-eval would say of each policy, and what the hidden arms' clicks say."""
+    """Lift of each policy as offline-eval would report it, and as the hidden arms' clicks show it."""
     covered = hidden_rows(arms, rng)
     shown, hidden = arms.take(~covered), arms.take(covered)
     titles, logged_titles = [list(map(str, part.title)) for part in (hidden, shown)]
@@ -165,7 +165,7 @@ def report(lines: list[dict[str, Any]]) -> str:
 
 
 def _covered(row: dict[str, Any], target: float, error: float, which: str = "") -> bool:
-    """Whether the interval, widened by the standard error of what it is held against, holds that."""
+    """True if the interval, widened by the standard error of ``target``, holds ``target``."""
     middle = row["value"]
     reach = row[f"{which}high"] - middle if target > middle else middle - row[f"{which}low"]
     return bool(abs(target - middle) <= np.hypot(reach, 1.96 * error))

@@ -1,4 +1,4 @@
-"""What one title an item teaches: Upworthy with one headline a test, and false launches in simulated one-title shops.
+"""Learning from one title an item: Upworthy with one headline a test, and false launches in simulated one-title shops.
 
     python tests/benchmarks/observational.py upworthy --first-seed 0 --seeds 1
     python tests/benchmarks/observational.py shops --seeds 3

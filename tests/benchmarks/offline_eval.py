@@ -57,7 +57,7 @@ def ours(arrays: dict[str, npt.NDArray[np.generic]]) -> dict[str, float]:
 
 
 def round_rewards(arrays: dict[str, npt.NDArray[np.generic]]) -> dict[str, FloatArray]:
-    """What each estimator averages, in plain NumPy."""
+    """Terms that each estimator averages, in plain NumPy."""
     r, w, q, v = (arrays[name].astype(np.float64) for name in ("reward", "weight", "q_logged", "q_policy"))
     clipped, switched = np.minimum(w, 10.0), np.where(w <= 10.0, w, 0.0)
     shrunk, tamed = 100.0 * w / (w**2 + 100.0), w / (0.9 + 0.1 * w)

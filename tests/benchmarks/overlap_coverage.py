@@ -122,7 +122,7 @@ def replay(archive: Archive, wanted: FloatArray, n: int, rng: np.random.Generato
 
 
 def beyond_chance(coverage: float, repetitions: int, level: float = 0.01) -> bool:
-    """Whether a coverage is outside LOW to HIGH by more than the binomial error of its measurement."""
+    """True if a coverage is outside LOW to HIGH by more than the binomial error of its measurement."""
     hits = round(coverage * repetitions)
     below, above = stats.binom.cdf(hits, repetitions, LOW), stats.binom.sf(hits - 1, repetitions, HIGH)
     return bool(min(below, above) < level)

@@ -103,7 +103,7 @@ def true_faithfulness(run: Run, name: str, market: Market, n_items: int = 200) -
 
 
 def cells(arguments: argparse.Namespace) -> Iterator[tuple[str, str, dict[str, float]]]:
-    """What is to be run, in order."""
+    """List the trainings to run, in order."""
     if arguments.tune:
         grid = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
         yield from itertools.product(TUNING_SHOPS, arguments.methods, grid)

@@ -50,7 +50,7 @@ ASKED = {  # an encoder reads a hundred titles a second
 
 
 class Scores:
-    """What was thought of titles over all folds: way of telling, kind of title -> scores, faulty or not, and items."""
+    """Scores of titles over all folds: method, kind of title -> scores, faulty or not, and items."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What the trees of the title effect should be fitted on: four losses on the same features, and inverse propensities.
+"""Comparison of losses for the trees of the title effect: four losses on the same features, and inverse propensities.
 
     python tests/benchmarks/reward_signal.py
 

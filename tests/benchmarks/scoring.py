@@ -1,4 +1,4 @@
-"""How many titles a second the reward model scores, and what share of a PPO step that is.
+"""Titles a second that the reward model scores, and their share of a PPO step.
 
     python tests/benchmarks/scoring.py --encoder minilm --ppo 30
 
@@ -59,7 +59,7 @@ def new_titles(market: Market, first: int, n: int) -> tuple[list[Item], list[str
 
 
 def titles_per_second(model: RewardModel, items: list[Item], titles: list[str]) -> str:
-    """By the clock and by processor time, which other work on the machine moves less: medians of a few repetitions."""
+    """Titles a second by the clock and by processor time, which other work moves less: medians of a few repetitions."""
     clock, processor = [], []
     for _ in range(max(3, min(20, 20_000 // len(titles)))):
         started, busy = time.perf_counter(), time.process_time()

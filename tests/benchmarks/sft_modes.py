@@ -1,4 +1,4 @@
-"""What may learn, on one budget: SmolLM2-135M on names of English fashion products, and without any training.
+"""Modes of learning on one budget: SmolLM2-135M on names of English fashion products, and without any training.
 
     python tests/benchmarks/sft_modes.py --steps 20 --held-out 32
 

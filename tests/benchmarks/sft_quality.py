@@ -1,4 +1,4 @@
-"""How near SFT's titles are to real ones: Chinese marketplace titles and English fashion, against two baselines.
+"""Similarity of SFT's titles to real ones: Chinese marketplace titles and English fashion, against two baselines.
 
     python tests/benchmarks/sft_quality.py --held-out 100
 

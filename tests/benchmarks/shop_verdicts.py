@@ -1,4 +1,4 @@
-"""Is the verdict right where the truth is known? Ten shops, a leak that must be refused, policies that cheat.
+"""Check of the verdict where the truth is known: ten shops, a leak that must be refused, policies that cheat.
 
     python tests/benchmarks/shop_verdicts.py                                # hours on one core, five shops in Chinese
     python tests/benchmarks/shop_verdicts.py --parts hacked --seeds 0       # minutes: the first small shop's cheats
@@ -69,7 +69,7 @@ def shop(name: str, arguments: argparse.Namespace) -> Row:
 
 
 def leak(name: str, arguments: argparse.Namespace) -> Row:
-    """What offline-eval says to a policy that has seen test items: told of it, and by splits that share items."""
+    """Verdict of offline-eval on a policy that has seen test items: told of it, and by splits that share items."""
     demo(name, arguments.runs)
     run = Run.open(arguments.runs / name)
     splits = run.splits()
@@ -182,12 +182,12 @@ def told(row: Row) -> str:
 
 
 def inside(lift: Row) -> bool:
-    """Whether the interval holds the truth."""
+    """True if the interval holds the truth."""
     return bool(lift["low"] <= lift["true"] <= lift["high"])
 
 
 def summary(rows: list[Row]) -> Iterator[str]:
-    """What the shows ask."""
+    """Summaries of the results, a line each."""
     if shops := [row for row in rows if row["part"] == "shops"]:
         for baseline in BASELINES:
             found = sum(inside(row[baseline]) for row in shops)

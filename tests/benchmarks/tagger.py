@@ -63,7 +63,7 @@ def found_spans(title: Units, spans: Sequence[Span]) -> list[Span]:
 
 
 def keeps(short: str | None, entities: Entities) -> bool | None:
-    """Whether a short title holds a whole product word; None where none of them fits."""
+    """True if a short title holds a whole product word; None where none of them fits."""
     words = [text for kind, text in entities if kind == "product" and len(text) <= LIMIT]
     return any(same_text_key(word) in same_text_key(short or "") for word in words) if words else None
 

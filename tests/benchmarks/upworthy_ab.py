@@ -121,7 +121,7 @@ def against_chi_squared(several: list[list[Arm]]) -> None:
 
 
 def differs(item: Sequence[Arm]) -> bool:
-    """Whether some headline's interval, all together, leaves out no lift over the first."""
+    """True if some headline's interval, all together, excludes zero lift over the first."""
     arm = np.concatenate([np.full(shown, k) for k, (shown, _) in enumerate(item)])
     clicked = np.concatenate([np.arange(shown) < clicks for shown, clicks in item])
     one = np.ones(len(arm))

@@ -67,7 +67,7 @@ def repetition(seed: int, items: int) -> Row:
 
 
 def alone(row: Row) -> bool:
-    """Whether the interval would lie above 0 were it the usual one (by its width on the log scale)."""
+    """True if the interval would lie above 0 were it the usual one (by its width on the log scale)."""
     usual, own = stats.norm.ppf(0.975), stats.norm.ppf(0.5 + row["confidence"] / 2)
     middle, low = np.log1p([row["told"], row["low"]]).tolist()
     return bool(middle - (middle - low) * usual / own > 0)

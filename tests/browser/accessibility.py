@@ -1,4 +1,4 @@
-"""What axe-core says of a page."""
+"""Accessibility of a page as axe-core checks it."""
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page

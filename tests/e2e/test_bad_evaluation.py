@@ -1,4 +1,4 @@
-"""What no evaluation can answer, through the real command line: exit code 1, one line, the last report untouched."""
+"""Evaluations without an answer, through the real command line: exit code 1, one line, the last report untouched."""
 
 import json
 import re

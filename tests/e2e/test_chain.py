@@ -126,7 +126,7 @@ def test_probe_says_what_fools_the_run_and_the_report_tells_it(
     assert "## What fools it" in (run / "reward" / "README.md").read_text(encoding="utf-8")
     assert "foreign" in rlopt("probe", "--run", run).out
     assert rlopt("offline-eval", "--run", run).code == 0
-    assert "What fools this run" in (run / "eval" / "report.html").read_text(encoding="utf-8")
+    assert "Attacks on this run" in (run / "eval" / "report.html").read_text(encoding="utf-8")
     mine.write_text("foreign: x\n", encoding="utf-8")
     assert rlopt("probe", "--run", run, "--attacks", mine).code == 1
 

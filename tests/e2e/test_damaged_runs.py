@@ -19,7 +19,7 @@ import pytest
 from reward.errors import ModelError
 from reward.model.judge import Judge
 from reward.model.reward_model import RewardModel
-from reward.saved import read_arrays
+from reward.saved import SavedError, read_arrays
 from rlopt.files import remove
 from rlopt.run import Run
 from tests import damage
@@ -245,7 +245,7 @@ def test_a_judge_whose_values_are_others(file: str, finished: Path, damaged: Cal
 def test_the_way_out_leads_out(
     name: str, finished: Path, damaged: Callable[..., Path], logs: Path, rlopt: Rlopt, tmp_path: Path
 ) -> None:
-    """What the line says to do: ``fit-reward --force`` writes a run as it was."""
+    """Follow the message's advice: ``fit-reward --force`` writes a run as it was."""
     shutil.copytree(finished, tmp_path / "run")
     (tmp_path / "run" / name).write_bytes(b"\0")
     outcome = rlopt("fit-reward", logs, "--run", tmp_path / "run", "--members", "1", "--force")
@@ -267,6 +267,21 @@ def test_metrics_that_are_no_metrics(finished: Path, tmp_path: Path) -> None:
         writer.path.write_text(f'{{"step": 1}}\n{line}\n{{"step": 3}}\n')
         with pytest.raises(ValueError, match=r"^Line 2 of .*sft\.jsonl is damaged .*Remove that line or the file"):
             Run(tmp_path).metrics("sft")
+
+
+def test_any_flipped_byte_is_told_or_harmless(tmp_path: Path) -> None:
+    """Also where the decompressor is the first to notice."""
+    path = tmp_path / "arrays.npz"
+    content = damage.saved({"a": np.arange(40.0), "b": np.ones(3, dtype=np.int64)})
+    told = 0
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            read_arrays(path)
+        except SavedError as error:
+            told += 1
+            assert str(error).startswith(str(path))  # noqa: PT017  either is right
+    assert told > len(content) // 2
 
 
 def test_arrays_that_unpack_to_more_than_anybody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

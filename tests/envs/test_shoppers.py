@@ -93,7 +93,7 @@ def test_click_probability_stays_below_its_ceiling() -> None:
 
 
 def test_whole_titles_in_both_languages(market: Market) -> None:
-    """What the single effects say holds for texts: a clean title beats every spoiled version of itself."""
+    """The single effects hold for texts: a clean title beats every spoiled version of itself."""
     spec = load_locale(market.locale)
     joint, red = (" ", "Zebra") if market.locale == "en" else ("", "斑马")
     for item in market.items[:60]:

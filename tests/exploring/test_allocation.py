@@ -1,4 +1,4 @@
-"""Who is shown how often: against closed forms of two normal titles, and limits in which the answer is plain."""
+"""Allocation: against closed forms of two normal titles, and limits in which the answer is plain."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,15 @@ from rlopt.exploring.layout import Layout
 from rlopt.exploring.promise import counts
 from rlopt.exploring.selection import choose_items
 
+AFTER = (0.0, 1e4, 1e5, 1e6, 1e9)
+
 
 def _two(gap: float, std: float) -> Beliefs:
     return Beliefs(np.array([[gap, 0.0]]), std**2 * np.eye(2)[None], np.ones((1, 2), dtype=bool))
 
 
-def _horizon(batch: float, left: float, rate: float = 0.02) -> Horizon:
-    return Horizon(np.array([batch]), np.array([left]), np.array([rate]))
+def _horizon(batch: float, left: float, after: float = 0.0, rate: float = 0.02) -> Horizon:
+    return Horizon(np.array([batch]), np.array([left]), np.array([after]), np.array([rate]))
 
 
 def test_the_chance_to_be_best_is_that_of_two_normals() -> None:
@@ -60,12 +62,26 @@ def test_little_is_explored_at_the_end_or_when_all_is_known_and_more_at_the_begi
     assert begun.gain[0] > 0
 
 
+def test_what_the_last_batch_teaches_counts_for_as_long_as_its_title_is_shown() -> None:
+    unknown, batch, rate = _two(0.1, 0.3), 1e4, 0.02
+    gains = [allocate(unknown, _horizon(batch, batch, after, rate), floor=0.01, seed=0).gain[0] for after in AFTER]
+    assert gains == sorted(gains)
+    # However long it is shown: all that can be gained is the best known after the batch instead of the best now.
+    relative = relative_rates(unknown)
+    clicks = np.array([batch * rate * relative.mean()])
+    share = np.exp([[0.1, 0.0]])
+    told = information_of(share / share.sum(), clicks, 1.0)
+    best = expected_best(unknown, told, relative, standard_normal(8192, 2, 0))[0]
+    assert gains[-1] == pytest.approx(best / relative.max() - 1, rel=0.1)
+    assert allocate(unknown, _horizon(batch, batch, 1e9), floor=0.01, seed=0).probability[0, 1] > 0.3
+
+
 def test_probabilities_are_exact_and_keep_the_floor() -> None:
     rng = np.random.default_rng(0)
     present = rng.random((300, 6)) < 0.7
     present[:, 0] = True
     beliefs = Beliefs(rng.normal(0, 0.2, (300, 6)), np.tile(0.04 * np.eye(6), (300, 1, 1)), present)
-    horizon = Horizon(np.full(300, 1e3), np.full(300, 1e4), np.full(300, 0.02))
+    horizon = Horizon(np.full(300, 1e3), np.full(300, 1e4), np.zeros(300), np.full(300, 0.02))
     found = allocate(beliefs, horizon, floor=0.02, seed=3)
     assert found.probability.sum(axis=1) == pytest.approx(np.ones(300))
     assert (found.probability[present] >= 0.02 - 1e-12).all()

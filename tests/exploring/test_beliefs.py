@@ -1,4 +1,4 @@
-"""What clicks teach, against the same posterior found by brute force, and against closed forms."""
+"""Posterior given clicks: against the same one by brute force, and against closed forms."""
 
 import numpy as np
 import pytest

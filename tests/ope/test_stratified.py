@@ -204,7 +204,7 @@ def test_pairs_of_alike_items_have_a_narrow_interval_that_holds() -> None:
 
 
 def test_a_single_item_is_compared_by_its_visitors() -> None:
-    """Of one item, rows of one impression each: the error is that of two proportions on the log scale."""
+    """One item, rows of one impression each: the error is that of two proportions on the log scale."""
     rng, n = np.random.default_rng(12), 20_000
     treated, clicks = rng.random(n) < 0.5, (rng.random(n) < 0.05).astype(float)
     one = np.zeros(n, dtype=np.int64)
@@ -218,7 +218,7 @@ def test_a_single_item_is_compared_by_its_visitors() -> None:
 
 @pytest.mark.parametrize("by_visitor", [False, True])
 def test_a_broken_item_of_much_traffic_rings(by_visitor: bool) -> None:
-    """It has 30% of 20,000 impressions and loses 15% of its treatment; only large items weigh enough to be told."""
+    """The item has 30% of 20,000 impressions and loses 15% of its treatment; only large items have power enough."""
     rng, size = np.random.default_rng(13), np.array([6000, *[360] * 39])
     named = 0
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""Which claims titles are held to, from what people's own titles keep to."""
+"""Selection of the claims to check, from those that people's own titles keep to."""
 
 import pytest
 

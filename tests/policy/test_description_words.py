@@ -1,4 +1,4 @@
-"""What the tiny policy is told of a description: the words that titles say because it says them."""
+"""Words of a description in the tiny policy's prompt: those that titles use because the description does."""
 
 from reward.items import Item
 from rlopt.policy.description_words import MAX_KEYWORDS, MAX_TOLD, keywords_in, learn_keywords

@@ -130,7 +130,7 @@ def test_an_encoder_cannot_write(tmp_path: Path) -> None:
 
 
 def test_an_encoder_with_an_output_layer_cannot_either(tmp_path: Path) -> None:
-    """Nothing is missing in such a folder: only trying tells."""
+    """No file is missing in such a folder: only a trial shows it."""
     from transformers import BertConfig, BertForMaskedLM
 
     save_tiny_causal(tmp_path)

@@ -1,4 +1,4 @@
-"""What an item's texts and titles say is data: no special token and no slot comes of it, in prompts or in targets."""
+"""Texts and titles of items are data: they yield no special token and no slot, in prompts or in targets."""
 
 from pathlib import Path
 

@@ -99,7 +99,7 @@ def test_nothing_is_loaded_from_outside() -> None:
 
 def test_verdict_comes_first_and_everything_in_order() -> None:
     html = render(sample_report(), METRICS)
-    parts = ["Launch: run the A/B test", "<svg", "Why</h2>", "How it learned</h2>", "Before and after</h2>"]
+    parts = ["Launch: run the A/B test", "<svg", "Why</h2>", "Training</h2>", "Before and after</h2>"]
     parts += ["Diagnostics</h2>", "Method</h2>", "Fingerprints</h2>"]
     positions = [html.index(part, html.index("<body>")) for part in parts]
     assert positions == sorted(positions)
@@ -128,7 +128,7 @@ def test_figures_are_whole_svg_with_real_text() -> None:
 
 def test_without_training_overlap_or_truth_those_parts_are_left_out() -> None:
     text = " ".join(Page(render(sample_report(simulated=False, overlap=False), [])).text)
-    assert "How it learned" not in text
+    assert "Training" not in text
     assert "Exact off-policy estimates" not in text
     assert "simulator" not in text
 
@@ -178,11 +178,11 @@ def test_the_first_page_answers_what_a_manager_asks() -> None:
     first = " ".join(" ".join(Page(html[: html.index("<nav")]).text).split())
     for told in (
         "Evaluated on 2026-03-02 · run spring", "logs logs.parquet", "2026-01-05 to 2026-03-01",
-        "What decides: Lift over the logged titles: +25.0%",
+        "Deciding reason: Lift over the logged titles: +25.0%",
         "better 99%", "0.10%",  # chance to be better, expected loss
         "Per 100,000 impressions", "clicks 3,100 3,875 +775 +465 … +1,085", "orders 200 220 +20.0 +4.0 … +40.0",
-        "To find +25.0%: 8,000 impressions for each of two arms; days of all traffic, at 5,000 impressions a day: 4",
-        "no number of impressions suffices", "break a rule", "Judge",
+        "To detect +25.0%: 8,000 impressions in each of two arms; 4 days at 5,000 impressions a day",
+        "no number of impressions is enough", "break a rule", "Judge",
     ):  # fmt: skip
         assert told in first, told
     daily = sample_report()
@@ -232,7 +232,7 @@ def test_what_faithful_means_is_told() -> None:
 
 
 def test_promises_of_new_and_logged_titles_are_counted() -> None:
-    for lang, told in (("en", "of the logged titles 24.9%"), ("zh", "日志标题为 24.9%")):
+    for lang, told in (("en", "of the logged titles 24.9%"), ("zh", "历史标题为 24.9%")):
         report = sample_report(lang=lang)
         assert told in render(report, METRICS)
         assert told not in render(replace(report, promises={}), METRICS)
@@ -249,8 +249,8 @@ def test_belonging_of_new_and_logged_titles_is_told() -> None:
 
 def test_attacks_are_told_where_the_run_was_probed() -> None:
     for lang, told in (
-        ("en", ("What fools this run", "title of another item", "relevance 97%", "open")),
-        ("zh", ("什么能骗过本次运行", "其他商品的标题", "相关性 97%", "未拦截")),
+        ("en", ("Attacks on this run", "title of another item", "relevance 97%", "open")),
+        ("zh", ("攻击测试", "其他商品的标题", "相关性 97%", "未拦截")),
     ):
         report = sample_report(lang=lang)
         text = " ".join(Page(render(report, METRICS)).text)

@@ -22,7 +22,7 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where empty reviews may lie."""
+    """Address for an empty database of reviews."""
     if request.param == "sqlite":
         return str(tmp_path / "reviews.db")
     url: str = request.getfixturevalue("postgres_url")

@@ -67,7 +67,7 @@ def cards(page: str) -> list[str]:
 
 
 def fields(card: str, action: str, **values: str) -> dict[str, str]:
-    """What the form of a card sends."""
+    """Fields that the form of a card sends."""
     hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', card))
     return {**{name: html.unescape(value) for name, value in hidden.items()}, "action": action, **values}
 
@@ -79,7 +79,7 @@ def test_read_edit_reject_accept_and_undo(engine: "Engine", checks: FakeChecks, 
     assert [re.findall(r"Item (i\d+)", card)[0] for card in cards(page)] == ["i0000", "i0001", "i0002", "i0003"]
     assert "<del>Old</del><ins>New</ins> red shirt 0" in page
     assert "+10.0% clicks" in page
-    assert "better with 90%" in page
+    assert "chance of being better 90%" in page
     page = client.post("/decide", data=fields(cards(page)[0], "accept")).text
     assert "Accepted: <q>New red shirt 0</q>" in page
     page = client.post("/decide", data=fields(cards(page)[0], "edit", title="Red  shirt\u202e one")).text
@@ -102,7 +102,7 @@ def test_an_edit_that_breaks_a_rule_is_asked_about_once_more(engine: "Engine", c
     sent = fields(cards(sign_in(client))[0], "edit", title="free shirt")
     answer = client.post("/decide", data=sent)
     assert answer.status_code == 422
-    assert "Breaks a rule, promise without ground: free" in answer.text
+    assert "Breaks a rule, unsupported promise: free" in answer.text
     assert not Reviews.read(place).decided
     client.post("/decide", data={**sent, "anyway": "1"})
     assert [one.title for one in Reviews.read(place).approved] == ["free shirt"]
@@ -118,7 +118,7 @@ def test_the_live_check_says_what_the_run_says(engine: "Engine", checks: FakeChe
     assert found["broken"] == [{"kind": "promise", "detail": "free"}]
     assert found["lift"] == pytest.approx(0.3)
     assert found["told"] == [
-        "点击 +30.0% （95% 区间 +20.0% 至 +40.0%；更好的概率 80%）",
+        "点击 +30.0% （95% 置信区间 +20.0% 至 +40.0%；更好的概率 80%）",
         "违反规则（无依据的承诺）：free",
     ]
 

@@ -1,4 +1,4 @@
-"""Who sees which title: the same each time, as often as the probabilities say."""
+"""Assignment of titles: always the same for a unit, as often as the probabilities say."""
 
 import math
 from collections import Counter

@@ -34,7 +34,7 @@ class Double:
 
 
 def answers_of(work: Double, requests: Sequence[Work], **settings: Any) -> list[Any]:
-    """What a batcher answers to requests that come at once."""
+    """Answers of a batcher to simultaneous requests."""
 
     async def ask() -> list[Any]:
         limits = {"max_titles": 8, "most_waiting": 100, "max_wait": 0.01, **settings}

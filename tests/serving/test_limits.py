@@ -1,4 +1,4 @@
-"""What the service refuses, and how it says so."""
+"""Requests that the service refuses, and its messages."""
 
 import json
 import threading

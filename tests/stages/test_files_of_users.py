@@ -129,7 +129,7 @@ def test_simulated_logs_bring_their_market_real_ones_do_not(fitted_run: Path, ru
 
 
 def test_titles_that_rlopt_wrote_are_scored_like_bare_ones(run: Run, tmp_path: Path) -> None:
-    """What else it wrote beside them says nothing of the item; a user's own column of such a name still may."""
+    """Other columns that rlopt wrote are no fields of the item; a user's own column of such a name still is."""
     rows = table(8)
     bare = {
         "item_id": [f"{a}+{b}" for a, b in zip(rows["test"], rows["image"], strict=True)],

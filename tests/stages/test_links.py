@@ -91,7 +91,7 @@ def test_an_export_is_not_written_through_a_link(tmp_path: Path, victim: Path) -
 
 
 def test_an_export_keeps_a_users_files(tmp_path: Path) -> None:
-    """It replaces what an export wrote, and nothing else."""
+    """An export replaces only what an export wrote."""
     out = tmp_path / "out"
     out.mkdir()
     assert _check_place(out, tmp_path / "policy") == out

@@ -1,4 +1,4 @@
-"""What score says of titles side by side, and of items far from the logs."""
+"""Scores of titles side by side, and of items far from the logs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which words of a long title are tagged, and which its short title keeps."""
+"""Alignment: the words of a long title that are tagged, and those that its short title keeps."""
 
 from itertools import combinations
 

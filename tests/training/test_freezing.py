@@ -1,4 +1,4 @@
-"""What does not learn stays as it was, to the bit; what shall learn does."""
+"""Frozen weights stay as they were, to the bit; the others learn."""
 
 from pathlib import Path
 

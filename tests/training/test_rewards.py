@@ -47,7 +47,7 @@ def test_scale_is_relative_to_the_item_and_to_the_spread_of_sft_titles() -> None
 
 @pytest.mark.parametrize("doubt", [0.0, 0.5, 3.0])
 def test_a_model_that_is_unsure_of_every_title_scores_them_as_one_that_is_sure(doubt: float) -> None:
-    """What is not known of any title tells no two of them apart."""
+    """Doubt that is the same for all titles does not separate any two of them."""
     rng = np.random.default_rng(0)
     baseline, item = np.full(50, 0.02), np.repeat(np.arange(50), 4)
     reward = 0.02 * rng.lognormal(0.0, 0.2, 200)

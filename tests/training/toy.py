@@ -36,7 +36,7 @@ PAIRS = [
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a reward model returns, as far as training reads it."""
+    """Fields of a reward model's prediction that training reads."""
 
     reward: FloatArray
     effect_std: FloatArray

@@ -1,1 +1,1 @@
-"""Where logs may lie besides local files: data frames, databases, workbooks, lake tables, remote files."""
+"""Sources of logs besides local files: data frames, databases, workbooks, lake tables, remote files."""

@@ -39,12 +39,12 @@ def arms_query(
     Parameters
     ----------
     dialect
-        Whose SQL.
+        Dialect of the SQL.
     template
-        What the rows are: ``impressions`` (or counts of a title), GA4's export of events to BigQuery (lists that were
+        Kind of the rows: ``impressions`` (or counts of a title), GA4's export of events to BigQuery (lists that were
         seen and items that were selected), or Search Console's bulk export joined with a table of titles.
     table
-        Where the rows are.
+        Table of the rows.
     titles
         For Search Console: a table with url, title, first_day and last_day.
     mapping
@@ -56,7 +56,7 @@ def arms_query(
     Raises
     ------
     LogError
-        Where a column cannot be added up, an option does not suit the template, or sqlglot is not installed.
+        If a column cannot be added up, an option does not suit the template, or sqlglot is not installed.
     """
     try:
         import sqlglot
@@ -91,7 +91,7 @@ def arms_query(
             named = places[found.name].copy()
             named.set("alias", found.args.get("alias"))
             found.replace(named)
-    if dialect == "snowflake":  # which keeps plain names in capitals, where they are not quoted
+    if dialect == "snowflake":  # keeps unquoted names in capitals
         for name in query.find_all(sqlglot.exp.Identifier):
             name.set("quoted", bool(name.args.get("quoted")) and not _PLAIN.fullmatch(name.name))
     sql: str = query.sql(dialect=dialect, pretty=True, identify=dialect != "snowflake")

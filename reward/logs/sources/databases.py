@@ -28,7 +28,7 @@ def write_query(url: str, query: str | None, target: Path) -> str:
     Raises
     ------
     LogError
-        Where the URL or the query is missing or wrong, or what reads such a database is not installed.
+        If the URL or the query is missing or wrong, or what reads such a database is not installed.
     """
     name = masked(url)
     if "://" not in url:

@@ -22,7 +22,7 @@ def write_frame(source: Any, target: Path) -> str:
     Raises
     ------
     LogError
-        Where it is no table, or holds what parquet cannot.
+        If it is no table, or holds what parquet cannot.
     """
     kind = f"{type(source).__module__.split('.')[0]}.{type(source).__name__}"
     name = f"the {kind}"
@@ -37,7 +37,7 @@ def write_frame(source: Any, target: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, in a line; pandas puts Arrow's reason and the column side by side."""
+    """Reason for the error in one line; pandas puts Arrow's reason and the column side by side."""
     if mixed := re.search(r"Conversion failed for column (.+) with type object", str(error)):
         return f"its column '{mixed[1]}' holds values of several types. Make them one, as .astype(str) does"
     return str(error).splitlines()[0].rstrip(".")
@@ -69,7 +69,7 @@ def write_batches(schema: pa.Schema, batches: Iterable[pa.RecordBatch], target: 
     Raises
     ------
     LogError
-        Where columns have one name, or a type that parquet cannot hold.
+        If columns have one name, or a type that parquet cannot hold.
     """
     kept = [field for field in schema if not field.name.startswith("__index_level_")]
     if not kept:

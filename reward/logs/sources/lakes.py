@@ -8,7 +8,7 @@ from .frames import write_batches
 
 
 def is_delta(path: Path) -> bool:
-    """Whether a folder is a Delta table, and the package that reads it is there."""
+    """True if a folder is a Delta table and the package that reads it is installed."""
     return (path / "_delta_log").is_dir() and find_spec("deltalake") is not None
 
 
@@ -18,7 +18,7 @@ def write_delta(path: Path, target: Path) -> None:
     Raises
     ------
     LogError
-        Where the table cannot be read.
+        If the table cannot be read.
     """
     import deltalake
 

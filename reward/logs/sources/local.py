@@ -50,9 +50,9 @@ class ArrowStreamable(Protocol):
 
 
 LocalSource: TypeAlias = str | Path | LocalCopy
-"""What the log engine opens."""
+"""Source that the log engine opens."""
 Source: TypeAlias = LocalSource | ArrowStreamable
-"""What users may name: a path, glob or URL, or a table in memory (also a ``datasets.Dataset``)."""
+"""Source that users may name: a path, glob or URL, or a table in memory (also a ``datasets.Dataset``)."""
 
 
 @contextlib.contextmanager
@@ -67,12 +67,12 @@ def local(source: Source, *, query: str | None = None, tmp_dir: str | Path | Non
     query
         SQL, or a file that holds it: what to ask a database.
     tmp_dir
-        Where the copy lies; the system's temporary folder by default.
+        Folder for the copy; the system's temporary folder by default.
 
     Raises
     ------
     LogError
-        Where the source cannot be read, or the package that reads it is not installed.
+        If the source cannot be read, or the package that reads it is not installed.
     """
     if isinstance(source, LocalCopy) or (isinstance(source, (str, Path)) and not _elsewhere(source, query)):
         yield source
@@ -117,7 +117,7 @@ def _elsewhere(source: str | Path, query: str | None) -> bool:
 
 
 def is_database(url: str) -> bool:
-    """Whether a URL names a database rather than a file."""
+    """True if a URL names a database rather than a file."""
     scheme = url.partition("://")[0].partition("+")[0].casefold()
     return "://" in url and scheme in _DATABASES
 
@@ -132,7 +132,7 @@ _WORKBOOKS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
 
 def is_workbook(path: str | Path) -> bool:
-    """Whether a file is a workbook by its name."""
+    """True if a file is a workbook by its name."""
     return Path(path).suffix.lower() in _WORKBOOKS
 
 

@@ -20,7 +20,7 @@ def download(url: str, folder: Path) -> LocalCopy:
     Raises
     ------
     LogError
-        Where nothing is found, or the place cannot be reached.
+        If nothing is found, or the place cannot be reached.
     """
     name = url.partition("?")[0] if url.startswith(("http:", "https:")) else url
     name = re.sub(r"://[^/@]*:[^/@]*@", "://***@", name)

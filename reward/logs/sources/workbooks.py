@@ -25,7 +25,7 @@ def write_sheets(path: Path, target: Path) -> tuple[str, ...]:
     Raises
     ------
     LogError
-        Where the file cannot be read or holds no table.
+        If the file cannot be read or holds no table.
     """
     try:
         import python_calamine
@@ -58,7 +58,7 @@ def _notes(path: Path, read: Sequence[str], left: Sequence[str]) -> tuple[str, .
 
 
 def _what_it_is(path: Path) -> str:
-    """Why it is no workbook: many a program writes texts and web pages under such a name."""
+    """Reason why it is no workbook: many programs write texts and web pages under such a name."""
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
     if b"<table" in head.lower() or b"<html" in head.lower():

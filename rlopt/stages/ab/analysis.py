@@ -1,4 +1,4 @@
-"""What ``ab-analyze`` says: the decision, everything it stands on, and the prediction beside the outcome."""
+"""Result of ``ab-analyze``: the decision, its grounds, and the prediction beside the outcome."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Decision = Literal["better", "worse", "undecided", "invalid"]
 
 @dataclass(frozen=True)
 class EvaluationPrediction:
-    """What offline-eval had said: the lift over ``baseline`` with its interval, and its verdict on the policy."""
+    """Prediction by offline-eval: the lift over ``baseline`` with its interval, and its verdict on the policy."""
 
     lift: float
     low: float
@@ -37,20 +37,20 @@ class Analysis:
     Parameters
     ----------
     outcome
-        What the test showed of the variant that the decision is about, by the metric that decides.
+        Outcome of the variant that the decision is about, by the metric that decides.
     decision
         "invalid" where any variant's split is off, "worse" where the interval or a broken guardrail says so, "better"
         where the interval says so and all guardrails hold, else "undecided".
     variant
         Its name.
     policy
-        Whose titles were tested.
+        Policy whose titles were tested.
     metric
-        What decides.
+        The metric that decides.
     planned_lift
-        What the confidence sequence was shaped for.
+        Lift for which the confidence sequence was shaped.
     prediction
-        What offline-eval had said; None where the run has no evaluation of the policy, or none of this metric.
+        Prediction of offline-eval; None where the run has no evaluation of the policy, or none of this metric.
     last_date
         Last day of the results, None without dates.
     mismatched_items
@@ -62,7 +62,7 @@ class Analysis:
     metrics
         Every metric of every variant, guardrails among them.
     gains
-        What the chosen variant is worth, by metric.
+        Gains of the chosen variant, by metric.
     trend
         Lift by day; None without enough days.
     segments
@@ -70,9 +70,9 @@ class Analysis:
     left_out
         Share of a serial test's impressions that was left out as carry-over.
     by_visitor
-        Whether errors are by the randomised unit; else impressions count as independent.
+        True if errors are by the randomised unit; else impressions count as independent.
     by_column
-        Whether the lift is adjusted by a column of the results; else, if at all, by what the run knows of items.
+        True if the lift is adjusted by a column of the results; else, if at all, by the run's data on the items.
     past
         Predictions against outcomes of the run's tests before this one, from three on.
     """
@@ -109,15 +109,15 @@ class Analysis:
 
     @property
     def agrees(self) -> bool | None:
-        """Whether prediction and outcome differ by no more than their errors; None without either."""
+        """True if prediction and outcome differ by no more than their errors; None without either."""
         z = self.difference_z
         return None if z is None else bool(abs(z) <= stats.norm.ppf(0.5 + self.outcome.confidence / 2))
 
     @property
     def told_apart(self) -> bool | None:
-        """Whether the test by itself shows a lift in the predicted direction; None without a prediction.
+        """True if the test by itself shows a lift in the predicted direction; None without a prediction.
 
-        Only then is agreement said: what can be told neither from the prediction nor from no lift bears out neither.
+        Only then is agreement reported: a result that fits both the prediction and no lift confirms neither.
         """
         if self.prediction is None or self.outcome.decision == "invalid":
             return None

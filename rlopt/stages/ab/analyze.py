@@ -28,7 +28,7 @@ from rlopt.stages.common.columns import mapping_for
 from rlopt.stages.common.known_ids import refuse_strangers, tell_known
 from rlopt.stages.common.opened import OpenedRun
 
-PLANNED_LIFT = 0.05  # where neither the user nor an evaluation names one
+PLANNED_LIFT = 0.05  # default if neither the user nor an evaluation names one
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,19 @@ def analyze_test(
     results
         The results, see `read_results`: a file, a table in memory, a database (`reward.logs.sources.local`).
     config
-        What decides, and what is told beside it.
+        The metric that decides, and those reported beside it.
     columns
         The user's column names, as in ``--columns``, those of arm, date and visitor among them; the run's mapping
         serves where the file lacks rlopt's names.
     query
         SQL, or a file that holds it: what to ask a database.
     decimal
-        What stands before a fraction in numbers written as texts; None: what the column tells.
+        Decimal mark of numbers written as texts; None: inferred from the column.
     plan
         File of ``ab-plan --assign``: results are checked against it, and its design, split, control, carry-over, blocks
         and lift apply.
     export
-        Where the results are written as long CSV, see `export_results`; None: nowhere.
+        File for the results as long CSV, see `export_results`; None: no file.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _analyze(
     plan: str | Path | None,
     export: Path | None,
 ) -> Analysis:
-    """What `analyze_test` says of results on this machine."""
+    """Analyse results on this machine, see `analyze_test`."""
     run = opened.run
     planned = Assignment.read(Path(plan)) if plan is not None else None
     asked = _asked(run, config, planned)
@@ -149,7 +149,7 @@ def _analysis(
     left_out: float,
     past: PastTests | None,
 ) -> Analysis:
-    """What is said of what was measured; of ``read`` the rows ``kept`` were compared."""
+    """Assemble the analysis of what was measured; of ``read`` the rows ``kept`` were compared."""
     config, variant = asked.config, found.variants[found.chosen]
     own = {row.metric: row for row in found.metrics if row.variant == variant.name}  # a guardrail may be a metric too
     rails = [row for row in found.metrics if row.role == "guardrail" and row.variant == variant.name]
@@ -181,7 +181,7 @@ def _analysis(
 
 
 def predicted(run: Run, config: AbAnalyzeConfig, metric: Metric) -> EvaluationPrediction | None:
-    """What offline-eval had said of the metric; None where it said nothing."""
+    """Prediction of the metric by offline-eval; None where there is none."""
     report = evaluation_of(run, config.policy)
     lift = report.lift(metric.name, config.baseline) if report else None
     if report is None or lift is None:

@@ -29,7 +29,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Assignment:
-    """Who gets what, and when.
+    """Schedule of the arms: which unit gets which arm, and when.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Assignment:
     split
         Share of all impressions that sees new titles.
     planned_lift
-        What the test is planned to find; None where nothing is known.
+        Lift that the test is planned to find; None where nothing is known.
     looks
         Planned looks of the group-sequential design.
     carry_over
@@ -79,7 +79,7 @@ class Assignment:
         return hashlib.blake2b(self._text("").encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     def write(self, path: Path) -> None:
-        """As CSV with one row a unit and time (`COLUMNS`), what holds for all of them on each."""
+        """Write CSV with one row a unit and time (`COLUMNS`); every row repeats what holds for all of them."""
         atomic_write(path, self._text(self.fingerprint))
 
     def _text(self, plan: str) -> str:
@@ -94,7 +94,7 @@ class Assignment:
 
     @classmethod
     def read(cls, path: Path) -> "Assignment":
-        """What `write` wrote.
+        """Read a file that `write` wrote.
 
         Raises
         ------

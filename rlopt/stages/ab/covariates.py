@@ -1,4 +1,4 @@
-"""What is known of items before a test, whichever arm they go to: their logged rates, and the reward's predictions."""
+"""Covariates of items from before a test: their logged rates, and the reward's predictions."""
 
 from collections.abc import Collection
 
@@ -20,7 +20,7 @@ _KNOWN = 0.5  # share of the results' items that the run must know
 def covariates_of(
     opened: OpenedRun, read: Results, metric: Metric, config: AbAnalyzeConfig, design: Design
 ) -> FloatArray | None:
-    """What the comparison is adjusted by: the column that was named, or what the run knows of whole items.
+    """Covariates of the comparison: the column that was named, or what the run knows of whole items.
 
     Of whole items these are two covariates, shape (n_rows, 2): events expected by their logged rates, and by the
     reward's predictions. None where nothing is known.
@@ -71,7 +71,7 @@ def expected_events(opened: OpenedRun, read: Results, metric: Metric) -> FloatAr
 
 
 def events_of(arms: Arms, metric: str) -> FloatArray | None:
-    """What is counted of the arms: clicks, or conversions, which stand for revenue too; None where there are none."""
+    """Events of the arms: clicks, or conversions, which stand for revenue too; None where there are none."""
     return {"clicks": arms.clicks, "conversions": arms.conversions, "revenue": arms.conversions}.get(metric)
 
 

@@ -29,7 +29,7 @@ SECONDS_A_DAY = 86_400
 
 @dataclass(frozen=True)
 class DryRun(Plain):
-    """What splits of past logs showed where there was nothing to show.
+    """Results of splitting past logs without any treatment (A/A tests).
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Logged:
     impressions, events
         Counts.
     dated
-        Whether there are timestamps.
+        True if there are timestamps.
     """
 
     item: IntArray
@@ -93,7 +93,7 @@ def rehearse(
     Parameters
     ----------
     run
-        Whose column names hold where ``columns`` say nothing.
+        Run whose column names hold where ``columns`` name none.
     logs
         File of logs.
     config

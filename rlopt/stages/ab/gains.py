@@ -1,4 +1,4 @@
-"""What a lift is worth: extra clicks, orders or money a month, the chance to be better, and the expected loss."""
+"""Value of a lift: extra clicks, orders or money a month, the chance to be better, and the expected loss."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -16,7 +16,7 @@ DAYS_A_MONTH = 30.0
 
 @dataclass(frozen=True)
 class Gain(Plain):
-    """What the chosen variant is worth by one metric.
+    """Gain of the chosen variant by one metric.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Gain(Plain):
     chance_better
         Posterior chance that the new titles are better (flat prior, normal).
     expected_loss
-        Expected relative loss by launching: the mean of what they are worse by, nothing where they are better.
+        Expected relative loss by launching: the mean of the shortfall, zero where the new titles are better.
     """
 
     metric: str
@@ -40,7 +40,7 @@ class Gain(Plain):
 
 
 def gain_of(row: MetricResult, results: Results) -> Gain:
-    """What a metric's lift is worth."""
+    """Compute the gain from a metric's lift."""
     outcome = row.outcome
     traffic = monthly_impressions(results)
     chance, loss = posterior(outcome)

@@ -23,7 +23,7 @@ KEPT = (
 
 
 def identity(run: Run, policy: str, results: LocalSource, read: Results) -> JsonObject:
-    """What a test is known by: its first day, or the items of results without days; the policy by its content."""
+    """Identify a test by its first day, or by the items of results without days, and the policy by its content."""
     return {
         "results": _digest(sorted(map(fingerprint, find_files(results)))),
         "test": _digest([read.first_date] if read.first_date is not None else sorted(set(read.items))),
@@ -34,7 +34,7 @@ def identity(run: Run, policy: str, results: LocalSource, read: Results) -> Json
 def remember(run: Run, analysis: Analysis, results: LocalSource, known: JsonObject) -> None:
     """Append prediction and outcome to the calibration history; the same results against the same prediction once.
 
-    Where the files lie is kept for people.
+    The location of the files is kept for people.
     """
     said = analysis.to_dict()
     row = {**known, "file": _place(results), **{name: said[name] for name in KEPT}}

@@ -1,4 +1,4 @@
-"""Lift by fields of the items, with limits that hold together; and the split within each segment."""
+"""Lift by fields of the items, with simultaneous limits; and the split within each segment."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +22,8 @@ def segments_of(
 ) -> tuple[Segment, ...]:
     """Lifts of the segments by ``fields``, the worst first; those with too few events in an arm are left out.
 
-    All intervals hold together at one look (largest |t| of correlated comparisons); q-values control false discoveries
-    (Benjamini and Hochberg 1995).
+    All intervals hold simultaneously at one look (largest |t| of correlated comparisons); q-values control false
+    discoveries (Benjamini and Hochberg 1995).
 
     Raises
     ------

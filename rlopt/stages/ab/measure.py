@@ -73,9 +73,9 @@ class Measured:
     metrics
         The metric that decides, those beside it and the guardrails, of each variant.
     comparison, counts
-        The chosen variant's main metric, for what is told by day and by segment.
+        The chosen variant's main metric, for the figures by day and by segment.
     looks
-        What interval decides.
+        Looks, which determine the interval that decides.
     """
 
     variants: tuple[Variant, ...]
@@ -88,12 +88,12 @@ class Measured:
 
 
 def looks_of(config: AbAnalyzeConfig, comparisons: int = 1) -> Looks:
-    """What interval decides, as the settings say.
+    """Looks, and so the interval that decides, by the settings.
 
     Raises
     ------
     EvaluationError
-        They say two things.
+        The settings contradict each other.
     """
     if config.final and config.look:
         raise EvaluationError("--final is a single look at the end, --look several on the way. Give one of them.")
@@ -103,7 +103,7 @@ def looks_of(config: AbAnalyzeConfig, comparisons: int = 1) -> Looks:
 
 
 def design_of_results(results: Results, metric: Metric, said: Design | None) -> Design:
-    """What was split: as was said, or as most variants' results show.
+    """Unit of the split: the one the user named, or the one most variants' results show.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def measure(
     planned_lift
         Shapes the confidence sequence.
     design
-        What was split.
+        Unit of the split.
     expected
         Of each row's main metric, see `Counts`.
 

@@ -31,17 +31,17 @@ class Metric:
 
     @property
     def name(self) -> str:
-        """As the user writes it."""
+        """Name as the user writes it."""
         return self.numerator if self.denominator == IMPRESSIONS else f"{self.numerator}/{self.denominator}"
 
     @property
     def counted(self) -> bool:
-        """Whether its numerator is a count."""
+        """True if its numerator is a count."""
         return self.numerator in COUNTED
 
     @classmethod
     def parse(cls, text: str) -> "Metric":
-        """Of ``NAME`` or ``NAME/NAME``.
+        """Parse ``NAME`` or ``NAME/NAME``.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class Guardrail:
 
     @classmethod
     def parse(cls, text: str) -> "Guardrail":
-        """Of ``NAME:LIMIT``.
+        """Parse ``NAME:LIMIT``.
 
         Raises
         ------
@@ -95,9 +95,9 @@ class MetricResult(Plain):
     metric, variant
         Names.
     role
-        "main" decides, "beside" is told beside it, "guardrail" may forbid.
+        "main" decides, "beside" is reported beside it, "guardrail" may forbid.
     outcome
-        What the test showed of it.
+        Outcome of the test by this metric.
     winsorised
         Share of the total that was cut as a heavy tail; None where it cannot be, because rows add up visitors.
     limit, status
@@ -122,7 +122,7 @@ class Asked:
     metrics
         The first decides.
     guardrails
-        What else must hold.
+        Guardrail metrics with their limits.
     """
 
     metrics: tuple[Metric, ...]
@@ -130,7 +130,7 @@ class Asked:
 
     @classmethod
     def parse(cls, metrics: Sequence[str], guardrails: Sequence[str] = ()) -> "Asked":
-        """Of the texts of ``--metric`` and ``--guardrail``.
+        """Parse the texts of ``--metric`` and ``--guardrail``.
 
         Raises
         ------

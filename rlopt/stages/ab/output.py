@@ -1,4 +1,4 @@
-"""What ``ab-analyze`` writes: the report in the run, and results as other experiment platforms read them."""
+"""Output of ``ab-analyze``: the report in the run, and results as other experiment platforms read them."""
 
 import csv
 from collections.abc import Mapping

@@ -29,7 +29,7 @@ LOOKS: tuple[Literal["one", "planned", "any"], ...] = ("one", "planned", "any")
 
 @dataclass(frozen=True)
 class PlannedLift:
-    """What one lift takes.
+    """Size of a test that finds one lift.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class PlannedLift:
         "one": the fixed-horizon interval decides at the planned end (ab-analyze --final); "planned": the
         group-sequential one at the planned looks (--look); "any": the always-valid one, whenever it is looked at.
     reason
-        Why there is no number.
+        Reason why there is no number.
     weeks
         Whole weeks with all of the traffic; None where the days are unknown.
     items
@@ -119,7 +119,7 @@ def plan_test(
     config
         The design and what it should find.
     assign_to
-        Where the assignment is written; None: nowhere.
+        File for the assignment; None: no file.
     dry_run
         Past logs that are split as planned, over and over; None: none.
     columns
@@ -211,12 +211,12 @@ def wanted_lifts(config: AbPlanConfig, report: Evaluation | None, past: PastTest
 
 
 def predicted_lift(report: Evaluation, metric: str, baseline: str) -> Predicted:
-    """What offline-eval said of this metric against this baseline.
+    """Lift of this metric against this baseline as predicted by offline-eval.
 
     Raises
     ------
     EvaluationError
-        It said nothing of it: of conversions it knows the lift over the logged titles alone, where they have any.
+        It predicted none: for conversions it has the lift over the logged titles alone, where they have any.
     """
     found = report.lift(metric, baseline)
     if found is None:
@@ -233,7 +233,7 @@ def planned(
     looks: Literal["one", "planned", "any"],
     items: int,
 ) -> PlannedLift:
-    """What finding ``lift`` takes, with one look at the end, the planned ones, or any number."""
+    """Size of a test that finds ``lift``, with one look at the end, the planned ones, or any number."""
     if lift <= 0 and (name != "given" or not design.two_sided or lift == 0):
         reason = "a test cannot show a gain where there is none"
         return PlannedLift(name, lift, None, None, {}, looks, reason)
@@ -289,12 +289,12 @@ def found_after(
 
 
 def evaluation_of(run: Run, policy: str = "ppo") -> Evaluation | None:
-    """What this policy's evaluation said; None before it, or where what it stands on changed since.
+    """Evaluation of this policy; None before there is one, or where its inputs have changed since.
 
     Raises
     ------
     PolicyError, StageOrderError
-        When there is no such policy.
+        If there is no such policy.
     """
     stage, folder, outside = "offline-eval", "eval", {}
     if policy != "ppo":

@@ -58,7 +58,7 @@ def check_plan(plan: Assignment, results: Results, file: LocalSource, where: str
 
 
 def _misfits(plan: Assignment, results: Results) -> Iterator[str | None]:
-    """What is wrong with each row, None where nothing is."""
+    """Describe the misfit of each row, None where there is none."""
     planned: dict[str, list[tuple[int, int, str]]] = {}
     start = _start(plan, results)
     for unit, arm, first, last in zip(plan.unit, plan.arm, plan.first, plan.last, strict=True):

@@ -1,4 +1,4 @@
-"""What offline-eval predicted of a policy, as planning and analysing an A/B test of it need it."""
+"""Prediction of a policy by offline-eval, as planning and analysing an A/B test of it need it."""
 
 from dataclasses import dataclass
 
@@ -16,28 +16,28 @@ class Predicted:
 
 @dataclass(frozen=True)
 class PredictedDiagnostics:
-    """Of the evaluation's diagnostics: how much items differ in how they respond."""
+    """Diagnostics of the evaluation: how much items differ in how they respond."""
 
     item_lift_spread: float | None = None
 
 
 @dataclass(frozen=True)
 class PredictedGuardrails:
-    """Of the evaluation's guardrails: the lift of conversions over the logged titles, None where logs have none."""
+    """Guardrails of the evaluation: the lift of conversions over the logged titles, None where logs have none."""
 
     conversions: Predicted | None = None
 
 
 @dataclass(frozen=True)
 class PredictedVerdict:
-    """Of the evaluation's verdict: "launch", "hold" or "insufficient-evidence"."""
+    """Verdict of the evaluation: "launch", "hold" or "insufficient-evidence"."""
 
     decision: str
 
 
 @dataclass(frozen=True)
 class Evaluation(Plain):
-    """What is read of ``report.json`` (`rlopt.report.content.EvaluationReport`); ``lifts`` are by baseline."""
+    """Parts of ``report.json`` that are read (`rlopt.report.content.EvaluationReport`); ``lifts`` are by baseline."""
 
     lifts: dict[str, Predicted]
     verdict: PredictedVerdict
@@ -45,7 +45,7 @@ class Evaluation(Plain):
     guardrails: PredictedGuardrails = PredictedGuardrails()
 
     def lift(self, metric: str, baseline: str) -> Predicted | None:
-        """What was said of this metric against this baseline; None where nothing was.
+        """Predicted lift of this metric against this baseline; None where there is none.
 
         Of conversions only the lift over the logged titles is known, where they have any.
         """

@@ -82,13 +82,13 @@ class Results:
         Parameters
         ----------
         metric
-            What is measured.
+            Metric to measure.
         variant
             Number of the arm.
         values
             The numerator where it is not the column as read (winsorised).
         expected
-            What was expected of each row's numerator, see `Counts`.
+            Expected numerator of each row, see `Counts`.
         """
         rows = (self.arm == 0) | (self.arm == variant)
         whole = Counts(
@@ -128,7 +128,7 @@ def names_of_results(columns: str | None) -> tuple[dict[str, str], str]:
     Raises
     ------
     EvaluationError
-        When one of them is named twice.
+        If one of them is named twice.
     """
     own: dict[str, str] = {}
     rest = []
@@ -168,7 +168,7 @@ def read_results(
     own
         The user's names of arm, date and visitor.
     decimal
-        What stands before a fraction in numbers written as texts; None: what the column tells.
+        Decimal mark of numbers written as texts; None: inferred from the column.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a test of each design has to overcome, from the run's logs: noise of counts, of items and of periods."""
+"""Noise that a test of each design has to overcome, from the run's logs: of counts, of items and of periods."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,7 +19,7 @@ FEWEST_UNSEEN = 20
 
 @dataclass(frozen=True)
 class Noise:
-    """What the logs say of the noise.
+    """Noise as estimated from the logs.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class Noise:
     effective_items
         Kish's effective number of items by their traffic.
     item_spread, item_spread_adjusted
-        How much items' rates differ (relative), and what of it their logged rates leave unknown.
+        Relative spread of the items' rates, and the part that their logged rates leave unknown.
     item_spread_predicted
-        What these and the reward's predictions leave unknown; None where no item was held back from the reward.
+        The part that these and the reward's predictions leave unknown; None where no item was held out.
     """
 
     base_rate: float
@@ -47,7 +47,7 @@ class Noise:
 
     @property
     def item_spread_left(self) -> float:
-        """What of the items' rates an analysis does not know."""
+        """Spread of the items' rates that an analysis cannot explain."""
         known = self.item_spread_predicted
         return self.item_spread_adjusted if known is None else known
 

@@ -1,4 +1,4 @@
-"""Whether titles belong to their items: learned from the titles of the train items, clicks or no clicks."""
+"""Belonging of titles to their items, learned from the titles of the train items, with or without clicks."""
 
 from reward.arms import Arms
 from reward.belonging.belonging import Belonging
@@ -9,7 +9,7 @@ from rlopt.progress import note
 
 
 def fit_belonging(arms: Arms, splits: Splits, encoder: Encoder | None, seed: int) -> Belonging | None:
-    """What tells whether titles belong to their items, from all train items; None where they do not teach it.
+    """Fit the model of belonging on all train items; None where their titles teach nothing.
 
     It is fitted after the models, whose titles are encoded by then.
     """

@@ -1,4 +1,4 @@
-"""Which of a user's columns is which: from ``--columns``, the preset, and for later files from the run."""
+"""Mapping of a user's columns: from ``--columns``, the preset, and for later files from the run."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from rlopt.stages.common.log_report import read_report
 from rlopt.wording import counted
 
 SCORED = ("p_click", "p_conversion", "reward", "reward_std", "support")
-COMPARED = ("lift", "lift_std", "far")  # what score adds of how titles of one item compare, and how far they are
+COMPARED = ("lift", "lift_std", "far")  # added by score: an item's titles compared, far from the logs or not
 BELONGING = ("relevance", "fluency")  # beside either of the two lists, where the run can tell
 PORTFOLIO = ("expected_best", "diversity", "angle")  # beside the next list with --diverse
 GENERATED = (
@@ -40,7 +40,7 @@ def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> Col
     Raises
     ------
     LogError
-        When a part is not ``canonical=column`` or names an unknown canonical column.
+        If a part is not ``canonical=column`` or names an unknown canonical column.
     """
     from_preset = ColumnMapping.from_dict((preset or {}).get("columns") or {})
     from_flag = ColumnMapping.parse(columns or "")
@@ -48,7 +48,7 @@ def column_mapping(columns: str | None, preset: Mapping[str, Any] | None) -> Col
 
 
 def mapping_for(run: Run, file: LocalSource, columns: str | None) -> ColumnMapping:
-    """How to read a file of titles or items that came after the logs.
+    """Column mapping for a file of titles or items that came after the logs.
 
     The run's mapping applies to the canonical names the file lacks, as far as the file has the columns it names;
     ``--columns`` goes before all.
@@ -56,7 +56,7 @@ def mapping_for(run: Run, file: LocalSource, columns: str | None) -> ColumnMappi
     Raises
     ------
     LogError
-        When the file cannot be read or ``columns`` is malformed.
+        If the file cannot be read or ``columns`` is malformed.
     """
     stated = ColumnMapping.parse(columns or "")
     of_run = column_mapping(None, run.preset()).columns
@@ -82,7 +82,7 @@ def titles_of(
     Raises
     ------
     LogError
-        When the file cannot be read, or lacks item ids or titles.
+        If the file cannot be read, or lacks item ids or titles.
     """
     with staged_once():
         mapping = mapping_for(run, file, columns) if run is not None else column_mapping(columns, None)
@@ -104,7 +104,7 @@ def ignored_columns(run: Run | None, file: LocalSource) -> set[str]:
     Raises
     ------
     LogError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     available = _names(file)
     written = (SCORED, COMPARED, GENERATED, (*GENERATED, *PORTFOLIO))

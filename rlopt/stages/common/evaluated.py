@@ -30,14 +30,14 @@ class Evaluated:
     blind_effect
         Mean effect by the judge that has not seen the test items' clicks, for estimators that correct it by these.
     support
-        How near they are to titles the judge knows, in [0, 1].
+        Similarity to titles the judge knows, in [0, 1].
     reward, reward_std
         Prediction of the reward model and its ensemble spread.
     reward_effect_std
-        How unsure the reward model is of a title's effect alone, in nats of the odds of a click: `reward_std` without
+        Uncertainty of the reward model about a title's effect alone, in nats of the click odds: `reward_std` without
         what is unsure about the item.
     unstated
-        What a title claims and its item does not state; None where no claims are checked.
+        Claims of a title that its item does not state; None where no claims are checked.
     checked
         Kinds of claims that were looked for.
     violations
@@ -74,7 +74,7 @@ class Evaluated:
         return float(np.mean(["promise" in kinds for kinds in self.violations]))
 
     def title_draws(self, share: FloatArray | None = None, rows: IntArray | None = None) -> TitleDraws:
-        """For the lift; ``share`` as in `TitleDraws`, ``rows`` for some of the titles only."""
+        """Draws for the lift; ``share`` as in `TitleDraws`, ``rows`` for some of the titles only."""
         if rows is None:
             return TitleDraws(self.draws, self.written.item, share)
         return TitleDraws(self.draws[:, rows], self.written.item[rows], share)
@@ -131,7 +131,7 @@ def evaluate_titles(
 
 
 def contrasts(groups: Sequence[Written], test: Arms) -> list[Contrast]:
-    """What each policy's titles differ in from the logged ones, an item counting by its clicks."""
+    """Differences of each policy's titles from the logged ones, an item counting by its clicks."""
     clicks = np.bincount(test.item_index, test.clicks, minlength=len(test.items)) + 1.0
     exposed = np.bincount(test.item_index, test.exposure, minlength=len(test.items))
     logged = -(clicks / exposed)[test.item_index] * test.exposure

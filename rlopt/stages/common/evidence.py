@@ -1,4 +1,4 @@
-"""How good the reward is on items it has not seen: what ``fit-reward`` prints, saves and puts on the model card."""
+"""Evidence on the reward, on unseen items: what ``fit-reward`` prints, saves and puts on the model card."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,13 +29,13 @@ RANDOMISED = (
 )
 ASSOCIATIONS = (
     "These are associations: titles were not shown at random (no logged propensities, or traffic that disagrees with "
-    "them), so what goes with more clicks need not earn them."
+    "them), so what correlates with clicks need not cause them."
 )
 
 
 @dataclass(frozen=True)
 class TopicSize:
-    """How much of the title effect a topic makes.
+    """Share of the title effect that is due to a topic.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class TopicSize:
 
 @dataclass(frozen=True)
 class FitEvidence(HeldOutFigures):
-    """What ``evidence.json`` holds: the figures on held-out items, and what the model goes by.
+    """Content of ``evidence.json``: the figures on held-out items, and the topics the model depends on.
 
     Parameters
     ----------
     randomised
-        Whether titles were shown by logged propensities that the traffic agrees with: effects are then causes.
+        True if titles were shown by logged propensities that the traffic agrees with: effects are then causal.
     effects, effects_explained
         As in `reward.evidence.readable.ReadableEffects`.
     topics
@@ -95,7 +95,7 @@ def measure(
     curve
         The learning curve that watched the fit.
     assignment
-        How titles came to be shown.
+        Assignment of titles to impressions.
     """
     held_out = arms.of_items({*splits.judge, *splits.test})
     found = held_out_figures(model, held_out, seed)
@@ -130,7 +130,7 @@ def read_evidence(path: Path) -> FitEvidence | None:
     Raises
     ------
     SavedError
-        When the file is damaged.
+        If the file is damaged.
     """
     text = read_text(path) if path.exists() else "{}"
     return None if text.strip() == "{}" else FitEvidence.from_json(text, path)
@@ -139,12 +139,12 @@ def read_evidence(path: Path) -> FitEvidence | None:
 def evidence_lines(figures: FitEvidence | None) -> list[str]:
     """The evidence in words, for a person."""
     if figures is None:
-        return ["No item was held out, so nothing is known of how good this reward is (--judge-share, --test-share)."]
+        return ["No item was held out, so the quality of this reward is unknown (--judge-share, --test-share)."]
     lift, every, hit = figures.picked_lift, figures.pair_accuracy, figures.hit_rate
     lines = [
         f"On {figures.items:,} items it has not seen:",
         f"  of two titles of an item it finds the better one in {every.value:.1%} of {figures.pairs:,} pairs "
-        f"[{every.low:.1%}, {every.high:.1%}], items weighing alike; {_ceiling(figures)}",
+        f"[{every.low:.1%}, {every.high:.1%}], items weighted equally; {_ceiling(figures)}",
     ]
     if (clear := figures.pair_accuracy_significant) is not None:
         lines.append(
@@ -161,7 +161,7 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
     ]
     if (slope := figures.effect_slope) is not None:
         lines.append(
-            f"  for 1% more clicks that it predicts for one of an item's titles, {slope.value:.2f}% more came "
+            f"  for 1% more clicks that it predicts for one of an item's titles, {slope.value:.2f}% more were observed "
             f"[{slope.low:.2f}, {slope.high:.2f}]{_rescaled(slope)}"
         )
     if figures.interval_coverage is not None:
@@ -173,14 +173,14 @@ def evidence_lines(figures: FitEvidence | None) -> list[str]:
 
 
 def _rescaled(slope: Interval) -> str:
-    return ": rlopt score tells lifts so much smaller" if slope.value < 1 else ""
+    return ": rlopt score shrinks lifts by this factor" if slope.value < 1 else ""
 
 
 def _ceiling(figures: FitEvidence) -> str:
     ceiling = figures.noise_ceiling
     if ceiling is None:
-        return "items or clicks are too few to tell what it would be with the true rates known"
-    return f"with the true rates known it would be about {ceiling:.0%}"
+        return "items or clicks are too few to estimate what a perfect model would reach"
+    return f"a perfect model would reach about {ceiling:.0%}"
 
 
 def _entropy(figures: FitEvidence) -> str:
@@ -206,7 +206,7 @@ def change_text(effect: Effect) -> str:
 
 
 def effects_note(figures: FitEvidence | None) -> str:
-    """Whether the effects may be taken for causes."""
+    """Note on the effects: causal, or associations only."""
     if figures is None:
         return ""
     return RANDOMISED if figures.randomised else ASSOCIATIONS

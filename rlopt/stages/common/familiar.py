@@ -1,4 +1,4 @@
-"""Is an item far from those of the logs: nothing that was learned there need hold for it."""
+"""Familiarity of items: what was learned from the logs need not hold for an item far from theirs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ class Familiar:
 
     @classmethod
     def of(cls, arms: Arms) -> "Familiar":
-        """Those of these logs."""
+        """Collect the items and words of these logs."""
         known = {word for title in arms.title for word in words(str(title))}
         known |= {word for item in arms.items for word in _field_words(item)}
         return cls(frozenset(item.item_id for item in arms.items), frozenset(known))
 
     def strange(self, items: Sequence[Item], titles: Sequence[str]) -> BoolArray:
-        """Whether each title's item is not in the logs and most of its words, in fields and titles, are not, either."""
+        """True where a title's item is new to the logs and so are most of its words, in fields and titles."""
         said: dict[str, set[str]] = {}
         for item, title in zip(items, titles, strict=True):
             if item.item_id not in self.items:

@@ -1,4 +1,4 @@
-"""How many items of a later file the logs know: ids written differently would be silently unknown."""
+"""Count of the items of a later file that the logs know: ids written differently would be silently unknown."""
 
 import re
 import unicodedata
@@ -39,13 +39,13 @@ def refuse_strangers(ids: Iterable[str], logged: Iterable[Item], file: LocalSour
     logged
         The run's items.
     described
-        Whether ``file`` says more of its items than their ids; if not, items that the logs do not know are nothing but
+        True if ``file`` has more on its items than their ids; if not, items that the logs do not know are nothing but
         names.
 
     Raises
     ------
     LogError
-        Where almost no id is in the logs, and most would be if they were spelt alike, or the file has no fields while
+        If almost no id is in the logs, and most would be if they were spelt alike, or the file has no fields while
         the logs do.
     """
     wanted = set(ids)

@@ -7,11 +7,11 @@ from rlopt.run import FINDINGS
 
 
 def read_report(data: Path) -> LogReport:
-    """What the log doctor found, from ``data/`` of a run or from a checkpoint of ``fit-reward``.
+    """Read the log doctor's report from ``data/`` of a run or from a checkpoint of ``fit-reward``.
 
     Raises
     ------
     SavedError
-        When the file is damaged.
+        If the file is damaged.
     """
     return LogReport.read(data / FINDINGS)

@@ -12,12 +12,12 @@ from rlopt.stages.common.policies import load_policy, policy_folder
 from rlopt.wording import listed
 
 OBSERVATIONAL = (
-    "This run's reward is observational: it compares titles of different items, and what goes with clicks need not "
-    "earn them (docs/one-title.md)."
+    "This run's reward is observational: it compares titles of different items, and what correlates with clicks need "
+    "not cause them (docs/one-title.md)."
 )
-"""Said wherever such a reward is used."""
+"""Warning of every command that uses such a reward."""
 
-if TYPE_CHECKING:  # what takes seconds to load is imported where it is needed
+if TYPE_CHECKING:  # slow modules are imported where they are needed
     from reward.arms import Arms
     from reward.belonging.belonging import Belonging
     from reward.items import Item
@@ -44,7 +44,7 @@ class OpenedRun:
     Raises
     ------
     StageOrderError
-        When one is not.
+        If one is not.
     """
 
     def __init__(self, run: Run, *stages: str, rewarded: bool = True) -> None:
@@ -61,7 +61,7 @@ class OpenedRun:
 
     @cached_property
     def splits(self) -> "Splits":
-        """Which items train, which fit the judge, which test."""
+        """Splits of the items: train, judge, test."""
         return self.run.splits()
 
     @cached_property
@@ -83,7 +83,7 @@ class OpenedRun:
         return set()
 
     def describes(self, items: "Iterable[Item]") -> bool:
-        """Whether any item has a field that the run has learned from."""
+        """True if any item has a field that the run has learned from."""
         return any(not self.learned_fields.isdisjoint(item.fields) for item in items)
 
     def with_known_fields(self, items: "Sequence[Item]") -> "list[Item]":
@@ -116,7 +116,7 @@ class OpenedRun:
 
     @property
     def observational(self) -> bool:
-        """Whether reward and judge compare titles of different items (``fit-reward --observational``)."""
+        """True if reward and judge compare titles of different items (``fit-reward --observational``)."""
         return self.run.rewarded and bool(self.run.record("fit-reward")["config"].get("observational"))
 
     @cached_property
@@ -126,9 +126,9 @@ class OpenedRun:
         Raises
         ------
         StageOrderError
-            When the run has learned from titles alone.
+            If the run has learned from titles alone.
         ModelError
-            When it cannot be read; so do `judge` and `monitor`.
+            If it cannot be read; so do `judge` and `monitor`.
         """
         from reward.model.reward_model import RewardModel
 
@@ -139,7 +139,7 @@ class OpenedRun:
 
     @cached_property
     def trust(self) -> "tuple[float, float]":
-        """What the reward's predicted differences are multiplied by, and its standard error."""
+        """Factor for the reward's predicted differences, and its standard error."""
         from reward.evidence.slope import trust
         from rlopt.stages.common.evidence import EVIDENCE, read_evidence
 
@@ -166,12 +166,12 @@ class OpenedRun:
 
     @cached_property
     def belonging(self) -> "Belonging | None":
-        """What tells whether titles belong to their items, knowing all logged titles; None where the run has none.
+        """Model of belonging, which knows all logged titles; None where the run has none.
 
         Raises
         ------
         ModelError
-            When it cannot be read.
+            If it cannot be read.
         """
         from reward.belonging.belonging import Belonging
         from reward.model.persistence import POLICY_ENCODER
@@ -213,8 +213,8 @@ class OpenedRun:
         Raises
         ------
         StageOrderError
-            When the run has no such policy yet.
+            If the run has no such policy yet.
         PolicyError
-            When there is none, or it cannot be read.
+            If there is none, or it cannot be read.
         """
         return load_policy(policy_folder(self.run, policy))

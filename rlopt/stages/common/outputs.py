@@ -24,7 +24,7 @@ def check_output(out: str | Path, source: LocalSource | None = None) -> None:
     Raises
     ------
     RunError
-        When the name ends in neither .parquet nor .csv, is a folder, in a run directory or one of the input's files,
+        If the name ends in neither .parquet nor .csv, is a folder, in a run directory or one of the input's files,
         or its folder does not take files.
     """
     path = Path(out)
@@ -47,7 +47,7 @@ def write_table(table: pa.Table, out: Path) -> None:
     Raises
     ------
     RunError
-        When it cannot be written, or holds nested columns that CSV cannot.
+        If it cannot be written, or holds nested columns that CSV cannot.
     """
     with atomic_path(out) as temporary:
         if out.suffix.lower() == ".csv":

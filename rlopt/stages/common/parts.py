@@ -24,7 +24,7 @@ def lineage(run: Run) -> str:
     Raises
     ------
     StageOrderError
-        When the run is not fitted.
+        If the run is not fitted.
     """
     record = run.record("fit-reward")
     said = {name: record["config"].get(name) for name in _SIDES} | {"logs": record["inputs"].get("logs")}

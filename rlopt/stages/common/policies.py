@@ -1,4 +1,4 @@
-"""Which policy a command works with: one of the run's, or any policy folder."""
+"""Policies that a command may work with: one of the run's, or any policy folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +18,14 @@ def policy_folder(run: Run, policy: str, *, or_else: str = "") -> Path:
     Parameters
     ----------
     or_else
-        What else the command takes, for the message.
+        Other sources that the command takes, for the message.
 
     Raises
     ------
     StageOrderError
-        When the run has no such policy yet.
+        If the run has no such policy yet.
     PolicyError
-        When it is neither a name nor a folder.
+        If it is neither a name nor a folder.
     """
     if policy in POLICIES:
         run.require(policy)
@@ -49,7 +49,7 @@ def load_policy(folder: str | Path) -> "TitlePolicy":
     Raises
     ------
     PolicyError
-        When the folder is missing, incomplete or damaged.
+        If the folder is missing, incomplete or damaged.
     """
     from rlopt.policy.pretrained import quiet_loading  # takes seconds to load: only where a policy is
     from rlopt.policy.title_policy import TitlePolicy

@@ -1,4 +1,4 @@
-"""What ``rlopt probe`` tells, and what it left in the run."""
+"""Result of ``rlopt probe``, and what it left in the run."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ _AGAIN = "Run rlopt probe again."
 
 @dataclass(frozen=True)
 class ProbeResult(Plain):
-    """What fools the run, and what does not.
+    """Attacks on the run, those that work and those that fail.
 
     Parameters
     ----------
     folder
-        Where the attacked titles are: titles.parquet, with what each was thought of.
+        Folder with the attacked titles: titles.parquet, with the scores of each.
     items
         Test items whose titles were attacked.
     belonging
-        Whether the run can tell if titles belong to their items.
+        True if the run can tell if titles belong to their items.
     attacks
         Figures of each attack, logged titles as they are first.
     policy, written
-        A policy of the run, and what it writes for items with words swapped; None and nothing where there is none, or
+        A policy of the run, and its titles for items with words swapped; None and empty where there is none, or
         no test item holds such words.
     """
 
@@ -48,7 +48,7 @@ def probed(run: Run) -> tuple[AttackFigures, ...]:
     Raises
     ------
     SavedError
-        Where they are damaged.
+        If they are damaged.
     """
     file = run / PROBE / f"{PROBE}.json"
     return ProbeResult.read(file, _AGAIN).attacks if run.done(PROBE) and file.is_file() else ()

@@ -40,13 +40,13 @@ def constraints_for(arms: Arms, rules: RulesConfig) -> Constraints:
 
 
 def rules_for_targets(pairs: Pairs, rules: RulesConfig) -> Constraints:
-    """What logged titles must keep to for a policy to learn from them: claims, promises, formatting."""
+    """Rules for logged titles that a policy may learn from: claims, promises, formatting."""
     facts = read_facts(rules)
     return Constraints(checked_claims(pairs, rules.support, promises_of(rules), facts), formatting=True, facts=facts)
 
 
 def rules_inputs(rules: RulesConfig) -> dict[str, str]:
-    """What a training stands on beside its settings: the run's rules, where they are not the usual ones."""
+    """Inputs of a training beside its settings: the run's rules, where they are not the default ones."""
     if rules == RulesConfig(seed=rules.seed):
         return {}
     said = to_json(rules.model_dump(mode="json", exclude={"seed"}))
@@ -79,7 +79,7 @@ def check_rules(run: Run, preset: Path | None) -> None:
     Raises
     ------
     ConfigError
-        Where it differs, or the file cannot be read.
+        If it differs, or the file cannot be read.
     """
     of_run = run.preset()
     if preset is not None and load(RulesConfig, preset, preset=of_run) != load(RulesConfig, preset=of_run):

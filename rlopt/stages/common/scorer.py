@@ -1,4 +1,4 @@
-"""What titles would earn and how those of one item compare, by a run: the same numbers in a file and over HTTP."""
+"""Scores of titles and comparison of an item's titles, by a run: the same numbers in a file and over HTTP."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _PREDICTED = (*SCORED, "effect", "effect_std")
 
 @dataclass(frozen=True)
 class Scorer:
-    """A reward model with what is known of how far it reaches.
+    """A reward model with the limits of its validity.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Scorer:
     familiar
         Items and words of the logs.
     slope
-        What lifts are multiplied by, and its standard error (`reward.evidence.slope`).
+        Factor for lifts, and its standard error (`reward.evidence.slope`).
     """
 
     model: RewardModel
@@ -60,7 +60,7 @@ class Scorer:
         items, titles
             Of length n.
         predicted
-            What `predict` says of them.
+            Predictions of `predict`.
 
         Returns
         -------
@@ -74,12 +74,12 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far some titles and their items are from the logs.
+    """Distance of titles and their items from the logs.
 
     Parameters
     ----------
     items
-        How many there are.
+        Number of items.
     out_of_distribution
         Titles whose wording is unlike anything logged.
     new_items, far_items
@@ -93,14 +93,14 @@ class Reach:
 
     @classmethod
     def of(cls, items: Sequence[Item], far: Column, familiar: Familiar) -> "Reach":
-        """That of titles of these items, ``far`` as `Scorer.compare` has it."""
+        """Count the distant titles and items among these, ``far`` as `Scorer.compare` returns it."""
         ids = {item.item_id for item in items}
         distant = {item.item_id for item, word in zip(items, far, strict=True) if word.startswith("item")}
         wording = sum(word.endswith("wording") for word in far)
         return cls(len(ids), wording, len(ids - familiar.items), len(distant))
 
     def warnings(self) -> list[str]:
-        """What a person has to know of it, a sentence or two each."""
+        """Warnings about titles far from the logs, a sentence or two each."""
         said = []
         if self.out_of_distribution:
             said.append(
@@ -121,7 +121,7 @@ class Reach:
 
 
 def unlike(predicted: dict[str, FloatArray]) -> BoolArray:
-    """Whether each title is worded unlike anything logged, shape (n,)."""
+    """True where a title is worded unlike anything logged, shape (n,)."""
     return np.asarray(predicted["support"] < SUPPORTED)
 
 
@@ -137,7 +137,7 @@ def lifts(
     effect, effect_std
         Effect on the log-odds of a click, shape (n,); NaN only where all are.
     slope
-        What differences are multiplied by, and its standard error.
+        Factor for differences, and its standard error.
 
     Returns
     -------

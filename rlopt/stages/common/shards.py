@@ -29,16 +29,16 @@ class Shards:
     Parameters
     ----------
     out
-        Where the whole goes.
+        Path of the whole output.
     folder
-        Where the shards wait.
+        Folder of the shards until then.
     """
 
     out: Path
     folder: Path
 
     def missing(self, number: int) -> bool:
-        """Whether neither the shard nor its draft is there."""
+        """True if neither the shard nor its draft is there."""
         return not self._path(number).exists() and not self._draft(number).exists()
 
     def write_draft(self, number: int, table: pa.Table) -> None:
@@ -69,7 +69,7 @@ class Shards:
         Raises
         ------
         RunError
-            When it is damaged.
+            If it is damaged.
         """
         return self._read(self._path(number))
 
@@ -118,7 +118,7 @@ def open_shards(out: Path, key: str) -> Iterator[Shards]:
     Raises
     ------
     RunError
-        When another process writes the same output, the place cannot be written, or the folder is a link or not
+        If another process writes the same output, the place cannot be written, or the folder is a link or not
         rlopt's.
     """
     folder = out.with_name(f".{out.name}.parts")

@@ -24,7 +24,7 @@ def tiny_policy(config: SftConfig, pairs: Pairs, rules: Constraints | None = Non
     Raises
     ------
     PolicyError
-        When the titles are mostly words that no field of their items holds.
+        If the titles are mostly words that no field of their items holds.
     """
     first: dict[str, Item] = {}
     for item, _ in pairs:

@@ -1,4 +1,4 @@
-"""Where the titles that are evaluated or tested come from: a policy of the run, or a folder or file from elsewhere."""
+"""Source of the titles to evaluate or test: a policy of the run, or a folder or file from elsewhere."""
 
 import hashlib
 import re
@@ -18,16 +18,16 @@ TABLES = (".parquet", ".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".gz")
 
 @dataclass(frozen=True)
 class TitleSource:
-    """Where the titles that are evaluated come from.
+    """Source of the titles to evaluate.
 
     Parameters
     ----------
     name
-        What it is called in the report: "ppo", or the name of the folder or file.
+        Name in the report: "ppo", or the name of the folder or file.
     path
         A policy folder, or a file of titles.
     table
-        What the user calls the table that the file is a copy of; None where it is no copy.
+        The user's name of the table that the file is a copy of; None where it is no copy.
     """
 
     name: str
@@ -41,9 +41,9 @@ class TitleSource:
         Raises
         ------
         StageOrderError
-            When the run has not trained the policy yet.
+            If the run has not trained the policy yet.
         PolicyError
-            When there is no such folder or file.
+            If there is no such folder or file.
         """
         if policy in POLICIES:
             run.require("sft", policy)
@@ -67,7 +67,7 @@ class TitleSource:
 
     @property
     def place(self) -> str:
-        """Where it was found."""
+        """Place where it was found."""
         return self.table or str(self.path.resolve())
 
     @property
@@ -91,7 +91,7 @@ class TitleSource:
         return "eval" if self.name == DEFAULT.name else f"eval-{self.name}"
 
     def fingerprints(self) -> dict[str, str]:
-        """What of it comes from outside of the run."""
+        """Fingerprints of inputs from outside of the run."""
         return {} if self.from_run else {"policy": fingerprint(self.path)}
 
 

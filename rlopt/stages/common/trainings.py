@@ -1,4 +1,4 @@
-"""What all trainings do alike, whatever learns."""
+"""Steps that all trainings share, whatever learns."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ def market_of(run: Run) -> Market | None:
     Raises
     ------
     MarketError
-        When the file in the run is damaged.
+        If the file in the run is damaged.
     """
     return Market.load(run / MARKET) if (run / MARKET).exists() else None
 
@@ -43,7 +43,7 @@ class Faithfulness:
 
 
 def true_faithfulness(run: Run, market: Market) -> Faithfulness:
-    """Of the titles that ``offline-eval`` had the policies write."""
+    """Faithfulness of the titles that ``offline-eval`` had the policies write."""
     table = pq.read_table(run / "eval" / "titles.parquet", columns=["item_id", "policy", "title"])
     by_id = {item.item_id: item for item in market.items}
     stated: dict[str, list[bool]] = {"ppo": [], "sft": []}

@@ -31,13 +31,13 @@ class Candidates:
     items, titles
         Of each row.
     layout
-        Where each row stands in tables of items by titles.
+        Place of each row in tables of items by titles.
     today
         Place of each item's title of today, shape (n,): the current one, without logs the first of the file.
     prior
-        What the reward says.
+        Prior from the reward.
     logged_clicks, logged_exposure
-        What the logs have of the titles, shape (n, k); zero where titles were not shown at random within items.
+        Logged clicks and exposure of the titles, shape (n, k); zero where titles were not shown at random within items.
     rate, rate_std
         Clicks per impression of each item's average title by the model, and the relative error of it, shape (n,).
     traffic
@@ -74,7 +74,7 @@ def read_candidates(run: Run, titles_file: Source, columns: str | None, query: s
     Raises
     ------
     LogError
-        When the file cannot be read, is empty, or gives an item more than `MOST_TITLES` titles.
+        If the file cannot be read, is empty, or gives an item more than `MOST_TITLES` titles.
     """
     opened = OpenedRun(run)
     with local(titles_file, query=query) as here:

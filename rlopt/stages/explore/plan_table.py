@@ -3,7 +3,7 @@
 item_id, title, probability    what is shown, and how often; an item's probabilities add up to 1
 state                          "explore", or "decided": one title with probability 1, and what it is known by
 today                          true for the title shown today
-lift, lift_low, lift_high      clicks over today's title, and the 95% interval of what is believed of it
+lift, lift_low, lift_high      clicks over today's title, and its 95% credible interval
 tested_low, tested_high        95% interval of the same by clicks alone, whatever the reward believes: it holds for all
                                titles at once, and whenever one looks (`rlopt.exploring.tested`); empty where clicks
                                tell nothing
@@ -75,7 +75,7 @@ def plan_table(
 
 
 def _lift(log_ratio: FloatArray) -> pa.Array:
-    """Of log ratios; null where they have no bound."""
+    """Lifts from log ratios; null where they have no bound."""
     bounded = np.isfinite(log_ratio)
     return pa.array(np.expm1(np.where(bounded, log_ratio, 0.0)), mask=~bounded)
 
@@ -86,7 +86,7 @@ def write_plan(table: pa.Table, out: Path, seed: int) -> None:
     Raises
     ------
     RunError
-        When it cannot be written.
+        If it cannot be written.
     """
     table = table.append_column("seed", pa.array(np.full(len(table), seed, dtype=np.int64)))
     write_table(table.replace_schema_metadata({"assignment": RULE, "seed": str(seed)}), out)

@@ -1,4 +1,4 @@
-"""What ``explore`` tells."""
+"""Result of ``explore``."""
 
 from dataclasses import dataclass
 
@@ -21,22 +21,22 @@ class ExploreResult(Plain):
     titles
         Titles of the explored ones.
     impressions
-        That the plan takes until its end.
+        Impressions until the plan's end.
     impressions_seen, clicks_seen
         Of ``--continue``.
     expected_loss
         Clicks that exploring is expected to cost against today's titles, as a share of all items' clicks in that time;
         below 0 where the titles shown are expected to be better.
     leaders
-        What plans so far have earned: see `rlopt.exploring.tested.leaders_lift`.
+        Earnings of the plans so far: see `rlopt.exploring.tested.leaders_lift`.
     proved
         Items whose best title known beats today's by clicks alone (``tested_low`` of the plan is above 0).
     seed
         Of the plan, and of the rule of assignment.
     rule
-        Who sees which title.
+        Rule of assignment.
     promise
-        What the plan will be able to tell; None where nothing is explored.
+        Power of the plan; None where nothing is explored.
     """
 
     output: str
@@ -55,7 +55,7 @@ class ExploreResult(Plain):
     promise: Promise | None
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         lines = [
             f"{self.output}: {counted(self.titles, 'title')} of {counted(self.explored, 'item')} to show at random in "
             f"{self.impressions:,.0f} impressions. Decided: {counted(self.decided, 'item')}; staying as they are: "
@@ -70,13 +70,12 @@ class ExploreResult(Plain):
                 f"clicks alone: in {counted(self.proved, 'item')} the best title beats today's."
             )
         lines.append(
-            f"While it lasts, all items together are expected to have {-self.expected_loss:+.2%} clicks over today's "
-            "titles."
+            f"Expected clicks while it lasts, over all items, relative to today's titles: {-self.expected_loss:+.2%}."
         )
         if (promise := self.promise) is not None:
             found = "no item is likely to have one" if promise.finds_notable is None else f"{promise.finds_notable:.0%}"
             lines += [
-                "Carried out on titles as the reward believes them to be (simulated):",
+                "Simulated on title effects drawn from the posterior:",
                 f"  the best title known then has {promise.lift_after:+.1%} clicks over today's; chosen now it would "
                 f"have {promise.lift_now:+.1%}",
                 f"  intervals between it and others shrink from +-{100 * promise.half_width_now:.0f} to "

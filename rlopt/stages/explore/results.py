@@ -1,4 +1,4 @@
-"""What a plan has shown so far: the file of ``--continue``."""
+"""Results of a plan so far: the file of ``--continue``."""
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ def read_results(run: Run, file: Source, candidates: Candidates, columns: str | 
     Raises
     ------
     LogError
-        When the file cannot be read, its counts are none, or a title of an item is not a candidate.
+        If the file cannot be read, its counts are none, or a title of an item is not a candidate.
     """
     with local(file) as here:
         items, titles, table = titles_of(run, here, columns)

@@ -46,18 +46,18 @@ def explore(
     config
         Settings.
     results
-        What earlier plans of the same titles have shown, see `rlopt.stages.explore.results.read_results`.
+        Results of earlier plans of the same titles, see `rlopt.stages.explore.results.read_results`.
     columns, query
         As in ``--columns`` and ``--query``.
 
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     LogError, ModelError
-        When a file or the model cannot be read, or results do not fit the titles.
+        If a file or the model cannot be read, or results do not fit the titles.
     RunError
-        When ``out`` cannot be written.
+        If ``out`` cannot be written.
     """
     config = config or ExploreConfig()
     check_output(out)
@@ -119,12 +119,13 @@ def _all_seen(candidates: Candidates, clicks: FloatArray, shown: FloatArray, hal
 
 
 def _horizon(candidates: Candidates, clicks: FloatArray, shown: FloatArray, config: ExploreConfig) -> Horizon:
-    """What is left of the exploration of each item, at the rate that model and results give it."""
+    """Rest of each item's exploration, at the rate that model and results give it."""
     whole = config.span * candidates.traffic
     seen, had = shown.sum(axis=(0, 2)), clicks.sum(axis=(0, 2))
     rate = (had + _STANDING) / (seen + _STANDING / np.maximum(candidates.rate, 1e-9))
     left = np.maximum(whole - seen, 0.0)
-    return Horizon(np.minimum(whole / config.batches, left), left, rate, candidates.overdispersion)
+    after = config.afterwards * candidates.traffic
+    return Horizon(np.minimum(whole / config.batches, left), left, after, rate, candidates.overdispersion)
 
 
 def _chosen(
@@ -139,7 +140,7 @@ def _chosen(
 ) -> BoolArray:
     """Items to explore (on): with results only those that have begun, as far as budget and loss go, shape (n,)."""
     loss, clicks_of_all = _losses(candidates, beliefs, horizon, allocation)
-    worth = horizon.left * horizon.rate * np.max(relative_rates(beliefs), axis=1)
+    worth = horizon.total * horizon.rate * np.max(relative_rates(beliefs), axis=1)
     gain = np.where(certain | (horizon.left < horizon.batch / 2), 0.0, allocation.gain * worth)
     gain = np.where(begun, gain, 0.0) if begun.any() else gain
     budget = None if config.budget is None else max(config.budget - spent, 0.0)

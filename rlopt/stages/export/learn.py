@@ -42,7 +42,7 @@ def teacher_pairs(teacher: TitlePolicy, items: Sequence[Item], config: ExportCon
     Raises
     ------
     PolicyError
-        When it finished none.
+        If it finished none.
     """
     with track("Titles to learn from", len(items) * config.titles) as bar:
         written = write_titles(
@@ -71,7 +71,7 @@ def distilled(teacher: TitlePolicy, items: Sequence[Item], config: ExportConfig,
     Raises
     ------
     PolicyError
-        When the titles are mostly words that no field of their items holds.
+        If the titles are mostly words that no field of their items holds.
     """
     pairs = teacher_pairs(teacher, items, config, work)
     start = work / "student"

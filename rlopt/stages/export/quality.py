@@ -1,4 +1,4 @@
-"""What an exported policy costs and what it is worth, beside the one it came from."""
+"""Cost and quality of an exported policy, beside the one it came from."""
 
 import time
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from rlopt.stages.common.titles import Written, write_titles
 MEASURED_SHARE = 0.25  # of the train items at most
 DRAWS = 1000
 SPEED_TITLES = 256
-SPEED_TITLES_LARGE = 32  # where a model is large
+SPEED_TITLES_LARGE = 32  # of large models
 SPEED_SECONDS = 20.0  # no further round after so long
 SPEED_ROUNDS = 3
 
@@ -149,7 +149,7 @@ def speeds(policies: Sequence[TitlePolicy], items: Sequence[Item], seed: int) ->
     batch = [items[i % len(items)] for i in range(SPEED_TITLES_LARGE if large else SPEED_TITLES)]
     began = time.monotonic()
     for policy in policies:
-        policy.generate(items[:1], seed=seed)  # what is set up at the first call is no part of the speed
+        policy.generate(items[:1], seed=seed)  # excludes the set-up of the first call
     for number in range(SPEED_ROUNDS):
         for k, policy in enumerate(policies):
             start = clock()

@@ -71,7 +71,7 @@ class Made:
 
 @dataclass(frozen=True)
 class ExportResult(Plain):
-    """What was written, and both policies measured on ``items`` train items that the export did not learn from."""
+    """Exported policy, and both policies measured on ``items`` train items that the export did not learn from."""
 
     folder: Path
     how: str
@@ -89,13 +89,13 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
     Raises
     ------
     ConfigError
-        When not exactly one of quantize, prune, distill_into and average is given.
+        If not exactly one of quantize, prune, distill_into and average is given.
     StageOrderError
-        When the run lacks the policy.
+        If the run lacks the policy.
     PolicyError
-        When a policy cannot be read or made smaller in this way.
+        If a policy cannot be read or made smaller in this way.
     RunError
-        When ``out`` is no place for it, or another process is writing it.
+        If ``out`` is no place for it, or another process is writing it.
     """
     _check_way(config)
     opened = OpenedRun(run)
@@ -107,7 +107,7 @@ def export(run: Run, out: str | Path, config: ExportConfig) -> ExportResult:
         with replacing_folders(out.parent, [out.name], scratch=work.parent) as fresh:
             folder = fresh[out.name]
             made.policy.save(folder)
-            # what is measured is what was written
+            # measures the policy as written
             before, after = measure(opened, measured, [(source.name, source), (made.name, folder)], config, work)
             result = ExportResult(out, made.how, len(measured.items), before, after)
             _describe(folder, made, result, config)
@@ -136,7 +136,7 @@ def _check_place(out: Path, source: Path) -> Path:
     Raises
     ------
     RunError
-        Where it is anything else. A folder with files of the user's is refused: to replace it would lose them, and to
+        If it is anything else. A folder with files of the user's is refused: to replace it would lose them, and to
         keep them would mix them with a model's.
     """
     refuse_in_run(out)
@@ -159,7 +159,7 @@ def _check_place(out: Path, source: Path) -> Path:
 
 
 def _written_names(record: Path) -> set[str]:
-    """What the export that wrote this record left in its folder."""
+    """Names of the files that the export with this record left in its folder."""
     content = read_json(record, JsonObject, "Choose a new folder.")
     names = content.get("files")
     return {name for name in names if isinstance(name, str)} if isinstance(names, list) else {RECORD}
@@ -195,7 +195,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _key(run: Run, source: Path, config: ExportConfig) -> str:
-    """What was begun with another key belongs to another policy, other settings or other logs."""
+    """Key of an export; work begun with another key belongs to another policy, other settings or other logs."""
     basis = {
         "config": config.model_dump(mode="json"),
         "policy": fingerprint(source),

@@ -23,8 +23,8 @@ _MEANING = {
     "significant_pairs": "pairs whose rates differ beyond chance (95%)",
     "pair_accuracy": "share of the pairs that it puts in the observed order; 0.5 is a coin, higher is better",
     "pair_accuracy_significant": "the same of the significant pairs",
-    "noise_ceiling": "about what pair accuracy would be if the true rates were known, as clicks are chance; no model's",
-    "effect_slope": "of what it says titles of an item differ by, how much comes; 1 is right, less is an overstatement",
+    "noise_ceiling": "about the pair accuracy of a perfect model, which random clicks keep below 1",
+    "effect_slope": "observed share of the predicted difference between an item's titles; below 1 is an overstatement",
     "picked_lift": "click rate of the titles it would pick over that of the average title, minus 1; higher is better",
     "best_lift": "the same of the titles with the highest observed rate, luck included: no model reaches it",
     "hit_rate": "share of the items whose picked title has the highest observed rate; higher is better",
@@ -36,7 +36,7 @@ _MEANING = {
     "overdispersion": "variance of clicks, where chance alone is 1; intervals are wider by its root",
     "conversion_calibration_error": "mean distance of predicted and observed conversions per click; lower is better",
     "conversion_rate": "conversions per click of the held-out titles",
-    "randomised": "whether titles were shown at random or by propensities that agree with the traffic",
+    "randomised": "true if titles were shown at random or by propensities that agree with the traffic",
     "effects_explained": "share of the variance of its title effects that readable properties account for, 0 to 1",
 }
 """Figure of the evidence -> what it is, its unit and which direction is good."""
@@ -58,12 +58,12 @@ def write_card(
     folder
         The model's folder.
     model, learned, splits, evidence
-        What was fitted, on which arms, the sides of all items, and how good it is
+        The models, their arms, the sides of all items, and the evidence
         (`rlopt.stages.common.evidence.measure`).
     settings
         Settings of the stage.
     warnings
-        What the log doctor warns of.
+        Warnings of the log doctor.
     """
     card = reward_card(
         n_items=len(learned.items),
@@ -119,7 +119,7 @@ def _draw(folder: Path, evidence: FitEvidence | None) -> dict[str, str]:
     effects = [draw.EffectBar(e.property, e.change, e.low, e.high) for e in evidence.effects]
     bins, points = evidence.reliability, evidence.learning_curve
     drawn = {
-        "What goes with clicks": ("effects.svg", draw.effect_bars(effects) if effects else ""),
+        "What correlates with clicks": ("effects.svg", draw.effect_bars(effects) if effects else ""),
         "Predicted and observed rate": (
             "reliability.svg",
             draw.reliability_curve(

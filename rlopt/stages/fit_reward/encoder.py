@@ -18,7 +18,7 @@ def run_encoder(run: Run, config: RewardConfig) -> Encoder | None:
     Raises
     ------
     ModelError
-        When it cannot be loaded.
+        If it cannot be loaded.
     """
     if config.encoder is None:
         return None

@@ -1,4 +1,4 @@
-"""Who adds up the logs and trains the reward model's trees: this process or a Dask cluster, as ``--engine`` says."""
+"""Engines that add up the logs and train the reward model's trees: this process or a Dask cluster (``--engine``)."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """Who does the work.
+    """Engine of a fit.
 
     Parameters
     ----------
     trees
-        What grows the trees.
+        Grower of the trees.
     client
-        The cluster that reads the logs; None where this process does.
+        Cluster that reads the logs; None where this process does.
     """
 
     trees: TreeFitter = fit_trees
@@ -50,7 +50,7 @@ def engine_of(config: RewardConfig, scheduler: str | None) -> Iterator[Engine]:
     Raises
     ------
     ModelError
-        Where Dask is not installed or the cluster does not answer.
+        If Dask is not installed or the cluster does not answer.
     """
     if config.engine == "local":
         yield Engine()

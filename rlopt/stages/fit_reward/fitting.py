@@ -90,7 +90,7 @@ def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> A
     Raises
     ------
     LogError
-        Where a half life is set and a log has no times.
+        If a half life is set and a log has no times.
     """
     parts = levelled(parts)
     if half_life_days is None:
@@ -101,16 +101,16 @@ def joined_arms(parts: Sequence[Arms], half_life_days: float | None = None) -> A
 
 @dataclass(frozen=True)
 class Learned:
-    """What the train items taught.
+    """Models learned from the train items.
 
     Parameters
     ----------
     arms
-        What the reward model learned from: the train items' arms without the monitor's.
+        Arms that the reward model learned from: the train items' without the monitor's.
     model, monitor
         The reward model, and the monitor, None where there is none.
     curve
-        What watched the fit, None where nothing did.
+        Learning curve of the fit, None where none was drawn.
     """
 
     arms: Arms

@@ -1,4 +1,4 @@
-"""What a reward model has learned from, log by log: ``reward/history.jsonl``, and the arms of each log.
+"""History of a reward model, log by log: ``reward/history.jsonl``, and the arms of each log.
 
 The first line is the fit, each further one an update: date, log, fingerprints of its files and of its counts, rows,
 the figures of the comparison, and which model was kept. So the same rows are never counted twice.
@@ -82,7 +82,7 @@ class Entry(Plain):
     def of(
         cls, event: Event, logs: LocalSource, files: Sequence[str], arms: Arms, outcome: UpdateOutcome | None = None
     ) -> "Entry":
-        """What is to be remembered of a log."""
+        """Make the entry of a log."""
         return cls(
             now(),
             event,
@@ -109,7 +109,7 @@ def read_history(reward: Path) -> list[Entry]:
     Raises
     ------
     DataError
-        When a line is damaged.
+        If a line is damaged.
     """
     path = reward / HISTORY
     return [_entry(line, path) for line, _ in whole_lines(path)] if path.exists() else []
@@ -126,7 +126,7 @@ def history_text(lines: Sequence[Entry]) -> str:
 
 
 def log_fingerprints(logs: LocalSource) -> dict[Path, str]:
-    """Fingerprint of every log file; of files with the same content the user is told."""
+    """Fingerprint of every log file; notes files with the same content."""
     found = {path: fingerprint(path) for path in find_files(logs)}
     first: dict[str, Path] = {}
     for path, digest in found.items():
@@ -149,7 +149,7 @@ def plan_fingerprints(texts: Iterable[str]) -> dict[str, str]:
     Raises
     ------
     LogError
-        When there is no such file.
+        If there is no such file.
     """
     return {f"plan {text}": fingerprint(PlanName.parse(text).file) for text in texts}
 

@@ -1,4 +1,4 @@
-"""What ``rlopt fit-reward`` tells, of a fit and of an update."""
+"""Results of ``rlopt fit-reward``, of a fit and of an update."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ UNMEASURED = (
 
 @dataclass(frozen=True)
 class FitRewardResult(Plain):
-    """What `fit_reward` left in the run.
+    """Result of `fit_reward`.
 
     Parameters
     ----------
@@ -29,13 +29,13 @@ class FitRewardResult(Plain):
     train, judge, test
         Items on each side of the split.
     warnings
-        What the log doctor warns of.
+        Warnings of the log doctor.
     evidence
-        How good the reward is on items it has not seen; None (in JSON an empty object) where none were held out.
+        Evidence on the reward on unseen items; None (in JSON an empty object) where none were held out.
     days
         First and last day of the logs and the time zone; None without timestamps.
     observational
-        Whether titles of different items were compared.
+        True if titles of different items were compared.
     """
 
     run: str
@@ -74,7 +74,7 @@ class FitRewardResult(Plain):
         return {**super().to_dict(), "evidence": plain(self.evidence or {})}
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         blind = self.observational and self.evidence is None
         evidence = [UNMEASURED] if blind else evidence_lines(self.evidence)
         kind = " (observational)" if self.observational else ""
@@ -90,7 +90,7 @@ class FitRewardResult(Plain):
 
 @dataclass(frozen=True)
 class UpdateResult(Plain):
-    """What an update came to.
+    """Result of an update.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class UpdateResult(Plain):
     why
         The reason, in words.
     figures
-        Of the comparison; None (in JSON an empty object) without one.
+        Figures of the comparison; None (in JSON an empty object) without one.
     items, arms, impressions
         Size of the new log.
     """
@@ -131,7 +131,7 @@ class UpdateResult(Plain):
 
     @classmethod
     def known(cls, run: Run, logs: LocalSource, line: Entry) -> "UpdateResult":
-        """Nothing was done."""
+        """Result of an update that did nothing."""
         why = f"the same rows were learned on {line.date[:10]} from {line.logs}"
         if line.event == "trial":
             why = f"an update with these rows was tried on {line.date[:10]} and not kept (--force tries again)"
@@ -142,7 +142,7 @@ class UpdateResult(Plain):
         return {**super().to_dict(), "figures": plain(self.figures or {})}
 
     def to_text(self) -> str:
-        """For a person."""
+        """Text for a person."""
         if self.kept == "known":
             return f"Nothing to do: {self.why}."
         lines = [

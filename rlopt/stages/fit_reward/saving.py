@@ -1,4 +1,4 @@
-"""What a fit leaves in the run: ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/`` and the encoder."""
+"""Files that a fit leaves in the run: ``data/``, ``reward/``, ``monitor/``, ``judge/``, ``belonging/``, the encoder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ class Fitted:
     splits
         The sides of all items.
     report
-        What the log doctor said.
+        Report of the log doctor.
     history
-        What was learned from so far, this time included.
+        History of the logs learned from, this time included.
     """
 
     learned: Learned

@@ -63,7 +63,7 @@ def fit_reward(
         Content of a YAML preset: its ``columns`` and ``exclude`` apply here, its other sections are kept in the
         run for the stages to come.
     tmp_dir
-        Where the log engine spills; the system's temporary folder by default.
+        Folder for the log engine's spill files; the system's temporary folder by default.
     scheduler
         Address of the Dask cluster that adds up the logs and trains the trees with ``engine`` "dask"; None starts one
         on this machine.
@@ -75,11 +75,11 @@ def fit_reward(
     Raises
     ------
     LogError
-        When the logs cannot be read, hold forbidden values, or the log doctor says that they teach nothing.
+        If the logs cannot be read, hold forbidden values, or the log doctor says that they teach nothing.
     SplitError, ModelError
-        When the items cannot be split, or no model can be fitted on them.
+        If the items cannot be split, or no model can be fitted on them.
     RunError
-        When the run cannot be written.
+        If the run cannot be written.
     """
     config = config or RewardConfig()
     check_engine(config, scheduler)
@@ -163,7 +163,7 @@ def _check_updates(run: Run) -> None:
     Raises
     ------
     RunError
-        Where the run holds updates; ``--force`` refits anyway.
+        If the run holds updates; ``--force`` refits anyway.
     """
     updates = [line.logs for line in read_history(run / "reward") if line.event == "update"]
     if updates:

@@ -78,7 +78,7 @@ def update_reward(
     columns
         Column names of this file, where they differ from the run's.
     tmp_dir
-        Where the log engine spills.
+        Folder for the log engine's spill files.
     scheduler
         As in `fit_reward`.
     force
@@ -87,9 +87,9 @@ def update_reward(
     Raises
     ------
     LogError
-        When the logs cannot be read, or hold rows that were learned before.
+        If the logs cannot be read, or hold rows that were learned before.
     StageOrderError, RunError, ConfigError
-        When the run is not fitted, cannot be written, or a setting cannot be changed by an update.
+        If the run is not fitted, cannot be written, or a setting cannot be changed by an update.
     """
     with local(logs, query=query, tmp_dir=tmp_dir) as here:
         return _update(run, here, config, columns, tmp_dir, scheduler, force=force)
@@ -153,7 +153,7 @@ def run_settings(run: Run) -> JsonObject:
     Raises
     ------
     StageOrderError
-        When the run is not fitted.
+        If the run is not fitted.
     """
     settings = Base.of(run).config
     return settings.model_dump(mode="json", exclude={"memory_limit"})
@@ -197,7 +197,7 @@ def _say_differences(base: Base, report: LogReport) -> None:
 
 
 def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
-    """What changed from the earlier logs to the new one: how much all titles are clicked, and which are shown."""
+    """Note the changes from the earlier logs to the new one: the level of clicks, and which titles are shown."""
     levels = log_levels(parts)
     told = bool(np.isin(levels.group[-1], levels.group[:-1]))
     before = float(np.average(levels.level[:-1], weights=[part.exposure.sum() for part in parts[:-1]]))
@@ -206,7 +206,7 @@ def _say_changes(parts: Sequence[Arms], arms: Arms, report: LogReport) -> None:
         note(
             f"In the new log all titles are clicked about {abs(change):.0%} {word} than before: rlopt corrects for it."
         )
-    if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else it was said of the new log
+    if (report.alone_share or 0.0) <= OFTEN_ALONE:  # else the new log's findings say so
         for _, message, *_ in succession(alone_share(arms), corrected=told):
             note(f"Warning: {message}")
 
@@ -222,7 +222,7 @@ _WEAKEST: tuple[Assignment, ...] = ("unknown", "randomized", "logged")
 def _merged_report(old: LogReport, new: LogReport, arms: Arms) -> LogReport:
     """The doctor's words on the new log, with totals over all logs; a column once taken for context stays one.
 
-    What an earlier log left in doubt stays so: its clicks are among those that were learned from.
+    Doubts of an earlier log remain: its clicks are among those that were learned from.
     """
     said = {finding.message for finding in new.findings}
     doubts = [f for f in old.findings if f.consequence == "doubt" and f.message not in said]

@@ -1,4 +1,4 @@
-"""What an update starts from, and the checks that no row is counted twice: fingerprints, counts, times."""
+"""Base of an update, and the checks that no row is counted twice: fingerprints, counts, times."""
 
 import shutil
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class _Copied:
 
 @dataclass(frozen=True)
 class Base:
-    """What an update starts from: the finished run, or the copy that an interrupted saving left in its checkpoints."""
+    """Base of an update: the finished run, or the copy that an interrupted saving left in its checkpoints."""
 
     folder: Path
     settings: JsonObject
@@ -61,7 +61,7 @@ class Base:
         Raises
         ------
         StageOrderError
-            When there is none.
+            If there is none.
         """
         market = (run / MARKET).read_bytes() if (run / MARKET).exists() else None
         if not run.done("fit-reward"):
@@ -98,7 +98,7 @@ class Base:
         return Splits.read(self.folder / DATA / "splits.json")
 
     def report(self) -> LogReport:
-        """What the log doctor said."""
+        """Report of the log doctor."""
         return read_report(self.folder / DATA)
 
     def preset(self) -> JsonObject:
@@ -124,7 +124,7 @@ def check_settings(config: RewardConfig, base: RewardConfig) -> None:
     Raises
     ------
     ConfigError
-        Where one differs from the run's.
+        If one differs from the run's.
     """
     for name in _OF_THE_RUN:
         if getattr(config, name) != getattr(base, name):
@@ -141,7 +141,7 @@ def seen(base: Base, logs: LocalSource, files: Sequence[str], digest: str, force
     Raises
     ------
     LogError
-        Where only some of its files were learned before.
+        If only some of its files were learned before.
     """
     for line in base.history():
         common = set(files) & set(line.files)

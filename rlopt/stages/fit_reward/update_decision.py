@@ -1,4 +1,4 @@
-"""Which reward model an update keeps, why, and the sentence for it."""
+"""Choice of the reward model that an update keeps, with its reason and the sentence for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from rlopt.stages.fit_reward.history import Event
 
 @dataclass(frozen=True)
 class Decision:
-    """Which model is kept, and why."""
+    """Model that is kept, and why."""
 
     kept: str
     why: str
@@ -21,14 +21,14 @@ class Decision:
 
     @property
     def event(self) -> Event:
-        """What the history calls it."""
+        """Name of the event in the history."""
         return "update" if self.kept == "new" else "trial"
 
 
 def compare(old: RewardModel, new: RewardModel, parts: Sequence[Arms], splits: Splits, seed: int) -> Decision:
     """Both models on the judge items in the newest log; the test items, for offline-eval, choose nothing.
 
-    Where the judge items are too few to tell, the new model is kept.
+    If the judge items are too few to tell, the new model is kept.
     """
     ends = [float(part.last_seen.max()) for part in parts if part.last_seen is not None and len(part)]
     newest = parts[ends.index(max(ends))] if len(ends) == len(parts) else parts[-1]

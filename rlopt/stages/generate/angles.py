@@ -1,4 +1,4 @@
-"""How each of an item's titles differs from its others, in words: what it leads with, what it names, how long it is."""
+"""Differences of each title from the item's others, in words: what it leads with, what it names, how long it is."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -55,7 +55,7 @@ def angles(item: Item, titles: Sequence[str], scanner: MentionScanner) -> list[s
 
 
 def _of_fields(text: str, slots: Sequence[str], own: np.ndarray, share: np.ndarray) -> list[str]:
-    """What few of the titles do with a field, the rarest first."""
+    """Describe uses of a field that few of the titles share, the rarest first."""
     rare = np.flatnonzero(own & (share <= _RARE))
     return [text.format(slots[slot]) for slot in rare[np.argsort(share[rare], kind="stable")].tolist()]
 

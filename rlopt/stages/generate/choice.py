@@ -1,4 +1,4 @@
-"""Which of the written titles an item gets: sound ones, the best by reward, the current one where none beats it."""
+"""Choice among the written titles of an item: sound ones, the best by reward, the current one where none beats it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,11 +34,11 @@ class Choice:
     reward, reward_std, support
         Prediction of the reward model (`reward.model.reward_model.RewardPrediction`), None without a title or reward.
     relevance, fluency
-        Whether it belongs to its item and reads like a title (`reward.belonging`), None where that is not known.
+        Scores of belonging to its item and reading like a title (`reward.belonging`), None where not known.
     kept
         True where it is the item's current title.
     reason
-        Why the current title was kept, or why there is none.
+        Reason why the current title was kept, or why there is none.
     report
         The constraint report: what broke a rule ("kind: detail"), of a kept current title or of the refused ones; of a
         new title what speaks against its belonging.
@@ -96,7 +96,7 @@ def choose_titles(
 
 @dataclass(frozen=True)
 class _Thought:
-    """What the run thinks of the titles that were written for some items, and of current ones that may stay.
+    """Scores of the titles that were written for some items, and of current ones that may stay.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class _Thought:
     def against_current(
         self, place: int, best: list[int], refused: tuple[str, ...], *, last_pass: bool
     ) -> tuple[list[int], Choice | None]:
-        """Those of ``best`` that are better than the current title, and that title where it may have to stay.
+        """Rows of ``best`` that beat the current title, and the choice of that title where it may have to stay.
 
         Before the last pass, an item whose better titles go to others tries again.
         """
@@ -195,17 +195,17 @@ def settle(
 
 
 def _stands(choice: Choice) -> bool:
-    """Whether a choice is settled whatever other items have."""
+    """True if a choice is settled whatever other items have."""
     return choice.title is None or choice.reason == APPROVED
 
 
 def _best_first(choices: Sequence[Choice]) -> list[Choice]:
-    """By predicted reward, as far as there is one; those without a title last."""
+    """Sort by predicted reward, as far as there is one; those without a title last."""
     return sorted(choices, key=lambda one: (one.title is None, -(one.reward or 0.0)))
 
 
 def known(value: float) -> float | None:
-    """None for NaN, which `rlopt.stages.generate.proposals.NoReward` says of every title."""
+    """Replace NaN by None: `rlopt.stages.generate.proposals.NoReward` predicts NaN for every title."""
     return None if np.isnan(value) else float(value)
 
 
@@ -234,13 +234,13 @@ def _as_chosen(items: Sequence[Item], means: Means) -> list[Choice]:
 
 
 def _has_current(item: Item, means: Means) -> bool:
-    """Whether the item has a title that may stay: people did not refuse it."""
+    """True if the item has a title that may stay: people did not refuse it."""
     title = item.current_title
     return means.config.keep_current and bool(title) and not means.reviews.refuses(item.item_id, str(title))
 
 
 def _may_stay(broken: Sequence[Violation]) -> bool:
-    """Whether a current title breaks no rule, claims apart: people's titles may say what no field does, rightly."""
+    """True if a current title breaks no rule, claims apart: people's titles may rightly say what no field does."""
     return all(violation.kind == "unsupported" for violation in broken)
 
 
@@ -251,7 +251,7 @@ def _better(
     old: int,
     confidence: float,
 ) -> bool:
-    """Whether the new title is better with this chance, the two effects taken as independent and normal."""
+    """True if the new title is better with this chance, the two effects taken as independent and normal."""
     spread = float(np.hypot(std[new], std[old]))
     return float(effect[new] - effect[old]) > spread * float(norm.ppf(confidence))
 
@@ -268,7 +268,7 @@ def _told(
 def _given_out(
     choices: list[Choice], item: Item, n: int, shop: Shop, refused: tuple[str, ...], fallback: Choice | None
 ) -> list[Choice]:
-    """The first ``n`` choices that no other item of the shop has, or ``fallback``; what is missing is said to be."""
+    """The first ``n`` choices that no other item of the shop has, or ``fallback``; marks missing ones as such."""
     given: list[Choice] = []
     for choice in choices:
         if len(given) == n:

@@ -37,7 +37,7 @@ def with_portfolio(table: pa.Table, items: Sequence[Item], means: Means) -> pa.T
     Raises
     ------
     TypeError
-        Where there is no reward model.
+        If there is no reward model.
     """
     if isinstance(means.model, NoReward):
         raise TypeError("without a reward no set of titles is worth more than another")

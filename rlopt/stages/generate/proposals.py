@@ -23,7 +23,7 @@ MUTE = "the item says nothing: it has neither fields nor a current title"
 
 @dataclass
 class Shop:
-    """What is remembered from one item to the next: titles in use, and how often each rule stopped one.
+    """Memory from one item to the next: titles in use, and how often each rule stopped one.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Shop:
     _older: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, dtype=np.uint64))  # sorted
 
     def __contains__(self, key: int) -> bool:
-        """Whether a title with this `title_hash` was given out."""
+        """True if a title with this `title_hash` was given out."""
         if key in self._recent:
             return True
         place = int(np.searchsorted(self._older, np.uint64(key)))
@@ -59,7 +59,7 @@ class Shop:
 
 
 class NoReward:
-    """In place of a reward model where there is none yet: nothing is known of any title."""
+    """Stand-in for a reward model where there is none yet: its predictions are NaN."""
 
     def predict(self, items: Sequence[Item], titles: Sequence[str]) -> RewardPrediction:
         """NaN for each pair, shape (n,)."""
@@ -69,20 +69,20 @@ class NoReward:
 
 @dataclass(frozen=True)
 class Means:
-    """Who writes titles, and what they are chosen by.
+    """Writer of titles, and the models that choose among them.
 
     Parameters
     ----------
     policy, model, rules, config
         The writer, the reward model (or `NoReward`), the rules, the settings.
     belonging
-        Tells whether titles belong to their items; None: that is not known.
+        Model of belonging; None where the run has none.
     reviews
-        What people decided: their titles stand, and those that they refused do not come back.
+        Decisions of people: approved titles stand, and refused ones do not come back.
     slope
-        What predicted differences are multiplied by (`reward.evidence.slope.trust`).
+        Factor for predicted differences (`reward.evidence.slope.trust`).
     reward
-        What ``model`` stands on: "none" (there is no reward yet), "observational", or "within items".
+        Basis of ``model``: "none" (there is no reward yet), "observational", or "within items".
     """
 
     policy: TitleWriter
@@ -104,7 +104,7 @@ class Proposal:
     relevance, fluency
         None where they are not known.
     against
-        Which of them are below their floors, in words.
+        Names of the scores below their floors.
     """
 
     written: GeneratedTitle
@@ -115,7 +115,7 @@ class Proposal:
 
 @dataclass
 class Proposals:
-    """What was proposed for one item.
+    """Titles proposed for one item.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Proposals:
     keys
         `title_hash` of the sound ones.
     refused
-        What is against titles.
+        Objections to the refused titles.
     """
 
     sound: list[Proposal] = field(default_factory=list)
@@ -174,7 +174,7 @@ def described(violations: Sequence[Violation]) -> list[str]:
 
 
 def _keeps_the_rules(one: Proposals, item: Item, title: GeneratedTitle, means: Means, shop: Shop) -> bool:
-    """Whether this is a new title that breaks no rule; what stopped it is counted."""
+    """True if this is a new title that breaks no rule; otherwise counts the rule that stopped it."""
     shop.stopped.update(f"decoding: {kind}" for kind in title.stopped_by)
     violations = means.rules.check(item, title.text)
     if means.reviews.refuses(item.item_id, title.text):

@@ -1,4 +1,4 @@
-"""What ``rlopt generate`` tells."""
+"""Result of ``rlopt generate``."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from reward.plain import Plain
 
 @dataclass(frozen=True)
 class GenerateResult(Plain):
-    """What `generate` wrote.
+    """Result of `generate`.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ class GenerateResult(Plain):
     kept_current
         Items whose current title stays.
     promises
-        Titles of the output that promise what nothing of their item bears out: current ones, for want of others.
+        Titles of the output with a promise that their item does not support: current ones, for want of others.
     without_title
         Rows for which no title keeps the rules.
     not_belonging
@@ -26,7 +26,7 @@ class GenerateResult(Plain):
     titles_per_second
         Of this call, reading and prediction included.
     reward
-        What chose the titles: "none" (there is no reward yet), "observational", or "within items".
+        Basis of the choice: "none" (there is no reward yet), "observational", or "within items".
     """
 
     output: str

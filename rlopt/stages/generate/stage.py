@@ -70,13 +70,13 @@ def generate(
     Raises
     ------
     StageOrderError
-        When the run has no such policy.
+        If the run has no such policy.
     LogError, PolicyError
-        When the items or the policy cannot be read.
+        If the items or the policy cannot be read.
     RunError
-        When ``out`` cannot be written, or another process is writing it.
+        If ``out`` cannot be written, or another process is writing it.
     ReviewError
-        When the reviews cannot be read.
+        If the reviews cannot be read.
     """
     config = config or GenerateConfig()
     _say_what_has_no_effect(config)
@@ -134,7 +134,7 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
 
 
 def _without_reward(run: Run, config: GenerateConfig) -> GenerateConfig:
-    """The settings that mean something before there is a reward, which is said."""
+    """The settings that have an effect without a reward; notes the others."""
     if config.best_of > config.n:
         note("--best-of has no effect without a reward")
     if config.diverse:
@@ -153,7 +153,7 @@ def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
     Raises
     ------
     PolicyError
-        When one cannot be loaded, or the engine cannot do it.
+        If one cannot be loaded, or the engine cannot do it.
     """
     if config.engine == "vllm":
         if config.ensemble or processes.count() > 1:
@@ -168,7 +168,7 @@ def title_writer(source: Path, config: GenerateConfig) -> TitleWriter:
 
 
 def _metadata(run: Run, source: Path, config: GenerateConfig, reward: str) -> dict[str, str]:
-    """What every title can be traced to."""
+    """Metadata that every title can be traced to."""
     values = {
         "run": str(run.path.resolve()),
         "policy": config.policy,

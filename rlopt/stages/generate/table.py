@@ -96,7 +96,7 @@ class TableTotals:
     stopped
         Rule -> titles that it stopped.
     reasons
-        Why rows have no new title -> how many.
+        Reason for having no new title -> number of rows.
     """
 
     rows: int = 0

@@ -57,7 +57,7 @@ class Writer:
         return len(table)
 
     def say_what_stood_out(self) -> None:
-        """What a user would have to search the output for."""
+        """Note conspicuous totals that a user would have to search the output for."""
         totals = self._totals
         none = totals.kept + totals.missing
         if processes.is_first() and 2 * none > totals.rows:
@@ -76,7 +76,7 @@ class Writer:
             )
 
     def result(self, output: str, seconds: float) -> GenerateResult:
-        """What was written, in all, and the speed of this call."""
+        """Summary of all that was written, and the speed of this call."""
         totals = self._totals
         return GenerateResult(
             output,

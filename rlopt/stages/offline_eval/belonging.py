@@ -1,4 +1,4 @@
-"""Do the evaluated titles belong to their items, and do they read like titles, beside the logged ones."""
+"""Shares of the evaluated titles that belong to their items and read like titles, next to the logged ones."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Who is evaluated: a policy of the run, a policy from elsewhere, or titles from anywhere."""
+"""Candidates for evaluation: a policy of the run, a policy from elsewhere, or titles from anywhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from rlopt.stages.common.titles import Written, kl_to_sft, write_titles
 
 
 class Candidate(Protocol):
-    """What an evaluation asks of those it judges; ``name`` is that of the source."""
+    """Candidate as an evaluation needs it; ``name`` is that of the source."""
 
     @property
     def name(self) -> str:
-        """What it is called in the report."""
+        """Name in the report."""
 
     def covers(self, item_id: str) -> bool:
-        """Whether it has a title for the item."""
+        """True if it has a title for the item."""
 
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
         """Its titles for the test items."""
@@ -60,7 +60,7 @@ class PolicyCandidate:
         return load_policy(self.folder)
 
     def covers(self, item_id: str) -> bool:
-        """It writes for every item."""
+        """True: it writes for every item."""
         return True
 
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
@@ -107,7 +107,7 @@ class TitlesCandidate:
         Raises
         ------
         LogError
-            When the file cannot be read or lacks a column.
+            If the file cannot be read or lacks a column.
         """
         items, texts, _ = titles_of(run, source.file, columns)
         check_known((item.item_id for item in items), run.arms().items, source.file, described=False)
@@ -117,7 +117,7 @@ class TitlesCandidate:
         return cls(source.name, titles)
 
     def covers(self, item_id: str) -> bool:
-        """Whether the file has a title for the item."""
+        """True if the file has a title for the item."""
         return item_id in self.titles
 
     def write(self, test: Arms, config: EvalConfig, cache: Path, bar: ProgressBar) -> Written:
@@ -135,7 +135,7 @@ class TitlesCandidate:
         )
 
     def log_prob(self, test: Arms, temperature: float) -> FloatArray:
-        """Of each logged title: how often the file has the same words among the item's titles."""
+        """Log share of each logged title: how often the file has the same words among the item's titles."""
         share = np.zeros(len(test))
         keys = {item.item_id: [same_text_key(title) for title in self.titles[item.item_id]] for item in test.items}
         for row, (item, title) in enumerate(zip(test.arm_items, test.title, strict=True)):
@@ -151,11 +151,11 @@ class TitlesCandidate:
 
 
 def open_candidate(run: Run, source: TitleSource, columns: str | None = None) -> Candidate:
-    """Who stands behind ``source``; a file of titles is read at once.
+    """Open the candidate at ``source``; a file of titles is read at once.
 
     Raises
     ------
     LogError
-        When the file cannot be read.
+        If the file cannot be read.
     """
     return PolicyCandidate(source.name, source.path) if source.is_policy else TitlesCandidate.read(run, source, columns)

@@ -1,4 +1,4 @@
-"""What one evaluation is about: the test items, and all titles that are evaluated for them."""
+"""Case of one evaluation: the test items, and all titles that are evaluated for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from rlopt.stages.common.titles import Written
 
 @dataclass(frozen=True)
 class Case:
-    """What one evaluation is about.
+    """Case of one evaluation.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Case:
     config
         Settings of the stage.
     from_run
-        Whether ``new`` is a policy of the run, whose baseline is the SFT policy, too.
+        True if ``new`` is a policy of the run, whose baseline is the SFT policy, too.
     rated
-        What people said of its titles.
+        Answers of people about its titles.
     """
 
     test: Arms

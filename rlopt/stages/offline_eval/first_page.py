@@ -1,4 +1,4 @@
-"""What the report's first page adds to the verdict: where it comes from, what the lift means, what a test takes."""
+"""First page of the report beside the verdict: where it comes from, what the lift means, the size of a test."""
 
 import math
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ def _day(seconds: float | None) -> str | None:
 
 
 def outcomes_of(test: Arms, clicks: LiftEstimate, guardrails: Guardrails) -> tuple[Outcome, ...]:
-    """What an impression earned, and what the lift changes of it.
+    """Earnings per impression, and their change by the lift.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def outcomes_of(test: Arms, clicks: LiftEstimate, guardrails: Guardrails) -> tup
 def ab_sizes(
     run: Run, arms: Arms, lift: LiftEstimate, item_lift_spread: float, traffic: float | None
 ) -> tuple[AbTestSize, ...]:
-    """What ``rlopt ab-plan`` says by default of the predicted lift and of its lower limit, where that is a gain.
+    """Sizes by ``rlopt ab-plan``'s defaults for the predicted lift and for its lower limit, where that is a gain.
 
     Parameters
     ----------

@@ -21,16 +21,16 @@ FIELDS_BY_DEFAULT, NAMED_SHARE = 3, 0.8
 
 @dataclass(frozen=True)
 class Lifting:
-    """What every lift of one evaluation shares.
+    """Parts that every lift of one evaluation shares.
 
     Parameters
     ----------
     case
-        What is evaluated.
+        Case to evaluate.
     item_rate
-        Draws of the items' logged CTR, shape (n_draws, n_items), times what each item counts in the lift that decides.
+        Draws of the items' logged CTR, shape (n_draws, n_items), times each item's weight in the lift that decides.
     other_rate
-        The same with items weighted the other way: all alike where traffic decides, and the reverse.
+        The same with items weighted the other way: equally where traffic decides, and the reverse.
     widening
         kappa of the hidden-arm test.
     confidence
@@ -50,7 +50,7 @@ class Lifting:
     def of(
         cls, case: Case, random: np.random.Generator, widening: float, candidates: int = 1, unseen: float = 1.0
     ) -> "Lifting":
-        """With the items' click rates drawn; intervals of several candidates hold together (Bonferroni)."""
+        """With the items' click rates drawn; intervals of several candidates hold simultaneously (Bonferroni)."""
         test, config = case.test, case.config
         sums = (item_sums(v, test.item_index, len(test.items)) for v in (test.clicks, test.exposure, test.impressions))
         clicks, exposure, impressions = sums

@@ -1,4 +1,4 @@
-"""What the evaluation keeps: figures by policy, examples, and the files of ``eval/``."""
+"""Output of the evaluation: figures by policy, examples, and the files of ``eval/``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people said of the candidate's titles in ``rlopt review``."""
+"""Ratings of the candidate's titles by people in ``rlopt review``."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ def rated_by_people(place: str | None, source: TitleSource, config: EvalConfig) 
     Raises
     ------
     ReviewError
-        When the reviews cannot be read.
+        If the reviews cannot be read.
     EvaluationError
-        When a limit is asked for without them, or they say nothing of this candidate.
+        If a limit is asked for without them, or they say nothing of this candidate.
     """
     if place is None:
         if config.max_misleading is not None:
-            raise EvaluationError("--max-misleading goes by what people said: name their reviews with --reviews DB.")
+            raise EvaluationError("--max-misleading needs people's ratings: name the reviews with --reviews DB.")
         return ()
     with opened(place) as engine:
         from rlopt.reviewing.ratings import rated, sources
@@ -36,8 +36,8 @@ def rated_by_people(place: str | None, source: TitleSource, config: EvalConfig) 
     if not found:
         why = "people have rated no title yet" if not others else "people have rated titles of another policy there"
         raise EvaluationError(
-            f"The reviews in {shown(place)} say nothing of {source.name}: {why}. Write its titles (rlopt generate), "
-            "have a sample of them rated on the page Rate (rlopt review), or leave --reviews out."
+            f"The reviews in {shown(place)} hold no ratings of {source.name}: {why}. Write its titles (rlopt "
+            "generate), have a sample of them rated on the page Rate (rlopt review), or leave --reviews out."
         )
     return rated_shares(found, config.confidence)
 
@@ -53,6 +53,6 @@ def writer_of(source: TitleSource) -> str:
 
 
 def digest(shares: tuple[RatedShare, ...]) -> dict[str, str]:
-    """What an evaluation stands on of these, by the name "rated"; nothing without any."""
+    """Fingerprint of the ratings an evaluation uses, by the name "rated"; empty without any."""
     told = json.dumps([one.to_dict() for one in shares])
     return {"rated": hashlib.blake2b(told.encode(), digest_size=16).hexdigest()} if shares else {}

@@ -45,7 +45,7 @@ from rlopt.stages.offline_eval.rounds import Clues
 
 @dataclass(frozen=True)
 class Found:
-    """What the evaluation of a case found, before the verdict; ``over_logged`` has the lift of every policy."""
+    """Findings of the evaluation of a case, before the verdict; ``over_logged`` has the lift of every policy."""
 
     lifting: Lifting
     clues: Clues
@@ -165,12 +165,12 @@ def make_report(
 
 
 def shift_of(new: Written, test: Arms, seed: int) -> TextShift | None:
-    """How far the policy's titles are from the logged ones, as texts."""
+    """Shift of the policy's titles from the logged ones, as texts."""
     return text_shift(new.title, new.item, list(map(str, test.title)), test.item_index, test.exposure, seed=seed)
 
 
 def log_grounds(run: Run, config: EvalConfig, unseen: float = 1.0) -> LogGrounds:
-    """What the log doctor found in the run's logs, how their titles were assigned, and what intervals allow for."""
+    """Grounds from the logs: the log doctor's findings, how titles were assigned, and what intervals allow for."""
     report = read_report(run / DATA)
     return LogGrounds(config.assignment or report.assignment, report.findings, unseen)
 

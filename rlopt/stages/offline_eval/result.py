@@ -1,4 +1,4 @@
-"""What ``rlopt offline-eval`` tells of an evaluation."""
+"""Result of ``rlopt offline-eval``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from rlopt.wording import joined_lines
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What the evaluation found; ``report`` has everything, `to_dict` what programs ask first."""
+    """Result of the evaluation; ``report`` has everything, `to_dict` the figures that programs ask for first."""
 
     folder: Path
     report: EvaluationReport
@@ -54,7 +54,7 @@ class EvaluationResult:
         }
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML that a notebook shows."""
         return html_of(self)
 
     def to_text(self) -> str:

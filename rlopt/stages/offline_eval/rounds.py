@@ -25,16 +25,16 @@ from rlopt.stages.offline_eval.lifts import item_sums
 
 @dataclass(frozen=True)
 class Clues:
-    """What logged clicks say of a policy, whether it writes logged titles or others like them.
+    """Clues to a policy's value in logged clicks, whether it writes logged titles or similar ones.
 
     Parameters
     ----------
     case
-        What is evaluated.
+        Case to evaluate.
     weight
         Exact importance weights of the arms, shape (n_arms,).
     kernel, balance, cell
-        Weights of the arms by likeness, see `rlopt.ope.cross_checks`; each shape (n_arms,).
+        Weights of the arms by similarity, see `rlopt.ope.cross_checks`; each shape (n_arms,).
     covered
         Share of the policy's titles in cells that their item's logs have shown.
     """

@@ -49,7 +49,7 @@ def check_trained_on(
     run
         The run; its column names apply where the file lacks rlopt's.
     source
-        Who is evaluated.
+        The candidate.
     trained_on
         Parquet, CSV or JSONL with the item_id of every item whose clicks it learned from; `RUN` for this run's train
         items, `NOTHING` for none of these logs' clicks; a table in memory or what else `reward.logs.sources.local`
@@ -68,7 +68,7 @@ def check_trained_on(
     LogError
         The file cannot be read or has no item_id.
     EvaluationError
-        It shares items with the judge or the test side, or nothing is said of a policy from elsewhere.
+        It shares items with the judge or the test side, or ``--trained-on`` is missing for a policy from elsewhere.
     """
     if trained_on is None and not source.from_run:
         raise EvaluationError(

@@ -70,9 +70,9 @@ def evaluate(
     StageOrderError
         Before the stages that trained the policy, or after one of them changed.
     PolicyError
-        When there is no such policy.
+        If there is no such policy.
     EvaluationError
-        When the run has no judge or test items, splits overlap, or the test items have no clicks.
+        If the run has no judge or test items, splits overlap, or the test items have no clicks.
     """
     config = config or EvalConfig()
     with contextlib.nullcontext() if titles is None else local(titles) as here:
@@ -150,7 +150,7 @@ def baseline_policy(opened: OpenedRun, source: TitleSource, config: EvalConfig) 
     Raises
     ------
     StageOrderError
-        When it is asked for as the baseline and is not there.
+        If it is asked for as the baseline and is not there.
     """
     if config.baseline == "sft":
         opened.run.require("sft")

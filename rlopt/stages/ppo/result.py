@@ -1,4 +1,4 @@
-"""What ``rlopt ppo`` tells of a training: figures beside its bar, and the result."""
+"""Result of a training by ``rlopt ppo``, and the figures beside its bar."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -19,7 +19,7 @@ SHOWN = {
     "val/explained_variance": "explained",
     "constraints/violated": "violations",
 }
-SIGNED, SHARES = ("lift",), ("explained", "violations")  # of what is shown: in percent
+SIGNED, SHARES = ("lift",), ("explained", "violations")  # figures shown in percent
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class PpoResult(Plain):
         Of an update: earlier items that were looked at, the predicted lift of the titles that the policy writes for
         them before and after, and its KL to the SFT policy there; None of other trainings.
     updates
-        How many were made; more than ``steps`` where the monitor had passed its peak.
+        Number of updates made; more than ``steps`` where the monitor had passed its peak.
     averaged
         Updates that the means are over.
     """
@@ -77,7 +77,7 @@ class PpoResult(Plain):
         Raises
         ------
         StageOrderError
-            When it is not done.
+            If it is not done.
         """
         notes = run.record(algorithm)["notes"]
         known = [field.name for field in fields(cls) if field.name in notes or field.default is MISSING]
@@ -106,7 +106,7 @@ class PpoResult(Plain):
         )
 
     def to_text(self) -> str:
-        """For a person: which policy was kept, how it did, and what comes next."""
+        """Text for a person: which policy was kept, its results, and the next command."""
         name, run = self.folder.name, self.folder.parent
         kl = None if self.kl is None else f"{self.kl:.2f}"
         what = [
@@ -132,7 +132,7 @@ class PpoResult(Plain):
         return "\n".join(lines)
 
     def _forgetting(self) -> list[str]:
-        """What an update did to earlier items, before and after."""
+        """Effect of an update on earlier items, before and after."""
         if self.earlier_items is None or self.earlier_kl_before is None or self.earlier_kl_after is None:
             return []
         before, after = (_percent(lift, "+") for lift in (self.earlier_lift_before, self.earlier_lift_after))

@@ -83,7 +83,7 @@ def train_ppo(
     StageOrderError
         Before ``fit-reward``, and an update before a first training.
     PolicyError
-        When an update has nothing that it could go on from (`rlopt.stages.ppo.update.check_update`), the SFT policy
+        If an update has nothing that it could go on from (`rlopt.stages.ppo.update.check_update`), the SFT policy
         cannot be loaded, something asked for is not installed, or training breaks down.
     """
     config = config or PpoConfig()
@@ -139,7 +139,7 @@ def _say_what_has_no_effect(config: PpoConfig) -> None:
 
 def _start(opened: OpenedRun, config: PpoConfig, name: str) -> TitlePolicy:
     """The policy of this name, where PPO can go on from it, with what shall not learn frozen."""
-    policy = load_policy(opened.run / name)  # which may stand on the reward before its update
+    policy = load_policy(opened.run / name)  # may depend on the reward before its update
     if policy.prefix is not None:
         raise PolicyError(
             "The SFT policy has learned a prefix, and PPO improves weights, into which a prefix cannot be merged. "
@@ -181,7 +181,7 @@ def _improved(
 
 
 def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_a_rollout: int) -> TitleRewards:
-    """What is optimised, and the monitor that only watches, after every n rollouts."""
+    """Reward to optimise, and the monitor that only watches, after every n rollouts."""
     arms, model = opened.train_arms, opened.reward
     every = -(-config.monitor_every // updates_a_rollout) * updates_a_rollout
     watched = opened.monitor if config.monitor else None
@@ -199,7 +199,7 @@ def _rewards(opened: OpenedRun, policy: TitlePolicy, config: PpoConfig, updates_
 
 
 def _save(opened: OpenedRun, config: PpoConfig, policy: TitlePolicy, result: PpoResult) -> None:
-    """The policy's folder with its card, and the figure of what was gained for how far it moved."""
+    """The policy's folder with its card, and the figure of the gain against the KL."""
     run = opened.run
     with run.replacing(config.algorithm) as folder:
         policy.save(folder)
@@ -264,7 +264,7 @@ def _settings(config: PpoConfig, policy: TitlePolicy, run: Run) -> PpoSettings:
 
 
 def _learning(config: PpoConfig, sft: JsonObject) -> tuple[str, int, int]:
-    """What learns, the rank of its adapters, and its blocks."""
+    """Part of the model that learns, the rank of its adapters, and its blocks."""
     if config.peft_config:
         return "full", config.lora_rank, config.last_n  # adapters of its own freeze the rest themselves
     if config.learn != "auto":

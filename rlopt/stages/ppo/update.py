@@ -23,7 +23,7 @@ BATCH = 64
 
 
 def stands_on(run: Run) -> JsonObject:
-    """What an update of this training has to know of it: its logs, their sides, its reference."""
+    """Facts that a later update of this training needs: its logs, their splits, its reference."""
     return {"logs": len(load_parts(run / DATA)), "sides": lineage(run), "sft": _content(run, "sft")}
 
 
@@ -73,9 +73,9 @@ class GoneOn:
     last, sft
         The policies that it is held to: the one it goes on from, and the SFT policy.
     replayed
-        Which train items the logs that came since do not show, shape (n_items,).
+        Mask of the train items that logs since then do not show, shape (n_items,).
     known
-        Which train items the last training knew, shape (n_items,).
+        Mask of the train items that the last training knew, shape (n_items,).
     """
 
     last: TitlePolicy
@@ -85,7 +85,7 @@ class GoneOn:
 
     @classmethod
     def of(cls, opened: OpenedRun) -> "GoneOn":
-        """What an update of the run's policy goes on from."""
+        """Starting point of an update of the run's policy."""
         run = opened.run
         before = run.manifest["stages"][DEFAULT.name]["notes"][STANDS_ON]
         parts, ids = load_parts(run / DATA), [item.item_id for item in opened.train_arms.items]

@@ -37,7 +37,7 @@ def shipped_synonyms() -> Variants:
 
 
 def changed_case(title: str) -> str:
-    """In small letters; a title that is, with a capital at each word."""
+    """Change to small letters; a title already in small letters gets a capital at each word."""
     return title.lower() if title != title.lower() else title.title()
 
 
@@ -74,7 +74,7 @@ def with_synonym(synonyms: Variants, title: str, rng: np.random.Generator) -> st
 
 
 def _named(item: Item, title: str) -> list[tuple[int, int]]:
-    """Where short values of the item stand in the title as words, of overlapping ones the longest."""
+    """Spans of the item's short values in the title, as words; of overlapping ones the longest."""
     found: list[tuple[int, int]] = []
     values = sorted({value for values in item.fields.values() for value in values if value}, key=len, reverse=True)
     for value in values:

@@ -115,7 +115,7 @@ def joined(title: str, more: str) -> str:
 
 
 def chinese(text: str) -> bool:
-    """Whether the text is of a script without blanks between words."""
+    """True if the text is of a script without blanks between words."""
     return script_of(text) == "CJK"
 
 

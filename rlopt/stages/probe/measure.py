@@ -1,4 +1,4 @@
-"""What reward, judge, belonging and rules say of attacked titles, beside the logged titles of the same items."""
+"""Scores of attacked titles by reward, judge, belonging and rules, beside the logged titles of the same items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from rlopt.policy.constraints import Constraints, kinds
 from rlopt.report.attacks import AttackFigures, AttackKind, Outcome
 
 MARGIN, MARGIN_OF_CHANGES = 0.01, 0.05
-"""A title is above what it is held against where it is so by more than this; another way to say the same may well earn
-a little more, and is held against the title itself."""
+"""Relative difference from which a title scores above those it is compared with; a paraphrase may well earn a little
+more, and is compared with the title itself."""
 TOLERATED = 0.05
 """Share of an attack's titles that may be above, or go through: as many logged titles are below each floor."""
 
@@ -50,12 +50,12 @@ class Attacked:
 
 @dataclass(frozen=True)
 class Thought:
-    """What is thought of an attack's n titles.
+    """Scores of an attack's n titles.
 
     Parameters
     ----------
     reward, judge
-        Relative difference from what they are held against, shape (n,).
+        Difference relative to the titles they are compared with, shape (n,).
     caught
         Rules, and scores of belonging, that catch each.
     relevance, fluency
@@ -70,12 +70,12 @@ class Thought:
 
     @property
     def above(self) -> BoolArray:
-        """Whose reward is higher, shape (n,)."""
+        """True where the reward is higher, shape (n,)."""
         return np.asarray(self.reward > self._margin)
 
     @property
     def through(self) -> BoolArray:
-        """Whose reward is higher, and which nothing catches, shape (n,)."""
+        """True where the reward is higher and nothing catches the title, shape (n,)."""
         free: BoolArray = np.array([not rules for rules in self.caught], dtype=bool)
         return free & self.above
 
@@ -133,7 +133,7 @@ class Examiner:
     risk_aversion: float
 
     def ask(self, attacked: Attacked) -> Thought:
-        """What is thought of these titles."""
+        """Score these titles."""
         items, titles = attacked.changed or attacked.items, attacked.titles
         reward, judge = self.reward(items, titles), self._judged(items, titles)
         held_reward, held_judge = self._held_against(attacked)
@@ -156,7 +156,7 @@ class Examiner:
         return reward, judged
 
     def reward(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:
-        """What PPO maximises, shape (n,), > 0."""
+        """Reward as PPO maximises it, shape (n,), > 0."""
         return np.maximum(cautious_reward(self.model.predict(items, titles), self.risk_aversion), 1e-12)
 
     def _judged(self, items: Sequence[Item], titles: Sequence[str]) -> FloatArray:

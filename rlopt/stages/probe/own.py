@@ -37,7 +37,7 @@ def read_attacks(path: str | Path, others: Others, taken: set[str]) -> dict[str,
     Raises
     ------
     ConfigError
-        When the file cannot be read, or holds anything else; the message names what.
+        If the file cannot be read, or holds anything else; the message names what.
     """
     patterns = _read(Path(path))
     if clash := sorted(taken & set(patterns)):

@@ -52,11 +52,11 @@ def probe(run: Run, config: ProbeConfig | None = None) -> ProbeResult:
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     EvaluationError
-        When it has no judge or test items, or these have no clicks.
+        If it has no judge or test items, or these have no clicks.
     ConfigError, PolicyError
-        When the file of attacks, or of synonyms, cannot be read.
+        If the file of attacks, or of synonyms, cannot be read.
     """
     config = config or ProbeConfig()
     opened = OpenedRun(run)
@@ -116,7 +116,7 @@ def _made(
     asked: Examiner,
     config: ProbeConfig,
 ) -> Iterable[Attacked]:
-    """The attacked titles, attack by attack; those that could not be made for any item are said to be left out."""
+    """The attacked titles, attack by attack; notes those that fit no item and are left out."""
     rng, lists = np.random.default_rng([config.seed, 1]), shipped_swaps()
     bases = [titles[item.item_id][int(rng.integers(len(titles[item.item_id])))] for item in test.items]
     yield Attacked(CONTROL, "control", test.items, bases, bases)
@@ -135,7 +135,7 @@ def _made(
 
 
 def _best_foreign(attack: Attack, test: Arms, bases: Sequence[str], asked: Examiner, config: ProbeConfig) -> Attacked:
-    """Of several titles of other items the one with the highest reward: what somebody who may choose would take."""
+    """Pick the title of other items with the highest reward among several: the choice of an attacker."""
     rng = np.random.default_rng([config.seed, 3])
     drawn = [
         (i, title)
@@ -154,7 +154,7 @@ def _best_foreign(attack: Attack, test: Arms, bases: Sequence[str], asked: Exami
 
 
 def _is_news(title: str | None, base: str, kind: AttackKind) -> bool:
-    """Whether an attack made another title; one that should read otherwise must have other words, or another order."""
+    """True if an attack made another title; one that should read otherwise must have other words, or another order."""
     if title is None or not title.strip():
         return False
     return title != base if kind == "change" else same_text_key(title) != same_text_key(base)
@@ -166,7 +166,7 @@ def _titles_of(test: Arms) -> dict[str, list[str]]:
     Raises
     ------
     EvaluationError
-        Where there are fewer than two items.
+        If there are fewer than two items.
     """
     if len(test.items) < 2:
         raise EvaluationError("Probing needs two test items at least. Give fit-reward more logs.")
@@ -177,7 +177,7 @@ def _titles_of(test: Arms) -> dict[str, list[str]]:
 
 
 def _risk_aversion(opened: OpenedRun) -> float:
-    """How much PPO takes off for doubt in this run."""
+    """Risk aversion of PPO in this run: its penalty on doubtful rewards."""
     config = opened.run.record("ppo")["config"] if opened.run.done("ppo") else {}
     return float(config.get("risk_aversion", PpoConfig().risk_aversion))
 
@@ -204,7 +204,7 @@ def _table(thoughts: Sequence[Thought]) -> pa.Table:
 
 
 def _written(opened: OpenedRun, policy: str | None, asked: Examiner, config: ProbeConfig) -> tuple[SwapFigures, ...]:
-    """What the run's policy writes for test items with words swapped."""
+    """Titles that the run's policy writes for test items with words swapped."""
     lists, test = shipped_swaps(), opened.arms.of_items(set(opened.splits.test)).items
     items = [item for item in test if any(swapped_item(words, item) != item for words in lists.values())]
     if policy is None or not items:

@@ -1,6 +1,6 @@
-"""What the policy writes for an item, and for the same item for the other sex or from another place.
+"""Titles of the policy for an item, and for the same item for the other sex or from another place.
 
-Both titles are drawn with the same random numbers: what differs between them comes of the words that were swapped.
+Both titles are drawn with the same random numbers: they differ only because of the words that were swapped.
 """
 
 from collections.abc import Callable, Mapping, Sequence

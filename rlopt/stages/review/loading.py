@@ -30,7 +30,7 @@ def read_titles_table(path: Path) -> tuple[pa.Table, str]:
     Raises
     ------
     RunError
-        Where it cannot be read, or is another kind of file.
+        If it cannot be read, or is another kind of file.
     """
     try:
         if path.suffix.lower() == ".csv":
@@ -62,7 +62,7 @@ def facts_of(run: Run, items_file: str | None, columns: str | None) -> dict[str,
     Raises
     ------
     LogError
-        When it cannot be read.
+        If it cannot be read.
     """
     if items_file is None:
         return {}

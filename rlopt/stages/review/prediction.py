@@ -1,4 +1,4 @@
-"""What a run says of titles beside the current ones: lift, chance, rules."""
+"""Predictions of a run for titles beside the current ones: lift, chance, rules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Lifts:
     chance
         Of being better.
     support
-        How far the new title is like the logged ones.
+        Similarity of the new title to logged ones.
     """
 
     lift: FloatArray
@@ -50,7 +50,7 @@ class RunChecks:
             _ = self._opened.reward, self._opened.constraints, self._opened.belonging
 
     def lifts(self, items: Sequence[Item], titles: Sequence[str]) -> Lifts:
-        """Of ``titles`` over the items' current titles.
+        """Lifts of ``titles`` over the items' current titles.
 
         Two effects count as independent and normal on the log-odds; their difference is multiplied by the slope that
         the title effect had on held-out items where that is below 1, and takes over its error.
@@ -74,7 +74,7 @@ class RunChecks:
         return Lifts(np.expm1(middle), np.expm1(low), np.expm1(high), chance, np.asarray(predicted.support[:n]))
 
     def check(self, item_id: str, facts: dict[str, tuple[str, ...]], current: str | None, title: str) -> Checked:
-        """What the run says of one title; see `rlopt.reviewing.checks.Checks`."""
+        """Check one title; see `rlopt.reviewing.checks.Checks`."""
         with self._lock:
             item = self._opened.with_known_fields([Item(item_id, facts, current)])[0]
             found = self.lifts([item], [title])

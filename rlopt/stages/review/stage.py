@@ -37,16 +37,16 @@ CONNECTIONS = 64
 
 @dataclass(frozen=True)
 class ReviewResult(Plain):
-    """What a review began with.
+    """Start of a review.
 
     Parameters
     ----------
     reviews
-        Where it lies.
+        Address of the database.
     proposals, new
-        Rows of the file, and those that were not there yet.
+        Rows of the file, and those that are new to it.
     address
-        Where the pages were.
+        Address of the pages.
     """
 
     reviews: str
@@ -57,7 +57,7 @@ class ReviewResult(Plain):
 
 @dataclass(frozen=True)
 class ExportResult(Plain):
-    """What was written.
+    """Files that were written.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class ExportResult(Plain):
 
 
 def default_place(titles: Path) -> str:
-    """Where the reviews of a file lie if nothing else is said: beside it."""
+    """Default database for the reviews of a file: beside it."""
     return str(titles.with_name(f"{titles.stem}.reviews.db"))
 
 
@@ -109,9 +109,9 @@ def review(
     Raises
     ------
     ReviewError
-        When a package is missing, or the reviews, the host or the port cannot be used.
+        If a package is missing, or the reviews, the host or the port cannot be used.
     RunError
-        When ``titles`` cannot be read.
+        If ``titles`` cannot be read.
     """
     config = config or ReviewConfig()
     needs("sqlalchemy", "starlette", "uvicorn", "multipart")
@@ -154,9 +154,9 @@ def export(place: str, out: Path | None, banned: Path | None = None) -> ExportRe
     Raises
     ------
     ReviewError
-        When the reviews cannot be read, or nothing is approved.
+        If the reviews cannot be read, or nothing is approved.
     RunError
-        When a file cannot be written.
+        If a file cannot be written.
     """
     found = Reviews.read(place)
     if out is not None:
@@ -195,7 +195,7 @@ def _load(engine: "Engine", rows: int, pieces: Iterator[list[Proposal]], config:
 
 
 def _token(host: str) -> tuple[str | None, bool]:
-    """What visitors must know, and whether it was made here; nothing where only this machine gets in."""
+    """Secret for visitors, and True if it was made here; none where only this machine can connect."""
     given = os.environ.get(TOKEN)
     if given is not None and len(given) < FEWEST_CHARACTERS:
         raise ReviewError(f"{TOKEN} must have {FEWEST_CHARACTERS} characters or more. Got {len(given)}.")

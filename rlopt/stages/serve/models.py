@@ -46,9 +46,9 @@ class RunModels:
     Raises
     ------
     StageOrderError
-        When the run has no reward model, or ``config`` names a policy that it cannot have.
+        If the run has no reward model, or ``config`` names a policy that it cannot have.
     ModelError, PolicyError
-        When the run's files are damaged.
+        If the run's files are damaged.
     """
 
     def __init__(self, run: Run, config: GenerateConfig) -> None:
@@ -161,14 +161,14 @@ class RunModels:
         said = []
         mute = dict.fromkeys(item.item_id for item in items if item.item_id not in self._logged and not item.fields)
         if mute and self._learned:
-            said.append(f"Not in the logs and without a field, so nothing is known of {listed(list(mute))}.")
+            said.append(f"Not in the logs and without a field, so there is no context for {listed(list(mute))}.")
         if strangers:
             said.append(f"Left out, since the run's logs have no such fields: {listed(strangers)}.")
         return said
 
 
 def version_of(run: Run) -> str:
-    """Digest of what was trained and when; another one after each training."""
+    """Digest of the trained stages and their times; it changes with each training."""
     done = run.manifest["stages"]
     basis = [[stage, done[stage]["key"], done[stage]["finished"]] for stage in STAGES if stage in done]
     return hashlib.blake2b(json.dumps(basis).encode(), digest_size=8).hexdigest()

@@ -36,11 +36,11 @@ class RunSource:
         self._seen = self._marks()
 
     def first(self) -> Served:
-        """What is there at the start; errors as `RunModels` and `read_assigner` have them."""
+        """Load the initial state; errors as `RunModels` and `read_assigner` raise them."""
         return Served(RunModels(self._run, self._writing), read_assigner(self._run, self._config))
 
     def newer(self, old: Served) -> Served | None:
-        """What is there now, as a whole; None where nothing changed, or a training is under way."""
+        """Load the current state as a whole; None where nothing changed, or a training is under way."""
         seen = self._marks()
         if seen == self._seen:
             return None
@@ -57,7 +57,7 @@ class RunSource:
         return Served(models, assigner)
 
     def _complete(self, old: Served) -> bool:
-        """Whether the run can do all that is served now."""
+        """True if the run can do all that is served now."""
         own_policy = (self._run / self._writing.policy).is_dir() and not old.models.cannot_generate
         return self._run.done("fit-reward") and (not own_policy or self._run.done(self._writing.policy))
 
@@ -82,7 +82,7 @@ def open_service(run: Run, config: ServeConfig, writing: GenerateConfig) -> Gate
     Raises
     ------
     RloptError, ModelError, LogError
-        When run, table, plan or log cannot be used.
+        If run, table, plan or log cannot be used.
     """
     source = RunSource(run, config, writing)
     served = source.first()

@@ -24,12 +24,12 @@ if TYPE_CHECKING:  # of the extra [serve]
     import uvicorn
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
-SETTINGS = "RLOPT_SERVE_SETTINGS"  # how the workers are told theirs
+SETTINGS = "RLOPT_SERVE_SETTINGS"  # passes the settings to the workers
 
 
 @dataclass(frozen=True)
 class ServeResult(Plain):
-    """What a service has done when it ends."""
+    """Summary of a service when it ends."""
 
     host: str
     port: int
@@ -44,18 +44,18 @@ def serve(run: Run, config: ServeConfig | None = None, writing: GenerateConfig |
     run
         A run with a finished ``fit-reward``. Titles are written where it has the policy.
     config
-        Where to listen, limits, the table of titles.
+        Address to listen on, limits, the table of titles.
     writing
         Rules and settings of ``generate``.
 
     Raises
     ------
     StageOrderError
-        When the run has no reward model.
+        If the run has no reward model.
     ConfigError
-        When packages are missing, or the service would be open to others without a token.
+        If packages are missing, or the service would be open to others without a token.
     RunError
-        When the address cannot be had, or the log of assignments not be written.
+        If the address cannot be had, or the log of assignments not be written.
     """
     config = config or ServeConfig()
     writing = writing or GenerateConfig(policy=config.policy)
@@ -84,7 +84,7 @@ def check_installed() -> None:
     Raises
     ------
     ConfigError
-        When it is not.
+        If it is not.
     """
     try:
         for package in PACKAGES:
@@ -94,12 +94,12 @@ def check_installed() -> None:
 
 
 def token(config: ServeConfig) -> str | None:
-    """What requests must bring; None where only this machine can ask and nothing is set.
+    """Token that requests must carry; None where only this machine can ask and nothing is set.
 
     Raises
     ------
     ConfigError
-        When others could ask, or it is none.
+        If others could ask and there is no token, or the token is unusable.
     """
     found = os.environ.get(TOKEN)
     if found is None and config.host not in LOOPBACK:
@@ -177,7 +177,7 @@ def _in_workers(run: Run, config: ServeConfig, writing: GenerateConfig, listenin
 
 
 def _shared_counts(config: ServeConfig) -> AbstractContextManager[Any]:
-    """Where the workers count together; set before prometheus_client is loaded."""
+    """Folder where the workers count together; set before prometheus_client is loaded."""
     if config.workers == 1:
         return nullcontext()
     folder = tempfile.TemporaryDirectory(prefix="rlopt-metrics-")
@@ -186,7 +186,7 @@ def _shared_counts(config: ServeConfig) -> AbstractContextManager[Any]:
 
 
 def _finished(*_: object) -> None:
-    """What SIGTERM does after the server has ended: nothing more."""
+    """Handle SIGTERM after the server has ended: do nothing more."""
 
 
 class _OneLine(logging.Formatter):
@@ -195,7 +195,7 @@ class _OneLine(logging.Formatter):
 
 
 def _log_in_one_line() -> None:
-    """What uvicorn says of broken requests goes to stderr, warnings and worse, and cannot move a cursor."""
+    """Send uvicorn's warnings and errors on broken requests to stderr, free of control characters."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     logger = logging.getLogger("uvicorn")

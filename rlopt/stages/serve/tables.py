@@ -18,14 +18,14 @@ from rlopt.stages.common.columns import titles_of
 
 
 def read_assigner(run: Run, config: ServeConfig) -> Assigner | None:
-    """What the settings name; None where they name no table.
+    """Read the table and plan of the settings; None where they name no table.
 
     Raises
     ------
     LogError, EvaluationError
-        When table or plan cannot be read.
+        If table or plan cannot be read.
     RloptError
-        When they do not fit each other.
+        If they do not fit each other.
     """
     if config.titles is None:
         if config.plan is not None:
@@ -61,12 +61,12 @@ def _by_plan(run: Run, plan: Assignment, rows: list[Row], config: ServeConfig, v
 
 
 class PlannedArms:
-    """Who gets which arm of a plan today.
+    """Current schedule of a plan: the arm of each unit today.
 
     Raises
     ------
     RloptError
-        When the plan has no dates.
+        If the plan has no dates.
     """
 
     def __init__(self, plan: Assignment) -> None:
@@ -87,7 +87,7 @@ class PlannedArms:
         Raises
         ------
         UnitNeededError
-            Where visitors are split, and none is given.
+            If visitors are split, and none is given.
         """
         plan, today = self._plan, today or date.today()
         if plan.design == "visitors" and unit is None:
@@ -100,12 +100,12 @@ class PlannedArms:
 
 
 def _seed(config: ServeConfig, own: int | None) -> int:
-    """That of the table, as a plan of ``rlopt explore`` has it, else the settings'.
+    """Seed of the table, as a plan of ``rlopt explore`` has it, else the settings'.
 
     Raises
     ------
     RloptError
-        When both are given and differ.
+        If both are given and differ.
     """
     if own is None:
         return config.seed

@@ -1,4 +1,4 @@
-"""What SFT learns from people: titles that they approved or wrote."""
+"""Examples for SFT from people: titles that they approved or wrote."""
 
 from reward.items import Item
 from rlopt.policy.sound_targets import Pairs

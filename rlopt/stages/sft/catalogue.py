@@ -41,9 +41,9 @@ def read_catalogue(
     Raises
     ------
     RunError
-        When the run has learned from logs.
+        If the run has learned from logs.
     LogError
-        When the catalogue cannot be read, or has fewer than two items with a title.
+        If the catalogue cannot be read, or has fewer than two items with a title.
     """
     if run.done("fit-reward"):
         raise RunError(

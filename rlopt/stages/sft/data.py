@@ -1,4 +1,4 @@
-"""What SFT learns from: titles of the train items' logs, or better titles than current ones; how much each counts."""
+"""Examples for SFT and their weights: titles of the train items' logs, or better titles than current ones."""
 
 from dataclasses import dataclass, replace
 
@@ -21,7 +21,7 @@ MAX_WEIGHT = 5.0
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learned, and what only watches; no item is in both."""
+    """Examples to learn from, and those that are held out; no item is in both."""
 
     pairs: Pairs
     held_out: Pairs
@@ -43,7 +43,7 @@ def logged_pairs(arms: Arms) -> Pairs:
 
 @dataclass(frozen=True)
 class TitleRates:
-    """What the logs say of each title's click rate: posterior mean and variance, shape (n_arms,) each."""
+    """Posterior of each title's click rate given the logs: mean and variance, shape (n_arms,) each."""
 
     rate: FloatArray
     variance: FloatArray
@@ -88,7 +88,7 @@ def improvement_pairs(arms: Arms, rates: TitleRates) -> Pairs:
     Raises
     ------
     PolicyError
-        When no title is better than another with that chance.
+        If no title is better than another with that chance.
     """
     best = _best(arms, rates)
     order = np.lexsort((arms.title.astype(str), -arms.impressions, arms.item_index))
@@ -136,7 +136,7 @@ def hold_out(pairs: Pairs, share: float, seed: int) -> Lesson:
 
 
 def reward_weights(model: RewardModel, arms: Arms, pairs: Pairs) -> FloatArray:
-    """What each pair counts in the loss by the reward model, shape (n,), mean 1.
+    """Weight of each pair in the loss by the reward model, shape (n,), mean 1.
 
     w = exp(a / sd(a)), at most `MAX_WEIGHT`, over the mean of all, where a is the title's effect on the log-odds of a
     click less the mean effect of the item's logged titles: reward-weighted regression (Peters and Schaal 2007) with

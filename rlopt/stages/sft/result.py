@@ -1,4 +1,4 @@
-"""What ``rlopt sft`` tells of a training."""
+"""Result of a training by ``rlopt sft``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class SftResult(Plain):
     parameters, learned
         Weights of the policy, and how many of them (or of its adapters) were trained.
     titles, items
-        What it learned from.
+        Number of titles and items it learned from.
     steps
         Steps it took; ``kept_step`` is the one whose weights were kept.
     loss, held_out_loss

@@ -71,10 +71,10 @@ def train_sft(
     RunError, LogError
         As in `rlopt.stages.sft.catalogue.read_catalogue`.
     PolicyError
-        When the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
+        If the items have no fields the embedded model could copy from, ``config.model`` cannot be loaded, or the
         logs hold nothing to learn for the task.
     ReviewError
-        When the reviews cannot be read.
+        If the reviews cannot be read.
     """
     config = config or SftConfig()
     if catalogue is not None:
@@ -135,7 +135,7 @@ def _prompted(opened: OpenedRun, config: SftConfig, _: Path, reviews: Reviews) -
 
 
 def _pairs(opened: OpenedRun, config: SftConfig, reviews: Reviews) -> Pairs:
-    """What to learn for the task, from logs and people, with the altered copies asked for."""
+    """Examples for the task, from logs and people, with the altered copies asked for."""
     arms = opened.train_arms
     pairs = logged_pairs(arms) if config.task == "generate" else improvement_pairs(arms, _title_rates(opened))
     pairs += approved_pairs(opened, reviews)
@@ -143,13 +143,13 @@ def _pairs(opened: OpenedRun, config: SftConfig, reviews: Reviews) -> Pairs:
 
 
 def _title_rates(opened: OpenedRun) -> TitleRates:
-    """What the logs say of each title, clicks counted for what the reward model found them to be worth."""
+    """Click rates of the titles, with clicks weighted by the overdispersion that the reward model found."""
     worth = opened.reward.click.basis.noise.overdispersion if opened.run.rewarded else 1.0
     return TitleRates.of(opened.train_arms, worth)
 
 
 def _lesson(config: SftConfig, policy: TitlePolicy, pairs: Pairs, fair: Constraints) -> Lesson:
-    """What is learned, and what is held out."""
+    """Split the examples into those to learn from and those held out."""
     if isinstance(policy.renderer, SlotRenderer):
         sound = sound_pairs(policy.renderer.slots, pairs, fair)
     else:

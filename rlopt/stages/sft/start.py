@@ -64,7 +64,7 @@ def pretrained_policy(config: SftConfig) -> TitlePolicy:
     Raises
     ------
     PolicyError
-        When it cannot be loaded, or has no chat template and ``config.chat`` asks for one.
+        If it cannot be loaded, or has no chat template and ``config.chat`` asks for one.
     """
     model, tokenizer = load_causal_lm(str(config.model), gguf_file=config.gguf_file)
     frame = chat_frame(tokenizer) if config.chat else ChatFrame("", "", ())
@@ -81,7 +81,7 @@ def prompted_policy(config: SftConfig) -> TitlePolicy:
     Raises
     ------
     PolicyError
-        When no model is given or it cannot be loaded, or does not tell the end of a line.
+        If no model is given or it cannot be loaded, or does not tell the end of a line.
     """
     if config.model is None:
         raise PolicyError(

@@ -37,7 +37,7 @@ ITEM_ID = "item_id"
 
 @dataclass(frozen=True)
 class ShortenResult(Plain):
-    """What `apply_tagger` wrote.
+    """Result of `apply_tagger`.
 
     Parameters
     ----------
@@ -77,11 +77,11 @@ def apply_tagger(run: Run, titles_file: Source, out: str | Path, config: Shorten
     Raises
     ------
     StageOrderError
-        When the run has no tagger.
+        If the run has no tagger.
     LogError, PolicyError
-        When the titles or the tagger cannot be read.
+        If the titles or the tagger cannot be read.
     RunError
-        When the column is missing, ``out`` cannot be written, or another process is writing it.
+        If the column is missing, ``out`` cannot be written, or another process is writing it.
     """
     config = config or ShortenConfig()
     run.require("tag")
@@ -120,7 +120,7 @@ def _apply(run: Run, titles_file: LocalSource, out: str | Path, config: ShortenC
 
 
 def _metadata(run: Run, config: ShortenConfig) -> dict[str, str]:
-    """What every short title can be traced to."""
+    """Metadata that every short title can be traced to."""
     return fingerprint_metadata(
         {
             "run": str(run.path.resolve()),

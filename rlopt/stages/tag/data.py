@@ -49,7 +49,7 @@ class Corpus:
     required
         Kind that a short title must keep, None with pairs.
     left_out
-        Why -> rows that nothing is learned from.
+        Reason -> rows that nothing is learned from.
     """
 
     train: tuple[Labelled, ...]
@@ -65,9 +65,9 @@ def read_corpus(titles_file: LocalSource, config: TagConfig) -> Corpus:
     Raises
     ------
     LogError, RunError
-        When the file cannot be read, lacks a column, or holds entities of another form.
+        If the file cannot be read, lacks a column, or holds entities of another form.
     PolicyError
-        When fewer than `MIN_TITLES` titles are left, or none has an entity.
+        If fewer than `MIN_TITLES` titles are left, or none has an entity.
     """
     left_out: Counter[str] = Counter()
     by_key: dict[str, Labelled] = {}
@@ -116,9 +116,9 @@ def rows(source: FileSource, columns: Mapping[str, str], start: int = 0) -> Iter
     Raises
     ------
     RunError
-        When a column is missing.
+        If a column is missing.
     LogError
-        When a file is damaged.
+        If a file is damaged.
     """
     for name, column in columns.items():
         if column not in source.columns:
@@ -204,7 +204,7 @@ def _entity(entity: Any) -> tuple[str, str]:
 def _required(counts: Counter[str], config: TagConfig) -> str:
     """The kind a short title must keep: the product word is what most titles have.
 
-    Of kinds that as many have, one that is called so; the user is told of a choice that could be another.
+    Of kinds that as many have, one that is called so; notes an ambiguous choice.
     """
     if config.required is None:
         chosen = min(counts, key=lambda kind: (-counts[kind], kind.casefold() not in PRODUCT_KINDS, kind))

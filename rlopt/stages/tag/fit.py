@@ -35,18 +35,18 @@ WORDS_RATE = 2.0  # learning rate of pretraining, relative to that of the labels
 
 @dataclass(frozen=True)
 class TagResult(Plain):
-    """What the tagger learned, measured on titles it has not seen.
+    """Quality of the tagger, measured on unseen titles.
 
     Parameters
     ----------
     titles, held_out
         Labelled titles it learned from, and was measured on.
     left_out
-        Why -> rows that nothing was learned from.
+        Reason -> rows that nothing was learned from.
     entities
         Kind, and "all" -> precision, recall and F1 of whole entities.
     shortened
-        What short titles of at most ``max_chars`` characters keep.
+        Figures of short titles of at most ``max_chars`` characters.
     """
 
     folder: Path
@@ -79,9 +79,9 @@ def fit_tagger(
     Raises
     ------
     LogError, RunError, ConfigError
-        When a file cannot be read, lacks a column, or holds entities of another form.
+        If a file cannot be read, lacks a column, or holds entities of another form.
     PolicyError
-        When too few titles are usable, or ``config.model`` cannot be loaded.
+        If too few titles are usable, or ``config.model`` cannot be loaded.
     """
     config = config or TagConfig()
     if config.model is not None and unlabelled:
@@ -158,7 +158,7 @@ def _known_titles(corpus: Corpus, more: Sequence[Units]) -> list[Units]:
 
 
 def _once(folder: Path, make: Callable[[], Tagger]) -> Tagger:
-    """What ``make`` makes; an interrupted run finds what it had made."""
+    """Return what ``make`` makes; an interrupted run loads what it had made."""
     if folder.exists():
         return Tagger.load(folder)
     tagger = make()

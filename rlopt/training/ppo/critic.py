@@ -50,7 +50,7 @@ class Critic(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def states(self, input_ids: Tensor, attention_mask: Tensor, completion_width: int) -> Tensor:
-        """What its own trunk makes of the state before each completion token, (B, T, H); ids and mask (B, P + T)."""
+        """States of its own trunk before each completion token, (B, T, H); ids and mask (B, P + T)."""
         if self.trunk is None:
             raise ValueError("This critic has no trunk of its own: its states are what the reference reads.")
         read = self.trunk(
@@ -132,7 +132,7 @@ def _places(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Titles with what the critic thought of them and what they brought.
+    """Titles with the critic's values and their rewards.
 
     ``input_ids`` and ``attention_mask`` are (B, P + T), ``states`` (B, T, H); ``so_far`` (score of the title before
     each token), ``values`` (before learning), ``returns`` and ``mask`` are (B, T).
@@ -154,7 +154,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Passes:
-    """How often and in what portions the critic goes over a rollout; ``clip_range`` None leaves values unclipped."""
+    """Passes of the critic over a rollout, and their minibatches; ``clip_range`` None leaves values unclipped."""
 
     epochs: int
     minibatch: int
@@ -164,7 +164,7 @@ class Passes:
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows of each portion this process works through: ``rank``, ``rank + count`` and so on.
+    """Share of this process in the rows of each portion: ``rank``, ``rank + count`` and so on.
 
     ``add_up`` sums a tensor over all processes.
     """

@@ -15,9 +15,9 @@ from .settings import PpoSettings, ScoreSoFar
 
 
 class _Rival(HeldToReference, TitleRollouts):
-    """What both have of PPO: rollouts that can be repeated, the KL in nats a title, and a controller of it.
+    """Parts that both rivals share with PPO: reproducible rollouts, the KL in nats a title, and its controller.
 
-    ``beta``, trl's coefficient of the KL, is what the controller says after each update.
+    After each update, ``beta``, trl's coefficient of the KL, takes the controller's value.
     """
 
     def __init__(self, settings: PpoSettings, score_so_far: ScoreSoFar, **parts: Any) -> None:

@@ -1,4 +1,4 @@
-"""How strongly PPO is held to the SFT policy: a fixed or an adaptive KL coefficient."""
+"""Strength of the KL penalty towards the SFT policy: a fixed or an adaptive coefficient."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class FixedKL:
     coefficient: float
 
     def update(self, kl: float) -> None:
-        """Nothing to adapt."""
+        """Do nothing: the coefficient is fixed."""
 
 
 @dataclass

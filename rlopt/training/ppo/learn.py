@@ -44,23 +44,23 @@ def improve(
     policy
         The SFT policy; it is trained in place.
     reference_folder
-        Where the SFT policy is saved: trl loads the frozen reference from there.
+        Folder of the SFT policy: trl loads the frozen reference from there.
     items
-        What to write titles for; the ``item_index`` that reward functions get points into it.
+        Items to write titles for; the ``item_index`` that reward functions get points into it.
     checkpoints
         An interrupted run goes on from the newest whole checkpoint here, and ends with the same weights as an
         uninterrupted one.
     stopping
         Ends the training past the monitor's peak; the policy returned is then that of the peak.
     held
-        What a training that goes on is held to; ``policy`` is then a copy of ``held.last``.
+        References of a training that continues; ``policy`` is then a copy of ``held.last``.
     replayed
-        Which items every rollout holds a share of (`PpoConfig.replay`), shape (n_items,); None: all are alike.
+        Mask of the items that every rollout holds a share of (`PpoConfig.replay`), shape (n_items,); None: no replay.
 
     Raises
     ------
     PolicyError
-        When a step cannot be shared out as the settings ask, something asked for is not installed, or the training
+        If a step cannot be shared out as the settings ask, something asked for is not installed, or the training
         breaks down.
     """
     if settings.config.vllm != "off" and policy.slot_mask is not None:

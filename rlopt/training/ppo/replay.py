@@ -1,4 +1,4 @@
-"""Which prompts a training that goes on sees: those of the new logs, and earlier ones again."""
+"""Prompts of a training that continues: those of the new logs, and replayed earlier ones."""
 
 import numpy as np
 

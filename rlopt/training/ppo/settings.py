@@ -1,4 +1,4 @@
-"""What PPO and its rivals need to know: the stage's settings, and what a run and its machine make of them."""
+"""Settings of PPO and its rivals: the stage's own, and those derived from a run and its machine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from rlopt.training.arguments import TrainSettings
 
 @dataclass(frozen=True)
 class Held:
-    """What a training that goes on is held to, both frozen.
+    """References of a training that continues, both frozen.
 
     Parameters
     ----------
     last
-        The policy it goes on from.
+        The policy it continues from.
     reference
         The SFT policy: with adapters, trl would take the model without them, which is ``last``, for the reference.
     """
@@ -31,16 +31,16 @@ ScoreSoFar = Callable[[Sequence[int], Sequence[str]], FloatArray]  # of unfinish
 
 @dataclass(frozen=True, kw_only=True)
 class PpoSettings(TrainSettings):
-    """What `rlopt.training.ppo.learn.improve` needs to know.
+    """Settings of `rlopt.training.ppo.learn.improve`.
 
     Parameters
     ----------
     config
-        The settings of the stage; what they leave open, the fields here and of `TrainSettings` say.
+        The settings of the stage; the fields here and of `TrainSettings` fill in what they leave open.
     generations
         Titles an item in a batch.
     critic_warmup
-        First updates, in which only the critic learns.
+        Number of initial updates in which only the critic learns.
     """
 
     config: PpoConfig

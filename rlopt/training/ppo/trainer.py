@@ -159,7 +159,7 @@ class PPOTrainer(HeldToReference, TitleRollouts, GRPOTrainer):  # type: ignore[m
         return batch
 
     def _states(self, input_ids: Tensor, attention_mask: Tensor, width: int) -> Tensor:
-        """What the critic reads, (B, T, H): with a shared trunk, what the reference has just read."""
+        """Inputs of the critic, (B, T, H): with a shared trunk, the states that the reference has just computed."""
         if self._read is None:
             return self.critic.states(input_ids, attention_mask, width)
         # the last thing trl computes in a rollout are the reference's log-probabilities

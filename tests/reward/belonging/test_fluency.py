@@ -1,6 +1,7 @@
 """Fluency: titles as people write them against the same ones spoilt, in a simulated shop."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from envs.market import Market
 from reward.belonging.fluency import FAULTS, Fluency, spoil
 from reward.errors import ModelError
+from tests import damage
 
 TRAIN, TEST = 500, 120
 
@@ -111,7 +113,7 @@ def test_too_few_titles_are_refused_in_one_line(titles: list[str], index: list[i
     assert "\n" not in str(error.value)
 
 
-def test_a_damaged_folder_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_damaged_folder_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = tmp_path / "good"
     Fluency.fit(*logs_of(Market(120, "en", 6), 0, 120)).save(good)
     meta, arrays = json.loads((good / "meta.json").read_text()), dict(np.load(good / "arrays.npz"))
@@ -129,8 +131,17 @@ def test_a_damaged_folder_is_refused_in_one_line(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "meta.json").write_text(json.dumps(text))
         np.savez(folder / "arrays.npz", **table)
-        with pytest.raises(ModelError, match=r"fluency model in .* is damaged") as error:
+        with pytest.raises(ModelError, match=r"\d.* is damaged") as error:
             Fluency.load(folder)
         assert "\n" not in str(error.value)
     with pytest.raises(ModelError, match="holds no fluency model"):
         Fluency.load(tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path)
+    kinds = [("meta.json", how) for how in (damage.ANY_FILE | damage.JSON_FILE).values()]
+    for name, how in kinds + [("arrays.npz", how) for how in damage.ANY_FILE.values()]:
+        shutil.rmtree(tmp_path / "bad", ignore_errors=True)
+        shutil.copytree(good, tmp_path / "bad")
+        how(tmp_path / "bad" / name)
+        with pytest.raises(ModelError, match=rf"bad(/{name}| holds (no|a) fluency model)") as error:
+            Fluency.load(tmp_path / "bad")
+        assert "\n" not in str(error.value)

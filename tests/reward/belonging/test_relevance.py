@@ -231,7 +231,7 @@ def test_a_damaged_folder_is_refused_in_one_line(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "meta.json").write_text(json.dumps(text))
         np.savez(folder / "arrays.npz", **table)
-        with pytest.raises(ModelError, match=r"relevance model in .* is damaged") as error:
+        with pytest.raises(ModelError, match=r"\d.* is damaged") as error:
             Relevance.load(folder)
         assert "\n" not in str(error.value)
     (good / "meta.json").write_text(json.dumps(meta | {"format": 99}))

@@ -1,4 +1,4 @@
-"""What a title may say of any item, and what only of items that say it."""
+"""Words that titles may use for any item, and those that need an item that says so."""
 
 from dataclasses import replace
 

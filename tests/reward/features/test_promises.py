@@ -23,7 +23,7 @@ def said(title: str, promises: PromiseList = SHIPPED) -> list[str]:
 
 
 def kept(title: str, **fields: str | tuple[str, ...]) -> bool:
-    """Whether the item bears out the one promise of the title."""
+    """True if the item supports the one promise of the title."""
     item = Item("1", {n.replace("__", " "): (v,) if isinstance(v, str) else v for n, v in fields.items()})
     (one,) = SHIPPED.found(words(clean(title)))
     return SHIPPED.borne_out(SHIPPED.stated(item), one)

@@ -1,4 +1,4 @@
-"""What the property tests of spellings share: frames of counts, and what reading a file of them gave."""
+"""Helpers of the property tests of spellings: frames of counts, and the result of reading a file of them."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def found(path: Path, **options: Any) -> LogData | str:
 
 
 def counted(logs: LogData) -> dict[tuple[str, str], tuple[float, float]]:
-    """As `truth`, of what was read."""
+    """Totals of what was read, in the form of `truth`."""
     arms = logs.arms
     pairs = zip(arms.item_ids, arms.title, strict=True)
     return dict(zip(pairs, zip(arms.impressions.tolist(), arms.clicks.tolist(), strict=True), strict=True))

@@ -64,7 +64,7 @@ def test_titles_of_several_files_keep_their_order(tmp_path: Path) -> None:
 
 
 def test_items_of_a_catalogue_equal_the_items_of_the_logs(tmp_path: Path) -> None:
-    """What a model was fitted on and what it is asked about later must have the same fields."""
+    """An item must have the same fields when a model is fitted and when it is asked about later."""
     path = write_log(
         tmp_path / "log.parquet",
         {

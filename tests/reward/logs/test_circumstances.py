@@ -84,6 +84,37 @@ def test_the_same_confounding_in_a_column_is_found_and_taken_off(tmp_path: Path)
     assert abs(lift) < 3 * error
 
 
+@pytest.mark.parametrize("kind", ["text", "number"])
+def test_a_missing_value_is_a_level_of_its_own(kind: str, tmp_path: Path) -> None:
+    """Apps that log no surface, or an old one that logs no version, still have traffic of their own."""
+    columns = confounded(np.random.default_rng(5), {"good": 0.8, "poor": 0.2})
+    known = columns["where"] == "poor"
+    version = np.random.default_rng(6).integers(100, 999, len(known))
+    columns["app"] = np.where(known, version, np.nan) if kind == "number" else np.where(known, "web", None)
+    data = read(tmp_path, columns, "app")
+    (found,) = data.balances
+    assert found.adjusted
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+
+
+def test_a_column_that_differs_within_some_items_is_compared_and_stays_context(tmp_path: Path) -> None:
+    """A sale of a few products: what their titles have from it is not the titles'."""
+    columns = confounded(np.random.default_rng(7), {"good": 0.8, "poor": 0.2})
+    of_sale = np.isin(columns["item_id"], [f"item-{i:03}" for i in range(0, ITEMS, 5)])
+    rng = np.random.default_rng(8)
+    columns["title"] = np.where(of_sale, columns["title"], np.where(rng.random(len(of_sale)) < 0.5, "Promo", "Plain"))
+    columns["sale"] = np.where(of_sale, columns["where"], "no")
+    data = read(tmp_path, columns, "sale")
+    assert data.context_columns == ("sale",)
+    (found,) = data.balances
+    assert found.column == "sale"
+    assert found.adjusted
+    kept = np.isin(data.arms.item_ids, columns["item_id"][of_sale])
+    lift, error = relative_rate(data.arms.take(np.flatnonzero(kept)))
+    assert abs(lift) < 3 * error
+
+
 def test_hours_and_weekdays_are_columns_too(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     columns = confounded(rng, {"good": 0.7, "poor": 0.3})

@@ -101,17 +101,17 @@ def test_values_that_look_like_marks_are_a_finding(tmp_path: Path) -> None:
     log["profit"] = number - 8  # may be below zero
     log.loc[log.index[0], "item_id"] = "(not set)"
     (finding,) = [
-        line for line in examine(read_logs(written(log, tmp_path / "log.csv"))).warnings if "may mean" in line
+        line for line in examine(read_logs(written(log, tmp_path / "log.csv"))).warnings if "may stand for" in line
     ]
     assert finding.startswith(
-        "Values that may mean that there is none: '-1' (stock of 8 items), 'keine Angabe' (material of 7 items), "
-        "'(other)' (shade of 4 items). Where they do: --missing '-1'"
+        "Values that may stand for missing ones: '-1' (stock of 8 items), 'keine Angabe' (material of 7 items), "
+        "'(other)' (shade of 4 items). If they do: --missing '-1'"
     )
     told = examine(read_logs(tmp_path / "log.csv", missing=["-1", "keine Angabe", "(other)"])).warnings
-    assert not [line for line in told if "may mean" in line]
+    assert not [line for line in told if "may stand for" in line]
     assert [line for line in told if "The item id '(not set)'" in line]
 
 
 def test_of_sound_values_none_is_a_finding(tmp_path: Path) -> None:
     found = examine(read_logs(written(priced_log(5), tmp_path / "log.csv")))
-    assert not [line for line in found.warnings if "may mean" in line]
+    assert not [line for line in found.warnings if "may stand for" in line]

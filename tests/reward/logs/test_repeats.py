@@ -1,4 +1,4 @@
-"""What a log counts twice is found, with how much it would add; what chance repeats is not."""
+"""Rows that a log counts twice are found, with how much they would add; repetitions by chance are not."""
 
 import re
 from pathlib import Path

@@ -111,7 +111,7 @@ def test_a_lake_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_txt_is_a_table_unless_it_lies_beside_some(tmp_path: Path) -> None:
-    """What spreadsheets save as Unicode text: UTF-16, tabs, the name ends in .txt."""
+    """Unicode text as spreadsheets save it: UTF-16, tabs, the name ends in .txt."""
     text = csv_text("\t", "\r\n")
     assert titles_of(tmp_path / "titles.txt", text.encode("utf-16")) == TITLES
     assert read_titles(tmp_path)[1] == TITLES

@@ -121,7 +121,7 @@ def test_a_good_month_is_not_taken_for_a_good_title() -> None:
 
 
 def test_titles_that_were_kept_for_their_luck_do_not_make_the_next_month_look_bad() -> None:
-    """Of four titles with about 25 clicks each the best is kept; nothing changes, but its clicks fall back."""
+    """The best of four titles with about 25 clicks each is kept; nothing changes, but its clicks fall back."""
     rng = np.random.default_rng(1)
     n = 400
     effect = 0.2 * rng.standard_normal((n, 4))

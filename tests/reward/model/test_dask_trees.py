@@ -73,7 +73,7 @@ def test_two_workers_grow_as_good_trees_as_one_machine(cluster: dask_trees.DaskT
 
 
 def test_two_processes_read_the_arms_that_one_reads(cluster: dask_trees.DaskTrees, tmp_path: Path) -> None:
-    """What they do with other logs is in tests/reward/logs/test_cluster.py, with workers that start at once."""
+    """Other logs are tested in tests/reward/logs/test_cluster.py, with workers that start at once."""
     log = impressions_log(8, n=2_000)
     log.to_parquet(tmp_path / "log.parquet", row_group_size=300)
     found = read_logs(tmp_path / "log.parquet", threads=1, client=cluster.client)

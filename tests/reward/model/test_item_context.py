@@ -1,4 +1,4 @@
-"""What an item's fields say about its rate: unseen items, items with next to no clicks, fields that say nothing."""
+"""Rates predicted from an item's fields: unseen items, items with next to no clicks, fields without information."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_items_with_next_to_no_clicks_are_neither_over_nor_underrated() -> None:
 
 
 def test_the_outcome_before_tells_of_a_rarer_one() -> None:
-    """What makes items clicked makes them bought, and there are fifty clicks for every purchase."""
+    """The same properties get items clicked and bought, and there are fifty clicks for every purchase."""
     rng = np.random.default_rng(5)
     words = [f"w{k}" for k in range(60)]
     worth = rng.standard_normal(60)

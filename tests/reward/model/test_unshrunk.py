@@ -14,7 +14,7 @@ PRIOR = RNG.uniform(0.02, 0.1, D)
 
 
 def posterior(prior: FloatArray, y: FloatArray) -> Posterior:
-    """Of y = X b + e with b ~ N(0, prior), e ~ N(0, 1); ``prior`` a covariance (d, d)."""
+    """Posterior for y = X b + e with b ~ N(0, prior), e ~ N(0, 1); ``prior`` a covariance (d, d)."""
     covariance = np.linalg.inv(X.T @ X + np.linalg.inv(prior))
     return Posterior(covariance @ X.T @ y, np.linalg.cholesky(covariance), (1.0,), Noise(1.0, 0.0))
 

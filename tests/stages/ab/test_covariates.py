@@ -1,4 +1,4 @@
-"""What a run knows of items before a test: logged rates and the reward's predictions, in plan and analysis."""
+"""Covariates of items from before a test: logged rates and the reward's predictions, in plan and analysis."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

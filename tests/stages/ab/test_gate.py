@@ -1,4 +1,4 @@
-"""What stands beside the decision: exit codes, lift by day, segments, covariates, earlier tests."""
+"""Context of the decision: exit codes, lift by day, segments, covariates, earlier tests."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -39,7 +39,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _results(plan: list[dict[str, Any]], best: dict[str, str], batch: int, each: float) -> list[dict[str, Any]]:
-    """What ``each`` impressions of every item show when the best title has 4% clicks and the others 2%."""
+    """Results of ``each`` impressions of every item when the best title has 4% clicks and the others 2%."""
     shown = [(row, each * row["probability"]) for row in plan]
     return [
         {

@@ -1,4 +1,4 @@
-"""What fit-reward learns of belonging, and how the stages after it find it."""
+"""Belonging as fit-reward learns it, and as the stages after it load it."""
 
 from pathlib import Path
 

@@ -26,7 +26,7 @@ def test_every_figure_is_explained() -> None:
         "{value:.3f} [{low:.3f}, {high:.3f}]".format(**vars(found.pair_accuracy))
     )
     assert found.noise_ceiling is None  # 60 items are too few to tell
-    assert "too few to tell what it would be with the true rates known" in "\n".join(evidence_lines(found))
+    assert "too few to estimate what a perfect model would reach" in "\n".join(evidence_lines(found))
     found = replace(found, noise_ceiling=0.91)
     lines = "\n".join(evidence_lines(found))
-    assert "with the true rates known it would be about 91%" in lines
+    assert "a perfect model would reach about 91%" in lines

@@ -23,7 +23,7 @@ from tests.stages.menu import MenuPolicy
 
 
 def shelf(brands: Sequence[str], materials: Sequence[str], pattern: str) -> MentionScanner:
-    """What logs of titles with brand and material teach."""
+    """Scanner learned from logs of titles with brand and material."""
     pairs = [(brand, material) for brand in brands for material in materials]
     items = [Item(f"i{n}", {"brand": (b,), "material": (m,)}) for n, (b, m) in enumerate(pairs)]
     return MentionScanner(learn(items, [pattern.format(b, m) for b, m in pairs], range(len(items))))

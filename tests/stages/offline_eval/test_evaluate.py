@@ -335,7 +335,7 @@ def test_missing_propensities_are_told(tmp_path: Path, arms: Arms, rlopt: Any, m
     run = make_run(tmp_path / "run", replace(arms, propensity_logged=False))
     outcome = rlopt("offline-eval", "--run", run.path, "--samples", "2")
     assert outcome.code == 0
-    assert sum("How titles came to be shown is not known" in line for line in outcome.out.splitlines()) == 1
+    assert sum("Nobody knows how the logged titles were chosen" in line for line in outcome.out.splitlines()) == 1
     assert outcome.out.startswith("Insufficient evidence")
     report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
     assert report["test"]["propensity_logged"] is False

@@ -1,4 +1,4 @@
-"""What the report's first page adds stands on the run, on the lift and on what ab-plan says."""
+"""First page of the report: its additions follow from the run, the lift and ab-plan."""
 
 from pathlib import Path
 
@@ -58,6 +58,6 @@ def test_the_chance_and_the_loss_are_those_of_the_lift(result: EvaluationResult)
 def test_the_verdict_is_told_in_the_reports_language(run: Run) -> None:
     told = evaluate(run, CONFIG.model_copy(update={"lang": "zh", "by": ("colour",)})).to_text()
     assert told.startswith("上线：进行 A/B 测试。")
-    assert "相对日志标题的提升" in told
+    assert "相对历史标题的提升" in told
     assert "colour: 红色（120 个商品）" in told
     assert "报告：" in told

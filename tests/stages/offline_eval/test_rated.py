@@ -1,4 +1,4 @@
-"""What people rated on the review's pages, in a database, decides with `offline-eval --max-misleading`."""
+"""Ratings on the review's pages, in a database, decide with `offline-eval --max-misleading`."""
 
 import json
 from collections.abc import Callable

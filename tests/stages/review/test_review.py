@@ -69,7 +69,7 @@ def titles(run: Run, catalogue: Path, tmp_path: Path) -> Path:
 
 
 def load(run: Run, titles: Path, place: str) -> int:
-    """What `review` does before it serves."""
+    """Load proposals as `review` does before it serves."""
     table, source = read_titles_table(titles)
     opened_run = OpenedRun(run)
     with opened(place, create=True) as engine:
@@ -177,7 +177,7 @@ def test_offline_eval_takes_ratings_of_this_policy_alone(run: Run, place: str, t
     pq.write_table(other.replace_schema_metadata({"rlopt.policy_fingerprint": "f" * 32}), tmp_path / "other.parquet")
     with pytest.raises(EvaluationError, match="another policy"):
         rated_by_people(place, replace(source, path=tmp_path / "other.parquet"), EvalConfig())
-    with pytest.raises(EvaluationError, match="name their reviews"):
+    with pytest.raises(EvaluationError, match="name the reviews"):
         rated_by_people(None, source, EvalConfig(max_misleading=0.1))
     assert rated_by_people(None, source, EvalConfig()) == ()
 

@@ -1,4 +1,4 @@
-"""Which titles are targets, by closed forms: shrunken rates, better titles, weights by reward."""
+"""Selection of the targets, by closed forms: shrunken rates, better titles, weights by reward."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What SFT refuses, before anything of the run is touched: free words for the tiny model, models that cannot write."""
+"""Inputs that SFT refuses before it touches the run: free words for the tiny model, models that cannot write."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -109,7 +109,7 @@ def test_an_unknown_protocol_is_named() -> None:
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
