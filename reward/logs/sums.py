@@ -112,7 +112,7 @@ def _refuse_sums_by_place(rows: TypedRows) -> None:
             if len(sums):
                 places = np.sort(row[order][sums])
                 impressions, clicks = shown[order][sums].sum(), clicked[order][sums].sum()
-                raise LogError(_told(rows.source.file_name(file), places, impressions, clicks))
+                raise LogError(_told(rows.source.file_name(file), places.tolist(), impressions, clicks))
 
 
 def subtotals(shown: FloatArray, clicked: FloatArray) -> IntArray:
