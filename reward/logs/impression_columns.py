@@ -26,7 +26,7 @@ SAMPLE_ROWS = 20_000_000
 """Rows that the tests read about: of longer logs, those of every k-th item."""
 _BINS = 10
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
-HOUR, WEEKDAY = "hour of day", "weekday"
+HOUR, WEEKDAY, UNPLACED = "hour of day", "weekday", "position missing"
 MISSING = "\x1fmissing"
 """Stands for a missing value, which may go with clicks like any other: traffic of the app that names no surface."""
 
@@ -38,7 +38,7 @@ class ImpressionColumn:
     Parameters
     ----------
     name
-        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC).
+        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC), or `UNPLACED`.
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
@@ -118,6 +118,8 @@ def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[Impres
         time = rows.expression("timestamp")
         values[HOUR] = f"CAST(floor({time} / 3600) AS BIGINT) % 24"
         values[WEEKDAY] = f"(CAST(floor({time} / 86400) AS BIGINT) + 4) % 7"  # Sunday is 0
+    if rows.has("position"):  # positions themselves are told apart by their examination
+        values[UNPLACED] = f"({rows.expression('position')}) IS NULL"
     if not values:
         return []
     found = [n for part in batched(values.values(), AT_ONCE) for n in _distinct(rows, part)]

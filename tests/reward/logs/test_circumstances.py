@@ -98,6 +98,19 @@ def test_a_missing_value_is_a_level_of_its_own(kind: str, tmp_path: Path) -> Non
     assert abs(lift) < 3 * error
 
 
+def test_impressions_without_a_position_are_compared_with_each_other(tmp_path: Path) -> None:
+    """Mails have no position, and people who read them click otherwise."""
+    columns = confounded(np.random.default_rng(9), {"good": 0.8, "poor": 0.2})
+    position = np.random.default_rng(10).integers(1, 5, len(columns["where"])).astype(float)
+    columns["position"] = np.where(columns["where"] == "poor", position, None)
+    data = read(tmp_path, columns, "position")
+    (found,) = data.balances
+    assert found.column == "position missing"
+    assert found.adjusted
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+
+
 def test_a_column_that_differs_within_some_items_is_compared_and_stays_context(tmp_path: Path) -> None:
     """A sale of a few products: what their titles have from it is not the titles'."""
     columns = confounded(np.random.default_rng(7), {"good": 0.8, "poor": 0.2})
