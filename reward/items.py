@@ -39,8 +39,11 @@ MISSING = frozenset(
             "(blank)",
             "(empty)",
         ),
-        *("[null]", "#null!", "#ref!", "#value!", "#name?", "#div/0!", "#num!"),
+        *("(missing)", "not provided", "[object object]"),
+        *("[null]", "#null!", "#ref!", "#value!", "#name?", "#div/0!", "#num!", "#nv", "#n/d", "#wert!", "#bezug!"),
+        *("#zahl!", "#valeur!", "#nom?", "#\u00a1valor!", "#\u00a1ref!"),
         *("\u672a\u77e5", "\u6682\u65e0", "\u65e0", "\u672a\u8bbe\u7f6e", "\u4e0d\u8be6"),
+        *("\u672a\u586b\u5199", "\u65e0\u6570\u636e"),
     }
 )
 """Texts, in lower case, that say of a field that its value is not known: those of databases, spreadsheets, analytics

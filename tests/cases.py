@@ -3,14 +3,19 @@
 Each case stands for a kind of input. Where the folder is missing there is nothing to run, and the table says so.
 """
 
+import contextlib
 import csv
+import io
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -20,7 +25,11 @@ from reward.logs.catalogue import read_items, read_titles
 from reward.logs.read import LogData, read_logs
 from reward.logs.schema import ColumnMapping
 from reward.model.reward_model import click_rows
+from rlopt import OffPolicyEvaluation
+from rlopt.cli.main import run
+from rlopt.ope.estimators import LoggedRounds
 from rlopt.policy.text_metrics import against_references, bleu, bleu_counts
+from tests.stages.menu import make_arms, make_run
 
 DATA = Path(os.environ.get("RLOPT_SHARED_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 CASES = DATA.parent / "cases"
@@ -108,9 +117,61 @@ def text_figures(file: str) -> str:
     return f"BLEU {bleu(bleu_counts(titles, references).sum(axis=0)):.3f}, ROUGE-1 {rouge:.3f}"
 
 
+def ab_test(file: str, *options: str) -> str:
+    """What ``ab-analyze`` decides, and how the split is told."""
+    out = io.StringIO()
+    with TemporaryDirectory() as folder, contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        menu = make_run(Path(folder) / "run", make_arms(30))
+        run(["ab-analyze", str(CASES / file), *options, "--run", str(menu.path), "--final", "--json"])
+    found = json.loads(out.getvalue())
+    outcome = found["outcome"]
+    split = outcome["split"]
+    told = [outcome["decision"]]
+    if outcome["decision"] == "better":
+        told.append("+20% in the interval" if outcome["low"] < 0.2 < outcome["high"] else f"{outcome['lift']:+.0%}")
+    told += ["the split changed"] if split["changed"] else []
+    told += ["by item"] if split["by_item"] else []
+    return ", ".join([*told, *sorted(found["mismatched_items"])[:3]])
+
+
+def estimators(logging: Sequence[float], policy: Sequence[float], rate: Sequence[float], n: int) -> str:
+    """Estimators whose 95 % intervals hold the truth in fewer than 90 of 100 samples, and that are not marked."""
+    shares, wanted, rates = (np.asarray(values) for values in (logging, policy, rate))
+    truth, hits, marked = float(wanted @ rates), Counter[str](), set()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        title = rng.choice(len(shares), n, p=shares)
+        reward = (rng.random(n) < rates[title]).astype(float)
+        model = np.full(n, float(rates.mean().round(2)))
+        rounds = LoggedRounds(reward, (wanted / shares)[title], model, model, cluster=np.arange(n))
+        for row in OffPolicyEvaluation(rounds).table():
+            hits[row["estimator"]] += row["low"] <= truth <= row["high"]
+            marked |= {row["estimator"]} if row["biased"] else set()
+    return ", ".join(sorted(key for key in hits if hits[key] < 90 and key not in marked)) or "none"
+
+
 ALL = "240 rows, 479,794 impressions, 19,007 clicks"
 HEADLINE = "title=Headline"
+RAMP_UP = "better, +20% in the interval, the split changed"
+POLICY = (0.05, 0.1, 0.15, 0.2, 0.5)
 LIST = (
+    Case("ab_rollout/results.csv", RAMP_UP, partial(ab_test, "ab_rollout/results.csv")),
+    Case(
+        "ab_rollout/results.csv --split 0.255", RAMP_UP, partial(ab_test, "ab_rollout/results.csv", "--split", "0.255")
+    ),
+    Case("ab_rollout/mix.csv", "undecided, by item", partial(ab_test, "ab_rollout/mix.csv")),
+    Case("ab_bots/bots.csv", "invalid, p0000, p0001, p0002", partial(ab_test, "ab_bots/bots.csv")),
+    Case("ab_bots/srm_plain.csv", "invalid", partial(ab_test, "ab_bots/srm_plain.csv")),
+    Case(
+        "biased_estimators/clip.py",
+        "none",
+        partial(estimators, (0.6, 0.2, 0.12, 0.07, 0.01), POLICY, (0.03, 0.035, 0.04, 0.045, 0.06), 20_000),
+    ),
+    Case(
+        "biased_estimators/coverage.py",
+        "none",
+        partial(estimators, (0.5, 0.2, 0.15, 0.1, 0.05), POLICY, (0.3, 0.35, 0.4, 0.45, 0.5), 4_000),
+    ),
     *(
         Case(
             f"compact_times/seasons_{form}.csv",

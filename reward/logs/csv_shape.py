@@ -5,8 +5,10 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from .trim_sql import stripped
 
 DELIMITERS = ",\t;|"
 _RECORDS = 200
@@ -44,6 +46,33 @@ def csv_shape(text: str, *, whole: bool) -> CsvShape:
     return max(found, key=lambda pair: pair[0])[1]
 
 
+def has_blanks_before_quotes(text: str, shape: CsvShape) -> bool:
+    """True if blanks stand between delimiters and quotes, as in ``1, "Red, round", 3``: they are no part of cells."""
+    if any(len(name) > 1 and name.startswith('"') and name.endswith('"') for name in shape.names):
+        return True
+    mark = re.escape(shape.delimiter)
+    if shape.delimiter == "\t" or re.search(rf'(^|[\r\n]|{mark})"', text):
+        return False
+    return re.search(rf'{mark} +"[^"\r\n]*" *({mark}|[\r\n]|$)', text) is not None
+
+
+def without_blanks_before_quotes(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """The lines with each cell quoted as CSV has it, and no blanks before it.
+
+    Raises
+    ------
+    csv.Error
+        If a cell is longer than Python's module takes.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    for cells in csv.reader(lines, delimiter=delimiter, skipinitialspace=True):
+        writer.writerow(cells)
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
+
+
 def _below_other_lines(text: str, delimiter: str, *, whole: bool) -> tuple[float, CsvShape] | None:
     """The header below lines that are none, and the share of records that have as many columns; None without one."""
     records = list(itertools.islice(_records(text, delimiter), _RECORDS))
@@ -76,5 +105,5 @@ def _records(text: str, delimiter: str) -> Iterator[tuple[list[str], int]]:
 
 def _cleaned(names: "list[str] | tuple[str, ...]") -> tuple[str, ...]:
     """Names without blanks at their ends and line breaks; nameless columns are numbered."""
-    cleaned = [" ".join(name.split()) if "\n" in name or "\r" in name else name.strip() for name in names]
+    cleaned = [" ".join(name.split()) if "\n" in name or "\r" in name else stripped(name) for name in names]
     return tuple(cleaned) if not any(cleaned) else tuple(name or f"column{i}" for i, name in enumerate(cleaned))

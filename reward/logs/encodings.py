@@ -17,6 +17,7 @@ _MOST_LINES = 2_000
 _CLEARLY = 0.1  # less chaos than any other reading, of charset-normalizer's measure from 0 to 1
 _ENOUGH = 10  # different cells past ASCII: one word alone reads as well in a wrong encoding
 _MOST_SHOWN = 6
+_MOSTLY_UTF8 = 4  # letters past ASCII that are UTF-8, for each byte that is not
 _USUAL = ("cp1252", "gb18030", "cp932", "big5", "cp949", "cp1251", "cp1250", "euc_jp", "cp1253", "cp1254", "cp1256")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -27,13 +28,17 @@ _MARKS = (
 )
 
 
+_ESCAPES = {b"\x1b$B": "iso2022_jp_ext", b"\x1b$@": "iso2022_jp_ext", b"\x1b$)C": "iso2022_kr"}
+"""Encodings of bytes below 128, which are UTF-8 as well, by what switches to their letters."""
+
+
 def opener(path: Path) -> Any:
     """Function that opens a file, packed or not."""
     return gzip.open if path.name.lower().endswith(".gz") else open
 
 
 def marked_encoding(head: bytes) -> str | None:
-    """The encoding that the first bytes tell: by a byte order mark, or as UTF-16 by zeros; None for others."""
+    """The encoding that the first bytes tell: by a byte order mark, as UTF-16 by zeros, by escapes; None for others."""
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
@@ -41,7 +46,7 @@ def marked_encoding(head: bytes) -> str | None:
     for encoding, zeros in (("utf-16-le", sample[1::2]), ("utf-16-be", sample[0::2])):
         if len(zeros) >= 4 and zeros.count(0) > 0.4 * len(zeros) and sample.count(0) < 0.6 * len(sample):
             return encoding
-    return None
+    return next((encoding for escape, encoding in _ESCAPES.items() if escape in head), None)
 
 
 def written_as_utf8(path: Path, encoding: str, target: Path) -> Path:
@@ -85,8 +90,9 @@ def detected_encoding(path: Path) -> str:
     ------
     LogError
         If several fit about as well, or there is little to tell by: with a line of the file as each would read it;
-        or where none does.
+        if none does; or if all but a few bytes are UTF-8, with the first line that is not.
     """
+    _refuse_almost_utf8(path)
     from charset_normalizer import from_bytes
 
     sample = b"".join(_foreign_lines(path))
@@ -106,6 +112,29 @@ def detected_encoding(path: Path) -> str:
         f"{path} is not UTF-8 text. It may be one of these, which read its first line past ASCII as {shown}. "
         f"Convert it from the right one, for example: iconv -f {found[0][1]} -t utf-8 IN > OUT"
     )
+
+
+def _refuse_almost_utf8(path: Path) -> None:
+    """Stop if UTF-8 has a few wrong bytes: read in any other encoding, all its other letters would be wrong."""
+    letters = wrong = first = 0
+    shown = ""
+    with opener(path)(path, "rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(_BLOCK), b""), 1):
+            if line.isascii():
+                continue
+            text = line.decode("utf-8", "surrogateescape")
+            odd = [i for i, character in enumerate(text) if "\udc80" <= character <= "\udcff"]
+            wrong += len(odd)
+            letters += sum(not character.isascii() for character in text) - len(odd)
+            if odd and not first:
+                before, after = text[max(0, odd[0] - 20) : odd[0]], text[odd[0] + 1 : odd[0] + 12]
+                first, shown = number, f"{before}\ufffd{after}".encode("utf-8", "replace").decode().strip()
+    if wrong and letters >= _MOSTLY_UTF8 * wrong:
+        raise LogError(
+            f"{path} is UTF-8 text but for {wrong:,} of its bytes, the first in line {first:,}: {shown!r}, such as of "
+            "a letter that was cut, or of lines from elsewhere. Correct them, or drop them: "
+            "iconv -c -f utf-8 -t utf-8 IN > OUT"
+        )
 
 
 def _rank(encoding: str) -> int:

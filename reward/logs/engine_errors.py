@@ -30,6 +30,8 @@ def clear_errors(where: str) -> Iterator[None]:
         elif place := re.search(r"Malformed JSON.* in (line|record/value) (\d+): ([^.]*)", text):
             near = f"{place[1].removeprefix('record/')} {int(place[2]):,}"  # the engine counts loosely
             message = f"Cannot read {where}: it is not JSON throughout, {place[3].strip()} near {near}."
+        elif double := re.search(r'duplicate key "([^"]*)"', text):
+            message = f"Cannot read {where}: one of its JSON objects has the key {double[1]!r:.60} twice."
         elif "state machine" in text:
             message = f"Cannot read {where}: its quotes or line ends are not those of a CSV file."
         elif isinstance(error, duckdb.OutOfMemoryException):

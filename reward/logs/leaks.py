@@ -30,6 +30,8 @@ _SURE_IMPRESSIONS = 20
 _MAX_CTR = 0.5
 _MAX_LEVELS = 50
 _RANKS_AGREE = 0.99
+_SHARES_AGREE = 0.8
+_BY_COUNT = 0.5
 _FEWEST = 20
 _DISTINCT = 10
 _FEWEST_COPIES = 3
@@ -121,7 +123,7 @@ def _told_by_row(rows: TypedRows, columns: Sequence[str]) -> list[str]:
     return [
         column
         for i, (column, value) in enumerate(zip(columns, values, strict=True))
-        if f"t{i}" in certain or _told(value, shown, clicked)
+        if f"t{i}" in certain or _told(value, shown, clicked) or _grows_with_clicks(value, shown, clicked)
     ]
 
 
@@ -181,6 +183,21 @@ def _told(value: FloatArray, shown: FloatArray, clicked: FloatArray) -> bool:
     if len(distinct) < _DISTINCT:
         return False
     return any(_ranks_agree(value, told) for told in (rate, clicked, shown - clicked * _varied(shown)))
+
+
+def _grows_with_clicks(value: FloatArray, shown: FloatArray, clicked: FloatArray) -> bool:
+    """True if the values are about so much a click, as costs are: an impression's share of them goes with the rate.
+
+    If the rate goes with 1 / impressions, as in reports of rows with a click, so does a share of anything.
+    """
+    known = np.isfinite(value)
+    value, shown, clicked = value[known], shown[known], clicked[known]
+    if len(value) < _FEWEST or not _varied(shown) or value.min() < 0 or len(np.unique(value)) < _DISTINCT:
+        return False
+    rate = clicked / shown
+    if len(np.unique(rate)) < _DISTINCT or abs(stats.spearmanr(1 / shown, rate).statistic) >= _BY_COUNT:
+        return False
+    return bool(stats.spearmanr(value / shown, rate).statistic >= _SHARES_AGREE)
 
 
 def _varied(shown: FloatArray) -> float:

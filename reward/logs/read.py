@@ -23,11 +23,13 @@ from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .plans import with_plans
 from .position import PositionBias
+from .repeated_impressions import refuse_repeated_impressions
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .sources.local import LocalCopy, Source, local
 from .spelt_numbers import Decimal
+from .sums import refuse_sums
 from .trim_sql import stripped
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
@@ -117,6 +119,7 @@ def read_logs(
     conversion_window_hours: float | None = None,
     decimal: Decimal | None = None,
     copies: Copies = "stop",
+    event_id: str | None = None,
     missing: Iterable[str] = (),
     plans: Sequence[str] = (),
     memory_limit: str = DEFAULT_MEMORY_LIMIT,
@@ -147,6 +150,8 @@ def read_logs(
     copies
         "stop" where files, rows or sums are there twice (`reward.logs.repeats`), or "keep" and count them. Events that
         share an id count once in any case.
+    event_id
+        Column of event ids; None: event_id or impression_id, where there is one.
     missing
         Texts that mean "no value" in columns that describe items, beside `reward.items.MISSING`.
     plans
@@ -189,7 +194,7 @@ def read_logs(
         needed = ("item_id", "title", "clicks")
         rows = TypedRows.of(opened, columns, exclude, needed, ignore=ignore, decimal=decimal, missing=missing)
         as_given = rows
-        rows, repeated_events = without_repeated_events(rows)
+        rows, repeated_events = without_repeated_events(rows, event_id)
         totals = _checked(rows, copies)
         if copies == "stop":
             refuse_copied_files(as_given)
@@ -208,7 +213,9 @@ def read_logs(
             refuse_totals(
                 str(here), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
             )
+            refuse_sums(rows, totals)
             refuse_repeated_rows(rows, totals, len(sums["title"]))
+            refuse_repeated_impressions(rows, totals)
         context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
         found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, context.differing)

@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import LogError
 from .schema import WHERE_SHOWN
 from .source import FILE, ROW, quote
+from .sums import CARRIES_COUNTS
+from .text_files import is_nested
 from .typed_rows import TypedRows
 from .validate import LogTotals
 
@@ -17,20 +19,39 @@ EVENT_NAMES = frozenset({"eventid", "impressionid"})
 """Names of columns that name an impression, without case, blanks and underscores."""
 SAMPLE_ROWS = 5_000_000
 """Rows among which repeated ones are looked for about: of longer logs, those of every k-th item."""
-_CARRIES_COUNTS = 1.5  # impressions a row, on average
 _MOST_REPEATED = 0.5
 _FEWEST = 3
+_MOST_COLUMNS = 40
+_MOST_FILES = 400
+_HIDDEN_SHARE = 0.05
+_EACH_ROW = 0.9  # different values, about, of a column that numbers the rows
 _FEWEST_CLICKS = 10  # of a total: fewer agree by chance
 _WAY_OUT = "Remove what is there twice; to count it anyway, --copies keep"
 _BLOCK = 1 << 20
 
 
-def without_repeated_events(rows: TypedRows) -> tuple[TypedRows, int]:
+def without_repeated_events(rows: TypedRows, named: str | None = None) -> tuple[TypedRows, int]:
     """The rows with one of those that share an event id, item and title, the one with most clicks; how many are gone.
 
     An id that several titles share is that of a page: all of them stay.
+
+    Parameters
+    ----------
+    rows
+        Rows of the logs.
+    named
+        The column of event ids that the user names; None: one of `EVENT_NAMES`, unless most of its ids repeat.
+
+    Raises
+    ------
+    LogError
+        If there is no such column.
     """
-    event = next((c for c in rows.source.columns if _folded(c) in EVENT_NAMES and c not in rows.ignore), None)
+    if named is not None and named not in rows.source.columns:
+        listed = ", ".join(rows.source.columns)
+        raise LogError(f"{rows.source.where} has no column '{named}' of event ids. Its columns: {listed:.400}.")
+    likely = (c for c in rows.source.columns if _folded(c) in EVENT_NAMES and c not in rows.ignore)
+    event = named or next(likely, None)
     if event is None or not rows.has("item_id", "title"):
         return rows, 0
     parts = [rows.expression(name) for name in ("item_id", "title", *WHERE_SHOWN, "position") if rows.has(name)]
@@ -43,7 +64,7 @@ def without_repeated_events(rows: TypedRows) -> tuple[TypedRows, int]:
     )
     given, different = found.fetchall()[0]
     repeated = given - different
-    if not repeated or repeated > _MOST_REPEATED * given:
+    if not repeated or (named is None and repeated > _MOST_REPEATED * given):
         return rows, 0
     ranks = [f"{rows.expression(name)} DESC NULLS LAST" for name in ("clicks", "conversions") if rows.has(name)]
     order = ", ".join([*ranks, FILE, ROW])
@@ -58,7 +79,7 @@ def without_repeated_events(rows: TypedRows) -> tuple[TypedRows, int]:
 
 
 def refuse_copied_files(rows: TypedRows) -> None:
-    """Stop where two files hold the same bytes.
+    """Stop if two files hold the same bytes.
 
     Raises
     ------
@@ -85,7 +106,7 @@ def refuse_copied_files(rows: TypedRows) -> None:
 
 
 def refuse_repeated_rows(rows: TypedRows, totals: LogTotals, n_arms: int) -> None:
-    """Stop where rows that carry counts are there twice, column by column, more often than chance repeats counts.
+    """Stop if rows that carry counts are there twice, column by column, more often than chance repeats counts.
 
     Rows that are single impressions may repeat, and so may aggregated ones whose clicks happen to agree: of two rows
     with mean L, P(equal) is about 1 / sqrt(1 + 4 pi L).
@@ -96,11 +117,18 @@ def refuse_repeated_rows(rows: TypedRows, totals: LogTotals, n_arms: int) -> Non
         Naming a repeated row, how many there are and what they would add.
     """
     shown = totals.rows - totals.empty_rows
-    if not rows.has("impressions") or totals.impressions < _CARRIES_COUNTS * shown or shown <= n_arms:
+    if not rows.has("impressions") or totals.impressions < CARRIES_COUNTS * shown or shown <= n_arms:
         return
-    step = -(-totals.rows // SAMPLE_ROWS)
+    _refuse_repeats(rows, totals.rows, frozenset())
+    if beside := _numberings(rows):
+        _refuse_repeats(rows, totals.rows, beside)
+
+
+def _refuse_repeats(rows: TypedRows, n_rows: int, beside: frozenset[str]) -> None:
+    """As `refuse_repeated_rows`, of rows that agree in all columns but those ``beside``."""
+    step = -(-n_rows // SAMPLE_ROWS)
     counts = {rows.location(name) for name in ("clicks", "conversions", "revenue") if rows.has(name)}
-    columns = [column for column in rows.source.columns if column not in counts]
+    columns = [column for column in rows.source.columns if column not in counts and column not in beside]
     alike = f"hash({', '.join(map(quote, columns))})"
     same = f"hash({alike}, {', '.join(map(quote, sorted(counts)))})"
     extra = {"alike": alike, "same": same, "file": FILE, "row": ROW, "kept": _every(rows, step)}
@@ -116,25 +144,51 @@ def refuse_repeated_rows(rows: TypedRows, totals: LogTotals, n_arms: int) -> Non
         "SELECT sum(n * (n - 1) / 2), sum(n - 1), sum((n - 1) * i), sum((n - 1) * c), min(first), "
         "arg_min(last, first) FROM repeats WHERE n > 1"
     ).fetchall()[0]
-    if n and n >= _FEWEST:
+    # A column that seems to number rows may be a measurement of them: then it takes more to tell.
+    fewest = max(_FEWEST, _HIDDEN_SHARE * n_rows / step) if beside else _FEWEST
+    if n and n >= fewest:
         by_chance = query(
             "SELECT sum(n * (n - 1) / 2 / sqrt(1 + 4 * pi() * c / n)) FROM "
             "(SELECT sum(n) AS n, sum(n * c) AS c FROM repeats GROUP BY alike HAVING sum(n) > 1)"
         ).fetchall()[0][0]
         if pairs > 2 * by_chance + 5 * by_chance**0.5:
             about = "about " if step > 1 else ""
+            but = f" but {', '.join(map(repr, sorted(beside)))}" if beside else ""
             raise LogError(
-                f"{_place(rows, last)} repeats {_place(rows, first)} in every column, and {about}{n * step:,.0f} such "
-                f"rows would add {impressions * step:,.0f} impressions and {clicks * step:,.0f} clicks a second time. "
-                f"{_WAY_OUT}"
+                f"{_place(rows, last)} repeats {_place(rows, first)} in every column{but}, and {about}{n * step:,.0f} "
+                f"such rows would add {impressions * step:,.0f} impressions and {clicks * step:,.0f} clicks a second "
+                f"time. {_WAY_OUT}"
             )
     query("DROP TABLE repeats")
+
+
+def _numberings(rows: TypedRows) -> frozenset[str]:
+    """Columns that number the rows of each file, or have one value a file, such as the day of its export.
+
+    They hide what is there twice, and tell nothing of a row.
+    """
+    source = rows.source
+    own = {c for name, columns in rows.sources.items() if name != "timestamp" for c in columns}
+    columns = [c for c in source.columns if c not in own and not is_nested(source.columns[c])][:_MOST_COLUMNS]
+    if not columns or len(source.files) > _MOST_FILES:
+        return frozenset()
+    counts = ", ".join(f"approx_count_distinct({quote(column)})" for column in columns)
+    found = source.query(f"SELECT count(*), {counts} FROM {source.relation} GROUP BY {FILE}", source.parameters)
+    n_rows, *distinct = zip(*found.fetchall(), strict=True)
+    times = {rows.location("timestamp")} if rows.has("timestamp") else set()
+    out = set()
+    for column, n_values in zip(columns, distinct, strict=True):
+        one_a_file = len(n_rows) > 1 and all(n <= 1 for n in n_values)
+        numbers = column not in times and all(n >= _EACH_ROW * rows for n, rows in zip(n_values, n_rows, strict=True))
+        if one_a_file or (numbers and max(n_rows) >= _FEWEST_CLICKS):
+            out.add(column)
+    return frozenset(out)
 
 
 def refuse_totals(
     source: str, item: np.ndarray, ids: np.ndarray, titles: np.ndarray, sums: Iterable[np.ndarray]
 ) -> None:
-    """Stop where one item, one title, or one title of most items is the sum of all others.
+    """Stop if one item, one title, or one title of most items is the sum of all others.
 
     Parameters
     ----------
@@ -174,7 +228,7 @@ def refuse_totals(
 
 
 def refuse_total_row(rows: TypedRows) -> None:
-    """Stop where a row of counts is the sum of all other rows of its file; for logs that other checks refuse.
+    """Stop if a row of counts is the sum of all other rows of its file; for logs that other checks refuse.
 
     Raises
     ------
@@ -192,7 +246,7 @@ def refuse_total_row(rows: TypedRows) -> None:
     for file, row, impressions, all_impressions, clicks, all_clicks in found.fetchall():
         if impressions and _is_sum(impressions, all_impressions, clicks or 0, all_clicks or 0):
             name = rows.source.file_name(file)
-            what = f"Row {row + 1:,}" if name == rows.source.where else f"Row {row + 1:,} of {name}"
+            what = f"Row {row + 1:,}" if len(rows.source.files) == 1 else f"Row {row + 1:,} of {name}"
             raise LogError(_total(rows.source.where, what, "rows", impressions, clicks or 0))
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, Literal
 
 from ..errors import LogError
+from .trim_sql import stripped
 
 Kind = Literal["key", "text", "count", "amount", "share", "place", "time", "hours", "context"]
 
@@ -235,7 +236,7 @@ def _likely(name: str, available: Sequence[str]) -> str | None:
 def _same_name(name: str, available: Sequence[str], where: str) -> str | None:
     if name in available:
         return name
-    same = [column for column in available if column.strip().casefold() == name]
+    same = [column for column in available if stripped(column).casefold() == name]
     if len(same) > 1:
         raise LogError(f"{where} has several columns for '{name}': {', '.join(same)}. Use --columns {name}={same[0]}")
     return same[0] if same else None
@@ -256,5 +257,7 @@ def _did_you_mean(nearest: str | None) -> str:
 
 
 def _listing(available: Sequence[str], most: int = 20) -> str:
+    if len(available) == 1:
+        return f"It has one column: {available[0]!r:.60}. Texts separate columns by comma, tab, semicolon or bar."
     more = f" and {len(available) - most} more" if len(available) > most else ""
     return f"Its columns: {', '.join(available[:most])}{more}."

@@ -29,6 +29,20 @@ DEFAULT_MEMORY_LIMIT = "1GB"
 """DuckDB's share; with Python, its libraries and the arms themselves a process stays within 2 GiB."""
 
 _LAKE_TABLES = {"Delta": "_delta_log/*", "Iceberg": "metadata/*.metadata.json", "Hudi": ".hoodie/*"}
+_GZIP = b"\x1f\x8b"
+_UNPACK = "Unpack it first"
+_NO_TEXTS = {
+    b"PAR1": ("a parquet file", "Let its name end in .parquet"),
+    _GZIP: ("packed by gzip", "Let its name end in .gz"),
+    b"PK\x03\x04": ("a workbook or a zip file", "Let its name end in .xlsx, or unpack it first"),
+    b"\xd0\xcf\x11\xe0": ("a workbook", "Let its name end in .xls"),
+    b"BZh": ("packed by bzip2", _UNPACK),
+    b"\xfd7zX": ("packed by xz", _UNPACK),
+    b"\x28\xb5\x2f\xfd": ("packed by zstd", _UNPACK),
+    b"%PDF": ("a PDF file", "Export the table that it shows"),
+    b"SQLi": ("an SQLite database", "Read it with sqlite:///FILE --query SQL"),
+}
+"""First bytes of files that have the name of a text -> what they are, and the way out."""
 FILE = "__rlopt_file"
 ROW = "file_row_number"
 
@@ -121,7 +135,7 @@ def open_source(
             _under_its_name(source),
             open_source(source.path, memory_limit=memory_limit, threads=threads, tmp_dir=tmp_dir) as opened,
         ):
-            notes = tuple(map(source.named, opened.notes))
+            notes = (*source.notes, *map(source.named, opened.notes))
             yield replace(opened, where=source.name, notes=notes)
         return
     files = find_files(source)
@@ -222,6 +236,10 @@ def _check_file(path: Path) -> None:
         raise LogError(f"Cannot read {path}: {error.strerror}.") from error
     if not head:
         raise LogError(f"{path} is empty (0 bytes). Remove it or write it again.")
+    if file_kind(path) != PARQUET:
+        for magic, (what, way_out) in _NO_TEXTS.items():
+            if head.startswith(magic) and not (magic == _GZIP and path.suffix.lower() == ".gz"):
+                raise LogError(f"Cannot read {path}: it is no text but {what}. {way_out}.")
     if file_kind(path) == PARQUET and head != b"PAR1":
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other

@@ -6,6 +6,7 @@ numbers or nested values is recorded beside the file.
 """
 
 import codecs
+import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,10 @@ import pyarrow.parquet as pq
 
 from ..errors import LogError
 from ..spreadsheets import FREE, freed
-from .csv_shape import CsvShape, csv_shape
+from .csv_shape import CsvShape, csv_shape, has_blanks_before_quotes, without_blanks_before_quotes
 from .encodings import SAMPLE_BYTES, detected_encoding, marked_encoding, opener, without_lines, written_as_utf8
 from .engine_errors import NotUtf8Error, clear_errors, readable
-from .json_form import json_form
+from .json_form import LINES, json_form, names_columns, unwrapped
 
 PARQUET = "parquet"
 JSON_LINES = "JSON lines"
@@ -89,14 +90,19 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
         with readable(path):
             encoding = _marked(path)
             try:
-                return _staged(con, path, written_as_utf8(path, encoding, utf8) if encoding else path, target)
+                staged = _staged(con, path, written_as_utf8(path, encoding, utf8) if encoding else path, target)
+                return staged if encoding is None or encoding.startswith("utf") else _read_as(staged, path, encoding)
             except NotUtf8Error:
                 encoding = detected_encoding(path)
                 staged = _staged(con, path, written_as_utf8(path, encoding, utf8), target)
-                return replace(staged, notes=(*staged.notes, f"{path} is read as {encoding}: it is not UTF-8 text."))
+                return _read_as(staged, path, encoding)
     finally:
         con.execute("SET preserve_insertion_order = false")
         utf8.unlink(missing_ok=True)
+
+
+def _read_as(staged: Staged, path: Path, encoding: str) -> Staged:
+    return replace(staged, notes=(*staged.notes, f"{path} is read as {encoding}: it is not UTF-8 text."))
 
 
 def _marked(path: Path) -> str | None:
@@ -110,16 +116,30 @@ def _staged(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path
     """The parquet file ``target`` of the UTF-8 file ``text``, which stands for ``path``."""
     if file_kind(path) == "CSV":
         return _staged_csv(con, path, text, target)
-    text, form = json_form(text, target.with_suffix(".rows"))
+    rows = target.with_suffix(".rows")
+    try:
+        kinds = _staged_json(con, path, text, json_form(text), target)
+        deeper = not names_columns(kinds) and unwrapped(text, rows)
+    except NotUtf8Error:
+        raise
+    except LogError:
+        deeper = unwrapped(text, rows)
+        if not deeper:
+            raise
+    return Staged(str(target), _staged_json(con, path, rows, LINES, target) if deeper else kinds)
+
+
+def _staged_json(con: duckdb.DuckDBPyConnection, path: Path, text: Path, form: str, target: Path) -> dict[str, str]:
+    """Write ``target``, and return the kinds of its columns."""
     kinds = _json_kinds(con, path, text, form)
     reader = f"read_json($file, {_JSON}, columns=$columns)"
     parameters = {"columns": dict.fromkeys(kinds, "VARCHAR"), "most": _MAX_OBJECT_BYTES, "form": form}
     # A text without characters is no value, as in CSV.
     _copy(con, path, f"{reader} SELECT nullif(COLUMNS(*), '')", target, {"file": _literal(text), **parameters})
-    return Staged(str(target), kinds)
+    return kinds
 
 
-def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path) -> Staged:
+def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path, *, again: bool = False) -> Staged:
     with opener(text)(text, "rb") as stream:
         raw = stream.read(_MAX_LINE_BYTES)
     try:
@@ -127,6 +147,8 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
     except UnicodeDecodeError as error:
         raise NotUtf8Error(f"{path} is not UTF-8 text. Export it again as UTF-8.") from error
     shape = csv_shape(sample, whole=len(raw) < _MAX_LINE_BYTES)
+    if not again and has_blanks_before_quotes(sample, shape):
+        return _staged_csv(con, path, _requoted(path, text, shape, target.with_suffix(".cells")), target, again=True)
     shape = replace(shape, names=tuple(map(freed, shape.names)))
     if not any(shape.names):
         raise LogError(f"{path} has no header line: its first line must name the columns.")
@@ -150,6 +172,21 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
     lines = "line before the header is" if shape.skip == 1 else f"{shape.skip:,} lines before the header are"
     before = f"{path}: the {lines} left out; it is line {shape.skip + 1:,}."
     return Staged(str(target), _csv_kinds(con, path, shape, target), notes=(before,) if shape.skip else ())
+
+
+def _requoted(path: Path, text: Path, shape: CsvShape, target: Path) -> Path:
+    """Write ``target`` without the blanks that stand before quotes in the UTF-8 file ``text``."""
+    try:
+        with (
+            opener(text)(text, "rt", encoding="utf-8-sig", newline="") as source,
+            target.open("w", encoding="utf-8", newline="") as out,
+        ):
+            out.writelines(without_blanks_before_quotes(source, shape.delimiter))
+    except UnicodeDecodeError as error:
+        raise NotUtf8Error(f"{path} is not UTF-8 text. Export it again as UTF-8.") from error
+    except csv.Error as error:
+        raise LogError(f"Cannot read {path}: {error}. Write it without blanks before quotes.") from error
+    return target
 
 
 def _csv_kinds(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> dict[str, str]:
@@ -219,7 +256,7 @@ def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
 
 
 def _refuse_swallowed_rows(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> None:
-    """Stop where a cell holds a line break and as many delimiters as a row: a quote that was not closed took rows in.
+    """Stop if a cell holds a line break and as many delimiters as a row: a quote that was not closed took rows in.
 
     Raises
     ------

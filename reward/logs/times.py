@@ -128,11 +128,50 @@ def number_form(ask: Asks, column: str, where: str) -> TimeForm:
             "spreadsheet, or s, ms, us or ns since 1970. Write ISO dates such as 2026-03-01 12:00:00, map another "
             "column with --columns timestamp=COLUMN, or none with --columns timestamp="
         )
+    _refuse_year_last(ask, fitting[0], (float(low), float(high)), column, where)
     return fitting[0]
 
 
+def _refuse_year_last(ask: Asks, form: TimeForm, ends: tuple[float, float], column: str, where: str) -> None:
+    """Stop if numbers read as YYMMDD are days of a shorter span if their year comes last: 150326 may be in 2026.
+
+    Raises
+    ------
+    LogError
+        With the smallest number, read both ways.
+    """
+    letters = len(form.name)
+    if not form.name.startswith("YYMM"):
+        return
+    first, end = limits()
+    for day in ("%d%m", "%m%d"):
+        for year, rest in (("%Y", letters - 8), ("%y", letters - 6)):
+            if rest < 0:
+                continue
+            pattern = f"{day}{year}{''.join(('%H', '%M', '%S')[: rest // 2])}"
+            seconds = TimeForm("", pattern, low=1).sql("x", "x")
+            others = (
+                f"count(*) FILTER (x IS NOT NULL AND NOT coalesce({seconds} >= {first} AND {seconds} < {end}, false))"
+            )
+            span = f"max({seconds}) - min({seconds})"
+            wrong, short, long = ask(f"{others}, {span}, max({form.sql('x', 'x')}) - min({form.sql('x', 'x')})")[0]
+            if not wrong and short < long:
+                raise LogError(
+                    f"Column '{column}' of {where} (timestamp) holds numbers from {ends[0]:.15g} to {ends[1]:.15g}: "
+                    f"{form.name} over {long / _DAY:,.0f} days, or {_digits(pattern)} over {short / _DAY:,.0f}? "
+                    "Write ISO dates such as 2026-03-01 12:00:00, map another column with --columns "
+                    "timestamp=COLUMN, or none with --columns timestamp="
+                )
+
+
+def _digits(pattern: str) -> str:
+    """A ``strptime`` pattern of digits as people write it."""
+    names = {"%Y": "YYYY", "%y": "YY", "%m": "MM", "%d": "DD", "%H": "HH", "%M": "MM", "%S": "SS"}
+    return "".join(names[pattern[i : i + 2]] for i in range(0, len(pattern), 2))
+
+
 def refuse_rounded(ask: Asks, form: TimeForm, column: str, where: str) -> None:
-    """Stop where texts count seconds and the like since 1970, but a spreadsheet has cut their last digits.
+    """Stop if texts count seconds and the like since 1970, but a spreadsheet has cut their last digits.
 
     Whole minutes may be written so without loss. ``ask`` queries over the column's text ``x``.
 

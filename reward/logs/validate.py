@@ -200,8 +200,14 @@ def _message(rows: TypedRows, check: _Check, count: int, names: Sequence[str], g
     named = name if column == name else f"{name} (column '{column}')"
     return (
         f"{named} must {check.must}. Got {_shown(value)} in row {row + 1:,} of {rows.source.file_name(file)}.{more} "
-        f"Correct or remove such rows, or map another column with --columns {name}=COLUMN"
+        f"Correct or remove such rows, or map another column with --columns {name}=COLUMN{_or_none(rows, name)}"
     )
+
+
+def _or_none(rows: TypedRows, name: str) -> str:
+    """The way out for columns that logs may lack; impressions are more than a column: without it each row is one."""
+    optional = not CANONICAL[name].required and name != "impressions" and rows.location(name) == name
+    return f", or leave the column out with --columns {name}=" if optional else ""
 
 
 def _shown(value: str | None) -> str:

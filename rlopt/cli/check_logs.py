@@ -18,7 +18,7 @@ from rlopt.cli.show import show
 @click.option(
     "--config", metavar="PRESET", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
 )
-@from_config("RewardConfig", "plan", "decimal", "missing", "copies")
+@from_config("RewardConfig", "plan", "decimal", "missing", "copies", "event_id")
 @options.common
 def command(
     logs: str, tmp_dir: str | None, columns: str | None, query: str | None, config: Path | None, **flags: Any

@@ -19,7 +19,7 @@ from rlopt.cli.show import show
 @click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
 @from_config("RewardConfig", "half_life_days", "engine")
 @click.option("--scheduler", metavar="ADDRESS", help="Dask cluster for --engine dask; none: two local processes.")
-@from_config("RewardConfig", "plan", "decimal", "missing", "copies", "memory_limit")
+@from_config("RewardConfig", "plan", "decimal", "missing", "copies", "event_id", "memory_limit")
 @click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
 @options.tmp_dir
 @options.columns

@@ -73,6 +73,12 @@ class RewardConfig(StageConfig):
     copies: Literal["stop", "keep"] = setting(
         "stop", "Stop at files, rows and totals that the logs hold twice, or count them."
     )
+    event_id: str | None = setting(
+        None,
+        "Column that names the event of a row: of rows that share it, item and title, one counts.",
+        metavar="COLUMN",
+        none="event_id or impression_id, where there is one",
+    )
     memory_limit: str = setting(
         "1GB", "Memory of the log engine, such as 2GB.", metavar="SIZE", pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$"
     )

@@ -92,6 +92,7 @@ def check_logs(
         conversion_window_hours=settings.conversion_window_hours,
         decimal=settings.decimal,
         copies=settings.copies,
+        event_id=settings.event_id,
         missing=settings.missing,
         plans=settings.plan,
         memory_limit=settings.memory_limit,

@@ -12,21 +12,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+from reward.logs.sources.arms_sql import Dialect, arms_query  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--impressions", type=int, default=1_000_000)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="one source")
+    parser.add_argument("--only", default="", help="sources whose names begin so")
     parser.add_argument("--child", nargs=3, metavar=("KIND", "URL", "OUT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -38,9 +41,15 @@ def main() -> None:
         make(logs, options.impressions, options.first_seed)
         print(f"| {options.impressions:,} impressions from | arms | seconds | peak memory |\n|---|---|---|---|")
         wanted = digest_of("file", str(logs), folder)
-        for kind, url in sources(folder, logs, stack):
-            if options.only in ("", kind):
-                digest_of(kind, url, folder, wanted)
+        for kinds, prepared in SOURCES.items():
+            if wanted_kinds := [kind for kind in kinds if kind.startswith(options.only)]:
+                try:
+                    url = prepared(folder, logs, stack)
+                except ImportError as error:
+                    print(f"| {', '.join(wanted_kinds)} | not run: {error} | | |")
+                    continue
+                for kind in wanted_kinds:
+                    digest_of(kind, url, folder, wanted)
 
 
 def make(path: Path, n: int, seed: int) -> None:
@@ -100,43 +109,78 @@ def source_of(kind: str, url: str) -> tuple[object, str | None]:
     if kind.startswith(("PostgreSQL", "DuckDB")):
         if "logs-sql" not in kind:
             return url, "SELECT * FROM shown"
-        from reward.logs.schema import ColumnMapping
-        from reward.logs.sources.arms_sql import arms_query
-
-        dialect = "postgres" if kind.startswith("PostgreSQL") else "duckdb"
-        mapping = ColumnMapping({"clicks": "click", "position": "position"})
-        return url, arms_query(dialect, table="shown", mapping=mapping, context=["brand", "price"])
+        return url, _arms_query("postgres" if kind.startswith("PostgreSQL") else "duckdb")
     return url, None
 
 
-def sources(folder: Path, logs: Path, stack: ExitStack) -> Iterator[tuple[str, str]]:
-    for kind in ("pandas", "polars", "Arrow stream", "datasets"):
-        yield kind, str(logs)
+def _arms_query(dialect: Dialect) -> str:
+    from reward.logs.schema import ColumnMapping
+
+    mapping = ColumnMapping({"clicks": "click", "position": "position"})
+    return arms_query(dialect, table="shown", mapping=mapping, context=["brand", "price"])
+
+
+def sheet(rows: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """A workbook of the rows; a sheet has room for about a million, so it holds what SQL has added up."""
+    from openpyxl import Workbook
+
+    book = Workbook(write_only=True)
+    page = book.create_sheet("arms")
+    page.append([name for name, *_ in rows.description or ()])
+    while some := rows.fetchmany(10_000):
+        for row in some:
+            page.append(list(row))
+    book.save(path)
+
+
+def of_file(folder: Path, logs: Path, stack: ExitStack) -> str:
+    return str(logs)
+
+
+def workbook(folder: Path, logs: Path, stack: ExitStack) -> str:
+    with duckdb.connect() as con:
+        con.execute(f"CREATE VIEW shown AS FROM '{logs}'")
+        sheet(con.execute(_arms_query("duckdb")), folder / "arms.xlsx")
+    return str(folder / "arms.xlsx")
+
+
+def duckdb_file(folder: Path, logs: Path, stack: ExitStack) -> str:
     with duckdb.connect(str(folder / "shop.duckdb")) as con:
         con.execute(f"CREATE TABLE shown AS FROM '{logs}'")
-    for kind in ("DuckDB", "DuckDB, logs-sql"):
-        yield kind, f"duckdb:///{folder / 'shop.duckdb'}"
-    try:
-        import deltalake
-        import pyarrow.parquet as pq
+    return f"duckdb:///{folder / 'shop.duckdb'}"
 
-        deltalake.write_deltalake(str(folder / "delta"), pq.read_table(logs))
-        yield "Delta", str(folder / "delta")
-    except ImportError:
-        print("| Delta | not run: no deltalake | | |")
-    try:
-        url = stack.enter_context(bucket(logs))
-        yield "S3 (moto)", url
-    except ImportError:
-        print("| S3 | not run: no s3fs or moto | | |")
+
+def delta_table(folder: Path, logs: Path, stack: ExitStack) -> str:
+    import deltalake
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(logs)
+    batches = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
+    deltalake.write_deltalake(str(folder / "delta"), batches)
+    return str(folder / "delta")
+
+
+def s3_bucket(folder: Path, logs: Path, stack: ExitStack) -> str:
+    return stack.enter_context(bucket(logs))
+
+
+def postgres_server(folder: Path, logs: Path, stack: ExitStack) -> str:
     from tests.reward.logs.sources.postgres_server import binaries
 
     if binaries() is None:
-        print("| PostgreSQL | not run: no initdb | | |")
-        return
-    url = stack.enter_context(postgres(folder, logs))
-    for kind in ("PostgreSQL", "PostgreSQL, logs-sql"):
-        yield kind, url
+        raise ImportError("no initdb")
+    return stack.enter_context(postgres(folder, logs))
+
+
+SOURCES: dict[tuple[str, ...], Callable[[Path, Path, ExitStack], str]] = {
+    ("pandas", "polars", "Arrow stream", "datasets"): of_file,
+    ("xlsx, logs-sql",): workbook,
+    ("DuckDB", "DuckDB, logs-sql"): duckdb_file,
+    ("Delta",): delta_table,
+    ("S3 (moto)",): s3_bucket,
+    ("PostgreSQL", "PostgreSQL, logs-sql"): postgres_server,
+}
+"""Names of the ways to read, and what prepares the source that they share."""
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...errors import LogError
@@ -104,7 +105,13 @@ def _as(values: pa.Array, kind: pa.DataType) -> pa.Array:
         return _as(values.storage, kind)
     if isinstance(values, pa.DictionaryArray):  # Arrow itself cannot decode one of string views
         return _as(values.dictionary, kind).take(values.indices)
-    return values if values.type == kind else values.cast(kind)
+    if values.type == kind:
+        return values
+    if isinstance(values, pa.RunEndEncodedArray):
+        return _as(pc.run_end_decode(values), kind)
+    if pa.types.is_interval(values.type) or pa.types.is_union(values.type):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], kind)
+    return values.cast(kind)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -117,6 +124,10 @@ def _plain(kind: pa.DataType) -> pa.DataType:
         return pa.large_binary()
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
+    if pa.types.is_run_end_encoded(kind):
+        return _plain(kind.value_type)
     if kind == pa.float16():
         return pa.float32()
+    if pa.types.is_interval(kind) or pa.types.is_union(kind):
+        return pa.string()
     return pa.string() if pa.types.is_null(kind) else kind

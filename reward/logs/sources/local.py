@@ -25,10 +25,13 @@ class LocalCopy:
         The source as the user named it, without secrets: what messages and manifests say.
     path
         The file or folder; it is there as long as the ``with`` of `local`.
+    notes
+        What was decided in copying it, in plain words.
     """
 
     name: str
     path: Path
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -93,9 +96,9 @@ def _copied(source: Source, query: str | None, folder: Path) -> LocalCopy:
 
         return download(text, folder)
     if is_workbook(source):
-        from .workbooks import write_sheet
+        from .workbooks import write_sheets
 
-        write_sheet(Path(source), folder / FILE_NAME)
+        return LocalCopy(text, folder / FILE_NAME, write_sheets(Path(source), folder / FILE_NAME))
     else:
         from .lakes import write_delta
 

@@ -50,14 +50,14 @@ def download(url: str, folder: Path) -> LocalCopy:
 
 
 def _opened(copy: LocalCopy, folder: Path) -> LocalCopy:
-    """The copy itself, or the first sheet of a workbook."""
+    """The copy itself, or the table of a workbook."""
     from .local import FILE_NAME, is_workbook
-    from .workbooks import write_sheet
+    from .workbooks import write_sheets
 
     if not is_workbook(copy.path):
         return copy
-    write_sheet(copy.path, folder / FILE_NAME)
-    return LocalCopy(copy.name, folder / FILE_NAME)
+    notes = write_sheets(copy.path, folder / FILE_NAME)
+    return LocalCopy(copy.name, folder / FILE_NAME, tuple(map(copy.named, notes)))
 
 
 def _file_system(url: str) -> tuple[Any, str]:

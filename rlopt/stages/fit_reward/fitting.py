@@ -55,6 +55,7 @@ def aggregate(
         conversion_window_hours=config.conversion_window_hours,
         decimal=config.decimal,
         copies=config.copies,
+        event_id=config.event_id,
         missing=config.missing,
         plans=config.plan,
         memory_limit=config.memory_limit,

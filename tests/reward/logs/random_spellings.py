@@ -1,5 +1,6 @@
 """Helpers of the property tests of spellings: frames of counts, and the result of reading a file of them."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,36 @@ def counted(logs: LogData) -> dict[tuple[str, str], tuple[float, float]]:
     arms = logs.arms
     pairs = zip(arms.item_ids, arms.title, strict=True)
     return dict(zip(pairs, zip(arms.impressions.tolist(), arms.clicks.tolist(), strict=True), strict=True))
+
+
+JSON_FORMS = (
+    *("lines", "array", "wrapped", "deep", "concatenated", "indented", "pages", "hits", "names and rows"),
+    *("lists", "arrays", "by key", "commas"),
+)
+
+
+def json_texts(rows: list[dict[str, Any]], *, ascii_only: bool) -> dict[str, str]:
+    """The rows in each of `JSON_FORMS`."""
+    one = [json.dumps(row, ensure_ascii=ascii_only) for row in rows]
+    return {
+        "lines": "\n".join(one),
+        "array": f"[{', '.join(one)}]",
+        "wrapped": f'{{"data": [{",".join(one)}], "next": null}}',
+        "deep": f'{{"answer": {{"rows": [{",".join(one)}]}}}}',
+        "concatenated": "".join(one),
+        "indented": json.dumps(rows, indent=2, ensure_ascii=ascii_only),
+        "pages": "".join(f'{{"page": {p}, "data": [{",".join(one[p::3])}]}}\n' for p in range(3)),
+        "hits": json.dumps(
+            {
+                "took": 3,
+                "_shards": {"total": 1},
+                "hits": {"hits": [{"_id": str(i), "_source": r} for i, r in enumerate(rows)]},
+            },
+            ensure_ascii=ascii_only,
+        ),
+        "names and rows": json.dumps({"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}),
+        "lists": json.dumps([list(rows[0]), *(list(row.values()) for row in rows)], ensure_ascii=ascii_only),
+        "arrays": "\n".join(f"[{', '.join(one[p::3])}]" for p in range(3)),
+        "by key": json.dumps({f"row {i}": row for i, row in enumerate(rows)}, ensure_ascii=ascii_only),
+        "commas": ",\n".join(one),
+    }

@@ -100,7 +100,7 @@ def test_whole_and_broken_numbers_are_read_as_from_parquet(tmp_path: Path) -> No
         (b'{"item_id": {"a": 1}, "title": "t", "clicks": 1}', r"\(item_id\) must hold text or numbers"),
         (b'{"item_id": "a", "title": ["t"], "clicks": 1}', r"\(title\) must hold text"),
         (b'{"item_id": "a", "title": "t", "clicks": {"n": 1}}', r"\(clicks\) must hold numbers"),
-        (b'{"item_id": "a", "title": "t", "clicks": 1, "clicks": 1}', 'duplicate key "clicks"'),
+        (b'{"item_id": "a", "title": "t", "clicks": 1, "clicks": 1}', "has the key .clicks. twice"),
         (b'{"item_id": "a", "title": "t", "clicks": 1, "file_row_number": 1}', "'file_row_number'.*Rename it"),
         (b'{"item_id": "a", "title": "\xff", "clicks": 1}', "not UTF-8"),
     ],

@@ -114,3 +114,20 @@ def test_of_many_rows_some_are_looked_at(tmp_path: Path) -> None:
     data = read_logs(written(logs, tmp_path), threads=1)
     assert data.dropped_columns["name"] == TITLE_COPY
     assert data.dropped_columns["seconds"] == FROM_CLICKS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_so_much_a_click_follows_from_clicks_whatever_the_price(tmp_path: Path, seed: int) -> None:
+    """Costs and sessions, but no budget; nor in reports where each row has a click, so that rates go with counts."""
+    rng = np.random.default_rng(seed)
+    logs = pd.concat([arms_frame(seed)] * 3, ignore_index=True)
+    logs["clicks"] = rng.binomial(logs["impressions"], rng.uniform(0.03, 0.06, len(logs)))
+    logs["cost"] = (logs["clicks"] * rng.uniform(0.3, 0.4, len(logs))).round(2)
+    logs["sessions"] = rng.binomial(logs["clicks"], 0.97)
+    logs["budget"] = rng.uniform(5, 500, len(logs)).round(2)
+    dropped = read_logs(written(logs, tmp_path), threads=1).dropped_columns
+    assert {column for column, why in dropped.items() if why == FROM_CLICKS} == {"cost", "sessions"}
+    with_clicks = logs.assign(impressions=rng.integers(1, 200, len(logs)), clicks=1)
+    with_clicks["sessions"] = with_clicks["cost"] = 1
+    dropped = read_logs(written(with_clicks, tmp_path), threads=1).dropped_columns
+    assert dropped.get("budget") != FROM_CLICKS

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from reward.items import MISSING
 from reward.logs.read import read_items
 
-from .random_spellings import PROPERTY, counted, found, frame, truth
+from .random_spellings import JSON_FORMS, PROPERTY, counted, found, frame, json_texts, truth
 
 SEEDS = st.integers(0, 2**32 - 1)
 DAY = 86_400
@@ -249,7 +249,7 @@ def test_encodings(seed: int, encoding: str, delimiter: str, ending: str) -> Non
 @PROPERTY
 @given(
     SEEDS,
-    st.sampled_from(["lines", "array", "wrapped", "deep", "concatenated", "indented"]),
+    st.sampled_from(JSON_FORMS),
     st.booleans(),
     st.booleans(),
 )
@@ -258,15 +258,7 @@ def test_json(seed: int, form: str, ascii_only: bool, nested: bool) -> None:
     rows = json.loads(log.to_json(orient="records"))
     for row in rows if nested else ():
         row["specs"] = {"brand": f"b{row['item_id']}", "sizes": [1, 2]}
-    one = [json.dumps(row, ensure_ascii=ascii_only) for row in rows]
-    texts = {
-        "lines": "\n".join(one),
-        "array": f"[{', '.join(one)}]",
-        "wrapped": f'{{"data": [{",".join(one)}], "next": null}}',
-        "deep": f'{{"answer": {{"rows": [{",".join(one)}]}}}}',
-        "concatenated": "".join(one),
-        "indented": json.dumps(rows, indent=2, ensure_ascii=ascii_only),
-    }
+    texts = json_texts(rows, ascii_only=ascii_only)
     with TemporaryDirectory() as folder:
         path = Path(folder) / ("log.json" if seed % 2 else "log.jsonl")
         path.write_text(texts[form], encoding="utf-8")

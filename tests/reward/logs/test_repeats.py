@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from reward.errors import LogError
 from reward.logs.read import read_logs
+from reward.logs.repeated_impressions import copied
 
 from ..log_fixtures import impressions_log
 
@@ -114,3 +115,83 @@ def test_an_event_counts_once(tmp_path: Path, name: str) -> None:
     assert twice.totals == once.totals
     assert twice.arms.clicks.tolist() == once.arms.clicks.tolist()
     assert twice.notes == ("300 rows repeat the event id, item and title of another row: each event counts once.",)
+
+
+def single_impressions(seed: int, n: int = 3_000, days: int = 7) -> pd.DataFrame:
+    """Impressions of 80 titles with their second and user."""
+    rng = np.random.default_rng(seed)
+    arm = rng.integers(0, 80, n)
+    return pd.DataFrame(
+        {
+            "item_id": [f"p{a // 4}" for a in arm],
+            "title": [f"title {a % 4} of {a // 4}" for a in arm],
+            "click": (rng.random(n) < 0.05).astype(int),
+            "user": [f"u{u}" for u in rng.integers(0, 2_000, n)],
+            "timestamp": pd.Timestamp("2026-03-01") + pd.to_timedelta(rng.integers(0, days * 86_400, n), unit="s"),
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["packed", "sorted", "thrice", "part", "overlap"])
+def test_single_impressions_that_are_there_twice(tmp_path: Path, kind: str) -> None:
+    log = single_impressions(0)
+    path = tmp_path / "logs"
+    path.mkdir()
+    added = len(log)
+    if kind == "packed":
+        log.to_csv(path / "a.csv", index=False)
+        log.to_csv(path / "a.csv.gz", index=False)
+    elif kind == "sorted":
+        log.to_parquet(path / "a.parquet")
+        log.sort_values("user").to_parquet(path / "b.parquet")
+    elif kind == "thrice":
+        added *= 2
+        pd.concat([log] * 3).assign(event_id=[*range(len(log))] * 3).to_csv(path / "a.csv", index=False)
+    elif kind == "part":
+        added = 900
+        pd.concat([log, log[:900]]).to_csv(path / "a.csv", index=False)
+    else:  # files of three days each, every second day
+        day = log["timestamp"].dt.day
+        added = int(day.isin([3, 5]).sum())
+        for first in (1, 3, 5):
+            log[day.between(first, first + 2)].to_csv(path / f"{first}.csv", index=False)
+    with pytest.raises(LogError, match=rf": {added:,} rows repeat another one .*--event-id.*--copies keep"):
+        read_logs(path, threads=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), kinds=st.sampled_from([30, 300, 20_000]), rows=st.integers(100, 20_000))
+def test_chance_repeats_single_impressions_in_any_number(seed: int, kinds: int, rows: int) -> None:
+    """Rows of kinds that are frequent and rare, as those of logs without users or with times by the hour."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet(np.full(kinds, rng.choice([0.1, 1.0, 10.0])))
+    counts = rng.multinomial(rows, shares)
+    assert (
+        copied(dict(zip(*map(np.ndarray.tolist, np.unique(counts[counts > 0], return_counts=True)), strict=True))) == 0
+    )
+
+
+def test_event_ids_in_a_column_that_the_user_names(tmp_path: Path) -> None:
+    log = single_impressions(1).assign(request=lambda rows: [f"r{i}" for i in range(len(rows))])
+    twice = pd.concat([log, log[:800], log[:800]])
+    twice.to_csv(tmp_path / "log.csv", index=False)
+    logs = read_logs(tmp_path / "log.csv", event_id="request", threads=1)
+    assert (logs.totals.rows, logs.totals.clicks) == (len(log), log["click"].sum())
+    with pytest.raises(LogError, match="no column 'requests' of event ids"):
+        read_logs(tmp_path / "log.csv", event_id="requests", threads=1)
+
+
+@pytest.mark.parametrize("beside", ["exported", "index", "row"])
+def test_copies_do_not_hide_behind_a_column_that_numbers_rows_or_files(tmp_path: Path, beside: str) -> None:
+    days = daily(2)
+    files = [pd.concat(days[:2], ignore_index=True), pd.concat(days[1:], ignore_index=True)]
+    if beside == "exported":
+        files = [file.assign(exported=f"2026-05-{9 + n:02d}") for n, file in enumerate(files)]
+    elif beside == "index":
+        files = [file.rename_axis("index").reset_index() for file in files]
+    else:
+        files = [pd.concat(files).assign(row=range(2 * len(files[0])))]
+    again = f"{days[1]['impressions'].sum():,} impressions and {days[1]['clicks'].sum():,} clicks"
+    with pytest.raises(LogError, match=f"in every column but '{beside}', .* would add {again}"):
+        read_logs(write(tmp_path / "logs", files), threads=1)
+    assert read_logs(write(tmp_path / "logs", [day.assign(row=range(len(day))) for day in days]), threads=1)

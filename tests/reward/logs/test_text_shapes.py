@@ -120,3 +120,56 @@ def test_txt_is_a_table_unless_it_lies_beside_some(tmp_path: Path) -> None:
     assert read_titles(tmp_path)[1] == TITLES
     with pytest.raises(LogError, match=r"readme\.txt"):
         read_titles(tmp_path / "readme.txt")
+
+
+@pytest.mark.parametrize(
+    "title", ["Größe für Läufer", "Chêne été", "橡木凳子", "Дубовый табурет", "木製スツール", "🔥 heiß"]
+)
+def test_a_wrong_byte_in_utf8_is_named_and_changes_no_other_letter(tmp_path: Path, title: str) -> None:
+    text = "item_id,title,brand\n" + "".join(f"{n},{title} {n},Größe\n" for n in range(60))
+    cut = text.encode().replace(f"{title} 40".encode(), f"{title} 40".encode()[:-4] + "é".encode()[:1], 1)
+    for content in (cut, text.encode() + "60,Lamp,Größe\n".encode("latin-1")):
+        line = 42 if content == cut else 62
+        with pytest.raises(LogError, match=rf"is UTF-8 text but for [1-4] of its bytes, the first in line {line}: "):
+            titles_of(tmp_path / "t.csv", content)
+
+
+def test_japanese_mail_encodings_are_no_ascii(tmp_path: Path) -> None:
+    rows = "item_id,title\n1,木製スツール\n2,Lamp\n"
+    assert titles_of(tmp_path / "t.csv", rows.encode("iso2022_jp")) == ["木製スツール", "Lamp"]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|"])
+@pytest.mark.parametrize("all_cells", [True, False])
+def test_blanks_before_quotes_are_no_part_of_cells(tmp_path: Path, delimiter: str, all_cells: bool) -> None:
+    def line(cells: tuple[str, ...], quoted: bool) -> str:
+        mark = '"' if quoted else ""
+        return f"{delimiter} ".join(f"{mark}{cell}{mark}" if i or all_cells else cell for i, cell in enumerate(cells))
+
+    rows = [(n, title.replace('"', ""), brand) for n, title, brand in ROWS]
+    text = "\n".join([line(HEAD, all_cells), *(line(row, True) for row in rows)])
+    assert titles_of(tmp_path / "t.csv", text.encode()) == [title for _, title, _ in rows]
+
+
+def test_names_of_columns_may_have_invisible_ends(tmp_path: Path) -> None:
+    text = csv_text(",", "\n", head=("\u200bitem_id", "title\u00a0", "brand"))
+    assert titles_of(tmp_path / "t.csv", text.encode()) == TITLES
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "said"),
+    [
+        ("t.csv", b"PAR1", r"a parquet file. Let its name end in \.parquet"),
+        ("t.csv", gzip.compress(b"a"), r"packed by gzip. Let its name end in \.gz"),
+        ("t.txt", b"PK\x03\x04", r"a workbook or a zip file. Let its name end in \.xlsx"),
+        ("t.json", b"BZh9", "packed by bzip2. Unpack it first"),
+        ("t.csv", b"SQLite format 3\0", "an SQLite database. Read it with sqlite:"),
+        ("t.xls", b"item_id\ttitle\n1\ta\n", r"a text under the name of a workbook. Let its name end in \.csv"),
+        ("t.xls", b"<html><table><tr><td>1", "a web page under the name of a workbook"),
+        ("t.xls", bytes(range(200)), "damaged, or no workbook"),
+    ],
+)
+def test_files_under_a_wrong_name_are_told_for_what_they_are(tmp_path: Path, name: str, head: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(head)
+    with pytest.raises(LogError, match=said):
+        read_titles(tmp_path / name)

@@ -45,6 +45,32 @@ def test_a_workbook(tmp_path: Path, wanted: Any) -> None:
         read_logs(tmp_path / "broken.xlsx")
 
 
+@pytest.mark.parametrize("first", ["Key", None])
+def test_sheets_of_one_table_are_read_together(tmp_path: Path, first: str | None) -> None:
+    """A sheet a month, below another one of notes: what is read and what is not is said."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    if first:
+        book.active.append([first, "Value"])
+        book.active.append(["Owner", "Ann"])
+    else:
+        book.remove(book.active)
+    for month, clicks in (("May", 3), ("June", "4")):
+        sheet = book.create_sheet(month)
+        for row in (
+            ["item_id", "title", "impressions", "clicks"],
+            [12, f"Red {month}", 100, clicks],
+            [12, "Blue", 50, 1],
+        ):
+            sheet.append(row)
+    book.save(tmp_path / "clicks.xlsx")
+    logs = read_logs(tmp_path / "clicks.xlsx", threads=1)
+    assert (logs.totals.rows, logs.totals.impressions, logs.totals.clicks) == (4, 300, 9)
+    (note,) = logs.notes
+    assert "sheets 'May', 'June' have the same columns and are read as one table" in note
+    assert note.endswith(", not 'Sheet'." if first else "table.")
+
+
 def test_a_delta_table_has_its_present_rows(tmp_path: Path, wanted: Any) -> None:
     deltalake = pytest.importorskip("deltalake")
     folder = str(tmp_path / "table")

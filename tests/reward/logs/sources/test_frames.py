@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from reward.errors import LogError
@@ -96,3 +97,16 @@ def test_a_wrong_value_is_named_with_its_row() -> None:
     log.loc[4, "propensity"] = 1.5
     with pytest.raises(LogError, match=r"propensity must be in \(0, 1\].*Got '1\.5' in row 5 of the pandas\.DataFrame"):
         read_logs(log)
+
+
+def test_types_that_parquet_does_not_have_are_read_as_texts() -> None:
+    table = pa.table(
+        {
+            "item_id": ["a", "a"],
+            "title": pc.run_end_encode(pa.array(["s", "t"])),
+            "clicks": [0, 1],
+            "since": pa.array([(0, 1, 0), (0, 1, 0)], pa.month_day_nano_interval()),
+        }
+    )
+    (item,) = read_logs(table, threads=1).arms.items
+    assert "days=1" in item.fields["since"][0]
