@@ -16,6 +16,8 @@ from .validate import LogTotals
 
 _ALL_COLUMNS_ROWS = 1_000_000
 """Up to this many rows are compared in all columns, of longer logs those of every k-th item in the schema's columns."""
+_ALL_COLUMNS = 100
+"""Columns that are read at once: of wider logs, again, the schema's."""
 _SAMPLE_ROWS = 500_000
 _FEWEST = 30
 _MOST_COPIES = 5
@@ -33,7 +35,7 @@ def refuse_repeated_impressions(rows: TypedRows, totals: LogTotals) -> None:
     """
     if totals.impressions >= CARRIES_COUNTS * (totals.rows - totals.empty_rows):
         return
-    if totals.rows <= _ALL_COLUMNS_ROWS:
+    if totals.rows <= _ALL_COLUMNS_ROWS and len(rows.source.columns) <= _ALL_COLUMNS:
         step, values = 1, [quote(column) for column in rows.source.columns if not column.startswith("__index_level_")]
     elif rows.has("timestamp"):
         step = -(-totals.rows // _SAMPLE_ROWS)

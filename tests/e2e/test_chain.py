@@ -34,6 +34,7 @@ LEFT += (
     "explore titles.parquet -o plan-2.parquet",
     "generate ITEMS",
     "generate products",
+    "offline-eval --run",
 )
 SHOWN = {" ".join(shown.words): shown.words for path in DOCUMENTS for shown in in_blocks(path)}
 RUN = [words for text, words in SHOWN.items() if not text.startswith(LEFT)]
