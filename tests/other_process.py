@@ -23,7 +23,9 @@ def holding(folder: Path, imports: str, context: str) -> Iterator["subprocess.Po
         f"import os, sys; from pathlib import Path; {imports}\n"
         f"with {context}:\n    print('held', flush=True); sys.stdin.readline(); os._exit(9)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    }
     with subprocess.Popen(
         [sys.executable, "-c", script, folder],
         stdin=subprocess.PIPE,
