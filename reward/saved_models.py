@@ -14,6 +14,8 @@ from .plain import JsonObject
 from .saved import AGAIN, Arrays, SavedError, check_kind, damage, parse_json, read_arrays, read_bytes
 
 META, ARRAYS = "meta.json", "arrays.npz"
+POLICY_ENCODER = "encoder"
+"""Folder beside those of the models: the language model that the encoder ``policy`` is."""
 
 
 def write_state(folder: Path, meta: Mapping[str, Any], arrays: Arrays) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..encoders.encoder import Encoder, open_encoder
 from ..errors import ModelError
 from ..items import Item
-from ..saved_models import model_damage, read_state, write_state
+from ..saved_models import POLICY_ENCODER, model_damage, read_state, write_state
 from .calibrate import Known, calibrate, group_name
 from .comparison import EVIDENCE, Comparison
 from .faults import FaultModel, FaultShape, Soundness
@@ -29,7 +29,6 @@ from .views import Reader
 
 IntArray = npt.NDArray[np.int64]
 
-POLICY_ENCODER = "encoder"  # beside the folder: the language model that the encoder ``policy`` is
 _FORMAT = 1
 _WHAT = "relevance model"
 _CHUNK = 1024  # titles read at once

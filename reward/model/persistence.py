@@ -10,7 +10,7 @@ from ..encoders.encoder import open_encoder
 from ..features.support import Support
 from ..features.transformer import TitleFeatures
 from ..plain import JsonObject
-from ..saved_models import model_damage, read_state, write_state
+from ..saved_models import POLICY_ENCODER, model_damage, read_state, write_state
 from .calibration import EnsembleSpread, Platt
 from .design import Design
 from .effect import Basis
@@ -22,7 +22,6 @@ from .shapes import ModelShape
 from .soundness import check_design, check_features, check_outcome
 
 FORMAT = 4
-POLICY_ENCODER = "encoder"  # beside the models: the language model that the encoder ``policy`` is
 INFINITE = ("guard.low",)
 Arrays = dict[str, npt.NDArray[Any]]
 

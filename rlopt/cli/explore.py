@@ -14,7 +14,7 @@ from rlopt.cli.show import show
 @click.argument("titles", metavar="TITLES")
 @options.output
 @click.option("--continue", "results", metavar="RESULTS", help="Results of earlier plans of these TITLES.")
-@from_config("ExploreConfig", "budget", "loss", "span", "batches", "floor", "stop", "half_life")
+@from_config("ExploreConfig", "budget", "loss", "span", "afterwards", "batches", "floor", "stop", "half_life")
 @options.columns
 @options.query
 @preset()

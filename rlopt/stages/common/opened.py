@@ -174,7 +174,7 @@ class OpenedRun:
             If it cannot be read.
         """
         from reward.belonging.belonging import Belonging
-        from reward.model.persistence import POLICY_ENCODER
+        from reward.saved_models import POLICY_ENCODER
 
         folder = self.run / BELONGING
         if not Belonging.kept_in(folder):

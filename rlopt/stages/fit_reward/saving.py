@@ -12,7 +12,7 @@ from reward.logs.sources.local import LocalCopy, LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import save_arms
 from reward.model.judge import Judge
-from reward.model.persistence import POLICY_ENCODER
+from reward.saved_models import POLICY_ENCODER
 from rlopt.files import atomic_write, to_json
 from rlopt.run import BELONGING, DATA, FINDINGS, Run
 from rlopt.stages.common.evidence import EVIDENCE, FitEvidence, evidence_text

@@ -13,10 +13,10 @@ from reward.logs.sources.local import LocalSource
 from reward.logs.splits import Splits
 from reward.logs.store import load_arms, save_arms
 from reward.logs.update import merge_arms, overlap
-from reward.model.persistence import POLICY_ENCODER
 from reward.model.reward_model import RewardModel
 from reward.plain import JsonObject
 from reward.saved import read_json
+from reward.saved_models import POLICY_ENCODER
 from rlopt.config import RewardConfig
 from rlopt.errors import ConfigError
 from rlopt.files import atomic_write, disk_errors, to_json

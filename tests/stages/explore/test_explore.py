@@ -125,6 +125,14 @@ def test_results_that_do_not_fit_are_one_line(
     assert outcome.json["rule"] == RULE
 
 
+def test_the_longer_the_best_title_is_shown_afterwards_the_more_items_are_worth_exploring(
+    fitted_run: Path, titles: Path, tmp_path: Path, rlopt: Callable[..., Any]
+) -> None:
+    short = ["explore", titles, "-o", tmp_path / "plan.parquet", "--run", fitted_run, "--span", "0.05", "--loss", "1"]
+    explored = [rlopt(*short, "--afterwards", length, "--json").json["explored"] for length in (0, 100)]
+    assert explored[0] < explored[1]
+
+
 def test_too_many_titles_are_refused(fitted_run: Path, titles: Path, tmp_path: Path) -> None:
     item_id = _rows(titles)[0]["item_id"]
     many = [{"item_id": item_id, "title": f"title number {n}"} for n in range(50)]
