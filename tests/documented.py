@@ -104,6 +104,17 @@ def parsed(shown: Shown, complete: bool = True) -> click.Context:
             words += [*option, *getattr(missing.param.type, "choices", ("x",))[:1]]
 
 
+def all_options(command: click.Command = cli) -> set[str]:
+    """Every option of the command and of those below it."""
+    own = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            part = command.get_command(click.Context(command), name)
+            assert part is not None
+            own |= all_options(part)
+    return own
+
+
 def options_of(shown: Shown) -> set[str]:
     """Every option of the command."""
     return {option for param in _command(shown)[0].params for option in (*param.opts, *param.secondary_opts)}

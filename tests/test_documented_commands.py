@@ -11,6 +11,7 @@ import pytest
 from tests.documented import (
     DOCUMENTS,
     ROOT,
+    all_options,
     benchmark_lines,
     benchmark_parser,
     in_blocks,
@@ -22,6 +23,7 @@ from tests.documented import (
 )
 
 BENCHMARKS = sorted((ROOT / "tests" / "benchmarks").glob("*.py"))
+OF_OTHER_PROGRAMS = {"--build-arg", "--help", "--logdir", "--no-deps", "--profile", "--strict"}  # docker, pip, mypy ...
 PAGES_OF_FIGURES = [p for p in DOCUMENTS if p.name not in ("architecture.md", "CONTRIBUTING.md")]  # the first: trials
 
 
@@ -54,6 +56,16 @@ def test_messages_name_commands_and_options_that_exist() -> None:
     for shown in found:
         unknown = {word for word in shown.words if word.startswith("--")} - options_of(shown)
         assert not unknown, f"{shown}: {unknown}"
+
+
+def test_options_that_pages_name_exist() -> None:
+    """Also those in prose, without their command: an option may be in the settings and no command take it."""
+    known = all_options() | OF_OTHER_PROGRAMS
+    for benchmark in BENCHMARKS:
+        known |= set(re.findall(r'"(--[a-z-]+)"', benchmark.read_text(encoding="utf-8")))
+    for page in [*DOCUMENTS, ROOT / "CHANGELOG.md"]:
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8")))
+        assert named <= known, f"{page.name}: {named - known}"
 
 
 @pytest.mark.parametrize("documents", [DOCUMENTS, BENCHMARKS], ids=["documents", "docstrings"])
