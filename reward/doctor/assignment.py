@@ -95,11 +95,15 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
     found = unlike(logs.balances)
     for balance in found:
         yield from _unlike(balance)
-    if names := [balance.column for balance in logs.balances if balance not in found]:
+    different = {balance.column for balance in found}
+    if names := dict.fromkeys(balance.column for balance in logs.balances if balance.column not in different):
         yield "ok", f"Titles of one item were shown under similar circumstances by {', '.join(names)}."
 
 
 def _unlike(balance: Balance) -> Lines:
+    if balance.people:
+        yield from _unlike_people(balance)
+        return
     shown = f"Titles of one item were shown at different {balance.column} (Cramer's V {balance.imbalance:.2f})"
     if balance.click_p_value >= CLICK_LEVEL:
         yield "ok", f"{shown}, by which clicks do not differ."
@@ -136,3 +140,20 @@ def _unlike(balance: Balance) -> Lines:
             "note",
             "equal_levels",
         )
+
+
+def _unlike_people(balance: Balance) -> Lines:
+    shown = f"Titles of one item were shown to different values of {balance.column}"
+    if balance.click_p_value >= CLICK_LEVEL:
+        yield "ok", f"{shown}, by which clicks do not differ."
+        return
+    yield (
+        "warning",
+        (
+            f"{shown}: those who saw one title click more on other items, too, than those who saw another (correlation "
+            f"{balance.imbalance:.2f}). Titles that look better may only have been shown to people who click. Log what "
+            "titles were chosen by: the propensity of each impression, or the segment."
+        ),
+        "doubt",
+        "unlike_circumstances",
+    )

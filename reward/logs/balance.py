@@ -70,6 +70,8 @@ class Balance:
         True if clicks are compared at equal levels.
     pooled
         Share of the impressions at values too rare to be compared at equal levels; they are one level together.
+    people
+        True if the values name people (`reward.logs.people`): too many to be levels.
     """
 
     column: str
@@ -81,6 +83,7 @@ class Balance:
     tied_share: float
     adjusted: bool = False
     pooled: float = 0.0
+    people: bool = False
 
 
 def balance_of(column: str, cells: LevelCells) -> Balance:

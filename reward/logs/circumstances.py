@@ -18,6 +18,7 @@ from .balance import Balance, LevelCells, balance_of, level_effects
 from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, impression_columns
 from .item_fields import batched
 from .level_counts import joint_cells, level_cells
+from .people import people_balance
 from .position import PositionBias
 from .typed_rows import TypedRows
 from .weighting import Weighting
@@ -46,7 +47,9 @@ class Circumstances:
     weighting: Weighting
 
 
-def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, differing: Sequence[str]) -> Circumstances:
+def circumstances(
+    rows: TypedRows, sums: Columns, bias: PositionBias | None, differing: Sequence[str], *, replaced: bool
+) -> Circumstances:
     """Test every column that describes the impression, and take off those that titles and clicks both go with.
 
     Parameters
@@ -57,9 +60,12 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, dif
         Examination by position, None where no position is logged.
     differing
         Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
+    replaced
+        True if an item's titles were shown at different times, which are taken off later (`reward.logs.periods`).
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    columns = impression_columns(rows, differing)
+    every = impression_columns(rows, differing)
+    columns = [column for column in every if column.n_levels > 2]
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
         cells |= level_cells(rows, part, weighting)
@@ -70,7 +76,10 @@ def circumstances(rows: TypedRows, sums: Columns, bias: PositionBias | None, dif
         replace(balance, adjusted=balance.column in names, pooled=column.pooled)
         for balance, column in zip(found, columns, strict=True)
     )
-    return Circumstances(balances, replace(weighting, effects=_effects(rows, taken, weighting)))
+    weighting = replace(weighting, effects=_effects(rows, taken, weighting))
+    people = [column for column in every if column.names_people and column.name not in names]
+    tested = (people_balance(rows, column.name, column.sql, weighting, by_day=replaced) for column in people)
+    return Circumstances((*balances, *(balance for balance in tested if balance is not None)), weighting)
 
 
 def unlike(balances: Sequence[Balance]) -> list[Balance]:

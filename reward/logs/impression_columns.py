@@ -17,7 +17,7 @@ MAX_LEVELS = 50
 MIN_CLICKS = 20.0
 """Clicks expected at a value, of a column with more, under which its own click rate tells nothing."""
 MAX_VALUES = 1_000
-"""A text column with more values names users or sessions, and says nothing that impressions have in common."""
+"""A column with more values names people, sessions or queries: see `reward.logs.people`."""
 MAX_COLUMNS = 40
 """Columns that are compared: of a log with hundreds of measurements an impression, the first ones."""
 AT_ONCE = 4
@@ -50,6 +50,8 @@ class ImpressionColumn:
         more level.
     pooled
         Share of the impressions at other values, which cannot be compared at equal levels.
+    names_people
+        True for texts and whole numbers of more than `MAX_VALUES` values; texts then have no levels.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ImpressionColumn:
     level_of: tuple[int, ...] = ()
     edges: tuple[float, ...] = ()
     pooled: float = 0.0
+    names_people: bool = False
 
     @property
     def n_levels(self) -> int:
@@ -101,7 +104,7 @@ class Crossed:
 
 
 def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[ImpressionColumn]:
-    """The columns of these logs that describe the impression and have few values enough to compare.
+    """The columns of these logs that describe the impression; those of one value are left out.
 
     Parameters
     ----------
@@ -127,7 +130,7 @@ def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[Impres
         _column(rows, name, sql, kinds.get(name, "VARCHAR"), n)
         for (name, sql), n in zip(values.items(), found, strict=True)
     ]
-    return [column for column in out if column.n_levels > 2]
+    return [column for column in out if column.n_levels > 2 or column.names_people]
 
 
 def _distinct(rows: TypedRows, values: Sequence[str]) -> tuple[int, ...]:
@@ -153,13 +156,15 @@ def _sample(rows: TypedRows, values: Mapping[str, str], *names: str) -> str:
 def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> ImpressionColumn:
     """The column with its levels; with none where they are too many to compare."""
     query = rows.source.query
+    many = n_values > MAX_VALUES
     if n_values > MAX_LEVELS and kind in _NUMBERS:
         shares = [(i + 1) / _BINS for i in range(_BINS - 1)]
         table = _sample(rows, {"v": sql})
         edges = query(f"SELECT quantile_disc(v, {shares}) FROM {table}", rows.parameters).fetchall()[0][0]
-        return ImpressionColumn(name, sql, edges=tuple(sorted({float(edge) for edge in edges or ()})))
-    if n_values > MAX_VALUES:
-        return ImpressionColumn(name, sql)
+        parted = tuple(sorted({float(edge) for edge in edges or ()}))
+        return ImpressionColumn(name, sql, edges=parted, names_people=many and kind in WHOLE_TYPES)
+    if many:
+        return ImpressionColumn(name, sql, names_people=True)
     text = f"coalesce(CAST({sql} AS VARCHAR), '{MISSING}')"
     counted = f"SELECT v, sum(impressions) AS n FROM {_sample(rows, {'v': text})} GROUP BY v"
     found = query(f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS + 1}", rows.parameters).fetchall()

@@ -32,9 +32,9 @@ def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
     for name, column in zip(names, columns, strict=True):
         mine = ~np.isnan(found[name])  # the others of a row are missing: it is grouped by this one alone
         out[column.name] = LevelCells(
-            _compact(found["item"][mine]),
-            _compact(found["arm"][mine]),
-            _compact(found[name][mine]),
+            compact(found["item"][mine]),
+            compact(found["arm"][mine]),
+            compact(found[name][mine]),
             *(found[key][mine] for key in _SUMS),
         )
     return out
@@ -55,7 +55,7 @@ def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
     names = [f"x{i}" for i in range(len(columns))]
     found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
     levels = np.stack([found[name].astype(np.int64) for name in names], axis=1)
-    return JointCells(_compact(found["arm"]), levels, found["clicks"], found["exposure"])
+    return JointCells(compact(found["arm"]), levels, found["clicks"], found["exposure"])
 
 
 def _grouped(
@@ -78,14 +78,14 @@ def _grouped(
     joined = f"SELECT item, arm, {', '.join(names)}, {back} FROM {by_level} "
     joined += "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY ALL"
     table = rows.source.table(joined, parameters)
-    return {name: _floats(table.column(name)) for name in table.column_names}
+    return {name: floats(table.column(name)) for name in table.column_names}
 
 
-def _floats(column: Any) -> FloatArray:
+def floats(column: Any) -> FloatArray:
     """Numbers, NaN where missing."""
     return np.asarray(column.cast("float64").to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _compact(values: FloatArray) -> IntArray:
+def compact(values: FloatArray) -> IntArray:
     """Numbers from 0 in the order of ``values``."""
     return np.unique(values, return_inverse=True)[1].astype(np.int64)

@@ -218,7 +218,10 @@ def read_logs(
             refuse_repeated_impressions(rows, totals)
         context = read_context(rows)
         bias = position_bias(rows) if totals.position_impressions else None
-        found_circumstances = circumstances(rows, _with_propensity(sums, totals), bias, context.differing)
+        replaced = totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME
+        found_circumstances = circumstances(
+            rows, _with_propensity(sums, totals), bias, context.differing, replaced=replaced
+        )
         weighting = found_circumstances.weighting
         delay = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
@@ -226,7 +229,7 @@ def read_logs(
         matured = matured_clicks(rows, delay, by_propensity=weighting.by_propensity) if delay else None
         exposed = None if weighting.trivial else exposure(rows, weighting)
         periods = None
-        if totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME:
+        if replaced:
             found_periods = by_period(rows, sums["item"].astype(np.int64), weighting)
             if found_periods is not None:
                 periods, exposed = found_periods

@@ -183,6 +183,15 @@ def hinted() -> Contexts:
     return Contexts(share, np.log([1.4, 0.65])[crowd], promo_first(np.array([0.85, 0.15])[crowd]), columns)
 
 
+def people(promo: tuple[float, float], n: int = 1_200) -> Contexts:
+    """The two crowds as people, each with an id and a traffic of their own; shares of promo titles by crowd."""
+    rng = np.random.default_rng(7)
+    crowd = np.arange(n) % 2
+    names = np.array([f"user-{i}" for i in range(n)])
+    share = rng.dirichlet(np.full(n, 2.0))
+    return Contexts(share, np.log([1.4, 0.65])[crowd], promo_first(np.array(promo)[crowd]), {"user": names})
+
+
 def early_promo(days: int = 14) -> Contexts:
     """Promo titles mostly in the first half, the others mostly in the second; nothing else differs."""
     day = np.arange(days)
@@ -241,5 +250,8 @@ KINDS: Mapping[str, Kind] = {
     "ramp": Kind("promo titles ramp up, clicks too", ramp),
     "campaign": Kind("a campaign of four days", campaign),
     "unnamed": Kind("the surface of one crowd is missing", unnamed),
+    "people": Kind("titles chosen by the user, who has an id", lambda: people((0.85, 0.15))),
+    "people_mild": Kind("the same, mild", lambda: people((0.6, 0.4))),
+    "people_even": Kind("randomised, users with ids", lambda: people((0.5, 0.5))),
     "hinted": Kind("a column that only hints at the cause", hinted),
 }
