@@ -21,8 +21,9 @@ from .level_counts import joint_cells, level_cells
 from .people import people_balance
 from .position import PositionBias
 from .some_items import some_items
+from .standardised import MAX_STRATA, strata_of
 from .typed_rows import TypedRows
-from .weighting import Weighting
+from .weighting import LevelEffect, Weighting
 
 LEVEL = 0.01
 """False-discovery rate at which titles count as shown under unlike circumstances."""
@@ -106,19 +107,20 @@ def propensities_differ(sums: Columns) -> bool:
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 
-def _effects(
-    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting
-) -> tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...]:
+def _effects(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> tuple[LevelEffect, ...]:
     """Relative click rates at the columns' levels; of few combinations those of each combination."""
     cells = joint_cells(rows, columns, weighting)
+    taken: Sequence[ImpressionColumn | Crossed] = columns
+    levels = cells.levels
     if len(columns) > 1 and int(np.prod([column.n_levels for column in columns])) <= MAX_JOINT_LEVELS:
-        crossed = Crossed(tuple(columns))
-        level = np.ravel_multi_index(tuple(cells.levels.T), [column.n_levels for column in columns])
-        theta = level_effects(cells.arm, level[:, None], cells.clicks, cells.exposure, (crossed.n_levels,))
-        return ((crossed, theta[0]),)
-    n_levels = tuple(column.n_levels for column in columns)
-    theta = level_effects(cells.arm, cells.levels, cells.clicks, cells.exposure, n_levels)
-    return tuple(zip(columns, theta, strict=True))
+        taken = [Crossed(tuple(columns))]
+        levels = np.ravel_multi_index(tuple(levels.T), [column.n_levels for column in columns])[:, None]
+    theta = level_effects(cells.arm, levels, cells.clicks, cells.exposure, tuple(column.n_levels for column in taken))
+    most = max(2, round(MAX_STRATA ** (1 / len(taken))))
+    return tuple(
+        LevelEffect(column, own, strata_of(cells.item, cells.arm, level, cells.exposure, column.n_levels, most))
+        for column, own, level in zip(taken, theta, levels.T, strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ..arrays import FloatArray, IntArray
 from .balance import LevelCells
 from .grouped import grouped
 from .impression_columns import ImpressionColumn
+from .standardised import StratumCells
 from .typed_rows import TypedRows
 from .weighting import Weighting, exact_sum, in_units
 
@@ -42,8 +43,9 @@ def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
 
 @dataclass(frozen=True)
 class JointCells:
-    """Arm (n,), levels (n, n_columns), clicks (n,) and exposure (n,) of the arms by several columns together."""
+    """Counts of the arms by several columns together: levels of shape (n, n_columns), all others (n,)."""
 
+    item: IntArray
     arm: IntArray
     levels: IntArray
     clicks: FloatArray
@@ -55,7 +57,26 @@ def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
     names = [f"x{i}" for i in range(len(columns))]
     found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
     levels = np.stack([found[name].astype(np.int64) for name in names], axis=1)
-    return JointCells(compact(found["arm"]), levels, found["clicks"], found["exposure"])
+    return JointCells(compact(found["item"]), compact(found["arm"]), levels, found["clicks"], found["exposure"])
+
+
+def stratum_cells(rows: TypedRows, weighting: Weighting) -> StratumCells:
+    """Counts of arms by the strata of all that is taken off, together; ``arm`` is that of the table ``arms``."""
+    parameters, strata = weighting.parameters(rows), dict[str, str]()
+    for i, effect in enumerate(weighting.effects):
+        strata[f"x{i}"] = f"list_element($strata{i}, {effect.column.level_sql(f'stratum{i}')} + 1)"
+        parameters |= effect.column.parameters(f"stratum{i}") | {f"strata{i}": effect.stratum.tolist()}
+    sums = {f"w_{name}": exact_sum(_SUMS[name]) for name in ("clicks", "exposure")}
+    keys = ("item_id", "title", *strata)
+    by_stratum, parameters = grouped(rows, keys, sums, weighting.table(rows, strata), parameters, joined=("weights",))
+    query = (
+        f"SELECT item, arm, dense_rank() OVER (ORDER BY {', '.join(strata)}) - 1 AS stratum, "
+        f"{in_units('w_clicks')} AS clicks, {in_units('w_exposure')} AS exposure FROM {by_stratum} "
+        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY arm, stratum"
+    )
+    table = rows.source.table(query, parameters)
+    item, arm, stratum = (floats(table.column(name)).astype(np.int64) for name in ("item", "arm", "stratum"))
+    return StratumCells(item, arm, stratum, floats(table.column("clicks")), floats(table.column("exposure")))
 
 
 def _grouped(

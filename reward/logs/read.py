@@ -20,6 +20,7 @@ from .cluster import LogCluster
 from .delay import DelayModel
 from .item_fields import ItemFields, read_context
 from .keys import respelled
+from .level_counts import stratum_cells
 from .periods import SAME_TIME, Periods, apart, by_period
 from .plans import with_plans
 from .position import PositionBias
@@ -30,6 +31,7 @@ from .some_items import some_items
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .sources.local import LocalCopy, Source, local
 from .spelt_numbers import Decimal
+from .standardised import Standardised
 from .sums import refuse_sums
 from .trim_sql import stripped
 from .typed_rows import Exclude, TypedRows
@@ -231,7 +233,10 @@ def read_logs(
             delay = delay_model(rows, conversion_window_hours, end)
             if delay:
                 matured = matured_clicks(rows, delay, end, by_propensity=weighting.by_propensity)
-        exposed = None if weighting.trivial else exposure(rows, weighting)
+        standard = None
+        if weighting.effects and not weighting.by_propensity:
+            standard = Standardised.of(stratum_cells(rows, weighting), len(sums["title"]))
+        exposed = None if weighting.trivial else exposure(rows, weighting) if standard is None else standard.plain
         periods = None
         if replaced:
             found_periods = by_period(rows, sums["item"].astype(np.int64), weighting)
@@ -246,6 +251,8 @@ def read_logs(
     arms = _arms(sums, found, totals, context, exposed, matured)
     if weighted is not None:
         arms = _reweighted(arms, weighted)
+    if standard is not None:
+        arms = _at_like_circumstances(arms, standard)
     return LogData(
         arms,
         totals,
@@ -308,6 +315,19 @@ def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
         conversions=None if arms.conversions is None else weighted.conversions,
         revenue=None if arms.revenue is None else weighted.revenue,
         matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
+    )
+
+
+def _at_like_circumstances(arms: Arms, standard: Standardised) -> Arms:
+    """The arms with effective counts in place of their own; what is a share of the clicks shrinks as they do."""
+    own = np.divide(standard.clicks, arms.clicks, out=np.ones(len(arms)), where=arms.clicks > 0)
+    return replace(
+        arms,
+        clicks=standard.clicks,
+        exposure=standard.exposure * arms.exposure / standard.plain,
+        conversions=None if arms.conversions is None else arms.conversions * own,
+        revenue=None if arms.revenue is None else arms.revenue * own,
+        matured_clicks=None if arms.matured_clicks is None else arms.matured_clicks * own,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ..arrays import FloatArray, IntArray
 from .grouped import grouped
 from .impression_columns import Crossed, ImpressionColumn
 from .position import PositionBias
@@ -14,6 +14,25 @@ from .typed_rows import TypedRows
 
 UNIT = 10**9
 """Sums are made of whole multiples of 1 / UNIT, so that they do not depend on the order in which threads add."""
+
+
+@dataclass(frozen=True)
+class LevelEffect:
+    """Effect of a column that is taken off.
+
+    Parameters
+    ----------
+    column
+        The column, or several crossed.
+    theta
+        Relative click rate at each of its levels, whatever the title, shape (n_levels,).
+    stratum
+        Stratum of each level, shape (n_levels,): see `reward.logs.standardised`.
+    """
+
+    column: ImpressionColumn | Crossed
+    theta: FloatArray
+    stratum: IntArray
 
 
 @dataclass(frozen=True)
@@ -28,12 +47,12 @@ class Weighting:
     bias
         Examination by position, None where none is logged.
     effects
-        Column that describes the impression -> relative click rate at each of its levels, shape (n_levels,).
+        Columns that describe the impression, and are taken off.
     """
 
     by_propensity: bool = False
     bias: PositionBias | None = None
-    effects: tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...] = ()
+    effects: tuple[LevelEffect, ...] = ()
 
     @property
     def trivial(self) -> bool:
@@ -42,7 +61,7 @@ class Weighting:
 
     def levels(self, rows: TypedRows) -> tuple[dict[str, str], Parameters]:
         """SQL of the levels that rows are compared at, by name, and the parameters that it and a select take."""
-        columns = {f"level{i}": column for i, (column, _) in enumerate(self.effects)}
+        columns = {f"level{i}": effect.column for i, effect in enumerate(self.effects)}
         parameters = dict(rows.parameters)
         for name, column in columns.items():
             parameters |= column.parameters(name)
@@ -51,9 +70,9 @@ class Weighting:
     def parameters(self, rows: TypedRows) -> Parameters:
         """Parameters of `table`; also makes the table of the positions' weights."""
         out = dict(rows.parameters)
-        for i, (column, theta) in enumerate(self.effects):
-            out |= column.parameters(f"levels{i}")
-            out[f"theta{i}"] = theta.tolist()
+        for i, effect in enumerate(self.effects):
+            out |= effect.column.parameters(f"levels{i}")
+            out[f"theta{i}"] = effect.theta.tolist()
         places = {-1: 1.0}  # a place that no row has
         if self.bias is not None:
             places = dict(zip(self.bias.position.tolist(), self.bias.theta.tolist(), strict=True))
@@ -69,7 +88,8 @@ class Weighting:
         """
         values = dict(extra or {})
         values["counts"] = f"1 / ({rows.expression('propensity')})" if self.by_propensity else "CAST(1 AS DOUBLE)"
-        factors = [f"list_element($theta{i}, {c.level_sql(f'levels{i}')} + 1)" for i, (c, _) in enumerate(self.effects)]
+        levels = (effect.column.level_sql(f"levels{i}") for i, effect in enumerate(self.effects))
+        factors = [f"list_element($theta{i}, {level} + 1)" for i, level in enumerate(levels)]
         values["effect"] = " * ".join(factors) or "CAST(1 AS DOUBLE)"
         position = "NULL" if self.bias is None else rows.expression("position")
         values["place"] = f"CAST(round({position}) AS BIGINT)"

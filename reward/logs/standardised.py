@@ -1,0 +1,138 @@
+"""Direct standardisation: what an item's titles would earn if all were shown in the same circumstances.
+
+A level's relative click rate (`reward.logs.balance.level_effects`) is that of all items and titles together. If
+evenings are good for shoes and bad for bags, or good for titles with a promise, that is not enough. Where an item's
+titles were shown at different levels, each title's rate is therefore taken in a few strata of levels, and averaged with
+the item's shares of its traffic: no factor is assumed to be the same for all. The price is variance: a title that was
+hardly shown in the evening hardly says what it earns there, and counts as fewer clicks.
+
+Strata hold levels that show titles alike: it is between those that titles' circumstances differ (propensity strata;
+five leave about a tenth of the bias, Cochran 1968). Within a stratum exposure is weighted by the levels' rates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from ..arrays import FloatArray, IntArray
+
+MAX_STRATA = 5
+PRIOR_CLICKS = 1.0
+"""Expected clicks in a stratum at which a title's own rate there weighs as much as what the item's titles tell."""
+_ROUNDS = 50
+_MOST_ARMS = 20_000  # from which strata are found
+
+
+@dataclass(frozen=True)
+class StratumCells:
+    """Counts of arms by stratum; shape (n_cells,) each, the pairs (arm, stratum) distinct.
+
+    Parameters
+    ----------
+    item, arm, stratum
+        Numbers from 0.
+    clicks
+        Clicks.
+    exposure
+        Impressions, weighted by all that is taken off.
+    """
+
+    item: IntArray
+    arm: IntArray
+    stratum: IntArray
+    clicks: FloatArray
+    exposure: FloatArray
+
+
+def strata_of(
+    item: IntArray, arm: IntArray, level: IntArray, shown: FloatArray, n_levels: int, most: int = MAX_STRATA
+) -> IntArray:
+    """Stratum of each level, shape (n_levels,): levels with like shares of the titles are one (Ward 1963).
+
+    Parameters
+    ----------
+    item, arm, level
+        Numbers from 0 of the arms' counts by level, shape (n_cells,) each.
+    shown
+        Impressions of each.
+    n_levels
+        Number of levels.
+    most
+        Strata at most.
+    """
+    if n_levels <= most:
+        return np.arange(n_levels)
+    n_arms = int(arm.max()) + 1
+    step = -(-n_arms // _MOST_ARMS)
+    kept = item % step == 0
+    item, arm, level, shown = (x[kept] for x in (item, arm, level, shown))
+    arm = np.unique(arm, return_inverse=True)[1]
+    table = np.zeros((n_levels, int(arm.max()) + 1))
+    table[level, arm] = shown
+    item_of = np.zeros(table.shape[1], dtype=np.int64)
+    item_of[arm] = item
+    of_item = np.zeros((n_levels, int(item.max()) + 1))
+    np.add.at(of_item, (level, item), shown)
+    share = np.divide(table, of_item[:, item_of], out=np.zeros_like(table), where=of_item[:, item_of] > 0)
+    usual = table.sum(axis=0) / np.maximum(of_item.sum(axis=0), 1e-300)[item_of]
+    gap = np.where(of_item[:, item_of] > 0, share - usual, 0.0) * np.sqrt(of_item.sum(axis=0))[item_of]
+    return np.asarray(fcluster(linkage(gap, "ward"), most, "maxclust"), dtype=np.int64) - 1
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Counts of arms at their items' mix of strata, shape (n_arms,) each.
+
+    Parameters
+    ----------
+    clicks, exposure
+        Effective counts: their ratio is the standardised rate, and the clicks expected of the exposure at the arm's own
+        rate are as many as would have the variance of that.
+    plain
+        Exposure before that: the sum over strata.
+    """
+
+    clicks: FloatArray
+    exposure: FloatArray
+    plain: FloatArray
+
+    @classmethod
+    def of(cls, cells: StratumCells, n_arms: int) -> "Standardised":
+        """From the arms' counts by stratum."""
+        n_strata, n_items = int(cells.stratum.max(initial=0)) + 1, int(cells.item.max(initial=0)) + 1
+        clicks, exposure = (np.zeros((n_arms, n_strata)) for _ in range(2))
+        clicks[cells.arm, cells.stratum], exposure[cells.arm, cells.stratum] = cells.clicks, cells.exposure
+        item = np.zeros(n_arms, dtype=np.int64)
+        item[cells.arm] = cells.item
+        of_item = np.zeros((n_items, n_strata))
+        np.add.at(of_item, item, exposure)
+        share = (of_item / np.maximum(of_item.sum(axis=1, keepdims=True), 1e-300))[item]
+        item_rate = _ratio(np.bincount(item, clicks.sum(axis=1)).astype(np.float64), of_item.sum(axis=1))[item]
+        shown, seen = exposure.sum(axis=1), clicks.sum(axis=1)
+        # What rate to expect of an arm of few clicks: one click more, at its item's rate.
+        likely = _ratio(seen + 1.0, shown + _ratio(np.ones(n_arms), item_rate))
+        prior = _ratio(np.full(n_arms, PRIOR_CLICKS), likely)[:, None]
+        rate = np.sum(share * _ratio(clicks + prior * _rates(clicks, exposure, item), exposure + prior), axis=1)
+        variance = np.sum(share**2 * _ratio(np.ones_like(exposure), exposure + prior / 2), axis=1)
+        told = (variance > 0) & (item_rate > 0) & (shown > 0)
+        effective = np.where(told, np.minimum(_ratio(np.ones(n_arms), variance), shown), shown)
+        return cls(np.where(told, rate * effective, seen), effective, shown)
+
+
+def _rates(clicks: FloatArray, exposure: FloatArray, item: IntArray) -> FloatArray:
+    """Rates of arms in strata if each is the arm's times that of its item's stratum, shape (n_arms, n_strata)."""
+    n_items = int(item.max(initial=0)) + 1
+    seen = np.zeros((n_items, clicks.shape[1]))
+    np.add.at(seen, item, clicks)
+    of_stratum = np.ones_like(seen)
+    for _ in range(_ROUNDS):
+        of_arm = _ratio(clicks.sum(axis=1), np.sum(exposure * of_stratum[item], axis=1))
+        expected = np.zeros_like(seen)
+        np.add.at(expected, item, exposure * of_arm[:, None])
+        of_stratum = (seen + PRIOR_CLICKS) / (expected + PRIOR_CLICKS)
+    return of_arm[:, None] * of_stratum[item]
+
+
+def _ratio(top: FloatArray, below: FloatArray) -> FloatArray:
+    return np.divide(top, below, out=np.zeros(np.shape(top)), where=below > 0)
