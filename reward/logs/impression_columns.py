@@ -24,7 +24,7 @@ AT_ONCE = 4
 """Columns that one pass compares, so that memory does not grow with their number."""
 _BINS = 10
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
-HOUR, WEEKDAY, UNPLACED = "hour of day", "weekday", "position missing"
+HOUR, WEEKDAY, POSITION = "hour of day", "weekday", "position"
 MISSING = "\x1fmissing"
 """Stands for a missing value, which may go with clicks like any other: traffic of the app that names no surface."""
 
@@ -36,7 +36,7 @@ class ImpressionColumn:
     Parameters
     ----------
     name
-        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC), or `UNPLACED`.
+        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC), or `POSITION`.
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
@@ -119,8 +119,9 @@ def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[Impres
         time = rows.expression("timestamp")
         values[HOUR] = f"CAST(floor({time} / 3600) AS BIGINT) % 24"
         values[WEEKDAY] = f"(CAST(floor({time} / 86400) AS BIGINT) + 4) % 7"  # Sunday is 0
-    if rows.has("position"):  # positions themselves are told apart by their examination
-        values[UNPLACED] = f"({rows.expression('position')}) IS NULL"
+    if rows.has("position"):  # examination is taken off before; it may differ from item to item
+        values[POSITION] = f"CAST(round({rows.expression('position')}) AS BIGINT)"
+        kinds[POSITION] = "BIGINT"
     if not values:
         return []
     found = [n for part in batched(values.values(), AT_ONCE) for n in _distinct(rows, part)]
