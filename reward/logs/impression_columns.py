@@ -101,6 +101,38 @@ class Crossed:
         return {name: value for part in parts for name, value in part.items()}
 
 
+@dataclass(frozen=True)
+class Days:
+    """Periods of days, as a column.
+
+    Parameters
+    ----------
+    time
+        SQL of a source row's time in seconds.
+    first
+        First day since 1970.
+    period
+        Period of that day and of each day after it, shape (n_days,).
+    """
+
+    time: str
+    first: int
+    period: tuple[int, ...]
+
+    @property
+    def n_levels(self) -> int:
+        """Periods."""
+        return max(self.period) + 1
+
+    def level_sql(self, parameter: str) -> str:
+        """SQL of the period of a source row; takes ``$parameter``, see `parameters`."""
+        return f"list_element(${parameter}, CAST(floor({self.time} / 86400) AS BIGINT) - {self.first - 1})"
+
+    def parameters(self, parameter: str) -> Parameters:
+        """Parameters of `level_sql`."""
+        return {parameter: list(self.period)}
+
+
 def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression; those of one value are left out.
 

@@ -21,7 +21,7 @@ from .delay import DelayModel
 from .item_fields import ItemFields, read_context
 from .keys import respelled
 from .level_counts import stratum_cells
-from .periods import SAME_TIME, Periods, apart, by_period
+from .periods import OFTEN_ALONE, SAME_TIME, Periods, alone_share, apart, by_period
 from .plans import with_plans
 from .position import PositionBias
 from .repeated_impressions import refuse_repeated_impressions
@@ -36,7 +36,7 @@ from .sums import refuse_sums
 from .trim_sql import stripped
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
-from .weighting import exposure
+from .weighting import Weighting, exposure
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -233,10 +233,7 @@ def read_logs(
             delay = delay_model(rows, conversion_window_hours, end)
             if delay:
                 matured = matured_clicks(rows, delay, end, by_propensity=weighting.by_propensity)
-        standard = None
-        if weighting.effects and not weighting.by_propensity:
-            standard = Standardised.of(stratum_cells(rows, weighting), len(sums["title"]))
-        exposed = None if weighting.trivial else exposure(rows, weighting) if standard is None else standard.plain
+        exposed = None if weighting.trivial else exposure(rows, weighting)
         periods = None
         if replaced:
             found_periods = by_period(rows, sums["item"].astype(np.int64), weighting)
@@ -248,11 +245,10 @@ def read_logs(
             weighted = InverseWeighted.of(rows, sums, exposed, matured, conversion_window_hours)
         dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
-    arms = _arms(sums, found, totals, context, exposed, matured)
-    if weighted is not None:
-        arms = _reweighted(arms, weighted)
-    if standard is not None:
-        arms = _at_like_circumstances(arms, standard)
+        arms = _arms(sums, found, totals, context, exposed, matured)
+        arms = (
+            _at_like_circumstances(arms, rows, weighting, periods) if weighted is None else _reweighted(arms, weighted)
+        )
     return LogData(
         arms,
         totals,
@@ -318,8 +314,16 @@ def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
     )
 
 
-def _at_like_circumstances(arms: Arms, standard: Standardised) -> Arms:
-    """The arms with effective counts in place of their own; what is a share of the clicks shrinks as they do."""
+def _at_like_circumstances(arms: Arms, rows: TypedRows, weighting: Weighting, periods: Periods | None) -> Arms:
+    """The arms with effective counts in place of their own; what is a share of the clicks shrinks as they do.
+
+    Times are taken off item by item only where an item's titles shared them.
+    """
+    if periods is not None and (alone_share(arms) or 0.0) <= OFTEN_ALONE:
+        weighting = replace(weighting, effects=(*weighting.effects, periods.effect(rows.expression("timestamp"))))
+    if not weighting.effects:
+        return arms
+    standard = Standardised.of(stratum_cells(rows, weighting), len(arms))
     own = np.divide(standard.clicks, arms.clicks, out=np.ones(len(arms)), where=arms.clicks > 0)
     return replace(
         arms,

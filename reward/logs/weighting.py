@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays import FloatArray, IntArray
 from .grouped import grouped
-from .impression_columns import Crossed, ImpressionColumn
+from .impression_columns import Crossed, Days, ImpressionColumn
 from .position import PositionBias
 from .text_files import Parameters
 from .typed_rows import TypedRows
@@ -23,14 +23,14 @@ class LevelEffect:
     Parameters
     ----------
     column
-        The column, or several crossed.
+        The column, several crossed, or the time.
     theta
         Relative click rate at each of its levels, whatever the title, shape (n_levels,).
     stratum
         Stratum of each level, shape (n_levels,): see `reward.logs.standardised`.
     """
 
-    column: ImpressionColumn | Crossed
+    column: ImpressionColumn | Crossed | Days
     theta: FloatArray
     stratum: IntArray
 
