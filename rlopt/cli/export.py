@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 @options.in_run
 @options.common
 def command(out: Path, config: Path | None, run_path: str, **flags: Any) -> None:
-    """Make a policy smaller, or average several: a folder that plain transformers loads.
+    """Make a policy smaller, or average several, into a folder that plain transformers loads.
 
-    Takes one of --quantize, --prune, --distill-into and --average, and shows size, speed and quality before and
-    after. The run itself stays as it is.
+    Takes one of --quantize, --prune, --distill-into and --average, and shows size, speed and quality before and after.
+    The run itself does not change.
 
     \b
     Example:
