@@ -66,7 +66,7 @@ def last_screen(result: "DemoResult") -> str:
             f"Faithful titles   {result.faithfulness:.1%} (SFT policy: {result.sft_faithfulness:.1%})",
             f"Broken promises   {result.broken_promises['ppo']:.1%} of the titles (SFT policy: "
             f"{result.broken_promises['sft']:.1%}, logged: {result.broken_promises['logged']:.1%})",
-            f"KL to SFT policy  {result.kl:.2f} nats a title",
+            f"KL to SFT policy  {result.kl:.2f} nats per title",
             f"Verdict           {result.headline}",
             *(["                  of a toy: it shows that the chain works, not how well"] if result.toy else []),
             f"Seconds           {seconds}  (total {sum(result.seconds.values()):.0f})",

@@ -61,5 +61,5 @@ def as_table(result: "ExportResult") -> str:
         )
         for row in (result.before, result.after)
     ]
-    title = f"On {result.items} train items that the export did not learn from; KL from the first, nats a title"
+    title = f"On {result.items} train items that the export did not learn from; KL from the first, nats per title"
     return table(header, rows, title=title) + f"\n{result.how}\nFolder  {result.folder}"

@@ -49,7 +49,7 @@ class EvalConfig(StageConfig):
     )
     min_lift: float = setting(0.0, "Lift that the whole interval must exceed to launch; 0.02 is +2%.", gt=-1)
     min_items: int = setting(30, "Fewer test items than this: not enough evidence.", ge=2)
-    max_kl: float | None = setting(None, "More nats a title than this: not enough evidence.", gt=0)
+    max_kl: float | None = setting(None, "More nats per title than this: not enough evidence.", gt=0)
     support_level: float = setting(0.5, "A title with this much support is near logged ones.", ge=0, le=1)
     support_share: float = setting(
         0.6, "Share of new titles that must be near logged ones; with fewer, evidence is insufficient.", ge=0, le=1

@@ -36,8 +36,8 @@ class RewardConfig(StageConfig):
     )
     encoder: str | None = setting(
         None,
-        f"Text encoder for titles of mostly free words: {', '.join(ENCODERS)}, policy (the run's own), a path or hub id; "
-        "'+' joins several.",
+        f"Text encoder for titles of free words: {', '.join(ENCODERS)}, policy (the run's own), a path or hub id. "
+        "+ joins several.",
         metavar="NAME",
     )
     click_weight: float = setting(1.0, "Value of a click in the reward.", ge=0)

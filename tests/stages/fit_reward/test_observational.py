@@ -1,4 +1,4 @@
-"""Logs with one title an item: refused without the flag, marked everywhere with it, and never told to launch."""
+"""Logs with one title per item: refused without the flag, marked everywhere with it, and never told to launch."""
 
 import json
 import re
