@@ -260,7 +260,7 @@ class PpoConfig(StageConfig):
     )
     vllm: Literal["off", "colocate", "server"] = setting("off", "Let vLLM write the rollouts (needs the package vllm).")
     risk_aversion: float = setting(
-        1.0, "Caution: standard deviations of its uncertainty subtracted from a title's effect.", ge=0
+        1.0, "Caution: how many standard deviations of its uncertainty to subtract from a title's effect.", ge=0
     )
     temperature: float = setting(1.0, "Sampling temperature of rollouts.", gt=0)
     save_every: int = setting(100, "Updates between checkpoints, from which an interrupted training resumes.", ge=1)
