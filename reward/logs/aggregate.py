@@ -166,9 +166,8 @@ def level_exposure(rows: TypedRows, level: FloatArray) -> FloatArray:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | None:
-    """Delay of conversions, with the end of the logs at the last impression or conversion seen."""
-    end = _log_end(rows)
+def delay_model(rows: TypedRows, window_hours: float | None, end: float) -> DelayModel | None:
+    """Delay of conversions in logs with this ``end`` (`log_end`)."""
     counted = _counted(rows, window_hours)["conversions"]
     names = ("impressions", "conversions", "conversion_delay_hours", "timestamp")
     known = "conversions > 0 AND conversion_delay_hours IS NOT NULL AND timestamp IS NOT NULL"
@@ -190,7 +189,7 @@ def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | Non
     return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
 
 
-def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = False) -> FloatArray:
+def matured_clicks(rows: TypedRows, model: DelayModel, end: float, *, by_propensity: bool = False) -> FloatArray:
     """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp.
 
     ``by_propensity`` counts a click 1 / propensity times.
@@ -201,9 +200,7 @@ def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = 
         clicks = "CAST(round(coalesce(clicks / propensity, 0)) AS BIGINT)"
     table = rows.select(*names, where="clicks > 0")
     by_age = f"SELECT item_id, title, {bin_sql(_age_sql())} AS age, sum({clicks}) AS clicks FROM {table}"
-    rows.source.query(
-        f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": _log_end(rows)}
-    )
+    rows.source.query(f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": end})
     weighed = f"SELECT item_id, title, sum(CAST(clicks AS HUGEINT) * coalesce(weight, {UNIT})) AS n FROM ages "
     weighed += "LEFT JOIN weights ON age = key GROUP BY item_id, title"
     found = fetch(
@@ -283,7 +280,8 @@ def _age_sql() -> str:
     return "(greatest($end - timestamp, 0) / 3600)"
 
 
-def _log_end(rows: TypedRows) -> float:
+def log_end(rows: TypedRows) -> float:
+    """Time of the last impression or conversion, in seconds."""
     names = ("conversions", "conversion_delay_hours", "timestamp")
     last = "max(timestamp + coalesce(CASE WHEN conversions > 0 THEN conversion_delay_hours END, 0) * 3600)"
     return float(rows.source.query(f"SELECT {last} FROM {rows.select(*names)}", rows.parameters).fetchall()[0][0])

@@ -20,6 +20,7 @@ from .item_fields import batched
 from .level_counts import joint_cells, level_cells
 from .people import people_balance
 from .position import PositionBias
+from .some_items import some_items
 from .typed_rows import TypedRows
 from .weighting import Weighting
 
@@ -27,6 +28,7 @@ LEVEL = 0.01
 """False-discovery rate at which titles count as shown under unlike circumstances."""
 CLICK_LEVEL = 0.1
 """p value of clicks by level under which an unbalanced column is taken off; taking off a useless one costs little."""
+_ROWS_FOR_EFFECTS = 20_000_000  # what is taken off has to be known better than that it matters
 MAX_JOINT_LEVELS = 100
 """Columns with no more combinations than this are taken off together, interactions included."""
 
@@ -48,14 +50,21 @@ class Circumstances:
 
 
 def circumstances(
-    rows: TypedRows, sums: Columns, bias: PositionBias | None, differing: Sequence[str], *, replaced: bool
+    rows: TypedRows,
+    some: TypedRows,
+    sums: Columns,
+    bias: PositionBias | None,
+    differing: Sequence[str],
+    *,
+    replaced: bool,
 ) -> Circumstances:
     """Test every column that describes the impression, and take off those that titles and clicks both go with.
 
     Parameters
     ----------
-    rows, sums
-        Valid rows, and the arms' sums (`reward.logs.aggregate.aggregate`).
+    rows, some, sums
+        Valid rows, those of some items (`reward.logs.some_items`), which are tested, and the arms' sums
+        (`reward.logs.aggregate.aggregate`).
     bias
         Examination by position, None where no position is logged.
     differing
@@ -64,11 +73,11 @@ def circumstances(
         True if an item's titles were shown at different times, which are taken off later (`reward.logs.periods`).
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    every = impression_columns(rows, differing)
+    every = impression_columns(some, differing)
     columns = [column for column in every if column.n_levels > 2]
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
-        cells |= level_cells(rows, part, weighting)
+        cells |= level_cells(some, part, weighting)
     found = [balance_of(column.name, cells[column.name]) for column in columns]
     names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
     taken = [column for column in columns if column.name in names]
@@ -76,7 +85,9 @@ def circumstances(
         replace(balance, adjusted=balance.column in names, pooled=column.pooled)
         for balance, column in zip(found, columns, strict=True)
     )
-    weighting = replace(weighting, effects=_effects(rows, taken, weighting))
+    if taken:
+        effects = _effects(some_items(rows, _ROWS_FOR_EFFECTS), taken, weighting)
+        weighting = replace(weighting, effects=effects)
     people = [column for column in every if column.names_people and column.name not in names]
     tested = (people_balance(rows, column.name, column.sql, weighting, by_day=replaced) for column in people)
     return Circumstances((*balances, *(balance for balance in tested if balance is not None)), weighting)
@@ -99,8 +110,6 @@ def _effects(
     rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting
 ) -> tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...]:
     """Relative click rates at the columns' levels; of few combinations those of each combination."""
-    if not columns:
-        return ()
     cells = joint_cells(rows, columns, weighting)
     if len(columns) > 1 and int(np.prod([column.n_levels for column in columns])) <= MAX_JOINT_LEVELS:
         crossed = Crossed(tuple(columns))

@@ -22,7 +22,7 @@ _SUMS = {
 
 
 def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> dict[str, LevelCells]:
-    """Counts of arms by the levels of each column, from one pass over the rows (of a sample of the items, if many)."""
+    """Counts of arms by the levels of each column, from one pass over the rows."""
     if not columns:
         return {}
     names = [f"x{i}" for i in range(len(columns))]
@@ -51,7 +51,7 @@ class JointCells:
 
 
 def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> JointCells:
-    """Counts of arms by all columns together (of a sample of the items, if the rows are many)."""
+    """Counts of arms by all columns together."""
     names = [f"x{i}" for i in range(len(columns))]
     found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
     levels = np.stack([found[name].astype(np.int64) for name in names], axis=1)
@@ -69,7 +69,7 @@ def _grouped(
         rows,
         ("item_id", "title", *names),
         {f"w_{name}": exact_sum(sql) for name, sql in _SUMS.items()},
-        weighting.table(rows, names, sample=True),
+        weighting.table(rows, names),
         parameters,
         grouping=grouping,
         joined=("weights",),

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..arrays import FloatArray
 from .grouped import grouped
-from .impression_columns import Crossed, ImpressionColumn, sampled
+from .impression_columns import Crossed, ImpressionColumn
 from .position import PositionBias
 from .text_files import Parameters
 from .typed_rows import TypedRows
@@ -61,21 +61,19 @@ class Weighting:
         weight_table(rows, {place: max(weight, least) for place, weight in places.items()})
         return out
 
-    def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None, *, sample: bool = False) -> str:
+    def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None) -> str:
         """SQL of rows item_id, title, impressions, clicks, counts and exposed, with ``extra`` source expressions.
 
         ``counts`` is what the row's impressions and clicks count, ``exposed`` what its impressions do when compared
         with clicks: ``counts`` times the relative click rate of its position and levels.
         """
-        values = {"kept": sampled(rows) if sample else "true", **(extra or {})}
+        values = dict(extra or {})
         values["counts"] = f"1 / ({rows.expression('propensity')})" if self.by_propensity else "CAST(1 AS DOUBLE)"
         factors = [f"list_element($theta{i}, {c.level_sql(f'levels{i}')} + 1)" for i, (c, _) in enumerate(self.effects)]
         values["effect"] = " * ".join(factors) or "CAST(1 AS DOUBLE)"
         position = "NULL" if self.bias is None else rows.expression("position")
         values["place"] = f"CAST(round({position}) AS BIGINT)"
-        source = rows.select(
-            "item_id", "title", "impressions", "clicks", where="impressions > 0 AND kept", extra=values
-        )
+        source = rows.select("item_id", "title", "impressions", "clicks", where="impressions > 0", extra=values)
         return (
             f"(SELECT *, counts * effect * coalesce(weight, {UNIT}) / {UNIT} AS exposed FROM {source} "
             "LEFT JOIN weights ON place = key WHERE counts IS NOT NULL)"
@@ -113,8 +111,18 @@ def weight_table(rows: TypedRows, weights: Mapping[int, float]) -> None:
 def exposure(rows: TypedRows, weighting: Weighting) -> FloatArray:
     """Exposure of each arm, shape (n_arms,): its impressions with what each counts for."""
     parameters = weighting.parameters(rows)
+    if not weighting.by_propensity and not weighting.effects:  # the arms' counts by position are there already
+        by_place = f"sum(CAST(cells.impressions AS HUGEINT) * coalesce(weight, {UNIT})) AS seen"
+        by_arm = (
+            f"(SELECT item_id, title, {by_place} FROM cells LEFT JOIN weights ON place = key GROUP BY item_id, title)"
+        )
+        return _in_order(rows, by_arm)
     seen = {"seen": exact_sum("impressions * exposed")}
     table = weighting.table(rows)
     by_arm, parameters = grouped(rows, ("item_id", "title"), seen, table, parameters, joined=("weights",))
+    return _in_order(rows, by_arm, parameters)
+
+
+def _in_order(rows: TypedRows, by_arm: str, parameters: Parameters | None = None) -> FloatArray:
     query = f"SELECT {in_units('seen')} AS n FROM {by_arm} JOIN arms USING (item_id, title) ORDER BY arm"
     return np.asarray(rows.source.table(query, parameters).column("n").to_numpy(), dtype=np.float64)
