@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
+from .aggregate import counted
 from .balance import LevelCells
 from .grouped import grouped
 from .impression_columns import ImpressionColumn
@@ -60,23 +61,29 @@ def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
     return JointCells(compact(found["item"]), compact(found["arm"]), levels, found["clicks"], found["exposure"])
 
 
-def stratum_cells(rows: TypedRows, weighting: Weighting) -> StratumCells:
+def stratum_cells(rows: TypedRows, weighting: Weighting, window_hours: float | None) -> StratumCells:
     """Counts of arms by the strata of all that is taken off, together; ``arm`` is that of the table ``arms``."""
     parameters, strata = weighting.parameters(rows), dict[str, str]()
+    amounts = {name: sql for name, sql in counted(rows, window_hours).items() if rows.has(name)}
+    needed = [name for name in (*amounts, "conversion_delay_hours") if amounts and rows.has(name)]
+    if window_hours is not None and "conversion_delay_hours" in needed:
+        parameters["window"] = window_hours
     for i, effect in enumerate(weighting.effects):
         strata[f"x{i}"] = f"list_element($strata{i}, {effect.column.level_sql(f'stratum{i}')} + 1)"
         parameters |= effect.column.parameters(f"stratum{i}") | {f"strata{i}": effect.stratum.tolist()}
-    sums = {f"w_{name}": exact_sum(_SUMS[name]) for name in ("clicks", "exposure")}
+    values = {"clicks": _SUMS["clicks"], "exposure": _SUMS["exposure"], **amounts}
+    sums = {f"w_{name}": exact_sum(sql) for name, sql in values.items()}
     keys = ("item_id", "title", *strata)
-    by_stratum, parameters = grouped(rows, keys, sums, weighting.table(rows, strata), parameters, joined=("weights",))
+    source = weighting.table(rows, strata, *needed)
+    by_stratum, parameters = grouped(rows, keys, sums, source, parameters, joined=("weights",))
+    back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in values)
     query = (
-        f"SELECT item, arm, dense_rank() OVER (ORDER BY {', '.join(strata)}) - 1 AS stratum, "
-        f"{in_units('w_clicks')} AS clicks, {in_units('w_exposure')} AS exposure FROM {by_stratum} "
+        f"SELECT item, arm, dense_rank() OVER (ORDER BY {', '.join(strata)}) - 1 AS stratum, {back} FROM {by_stratum} "
         "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY arm, stratum"
     )
     table = rows.source.table(query, parameters)
     item, arm, stratum = (floats(table.column(name)).astype(np.int64) for name in ("item", "arm", "stratum"))
-    return StratumCells(item, arm, stratum, floats(table.column("clicks")), floats(table.column("exposure")))
+    return StratumCells(item, arm, stratum, **{name: floats(table.column(name)) for name in values})
 
 
 def _grouped(

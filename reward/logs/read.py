@@ -17,11 +17,11 @@ from .balance import Balance
 from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
 from .cluster import LogCluster
+from .comparable import at_like_circumstances, reweighted
 from .delay import DelayModel
 from .item_fields import ItemFields, read_context
 from .keys import respelled
-from .level_counts import stratum_cells
-from .periods import OFTEN_ALONE, SAME_TIME, Periods, alone_share, apart, by_period
+from .periods import SAME_TIME, Periods, apart, by_period
 from .plans import with_plans
 from .position import PositionBias
 from .repeated_impressions import refuse_repeated_impressions
@@ -31,12 +31,11 @@ from .some_items import some_items
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .sources.local import LocalCopy, Source, local
 from .spelt_numbers import Decimal
-from .standardised import Standardised
 from .sums import refuse_sums
 from .trim_sql import stripped
 from .typed_rows import Exclude, TypedRows
 from .validate import LogTotals, check_rows
-from .weighting import Weighting, exposure
+from .weighting import exposure
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -246,9 +245,10 @@ def read_logs(
         dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
         arms = _arms(sums, found, totals, context, exposed, matured)
-        arms = (
-            _at_like_circumstances(arms, rows, weighting, periods) if weighted is None else _reweighted(arms, weighted)
-        )
+        if weighted is None:
+            arms = at_like_circumstances(arms, rows, weighting, periods, conversion_window_hours)
+        else:
+            arms = reweighted(arms, weighted)
     return LogData(
         arms,
         totals,
@@ -300,39 +300,6 @@ def _propensity_logged(sums: Columns, totals: LogTotals) -> bool:
         return False
     enough = totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
     return enough and bool(np.all(sums["propensity_impressions"] > 0))
-
-
-def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
-    """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
-    return replace(
-        arms,
-        clicks=weighted.clicks,
-        exposure=weighted.exposure,
-        conversions=None if arms.conversions is None else weighted.conversions,
-        revenue=None if arms.revenue is None else weighted.revenue,
-        matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
-    )
-
-
-def _at_like_circumstances(arms: Arms, rows: TypedRows, weighting: Weighting, periods: Periods | None) -> Arms:
-    """The arms with effective counts in place of their own; what is a share of the clicks shrinks as they do.
-
-    Times are taken off item by item only where an item's titles shared them.
-    """
-    if periods is not None and (alone_share(arms) or 0.0) <= OFTEN_ALONE:
-        weighting = replace(weighting, effects=(*weighting.effects, periods.effect(rows.expression("timestamp"))))
-    if not weighting.effects:
-        return arms
-    standard = Standardised.of(stratum_cells(rows, weighting), len(arms))
-    own = np.divide(standard.clicks, arms.clicks, out=np.ones(len(arms)), where=arms.clicks > 0)
-    return replace(
-        arms,
-        clicks=standard.clicks,
-        exposure=standard.exposure * arms.exposure / standard.plain,
-        conversions=None if arms.conversions is None else arms.conversions * own,
-        revenue=None if arms.revenue is None else arms.revenue * own,
-        matured_clicks=None if arms.matured_clicks is None else arms.matured_clicks * own,
-    )
 
 
 def _arms(

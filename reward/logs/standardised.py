@@ -36,6 +36,8 @@ class StratumCells:
         Clicks.
     exposure
         Impressions, weighted by all that is taken off.
+    conversions, revenue
+        None where they are not logged.
     """
 
     item: IntArray
@@ -43,6 +45,8 @@ class StratumCells:
     stratum: IntArray
     clicks: FloatArray
     exposure: FloatArray
+    conversions: FloatArray | None = None
+    revenue: FloatArray | None = None
 
 
 def strata_of(
@@ -89,6 +93,8 @@ class Standardised:
     clicks, exposure
         Effective counts: their ratio is the standardised rate, and the clicks expected of the exposure at the arm's own
         rate are as many as would have the variance of that.
+    conversions, revenue
+        Those of the effective exposure; None where they are not logged.
     plain
         Exposure before that: the sum over strata.
     """
@@ -96,43 +102,61 @@ class Standardised:
     clicks: FloatArray
     exposure: FloatArray
     plain: FloatArray
+    conversions: FloatArray | None = None
+    revenue: FloatArray | None = None
 
     @classmethod
     def of(cls, cells: StratumCells, n_arms: int) -> "Standardised":
         """From the arms' counts by stratum."""
-        n_strata, n_items = int(cells.stratum.max(initial=0)) + 1, int(cells.item.max(initial=0)) + 1
-        clicks, exposure = (np.zeros((n_arms, n_strata)) for _ in range(2))
-        clicks[cells.arm, cells.stratum], exposure[cells.arm, cells.stratum] = cells.clicks, cells.exposure
+
+        def table(values: FloatArray) -> FloatArray:
+            out = np.zeros((n_arms, int(cells.stratum.max(initial=0)) + 1))
+            out[cells.arm, cells.stratum] = values
+            return out
+
+        clicks, exposure = table(cells.clicks), table(cells.exposure)
         item = np.zeros(n_arms, dtype=np.int64)
         item[cells.arm] = cells.item
-        of_item = np.zeros((n_items, n_strata))
-        np.add.at(of_item, item, exposure)
-        share = (of_item / np.maximum(of_item.sum(axis=1, keepdims=True), 1e-300))[item]
-        item_rate = _ratio(np.bincount(item, clicks.sum(axis=1)).astype(np.float64), of_item.sum(axis=1))[item]
+        of_item = _by_item(exposure, item)
+        share = _ratio(of_item, of_item.sum(axis=1, keepdims=True))[item]
+        item_rate = _ratio(_by_item(clicks, item).sum(axis=1), of_item.sum(axis=1))[item]
         shown, seen = exposure.sum(axis=1), clicks.sum(axis=1)
         # What rate to expect of an arm of few clicks: one click more, at its item's rate.
         likely = _ratio(seen + 1.0, shown + _ratio(np.ones(n_arms), item_rate))
         prior = _ratio(np.full(n_arms, PRIOR_CLICKS), likely)[:, None]
-        rate = np.sum(share * _ratio(clicks + prior * _rates(clicks, exposure, item), exposure + prior), axis=1)
         variance = np.sum(share**2 * _ratio(np.ones_like(exposure), exposure + prior / 2), axis=1)
         told = (variance > 0) & (item_rate > 0) & (shown > 0)
         effective = np.where(told, np.minimum(_ratio(np.ones(n_arms), variance), shown), shown)
-        return cls(np.where(told, rate * effective, seen), effective, shown)
+
+        def standardised(values: FloatArray) -> FloatArray:
+            unit = float(values.sum() / max(seen.sum(), 1e-300)) or 1.0  # one click's worth of them
+            own = prior * _rates(values / unit, exposure, item) * unit
+            rate = np.sum(share * _ratio(values + own, exposure + prior), axis=1)
+            return np.asarray(np.where(told, rate * effective, values.sum(axis=1)))
+
+        conversions, revenue = (
+            None if x is None else standardised(table(x)) for x in (cells.conversions, cells.revenue)
+        )
+        return cls(standardised(clicks), effective, shown, conversions, revenue)
 
 
 def _rates(clicks: FloatArray, exposure: FloatArray, item: IntArray) -> FloatArray:
     """Rates of arms in strata if each is the arm's times that of its item's stratum, shape (n_arms, n_strata)."""
-    n_items = int(item.max(initial=0)) + 1
-    seen = np.zeros((n_items, clicks.shape[1]))
-    np.add.at(seen, item, clicks)
+    seen = _by_item(clicks, item)
     of_stratum = np.ones_like(seen)
     for _ in range(_ROUNDS):
         of_arm = _ratio(clicks.sum(axis=1), np.sum(exposure * of_stratum[item], axis=1))
-        expected = np.zeros_like(seen)
-        np.add.at(expected, item, exposure * of_arm[:, None])
+        expected = _by_item(exposure * of_arm[:, None], item)
         of_stratum = (seen + PRIOR_CLICKS) / (expected + PRIOR_CLICKS)
     return of_arm[:, None] * of_stratum[item]
 
 
+def _by_item(table: FloatArray, item: IntArray) -> FloatArray:
+    """Sums over the arms of each item, shape (n_items, n_strata)."""
+    out = np.zeros((int(item.max(initial=0)) + 1, table.shape[1]))
+    np.add.at(out, item, table)
+    return out
+
+
 def _ratio(top: FloatArray, below: FloatArray) -> FloatArray:
-    return np.divide(top, below, out=np.zeros(np.shape(top)), where=below > 0)
+    return np.divide(top, below, out=np.zeros(np.broadcast_shapes(top.shape, below.shape)), where=below > 0)

@@ -80,9 +80,10 @@ class Weighting:
         weight_table(rows, {place: max(weight, least) for place, weight in places.items()})
         return out
 
-    def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None) -> str:
+    def table(self, rows: TypedRows, extra: Mapping[str, str] | None = None, *names: str) -> str:
         """SQL of rows item_id, title, impressions, clicks, counts and exposed, with ``extra`` source expressions.
 
+        ``names`` are further canonical columns.
         ``counts`` is what the row's impressions and clicks count, ``exposed`` what its impressions do when compared
         with clicks: ``counts`` times the relative click rate of its position and levels.
         """
@@ -93,7 +94,7 @@ class Weighting:
         values["effect"] = " * ".join(factors) or "CAST(1 AS DOUBLE)"
         position = "NULL" if self.bias is None else rows.expression("position")
         values["place"] = f"CAST(round({position}) AS BIGINT)"
-        source = rows.select("item_id", "title", "impressions", "clicks", where="impressions > 0", extra=values)
+        source = rows.select("item_id", "title", "impressions", "clicks", *names, where="impressions > 0", extra=values)
         return (
             f"(SELECT *, counts * effect * coalesce(weight, {UNIT}) / {UNIT} AS exposed FROM {source} "
             "LEFT JOIN weights ON place = key WHERE counts IS NOT NULL)"

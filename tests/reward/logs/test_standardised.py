@@ -116,3 +116,20 @@ def promo_over_plain(logs: LogData, category: str) -> tuple[float, float]:
         for kind in (arms.title == "Promo", arms.title == "Plain")
     )
     return new / shown / (old / seen), float(np.sqrt(1 / new + 1 / old))
+
+
+def test_conversions_are_those_of_the_items_mix_too(tmp_path: Path) -> None:
+    """People buy four times as often by search, where promo titles are shown: titles do nothing."""
+    columns = unlike_by_category("surface")
+    rng = np.random.default_rng(3)
+    chance = np.where(np.asarray(columns["surface"]) == "search", 0.4, 0.1)
+    columns["conversions"] = columns["clicks"] * (rng.random(len(chance)) < chance)
+    columns["revenue"] = 20.0 * columns["conversions"]
+    arms = read_logs(write_log(tmp_path / "log.parquet", columns)).arms
+    assert arms.conversions is not None
+    assert arms.revenue is not None
+    promo = arms.title == "Promo"
+    bought = [arms.conversions[kind].sum() / arms.exposure[kind].sum() for kind in (promo, ~promo)]
+    error = np.sqrt(sum(1 / arms.conversions[kind].sum() for kind in (promo, ~promo)))
+    assert abs(np.log(bought[0] / bought[1])) < 3 * error
+    np.testing.assert_allclose(arms.revenue, 20 * arms.conversions, rtol=0.02)
