@@ -74,7 +74,7 @@ def circumstances(
         True if an item's titles were shown at different times, which are taken off later (`reward.logs.periods`).
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    every = impression_columns(some, differing)
+    every = impression_columns(some, differing, dated=not replaced)
     columns = [column for column in every if column.n_levels > 2]
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
