@@ -42,7 +42,7 @@ def at_like_circumstances(
     weighting
         What is taken off.
     periods
-        Times within the log, None if they do not matter.
+        Times within the log, None if an item's titles were shown at like dates.
     window_hours
         Attribution window of conversions.
     """

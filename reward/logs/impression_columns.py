@@ -1,5 +1,6 @@
 """Columns that describe the impression (hour, weekday, surface ...), and the levels by which they are compared."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -24,7 +25,8 @@ AT_ONCE = 4
 """Columns that one pass compares, so that memory does not grow with their number."""
 _BINS = 10
 _HOURS = (1, 2, 3, 4, 6, 8, 12)
-_MOST_TIMES, _CLICKS_OF_A_TIME = 500, 100
+_MOST_TIMES, _CLICKS_OF_A_TIME = 500, 30
+_SHOWN_ON_A_DATE = 20
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
 HOUR, WEEKDAY, DATE, TIME, POSITION = "hour of day", "weekday", "date", "time", "position"
 MISSING = "\x1fmissing"
@@ -135,7 +137,7 @@ class Days:
         return {parameter: list(self.period)}
 
 
-def impression_columns(rows: TypedRows, differing: Iterable[str], *, dated: bool) -> list[ImpressionColumn]:
+def impression_columns(rows: TypedRows, differing: Iterable[str], *, timed: bool) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression; those of one value are left out.
 
     Parameters
@@ -144,8 +146,8 @@ def impression_columns(rows: TypedRows, differing: Iterable[str], *, dated: bool
         Valid rows.
     differing
         Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
-    dated
-        True if dates are columns, too.
+    timed
+        True if times are told apart within days, too.
     """
     own = {rows.location(name) for name in WHERE_SHOWN if rows.has(name)}
     names = [*sorted(own), *(c for c in differing if c not in own and c in rows.source.columns)][:MAX_COLUMNS]
@@ -155,10 +157,9 @@ def impression_columns(rows: TypedRows, differing: Iterable[str], *, dated: bool
         time = rows.expression("timestamp")
         values[HOUR] = f"CAST(floor({time} / 3600) AS BIGINT) % 24"
         values[WEEKDAY] = f"(CAST(floor({time} / 86400) AS BIGINT) + 4) % 7"  # Sunday is 0
-        if dated:
-            values[DATE], kinds[DATE] = f"CAST(floor({time} / 86400) AS BIGINT)", "BIGINT"
-            if width := _width(rows):
-                values[TIME] = f"CAST(floor({time} / {width}) AS BIGINT)"
+        values[DATE] = f"CAST(floor({time} / {_days(rows) * 86_400}) AS BIGINT)"
+        if timed and (width := _width(rows)):
+            values[TIME] = f"CAST(floor({time} / {width}) AS BIGINT)"
     if rows.has("position"):  # examination is taken off before; it may differ from item to item
         values[POSITION] = f"CAST(round({rows.expression('position')}) AS BIGINT)"
         kinds[POSITION] = "BIGINT"
@@ -170,6 +171,14 @@ def impression_columns(rows: TypedRows, differing: Iterable[str], *, dated: bool
         del values[TIME]
     out = [_column(rows, name, sql, kinds.get(name, "VARCHAR"), found[name]) for name, sql in values.items()]
     return [column for column in out if column.n_levels > 2 or column.names_people]
+
+
+def _days(rows: TypedRows) -> int:
+    """Days that are one date: as few as leave 50 dates at most, and some impressions of a title on each."""
+    span = "SELECT (max(last_seen) - min(first_seen)) / 86400, sum(impressions) / count(*) FROM arms"
+    days, shown = rows.source.query(span).fetchall()[0]
+    dates = min(MAX_LEVELS - 1.0, max(2.0, float(shown) / _SHOWN_ON_A_DATE))
+    return max(1, math.ceil(float(days or 0.0) / dates))
 
 
 def _width(rows: TypedRows) -> int | None:
