@@ -28,7 +28,8 @@ _HOURS = (1, 2, 3, 4, 6, 8, 12)
 _MOST_TIMES, _CLICKS_OF_A_TIME = 500, 30
 _SHOWN_ON_A_DATE = 20
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
-HOUR, WEEKDAY, DATE, TIME, POSITION = "hour of day", "weekday", "date", "time", "position"
+HOUR, WEEKDAY, DATE, TIME = "hour of day", "weekday", "calendar date", "time of the log"
+POSITION = "position"
 MISSING = "\x1fmissing"
 """Stands for a missing value, which may go with clicks like any other: traffic of the app that names no surface."""
 
@@ -183,9 +184,8 @@ def _days(rows: TypedRows) -> int:
 
 def _width(rows: TypedRows) -> int | None:
     """Seconds of the times that are told apart within days, None if a day is too short to know its level."""
-    first, last, clicks = rows.source.query("SELECT min(first_seen), max(last_seen), sum(clicks) FROM arms").fetchall()[
-        0
-    ]
+    span = "SELECT min(first_seen), max(last_seen), sum(clicks) FROM arms"
+    first, last, clicks = rows.source.query(span).fetchall()[0]
     if first is None or last <= first:
         return None
     blocks = min(_MOST_TIMES, clicks / _CLICKS_OF_A_TIME)
