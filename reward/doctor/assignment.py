@@ -15,6 +15,8 @@ MIN_TIED = 0.9
 MAX_POOLED = 0.1
 """Share of the impressions at rare values, above which a column cannot be taken off either."""
 
+_CLEAR_RATIO = 1.15
+
 
 def evaluation(logs: LogData, facts: Facts) -> Lines:
     """Check if policies over logged titles can be evaluated exactly: propensities, and traffic that fits them."""
@@ -131,11 +133,12 @@ def _unlike(balance: Balance) -> Lines:
             "unlike_circumstances",
         )
     else:
+        by = f"by it {balance.click_ratio:.1f}-fold" if balance.click_ratio >= _CLEAR_RATIO else "by it within items"
         yield (
             "warning",
             (
-                f"{shown}, and clicks differ by it {balance.click_ratio:.1f}-fold: clicks are compared at equal "
-                f"{balance.column}. That is enough only if nothing else chose the titles."
+                f"{shown}, and clicks differ {by}: titles are compared at equal {balance.column}, where a title shown "
+                "less counts as fewer clicks. That is enough only if nothing else chose the titles."
             ),
             "note",
             "equal_levels",

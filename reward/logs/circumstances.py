@@ -2,7 +2,7 @@
 
 Titles of an item are comparable where they were shown in similar circumstances. Logs record three kinds of difference:
 propensities that differ between the rows of one arm (each row then counts 1 / propensity), positions (corrected for by
-examination), and every other column that describes the impression (clicks are compared at equal levels where titles
+examination), and every column that describes the impression (clicks are compared at equal levels where titles
 have different levels and clicks depend on the level). Unlogged circumstances cannot be separated from the titles.
 """
 
