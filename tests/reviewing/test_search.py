@@ -25,7 +25,8 @@ TITLES = (
 INDEXES = {"sqlite": ["rlopt_search"], "postgresql": ["rlopt_pairs", "rlopt_proposals_search"]}
 WANTED = (
     "shirt", "COTTON SHIRT", '5"', '"', "100%", "0% s", "%", "_", "e_c", "it's", "strasse", "真丝", "真", "丝连",
-    "丝真丝", "连衣裙 夏", "*?[", "k\\s", "🧵", "🧵 t", "ïve", "ï", "丝连衣裙 夏季", "aï", "夏季\n", "a", "and or", "i0003", "red", "old red shirt 1",
+    "丝真丝", "连衣裙 夏", "*?[", "k\\s", "🧵", "🧵 t", "ïve", "ï", "丝连衣裙 夏季",
+    "aï", "夏季\n", "a", "and or", "i0003", "red", "old red shirt 1",
     "nowhere", "shop.example/7",
 )  # fmt: skip
 
@@ -66,7 +67,7 @@ def test_the_index_knows_chinese_words_of_two_characters(engine: "Engine") -> No
         assert by_index("裙 夏") == [7]
         assert by_index("丝真") == [9]
         assert search.found(connection, "真") == [7, 9, 10]
-        assert search.found(connection, "a") == [k for k in range(1, len(TITLES) + 1)]
+        assert search.found(connection, "a") == list(range(1, len(TITLES) + 1))
 
 
 def newest_states(connection: "Connection") -> dict[int, str]:
