@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import case, exists, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from .database import now, writing
+from .database import ReviewError, now, writing
 from .tables import PROPOSALS, RATINGS
 
 if TYPE_CHECKING:
@@ -26,13 +26,21 @@ def next_to_rate(connection: "Connection", reviewer: str) -> "Row[Any] | None":
 
 
 def rate(engine: "Engine", reviewer: str, proposal: int, answers: Mapping[str, bool], nonce: str) -> bool:
-    """Keep a reviewer's answers; False where they were there already."""
+    """Keep a reviewer's answers; False where they were there already.
+
+    Raises
+    ------
+    ReviewError
+        If there is no such proposal.
+    """
     rows = [
         {"proposal": proposal, "nonce": nonce, "at": now(), "reviewer": reviewer, "question": name, "answer": answer}
         for name, answer in answers.items()
     ]
     try:
         with writing(engine) as connection:
+            if connection.execute(select(PROPOSALS.c.id).where(PROPOSALS.c.id == proposal)).first() is None:
+                raise ReviewError(f"There is no proposal {proposal}.")
             connection.execute(insert(RATINGS), rows)
     except IntegrityError:
         return False
