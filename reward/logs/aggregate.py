@@ -29,7 +29,7 @@ def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
     ``item`` the rank of the item, the others sums; ``inverse_propensity`` is the sum of 1 / propensity over
     ``propensity_impressions``, ``seconds`` that of the impressions' times.
     """
-    counted = _counted(rows, window_hours)
+    amounts = counted(rows, window_hours)
     parameters = dict(rows.parameters)
     if window_hours is not None and rows.has("conversion_delay_hours"):
         parameters["window"] = window_hours
@@ -39,9 +39,9 @@ def aggregate(rows: TypedRows, window_hours: float | None) -> Columns:
         "clicks": "CAST(sum(CAST(clicks AS BIGINT)) AS BIGINT)",
     }
     if rows.has("conversions"):
-        sums["conversions"] = f"CAST(sum(CAST({counted['conversions']} AS BIGINT)) AS BIGINT)"
+        sums["conversions"] = f"CAST(sum(CAST({amounts['conversions']} AS BIGINT)) AS BIGINT)"
     if rows.has("revenue"):
-        sums["revenue"] = f"sum(CAST(round({counted['revenue']} * {UNIT}) AS HUGEINT))"
+        sums["revenue"] = f"sum(CAST(round({amounts['revenue']} * {UNIT}) AS HUGEINT))"
     if rows.has("propensity"):
         whole = "CAST(impressions AS HUGEINT) * CAST(round(1e9 / propensity) AS HUGEINT)"
         sums |= {
@@ -94,7 +94,7 @@ def inverse_sums(rows: TypedRows, window_hours: float | None) -> Columns:
     Columns shown (w * impressions), squared (w^2 * impressions), clicks, clicks_squared (w^2 * clicks), conversions and
     revenue; rows without a propensity count nothing.
     """
-    counted = _counted(rows, window_hours)
+    amounts = counted(rows, window_hours)
     parameters = dict(rows.parameters)
     if window_hours is not None and rows.has("conversion_delay_hours"):
         parameters["window"] = window_hours
@@ -105,8 +105,8 @@ def inverse_sums(rows: TypedRows, window_hours: float | None) -> Columns:
         "squared": "impressions / propensity / propensity",
         "clicks": "clicks / propensity",
         "clicks_squared": "clicks / propensity / propensity",
-        "conversions": f"{counted['conversions']} / propensity",
-        "revenue": f"{counted['revenue']} / propensity",
+        "conversions": f"{amounts['conversions']} / propensity",
+        "revenue": f"{amounts['revenue']} / propensity",
     }
     back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in sums)
     values = {f"w_{name}": exact_sum(sql) for name, sql in sums.items()}
@@ -166,10 +166,9 @@ def level_exposure(rows: TypedRows, level: FloatArray) -> FloatArray:
     return np.asarray(found["n"], dtype=np.float64)
 
 
-def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | None:
-    """Delay of conversions, with the end of the logs at the last impression or conversion seen."""
-    end = _log_end(rows)
-    counted = _counted(rows, window_hours)["conversions"]
+def delay_model(rows: TypedRows, window_hours: float | None, end: float) -> DelayModel | None:
+    """Delay of conversions in logs with this ``end`` (`log_end`)."""
+    bought = counted(rows, window_hours)["conversions"]
     names = ("impressions", "conversions", "conversion_delay_hours", "timestamp")
     known = "conversions > 0 AND conversion_delay_hours IS NOT NULL AND timestamp IS NOT NULL"
     parameters: Parameters = {**rows.parameters, "end": end}
@@ -178,7 +177,7 @@ def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | Non
     cells = fetch(
         rows,
         f"SELECT {bin_sql('conversion_delay_hours')} AS delay, {bin_sql(_age_sql())} AS age, "
-        f"CAST(sum(CAST({counted} AS BIGINT)) AS BIGINT) AS n "
+        f"CAST(sum(CAST({bought} AS BIGINT)) AS BIGINT) AS n "
         f"FROM {rows.select(*names, where=known)} GROUP BY ALL HAVING n > 0 ORDER BY ALL",
         parameters,
     )
@@ -190,7 +189,7 @@ def delay_model(rows: TypedRows, window_hours: float | None) -> DelayModel | Non
     return fit_delay(cells["delay"], cells["age"], cells["n"].astype(np.float64), hours, window_hours)
 
 
-def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = False) -> FloatArray:
+def matured_clicks(rows: TypedRows, model: DelayModel, end: float, *, by_propensity: bool = False) -> FloatArray:
     """Clicks of each arm weighted by the chance that their conversion is in the logs; 1 without a timestamp.
 
     ``by_propensity`` counts a click 1 / propensity times.
@@ -201,9 +200,7 @@ def matured_clicks(rows: TypedRows, model: DelayModel, *, by_propensity: bool = 
         clicks = "CAST(round(coalesce(clicks / propensity, 0)) AS BIGINT)"
     table = rows.select(*names, where="clicks > 0")
     by_age = f"SELECT item_id, title, {bin_sql(_age_sql())} AS age, sum({clicks}) AS clicks FROM {table}"
-    rows.source.query(
-        f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": _log_end(rows)}
-    )
+    rows.source.query(f"CREATE OR REPLACE TEMP TABLE ages AS {by_age} GROUP BY ALL", {**rows.parameters, "end": end})
     weighed = f"SELECT item_id, title, sum(CAST(clicks AS HUGEINT) * coalesce(weight, {UNIT})) AS n FROM ages "
     weighed += "LEFT JOIN weights ON age = key GROUP BY item_id, title"
     found = fetch(
@@ -258,7 +255,7 @@ def _rounded_sum(sql: str) -> str:
     return f"CAST(sum(CAST(round({sql} * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6"
 
 
-def _counted(rows: TypedRows, window_hours: float | None) -> dict[str, str]:
+def counted(rows: TypedRows, window_hours: float | None) -> dict[str, str]:
     """SQL of a row's conversions and revenue: missing is none, and so is what came after the attribution window."""
     late = "conversion_delay_hours > $window" if window_hours and rows.has("conversion_delay_hours") else "false"
     return {
@@ -283,7 +280,8 @@ def _age_sql() -> str:
     return "(greatest($end - timestamp, 0) / 3600)"
 
 
-def _log_end(rows: TypedRows) -> float:
+def log_end(rows: TypedRows) -> float:
+    """Time of the last impression or conversion, in seconds."""
     names = ("conversions", "conversion_delay_hours", "timestamp")
     last = "max(timestamp + coalesce(CASE WHEN conversions > 0 THEN conversion_delay_hours END, 0) * 3600)"
     return float(rows.source.query(f"SELECT {last} FROM {rows.select(*names)}", rows.parameters).fetchall()[0][0])

@@ -61,7 +61,8 @@ class Balance:
     imbalance
         Cramer's V of titles and levels within items beyond chance, 0 (alike) to 1 (each title at levels of its own).
     click_p_value
-        Probability of click rates as different as these between levels, within titles, if the levels did not matter.
+        Probability of click rates as different as these between levels, within titles and over all items or within
+        each, if the levels did not matter.
     click_ratio
         Click rate at the best level over that at the worst, among levels with at least 50 expected clicks.
     tied_share
@@ -139,7 +140,10 @@ def _unlike_shares(cells: LevelCells) -> tuple[float, float, float]:
 
 
 def _unlike_clicks(cells: LevelCells, n_levels: int) -> tuple[float, float]:
-    """P value of clicks by level given each arm's clicks, and the ratio of the best to the worst level."""
+    """P value of clicks by level given each arm's clicks, and the ratio of the best to the worst level.
+
+    Levels may differ over all items, or within items, where they do not over all: the better of the two tests tells.
+    """
     n_arms = int(cells.arm.max()) + 1
     of_arm = np.bincount(cells.arm, cells.clicks, minlength=n_arms)
     exposed = np.bincount(cells.arm, cells.exposure, minlength=n_arms)
@@ -156,10 +160,31 @@ def _unlike_clicks(cells: LevelCells, n_levels: int) -> tuple[float, float]:
     statistic = float(np.sum((seen - expected)[told] ** 2 / (expected * design)[told]))
     (theta,) = level_effects(cells.arm, cells.level[:, None], cells.clicks, cells.exposure, (n_levels,))
     sure = theta[expected >= 50]
-    return (
-        float(stats.chi2.sf(statistic, np.count_nonzero(told) - 1)),
-        float(sure.max() / sure.min()) if len(sure) > 1 else 1.0,
-    )
+    over_all = float(stats.chi2.sf(statistic, np.count_nonzero(told) - 1))
+    p_value = min(1.0, 2 * min(over_all, _unlike_within_items(cells, rate, design, n_levels)))
+    return p_value, float(sure.max() / sure.min()) if len(sure) > 1 else 1.0
+
+
+def _unlike_within_items(cells: LevelCells, rate: FloatArray, design: FloatArray, n_levels: int) -> float:
+    """P value of Pearson's statistic of clicks by item and level, where the arms' ``rate`` would not depend on it.
+
+    Its variance is that of sparse counts (2 + 1 / mean each), its freedom what would be left if an item's arms were at
+    all levels alike: where they are not, their rates fit more, and the test is on the safe side.
+    """
+    pair = np.unique(cells.item * n_levels + cells.level, return_inverse=True)[1]
+    first = np.unique(pair, return_index=True)[1]
+    scale = design[cells.level[first]]
+    mean = np.bincount(pair, cells.exposure * rate[cells.arm]) / scale
+    seen = np.bincount(pair, cells.clicks) / scale
+    used = mean >= 1
+    of_item = np.bincount(cells.item[first][used])
+    freedom = float(np.sum(np.maximum(of_item - 1, 0)))
+    used &= np.r_[of_item, 0][np.minimum(cells.item[first], len(of_item))] >= 2
+    if freedom <= 0:
+        return 1.0
+    statistic = float(np.sum((seen - mean)[used] ** 2 / mean[used]))
+    spread = float(np.sqrt(np.sum(2 + 1 / mean[used]) * freedom / np.count_nonzero(used)))
+    return float(stats.norm.sf((statistic - freedom) / spread))
 
 
 def level_effects(

@@ -20,13 +20,16 @@ from .item_fields import batched
 from .level_counts import joint_cells, level_cells
 from .people import people_balance
 from .position import PositionBias
+from .some_items import some_items
+from .standardised import MAX_STRATA, strata_of
 from .typed_rows import TypedRows
-from .weighting import Weighting
+from .weighting import LevelEffect, Weighting
 
 LEVEL = 0.01
 """False-discovery rate at which titles count as shown under unlike circumstances."""
 CLICK_LEVEL = 0.1
 """p value of clicks by level under which an unbalanced column is taken off; taking off a useless one costs little."""
+_ROWS_FOR_EFFECTS = 20_000_000  # what is taken off has to be known better than that it matters
 MAX_JOINT_LEVELS = 100
 """Columns with no more combinations than this are taken off together, interactions included."""
 
@@ -48,14 +51,21 @@ class Circumstances:
 
 
 def circumstances(
-    rows: TypedRows, sums: Columns, bias: PositionBias | None, differing: Sequence[str], *, replaced: bool
+    rows: TypedRows,
+    some: TypedRows,
+    sums: Columns,
+    bias: PositionBias | None,
+    differing: Sequence[str],
+    *,
+    replaced: bool,
 ) -> Circumstances:
     """Test every column that describes the impression, and take off those that titles and clicks both go with.
 
     Parameters
     ----------
-    rows, sums
-        Valid rows, and the arms' sums (`reward.logs.aggregate.aggregate`).
+    rows, some, sums
+        Valid rows, those of some items (`reward.logs.some_items`), which are tested, and the arms' sums
+        (`reward.logs.aggregate.aggregate`).
     bias
         Examination by position, None where no position is logged.
     differing
@@ -64,11 +74,11 @@ def circumstances(
         True if an item's titles were shown at different times, which are taken off later (`reward.logs.periods`).
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    every = impression_columns(rows, differing)
+    every = impression_columns(some, differing)
     columns = [column for column in every if column.n_levels > 2]
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
-        cells |= level_cells(rows, part, weighting)
+        cells |= level_cells(some, part, weighting)
     found = [balance_of(column.name, cells[column.name]) for column in columns]
     names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
     taken = [column for column in columns if column.name in names]
@@ -76,7 +86,9 @@ def circumstances(
         replace(balance, adjusted=balance.column in names, pooled=column.pooled)
         for balance, column in zip(found, columns, strict=True)
     )
-    weighting = replace(weighting, effects=_effects(rows, taken, weighting))
+    if taken:
+        effects = _effects(some_items(rows, _ROWS_FOR_EFFECTS), taken, weighting)
+        weighting = replace(weighting, effects=effects)
     people = [column for column in every if column.names_people and column.name not in names]
     tested = (people_balance(rows, column.name, column.sql, weighting, by_day=replaced) for column in people)
     return Circumstances((*balances, *(balance for balance in tested if balance is not None)), weighting)
@@ -95,21 +107,20 @@ def propensities_differ(sums: Columns) -> bool:
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 
-def _effects(
-    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting
-) -> tuple[tuple[ImpressionColumn | Crossed, FloatArray], ...]:
+def _effects(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> tuple[LevelEffect, ...]:
     """Relative click rates at the columns' levels; of few combinations those of each combination."""
-    if not columns:
-        return ()
     cells = joint_cells(rows, columns, weighting)
+    taken: Sequence[ImpressionColumn | Crossed] = columns
+    levels = cells.levels
     if len(columns) > 1 and int(np.prod([column.n_levels for column in columns])) <= MAX_JOINT_LEVELS:
-        crossed = Crossed(tuple(columns))
-        level = np.ravel_multi_index(tuple(cells.levels.T), [column.n_levels for column in columns])
-        theta = level_effects(cells.arm, level[:, None], cells.clicks, cells.exposure, (crossed.n_levels,))
-        return ((crossed, theta[0]),)
-    n_levels = tuple(column.n_levels for column in columns)
-    theta = level_effects(cells.arm, cells.levels, cells.clicks, cells.exposure, n_levels)
-    return tuple(zip(columns, theta, strict=True))
+        taken = [Crossed(tuple(columns))]
+        levels = np.ravel_multi_index(tuple(levels.T), [column.n_levels for column in columns])[:, None]
+    theta = level_effects(cells.arm, levels, cells.clicks, cells.exposure, tuple(column.n_levels for column in taken))
+    most = max(2, round(MAX_STRATA ** (1 / len(taken))))
+    return tuple(
+        LevelEffect(column, own, strata_of(cells.item, cells.arm, level, cells.exposure, column.n_levels, most))
+        for column, own, level in zip(taken, theta, levels.T, strict=True)
+    )
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,9 @@ MAX_COLUMNS = 40
 """Columns that are compared: of a log with hundreds of measurements an impression, the first ones."""
 AT_ONCE = 4
 """Columns that one pass compares, so that memory does not grow with their number."""
-SAMPLE_ROWS = 20_000_000
-"""Rows that the tests read about: of longer logs, those of every k-th item."""
 _BINS = 10
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
-HOUR, WEEKDAY, UNPLACED = "hour of day", "weekday", "position missing"
+HOUR, WEEKDAY, POSITION = "hour of day", "weekday", "position"
 MISSING = "\x1fmissing"
 """Stands for a missing value, which may go with clicks like any other: traffic of the app that names no surface."""
 
@@ -38,7 +36,7 @@ class ImpressionColumn:
     Parameters
     ----------
     name
-        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC), or `UNPLACED`.
+        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC), or `POSITION`.
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
@@ -103,6 +101,38 @@ class Crossed:
         return {name: value for part in parts for name, value in part.items()}
 
 
+@dataclass(frozen=True)
+class Days:
+    """Periods of days, as a column.
+
+    Parameters
+    ----------
+    time
+        SQL of a source row's time in seconds.
+    first
+        First day since 1970.
+    period
+        Period of that day and of each day after it, shape (n_days,).
+    """
+
+    time: str
+    first: int
+    period: tuple[int, ...]
+
+    @property
+    def n_levels(self) -> int:
+        """Periods."""
+        return max(self.period) + 1
+
+    def level_sql(self, parameter: str) -> str:
+        """SQL of the period of a source row; takes ``$parameter``, see `parameters`."""
+        return f"list_element(${parameter}, CAST(floor({self.time} / 86400) AS BIGINT) - {self.first - 1})"
+
+    def parameters(self, parameter: str) -> Parameters:
+        """Parameters of `level_sql`."""
+        return {parameter: list(self.period)}
+
+
 def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression; those of one value are left out.
 
@@ -121,8 +151,9 @@ def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[Impres
         time = rows.expression("timestamp")
         values[HOUR] = f"CAST(floor({time} / 3600) AS BIGINT) % 24"
         values[WEEKDAY] = f"(CAST(floor({time} / 86400) AS BIGINT) + 4) % 7"  # Sunday is 0
-    if rows.has("position"):  # positions themselves are told apart by their examination
-        values[UNPLACED] = f"({rows.expression('position')}) IS NULL"
+    if rows.has("position"):  # examination is taken off before; it may differ from item to item
+        values[POSITION] = f"CAST(round({rows.expression('position')}) AS BIGINT)"
+        kinds[POSITION] = "BIGINT"
     if not values:
         return []
     found = [n for part in batched(values.values(), AT_ONCE) for n in _distinct(rows, part)]
@@ -137,20 +168,13 @@ def _distinct(rows: TypedRows, values: Sequence[str]) -> tuple[int, ...]:
     """About how many different values these expressions have."""
     keys = [f"v{i}" for i in range(len(values))]
     counts = ", ".join(f"approx_count_distinct({key})" for key in keys)
-    table = _sample(rows, dict(zip(keys, values, strict=True)))
+    table = _shown(rows, dict(zip(keys, values, strict=True)))
     found: tuple[int, ...] = rows.source.query(f"SELECT {counts} FROM {table}", rows.parameters).fetchall()[0]
     return found
 
 
-def sampled(rows: TypedRows) -> str:
-    """SQL condition on source rows that keeps those of every k-th item where there are many rows."""
-    counted = rows.source.query(f"SELECT count(*) FROM {rows.source.relation}", rows.source.parameters)
-    step = -(-int(counted.fetchall()[0][0]) // SAMPLE_ROWS)
-    return "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
-
-
-def _sample(rows: TypedRows, values: Mapping[str, str], *names: str) -> str:
-    return rows.select("impressions", *names, extra={"kept": sampled(rows), **values}, where="impressions > 0 AND kept")
+def _shown(rows: TypedRows, values: Mapping[str, str], *names: str) -> str:
+    return rows.select("impressions", *names, extra=values, where="impressions > 0")
 
 
 def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> ImpressionColumn:
@@ -159,14 +183,14 @@ def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> I
     many = n_values > MAX_VALUES
     if n_values > MAX_LEVELS and kind in _NUMBERS:
         shares = [(i + 1) / _BINS for i in range(_BINS - 1)]
-        table = _sample(rows, {"v": sql})
+        table = _shown(rows, {"v": sql})
         edges = query(f"SELECT quantile_disc(v, {shares}) FROM {table}", rows.parameters).fetchall()[0][0]
         parted = tuple(sorted({float(edge) for edge in edges or ()}))
         return ImpressionColumn(name, sql, edges=parted, names_people=many and kind in WHOLE_TYPES)
     if many:
         return ImpressionColumn(name, sql, names_people=True)
     text = f"coalesce(CAST({sql} AS VARCHAR), '{MISSING}')"
-    counted = f"SELECT v, sum(impressions) AS n FROM {_sample(rows, {'v': text})} GROUP BY v"
+    counted = f"SELECT v, sum(impressions) AS n FROM {_shown(rows, {'v': text})} GROUP BY v"
     found = query(f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS + 1}", rows.parameters).fetchall()
     if len(found) > MAX_LEVELS:
         return _grouped_values(rows, name, text)
@@ -178,7 +202,7 @@ def _grouped_values(rows: TypedRows, name: str, text: str) -> ImpressionColumn:
     # Clicks that a value would have if it did not matter, by the rates of its titles in whole billionths: exact sums.
     rate = "CAST(round(1e9 * arms.clicks / arms.impressions) AS HUGEINT)"
     sums = f"sum(r.impressions) AS n, sum(r.clicks) AS seen, sum(CAST(r.impressions AS HUGEINT) * {rate}) AS expected"
-    table = _sample(rows, {"v": text}, "item_id", "title", "clicks")
+    table = _shown(rows, {"v": text}, "item_id", "title", "clicks")
     counted = f"SELECT v, {sums} FROM {table} AS r JOIN arms USING (item_id, title) GROUP BY v"
     ordered = f"SELECT v, n, seen, expected / 1e9 FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_VALUES}"
     values, *counts = zip(*rows.source.query(ordered, rows.parameters).fetchall(), strict=True)

@@ -29,6 +29,7 @@ MIN_VARYING_SHARE = 0.01
 """A column with more than one value, or a missing one, in fewer items says nothing of the impressions."""
 OF_IMPRESSION = "differs within most items, so it describes the impression"
 """Reason for leaving such a column out."""
+NO_VALUES = "no values"
 _FETCH = 10_000
 _AT_ONCE = 32  # columns that the engine aggregates together: its memory would grow with the width
 
@@ -56,24 +57,26 @@ class ItemFields:
     differing: tuple[str, ...] = ()
 
 
-def read_context(rows: TypedRows, weight: str = "impressions", where: str = "impressions > 0") -> ItemFields:
-    """Aggregate the context columns of ``rows`` by item.
+def read_context(rows: TypedRows, some: TypedRows) -> ItemFields:
+    """Aggregate the context columns of ``rows`` by item, each row by its impressions.
 
     Parameters
     ----------
     rows
-        Valid rows (`reward.logs.validate`).
-    weight
-        SQL expression that a row counts with: ``impressions``, so that aggregated rows and single impressions agree.
-    where
-        SQL condition of the rows to use.
+        Valid rows (`reward.logs.validate`), added up (the table ``arms`` of `reward.logs.aggregate`).
+    some
+        Those of some items (`reward.logs.some_items`), which tell what kind of column each is.
     """
+    weight, where = "impressions", "impressions > 0"
     dropped = {c: "binary data" for c in rows.context_columns if rows.source.columns[c] == "BLOB"}
     candidates = [c for c in rows.context_columns if c not in dropped]
     if rows.has("title", "clicks"):
-        dropped |= leaking(rows, candidates)
+        dropped |= leaking(some, candidates)
         candidates = [c for c in candidates if c not in dropped]
-    varies = varying(rows, candidates, weight, where)
+    varies = varying(some, candidates, weight, where)
+    empty = [c for c, why in varies.no_context.items() if why == NO_VALUES]
+    if empty and some is not rows:  # other items may have some
+        varies = varies.joined(varying(rows, empty, weight, where))
     dropped |= varies.no_context
     dropped |= _too_many(rows, [c for c in candidates if c not in dropped], where)
     columns = [c for c in candidates if c not in dropped]
@@ -160,6 +163,11 @@ class Varying:
     no_context: Mapping[str, str]
     differing: tuple[str, ...]
 
+    def joined(self, other: "Varying") -> "Varying":
+        """Both, where ``other`` is of the columns that have no values here."""
+        no_context = {column: why for column, why in self.no_context.items() if why != NO_VALUES}
+        return Varying({**no_context, **other.no_context}, (*self.differing, *other.differing))
+
 
 def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> Varying:
     """Compare the rows of each item that has two impressions or more."""
@@ -168,7 +176,7 @@ def varying(rows: TypedRows, columns: list[str], weight: str, where: str) -> Var
         for column, counts in zip(block, _counts_of_items(rows, block, weight, where), strict=True):
             filled, several, differing, differing_or_missing = counts
             if not filled:
-                no_context[column] = "no values"
+                no_context[column] = NO_VALUES
             elif differing > MAX_VARYING_SHARE * several:
                 no_context[column] = OF_IMPRESSION
             elif differing_or_missing > MIN_VARYING_SHARE * several:
@@ -206,13 +214,12 @@ def _counts_of_items(
     hashes = {f"h{i}": f"CASE WHEN {value} IS NOT NULL THEN hash({value}) END" for i, value in enumerate(values)}
     table = rows.select("item_id", "impressions", where=where, extra=hashes)
     ends = {f"{end}_{h}": f"{how}({h})" for h in hashes for end, how in (("lo", "min"), ("hi", "max"))}
-    missing = {f"no_{h}": f"max(CAST({h} IS NULL AS TINYINT))" for h in hashes}
-    by_item, parameters = grouped(
-        rows, ("item_id",), {"n": f"sum({weight})", **ends, **missing}, table, rows.parameters
-    )
+    filled = {f"with_{h}": f"count({h})" for h in hashes}
+    sums = {"n": f"sum({weight})", "rows": "count(*)", **ends, **filled}
+    by_item, parameters = grouped(rows, ("item_id",), sums, table, rows.parameters)
     counts = ", ".join(
         f"count(lo_{h}), count(lo_{h}) FILTER (n >= 2), count(lo_{h}) FILTER (n >= 2 AND lo_{h} <> hi_{h}), "
-        f"count(lo_{h}) FILTER (n >= 2 AND (lo_{h} <> hi_{h} OR no_{h} = 1))"
+        f"count(lo_{h}) FILTER (n >= 2 AND (lo_{h} <> hi_{h} OR with_{h} < rows))"
         for h in hashes
     )
     found = rows.source.query(f"SELECT {counts} FROM {by_item}", parameters).fetchall()[0]

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
+from .aggregate import counted
 from .balance import LevelCells
 from .grouped import grouped
 from .impression_columns import ImpressionColumn
+from .standardised import StratumCells
 from .typed_rows import TypedRows
 from .weighting import Weighting, exact_sum, in_units
 
@@ -22,7 +24,7 @@ _SUMS = {
 
 
 def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> dict[str, LevelCells]:
-    """Counts of arms by the levels of each column, from one pass over the rows (of a sample of the items, if many)."""
+    """Counts of arms by the levels of each column, from one pass over the rows."""
     if not columns:
         return {}
     names = [f"x{i}" for i in range(len(columns))]
@@ -42,8 +44,9 @@ def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
 
 @dataclass(frozen=True)
 class JointCells:
-    """Arm (n,), levels (n, n_columns), clicks (n,) and exposure (n,) of the arms by several columns together."""
+    """Counts of the arms by several columns together: levels of shape (n, n_columns), all others (n,)."""
 
+    item: IntArray
     arm: IntArray
     levels: IntArray
     clicks: FloatArray
@@ -51,11 +54,36 @@ class JointCells:
 
 
 def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> JointCells:
-    """Counts of arms by all columns together (of a sample of the items, if the rows are many)."""
+    """Counts of arms by all columns together."""
     names = [f"x{i}" for i in range(len(columns))]
     found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
     levels = np.stack([found[name].astype(np.int64) for name in names], axis=1)
-    return JointCells(compact(found["arm"]), levels, found["clicks"], found["exposure"])
+    return JointCells(compact(found["item"]), compact(found["arm"]), levels, found["clicks"], found["exposure"])
+
+
+def stratum_cells(rows: TypedRows, weighting: Weighting, window_hours: float | None) -> StratumCells:
+    """Counts of arms by the strata of all that is taken off, together; ``arm`` is that of the table ``arms``."""
+    parameters, strata = weighting.parameters(rows), dict[str, str]()
+    amounts = {name: sql for name, sql in counted(rows, window_hours).items() if rows.has(name)}
+    needed = [name for name in (*amounts, "conversion_delay_hours") if amounts and rows.has(name)]
+    if window_hours is not None and "conversion_delay_hours" in needed:
+        parameters["window"] = window_hours
+    for i, effect in enumerate(weighting.effects):
+        strata[f"x{i}"] = f"list_element($strata{i}, {effect.column.level_sql(f'stratum{i}')} + 1)"
+        parameters |= effect.column.parameters(f"stratum{i}") | {f"strata{i}": effect.stratum.tolist()}
+    values = {"clicks": _SUMS["clicks"], "exposure": _SUMS["exposure"], **amounts}
+    sums = {f"w_{name}": exact_sum(sql) for name, sql in values.items()}
+    keys = ("item_id", "title", *strata)
+    source = weighting.table(rows, strata, *needed)
+    by_stratum, parameters = grouped(rows, keys, sums, source, parameters, joined=("weights",))
+    back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in values)
+    query = (
+        f"SELECT item, arm, dense_rank() OVER (ORDER BY {', '.join(strata)}) - 1 AS stratum, {back} FROM {by_stratum} "
+        "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY arm, stratum"
+    )
+    table = rows.source.table(query, parameters)
+    item, arm, stratum = (floats(table.column(name)).astype(np.int64) for name in ("item", "arm", "stratum"))
+    return StratumCells(item, arm, stratum, **{name: floats(table.column(name)) for name in values})
 
 
 def _grouped(
@@ -69,7 +97,7 @@ def _grouped(
         rows,
         ("item_id", "title", *names),
         {f"w_{name}": exact_sum(sql) for name, sql in _SUMS.items()},
-        weighting.table(rows, names, sample=True),
+        weighting.table(rows, names),
         parameters,
         grouping=grouping,
         joined=("weights",),

@@ -61,7 +61,7 @@ class SeenBy:
 
 
 def people_balance(rows: TypedRows, column: str, value: str, weighting: Weighting, *, by_day: bool) -> Balance | None:
-    """Test one column; None where its values hardly recur, so that nothing is known of them.
+    """Test one column; None if its values hardly recur, which leaves nothing to compare.
 
     Parameters
     ----------

@@ -7,9 +7,11 @@ import numpy as np
 from ..arms import Arms
 from ..arrays import FloatArray, IntArray
 from .aggregate import Columns, day_totals, level_exposure, period_cells
+from .impression_columns import Days
 from .log_levels import Cells, levels
+from .standardised import strata_of
 from .typed_rows import TypedRows
-from .weighting import Weighting
+from .weighting import LevelEffect, Weighting
 
 OFTEN_ALONE = 0.2
 """Share of impressions without another title of the item beside them from which titles count as replaced."""
@@ -34,17 +36,26 @@ class Periods:
         Click level of each period over all titles, the exposure-weighted mean 1; shape (n_periods,).
     tied_share
         Share of the clicks in the largest group of periods that titles in common tie together.
+    stratum
+        Stratum of each period, shape (n_periods,): see `reward.logs.standardised`.
     """
 
     day: IntArray
     period: IntArray
     level: FloatArray
     tied_share: float
+    stratum: IntArray
 
     @property
     def level_of_day(self) -> dict[int, float]:
         """Level of each day that has impressions."""
         return dict(zip(self.day.tolist(), self.level[self.period].tolist(), strict=True))
+
+    def effect(self, time: str) -> LevelEffect:
+        """Effect of the periods on rows whose ``time`` in seconds is this SQL."""
+        days = np.arange(self.day[0], self.day[-1] + 1)
+        period = self.period[np.searchsorted(self.day, days, side="right") - 1]
+        return LevelEffect(Days(time, int(days[0]), tuple(period.tolist())), self.level, self.stratum)
 
 
 def alone_share(arms: Arms) -> float | None:
@@ -116,7 +127,8 @@ def by_period(rows: TypedRows, item: IntArray, weighting: Weighting) -> tuple[Pe
     counts = Cells(cells["arm"].astype(np.int64), log, cells["clicks"].astype(np.float64), cells["exposure"])
     found = levels(counts, item, int(item.max()) + 1, n_periods)
     tied = float(np.bincount(found.group[period], clicks).max() / max(float(clicks.sum()), 1e-300))
-    return Periods(day, period, found.level, tied), level_exposure(rows, found.level)
+    stratum = strata_of(item[counts.arm], counts.arm, log, counts.exposure, n_periods)
+    return Periods(day, period, found.level, tied, stratum), level_exposure(rows, found.level)
 
 
 def periods_of(day: IntArray, clicks: FloatArray, least_days: int = 1) -> IntArray:

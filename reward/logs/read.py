@@ -12,11 +12,12 @@ from ..arms import Arms
 from ..arrays import FloatArray
 from ..errors import LogError
 from ..items import Item
-from .aggregate import Columns, aggregate, delay_model, matured_clicks, position_bias, repeat_dispersion
+from .aggregate import Columns, aggregate, delay_model, log_end, matured_clicks, position_bias, repeat_dispersion
 from .balance import Balance
 from .catalogue import read_items, read_titles
 from .circumstances import InverseWeighted, circumstances
 from .cluster import LogCluster
+from .comparable import at_like_circumstances, reweighted
 from .delay import DelayModel
 from .item_fields import ItemFields, read_context
 from .keys import respelled
@@ -26,6 +27,7 @@ from .position import PositionBias
 from .repeated_impressions import refuse_repeated_impressions
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
 from .schema import ColumnMapping
+from .some_items import some_items
 from .source import DEFAULT_MEMORY_LIMIT, open_source
 from .sources.local import LocalCopy, Source, local
 from .spelt_numbers import Decimal
@@ -209,24 +211,27 @@ def read_logs(
         if plans:
             rows, told = with_plans(rows, plans)
             totals, sums = _checked(rows, copies), aggregate(rows, conversion_window_hours)
+        some = some_items(rows)
         if copies == "stop":
             refuse_totals(
                 str(here), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
             )
             refuse_sums(rows, totals)
             refuse_repeated_rows(rows, totals, len(sums["title"]))
-            refuse_repeated_impressions(rows, totals)
-        context = read_context(rows)
+            refuse_repeated_impressions(rows, some, totals)
+        context = read_context(rows, some)
         bias = position_bias(rows) if totals.position_impressions else None
         replaced = totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME
         found_circumstances = circumstances(
-            rows, _with_propensity(sums, totals), bias, context.differing, replaced=replaced
+            rows, some, _with_propensity(sums, totals), bias, context.differing, replaced=replaced
         )
         weighting = found_circumstances.weighting
-        delay = None
+        delay = matured = None
         if rows.has("conversions", "conversion_delay_hours", "timestamp") and totals.timestamp_impressions:
-            delay = delay_model(rows, conversion_window_hours)
-        matured = matured_clicks(rows, delay, by_propensity=weighting.by_propensity) if delay else None
+            end = log_end(rows)
+            delay = delay_model(rows, conversion_window_hours, end)
+            if delay:
+                matured = matured_clicks(rows, delay, end, by_propensity=weighting.by_propensity)
         exposed = None if weighting.trivial else exposure(rows, weighting)
         periods = None
         if replaced:
@@ -239,9 +244,11 @@ def read_logs(
             weighted = InverseWeighted.of(rows, sums, exposed, matured, conversion_window_hours)
         dispersion = repeat_dispersion(rows, weighting, periods.level_of_day if periods else None)
         found = {name: rows.location(name) for name in rows.sources}
-    arms = _arms(sums, found, totals, context, exposed, matured)
-    if weighted is not None:
-        arms = _reweighted(arms, weighted)
+        arms = _arms(sums, found, totals, context, exposed, matured)
+        if weighted is None:
+            arms = at_like_circumstances(arms, rows, weighting, periods, conversion_window_hours)
+        else:
+            arms = reweighted(arms, weighted)
     return LogData(
         arms,
         totals,
@@ -293,18 +300,6 @@ def _propensity_logged(sums: Columns, totals: LogTotals) -> bool:
         return False
     enough = totals.propensity_impressions >= LOGGED_SHARE * totals.impressions
     return enough and bool(np.all(sums["propensity_impressions"] > 0))
-
-
-def _reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
-    """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
-    return replace(
-        arms,
-        clicks=weighted.clicks,
-        exposure=weighted.exposure,
-        conversions=None if arms.conversions is None else weighted.conversions,
-        revenue=None if arms.revenue is None else weighted.revenue,
-        matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
-    )
 
 
 def _arms(

@@ -15,18 +15,24 @@ from .typed_rows import TypedRows
 from .validate import LogTotals
 
 _ALL_COLUMNS_ROWS = 1_000_000
-"""Up to this many rows are compared in all columns, of longer logs those of every k-th item in the schema's columns."""
+"""Up to this many rows are compared in all columns, of longer logs those of some items in the schema's columns."""
 _ALL_COLUMNS = 100
 """Columns that are read at once: of wider logs, again, the schema's."""
-_SAMPLE_ROWS = 500_000
 _FEWEST = 30
 _MOST_COPIES = 5
 _VARIED = 10
 _COMPARED = ("item_id", "title", "clicks", "timestamp", "position", "surface", "locale")
 
 
-def refuse_repeated_impressions(rows: TypedRows, totals: LogTotals) -> None:
+def refuse_repeated_impressions(rows: TypedRows, some: TypedRows, totals: LogTotals) -> None:
     """Stop if rows that are one impression each are there twice, all of them or a part.
+
+    Parameters
+    ----------
+    rows, some
+        Valid rows, and those of some items (`reward.logs.some_items`).
+    totals
+        Totals of all rows.
 
     Raises
     ------
@@ -36,27 +42,29 @@ def refuse_repeated_impressions(rows: TypedRows, totals: LogTotals) -> None:
     if totals.impressions >= CARRIES_COUNTS * (totals.rows - totals.empty_rows):
         return
     if totals.rows <= _ALL_COLUMNS_ROWS and len(rows.source.columns) <= _ALL_COLUMNS:
-        step, values = 1, [quote(column) for column in rows.source.columns if not column.startswith("__index_level_")]
+        compared = rows
+        values = [quote(column) for column in rows.source.columns if not column.startswith("__index_level_")]
     elif rows.has("timestamp"):
-        step = -(-totals.rows // _SAMPLE_ROWS)
+        compared = some
         values = [rows.expression(name) for name in _COMPARED if rows.has(name)]
     else:
         return
-    kept = "true" if step == 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
-    same = f"CASE WHEN {kept} THEN hash({', '.join(values)}) END"
-    table = rows.select("clicks", "impressions", extra={"same": same}, where="same IS NOT NULL AND impressions > 0")
+    same = f"hash({', '.join(values)})"
+    table = compared.select("clicks", "impressions", extra={"same": same}, where="impressions > 0")
     by_row = f"SELECT count(*) AS n, any_value(clicks) AS c FROM {table} GROUP BY same"
-    found = rows.source.query(f"SELECT n, count(*), sum(c) FROM ({by_row}) GROUP BY n ORDER BY n", rows.parameters)
+    by_kind = f"SELECT n, count(*), sum(c) FROM ({by_row}) GROUP BY n ORDER BY n"
+    found = compared.source.query(by_kind, compared.parameters)
     kinds, clicks = {}, {}
     for n, count, clicked in found.fetchall():
         kinds[n], clicks[n] = count, clicked
     times = copied(kinds)
     if not times:
         return
+    step = 1.0 if compared is rows else totals.rows / sum(n * count for n, count in kinds.items())
     added = {n: n - n // times if times > 1 else n - 1 for n in kinds}
     about = "about " if step > 1 else ""
     raise LogError(
-        f"{rows.source.where}: {about}{step * sum(added[n] * kinds[n] for n in kinds):,} rows repeat another one in "
+        f"{rows.source.where}: {about}{step * sum(added[n] * kinds[n] for n in kinds):,.0f} rows repeat another one in "
         f"every column that is compared, and not as chance repeats single impressions. They would add "
         f"{about}{step * sum(added[n] * clicks[n] for n in kinds):,.0f} clicks a second time. Remove what is there "
         "twice, or name a column of event ids (--event-id); to count it anyway, --copies keep"

@@ -81,7 +81,7 @@ def _number_checks(rows: TypedRows) -> Iterator[_Check]:
             must += f", which are 1 a row where no column counts them (--columns impressions={names} names one)"
         yield _Check("clicks", "clicks > impressions", must, _pair("clicks", "impressions"))
     if rows.has("clicks", "conversions"):
-        must = "not exceed the row's clicks (count at most one conversion a click)"
+        must = "not exceed the row's clicks (count at most one conversion per click)"
         yield _Check("conversions", "conversions > clicks", must, _pair("conversions", "clicks"))
     first, end = times.limits()
     limits = {

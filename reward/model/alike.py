@@ -1,4 +1,4 @@
-"""Titles of different items compared as if they were one item's: for logs that showed one title an item.
+"""Titles of different items compared as if they were one item's: for logs that showed one title per item.
 
 The partially linear model of Robinson (1988), with the nuisance cross-fitted as in double machine learning
 (Chernozhukov et al. 2018): log rate_i = m(item_i) + g(title_i) + e_i. Both of its residuals are made before the title

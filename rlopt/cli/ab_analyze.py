@@ -21,19 +21,29 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
 )  # fmt: skip
 @click.option(
     "--columns", metavar="NAME=COLUMN,...",
-    help="Your names for the columns, arm=variant,item_id=sku; by default those given to fit-reward.",
+    help="If your columns have other names: arm=variant,item_id=sku. By default the names given to "
+"fit-reward apply.",
 )  # fmt: skip
 @options.query
-@click.option("--decimal", type=click.Choice([".", ","]), help="What stands before a fraction in numbers as texts.")
 @click.option(
-    "--gate", is_flag=True, help="Exit with 0 for better, 3 for worse, 4 for undecided, 5 for an invalid split."
+    "--decimal",
+    type=click.Choice([".", ","]),
+    help="Decimal mark of numbers written as text. [default: found from the column]",
+)
+@click.option(
+    "--gate",
+    is_flag=True,
+    help="For pipelines: exit with 0 for better, 3 for worse, 4 for undecided, 5 for an invalid split.",
 )
 @click.option(
     "--export", metavar="FILE", type=click.Path(path_type=Path),
-    help="Write the results as long CSV for other experiment platforms: unit, variation, time, metric, value.",
+    help="Also write the results as long CSV for other experiment platforms: unit, variation, "
+"time, metric, value.",
 )  # fmt: skip
 @click.option(
-    "--plan", metavar="FILE", help="File of ab-plan --assign: every row is checked against it; its settings apply."
+    "--plan",
+    metavar="FILE",
+    help="File that ab-plan --assign wrote: its settings apply, and every row is checked against it.",
 )
 @preset()
 @options.in_run
@@ -53,12 +63,14 @@ def command(
     """Analyse an A/B test, at any time, and compare it with the prediction of offline-eval.
 
     RESULTS is a table (parquet, CSV, JSONL, a workbook, or a database with --query) with arm (the control and at least
-    one other), item_id, impressions, the metrics' columns, and optionally date and visitor. It compares arms within
-    each day and item, so a ramp-up or items with their own splits do not bias it. If whole items were split, the logs
-    narrow the interval; if an item showed one arm after the other, it removes the levels of the days. With the column
-    visitor (the unit that was randomised) errors are by visitor; without it impressions count as independent. Several
-    variants have simultaneous limits, and the best is corrected for the winner's curse. The run keeps prediction and
-    outcome (metrics/calibration.jsonl) for later reports. Writes ab/report.html and ab/report.json into the run.
+    one other), item_id, impressions, the metrics' columns, and optionally date and visitor. It writes ab/report.html
+    and ab/report.json into the run.
+
+    Arms are compared within each day and item, so a ramp-up or items with their own splits do not bias the result. If
+    whole items were split, the logs narrow the interval; if an item showed one arm after the other, the levels of the
+    days are removed. With the column visitor (the unit that was randomised), errors are by visitor; without it,
+    impressions count as independent. Several variants have simultaneous limits, and the best is corrected for the
+    winner's curse. The run keeps prediction and outcome (metrics/calibration.jsonl) for later reports.
 
     \b
     Example:

@@ -18,16 +18,18 @@ from rlopt.cli.show import show
 )  # fmt: skip
 @click.option(
     "--assign", "assign_to", metavar="FILE", type=click.Path(path_type=Path),
-    help="Write the assignment of arms as CSV: items or buckets, stratified on logged clicks; ab-analyze --plan "
-    "checks results against it.",
+    help="Write who gets which arm as CSV: items, periods or buckets of visitors. ab-analyze "
+"--plan checks results against it.",
 )  # fmt: skip
 @click.option(
     "--dry-run", metavar="LOGS",
-    help="Split past logs as planned, a thousand times, without any new title: false decisions and half-widths.",
+    help="Rehearse on past logs, without new titles: split them as planned, many times, and report "
+"false decisions and half-widths.",
 )  # fmt: skip
 @click.option(
     "--columns", metavar="NAME=COLUMN,...",
-    help="Your names for the columns of those logs, visitor=user,timestamp=time; by default those of fit-reward.",
+    help="If the columns of the --dry-run logs have other names: visitor=user,timestamp=time. By "
+"default the names given to fit-reward apply.",
 )  # fmt: skip
 @preset()
 @options.in_run
@@ -35,10 +37,10 @@ from rlopt.cli.show import show
 def command(
     assign_to: Path | None, dry_run: str | None, columns: str | None, config: Path | None, run_path: str, **flags: Any
 ) -> None:
-    """Plan the A/B test: impressions for each arm, whole weeks, assignment, to find the predicted lift.
+    """Plan the A/B test that finds the predicted lift: impressions per arm, whole weeks, assignment.
 
-    The run gives the overdispersion of the counts, how much items differ and how differently they respond. Each lift
-    has three sizes: for one look at the end, for a few planned looks, and for any number of looks.
+    The run supplies the overdispersion of the counts, how much items differ and how differently they respond. Each
+    lift has three sizes: for one look at the end, for a few planned looks, and for any number of looks.
 
     \b
     Example:

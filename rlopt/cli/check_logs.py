@@ -16,16 +16,19 @@ from rlopt.cli.show import show
 @options.columns
 @options.query
 @click.option(
-    "--config", metavar="PRESET", type=click.Path(path_type=Path), help="Preset whose columns and exclusions apply."
+    "--config",
+    metavar="PRESET",
+    type=click.Path(path_type=Path),
+    help="YAML file, or a preset of rlopt by name: its columns and exclusions apply.",
 )
 @from_config("RewardConfig", "plan", "decimal", "missing", "copies", "event_id")
 @options.common
 def command(
     logs: str, tmp_dir: str | None, columns: str | None, query: str | None, config: Path | None, **flags: Any
 ) -> None:
-    """Examine logs: what is in them, what is wrong with them, and what they can teach.
+    """Examine logs: what they contain, what is wrong with them, and whether they can teach a reward.
 
-    Exits with 1 when fit-reward would refuse them.
+    Exits with 1 if fit-reward would refuse them.
 
     \b
     Example:

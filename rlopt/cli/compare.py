@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def command(config: Path | None, run_path: str, **flags: Any) -> None:
     """Compare SFT, PPO, its rivals and best-of-n by the judge, and by the truth in simulated shops.
 
-    Compares the policies that the run has (`rlopt ppo --algorithm grpo` trains a rival). Writes comparison.json and a
-    figure of lift against KL to compare/ of the run.
+    Compares all policies of the run (`rlopt ppo --algorithm grpo` trains a rival). Writes comparison.json and a figure
+    of lift against KL to compare/ of the run.
 
     \b
     Example:

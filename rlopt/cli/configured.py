@@ -91,7 +91,7 @@ class Configured(click.Command):
                 ["--config"],
                 metavar="PRESET",
                 type=click.Path(path_type=Path),
-                help=f"YAML file, or a preset of rlopt by name (sections: {', '.join(self.reads)}); flags win over it.",
+                help=f"YAML file, or a preset of rlopt by name (sections: {', '.join(self.reads)}); flags override it.",
             )
         parameter: click.Parameter = given
         return parameter

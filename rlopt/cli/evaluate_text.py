@@ -14,7 +14,9 @@ from rlopt.wording import counted
 @click.command("evaluate-text", cls=Configured)
 @click.argument("titles", metavar="TITLES")
 @from_config("TextConfig", "references")
-@click.option("--run", "run_path", metavar="DIR", help="A run: its reward model predicts CTR and CVR beside.")
+@click.option(
+    "--run", "run_path", metavar="DIR", help="A run whose reward model also predicts CTR and CVR. [default: none]"
+)
 @options.columns
 @options.query
 @preset()
@@ -24,8 +26,8 @@ def command(
 ) -> None:
     """Compare titles with references and with what their items say.
 
-    TITLES is a parquet, CSV or JSONL file with item_id, title, the item's fields and references. Two baselines
-    are added: all attributes joined by blanks, and the most similar other item's reference.
+    TITLES is a parquet, CSV or JSONL file with item_id, title, the item's fields and references. rlopt adds two
+    baselines: all attributes joined by blanks, and the reference of the most similar other item.
 
     \b
     Against the references (0 to 1, 1 is the same text):
@@ -34,10 +36,10 @@ def command(
       exact                            share of titles that are the reference
     About the items:
       coverage                         share of the item's short values that the title states
-      precision                        of what a title states, the share that its item says too
-      length, distinct_1, distinct_2   words a title; different words and word pairs among all
+      precision                        share of what the title states that its item says, too
+      length, distinct_1, distinct_2   words per title; share of distinct words and word pairs
     With --run:
-      p_click, p_conversion            predicted CTR and conversions a click
+      p_click, p_conversion            predicted CTR and conversions per click
 
     \b
     Example:

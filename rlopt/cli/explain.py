@@ -8,7 +8,9 @@ from rlopt.cli.show import show
 
 @click.command("explain")
 @click.argument("title", metavar="TITLE")
-@click.option("--item", "item_id", metavar="ID", required=True, help="Item of the logs that the title is for.")
+@click.option(
+    "--item", "item_id", metavar="ID", required=True, help="The item, by its id in the logs, that the title is for."
+)
 @options.in_run
 @options.common
 def command(title: str, item_id: str, run_path: str) -> None:

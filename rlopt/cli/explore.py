@@ -13,7 +13,12 @@ from rlopt.cli.show import show
 @click.command("explore", cls=Configured)
 @click.argument("titles", metavar="TITLES")
 @options.output
-@click.option("--continue", "results", metavar="RESULTS", help="Results of earlier plans of these TITLES.")
+@click.option(
+    "--continue",
+    "results",
+    metavar="RESULTS",
+    help="File with the results of all earlier plans of these TITLES: the new plan learns from it.",
+)
 @from_config("ExploreConfig", "budget", "loss", "span", "afterwards", "batches", "floor", "stop", "half_life")
 @options.columns
 @options.query
@@ -30,17 +35,17 @@ def command(
     run_path: str,
     **flags: Any,
 ) -> None:
-    """Plan which titles to show next, and how often, so that it costs little and teaches much.
+    """Plan which titles to show next, and how often: to learn much at little cost.
 
-    TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields: those that rlopt generate
-    wrote, or your own. Titles in use today join them. Items that teach most per impression come first, within --budget
-    and --loss; the plan leaves the others out. It has item_id, title and the exact probability of each (never below
-    --floor), and the output says what it will be able to find out. A documented hash decides which visitor sees which
-    title.
+    TITLES is a parquet, CSV or JSONL file with item_id, title and the item's fields: those that rlopt generate wrote,
+    or your own. rlopt adds the titles in use today. Items that teach most per impression come first, within --budget
+    and --loss; the plan leaves the others out. The plan has item_id, title and the exact probability of each (never
+    below --floor); the screen says what it will be able to find out. A documented hash decides which visitor sees
+    which title.
 
-    Re-plan after each batch: --continue RESULTS learns from what was shown (item_id, title, impressions, clicks,
-    and a column batch with a number or a day). Put all results so far into one file. Items whose best title is known
-    well enough are decided: they get that title alone.
+    Re-plan after each batch: --continue RESULTS learns from all results so far, in one file (item_id, title,
+    impressions, clicks, and a column batch with a number or a day). Items whose best title is known well enough are
+    decided: they get that title alone.
 
     \b
     Example:

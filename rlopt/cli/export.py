@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 @options.in_run
 @options.common
 def command(out: Path, config: Path | None, run_path: str, **flags: Any) -> None:
-    """Make a policy smaller, or average several: a folder that plain transformers loads.
+    """Make a policy smaller, or average several, into a folder that plain transformers loads.
 
-    Takes one of --quantize, --prune, --distill-into and --average, and shows size, speed and quality before and
-    after. The run itself stays as it is.
+    Takes one of --quantize, --prune, --distill-into and --average, and shows size, speed and quality before and after.
+    The run itself does not change.
 
     \b
     Example:
@@ -61,5 +61,5 @@ def as_table(result: "ExportResult") -> str:
         )
         for row in (result.before, result.after)
     ]
-    title = f"On {result.items} train items that the export did not learn from; KL from the first, nats a title"
+    title = f"On {result.items} train items that the export did not learn from; KL from the first, nats per title"
     return table(header, rows, title=title) + f"\n{result.how}\nFolder  {result.folder}"

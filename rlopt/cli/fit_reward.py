@@ -16,11 +16,15 @@ from rlopt.cli.show import show
     "RewardConfig", "judge_share", "test_share", "time_split", "members", "encoder", "click_weight",
     "conversion_weight", "revenue_weight", "assignment", "observational", "conversions_complete",
 )  # fmt: skip
-@click.option("--update", is_flag=True, help="Learn from LOGS on top of what the run has learned; LOGS holds new rows.")
+@click.option("--update", is_flag=True, help="Add LOGS, which hold only new rows, to what the run has already learned.")
 @from_config("RewardConfig", "half_life_days", "engine")
-@click.option("--scheduler", metavar="ADDRESS", help="Dask cluster for --engine dask; none: two local processes.")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Address of the Dask cluster for --engine dask. [default: two local processes]",
+)
 @from_config("RewardConfig", "plan", "decimal", "missing", "copies", "event_id", "memory_limit")
-@click.option("--force", is_flag=True, help="Fit again although nothing changed since the last time.")
+@click.option("--force", is_flag=True, help="Fit again even if nothing has changed since the last time.")
 @options.tmp_dir
 @options.columns
 @options.query
@@ -43,28 +47,29 @@ def command(
 
     LOGS is a parquet, CSV or JSONL file, a folder or a glob of them, a workbook, a URL (s3://, gs://, az://, https://)
     or a database (postgresql://, sqlite:///, duckdb:/// ..., with --query), with one row per impression or per title:
-    item_id, title, clicks; if known also impressions, conversions, propensity, position, timestamp. Every other
-    column describes the item. First the log doctor examines the logs (rlopt check-logs) and refuses those that would
+    item_id, title, clicks; if known also impressions, conversions, propensity, position, timestamp. Every other column
+    describes the item. First the log doctor examines the logs, like rlopt check-logs, and refuses logs that would
     teach nonsense.
 
-    Logs of a plan of rlopt explore need no propensities: --plan plan.parquet gives them; with several plans,
+    Logs of a plan of rlopt explore need no propensities: --plan plan.parquet supplies them. With several plans, give
     --plan 1=plan.parquet --plan 2=plan-2.parquet and a column batch in LOGS.
 
-    Items are split once: train (this model and PPO), judge (a second model that only offline-eval asks) and
-    test. Interrupted, the same command continues; finished and unchanged, it returns at once.
+    Items are split once: train (for this model and PPO), judge (for a second model that only offline-eval uses) and
+    test. If interrupted, the same command continues; if finished and unchanged, it returns at once.
 
-    --update refits on the arms of the run and those of new logs. Items keep their side; the new model is kept
-    unless it is clearly worse than the old one on the judge's items of the newest log. LOGS must hold new rows only:
-    rlopt recognises and refuses rows it has learned before. It estimates conversions that came after the end of their
-    own log from their delay; to count them, fit again from all logs.
+    --update refits on the arms of the run and those of new logs. Items keep their side of the split. The new model
+    replaces the old one unless it is clearly worse on the judge's items of the newest log. LOGS must hold only new
+    rows: rlopt recognises and refuses rows that it has learned from before. It estimates conversions that came after
+    the end of their own log from their delay; to count them, fit again from all logs.
 
-    --observational is for logs in which each item had one title. It compares items that are similar in everything
+    --observational is for logs in which each item had only one title. It compares items that are similar in everything
     known except their titles. That shows correlations with clicks, not causes: the reward is marked observational
-    everywhere, and no verdict on it says launch. Start with it, then let explore find what really earns clicks.
+    everywhere, and no verdict on it says launch. Start with it, then let rlopt explore find out what really earns
+    clicks.
 
-    --engine dask aggregates Parquet logs on a Dask cluster (extra [dask]), one DuckDB per partition, to the same arms,
-    and trains LightGBM's trees there by LightGBM's own Dask estimators; workers must see the logs under the path in
-    LOGS. The features, the linear part and the judge, which grow with the number of titles only, stay here.
+    --engine dask aggregates Parquet logs on a Dask cluster (extra [dask]), one DuckDB per partition, to the same arms.
+    It also trains the trees there, with LightGBM's own Dask estimators. Workers must see the logs under the path in
+    LOGS. The features, the linear part and the judge stay here: they grow only with the number of titles.
 
     \b
     Example:

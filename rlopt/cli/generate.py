@@ -20,7 +20,7 @@ from rlopt.cli.show import show
 )  # fmt: skip
 @options.columns
 @options.query
-@options.reviews("Database of `rlopt review`: approved titles stand, refused ones are not proposed again.")
+@options.reviews("Database of `rlopt review`: approved titles are kept, refused ones are not proposed again.")
 @preset()
 @options.in_run
 @options.common
@@ -36,13 +36,15 @@ def command(
 ) -> None:
     """Write titles for the items of a catalogue.
 
-    ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row for each title: its
+    ITEMS is a parquet, CSV or JSONL file with item_id and the item's fields. The output has one row per title: its
     log_prob, its predicted reward, its similarity to logged titles (support), whether it belongs to its item
     (relevance) and reads like a title (fluency), and why a current title was kept. --diverse adds the expected reward
-    of the item's best title, how different the titles are, and what distinguishes each (angle). The section
-    "constraints" of the preset and flags set the rules. In a run that has learned from titles alone (`rlopt sft
-    CATALOGUE`) the titles are proposals: nothing says yet what they earn. Interrupted, the same command goes on where
-    it was; `accelerate launch -m rlopt generate` shares it between processes, with the same titles.
+    of the item's best title, how different the titles are, and how each differs from the others (angle).
+
+    The section "constraints" of the preset and flags set the rules. In a run that has learned from titles alone
+    (`rlopt sft CATALOGUE`) the titles are proposals: nothing says yet what they earn. If interrupted, the same command
+    continues where it was. `accelerate launch -m rlopt generate` shares the work between processes and writes the same
+    titles.
 
     \b
     Example:

@@ -11,30 +11,34 @@ from rlopt.cli.show import show
     "--dialect",
     required=True,
     type=click.Choice(["bigquery", "snowflake", "spark", "clickhouse", "postgres", "duckdb"]),
-    help="Whose SQL.",
+    help="The engine that will run the query.",
 )
 @click.option(
     "--template",
     type=click.Choice(["impressions", "ga4", "search-console"]),
     default="impressions",
     show_default=True,
-    help="Kind of the rows: impressions (or counts of a title), GA4's export, or Search Console's with your titles.",
+    help="What the table holds: impressions (or counts per title), GA4's export, or Search Console's export.",
 )
-@click.option("--table", metavar="NAME", help="Where the rows are.")
-@click.option("--titles", metavar="NAME", help="For Search Console: your table of url, title, first_day and last_day.")
+@click.option("--table", metavar="NAME", help="Name of the table, as in FROM.")
+@click.option(
+    "--titles",
+    metavar="NAME",
+    help="For Search Console, which stores no titles: your table of url, title, first_day and last_day.",
+)
 @click.option("--context", metavar="COLUMN", multiple=True, help="A column that describes the item. Repeatable.")
 @options.columns
 @options.common
 def command(
     dialect: str, template: str, table: str | None, titles: str | None, context: tuple[str, ...], columns: str | None
 ) -> None:
-    """Print the query that aggregates impressions to titles, for your own engine.
+    """Print a query with which your own engine aggregates impressions to titles.
 
-    Use it for billions of rows: the engine that has them aggregates, and rlopt learns from one row for each title, day
-    and position. fit-reward reads the result like any log, from a file or with --query.
+    Use it for billions of rows: your engine aggregates them, and rlopt learns from one row for each title, day and
+    position. fit-reward reads the result like any log, from a file or with --query.
 
-    --columns names the columns of the rows: item_id, title and clicks are always there; impressions, conversions,
-    revenue, position, timestamp, propensity, surface and locale only if you name them (position=position).
+    The query always uses item_id, title and clicks. It uses impressions, conversions, revenue, position, timestamp,
+    propensity, surface and locale only if --columns names them (position=position).
 
     \b
     Example:

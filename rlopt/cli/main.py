@@ -69,8 +69,10 @@ def cli(context: click.Context) -> None:
     rlopt offline-eval               would it beat the baseline?
 
     The three share a run directory (--run DIR, or RLOPT_RUN, else runs/default).
-    All at once, quickly, on your logs:  rlopt try logs.csv
-    No logs at hand?  rlopt demo  simulates a shop and runs them all.
+
+    \b
+    rlopt try logs.csv               all three on your logs, in minutes
+    rlopt demo                       no logs yet? a simulated shop
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

@@ -28,13 +28,15 @@ EXIT_CODES = {"launch": 0, "hold": 3, "insufficient-evidence": 4}
     "traffic",
     "lang",
 )
-@click.option("--gate", is_flag=True, help="Exit with 0 for launch, 3 for hold, 4 for insufficient evidence.")
+@click.option(
+    "--gate", is_flag=True, help="For pipelines: exit with 0 for launch, 3 for hold, 4 for insufficient evidence."
+)
 @click.option(
     "--trained-on", metavar="FILE|run|nothing",
-    help="For a policy or titles from elsewhere: item_id of every item whose clicks they learned from (refused where "
-    "they are evaluated here); or run (this run's train items only), or nothing (none of these clicks).",
+    help="For a policy or titles from elsewhere: the clicks they learned from, which cannot be "
+"evaluated. A file with item_id, run (this run's train items) or nothing.",
 )  # fmt: skip
-@options.reviews("Database of `rlopt review`: ratings of titles of this policy, drawn at random.")
+@options.reviews("Database of `rlopt review`: people's ratings of this policy's titles go into the report.")
 @options.columns
 @preset()
 @options.in_run
@@ -48,12 +50,12 @@ def command(
     trained_on: str | None,
     **flags: Any,
 ) -> None:
-    """Estimate what the policy would have earned, before anyone sees its titles: launch, hold, or not enough evidence.
+    """Estimate, before anyone sees the new titles, whether they would win: launch, hold, or insufficient evidence.
 
-    Compares the PPO policy with the SFT policy and with the logged titles on items that neither the reward nor PPO
-    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. It
-    evaluates other policies, and titles that people or another model wrote for the run's test items, in the same way,
-    into eval-NAME/. Interrupted, the same command keeps the titles written so far; finished, it always re-evaluates.
+    Compares the PPO policy with the SFT policy and with the logged titles, on items that neither the reward nor PPO
+    has seen. Writes eval/report.html, eval/report.json and eval/titles.parquet into the run. --policy evaluates other
+    policies in the same way, or titles that people or another model wrote for the run's test items, into eval-NAME/.
+    If interrupted, the same command keeps the titles written so far; if finished, it always re-evaluates.
 
     \b
     Example:

@@ -47,7 +47,7 @@ def common(command: Command) -> Command:
             is_flag=True,
             expose_value=False,
             callback=_remember("verbose"),
-            help="Tell more; show the traceback of an error.",
+            help="Print more, with the traceback of an error.",
         ),
         click.option(
             "--json",
@@ -55,7 +55,7 @@ def common(command: Command) -> Command:
             expose_value=False,
             is_eager=True,
             callback=_remember("json"),
-            help="One JSON object on stdout, everything else on stderr.",
+            help="For programs: one JSON object on stdout, everything else on stderr.",
         ),
     ):
         command = option(command)
@@ -72,7 +72,7 @@ def in_run(command: Command) -> Command:
         default=DEFAULT_RUN,
         show_default=True,
         show_envvar=True,
-        help="Run directory, shared by the commands of one chain.",
+        help="Run directory: all commands of one chain share it.",
     )(command)
 
 
@@ -81,7 +81,7 @@ def columns(command: Command) -> Command:
     return click.option(
         "--columns",
         metavar="NAME=COLUMN,...",
-        help="Your names for rlopt's columns: title=headline,item_id=test+image (a+b joins columns into one key).",
+        help="If your columns have other names: title=headline,item_id=test+image (a+b joins columns into one key).",
     )(command)
 
 
@@ -90,7 +90,8 @@ def query(command: Command) -> Command:
     return click.option(
         "--query",
         metavar="FILE|SQL",
-        help="Query for a database (postgresql://, sqlite:///, duckdb:/// ...): SQL, or a file with SQL.",
+        help="If the source is a database (postgresql://, sqlite:///, duckdb:/// ...): the SQL to run, "
+        "or a file with it.",
     )(command)
 
 
@@ -104,7 +105,7 @@ def tmp_dir(command: Command) -> Command:
     return click.option(
         "--tmp-dir",
         metavar="DIR",
-        help="Folder for the log engine's spill files.  [default: the system's temporary folder]",
+        help="Folder for the temporary files that reading logs needs. [default: the system's temporary folder]",
     )(command)
 
 
@@ -120,12 +121,12 @@ def csv(command: Command) -> Command:
     for option in (
         click.option(
             "--raw", is_flag=True, expose_value=False, callback=_csv_style,
-            help="CSV: write cells that begin with = + - @ unchanged, which a spreadsheet runs as formulas; by default "
-            "an apostrophe guards them, which rlopt removes when it reads the file.",
+            help="CSV for programs: write cells that begin with = + - @ unchanged. By default an "
+"apostrophe guards them, because a spreadsheet would run them as formulas.",
         ),
         click.option(
             "--excel", is_flag=True, expose_value=False, callback=_csv_style,
-            help="CSV: begin with the byte order mark that Excel needs for UTF-8 (Chinese titles).",
+            help="CSV for Excel: begin with a byte order mark, which Excel needs to show Chinese.",
         ),
     ):  # fmt: skip
         command = option(command)

@@ -15,9 +15,13 @@ from rlopt.cli.show import show
     "PpoConfig", "algorithm", "steps", "batch_size", "generations", "learning_rate", "kl_coef", "kl_target", "learn",
     "monitor", "bf16", "gradient_checkpointing", "vllm", "risk_aversion", "temperature", "save_every", "report_to",
 )  # fmt: skip
-@click.option("--update", is_flag=True, help="Go on from the run's policy, after fit-reward --update.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="After fit-reward --update: continue from the run's policy instead of starting again.",
+)
 @from_config("PpoConfig", "kl_last_coef", "replay")
-@click.option("--force", is_flag=True, help="Train again although nothing changed since the last time.")
+@click.option("--force", is_flag=True, help="Train again even if nothing has changed since the last time.")
 @from_config("SftConfig", "model", "gguf_file")
 @preset()
 @options.in_run
@@ -31,16 +35,17 @@ def command(
     update: bool,
     **flags: Any,
 ) -> None:
-    """Train the title policy by PPO against the reward, close to the supervised policy.
+    """Train the title policy with PPO against the reward, close to the supervised policy.
 
-    Trains the supervised policy first when the run has none (--model then says from what). Metrics go to
-    metrics/ppo.jsonl of the run, gains against KL to metrics/ppo.svg. Interrupted, the same command continues from
-    the last checkpoint and ends with the same weights; finished and unchanged, it returns at once.
-    `accelerate launch -m rlopt ppo` shares it between processes.
+    If the run has no supervised policy, ppo trains it first, from --model. Metrics go to metrics/ppo.jsonl of the run,
+    a figure of gains against KL to metrics/ppo.svg. If interrupted, the same command continues from the last
+    checkpoint and ends with the same weights; if finished and unchanged, it returns at once. `accelerate launch -m
+    rlopt ppo` shares the training between processes.
 
-    --update continues from the last policy instead of the supervised one, and holds it to both: per token the penalty
-    is kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). PPO rehearses items that the new logs do not
-    show (--replay), and prints what it forgot of them: predicted lift and KL before and after, on the same items.
+    --update continues from the last policy instead of the supervised one, and stays close to both: the penalty per
+    token is kl_coef log(pi / pi_sft) + kl_last_coef log(pi / pi_last). PPO also rehearses items that the new logs do
+    not show (--replay), and prints how much it forgot of them: predicted lift and KL before and after, on the same
+    items.
 
     \b
     Example:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 @options.in_run
 @options.common
 def command(config: Path | None, run_path: str, **flags: Any) -> None:
-    """Find out what fools this run: its reward, its judge, its rules.
+    """Find out which bad titles fool this run: its reward, its judge, its rules.
 
-    Takes logged titles of test items and makes them worse (titles of other items, shuffled, spliced, stuffed, cut, with
-    a false value, with a promise), or rephrases them (case, punctuation, order, synonyms). An attack is "below" if the
-    reward likes almost none of its titles better, "caught" if almost none that it likes better passes the rules,
-    relevance and fluency, and otherwise "open": it fools the run. The policy writes for test items whose fields name a
-    sex or a place, and for the same items with these words swapped: what changes with them is a bias. Writes probe/ of
-    the run, a section of the reward model's card and of later reports.
+    Takes logged titles of test items and makes them worse (titles of other items, shuffled, spliced, stuffed, cut,
+    with a false value, with a promise), or rephrases them (case, punctuation, order, synonyms). An attack is "below"
+    if the reward scores almost none of its titles higher. It is "caught" if the rules, relevance or fluency catch
+    almost all that score higher, and otherwise "open": it fools the run. The policy also writes for test items whose
+    fields name a sex or a place, and for the same items with these words swapped: differences are a bias. The result
+    goes to probe/ of the run, the reward model's card and later reports.
 
     \b
     Example:

@@ -10,10 +10,22 @@ from rlopt.cli.show import show
 @click.command("push")
 @click.argument("run_path", metavar="RUN")
 @click.argument("repo", metavar="REPO")
-@click.option("--policy", type=click.Choice(POLICIES), default=DEFAULT.name, show_default=True, help="Which one.")
-@click.option("--public", is_flag=True, help="Everybody may see it; by default a new repository is private.")
-@click.option("--license", "licence", metavar="NAME", help="For the card: apache-2.0, mit, other ...")
-@click.option("--language", "languages", multiple=True, metavar="CODE", help="Of the titles, for the card. Repeatable.")
+@click.option(
+    "--policy",
+    type=click.Choice(POLICIES),
+    default=DEFAULT.name,
+    show_default=True,
+    help="Policy of the run to upload.",
+)
+@click.option("--public", is_flag=True, help="Make a new repository public; by default it is private.")
+@click.option("--license", "licence", metavar="NAME", help="Licence to name on the card: apache-2.0, mit, other ...")
+@click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    metavar="CODE",
+    help="Language of the titles to name on the card: en, zh ... Repeatable.",
+)
 @options.common
 def command(
     run_path: str, repo: str, policy: str, public: bool, licence: str | None, languages: tuple[str, ...]
@@ -21,8 +33,8 @@ def command(
     """Upload a policy, its reward model and their card to the Hugging Face Hub.
 
     RUN is a run directory, REPO is owner/name on the hub; a new repository is private. The policy goes to the top of
-    the repository, the reward model to reward/; the card has licence, language, dates and, after `rlopt offline-eval`,
-    the verdict's figures. Log in before (hf auth login, or HF_TOKEN); HF_ENDPOINT names another hub.
+    the repository, the reward model to reward/. The card has licence, language, dates and, after `rlopt offline-eval`,
+    the verdict's figures. Log in first (hf auth login, or HF_TOKEN); HF_ENDPOINT names another hub.
 
     \b
     Example:

@@ -14,18 +14,21 @@ from rlopt.cli.show import show
 @click.argument("titles", metavar="TITLES", type=click.Path(path_type=Path))
 @click.option(
     "--reviews", "place", metavar="DB",
-    help="Database of the decisions: a SQLite file or postgresql://USER:$PASSWORD@HOST/NAME.  [default: TITLES with "
-    ".reviews.db at its end]",
+    help="Where decisions are stored: a SQLite file, or postgresql://USER:$PASSWORD@HOST/NAME for "
+"a team. [default: TITLES with .reviews.db at its end]",
 )  # fmt: skip
-@click.option("--items", metavar="ITEMS", help="The catalogue that the titles were written for: its fields are shown.")
+@click.option(
+    "--items", metavar="ITEMS", help="The catalogue that the titles were written for: the pages show its fields."
+)
 @click.option(
     "--export", "out", metavar="FILE", type=click.Path(path_type=Path),
-    help="Write what people approved (.parquet or .csv), and open no pages.",
+    help="Write the approved titles to a .parquet or .csv file, instead of opening the pages.",
 )  # fmt: skip
 @options.csv
 @click.option(
     "--export-banned", "banned", metavar="FILE", type=click.Path(path_type=Path),
-    help="Write the words that reviewers banned, for constraints: {banned: [@FILE]}.",
+    help="Write the words that reviewers banned, instead of opening the pages; for constraints: "
+"{banned: [@FILE]}.",
 )  # fmt: skip
 @from_config("ReviewConfig", "host", "port", "lang", "second_opinions", "sample")
 @options.columns
@@ -43,12 +46,12 @@ def command(
     run_path: str,
     **flags: Any,
 ) -> None:
-    """Read proposed titles, the most worth reading first: accept, edit, reject; then write what goes live.
+    """Review proposed titles on local pages: accept, edit or reject them; then export what goes live.
 
-    TITLES is a file that `rlopt generate` wrote. It serves local pages until Ctrl-C, stores each decision at once
-    with who and when, and never overwrites one. Keys: a accepts, e edits, r rejects, s skips, u undoes. A
-    second page asks about titles drawn at random whether they mislead: `offline-eval --reviews` makes a share with an
-    interval of it. `generate --reviews` and `sft --reviews` use the decisions. Needs the extra [review].
+    TITLES is a file that `rlopt generate` wrote. The command serves local pages until Ctrl-C. It stores each decision
+    at once, with who and when, and never overwrites one. Keys: a accepts, e edits, r rejects, s skips, u undoes. A
+    second page asks whether titles drawn at random mislead; `offline-eval --reviews` reports the share with its
+    interval. `generate --reviews` and `sft --reviews` use the decisions. Needs the extra [review].
 
     \b
     Example:

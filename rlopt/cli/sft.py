@@ -18,7 +18,7 @@ from rlopt.cli.show import show
     "weight_by", "early_stopping", "save_every", "report_to",
 )  # fmt: skip
 @options.reviews("Database of `rlopt review`: titles that people approved or wrote are learned, too.")
-@click.option("--force", is_flag=True, help="Train again although nothing changed since the last time.")
+@click.option("--force", is_flag=True, help="Train again even if nothing has changed since the last time.")
 @options.columns
 @options.query
 @preset("columns", "exclude", "constraints")  # kept in a run that a catalogue begins
@@ -37,12 +37,12 @@ def command(
     """Train the supervised policy: a language model that writes titles like those in the logs.
 
     It is PPO's starting point and reference, and the baseline of offline-eval. `rlopt ppo` trains it if the run has
-    none; use this command to choose the model or its settings. Interrupted, the same command continues from the
-    last checkpoint; finished and unchanged, it returns at once.
+    none; use this command to choose the model or its settings. If interrupted, the same command continues from the
+    last checkpoint; if finished and unchanged, it returns at once.
 
-    With CATALOGUE, a table with item_id, title and the items' fields, a run starts without clicks: the policy learns
-    those titles, and `rlopt generate` writes titles without a reward. Later, `rlopt fit-reward LOGS` into the same run
-    replaces the catalogue by the logs; then train the policy again.
+    CATALOGUE, a table with item_id, title and the items' fields, starts a run without clicks: the policy learns those
+    titles, and `rlopt generate` writes titles without a reward. Later, `rlopt fit-reward LOGS` in the same run
+    replaces the catalogue with the logs; then train the policy again.
 
     \b
     Example:

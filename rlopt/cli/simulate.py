@@ -16,10 +16,10 @@ from rlopt.cli.show import show
 @preset()
 @options.common
 def command(out: Path, config: Path | None, **flags: Any) -> None:
-    """Write the logs of a simulated shop, whose truth is known.
+    """Write the logs of a simulated shop whose true click rates are known.
 
-    Beside the logs OUT.parquet it writes OUT.items.parquet (the catalogue) and OUT.market.json (the true click and
-    conversion probabilities of any title, also of titles not yet written).
+    With the logs OUT.parquet it writes OUT.items.parquet (the catalogue) and OUT.market.json (the true click and
+    conversion probabilities of any title, even one not yet written).
 
     \b
     Example:

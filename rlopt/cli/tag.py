@@ -15,7 +15,7 @@ from rlopt.cli.show import lines, show, table
 def command() -> None:
     """Shorten titles by keeping their most telling words, whole and in order (for mobile).
 
-    `tag fit` learns which words are what, `tag apply` shortens a file of titles.
+    `tag fit` learns which words name what; `tag apply` shortens the titles of a file.
 
     \b
     Example:
@@ -27,17 +27,22 @@ def command() -> None:
 @command.command("fit", cls=Configured)
 @click.argument("titles", metavar="TITLES")
 @from_config("TagConfig", "title", "labels", "entities", "short", "required")
-@click.option("--unlabelled", multiple=True, metavar="FILE", help="More titles, to learn words from. Repeatable.")
+@click.option(
+    "--unlabelled",
+    multiple=True,
+    metavar="FILE",
+    help="File of more titles without tags, to learn words from. Repeatable.",
+)
 @from_config("TagConfig", "model", "epochs", "learning_rate", "batch_size")
 @preset()
 @options.in_run
 @options.common
 def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, ...], **flags: Any) -> None:
-    """Learn which words of a title name what: product, brand and so on.
+    """Learn which words of a title name the product, the brand and so on.
 
     TITLES is a parquet, CSV or JSONL file of long titles with either the entities tagged in them ([[kind, text], ...])
-    or the short titles that people wrote, whose words it finds in the long ones. It holds out a part of the titles to
-    measure the tagger.
+    or the short titles that people wrote, whose words it finds in the long ones. It holds out some titles to measure
+    the tagger.
 
     \b
     Example:
@@ -70,8 +75,8 @@ def fit(titles: str, config: Path | None, run_path: str, unlabelled: tuple[str, 
 def apply(titles: str, out: Path, config: Path | None, run_path: str, **flags: Any) -> None:
     """Shorten the titles of a file to the words worth keeping.
 
-    The output has one row a title: the short title, the words it keeps and what they are, how certain the tagger is,
-    and the reason where there is no short title. Interrupted, the same command goes on where it was.
+    The output has one row per title: the short title, the words it keeps and what they name, how certain the tagger
+    is, and, if there is no short title, the reason. If interrupted, the same command continues where it was.
 
     \b
     Example:

@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 @click.argument("logs", metavar="LOGS")
 @from_config("RewardConfig", "assignment")
 @click.option(
-    "--seed", type=click.IntRange(0, MAX_SEED), default=0, show_default=True, help="Seed of everything random."
+    "--seed",
+    type=click.IntRange(0, MAX_SEED),
+    default=0,
+    show_default=True,
+    help="Seed of everything random: the same seed gives the same result.",
 )
-@click.option("--steps", type=click.IntRange(min=1), help="PPO updates.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="PPO updates, the length of the training. [default: those of the preset quick]",
+)
 @click.option("--run", "run_path", metavar="DIR", help="Run directory.  [default: runs/try-NAME]")
 @options.tmp_dir
 @options.columns
@@ -29,8 +37,8 @@ def command(logs: str, run_path: str | None, **flags: Any) -> None:
     """Take a first look at your own logs: guess the columns, run the whole chain, give a verdict and a report.
 
     LOGS is anything that fit-reward reads, with one row per impression or per title. The output shows how each column
-    was read; --columns corrects it. Trainings are short (preset quick): minutes on two cores. The run is an ordinary
-    one: rlopt ppo --run DIR and the other commands continue from it. Interrupted, the same command continues.
+    was read; --columns corrects it. Trainings are short (preset quick): minutes on two cores. rlopt ppo --run DIR and
+    the other commands can continue from the run. If interrupted, the same command continues.
 
     \b
     Example:

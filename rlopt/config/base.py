@@ -47,7 +47,7 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
     section: ClassVar[str]
 
-    seed: int = setting(0, "Seed of everything random.", ge=0, le=MAX_SEED)
+    seed: int = setting(0, "Seed of everything random: the same seed gives the same result.", ge=0, le=MAX_SEED)
 
     @classmethod
     def sections(cls) -> tuple[str, ...]:

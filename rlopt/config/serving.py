@@ -16,26 +16,31 @@ class ServeConfig(StageConfig):
 
     host: str = setting("127.0.0.1", f"Address to listen on; any but loopback needs {TOKEN}.", min_length=1)
     port: int = setting(8000, "Port to listen on; 0 takes a free one.", ge=0, le=65535)
-    workers: int = setting(1, "Processes that serve, each with the models in its memory.", ge=1, le=64)
+    workers: int = setting(1, "Processes that serve; each holds the models in memory.", ge=1, le=64)
     policy: str = setting("ppo", WHICH_POLICY, metavar="NAME", min_length=1)
     titles: str | None = setting(
         None,
-        "Table that /v1/titles answers from: item_id and title, with probability where an item has several, or with "
-        "arm for a plan.",
+        "Table from which /v1/titles answers: item_id and title, with probability if an item has "
+        "several, or with arm for a --plan.",
         metavar="FILE",
         min_length=1,
     )
     plan: str | None = setting(
-        None, "File of ab-plan --assign: which unit gets which arm.", metavar="FILE", min_length=1
+        None, "File that ab-plan --assign wrote: it says which unit gets which arm.", metavar="FILE", min_length=1
     )
     assignment_log: str | None = setting(
-        None, "JSON lines of every title served; probabilities and plans need it.", metavar="FILE", min_length=1
+        None,
+        "File that gets a JSON line for every title served; required with probabilities or a plan.",
+        metavar="FILE",
+        min_length=1,
     )
-    rotate_mib: int = setting(64, "Size at which the assignment log is renamed and a new one started.", ge=1)
+    rotate_mib: int = setting(64, "Size in MiB at which the assignment log is renamed and a new one started.", ge=1)
     timeout: float = setting(30.0, "Seconds a request may take.", gt=0, le=3600)
-    max_body_kib: int = setting(1024, "Largest request body.", ge=1)
-    max_titles: int = setting(1000, "Titles a request to score.", ge=1)
-    max_items: int = setting(32, "Items a request to generate.", ge=1, le=1000)
-    max_batch: int = setting(4096, "Titles scored at once, over all requests.", ge=1)
-    max_wait_ms: float = setting(2.0, "How long a scoring request waits for others to share a batch.", ge=0, le=1000)
+    max_body_kib: int = setting(1024, "Largest request body in KiB; larger ones get 413.", ge=1)
+    max_titles: int = setting(1000, "Most titles per request to score.", ge=1)
+    max_items: int = setting(32, "Most items per request to generate.", ge=1, le=1000)
+    max_batch: int = setting(4096, "Most titles scored at once, over all requests.", ge=1)
+    max_wait_ms: float = setting(
+        2.0, "Milliseconds that a scoring request waits for others to share its batch.", ge=0, le=1000
+    )
     reload_every: float = setting(5.0, "Seconds between checks for a newer run or table; 0: never.", ge=0)

@@ -18,10 +18,12 @@ class Decoding(StageConfig):
 
     section: ClassVar[str] = "generate"
 
-    temperature: float = setting(1.0, "Sampling temperature; 0 takes the likeliest word each time.", ge=0)
+    temperature: float = setting(
+        1.0, "Sampling temperature: higher gives more varied titles, 0 always takes the likeliest word.", ge=0
+    )
     top_p: float = setting(1.0, "Sample from the smallest set of words with this probability.", gt=0, le=1)
-    beams: int = setting(1, "Beam search with N beams instead of sampling.", ge=1, le=64)
-    batch_size: int = setting(256, "Titles at once.", ge=1)
+    beams: int = setting(1, "Number of beams of a beam search; 1: sampling.", ge=1, le=64)
+    batch_size: int = setting(256, "Titles written at once; less memory with fewer.", ge=1)
 
 
 class RulesConfig(StageConfig):
@@ -29,47 +31,51 @@ class RulesConfig(StageConfig):
 
     section: ClassVar[str] = "constraints"
 
-    max_width: int = setting(160, "Longest title in columns; a Chinese character is two.", ge=8)
-    max_chars: int | None = setting(None, "Longest title in characters.", ge=4)
+    max_width: int = setting(160, "Longest title in display columns; a Chinese character takes two.", ge=8)
+    max_chars: int | None = setting(None, "Longest title in characters, if you need a limit beside --max-width.", ge=4)
     max_words: int | None = setting(None, "Longest title in words (a Chinese character is a word).", ge=1)
     max_repeats: int = setting(2, "How often one word may occur.", ge=1)
     banned: tuple[str, ...] = setting(
-        (), "Phrase no title may hold; @FILE: one a line, # for comments.", metavar="PHRASE"
+        (), "Phrase that no title may contain; @FILE reads one per line, # begins a comment.", metavar="PHRASE"
     )
     required: tuple[Annotated[str, Field(min_length=1)], ...] = setting(
-        (), "Phrase every title must hold.", metavar="PHRASE"
+        (), "Phrase that every title must contain.", metavar="PHRASE"
     )
     superlatives: tuple[str, ...] | None = setting(
         None,
-        "Phrase of advertising law, @FILE reads one a line.",
-        none="the lists that come with rlopt",
+        "Superlative that advertising law forbids, instead of rlopt's lists; @FILE reads one per line.",
+        none="rlopt's own lists",
         metavar="PHRASE",
     )
     harmful: tuple[str, ...] | None = setting(
         None,
-        "Phrase that may harm people or that the law forbids, @FILE reads one a line.",
-        none="the lists that come with rlopt",
+        "Phrase that may harm people or that the law forbids, instead of rlopt's lists; @FILE reads one per line.",
+        none="rlopt's own lists",
         metavar="PHRASE",
     )
     promises: tuple[str, ...] | None = setting(
         None,
-        "Promise of the shop that a field or the facts must bear out ({n}: any number), @FILE reads one a line.",
-        none="the lists that come with rlopt",
+        "Promise that a field or the facts must back, instead of rlopt's lists ({n}: any number); "
+        "@FILE reads one per line.",
+        none="rlopt's own lists",
         metavar="PHRASE",
     )
     facts: str | None = setting(
-        None, "YAML of what holds for the shop's items (docs/promises.md).", min_length=1, metavar="FILE"
+        None,
+        "YAML file of facts that back promises, such as free shipping (docs/promises.md).",
+        min_length=1,
+        metavar="FILE",
     )
     formatting: bool = setting(True, "Shouting and strings of symbols are violations.")
     support: tuple[Kind, ...] | None = setting(
         None,
-        "Claims that the item's fields must state; an empty list: no kind.",
-        none="promises, and each other kind that at least four fifths of the logged titles keep to",
+        "Kind of claim that the item's fields must state; an empty list in a preset: none.",
+        none="promise, and each other kind that at least four fifths of the logged titles respect",
     )
     belonging: bool = setting(
         True,
-        "A title below the floor of relevance to its item, or of fluency, costs reward in PPO, and generate takes it "
-        "only where no other is found (from 200 train items on).",
+        "Avoid titles that do not belong to their item or do not read like titles: PPO loses "
+        "reward for them, generate takes them last. Needs 200 train items.",
     )
 
     def files(self) -> list[str]:
@@ -84,28 +90,39 @@ class GenerateConfig(RulesConfig, Decoding):
     section: ClassVar[str] = "generate"
 
     policy: str = setting(DEFAULT.name, WHICH_POLICY, metavar="NAME", min_length=1)
-    n: int = setting(1, "Titles for each item; from 2 on all are new, without the current title.", ge=1, le=1000)
-    best_of: int = setting(1, "Titles to write for each item; the best by reward are kept.", ge=1, le=1000)
+    n: int = setting(1, "Titles per item. With 2 or more, all are new: the current title is left out.", ge=1, le=1000)
+    best_of: int = setting(
+        1,
+        "Titles to write per item, of which the best by reward are kept. Writing more takes longer.",
+        ge=1,
+        le=1000,
+    )
     diverse: bool = setting(
         False,
-        "Of several titles an item, take those with the highest joint value, not near-copies of the best one; writes "
-        "four times as many to choose from, unless --best-of sets the number.",
+        "With --n 2 or more: choose titles that differ, not near-copies of the best. Writes four "
+        "times as many to choose from, unless --best-of sets the number.",
         flag="--diverse",
     )
-    engine: Literal["transformers", "vllm"] = setting("transformers", "Library that generates (vllm: if installed).")
+    engine: Literal["transformers", "vllm"] = setting(
+        "transformers", "Library that generates; vllm needs a pretrained policy and the package vllm."
+    )
     shard_items: int = setting(1000, "Items in a shard, the most that an interruption loses.", ge=1)
     risk_aversion: float = setting(1.0, "Standard deviations subtracted from the title's effect.", ge=0)
     confidence: float = setting(
-        0.8, "Probability of being better from which a new title replaces the current one.", ge=0.5, lt=1
+        0.8, "Probability of being better that a new title needs to replace the current one.", ge=0.5, lt=1
     )
     keep_current: bool = setting(
         True,
-        "Keep a current title that no new one beats (with one title an item).",
+        "With --n 1: keep a current title that no new one beats.",
         flag="--keep-current/--replace-all",
     )
-    ensemble: tuple[str, ...] = setting((), "Folder of another policy of the ensemble.", metavar="FOLDER")
+    ensemble: tuple[str, ...] = setting(
+        (), "Folder of another policy that writes together with --policy.", metavar="FOLDER"
+    )
     ensemble_by: Literal["tokens", "titles"] = setting(
-        "tokens", "Average next-token probabilities, or rank the policy's titles by all members' log-probabilities."
+        "tokens",
+        "How an --ensemble writes: average next-token probabilities, or rank the policy's titles "
+        "by all members' log-probabilities.",
     )
 
     @property
@@ -120,7 +137,9 @@ class SimulateConfig(StageConfig):
 
     section: ClassVar[str] = "simulate"
 
-    items: int = setting(2000, "Items in the shop.", ge=1)
-    impressions: int = setting(1_000_000, "Impressions in the logs.", ge=1)
+    items: int = setting(2000, "Number of items in the shop.", ge=1)
+    impressions: int = setting(1_000_000, "Number of impressions in the logs.", ge=1)
     locale: Literal["en", "zh"] = setting("en", "Language of the shop.")
-    rows: Literal["impressions", "arms"] = setting("impressions", "One row for each impression, or for each arm.")
+    rows: Literal["impressions", "arms"] = setting(
+        "impressions", "One row per impression, or per arm (an item with one of its titles)."
+    )

@@ -24,7 +24,7 @@ class TextShift(Plain):
     Parameters
     ----------
     kl
-        Lower bound on KL(new || logged) in nats a title, not below zero.
+        Lower bound on KL(new || logged) in nats per title, not below zero.
     std_error
         Its item-clustered standard error.
     accuracy

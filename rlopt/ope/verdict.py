@@ -314,8 +314,8 @@ def _kl(grounds: Grounds, rule: EvalConfig) -> list[Reason]:
         return [Reason("kl", "doubt", message, None, rule.max_kl)]
     kl = grounds.kl.value
     if rule.max_kl is None:
-        return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats a title (no limit set).", kl)]
-    message = f"KL to the SFT policy: {kl:.2f} nats a title (at most {rule.max_kl:g})."
+        return [Reason("kl", "note", f"KL to the SFT policy: {kl:.2f} nats per title (no limit set).", kl)]
+    message = f"KL to the SFT policy: {kl:.2f} nats per title (at most {rule.max_kl:g})."
     return [Reason("kl", "passed" if kl <= rule.max_kl else "doubt", message, kl, rule.max_kl)]
 
 

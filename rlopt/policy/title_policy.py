@@ -66,7 +66,7 @@ class TitleWriter(Protocol):
     def write(
         self, items: Sequence[Item], n: int, how: Decoding, constraints: Constraints | None = None
     ) -> list[list[GeneratedTitle]]:
-        """``n`` titles an item, in the items' order."""
+        """``n`` titles per item, in the items' order."""
 
 
 class TitlePolicy:
@@ -150,7 +150,7 @@ class TitlePolicy:
     def generate(
         self, items: Sequence[Item], n: int = 1, *, constraints: Constraints | None = None, **how: Any
     ) -> list[list[GeneratedTitle]]:
-        """``n`` titles an item, in the items' order. Same seed, same machine, same titles.
+        """``n`` titles per item, in the items' order. Same seed, same machine, same titles.
 
         Parameters
         ----------
@@ -164,7 +164,7 @@ class TitlePolicy:
         ConfigError
             For an unknown field, or a value out of its range.
         PolicyError
-            If more titles an item are asked for than there are beams.
+            If more titles per item are asked for than there are beams.
         """
         return self.write(items, n, load(Decoding, overrides=how), constraints)
 
@@ -174,7 +174,7 @@ class TitlePolicy:
         """Write titles for other code of rlopt; `generate` is for users."""
         if 1 < how.beams < n:
             raise PolicyError(
-                f"Beam search with {how.beams} beams gives at most {how.beams} titles an item. Got n={n}."
+                f"Beam search with {how.beams} beams gives at most {how.beams} titles per item. Got n={n}."
             )
         if how.beams > 1:
             return self._beam_titles(items, n, how, constraints)
@@ -227,7 +227,7 @@ class TitlePolicy:
         temperature: float = 1.0,
         batch_size: int = 128,
     ) -> FloatArray:
-        """KL(self || reference) in nats a title along completions sampled from self, shape (n,); never negative.
+        """KL(self || reference) in nats per title along completions sampled from self, shape (n,); never negative.
 
         The per-token divergences (`rlopt.policy.scoring.token_kl`) are summed along the sampled path.
         """

@@ -161,7 +161,7 @@ def gains_against_kl(rows: Sequence[Mapping[str, Any]]) -> str:
             axes.plot(running_mean(kl, window), running_mean(lift, window), color=colour, linewidth=1.6, label=label)
     if not axes.lines:
         return ""
-    axes.set_xlabel("KL to SFT, nats a title")
+    axes.set_xlabel("KL to SFT, nats per title")
     axes.set_ylabel("predicted lift, %")
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure, "gains-kl", "Predicted lift of reward model and monitor against KL")
@@ -193,7 +193,7 @@ def lift_against_kl(points: Sequence[PolicyPoint]) -> str:
             point.label, (point.kl, 100 * max(known)), (4, 5), textcoords="offset points", color=INK, fontsize=8
         )
     axes.margins(x=0.15, y=0.15)
-    axes.set_xlabel("KL to SFT, nats a title")
+    axes.set_xlabel("KL to SFT, nats per title")
     axes.set_ylabel("lift over SFT, %")
     return _svg(figure, "lift-kl", "Lift over SFT against KL for each policy")
 

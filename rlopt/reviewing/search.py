@@ -89,6 +89,7 @@ def found(connection: "Connection", wanted: str) -> Sequence[int] | None:
 
 def named(connection: "Connection", wanted: str) -> Sequence[ColumnElement[bool]]:
     """Condition that the index can tell of proposals that may hold ``wanted``; empty where none can."""
+    grams: str | list[str]
     if connection.dialect.name == "sqlite":
         name, look, grams = "rlopt_search", _LOOK, _grams(wanted)
     else:

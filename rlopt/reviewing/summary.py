@@ -58,12 +58,12 @@ def agreement(connection: "Connection") -> Agreement | None:
     Counted in the database: a reviewer's newest event holds the opinion that stands, and the two who decided first
     count, unless they settled a dispute.
     """
-    theirs = {"partition_by": (EVENTS.c.proposal, EVENTS.c.reviewer)}
+    theirs = (EVENTS.c.proposal, EVENTS.c.reviewer)
     events = (
         select(
             *(EVENTS.c[name] for name in ("proposal", "opinion", "title", "final")),
-            func.min(EVENTS.c.seq).over(**theirs).label("first"),
-            func.row_number().over(**theirs, order_by=EVENTS.c.seq.desc()).label("age"),
+            func.min(EVENTS.c.seq).over(partition_by=theirs).label("first"),
+            func.row_number().over(partition_by=theirs, order_by=EVENTS.c.seq.desc()).label("age"),
         )
         .where(EVENTS.c.proposal.in_(select(PROPOSALS.c.id).where(PROPOSALS.c.two)))
         .subquery()

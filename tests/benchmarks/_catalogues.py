@@ -1,4 +1,4 @@
-"""Catalogues of real products, one title an item and no clicks: what SFT is measured on."""
+"""Catalogues of real products, one title per item and no clicks: what SFT is measured on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

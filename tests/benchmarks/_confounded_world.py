@@ -15,6 +15,7 @@ SOON = 0.4  # share of the conversions that come within hours; the others come a
 SOON_HOURS, LATER_HOURS = (6.0, 1.0), (192.0, 0.15)  # median of the delay, standard deviation of its logarithm
 CONVERSION_LOSS = 0.05  # conversions may fall by this share: the default of offline-eval's guardrail
 FIRST_DAY = 1_767_225_600  # 2026-01-01, in seconds
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 Columns = dict[str, np.ndarray[Any, Any]]
 
 
@@ -56,16 +57,19 @@ class Candidate:
 class Plan:
     """Plan of a candidate: with or without promo phrases, and its true lift; None: phrases at random.
 
-    ``liking`` is how much it likes some phrases for no reason, in units of chance.
+    ``liking`` is how much it likes some phrases for no reason, in units of chance. ``only`` leaves promo phrases to
+    one half of the categories; titles of the others are such as change nothing.
     """
 
     name: str
     promo: bool
     lift: float | None
     liking: float = 0.0
+    only: int | None = None
 
 
 PLANS = (Plan("loser", True, -0.08), Plan("zero", True, 0.0), Plan("+15", True, 0.15), Plan("+30", False, 0.3))
+ONE_HALF = (Plan("promo in one half", True, -0.06, only=0), Plan("promo in the other", True, -0.06, only=1))
 WITHOUT_EFFECT = tuple(Plan(f"{name}-{n}", name == "promo", None) for n in (1, 2) for name in ("promo", "plain"))
 
 
@@ -90,9 +94,24 @@ class World:
         self.contexts = self.kind.contexts()
         self.start: IntArray = rng.integers(0, self.kind.starts + 1, size=n_items)
 
+    @property
+    def _half(self) -> IntArray:
+        """The half of the categories that each item is of, shape (n_items,)."""
+        category = [fields["category"] for fields in self.shop.fields]
+        return np.asarray(np.unique(category, return_inverse=True)[1] % 2)
+
+    @property
+    def _in_context(self) -> FloatArray:
+        """Effect of each context on each item, shape (n_items, n), or (1, n) where all items have one."""
+        effect = self.contexts.effect
+        return effect[None] if effect.ndim == 1 else np.asarray(effect[self._half])
+
     def click_rate(self, effect: FloatArray, items: IntArray | None = None) -> FloatArray:
         """True CTR over an item's contexts of titles with these effects, shape (n_items, k) as ``effect``."""
         level = self.shop.level if items is None else self.shop.level[items]
+        if self.contexts.effect.ndim == 2:
+            here = self._in_context if items is None else self._in_context[items]
+            return np.asarray(expit((level[:, None] + effect)[:, :, None] + here[:, None]) @ self.contexts.share)
         values, where = np.unique(self.contexts.effect, return_inverse=True)
         share = np.bincount(where, self.contexts.share)
         logit = level[:, None] + effect
@@ -102,21 +121,26 @@ class World:
         """The policies, those of ``plans`` or the usual ones, for these items; none writes a title that the log has."""
         items = np.array([self.shop.ids.index(item) for item in ids])
         rng = np.random.default_rng(self._seeds[2])
-        for plan in plans or (PLANS if self.kind.taste.phrases else WITHOUT_EFFECT):
-            pair = self._pairs(plan, items, rng)
+        usual = PLANS if self.contexts.effect.ndim == 1 else (*PLANS, *ONE_HALF)
+        for plan in plans or (usual if self.kind.taste.phrases else WITHOUT_EFFECT):
+            pair, promo = self._pairs(plan, items, rng), np.full(len(items), plan.promo)
+            if plan.only is not None:
+                promo = self._half[items] == plan.only
+                pair = np.where(promo, pair, self._pairs(Plan("no change", False, 0.0), items, rng))
             titles = {
-                item_id: self.shop.title(i, p, promo=plan.promo)
-                for item_id, i, p in zip(ids, items.tolist(), pair.tolist(), strict=True)
+                item_id: self.shop.title(i, p, promo=with_promo)
+                for item_id, i, p, with_promo in zip(ids, items.tolist(), pair.tolist(), promo.tolist(), strict=True)
             }
-            yield Candidate(plan.name, titles, self.truth(items, pair, promo=plan.promo))
+            yield Candidate(plan.name, titles, self.truth(items, pair, promo=promo))
 
-    def truth(self, items: IntArray, pair: IntArray, *, promo: bool) -> Truth:
-        """Lifts of titles with these pairs of phrases, each shape (n_items,)."""
-        new = self.click_rate(self.shop.effect[int(promo), items, pair][:, None], items)[:, 0]
+    def truth(self, items: IntArray, pair: IntArray, *, promo: BoolArray | bool) -> Truth:
+        """Lifts of titles with these pairs of phrases, and promo phrases or none, each shape (n_items,)."""
+        new = self.click_rate(self.shop.effect[np.asarray(promo, dtype=int), items, pair][:, None], items)[:, 0]
         logged = self.click_rate(self.shop.logged_effect[items], items)
         share, traffic = self.contexts.title_share, self.shop.traffic[items]
         rate = np.array([self.shop.conversion_rate(slot < PROMO_SLOTS) for slot in range(SLOTS)])
-        bought = self.shop.conversion_rate(promo) * traffic @ new / (traffic @ (logged @ (share * rate))) - 1
+        buying = np.where(promo, self.shop.conversion_rate(True), self.shop.conversion_rate(False))
+        bought = buying * traffic @ new / (traffic @ (logged @ (share * rate))) - 1
         return Truth(
             traffic=float(traffic @ new / (traffic @ (logged @ share)) - 1),
             items=float(new.sum() / (logged @ share).sum() - 1),
@@ -128,7 +152,7 @@ class World:
         """The log, a row for each title and context (or title) that was shown."""
         contexts, kind, rng = self.contexts, self.kind, np.random.default_rng(self._seeds[1])
         expected = self.shop.traffic[:, None, None] * contexts.shown * contexts.share
-        logit = (self.shop.level[:, None] + self.shop.logged_effect)[:, :, None] + contexts.effect
+        logit = (self.shop.level[:, None] + self.shop.logged_effect)[:, :, None] + self._in_context[:, None]
         shown = rng.poisson(expected)
         clicks = self._clicks(shown, expit(logit), rng)
         shown, clicks = self._spoiled(shown, clicks, rng)
@@ -183,7 +207,7 @@ class World:
 
     def _earned(self) -> FloatArray:
         """Clicks per impression of each item's log, shape (n_items,)."""
-        logit = (self.shop.level[:, None] + self.shop.logged_effect)[:, :, None] + self.contexts.effect
+        logit = (self.shop.level[:, None] + self.shop.logged_effect)[:, :, None] + self._in_context[:, None]
         return np.asarray((expit(logit) * self.contexts.shown * self.contexts.share).sum(axis=(1, 2)))
 
     def _clicks(self, shown: IntArray, rate: FloatArray, rng: np.random.Generator) -> IntArray:

@@ -23,7 +23,7 @@ class Contexts:
     share
         Share of an item's impressions, shape (n,); sums to 1.
     effect
-        On logit CTR, shape (n,).
+        On logit CTR, shape (n,), or (2, n) where the shop's odd and even categories differ in it.
     shown
         How often each of the item's titles is shown there, shape (4, n); columns sum to 1.
     columns
@@ -192,6 +192,33 @@ def people(promo: tuple[float, float], n: int = 1_200) -> Contexts:
     return Contexts(share, np.log([1.4, 0.65])[crowd], promo_first(np.array(promo)[crowd]), {"user": names})
 
 
+def uneven(effect: tuple[tuple[float, ...], tuple[float, ...]]) -> Contexts:
+    """Two surfaces with half of the traffic each, of which half of the categories like one and half the other."""
+    whole = two_crowds(visible=True)
+    return Contexts(whole.share, np.log(effect), whole.shown, whole.columns)
+
+
+def uneven_evenings() -> Contexts:
+    """Evenings, with four fifths of promo titles (else one), are good for half of the categories, bad for the rest."""
+    whole = evenings((0.8, 0.2), (1.0, 0.0))
+    evening = whole.effect == 0
+    effect = np.stack([np.where(evening, *pair) for pair in np.log([(1.5, 0.6), (0.8, 1.2)])])
+    return Contexts(whole.share, effect, whole.shown, whole.columns)
+
+
+def uneven_positions() -> Contexts:
+    """Lower positions are looked at less, in half of the categories much less; promo titles are on the upper two."""
+    whole = positions()
+    return Contexts(whole.share, np.log([[1, 0.45, 0.25, 0.15], [1, 0.85, 0.75, 0.65]]), whole.shown, whole.columns)
+
+
+def uneven_season() -> Contexts:
+    """Promo titles ramp up while half of the categories come into season and half go out of it."""
+    whole = ramp()
+    effect = np.outer([1.0, -0.6], np.linspace(-0.5, 0.5, len(whole.share)))
+    return Contexts(whole.share, effect, whole.shown, whole.columns)
+
+
 def early_promo(days: int = 14) -> Contexts:
     """Promo titles mostly in the first half, the others mostly in the second; nothing else differs."""
     day = np.arange(days)
@@ -253,5 +280,9 @@ KINDS: Mapping[str, Kind] = {
     "people": Kind("titles chosen by the user, who has an id", lambda: people((0.85, 0.15))),
     "people_mild": Kind("the same, mild", lambda: people((0.6, 0.4))),
     "people_even": Kind("randomised, users with ids", lambda: people((0.5, 0.5))),
+    "uneven": Kind("surface, unlike by category", lambda: uneven(((1.6, 0.5), (0.8, 1.25)))),
+    "uneven_hour": Kind("evenings, unlike by category", uneven_evenings),
+    "uneven_position": Kind("positions, unlike by category", uneven_positions),
+    "uneven_season": Kind("promo titles ramp up, season by category", uneven_season),
     "hinted": Kind("a column that only hints at the cause", hinted),
 }

@@ -1,4 +1,4 @@
-"""Learning from one title an item: Upworthy with one headline a test, and false launches in simulated one-title shops.
+"""Learning from one title per item: Upworthy with one headline a test, and false launches in simulated one-title shops.
 
     python tests/benchmarks/observational.py upworthy --first-seed 0 --seeds 1
     python tests/benchmarks/observational.py shops --seeds 3
@@ -6,12 +6,12 @@
 ``upworthy`` draws one headline of every test, learns from differences between tests as ``fit-reward --observational``
 does, and is asked about all headlines of the tests of another fold, as in upworthy_reward.py: pair accuracy of all
 pairs and of those that differ beyond chance. "An image" draws one of every test and image instead: headlines of one
-test may then be seen with different images, which is more than a shop with one title an item has. ``--within`` learns
+test may then be seen with different images, which is more than a shop with one title per item has. ``--within`` learns
 from all headlines of the same tests, for comparison.
 
-``shops`` are simulated ones, English and Chinese, that have shown one title an item, chosen in one of two ways: "blind"
+``shops`` are simulated ones, English and Chinese, that have shown one title per item, chosen in two ways: "blind"
 is the house's heuristic, which knows nothing of clicks; "unseen" has a cause that nobody logged, which makes items
-popular and their titles long. Candidates are taken from eight human titles an item: the best and the worst by the
+popular and their titles long. Candidates are taken from eight human titles per item: the best and the worst by the
 reward, a random one, the longest, and the ones that truly earn most and least. Each is put to offline-eval: does a
 verdict say launch where the truth is a loss (false launch), or at all, and is the true lift in the interval?
 """
@@ -94,7 +94,7 @@ def upworthy(arguments: argparse.Namespace) -> None:
 
 
 def shop_logs(folder: Path, locale: str, seed: int, items: int, *, unseen: bool) -> Market:
-    """Logs with one title an item, some thousand impressions each, and the market beside them."""
+    """Logs with one title per item, some thousand impressions each, and the market beside them."""
     market = Market(items, locale, seed)
     rng = np.random.default_rng([seed, len(locale), unseen])
     policies = [market.logging_policy(item) for item in market.items]

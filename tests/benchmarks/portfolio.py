@@ -1,4 +1,4 @@
-"""Five titles an item on simulated shops: what is the best of them truly worth, however they were chosen?
+"""Five titles per item on simulated shops: what is the best of them truly worth, however they were chosen?
 
     python tests/benchmarks/portfolio.py --runs demo/en-0 demo/zh-1                 # finished `rlopt demo` runs
 
@@ -61,7 +61,7 @@ def main() -> None:
     """Print each shop's figures and who won how often."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="finished demo runs; they are only read")
-    parser.add_argument("--n", type=int, default=5, help="titles an item (default: %(default)s)")
+    parser.add_argument("--n", type=int, default=5, help="titles per item (default: %(default)s)")
     parser.add_argument("--pool", type=int, default=20, help="titles written an item (default: %(default)s)")
     parser.add_argument("--items", type=int, default=150, help="test items at most (default: %(default)s)")
     parser.add_argument("--policy", default="ppo", help="(default: %(default)s)")

@@ -1,9 +1,9 @@
-"""From no evidence to a launch: a shop with one title an item explores, beside the same shop with random logs.
+"""From no evidence to a launch: a shop with one title per item explores, beside the same shop with random logs.
 
     python tests/benchmarks/stage_zero.py --seeds 1                  # two small shops' trainings: half an hour
     python tests/benchmarks/stage_zero.py --steps 30 --items 300     # minutes, a rougher policy
 
-A simulated shop (Chinese where the seed is odd) has shown one title an item. It goes the way of docs/one-title.md:
+A simulated shop (Chinese where the seed is odd) has shown one title per item. It goes the way of docs/one-title.md:
 ``sft CATALOGUE``, ``generate``, ``fit-reward --observational``, then ``explore`` in --batches plans, within --budget
 impressions and --loss of the clicks, each carried out by shoppers whose clicks are drawn at the true rates, while the
 other items keep their titles; then ``fit-reward --plan`` on the logs of that time, ``sft``, ``ppo``, ``offline-eval``.
@@ -34,7 +34,7 @@ from rlopt.stages.offline_eval.stage import evaluate
 from rlopt.stages.ppo.stage import train_ppo
 from rlopt.stages.sft.stage import train_sft
 
-DAYS = 28.0  # of the logs with one title an item
+DAYS = 28.0  # of the logs with one title per item
 MEASURED = 300  # test items
 
 

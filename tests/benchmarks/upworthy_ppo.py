@@ -81,7 +81,7 @@ def main() -> None:
     lift, kl = result.report.lifts["sft"], result.report.kl
     print(
         f"predicted CTR over SFT, by the judge: {lift.value:+.1%} [{lift.low:+.1%}, {lift.high:+.1%}] "
-        f"on {result.report.n_items} test items; KL {kl.value if kl else float('nan'):.2f} nats a title; "
+        f"on {result.report.n_items} test items; KL {kl.value if kl else float('nan'):.2f} nats per title; "
         f"verdict {result.report.verdict.decision}"
     )
     for policy in ("sft", "ppo"):

@@ -86,7 +86,7 @@ BAD_LOGS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty title": (parquet(replaced("title", 0, " ")), r"title must not be empty"),
     "one item only": (parquet(rows(n_items=1)), r"one item only"),
     "no clicks at all": (parquet(rows(clicks=[0] * 60)), r"no click at all"),
-    "one title an item": (
+    "one title per item": (
         parquet({name: values[::3] for name, values in rows().items()}),
         r"(one|single|two) title|titles? (of|for|per) (one|an|each) item",
     ),

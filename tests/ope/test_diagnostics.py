@@ -68,7 +68,7 @@ def test_too_few_items_leave_nothing_to_test_on() -> None:
 
 
 def overlap_rounds(probability: float, n_items: int = 100) -> tuple[LoggedRounds, np.ndarray]:
-    """Two titles an item, shown evenly; the policy gives ``probability`` to the second, nothing to the first."""
+    """Two titles per item, shown evenly; the policy gives ``probability`` to the second, nothing to the first."""
     rng = np.random.default_rng(0)
     weight = np.tile([0.0, probability / 0.5], n_items)
     reward = rng.uniform(0, 0.1, 2 * n_items)

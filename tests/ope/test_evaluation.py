@@ -10,7 +10,7 @@ from rlopt.ope.evaluation import OffPolicyEvaluation
 
 
 def rounds(seed: int = 0, n_items: int = 200, factor: float = 1.0) -> LoggedRounds:
-    """Two titles an item, shown evenly; title 1 earns ``factor`` times title 0. The policy always picks title 1."""
+    """Two titles per item, shown evenly; title 1 earns ``factor`` times title 0. The policy always picks title 1."""
     rng = np.random.default_rng(seed)
     appeal = rng.gamma(0.5, 0.1, n_items)  # items differ by orders of magnitude: what pairing must remove
     clicks = rng.binomial(2000, np.clip(appeal[:, None] * [1.0, factor], 0, 1))

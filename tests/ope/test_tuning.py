@@ -91,7 +91,7 @@ def test_mips_equals_open_bandit_pipeline(shared_data: Path) -> None:
 
 
 def test_mips_is_unbiased_and_steadier_where_the_embedding_says_all() -> None:
-    # 50 titles an item in two cells; reward depends on the cell alone; the policy wants a single title of cell 1
+    # 50 titles per item in two cells; reward depends on the cell alone; the policy wants a single title of cell 1
     values = []
     for seed in range(200):
         rng = np.random.default_rng(seed)

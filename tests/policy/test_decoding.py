@@ -141,7 +141,7 @@ def test_the_best_beam_is_at_least_as_likely_as_the_greedy_title(policy: TitlePo
 
 
 def test_more_titles_than_beams_are_refused(policy: TitlePolicy) -> None:
-    with pytest.raises(PolicyError, match="at most 2 titles an item"):
+    with pytest.raises(PolicyError, match="at most 2 titles per item"):
         policy.generate(ITEMS, 3, beams=2)
     with pytest.raises(ConfigError, match=r"temprature is not a setting \(did you mean 'temperature'\?\)"):
         policy.generate(ITEMS, temprature=0.5)

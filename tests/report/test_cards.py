@@ -15,7 +15,7 @@ def test_policy_card() -> None:
         base_model="org/base: model",
         parameters=1_234_567,
         n_items=3700,
-        figures={"KL, nats a title": 2.41234, "lift": None},
+        figures={"KL, nats per title": 2.41234, "lift": None},
         settings={"steps": 2000, "reward": "a|b\n<script>`x`"},
         versions={"rlopt": "0.1.0", "trl": "1.16.0"},
         slots=True,
@@ -25,7 +25,7 @@ def test_policy_card() -> None:
     assert front["pipeline_tag"] == "text-generation"
     assert front["base_model"] == "org/base: model"
     assert front["language"] == ["zh"]
-    assert "| KL, nats a title | 2.412 |" in card
+    assert "| KL, nats per title | 2.412 |" in card
     assert "| lift | – |" in card
     assert "<script>" not in card
     assert "| reward | a\\|b &lt;script>'x' |" in card

@@ -140,7 +140,7 @@ def test_the_monitor_looks_at_every_so_many_updates() -> None:
 
 
 def test_titles_of_one_item_do_not_count_as_many() -> None:
-    """The error of the mean is that of the items' means, whatever the number of titles an item."""
+    """The error of the mean is that of the items' means, whatever the number of titles per item."""
     rng = np.random.default_rng(0)
     errors, means = [], []
     for _ in range(2000):

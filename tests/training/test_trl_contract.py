@@ -103,7 +103,7 @@ def test_grpo_reads_with_the_reference_last_in_a_rollout() -> None:
 def test_grpo_logs_its_kl_as_a_mean_over_tokens() -> None:
     source = inspect.getsource(GRPOTrainer._compute_loss)
     assert '["kl"].append(global_masked_mean(per_token_kl))' in source, (
-        "GRPOTrainer logs its KL another way; TitleGRPOTrainer turns it into nats a title"
+        "GRPOTrainer logs its KL another way; TitleGRPOTrainer turns it into nats per title"
     )
 
 

@@ -69,7 +69,7 @@ def arms_query(
     if template == "ga4" and dialect not in _OPENS_LISTS:
         raise LogError(
             f"GA4 exports to BigQuery: --dialect bigquery, or {' or '.join(_OPENS_LISTS[1:])} for a copy. For "
-            f"{dialect} make a view with a row an item of an event, and take --template impressions."
+            f"{dialect} make a view with one row per item of an event, and take --template impressions."
         )
     if template == "impressions":
         text = _impressions(mapping or ColumnMapping(), context)

@@ -95,7 +95,7 @@ def write_titles(
     cache: Path,
     bar: ProgressBar,
 ) -> Written:
-    """``n`` titles an item by one policy.
+    """``n`` titles per item by one policy.
 
     Every chunk of items has a seed of its own and is kept in ``cache`` once written, so that an interrupted
     evaluation goes on where it was and ends with the same titles.

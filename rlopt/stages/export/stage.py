@@ -294,7 +294,7 @@ def _figures(row: Measured) -> dict[str, float | int | None]:
         "predicted reward": row.reward.value,
         "faithfulness": row.faithfulness.value if row.faithfulness else None,
         "chrF to the nearest logged title": row.chrf.value,
-        "KL from the original, nats a title": row.kl.value if row.kl else None,
+        "KL from the original, nats per title": row.kl.value if row.kl else None,
     }
 
 

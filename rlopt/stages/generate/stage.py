@@ -41,7 +41,7 @@ def generate(
     query: str | None = None,
     reviews: str | None = None,
 ) -> GenerateResult:
-    """Write ``config.n`` titles an item with ``config.policy``.
+    """Write ``config.n`` titles per item with ``config.policy``.
 
     It reads the catalogue and writes the output shard by shard, in constant memory; after an interruption the same call
     resumes. One row a title, in the input's order: item_id, title, log_prob (nats), finished, reward,
@@ -128,9 +128,9 @@ def _say_what_has_no_effect(config: GenerateConfig) -> None:
     if "best_of" in given and config.best_of <= config.n and config.best_of > 1:
         note(f"--best-of {config.best_of} has no effect with --n {config.n}: give more than that")
     if config.diverse and config.n == 1:
-        note("--diverse has no effect with one title an item: give --n 2 or more")
+        note("--diverse has no effect with one title per item: give --n 2 or more")
     if "keep_current" in given and config.keep_current and config.n > 1:
-        note("--keep-current has no effect with several titles an item")
+        note("--keep-current has no effect with several titles per item")
 
 
 def _without_reward(run: Run, config: GenerateConfig) -> GenerateConfig:

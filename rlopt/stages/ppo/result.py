@@ -38,7 +38,7 @@ class PpoResult(Plain):
     monitor_lift
         The same by the monitor.
     kl
-        To the SFT policy, nats a title.
+        To the SFT policy, nats per title.
     violations
         Share of the titles that break a rule.
     explained_variance
@@ -112,7 +112,7 @@ class PpoResult(Plain):
         what = [
             ("predicted lift", _percent(self.predicted_lift, "+"), "over the logged titles, by its own reward model"),
             ("monitor's lift", _percent(self.monitor_lift, "+"), "the same by a reward model of other items"),
-            ("KL", kl, "nats a title from the SFT policy"),
+            ("KL", kl, "nats per title from the SFT policy"),
             ("rules broken", _percent(self.violations), "of the titles"),
             ("promises", _percent(self.promises), "of the titles make a promise that nothing bears out"),
             ("critic", _percent(self.explained_variance), "of the variance of titles' rewards is explained"),

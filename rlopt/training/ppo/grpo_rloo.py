@@ -15,7 +15,7 @@ from .settings import PpoSettings, ScoreSoFar
 
 
 class _Rival(HeldToReference, TitleRollouts):
-    """Parts that both rivals share with PPO: reproducible rollouts, the KL in nats a title, and its controller.
+    """Parts that both rivals share with PPO: reproducible rollouts, the KL in nats per title, and its controller.
 
     After each update, ``beta``, trl's coefficient of the KL, takes the controller's value.
     """

@@ -11,7 +11,7 @@ class KLController(Protocol):
     coefficient: float
 
     def update(self, kl: float) -> None:
-        """Take in the mean KL (nats a title) of an update's titles."""
+        """Take in the mean KL (nats per title) of an update's titles."""
 
 
 @dataclass
@@ -26,7 +26,7 @@ class FixedKL:
 
 @dataclass
 class AdaptiveKL:
-    """Proportional controller that keeps the KL from rising past ``target`` nats a title.
+    """Proportional controller that keeps the KL from rising past ``target`` nats per title.
 
     Ziegler et al. 2019, section 2.2: e = clip(KL / target - 1, -0.2, 0.2); coefficient *= 1 + e / horizon. Two things
     are not theirs: it counts updates where they count titles, so that small batches are held as well as large ones,
@@ -38,7 +38,7 @@ class AdaptiveKL:
     coefficient
         Start value and floor.
     target
-        KL not to be exceeded, in nats a title.
+        KL not to be exceeded, in nats per title.
     horizon
         Updates over which a full error changes the coefficient by about 20%.
     """
@@ -60,5 +60,5 @@ class AdaptiveKL:
 
 
 def kl_controller(coefficient: float, target: float | None) -> KLController:
-    """Adaptive where there is a ``target`` in nats a title."""
+    """Adaptive where there is a ``target`` in nats per title."""
     return FixedKL(coefficient) if target is None else AdaptiveKL(coefficient, target)

@@ -64,7 +64,7 @@ class HeldToReference:
         return loss
 
     def _end_window(self) -> None:
-        """After each update: its KL in nats a title and a token, over all processes, and a step of the controller."""
+        """After each update: its KL in nats per title and a token, over all processes, and a step of the controller."""
         super()._end_window()  # type: ignore[misc]
         seen, self._seen = self._seen, None
         if seen is None:

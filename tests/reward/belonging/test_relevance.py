@@ -197,7 +197,7 @@ def test_items_without_fields_are_told_by_their_titles() -> None:
 
 def test_too_few_titles_are_refused_in_one_line() -> None:
     for items, titles, index in (small_logs(5), ([], [], np.zeros(0, int)), small_logs(60, fields=False)):
-        few = slice(None) if len(items) < 60 else slice(0, None, 2)  # one title an item, no fields
+        few = slice(None) if len(items) < 60 else slice(0, None, 2)  # one title per item, no fields
         with pytest.raises(ModelError, match="Log more items, or columns that describe them") as error:
             Relevance.fit(items, titles[few], index[few])
         assert "\n" not in str(error.value)

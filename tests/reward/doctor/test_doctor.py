@@ -22,7 +22,7 @@ def report(
 
 
 def sound(n_items: int = 30, seed: int = 0, **extra: list[object]) -> dict[str, list[object]]:
-    """Aggregated logs with two titles an item whose rates differ by a factor of 1.5."""
+    """Aggregated logs with two titles per item whose rates differ by a factor of 1.5."""
     rng = np.random.default_rng(seed)
     n = 2 * n_items
     clicks = rng.binomial(1_000, np.tile([0.04, 0.06], n_items))

@@ -10,7 +10,7 @@ from reward.model.linear import ArmCounts
 
 
 def shop(rng: np.random.Generator, n_items: int = 400) -> tuple[ArmCounts, FloatArray]:
-    """Clicks of four titles an item with known effects."""
+    """Clicks of four titles per item with known effects."""
     effect = 0.2 * rng.standard_normal(4 * n_items)
     item = np.repeat(np.arange(n_items), 4)
     trials = np.round(2000 * np.exp(0.5 * rng.standard_normal(len(item))))

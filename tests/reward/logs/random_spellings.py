@@ -31,7 +31,7 @@ TITLES = (
 
 
 def frame(seed: int, n_items: int = 4, rows_an_arm: int = 3) -> pd.DataFrame:
-    """Rows of counts, two titles an item; no two rows agree in their counts."""
+    """Rows of counts, two titles per item; no two rows agree in their counts."""
     rng = np.random.default_rng(seed)
     n = n_items * 2 * rows_an_arm
     arm = np.arange(n) % (2 * n_items)

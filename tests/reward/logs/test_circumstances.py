@@ -105,7 +105,7 @@ def test_impressions_without_a_position_are_compared_with_each_other(tmp_path: P
     columns["position"] = np.where(columns["where"] == "poor", position, None)
     data = read(tmp_path, columns, "position")
     (found,) = data.balances
-    assert found.column == "position missing"
+    assert found.column == "position"
     assert found.adjusted
     lift, error = relative_rate(data.arms)
     assert abs(lift) < 3 * error

@@ -54,7 +54,7 @@ def written(frame: pd.DataFrame, folder: Path) -> Path:
     return folder / "logs.parquet"
 
 
-@pytest.mark.parametrize("single", [False, True], ids=["several titles an item", "one title an item"])
+@pytest.mark.parametrize("single", [False, True], ids=["several titles per item", "one title per item"])
 def test_a_copy_of_the_title_is_no_field_whatever_its_spelling(tmp_path: Path, single: bool) -> None:
     logs = arms_frame(0)
     if single:

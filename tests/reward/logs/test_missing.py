@@ -16,7 +16,7 @@ MARKS = ["N/A", "n/a", "null", "NULL", "None", "-", "NaN", " nan ", "null       
 
 
 def priced_log(seed: int, n_items: int = 40, rows_an_item: int = 60) -> pd.DataFrame:
-    """Two titles an item; price and material are texts as CSV has them."""
+    """Two titles per item; price and material are texts as CSV has them."""
     n = n_items * rows_an_item
     item = np.arange(n) % n_items
     return pd.DataFrame(

@@ -242,7 +242,7 @@ def test_evidence_on_held_out_items_tells_the_truth(shop_model: tuple[Shop, Rewa
     assert found.base_rate == pytest.approx(float(np.average(shop.p_click[rows], weights=arms.exposure)), rel=0.05)
     assert found.calibration_error < 0.3 * found.base_rate
     assert found.hit_chance < found.hit_rate.low < found.hit_rate.value
-    assert found.hit_chance == pytest.approx(0.2, abs=0.02)  # five titles an item, and few ties
+    assert found.hit_chance == pytest.approx(0.2, abs=0.02)  # five titles per item, and few ties
     assert found.normalised_entropy is not None
     assert 0.9 < found.normalised_entropy < 1.0
     assert found.interval_coverage is not None

@@ -1,4 +1,4 @@
-"""Logs with one title an item: refused without the flag, marked everywhere with it, and never told to launch."""
+"""Logs with one title per item: refused without the flag, marked everywhere with it, and never told to launch."""
 
 import json
 import re
@@ -92,7 +92,7 @@ def test_no_verdict_says_launch(run: Run, one_title_logs: Path, tmp_path: Path, 
         assert told[lang]["verdict"] == "insufficient-evidence"
     assert any("reward is observational" in reason for reason in told["en"]["reasons"])
     assert any("1.5 times as likely" in reason for reason in told["en"]["reasons"])
-    assert "奖励是观察性的" in Path(told["zh"]["report"]).read_text(encoding="utf-8")
+    assert "奖励只是观察性的" in Path(told["zh"]["report"]).read_text(encoding="utf-8")
     wide, narrow = told["en"]["over_logged"], told["zh"]["over_logged"]  # 1.5^2 / (2 * 1.5 - 1) = 1.125
     assert (1 + narrow["low"]) / (1 + wide["low"]) == pytest.approx(1.125)
     assert (1 + wide["high"]) / (1 + narrow["high"]) == pytest.approx(1.125)

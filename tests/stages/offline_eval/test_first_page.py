@@ -57,7 +57,7 @@ def test_the_chance_and_the_loss_are_those_of_the_lift(result: EvaluationResult)
 
 def test_the_verdict_is_told_in_the_reports_language(run: Run) -> None:
     told = evaluate(run, CONFIG.model_copy(update={"lang": "zh", "by": ("colour",)})).to_text()
-    assert told.startswith("上线：进行 A/B 测试。")
+    assert told.startswith("建议上线：请先做 A/B 测试。")
     assert "相对历史标题的提升" in told
     assert "colour: 红色（120 个商品）" in told
     assert "报告：" in told

@@ -64,7 +64,7 @@ def test_a_person_reads_percentages_of_what_and_what_comes_next() -> None:
     assert [" ".join(line.split()) for line in table] == [
         "predicted lift +40.5% over the logged titles, by its own reward model",
         "monitor's lift -3.1% the same by a reward model of other items",
-        "KL 3.46 nats a title from the SFT policy",
+        "KL 3.46 nats per title from the SFT policy",
         "rules broken 2.0% of the titles",
     ]
     assert last.endswith("Next: rlopt offline-eval --run runs/a")

@@ -1,0 +1,64 @@
+"""Arms whose counts compare titles: those of rows with unlike propensities, and of titles in unlike circumstances."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..arms import Arms
+from .circumstances import InverseWeighted
+from .level_counts import stratum_cells
+from .periods import OFTEN_ALONE, Periods, alone_share
+from .standardised import Standardised
+from .typed_rows import TypedRows
+from .weighting import Weighting
+
+
+def reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
+    """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
+    return replace(
+        arms,
+        clicks=weighted.clicks,
+        exposure=weighted.exposure,
+        conversions=None if arms.conversions is None else weighted.conversions,
+        revenue=None if arms.revenue is None else weighted.revenue,
+        matured_clicks=None if arms.conversions is None else weighted.matured_clicks,
+    )
+
+
+def at_like_circumstances(
+    arms: Arms, rows: TypedRows, weighting: Weighting, periods: Periods | None, window_hours: float | None
+) -> Arms:
+    """The arms with effective counts in place of their own, where titles were shown in unlike circumstances.
+
+    Times are taken off item by item only where an item's titles shared them.
+
+    Parameters
+    ----------
+    arms, rows
+        The arms, and the valid rows that they are made of.
+    weighting
+        What is taken off.
+    periods
+        Times within the log, None if they do not matter.
+    window_hours
+        Attribution window of conversions.
+    """
+    if periods is not None and (alone_share(arms) or 0.0) <= OFTEN_ALONE:
+        weighting = replace(weighting, effects=(*weighting.effects, periods.effect(rows.expression("timestamp"))))
+    if not weighting.effects:
+        return arms
+    standard = Standardised.of(stratum_cells(rows, weighting, window_hours), len(arms))
+    matured = arms.matured_clicks
+    if matured is not None:
+        matured = standard.clicks * np.divide(matured, arms.clicks, out=np.ones(len(arms)), where=arms.clicks > 0)
+    conversions = standard.conversions
+    if matured is not None and conversions is not None:
+        conversions = np.minimum(conversions, matured)
+    return replace(
+        arms,
+        clicks=standard.clicks,
+        exposure=standard.exposure * arms.exposure / standard.plain,
+        conversions=conversions,
+        revenue=standard.revenue,
+        matured_clicks=matured,
+    )
