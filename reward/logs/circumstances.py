@@ -15,7 +15,7 @@ from scipy import stats
 from ..arrays import FloatArray
 from .aggregate import Columns, inverse_sums
 from .balance import Balance, LevelCells, balance_of, level_effects
-from .impression_columns import AT_ONCE, Crossed, ImpressionColumn, impression_columns
+from .impression_columns import AT_ONCE, DATE, Crossed, ImpressionColumn, impression_columns
 from .item_fields import batched
 from .level_counts import joint_cells, level_cells
 from .people import people_balance
@@ -44,10 +44,13 @@ class Circumstances:
         The test of each column that describes the impression.
     weighting
         Weights of impressions, for every later sum.
+    dates_differ
+        True if an item's titles were shown at different dates.
     """
 
     balances: tuple[Balance, ...]
     weighting: Weighting
+    dates_differ: bool
 
 
 def circumstances(
@@ -71,17 +74,17 @@ def circumstances(
     differing
         Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
     replaced
-        True if an item's titles were shown at different times, which are taken off later (`reward.logs.periods`).
+        True if an item's titles may have been shown at different times, which `reward.logs.periods` takes off.
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    every = impression_columns(some, differing)
+    every = impression_columns(some, differing, timed=not replaced)
     columns = [column for column in every if column.n_levels > 2]
     cells: dict[str, LevelCells] = {}
     for part in batched(columns, AT_ONCE):
         cells |= level_cells(some, part, weighting)
     found = [balance_of(column.name, cells[column.name]) for column in columns]
     names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
-    taken = [column for column in columns if column.name in names]
+    taken = [column for column in columns if column.name in names and not (replaced and column.name == DATE)]
     balances = tuple(
         replace(balance, adjusted=balance.column in names, pooled=column.pooled)
         for balance, column in zip(found, columns, strict=True)
@@ -91,7 +94,7 @@ def circumstances(
         weighting = replace(weighting, effects=effects)
     people = [column for column in every if column.names_people and column.name not in names]
     tested = (people_balance(rows, column.name, column.sql, weighting, by_day=replaced) for column in people)
-    return Circumstances((*balances, *(balance for balance in tested if balance is not None)), weighting)
+    return Circumstances((*balances, *(balance for balance in tested if balance is not None)), weighting, DATE in names)
 
 
 def unlike(balances: Sequence[Balance]) -> list[Balance]:

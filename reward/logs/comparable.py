@@ -12,6 +12,9 @@ from .standardised import Standardised
 from .typed_rows import TypedRows
 from .weighting import Weighting
 
+MIN_SPREAD = 0.8
+"""Share of the exposure of titles seen in several strata of times, under which times cannot be taken off by title."""
+
 
 def reweighted(arms: Arms, weighted: InverseWeighted) -> Arms:
     """The arms with effective counts in place of their own; impressions stay, they are the item's traffic."""
@@ -30,7 +33,7 @@ def at_like_circumstances(
 ) -> Arms:
     """The arms with effective counts in place of their own, where titles were shown in unlike circumstances.
 
-    Times are taken off item by item only where an item's titles shared them.
+    Times are taken off title by title only where an item's titles ran side by side.
 
     Parameters
     ----------
@@ -39,15 +42,18 @@ def at_like_circumstances(
     weighting
         What is taken off.
     periods
-        Times within the log, None if they do not matter.
+        Times within the log, None if an item's titles were shown at like dates.
     window_hours
         Attribution window of conversions.
     """
+    cells = stratum_cells(rows, weighting, window_hours) if weighting.effects else None
     if periods is not None and (alone_share(arms) or 0.0) <= OFTEN_ALONE:
-        weighting = replace(weighting, effects=(*weighting.effects, periods.effect(rows.expression("timestamp"))))
-    if not weighting.effects:
+        effects = (*weighting.effects, periods.effect(rows.expression("timestamp")))
+        timed = stratum_cells(rows, replace(weighting, effects=effects), window_hours)
+        cells = timed if timed.spread >= MIN_SPREAD else cells
+    if cells is None:
         return arms
-    standard = Standardised.of(stratum_cells(rows, weighting, window_hours), len(arms))
+    standard = Standardised.of(cells, len(arms))
     matured = arms.matured_clicks
     if matured is not None:
         matured = standard.clicks * np.divide(matured, arms.clicks, out=np.ones(len(arms)), where=arms.clicks > 0)

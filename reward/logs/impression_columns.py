@@ -1,5 +1,6 @@
 """Columns that describe the impression (hour, weekday, surface ...), and the levels by which they are compared."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -23,8 +24,11 @@ MAX_COLUMNS = 40
 AT_ONCE = 4
 """Columns that one pass compares, so that memory does not grow with their number."""
 _BINS = 10
+_HOURS = (1, 2, 3, 4, 6, 8, 12)
+_MOST_TIMES, _CLICKS_OF_A_TIME = 500, 30
+_SHOWN_ON_A_DATE = 20
 _NUMBERS = WHOLE_TYPES | {"FLOAT", "DOUBLE"}
-HOUR, WEEKDAY, POSITION = "hour of day", "weekday", "position"
+HOUR, WEEKDAY, DATE, TIME, POSITION = "hour of day", "weekday", "date", "time", "position"
 MISSING = "\x1fmissing"
 """Stands for a missing value, which may go with clicks like any other: traffic of the app that names no surface."""
 
@@ -36,7 +40,7 @@ class ImpressionColumn:
     Parameters
     ----------
     name
-        The user's column, or `HOUR` or `WEEKDAY` of the timestamps (UTC), or `POSITION`.
+        The user's column, or `HOUR`, `WEEKDAY`, `DATE` or `TIME` of the timestamps (UTC), or `POSITION`.
     sql
         Its value in a source row: a text, or a number where there are ``edges``.
     values
@@ -133,7 +137,7 @@ class Days:
         return {parameter: list(self.period)}
 
 
-def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[ImpressionColumn]:
+def impression_columns(rows: TypedRows, differing: Iterable[str], *, timed: bool) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression; those of one value are left out.
 
     Parameters
@@ -142,6 +146,8 @@ def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[Impres
         Valid rows.
     differing
         Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
+    timed
+        True if times are told apart within days, too.
     """
     own = {rows.location(name) for name in WHERE_SHOWN if rows.has(name)}
     names = [*sorted(own), *(c for c in differing if c not in own and c in rows.source.columns)][:MAX_COLUMNS]
@@ -151,17 +157,39 @@ def impression_columns(rows: TypedRows, differing: Iterable[str]) -> list[Impres
         time = rows.expression("timestamp")
         values[HOUR] = f"CAST(floor({time} / 3600) AS BIGINT) % 24"
         values[WEEKDAY] = f"(CAST(floor({time} / 86400) AS BIGINT) + 4) % 7"  # Sunday is 0
+        values[DATE] = f"CAST(floor({time} / {_days(rows) * 86_400}) AS BIGINT)"
+        if timed and (width := _width(rows)):
+            values[TIME] = f"CAST(floor({time} / {width}) AS BIGINT)"
     if rows.has("position"):  # examination is taken off before; it may differ from item to item
         values[POSITION] = f"CAST(round({rows.expression('position')}) AS BIGINT)"
         kinds[POSITION] = "BIGINT"
     if not values:
         return []
-    found = [n for part in batched(values.values(), AT_ONCE) for n in _distinct(rows, part)]
-    out = [
-        _column(rows, name, sql, kinds.get(name, "VARCHAR"), n)
-        for (name, sql), n in zip(values.items(), found, strict=True)
-    ]
+    counts = (n for part in batched(values.values(), AT_ONCE) for n in _distinct(rows, part))
+    found = dict(zip(values, counts, strict=True))
+    if TIME in values and found[TIME] <= found[DATE]:  # times are days
+        del values[TIME]
+    out = [_column(rows, name, sql, kinds.get(name, "VARCHAR"), found[name]) for name, sql in values.items()]
     return [column for column in out if column.n_levels > 2 or column.names_people]
+
+
+def _days(rows: TypedRows) -> int:
+    """Days that are one date: as few as leave 50 dates at most, and some impressions of a title on each."""
+    span = "SELECT (max(last_seen) - min(first_seen)) / 86400, sum(impressions) / count(*) FROM arms"
+    days, shown = rows.source.query(span).fetchall()[0]
+    dates = min(MAX_LEVELS - 1.0, max(2.0, float(shown) / _SHOWN_ON_A_DATE))
+    return max(1, math.ceil(float(days or 0.0) / dates))
+
+
+def _width(rows: TypedRows) -> int | None:
+    """Seconds of the times that are told apart within days, None if a day is too short to know its level."""
+    first, last, clicks = rows.source.query("SELECT min(first_seen), max(last_seen), sum(clicks) FROM arms").fetchall()[
+        0
+    ]
+    if first is None or last <= first:
+        return None
+    blocks = min(_MOST_TIMES, clicks / _CLICKS_OF_A_TIME)
+    return next((hours * 3600 for hours in _HOURS if last - first <= blocks * hours * 3600), None)
 
 
 def _distinct(rows: TypedRows, values: Sequence[str]) -> tuple[int, ...]:

@@ -246,7 +246,8 @@ def read_logs(
         found = {name: rows.location(name) for name in rows.sources}
         arms = _arms(sums, found, totals, context, exposed, matured)
         if weighted is None:
-            arms = at_like_circumstances(arms, rows, weighting, periods, conversion_window_hours)
+            shared = periods if found_circumstances.dates_differ else None
+            arms = at_like_circumstances(arms, rows, weighting, shared, conversion_window_hours)
         else:
             arms = reweighted(arms, weighted)
     return LogData(

@@ -48,6 +48,12 @@ class StratumCells:
     conversions: FloatArray | None = None
     revenue: FloatArray | None = None
 
+    @property
+    def spread(self) -> float:
+        """Share of the exposure of arms that are in several strata."""
+        several = (np.bincount(self.arm) >= 2)[self.arm]
+        return float(self.exposure[several].sum() / max(self.exposure.sum(), 1e-300))
+
 
 def strata_of(
     item: IntArray, arm: IntArray, level: IntArray, shown: FloatArray, n_levels: int, most: int = MAX_STRATA

@@ -161,12 +161,21 @@ def ramp(days: int = 28) -> Contexts:
     return Contexts(np.full(days, 1 / days), np.linspace(-0.4, 0.4, days), shown, {"timestamp": np.arange(days) * DAY})
 
 
-def campaign(days: int = 28) -> Contexts:
+def campaign(first: int = 10, days: int = 28) -> Contexts:
     """Four days of a campaign with half of the traffic, more clicks and four fifths of promo titles (else one)."""
     day = np.arange(days)
-    hot = (day >= 10) & (day < 14)
+    hot = (day >= first) & (day < first + 4)
     share = np.where(hot, 0.5 / 4, 0.5 / (days - 4))
     return Contexts(share, np.where(hot, 0.45, 0.0), promo_first(np.where(hot, 0.8, 0.2)), {"timestamp": day * DAY})
+
+
+def flash_sales(days: int = 14) -> Contexts:
+    """Eight hours a day, later each day, with half of the traffic, more clicks and four fifths of promo titles."""
+    day, hour = (grid.ravel() for grid in np.meshgrid(np.arange(days), np.arange(24), indexing="ij"))
+    hot = (hour + 7 * day) % 24 < 8
+    share = np.where(hot, 0.5 / 8, 0.5 / 16) / days
+    shown = promo_first(np.where(hot, 0.8, 0.2))
+    return Contexts(share, np.where(hot, 0.45, -0.2), shown, {"timestamp": day * DAY + hour * HOUR})
 
 
 def unnamed() -> Contexts:
@@ -200,8 +209,8 @@ def uneven(effect: tuple[tuple[float, ...], tuple[float, ...]]) -> Contexts:
 
 def uneven_evenings() -> Contexts:
     """Evenings, with four fifths of promo titles (else one), are good for half of the categories, bad for the rest."""
-    whole = evenings((0.8, 0.2), (1.0, 0.0))
-    evening = whole.effect == 0
+    whole = evenings((0.8, 0.2), (2.0, 1.0))
+    evening = whole.effect > 0
     effect = np.stack([np.where(evening, *pair) for pair in np.log([(1.5, 0.6), (0.8, 1.2)])])
     return Contexts(whole.share, effect, whole.shown, whole.columns)
 
@@ -276,6 +285,8 @@ KINDS: Mapping[str, Kind] = {
     "segments": Kind("300 user segments confound", segments),
     "ramp": Kind("promo titles ramp up, clicks too", ramp),
     "campaign": Kind("a campaign of four days", campaign),
+    "campaign_middle": Kind("the same in the middle of the log", lambda: campaign(first=12)),
+    "flash_sales": Kind("flash sales of eight hours", flash_sales),
     "unnamed": Kind("the surface of one crowd is missing", unnamed),
     "people": Kind("titles chosen by the user, who has an id", lambda: people((0.85, 0.15))),
     "people_mild": Kind("the same, mild", lambda: people((0.6, 0.4))),

@@ -146,6 +146,26 @@ def test_hours_and_weekdays_are_columns_too(tmp_path: Path) -> None:
     assert abs(lift) < 3 * error
 
 
+@pytest.mark.parametrize("when", ["a campaign in the middle", "hours of sale, later each day"])
+def test_times_are_columns_that_mean_times_do_not_show(when: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    columns = confounded(rng, {"good": 0.8, "poor": 0.2})
+    good = columns["where"] == "good"
+    n = len(good)
+    if when.startswith("a"):
+        day = np.where(good, rng.integers(12, 16, n), rng.choice(np.r_[0:12, 16:28], n))
+        hour = rng.integers(0, 24, n)
+    else:
+        day = rng.integers(0, 14, n)
+        start = 7 * day
+        hour = (start + np.where(good, rng.integers(0, 8, n), rng.integers(8, 24, n))) % 24
+    columns["timestamp"] = (1_750_000_000 // 86400 + day) * 86400 + hour * 3600.0
+    data = read(tmp_path, columns, "timestamp")
+    assert any(balance.adjusted for balance in data.balances)
+    lift, error = relative_rate(data.arms)
+    assert abs(lift) < 3 * error
+
+
 def test_randomised_titles_are_balanced_and_left_as_they_are(tmp_path: Path) -> None:
     data = read(tmp_path, confounded(np.random.default_rng(3), {"good": 0.5, "poor": 0.5}), "where", "propensity")
     (found,) = data.balances
