@@ -40,6 +40,9 @@ def command(config: Path | None, run_path: str, **flags: Any) -> None:
     run = options.fitted_run(run_path)
     settings = options.settings(ServeConfig, config, flags, run)
     writing = options.settings(GenerateConfig, config, {"policy": settings.policy}, run)
+    for table in (settings.titles, settings.plan):
+        if table is not None:
+            options.there(table)
 
     from rlopt.stages.serve.stage import serve
 

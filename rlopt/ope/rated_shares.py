@@ -55,7 +55,7 @@ class RatedShare(Plain):
 
 def rated_share(question: str, answers: Sequence[Sequence[bool]], confidence: float = 0.95) -> RatedShare:
     """Estimate from the answers to one question, a sequence for each title of the sample; raters have equal weights."""
-    mean = np.array([np.mean(given) for given in answers])
+    mean = np.array([sum(given) / len(given) for given in answers])
     pairs = np.array([given[:2] for given in answers if len(given) > 1], dtype=bool).reshape(-1, 2)
     low, high = share_interval(mean, confidence)
     agreement = float(np.mean(pairs[:, 0] == pairs[:, 1])) if len(pairs) else None

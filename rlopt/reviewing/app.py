@@ -278,7 +278,7 @@ async def _bulk(pages: Pages, request: Request, visitor: Visitor) -> Response:
 
 async def _undo_bulk(pages: Pages, request: Request, visitor: Visitor) -> Response:
     form = await _form(request)
-    batch, nonce = str(form.get("batch") or ""), str(form.get("nonce") or "")[:40]
+    batch, nonce = _no_null(form.get("batch")), _no_null(form.get("nonce"))[:40]
     if not batch or not nonce:
         raise ReviewError("The form is incomplete.")
     await run_in_threadpool(audit.undo_batch, pages.engine, visitor.name, batch, nonce)
@@ -292,7 +292,7 @@ async def _rate(pages: Pages, request: Request, visitor: Visitor) -> Response:
         if not all(answer in ("yes", "no") for answer in answers.values()):
             raise ReviewError(pages.views.words("rate.answer_all"))
         given = {name: answer == "yes" for name, answer in answers.items()}
-        nonce = str(form.get("nonce") or new_nonce())[:64]
+        nonce = (_no_null(form.get("nonce")) or new_nonce())[:64]
         await run_in_threadpool(ratings.rate, pages.engine, visitor.name, _whole(form.get("proposal")), given, nonce)
         return RedirectResponse("/rate", 303)
 
@@ -334,7 +334,7 @@ def filters_of(asked: Mapping[str, str]) -> Filters:
         clean(asked.get("q", ""))[:LONGEST_NOTE],
         None if chance is None or chance != chance else chance,
         bool(asked.get("flagged")),
-        asked.get("item", "")[:LONGEST_NOTE],
+        _no_null(asked.get("item"))[:LONGEST_NOTE],
     )
 
 
@@ -347,7 +347,7 @@ def decision_of(form: "FormData") -> audit.Decision:
         If it is incomplete.
     """
     action = str(form.get("action"))
-    nonce = str(form.get("nonce") or "")[:40]
+    nonce = _no_null(form.get("nonce"))[:40]
     title = clean(str(form.get("title") or ""))
     reason = str(form.get("reason") or "")
     if action not in ACTIONS or not nonce:
@@ -371,6 +371,11 @@ def decision_of(form: "FormData") -> audit.Decision:
 
 def _back(form: "FormData") -> str:
     return str(form.get("back") or "")[:LONGEST_TITLE]
+
+
+def _no_null(value: Any) -> str:
+    """Text without the null character, which PostgreSQL refuses."""
+    return str(value or "").replace("\0", "")
 
 
 def _whole(value: Any) -> int:

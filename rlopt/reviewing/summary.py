@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, or_, select
 
 from rlopt.ope.rated_shares import RatedShare, mid_p, rated_shares
 
-from .audit import events_of, opinion_of
 from .queue import counts
 from .ratings import rated
 from .states import FIRM
@@ -54,18 +53,38 @@ def summary(connection: "Connection") -> Summary:
 
 
 def agreement(connection: "Connection") -> Agreement | None:
-    """Agreement on the titles meant for two readers; None before two have read one."""
-    query = select(PROPOSALS.c.id).where(PROPOSALS.c.two, PROPOSALS.c.id.in_(select(EVENTS.c.proposal)))
-    histories = events_of(connection, list(connection.execute(query).scalars()))
-    alike = []
-    for history in histories.values():
-        firm = [opinion_of(history, name) for name in dict.fromkeys(event.reviewer for event in history)]
-        firm = [one for one in firm if one.opinion in FIRM and not one.final][:2]
-        if len(firm) == 2:
-            alike.append(firm[0].title == firm[1].title)
-    if not alike:
-        return None
-    return Agreement(len(alike), sum(alike), *mid_p(sum(alike), len(alike), 0.05))
+    """Agreement on the titles meant for two readers; None before two have read one.
+
+    Counted in the database: a reviewer's newest event holds the opinion that stands, and the two who decided first
+    count, unless they settled a dispute.
+    """
+    theirs = (EVENTS.c.proposal, EVENTS.c.reviewer)
+    events = (
+        select(
+            *(EVENTS.c[name] for name in ("proposal", "opinion", "title", "final")),
+            func.min(EVENTS.c.seq).over(partition_by=theirs).label("first"),
+            func.row_number().over(partition_by=theirs, order_by=EVENTS.c.seq.desc()).label("age"),
+        )
+        .where(EVENTS.c.proposal.in_(select(PROPOSALS.c.id).where(PROPOSALS.c.two)))
+        .subquery()
+    )
+    place = func.row_number().over(partition_by=events.c.proposal, order_by=events.c["first"])
+    firm = (
+        select(events.c.proposal, events.c.title, place.label("place"))
+        .where(events.c.age == 1, events.c.opinion.in_(FIRM), ~events.c.final)
+        .subquery()
+    )
+    titles, different = func.count(firm.c.title), func.count(firm.c.title.distinct())
+    same = or_(titles == 0, and_(titles == 2, different == 1))  # two who refuse it are alike, too
+    pairs = (
+        select(case((same, 1), else_=0).label("alike"))
+        .where(firm.c.place <= 2)
+        .group_by(firm.c.proposal)
+        .having(func.count() == 2)
+        .subquery()
+    )
+    n, alike = connection.execute(select(func.count(), func.sum(pairs.c.alike)).select_from(pairs)).one()
+    return Agreement(n, int(alike), *mid_p(int(alike), n, 0.05)) if n else None
 
 
 def history(connection: "Connection", before: int | None = None) -> "Sequence[Row[Any]]":

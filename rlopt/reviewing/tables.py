@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 METADATA = MetaData()
@@ -49,6 +50,7 @@ PROPOSALS = Table(
 )
 Index("rlopt_proposals_draw", PROPOSALS.c.draw)
 Index("rlopt_proposals_item", PROPOSALS.c.item_id)
+Index("rlopt_proposals_two", PROPOSALS.c.id, sqlite_where=text("two = 1"), postgresql_where=PROPOSALS.c.two)
 
 # Where each proposal stands, and what pages are filtered by. It repeats what proposals and events say, so that a page
 # is read off an index, however many are decided.

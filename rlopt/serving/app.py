@@ -65,6 +65,7 @@ class Service:
     def __post_init__(self) -> None:
         config = self.config
         self.metrics = Metrics()
+        self._refused = ""  # why a newer run was not taken over, last time
         self.scores: Batcher[ScoreRequest] = Batcher(
             lambda requests: self.served.models.score(requests),
             max_titles=config.max_batch,
@@ -110,8 +111,11 @@ class Service:
             newer = await asyncio.to_thread(self.source.newer, self.served)
         except Exception as error:  # whatever is wrong with it, the old one stays in service
             self.metrics.errors.labels("reload").inc()
-            note(f"The newer run or table cannot be loaded, so the old one stays in service: {error}")
+            if str(error) != self._refused:  # it is tried again and again, until somebody mends it
+                note(f"The newer run or table cannot be loaded, so the old one stays in service: {error}")
+            self._refused = str(error)
             return
+        self._refused = ""
         if newer is not None:
             self.served = newer
             self.metrics.reloads.inc()

@@ -57,12 +57,19 @@ async def told(_: Request, error: ProblemError) -> Response:
 
 async def of_http(_: Request, error: HTTPException) -> Response:
     """Handler of starlette's errors: no such path, no such method, a body that is no JSON."""
-    return problem(error.status_code, str(error.detail), error.headers)
+    detail = str(error.detail)
+    if detail == HTTPStatus.NOT_FOUND.phrase:
+        detail = "There is no such path. /openapi.json describes those that there are."
+    elif detail == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
+        detail = f"This path takes {(error.headers or {}).get('Allow', 'other methods')}."
+    return problem(error.status_code, detail, error.headers)
 
 
-async def of_validation(_: Request, error: RequestValidationError) -> Response:
+async def of_validation(request: Request, error: RequestValidationError) -> Response:
     """Handler of requests that pydantic refuses."""
     found = error.errors()
+    if found[0]["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
+        return problem(422, "The body must be JSON, sent with the header 'content-type: application/json'.")
     errors = [{"pointer": _pointer(one["loc"]), "detail": one_line(str(one["msg"]))} for one in found[:MOST_ERRORS]]
     more = f" (of {len(found):,}, the first {MOST_ERRORS})" if len(found) > MOST_ERRORS else ""
     return problem(422, f"The request does not fit its description{more}: {errors[0]['detail']}", errors=errors)

@@ -140,6 +140,8 @@ def timed(client: TestClient, repeat: int, when: str) -> None:
         "disputed": "/queue?state=disputed",
         "search": "/queue?q=item-09999",
         "search, Chinese": "/queue?q=真丝",
+        "search, one character": "/queue?q=丝",
+        "search, 2 in vain": "/queue?q=zq",
         "search, in vain": "/queue?q=velvet",
         "search, most": "/queue?q=long walks",
         "search, accepted": "/queue?q=item-09999&state=accepted",

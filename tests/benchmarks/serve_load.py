@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from rlopt.run import Run
 
 CLIENTS = 64
 POOL = 512  # different requests of each kind
+HEAD = "service      kind        requests/s  titles/s   p50 ms   p99 ms   max ms  errors runs CPU ms  MiB before after"
 
 
 def main() -> None:
@@ -30,29 +33,42 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--services", nargs="+", default=["serve", "plain", "plain-async"])
     parser.add_argument("--kinds", nargs="+", default=["score-1", "score-64", "generate-1"])
-    parser.add_argument("--reload", action="store_true", help="three newer runs meanwhile: the manifest's date changes")
+    parser.add_argument(
+        "--reload", action="store_true", help="up to three newer runs meanwhile: the manifest's date changes"
+    )
     parser.add_argument("--plain", help=argparse.SUPPRESS)  # this process is a plain handler, on this port
     options = parser.parse_args()
     if options.plain:
         serve_plainly(options.run, options.plain)
         return
-    print("service      kind        requests/s  titles/s   p50 ms   p99 ms   max ms  errors  CPU ms  MiB before  after")
+    print(HEAD)
     for service in options.services:
         for kind in options.kinds:
             requests = bodies(options.run, kind)
             with started(service, options.run) as (port, process):
                 asyncio.run(load(port, kind, requests, min(2.0, options.seconds)))  # warm
                 before, spent = memory(process), cpu(process)
-                times, errors = asyncio.run(load(port, kind, requests, options.seconds, options.run, options.reload))
+                found = asyncio.run(load(port, kind, requests, options.seconds, options.run, options.reload))
                 after, spent = memory(process), cpu(process) - spent
             size = int(kind.split("-")[1])
-            rate = len(times) / options.seconds
-            p50, p99, most = np.percentile(times, [50, 99, 100]) * 1000
+            rate = len(found.times) / found.took
+            p50, p99, most = np.percentile(found.times, [50, 99, 100]) * 1000
             print(
                 f"{service:<12} {kind:<11} {rate:10.1f} {rate * size:9.0f} {p50:8.1f} {p99:8.1f} {most:8.1f} "
-                f"{errors:7d} {1000 * spent / len(times):7.2f} {before:11.0f} {after:6.0f}",
+                f"{found.errors:7d} {len(found.versions):4d} {1000 * spent / len(found.times):6.2f} {before:11.0f} "
+                f"{after:5.0f}",
                 flush=True,
             )
+
+
+@dataclass
+class Found:
+    """Seconds of each request and until the last answer, answers other than 200, versions of the run in them."""
+
+    times: list[float] = field(default_factory=list)
+    took: float = 0.0
+    errors: int = 0
+    versions: set[bytes] = field(default_factory=set)
 
 
 def bodies(run: str, kind: str) -> list[bytes]:
@@ -78,15 +94,14 @@ def bodies(run: str, kind: str) -> list[bytes]:
 
 async def load(
     port: int, kind: str, requests: Sequence[bytes], seconds: float, run: str = "", reload: bool = False
-) -> tuple[list[float], int]:
-    """Seconds of each request that was answered with 200 in so long, and how many were not."""
+) -> Found:
+    """What clients find who ask one request after the other for so long, and wait for the last one's answer."""
     path = f"/v1/{kind.split('-')[0]}"
-    times: list[float] = []
-    errors = 0
-    end = time.monotonic() + seconds
+    found = Found()
+    start = time.monotonic()
+    end = start + seconds
 
     async def client(number: int) -> None:
-        nonlocal errors
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         place = number * 7
         while time.monotonic() < end:
@@ -99,9 +114,10 @@ async def load(
                 + body
             )
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
-            await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
-            times.append(time.monotonic() - began)
-            errors += not head.startswith(b"http/1.1 200")
+            answer = await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+            found.times.append(time.monotonic() - began)
+            found.errors += not head.startswith(b"http/1.1 200")
+            found.versions.update(re.findall(rb'^{"version": ?"(\w+)"', answer))
         writer.close()
 
     async def touch() -> None:
@@ -115,12 +131,15 @@ async def load(
                 fresh = manifest.with_name("manifest.fresh")
                 fresh.write_text(json.dumps(content), encoding="utf-8")
                 fresh.replace(manifest)
+                while len(found.versions) < number + 2 and time.monotonic() < end:
+                    await asyncio.sleep(0.1)  # a run that changes faster than it loads is never taken over
         finally:
             manifest.write_bytes(original)
 
     work = [client(number) for number in range(CLIENTS)]
     await asyncio.gather(*work, *([touch()] if reload else []))
-    return times, errors
+    found.took = time.monotonic() - start
+    return found
 
 
 @contextlib.contextmanager

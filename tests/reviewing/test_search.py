@@ -22,9 +22,11 @@ TITLES = (
     "Red cotton shirt", 'A 5" screen', "100% silk", "snake_case", "it's fine", "STRASSE straße", "真丝连衣裙 夏季",
     "连衣裙", "丝真", "真真丝", "*?[x]", "back\\slash", "🧵 thread", "naïve", "a", "AND OR NOT",
 )  # fmt: skip
+INDEXES = {"sqlite": ["rlopt_search"], "postgresql": ["rlopt_pairs", "rlopt_proposals_search"]}
 WANTED = (
     "shirt", "COTTON SHIRT", '5"', '"', "100%", "0% s", "%", "_", "e_c", "it's", "strasse", "真丝", "真", "丝连",
-    "丝真丝", "连衣裙 夏", "*?[", "k\\s", "🧵", "🧵 t", "ïve", "a", "and or", "i0003", "red", "old red shirt 1",
+    "丝真丝", "连衣裙 夏", "*?[", "k\\s", "🧵", "🧵 t", "ïve", "ï", "丝连衣裙 夏季",
+    "aï", "夏季\n", "a", "and or", "i0003", "red", "old red shirt 1",
     "nowhere", "shop.example/7",
 )  # fmt: skip
 
@@ -43,20 +45,29 @@ def test_what_is_found_is_what_the_texts_hold(engine: "Engine", monkeypatch: pyt
     fill(engine)
     monkeypatch.setattr(search, "MANY", many)  # beyond it the texts are read
     with engine.connect() as connection:
-        assert search.is_there(connection)
+        for index in INDEXES[connection.dialect.name]:
+            assert search.is_there(connection, index)
         texts = {row.id: row.search for row in connection.execute(select(PROPOSALS.c.id, PROPOSALS.c.search))}
         for wanted in WANTED:
             assert numbers(connection, wanted) == [k for k, told in texts.items() if wanted.casefold() in told], wanted
 
 
-def test_two_chinese_characters_are_enough_for_the_index(engine: "Engine") -> None:
+def test_the_index_knows_chinese_words_of_two_characters(engine: "Engine") -> None:
     fill(engine)
-    if engine.dialect.name == "postgresql":
-        pytest.skip("pg_trgm indexes three characters and more")
     with engine.connect() as connection:
-        assert search.found(connection, "真丝") == [7, 10]
-        assert search.found(connection, "连衣裙") == [7, 8]
-        assert search.found(connection, "真") is None  # one is read from the texts
+
+        def by_index(wanted: str) -> list[int]:
+            conditions = search.named(connection, wanted)
+            assert conditions, wanted
+            query = select(PROPOSALS.c.id).where(*conditions).order_by(PROPOSALS.c.id)
+            return list(connection.execute(query).scalars())
+
+        assert by_index("真丝") == [7, 10]
+        assert by_index("连衣裙") == [7, 8]
+        assert by_index("裙 夏") == [7]
+        assert by_index("丝真") == [9]
+        assert search.found(connection, "真") == [7, 9, 10]
+        assert search.found(connection, "a") == list(range(1, len(TITLES) + 1))
 
 
 def newest_states(connection: "Connection") -> dict[int, str]:
@@ -93,7 +104,8 @@ def test_the_queue_stands_where_the_events_say_and_is_made_of_them_anew(engine: 
     assert min(len(before[state]) for state in ("open", "skipped", "accepted", "rejected")) > 0
     with engine.begin() as connection:  # as reviews were before there was a queue
         connection.execute(text("DROP TABLE rlopt_queue"))
-        index = "TABLE rlopt_search" if engine.dialect.name == "sqlite" else "INDEX rlopt_proposals_search"
-        connection.execute(text(f"DROP {index}"))
+        for index in INDEXES[engine.dialect.name]:
+            kind = "INDEX" if index == "rlopt_proposals_search" else "TABLE"
+            connection.execute(text(f"DROP {kind} {index}"))
     with opened(place) as again:
         assert shown(again) == before

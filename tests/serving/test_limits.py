@@ -72,10 +72,18 @@ def test_what_is_only_like_a_number_is_refused_as_the_description_says(start: St
     assert described["seed"]["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
 
 
+def test_a_body_of_another_kind_is_told_what_to_send(start: Start) -> None:
+    client, _ = start()
+    body = json.dumps(titles("x"))
+    for kind in ({}, {"content-type": "application/x-www-form-urlencoded"}):
+        answer = client.post("/v1/score", content=body, headers=kind)
+        assert "'content-type: application/json'" in str(told(answer, 422)["detail"])
+
+
 def test_no_such_path_and_no_such_method(start: Start) -> None:
     client, _ = start()
-    told(client.get("/v1/nothing"), 404)
-    told(client.get("/v1/score"), 405)
+    assert "/openapi.json" in str(told(client.get("/v1/nothing"), 404)["detail"])
+    assert told(client.get("/v1/score"), 405)["detail"] == "This path takes POST."
     told(client.get("/v1/titles/a"), 404)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from reward.model.reward_model import RewardModel
 from rlopt.config.serving import TOKEN
 from rlopt.stages.serve import stage
 from tests.conftest import Outcome
@@ -27,6 +28,7 @@ def test_what_cannot_start_says_so_in_one_line(
 ) -> None:
     table = tmp_path / "t.csv"
     table.write_text("item_id,title,probability\na,x,0.5\na,y,0.5\n", encoding="utf-8")
+    monkeypatch.setattr(RewardModel, "load", lambda *_, **__: pytest.fail("that takes long: refuse before it"))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -36,6 +38,8 @@ def test_what_cannot_start_says_so_in_one_line(
             (["--host", "0.0.0.0"], f"there is no token. Set {TOKEN}"),  # noqa: S104  refused
             (["--titles", table], "add --assignment-log FILE"),
             (["--plan", table], "needs --titles FILE"),
+            (["--titles", tmp_path / "none.csv"], f"Cannot read {tmp_path / 'none.csv'}: no such file"),
+            (["--assignment-log", tmp_path / "none" / "seen.jsonl"], "No such file or directory"),
             (["--policy", tmp_path / "none"], "--policy must be one of"),
         ):
             port_free = [] if "--port" in arguments else ["--port", 0]

@@ -39,6 +39,11 @@ def read_titles_table(path: Path) -> tuple[pa.Table, str]:
             table = freed_table(pa_csv.read_csv(path, parse_options=_LINES, convert_options=options))
         else:
             table = pq.read_table(path, partitioning=None)
+    except pa.ArrowInvalid as error:
+        raise RunError(
+            f"{path} is no {'CSV' if path.suffix.lower() == '.csv' else 'Parquet'} file, or damaged. Write one: rlopt "
+            "generate ITEMS -o titles.parquet"
+        ) from error
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"Cannot read {path}: {str(error).splitlines()[0]}.") from error
     wanted = ("item_id", "title", *GENERATED, *BELONGING)

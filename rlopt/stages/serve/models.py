@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class RunModels:
 
     def __init__(self, run: Run, config: GenerateConfig) -> None:
         self.version, self.policy, self._config = version_of(run), config.policy, config
+        folder, self.cannot_generate = _policy(run, config)  # first, since the models take longer
         opened = OpenedRun(run)
         self._marks = marks(missing_marks(run))
         own = RewardModel.load(run / "reward", encodings=run / ENCODINGS)
@@ -61,12 +63,7 @@ class RunModels:
         self._learned = opened.learned_fields
         self._known = {item.item_id: item for item in opened.arms.items}
         self._means: Means | None = None
-        self.cannot_generate = ""
-        try:
-            folder = policy_folder(run, config.policy)
-        except StageOrderError as error:
-            self.cannot_generate = str(error)
-        else:
+        if folder is not None:
             rules = opened.constraints_of(config)
             self._means = Means(
                 title_writer(folder, config), opened.reward, rules, config, opened.belonging, slope=opened.trust[0]
@@ -165,6 +162,14 @@ class RunModels:
         if strangers:
             said.append(f"Left out, since the run's logs have no such fields: {listed(strangers)}.")
         return said
+
+
+def _policy(run: Run, config: GenerateConfig) -> tuple[Path | None, str]:
+    """Folder of the policy that writes titles, or None and why none can."""
+    try:
+        return policy_folder(run, config.policy), ""
+    except StageOrderError as error:
+        return None, str(error)
 
 
 def version_of(run: Run) -> str:

@@ -37,7 +37,9 @@ class RunSource:
 
     def first(self) -> Served:
         """Load the initial state; errors as `RunModels` and `read_assigner` raise them."""
-        return Served(RunModels(self._run, self._writing), read_assigner(self._run, self._config))
+        assigner = read_assigner(self._run, self._config)  # first, since the models take longer
+        _need_log(self._config, assigner)
+        return Served(RunModels(self._run, self._writing), assigner)
 
     def newer(self, old: Served) -> Served | None:
         """Load the current state as a whole; None where nothing changed, or a training is under way."""
@@ -85,11 +87,8 @@ def open_service(run: Run, config: ServeConfig, writing: GenerateConfig) -> Gate
         If run, table, plan or log cannot be used.
     """
     source = RunSource(run, config, writing)
+    log = _log(config)
     served = source.first()
-    _need_log(config, served.assigner)
-    log = None
-    if config.assignment_log is not None:
-        log = AssignmentLog(Path(config.assignment_log), config.rotate_mib << 20)
     settle_down()
     return make_app(Service(config, served, source, log, token(config)))
 
@@ -97,8 +96,8 @@ def open_service(run: Run, config: ServeConfig, writing: GenerateConfig) -> Gate
 def check_service(run: Run, config: ServeConfig) -> None:
     """Find, before workers start, what would make all of them fail; errors as in `open_service`."""
     _need_log(config, read_assigner(run, config))
-    if config.assignment_log is not None:
-        AssignmentLog(Path(config.assignment_log), config.rotate_mib << 20).close()
+    if log := _log(config):
+        log.close()
 
 
 def application() -> Gate:
@@ -107,6 +106,12 @@ def application() -> Gate:
     told = parse_json(text, SETTINGS, dict[str, object])
     config, writing = ServeConfig.model_validate(told["serve"]), GenerateConfig.model_validate(told["generate"])
     return open_service(Run.open(str(told["run"])), config, writing)
+
+
+def _log(config: ServeConfig) -> AssignmentLog | None:
+    if config.assignment_log is None:
+        return None
+    return AssignmentLog(Path(config.assignment_log), config.rotate_mib << 20)
 
 
 def _need_log(config: ServeConfig, assigner: Assigner | None) -> None:

@@ -193,7 +193,7 @@ def refusals(run: Run, titles: Path, tmp_path: Path) -> dict[str, tuple[Callable
         "driver": (lambda: Reviews.read("mysql://me@host/x"), "in PostgreSQL"),
         "url": (lambda: Reviews.read("postgresql://me@127.0.0.1:notaport/x"), "no URL"),
         "two": (lambda: read_titles_table(tmp_path / "two.parquet"), "no output of rlopt generate"),
-        "short": (lambda: read_titles_table(tmp_path / "short.parquet"), "Cannot read"),
+        "short": (lambda: read_titles_table(tmp_path / "short.parquet"), "no Parquet file, or damaged"),
         "host": (lambda: review(run, titles, str(tmp_path / "x.db"), ReviewConfig(host="192.0.2.1")), "Cannot listen"),
         "empty": (lambda: export(_empty(tmp_path), tmp_path / "a.parquet"), "Nothing is approved"),
     }
