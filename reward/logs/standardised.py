@@ -159,9 +159,8 @@ def _rates(clicks: FloatArray, exposure: FloatArray, item: IntArray) -> FloatArr
 
 def _by_item(table: FloatArray, item: IntArray) -> FloatArray:
     """Sums over the arms of each item, shape (n_items, n_strata)."""
-    out = np.zeros((int(item.max(initial=0)) + 1, table.shape[1]))
-    np.add.at(out, item, table)
-    return out
+    n_items = int(item.max(initial=0)) + 1
+    return np.stack([np.bincount(item, column, minlength=n_items) for column in table.T], axis=1)
 
 
 def _ratio(top: FloatArray, below: FloatArray) -> FloatArray:
