@@ -3,15 +3,13 @@
 import numpy as np
 
 from ..arms import Arms
-from ..logs.balance import Balance
+from ..logs.balance import MIN_TIED, Balance
 from ..logs.circumstances import CLICK_LEVEL, unlike
 from ..logs.read import LogData
 from .diagnosis import SAMPLE_RATIO_LEVEL
 from .findings import Facts, Lines
 
 SMALL_PROPENSITY = 0.01
-MIN_TIED = 0.9
-"""Share of the impressions at levels that titles tie together, under which a column cannot be taken off."""
 MAX_POOLED = 0.1
 """Share of the impressions at rare values, above which a column cannot be taken off either."""
 

@@ -15,6 +15,8 @@ from scipy import stats
 from ..arrays import FloatArray, IntArray
 from .position import linked_groups
 
+MIN_TIED = 0.9
+"""Share of the impressions at levels that titles tie together, under which a column cannot be taken off."""
 PRIOR_CLICKS = 20.0
 """Expected clicks at which a level's own data weigh as much as the guess that it is like all others."""
 _MIN_EXPECTED = 5.0

@@ -14,7 +14,7 @@ from scipy import stats
 
 from ..arrays import FloatArray
 from .aggregate import Columns, inverse_sums
-from .balance import Balance, LevelCells, balance_of, level_effects
+from .balance import MIN_TIED, Balance, LevelCells, balance_of, level_effects
 from .impression_columns import AT_ONCE, DATE, Crossed, ImpressionColumn, impression_columns
 from .item_fields import batched
 from .level_counts import joint_cells, level_cells
@@ -45,7 +45,7 @@ class Circumstances:
     weighting
         Weights of impressions, for every later sum.
     dates_differ
-        True if an item's titles were shown at different dates.
+        True if an item's titles were shown at different dates, and many of them at several.
     """
 
     balances: tuple[Balance, ...]
@@ -89,12 +89,16 @@ def circumstances(
         replace(balance, adjusted=balance.column in names, pooled=column.pooled)
         for balance, column in zip(found, columns, strict=True)
     )
+    # Titles at levels of their own cannot be compared, which is a doubt: their counts stay as they are.
+    shared = all(balance.tied_share >= MIN_TIED for balance in found if balance.column in names)
     if taken:
-        effects = _effects(some_items(rows, _ROWS_FOR_EFFECTS), taken, weighting)
+        effects = _effects(some_items(rows, _ROWS_FOR_EFFECTS), taken, weighting, MAX_STRATA if shared else 1)
         weighting = replace(weighting, effects=effects)
     people = [column for column in every if column.names_people and column.name not in names]
     tested = (people_balance(rows, column.name, column.sql, weighting, by_day=replaced) for column in people)
-    return Circumstances((*balances, *(balance for balance in tested if balance is not None)), weighting, DATE in names)
+    return Circumstances(
+        (*balances, *(balance for balance in tested if balance is not None)), weighting, shared and DATE in names
+    )
 
 
 def unlike(balances: Sequence[Balance]) -> list[Balance]:
@@ -110,8 +114,10 @@ def propensities_differ(sums: Columns) -> bool:
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 
-def _effects(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> tuple[LevelEffect, ...]:
-    """Relative click rates at the columns' levels; of few combinations those of each combination."""
+def _effects(
+    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting, most_strata: int
+) -> tuple[LevelEffect, ...]:
+    """Relative click rates at the columns' levels, and their strata; of few combinations those of each combination."""
     cells = joint_cells(rows, columns, weighting)
     taken: Sequence[ImpressionColumn | Crossed] = columns
     levels = cells.levels
@@ -119,7 +125,7 @@ def _effects(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: We
         taken = [Crossed(tuple(columns))]
         levels = np.ravel_multi_index(tuple(levels.T), [column.n_levels for column in columns])[:, None]
     theta = level_effects(cells.arm, levels, cells.clicks, cells.exposure, tuple(column.n_levels for column in taken))
-    most = max(2, round(MAX_STRATA ** (1 / len(taken))))
+    most = 1 if most_strata == 1 else max(2, round(most_strata ** (1 / len(taken))))
     return tuple(
         LevelEffect(column, own, strata_of(cells.item, cells.arm, level, cells.exposure, column.n_levels, most))
         for column, own, level in zip(taken, theta, levels.T, strict=True)

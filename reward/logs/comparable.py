@@ -46,7 +46,8 @@ def at_like_circumstances(
     window_hours
         Attribution window of conversions.
     """
-    cells = stratum_cells(rows, weighting, window_hours) if weighting.effects else None
+    parted = any(np.any(effect.stratum > 0) for effect in weighting.effects)
+    cells = stratum_cells(rows, weighting, window_hours) if parted else None
     if periods is not None and (alone_share(arms) or 0.0) <= OFTEN_ALONE:
         effects = (*weighting.effects, periods.effect(rows.expression("timestamp")))
         timed = stratum_cells(rows, replace(weighting, effects=effects), window_hours)

@@ -71,6 +71,8 @@ def strata_of(
     most
         Strata at most.
     """
+    if most == 1:
+        return np.zeros(n_levels, dtype=np.int64)
     if n_levels <= most:
         return np.arange(n_levels)
     n_arms = int(arm.max()) + 1
