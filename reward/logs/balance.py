@@ -189,6 +189,11 @@ def _unlike_within_items(cells: LevelCells, rate: FloatArray, design: FloatArray
     return float(stats.norm.sf((statistic - freedom) / spread))
 
 
+def ratio(top: FloatArray, below: FloatArray) -> FloatArray:
+    """``top`` / ``below``, of shapes that fit; 0 where there is nothing below."""
+    return np.divide(top, below, out=np.zeros(np.broadcast_shapes(top.shape, below.shape)), where=below > 0)
+
+
 def level_effects(
     arm: IntArray, levels: IntArray, clicks: FloatArray, exposure: FloatArray, n_levels: tuple[int, ...]
 ) -> tuple[FloatArray, ...]:

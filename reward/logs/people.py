@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from ..arrays import FloatArray, IntArray
-from .balance import Balance
+from .balance import Balance, ratio
 from .grouped import grouped
 from .level_counts import compact, floats
 from .typed_rows import TypedRows
@@ -80,7 +80,7 @@ def people_balance(rows: TypedRows, column: str, value: str, weighting: Weightin
 def balance_of_people(column: str, cells: SeenBy) -> Balance | None:
     """Test one column from its counts."""
     n_people, n_arms = (int(x.max()) + 1 if len(x) else 0 for x in (cells.person, cells.arm))
-    rate = _ratio(_sums(cells.arm, cells.clicks), _sums(cells.arm, cells.exposure))
+    rate = ratio(_sums(cells.arm, cells.clicks), _sums(cells.arm, cells.exposure))
     expected = cells.exposure * rate[cells.arm]
     excess = cells.clicks - expected
     # Sums of one value at one item, in all its cells there, are left out of its score at that item.
@@ -89,7 +89,7 @@ def balance_of_people(column: str, cells: SeenBy) -> Balance | None:
     score = above / (np.maximum(clicks, 0.0) + PRIOR_CLICKS)
     group = cells.person % GROUPS
     alike = _pairs(group, cells.stratum)
-    mean = _ratio(_sums(alike, cells.impressions * score), _sums(alike, cells.impressions))
+    mean = ratio(_sums(alike, cells.impressions * score), _sums(alike, cells.impressions))
     apart = score - mean[alike]
     sums = _sums(cells.arm * GROUPS + group, cells.weight * apart, n_arms * GROUPS).reshape(n_arms, GROUPS)
     item_of = np.zeros(n_arms, dtype=np.int64)
@@ -98,7 +98,7 @@ def balance_of_people(column: str, cells: SeenBy) -> Balance | None:
     p_value = _p_of_products(sums / np.sqrt(np.maximum(of_item, 1e-300))[:, None])
     if p_value is None:
         return None
-    between = float(np.sum(_ratio(sums.sum(axis=1) ** 2 - np.sum(sums**2, axis=1), _sums(cells.arm, cells.weight))))
+    between = float(np.sum(ratio(sums.sum(axis=1) ** 2 - np.sum(sums**2, axis=1), _sums(cells.arm, cells.weight))))
     within = float(np.sum(cells.weight * apart**2))
     told = _sums(group, excess * score, GROUPS)
     spread = float(np.sqrt(np.sum(told**2)))
@@ -131,10 +131,6 @@ def _sums(index: IntArray, values: FloatArray, n: int = 0) -> FloatArray:
 def _pairs(first: IntArray, second: IntArray) -> IntArray:
     """Number of each pair, from 0."""
     return np.unique(first * (second.max(initial=0) + 1) + second, return_inverse=True)[1].astype(np.int64)
-
-
-def _ratio(top: FloatArray, below: FloatArray) -> FloatArray:
-    return np.divide(top, below, out=np.zeros(len(top)), where=below > 0)
 
 
 def _seen_by(rows: TypedRows, value: str, weighting: Weighting, *, by_day: bool) -> SeenBy:

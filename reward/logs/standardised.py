@@ -16,6 +16,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from ..arrays import FloatArray, IntArray
+from .balance import ratio
 
 MAX_STRATA = 5
 PRIOR_CLICKS = 1.0
@@ -126,20 +127,20 @@ class Standardised:
         item = np.zeros(n_arms, dtype=np.int64)
         item[cells.arm] = cells.item
         of_item = _by_item(exposure, item)
-        share = _ratio(of_item, of_item.sum(axis=1, keepdims=True))[item]
-        item_rate = _ratio(_by_item(clicks, item).sum(axis=1), of_item.sum(axis=1))[item]
+        share = ratio(of_item, of_item.sum(axis=1, keepdims=True))[item]
+        item_rate = ratio(_by_item(clicks, item).sum(axis=1), of_item.sum(axis=1))[item]
         shown, seen = exposure.sum(axis=1), clicks.sum(axis=1)
         # What rate to expect of an arm of few clicks: one click more, at its item's rate.
-        likely = _ratio(seen + 1.0, shown + _ratio(np.ones(n_arms), item_rate))
-        prior = _ratio(np.full(n_arms, PRIOR_CLICKS), likely)[:, None]
-        variance = np.sum(share**2 * _ratio(np.ones_like(exposure), exposure + prior / 2), axis=1)
+        likely = ratio(seen + 1.0, shown + ratio(np.ones(n_arms), item_rate))
+        prior = ratio(np.full(n_arms, PRIOR_CLICKS), likely)[:, None]
+        variance = np.sum(share**2 * ratio(np.ones_like(exposure), exposure + prior / 2), axis=1)
         told = (variance > 0) & (item_rate > 0) & (shown > 0)
-        effective = np.where(told, np.minimum(_ratio(np.ones(n_arms), variance), shown), shown)
+        effective = np.where(told, np.minimum(ratio(np.ones(n_arms), variance), shown), shown)
 
         def standardised(values: FloatArray) -> FloatArray:
             unit = float(values.sum() / max(seen.sum(), 1e-300)) or 1.0  # one click's worth of them
             own = prior * _rates(values / unit, exposure, item) * unit
-            rate = np.sum(share * _ratio(values + own, exposure + prior), axis=1)
+            rate = np.sum(share * ratio(values + own, exposure + prior), axis=1)
             return np.asarray(np.where(told, rate * effective, values.sum(axis=1)))
 
         conversions, revenue = (
@@ -153,7 +154,7 @@ def _rates(clicks: FloatArray, exposure: FloatArray, item: IntArray) -> FloatArr
     seen = _by_item(clicks, item)
     of_stratum = np.ones_like(seen)
     for _ in range(_ROUNDS):
-        of_arm = _ratio(clicks.sum(axis=1), np.sum(exposure * of_stratum[item], axis=1))
+        of_arm = ratio(clicks.sum(axis=1), np.sum(exposure * of_stratum[item], axis=1))
         expected = _by_item(exposure * of_arm[:, None], item)
         of_stratum = (seen + PRIOR_CLICKS) / (expected + PRIOR_CLICKS)
     return of_arm[:, None] * of_stratum[item]
@@ -163,7 +164,3 @@ def _by_item(table: FloatArray, item: IntArray) -> FloatArray:
     """Sums over the arms of each item, shape (n_items, n_strata)."""
     n_items = int(item.max(initial=0)) + 1
     return np.stack([np.bincount(item, column, minlength=n_items) for column in table.T], axis=1)
-
-
-def _ratio(top: FloatArray, below: FloatArray) -> FloatArray:
-    return np.divide(top, below, out=np.zeros(np.broadcast_shapes(top.shape, below.shape)), where=below > 0)
