@@ -4,7 +4,7 @@ import numpy as np
 
 from ..arms import Arms
 from ..logs.balance import MIN_TIED, Balance
-from ..logs.circumstances import CLICK_LEVEL, unlike
+from ..logs.circumstances import unlike
 from ..logs.read import LogData
 from .diagnosis import SAMPLE_RATIO_LEVEL
 from .findings import Facts, Lines
@@ -95,26 +95,42 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
     found = unlike(logs.balances)
     for balance in found:
         yield from _unlike(balance)
-    different = {balance.column for balance in found}
-    if names := dict.fromkeys(balance.column for balance in logs.balances if balance.column not in different):
-        yield "ok", f"Titles of one item were shown under similar circumstances by {', '.join(names)}."
+    alike = [balance for balance in logs.balances if balance not in found]
+    if names := dict.fromkeys(balance.column for balance in alike if not balance.columns):
+        joint = any(balance.columns for balance in alike) and not any(balance.columns for balance in found)
+        also = ", and by their combinations" if joint else ""
+        yield "ok", f"Titles of one item were shown under similar circumstances by {', '.join(names)}{also}."
 
 
 def _unlike(balance: Balance) -> Lines:
     if balance.people:
         yield from _unlike_people(balance)
         return
-    shown = f"Titles of one item were shown at different {balance.column} (Cramer's V {balance.imbalance:.2f})"
-    if balance.click_p_value >= CLICK_LEVEL:
+    measure = f"Cramer's V {balance.imbalance:.2f}"
+    if balance.columns:
+        measure = f"which alone parts their rates by {balance.imbalance:.1%}"
+    shown = f"Titles of one item were shown at different {balance.column} ({measure})"
+    differ = f"and {balance.outcomes} differ"
+    if not balance.outcomes:
         yield "ok", f"{shown}, by which clicks do not differ."
     elif balance.tied_share < MIN_TIED:
         yield (
             "warning",
             (
-                f"{shown}, and clicks differ by it, but few titles were shown at several levels: "
+                f"{shown}, {differ} by it, but few titles were shown at several levels: "
                 f"{1 - balance.tied_share:.0%} of the impressions cannot be compared with the others. "
                 "Titles that look better may only have been shown where people click. Show titles of one item side by "
                 "side."
+            ),
+            "doubt",
+            "unlike_circumstances",
+        )
+    elif balance.columns and not balance.adjusted:
+        yield (
+            "warning",
+            (
+                f"{shown}, {differ} by it, but there are too many combinations to compare. Titles that look "
+                "better may only have been shown where people click. Log coarser columns beside these."
             ),
             "doubt",
             "unlike_circumstances",
@@ -123,7 +139,7 @@ def _unlike(balance: Balance) -> Lines:
         yield (
             "warning",
             (
-                f"{shown}, and clicks differ by it, but {balance.pooled:.0%} of the impressions are at values too rare "
+                f"{shown}, {differ} by it, but {balance.pooled:.0%} of the impressions are at values too rare "
                 "to compare. Titles that look better may only have been shown where people click. Log a coarser column "
                 "beside it."
             ),
@@ -131,11 +147,13 @@ def _unlike(balance: Balance) -> Lines:
             "unlike_circumstances",
         )
     else:
-        by = f"by it {balance.click_ratio:.1f}-fold" if balance.click_ratio >= _CLEAR_RATIO else "by it within items"
+        by = "by it"
+        if balance.outcomes == "clicks":
+            by += f" {balance.click_ratio:.1f}-fold" if balance.click_ratio >= _CLEAR_RATIO else " within items"
         yield (
             "warning",
             (
-                f"{shown}, and clicks differ {by}: titles are compared at equal {balance.column}, where a title shown "
+                f"{shown}, {differ} {by}: titles are compared at equal {balance.column}, where a title shown "
                 "less counts as fewer clicks. That is enough only if nothing else chose the titles."
             ),
             "note",
@@ -145,7 +163,7 @@ def _unlike(balance: Balance) -> Lines:
 
 def _unlike_people(balance: Balance) -> Lines:
     shown = f"Titles of one item were shown to different values of {balance.column}"
-    if balance.click_p_value >= CLICK_LEVEL:
+    if not balance.outcomes:
         yield "ok", f"{shown}, by which clicks do not differ."
         return
     yield (

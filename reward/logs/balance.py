@@ -7,7 +7,7 @@ are Poisson with mean exposure * alpha_a * theta_k, as examination is modelled b
 exposure is weighted by theta. Only titles shown at several levels identify theta, so good titles at good hours do not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -17,6 +17,8 @@ from .position import linked_groups
 
 MIN_TIED = 0.9
 """Share of the impressions at levels that titles tie together, under which a column cannot be taken off."""
+OUTCOME_LEVEL = 0.1
+"""p value of clicks by level under which an unbalanced column is taken off; taking off a useless one costs little."""
 PRIOR_CLICKS = 20.0
 """Expected clicks at which a level's own data weigh as much as the guess that it is like all others."""
 _MIN_EXPECTED = 5.0
@@ -37,6 +39,8 @@ class LevelCells:
         Impressions, each counted ``weight`` times, and by the examination of its position where that is known.
     shown, shown_squared
         Sums of ``weight`` and of its square over the impressions; without row propensities both are the impressions.
+    conversions
+        Conversions, each counted ``weight`` times; None where they are not logged.
     """
 
     item: IntArray
@@ -46,6 +50,7 @@ class LevelCells:
     exposure: FloatArray
     shown: FloatArray
     shown_squared: FloatArray
+    conversions: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class Balance:
         Share of the impressions at values too rare to be compared at equal levels; they are one level together.
     people
         True if the values name people (`reward.logs.people`): too many to be levels.
+    columns
+        The two columns of a test of combinations (`reward.logs.combinations`), else empty.
+    conversion_p_value
+        As ``click_p_value``, of conversions per click; 1 where they are not logged or cannot be compared.
     """
 
     column: str
@@ -87,6 +96,14 @@ class Balance:
     adjusted: bool = False
     pooled: float = 0.0
     people: bool = False
+    columns: tuple[str, ...] = ()
+    conversion_p_value: float = 1.0
+
+    @property
+    def outcomes(self) -> str:
+        """What differs between levels: "clicks", "conversions", or nothing."""
+        named = {"clicks": self.click_p_value, "conversions": self.conversion_p_value}
+        return next((name for name, p_value in named.items() if p_value < OUTCOME_LEVEL), "")
 
 
 def balance_of(column: str, cells: LevelCells) -> Balance:
@@ -100,6 +117,10 @@ def balance_of(column: str, cells: LevelCells) -> Balance:
     shown = np.bincount(cells.level, cells.shown, minlength=n_levels)
     tied = float(np.bincount(groups, shown).max() / max(float(shown.sum()), 1e-300))
     excess = max(0.0, statistic - freedom)
+    conversion_p = 1.0
+    if cells.conversions is not None:
+        of_clicks = replace(cells, clicks=cells.conversions, exposure=cells.clicks)
+        conversion_p = _unlike_clicks(of_clicks, n_levels)[0]
     return Balance(
         column,
         n_levels,
@@ -108,6 +129,7 @@ def balance_of(column: str, cells: LevelCells) -> Balance:
         click_p,
         ratio,
         tied,
+        conversion_p_value=conversion_p,
     )
 
 
@@ -187,6 +209,11 @@ def _unlike_within_items(cells: LevelCells, rate: FloatArray, design: FloatArray
     statistic = float(np.sum((seen - mean)[used] ** 2 / mean[used]))
     spread = float(np.sqrt(np.sum(2 + 1 / mean[used]) * freedom / np.count_nonzero(used)))
     return float(stats.norm.sf((statistic - freedom) / spread))
+
+
+def totals(index: IntArray, values: FloatArray, n: int = 0) -> FloatArray:
+    """Sums of values by their index, shape (n,) or as many as there are."""
+    return np.bincount(index, values, minlength=n).astype(np.float64)
 
 
 def ratio(top: FloatArray, below: FloatArray) -> FloatArray:

@@ -6,18 +6,20 @@ examination), and every column that describes the impression (clicks are compare
 have different levels and clicks depend on the level). Unlogged circumstances cannot be separated from the titles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 from scipy import stats
 
-from ..arrays import FloatArray
+from ..arrays import FloatArray, IntArray
 from .aggregate import Columns, inverse_sums
-from .balance import MIN_TIED, Balance, LevelCells, balance_of, level_effects
-from .impression_columns import AT_ONCE, DATE, Crossed, ImpressionColumn, impression_columns
+from .balance import MIN_TIED, Balance, balance_of, level_effects, totals
+from .combinations import MIN_BIAS, combination_balances, linked, pairs_of
+from .impression_columns import AT_ONCE, DATE, TIME, Crossed, ImpressionColumn, impression_columns, levels_of_like_rates
 from .item_fields import batched
-from .level_counts import joint_cells, level_cells
+from .level_counts import JointCells, joint_cells, level_cells
 from .people import people_balance
 from .position import PositionBias
 from .some_items import some_items
@@ -27,10 +29,9 @@ from .weighting import LevelEffect, Weighting
 
 LEVEL = 0.01
 """False-discovery rate at which titles count as shown under unlike circumstances."""
-CLICK_LEVEL = 0.1
-"""p value of clicks by level under which an unbalanced column is taken off; taking off a useless one costs little."""
+_ROWS_AND_ITEMS_FOR_COMBINATIONS = 500_000, 100  # many pairs of columns, and all items tell their factors together
 _ROWS_FOR_EFFECTS = 20_000_000  # what is taken off has to be known better than that it matters
-MAX_JOINT_LEVELS = 100
+MAX_JOINT_LEVELS = 200
 """Columns with no more combinations than this are taken off together, interactions included."""
 
 
@@ -79,19 +80,20 @@ def circumstances(
     weighting = Weighting(propensities_differ(sums), bias)
     every = impression_columns(some, differing, timed=not replaced)
     columns = [column for column in every if column.n_levels > 2]
-    cells: dict[str, LevelCells] = {}
-    for part in batched(columns, AT_ONCE):
-        cells |= level_cells(some, part, weighting)
-    found = [balance_of(column.name, cells[column.name]) for column in columns]
-    names = {balance.column for balance in unlike(found) if balance.click_p_value < CLICK_LEVEL}
-    taken = [column for column in columns if column.name in names and not (replaced and column.name == DATE)]
-    balances = tuple(
-        replace(balance, adjusted=balance.column in names, pooled=column.pooled)
-        for balance, column in zip(found, columns, strict=True)
+    found = [*_balances(some, columns, weighting)]
+    few = some_items(some, *_ROWS_AND_ITEMS_FOR_COMBINATIONS)
+    found += combination_balances(few, pairs_of(columns, dates=not replaced), weighting)
+    # Whether revenue differs by a column is not tested: it may.
+    matter = [balance for balance in unlike(found) if balance.outcomes or rows.has("revenue")]
+    sets, names = linked(
+        [balance for balance in matter if balance.columns], {column.name: column.n_levels for column in columns}
     )
+    names |= {balance.column for balance in matter if not balance.columns}
+    balances = tuple(replace(balance, adjusted=balance.column in names) for balance in found)
     # Titles at levels of their own cannot be compared, which is a doubt: their counts stay as they are.
-    shared = all(balance.tied_share >= MIN_TIED for balance in found if balance.column in names)
-    if taken:
+    shared = all(balance.tied_share >= MIN_TIED for balance in matter)
+    left_out = {DATE} if replaced else set()
+    if taken := _taken(columns, sets, names - left_out):
         effects = _effects(some_items(rows, _ROWS_FOR_EFFECTS), taken, weighting, MAX_STRATA if shared else 1)
         weighting = replace(weighting, effects=effects)
     people = [column for column in every if column.names_people and column.name not in names]
@@ -102,11 +104,16 @@ def circumstances(
 
 
 def unlike(balances: Sequence[Balance]) -> list[Balance]:
-    """Balances that show different circumstances for an item's titles, at the false-discovery rate `LEVEL`."""
-    if not balances:
-        return []
-    rejected = stats.false_discovery_control([balance.p_value for balance in balances]) <= LEVEL
-    return [balance for balance, unbalanced in zip(balances, rejected, strict=True) if unbalanced]
+    """Balances that show different circumstances for an item's titles, at the false-discovery rate `LEVEL`.
+
+    Columns are one family of tests, their combinations another; of these, differences that cannot matter are left out.
+    """
+    out = []
+    for family in ([b for b in balances if not b.columns], [b for b in balances if b.columns]):
+        if family:
+            rejected = stats.false_discovery_control([balance.p_value for balance in family]) <= LEVEL
+            out += [balance for balance, unbalanced in zip(family, rejected, strict=True) if unbalanced]
+    return [balance for balance in out if not balance.columns or balance.imbalance >= MIN_BIAS]
 
 
 def propensities_differ(sums: Columns) -> bool:
@@ -114,22 +121,61 @@ def propensities_differ(sums: Columns) -> bool:
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 
+def _balances(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> Iterator[Balance]:
+    for part in batched(columns, AT_ONCE):
+        cells = level_cells(rows, part, weighting)
+        for column in part:
+            own = cells[column.name]
+            if column.name in (DATE, TIME):  # later conversions are still to come
+                own = replace(own, conversions=None)
+            yield replace(balance_of(column.name, own), pooled=column.pooled)
+
+
+def _taken(
+    columns: Sequence[ImpressionColumn], sets: Sequence[tuple[str, ...]], names: set[str]
+) -> list[tuple[ImpressionColumn, ...]]:
+    """Columns that are taken off, those of which combinations matter together; all together if that is few levels."""
+    by_name = {column.name: column for column in columns}
+    apart = [(column.name,) for column in columns if column.name in names and not any(column.name in s for s in sets)]
+    taken = [tuple(by_name[name] for name in own) for own in (*sets, *apart)]
+    every = tuple(column for own in taken for column in own)
+    return [every] if every and prod(column.n_levels for column in every) <= MAX_JOINT_LEVELS else taken
+
+
 def _effects(
-    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting, most_strata: int
+    rows: TypedRows, taken: Sequence[tuple[ImpressionColumn, ...]], weighting: Weighting, most_strata: int
 ) -> tuple[LevelEffect, ...]:
-    """Relative click rates at the columns' levels, and their strata; of few combinations those of each combination."""
-    cells = joint_cells(rows, columns, weighting)
-    taken: Sequence[ImpressionColumn | Crossed] = columns
-    levels = cells.levels
-    if len(columns) > 1 and int(np.prod([column.n_levels for column in columns])) <= MAX_JOINT_LEVELS:
-        taken = [Crossed(tuple(columns))]
-        levels = np.ravel_multi_index(tuple(levels.T), [column.n_levels for column in columns])[:, None]
-    theta = level_effects(cells.arm, levels, cells.clicks, cells.exposure, tuple(column.n_levels for column in taken))
-    most = 1 if most_strata == 1 else max(2, round(most_strata ** (1 / len(taken))))
+    """Relative click rates at the levels of the columns, or of their combinations, and the strata of these levels."""
+    cells = joint_cells(rows, [column for own in taken for column in own], weighting)
+    units, levels, first = list[ImpressionColumn | Crossed](), list[IntArray](), 0
+    for own in taken:
+        unit, level = _unit(own, cells.levels[:, first : first + len(own)], cells)
+        units.append(unit)
+        levels.append(level)
+        first += len(own)
+    n_levels = tuple(unit.n_levels for unit in units)
+    theta = level_effects(cells.arm, np.stack(levels, axis=1), cells.clicks, cells.exposure, n_levels)
+    most = 1 if most_strata == 1 else max(2, round(most_strata ** (1 / len(units))))
     return tuple(
-        LevelEffect(column, own, strata_of(cells.item, cells.arm, level, cells.exposure, column.n_levels, most))
-        for column, own, level in zip(taken, theta, levels.T, strict=True)
+        LevelEffect(unit, own, strata_of(cells.item, cells.arm, level, cells.exposure, unit.n_levels, most))
+        for unit, own, level in zip(units, theta, levels, strict=True)
     )
+
+
+def _unit(
+    columns: tuple[ImpressionColumn, ...], levels: IntArray, cells: JointCells
+) -> tuple[ImpressionColumn | Crossed, IntArray]:
+    """One column, or the combinations of several, and its level in each cell; many combinations are parted by rate."""
+    if len(columns) == 1:
+        return columns[0], levels[:, 0]
+    crossed = Crossed(columns)
+    n = crossed.n_combinations
+    both = np.ravel_multi_index(tuple(levels.T), [column.n_levels for column in columns])
+    if n <= MAX_JOINT_LEVELS:
+        return crossed, both
+    (theta,) = level_effects(cells.arm, both[:, None], cells.clicks, cells.exposure, (n,))
+    level_of = levels_of_like_rates(theta, totals(both, cells.exposure, n))
+    return Crossed(columns, tuple(level_of.tolist())), level_of[both]
 
 
 @dataclass(frozen=True)

@@ -84,26 +84,41 @@ class ImpressionColumn:
 
 @dataclass(frozen=True)
 class Crossed:
-    """The combinations of several columns' levels, as one column."""
+    """The combinations of several columns' levels, as one column.
+
+    Parameters
+    ----------
+    columns
+        The columns.
+    level_of
+        Level of each combination, shape (n_combinations,), the last column's changing fastest; None: each is its own.
+    """
 
     columns: tuple[ImpressionColumn, ...]
+    level_of: tuple[int, ...] | None = None
+
+    @property
+    def n_combinations(self) -> int:
+        """Combinations of the columns' levels."""
+        return prod(column.n_levels for column in self.columns)
 
     @property
     def n_levels(self) -> int:
-        """Combinations."""
-        return prod(column.n_levels for column in self.columns)
+        """Levels."""
+        return self.n_combinations if self.level_of is None else max(self.level_of) + 1
 
     def level_sql(self, parameter: str) -> str:
-        """SQL of the combined level; the last column's levels change fastest."""
+        """SQL of the level's number in a source row; takes ``$parameter``, see `parameters`."""
         out = "0"
         for i, column in enumerate(self.columns):
             out = f"(({out}) * {column.n_levels} + {column.level_sql(f'{parameter}_{i}')})"
-        return out
+        return out if self.level_of is None else f"list_element(${parameter}, {out} + 1)"
 
     def parameters(self, parameter: str) -> Parameters:
         """Parameters of `level_sql`."""
         parts = (column.parameters(f"{parameter}_{i}") for i, column in enumerate(self.columns))
-        return {name: value for part in parts for name, value in part.items()}
+        own = {} if self.level_of is None else {parameter: list(self.level_of)}
+        return own | {name: value for part in parts for name, value in part.items()}
 
 
 @dataclass(frozen=True)
@@ -252,9 +267,16 @@ def _alike(shown: FloatArray, clicks: FloatArray, expected: FloatArray) -> tuple
     if len(told) < 2:
         level = np.where(np.arange(len(shown)) < MAX_LEVELS, np.arange(len(shown)), -1)
         return level, float(shown[MAX_LEVELS:].sum() / shown.sum())
-    order = told[np.argsort(np.round(clicks[told] / expected[told], 9), kind="stable")]
-    before = np.cumsum(shown[order]) - shown[order] / 2
     level = np.full(len(shown), -1, dtype=np.int64)
-    parts = np.floor(MAX_LEVELS * before / shown[order].sum()).astype(np.int64)
+    level[told] = levels_of_like_rates(clicks[told] / expected[told], shown[told])
+    return level, float(1 - shown[told].sum() / shown.sum())
+
+
+def levels_of_like_rates(rate: FloatArray, shown: FloatArray) -> IntArray:
+    """Level of each value, shape (n_values,): sorted by rate, and parted into `MAX_LEVELS` of similar traffic."""
+    order = np.argsort(np.round(rate, 9), kind="stable")
+    before = np.cumsum(shown[order]) - shown[order] / 2
+    parts = np.floor(MAX_LEVELS * before / shown.sum()).astype(np.int64)
+    level = np.zeros(len(shown), dtype=np.int64)
     level[order] = np.unique(parts, return_inverse=True)[1]
-    return level, float(1 - shown[order].sum() / shown.sum())
+    return level

@@ -1,6 +1,6 @@
 """The arms' counts by levels of the columns that describe the impression."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from ..arrays import FloatArray, IntArray
 from .aggregate import counted
 from .balance import LevelCells
 from .grouped import grouped
-from .impression_columns import ImpressionColumn
+from .impression_columns import AT_ONCE, ImpressionColumn
+from .item_fields import batched
 from .standardised import StratumCells
 from .typed_rows import TypedRows
 from .weighting import Weighting, exact_sum, in_units
@@ -21,6 +22,7 @@ _SUMS = {
     "shown": "impressions * counts",
     "squared": "impressions * counts * counts",
 }
+_CONVERSIONS = {"conversions": "coalesce(conversions, 0) * counts"}
 
 
 def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> dict[str, LevelCells]:
@@ -37,28 +39,54 @@ def level_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting:
             compact(found["item"][mine]),
             compact(found["arm"][mine]),
             compact(found[name][mine]),
-            *(found[key][mine] for key in _SUMS),
+            *(found[key][mine] for key in (*_SUMS, *_CONVERSIONS) if key in found),
         )
     return out
 
 
 @dataclass(frozen=True)
 class JointCells:
-    """Counts of the arms by several columns together: levels of shape (n, n_columns), all others (n,)."""
+    """Counts of the arms by several columns together, see `LevelCells`: levels of shape (n, n_columns), others (n,)."""
 
     item: IntArray
     arm: IntArray
     levels: IntArray
     clicks: FloatArray
     exposure: FloatArray
+    shown: FloatArray
+    squared: FloatArray
+    conversions: FloatArray | None = None
 
 
 def joint_cells(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> JointCells:
     """Counts of arms by all columns together."""
-    names = [f"x{i}" for i in range(len(columns))]
-    found = _grouped(rows, columns, weighting, f"item_id, title, {', '.join(names)}")
-    levels = np.stack([found[name].astype(np.int64) for name in names], axis=1)
-    return JointCells(compact(found["item"]), compact(found["arm"]), levels, found["clicks"], found["exposure"])
+    ((_, cells),) = _cells_of_sets(rows, [tuple(columns)], weighting)
+    return cells
+
+
+def pair_cells(
+    rows: TypedRows, pairs: Sequence[tuple[ImpressionColumn, ...]], weighting: Weighting
+) -> Iterator[tuple[tuple[ImpressionColumn, ...], JointCells]]:
+    """Counts of arms by each pair of columns, in their order, some from one pass."""
+    for part in batched(pairs, AT_ONCE):
+        yield from _cells_of_sets(rows, part, weighting)
+
+
+def _cells_of_sets(
+    rows: TypedRows, sets: Sequence[tuple[ImpressionColumn, ...]], weighting: Weighting
+) -> Iterator[tuple[tuple[ImpressionColumn, ...], JointCells]]:
+    columns = list({column.name: column for columns in sets for column in columns}.values())
+    key = {column.name: f"x{i}" for i, column in enumerate(columns)}
+    named = [[key[column.name] for column in columns] for columns in sets]
+    groups = (", ".join(("item_id", "title", *own)) for own in named)
+    found = _grouped(rows, columns, weighting, f"GROUPING SETS ({', '.join(f'({group})' for group in groups)})")
+    there = np.stack([~np.isnan(found[f"x{i}"]) for i in range(len(columns))])
+    for own, names in zip(sets, named, strict=True):
+        inside = np.array([f"x{i}" in names for i in range(len(columns))])
+        mine = np.all(there == inside[:, None], axis=0)  # a row is grouped by the columns that are not missing
+        levels = np.stack([found[name][mine].astype(np.int64) for name in names], axis=1)
+        counts = {name: found[name][mine] for name in (*_SUMS, *_CONVERSIONS) if name in found}
+        yield own, JointCells(compact(found["item"][mine]), compact(found["arm"][mine]), levels, **counts)
 
 
 def stratum_cells(rows: TypedRows, weighting: Weighting, window_hours: float | None) -> StratumCells:
@@ -93,16 +121,18 @@ def _grouped(
     parameters = weighting.parameters(rows)
     for i, column in enumerate(columns):
         parameters |= column.parameters(f"column{i}")
+    logged = [name for name in _CONVERSIONS if rows.has(name)]
+    sums = _SUMS | {name: _CONVERSIONS[name] for name in logged}
     by_level, parameters = grouped(
         rows,
         ("item_id", "title", *names),
-        {f"w_{name}": exact_sum(sql) for name, sql in _SUMS.items()},
-        weighting.table(rows, names),
+        {f"w_{name}": exact_sum(sql) for name, sql in sums.items()},
+        weighting.table(rows, names, *logged),
         parameters,
         grouping=grouping,
         joined=("weights",),
     )
-    back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in _SUMS)
+    back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in sums)
     joined = f"SELECT item, arm, {', '.join(names)}, {back} FROM {by_level} "
     joined += "JOIN (SELECT arm, item, item_id, title FROM arms) USING (item_id, title) ORDER BY ALL"
     table = rows.source.table(joined, parameters)

@@ -12,20 +12,29 @@ FEWEST_ITEMS = 300
 """Of logs with few items as many as these stay, whatever their rows are."""
 
 
-def some_items(rows: TypedRows, most_rows: int | None = None) -> TypedRows:
+def some_items(rows: TypedRows, most_rows: int | None = None, fewest_items: int | None = None) -> TypedRows:
     """All rows of some items; of a short log, or one with few items, all rows there are.
 
     Parameters
     ----------
     rows
-        Valid rows, added up (the table ``arms`` of `reward.logs.aggregate`).
+        Valid rows, added up (the table ``arms`` of `reward.logs.aggregate`); also those of some items, for fewer.
     most_rows
         Rows of a short log; None: `MOST_ROWS`.
+    fewest_items
+        Items that stay; None: `FEWEST_ITEMS`.
     """
     source = rows.source
     n_rows, n_items = source.query("SELECT sum(rows), count(DISTINCT item) FROM arms").fetchall()[0]
-    step = min(-(-int(n_rows or 0) // (most_rows or MOST_ROWS)), n_items // FEWEST_ITEMS)
-    if step <= 1:
+
+    def every(most: int, fewest: int) -> int:
+        return max(1, min(-(-int(n_rows or 0) // most), int(n_items) // fewest))
+
+    usual = every(MOST_ROWS, FEWEST_ITEMS)
+    step = every(most_rows or MOST_ROWS, fewest_items or FEWEST_ITEMS)
+    if step > usual:  # fewer of some items are fewer of all of them
+        step -= step % usual
+    if step == 1:
         return rows
     columns = ", ".join(map(quote, source.columns))
     kept = f"SELECT {columns} FROM {source.relation} WHERE hash({rows.expression('item_id')}) % {step} = 0"

@@ -11,7 +11,6 @@ from _log_kinds import DAY, KINDS
 
 N_ITEMS, PER_TITLE = 500, 1500
 BOT_CTR, BOT_SHAPE = 0.5, 0.1
-SOON = 0.4  # share of the conversions that come within hours; the others come after a week or more
 SOON_HOURS, LATER_HOURS = (6.0, 1.0), (192.0, 0.15)  # median of the delay, standard deviation of its logarithm
 CONVERSION_LOSS = 0.05  # conversions may fall by this share: the default of offline-eval's guardrail
 FIRST_DAY = 1_767_225_600  # 2026-01-01, in seconds
@@ -162,6 +161,8 @@ class World:
         rows: Columns = {"item": item, "slot": slot, "impressions": shown[shown > 0], "clicks": clicks[shown > 0]}
         if kind.by == "context":
             rows |= {name: values[context] for name, values in contexts.columns.items()}
+        if contexts.buying is not None:
+            rows["buying"] = contexts.buying[context]
         if "timestamp" in rows:
             rows["timestamp"] = FIRST_DAY + DAY * self.start[item] + rows["timestamp"]
         if kind.propensities:
@@ -232,9 +233,10 @@ class World:
         """Each conversion that came before the log's end is a row of its own, with its delay."""
         promo = rows["slot"] < PROMO_SLOTS
         rate = np.where(promo, self.shop.conversion_rate(True), self.shop.conversion_rate(False))
+        rate = rate * rows.pop("buying", 1.0)
         bought = rng.binomial(rows["clicks"], rate)
         owner = np.repeat(np.arange(len(bought)), bought)
-        soon = rng.random(len(owner)) < SOON
+        soon = rng.random(len(owner)) < self.kind.soon
         median, spread = np.where(soon[:, None], SOON_HOURS, LATER_HOURS).T
         hours = median * np.exp(spread * rng.standard_normal(len(owner)))
         end = rows["timestamp"].max() + DAY

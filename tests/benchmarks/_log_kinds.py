@@ -29,12 +29,15 @@ class Contexts:
     columns
         What the log says of a context: column -> values, each shape (n,). ``timestamp`` is in seconds from the item's
         first day.
+    buying
+        Factor of P(conversion | click), shape (n,), with a mean of 1 over the traffic; only where ``effect`` is 0.
     """
 
     share: FloatArray
     effect: FloatArray
     shown: FloatArray
     columns: Mapping[str, Logged] = field(default_factory=dict)
+    buying: FloatArray | None = None
 
     @property
     def title_share(self) -> FloatArray:
@@ -72,6 +75,8 @@ class Kind:
     conversions
         Whether conversions are logged, those that came before the log's end, with their delays: "timed" with the times
         of the clicks, "untimed" without.
+    soon
+        Share of the conversions that come within hours; the others come after a week or more.
     """
 
     says: str
@@ -85,6 +90,7 @@ class Kind:
     bots: float = 0.0
     starts: int = 0
     conversions: Literal["none", "timed", "untimed"] = "none"
+    soon: float = 0.4
 
 
 def promo_first(promo: FloatArray) -> FloatArray:
@@ -228,6 +234,40 @@ def uneven_season() -> Contexts:
     return Contexts(whole.share, effect, whole.shown, whole.columns)
 
 
+def around_the_globe(days: int = 7) -> Contexts:
+    """Four countries, each with its own evening, in which people click more and are shown promo titles; hours in UTC.
+
+    Titles are shown alike in every country, and alike at every hour.
+    """
+    country, hour, day = (
+        grid.ravel() for grid in np.meshgrid(np.arange(4), np.arange(24), np.arange(days), indexing="ij")
+    )
+    evening = (hour + 6 * country) % 24 >= 17
+    share = np.where(evening, 0.5 / 7, 0.5 / 17) / days / 4
+    columns = {"country": np.array(["GB", "BD", "NZ", "MX"])[country], "timestamp": day * DAY + hour * HOUR}
+    return Contexts(share, np.where(evening, 0.35, -0.35), promo_first(np.where(evening, 0.8, 0.2)), columns)
+
+
+def crossed() -> Contexts:
+    """Each surface has a device where people click more and are shown promo titles: a Latin square, one in three."""
+    device, surface = (grid.ravel() for grid in np.meshgrid(np.arange(3), np.arange(3), indexing="ij"))
+    hot = (device + surface) % 3 == 0
+    columns = {
+        "device": np.array(["phone", "desktop", "tablet"])[device],
+        "surface": np.array(["search", "mail", "home"])[surface],
+    }
+    return Contexts(np.full(9, 1 / 9), np.where(hot, 0.45, -0.3), promo_first(np.where(hot, 0.85, 0.325)), columns)
+
+
+def buyers(days: int = 28) -> Contexts:
+    """People click alike on both surfaces, buy three times as often on one, and are shown promo titles there."""
+    surface, day = (grid.ravel() for grid in np.meshgrid(np.arange(2), np.arange(days), indexing="ij"))
+    n = len(day)
+    shown = promo_first(np.array([0.85, 0.15])[surface])
+    columns = {"surface": np.array(["search", "mail"])[surface], "timestamp": day * DAY}
+    return Contexts(np.full(n, 1 / n), np.zeros(n), shown, columns, np.array([1.5, 0.5])[surface])
+
+
 def early_promo(days: int = 14) -> Contexts:
     """Promo titles mostly in the first half, the others mostly in the second; nothing else differs."""
     day = np.arange(days)
@@ -295,5 +335,14 @@ KINDS: Mapping[str, Kind] = {
     "uneven_hour": Kind("evenings, unlike by category", uneven_evenings),
     "uneven_position": Kind("positions, unlike by category", uneven_positions),
     "uneven_season": Kind("promo titles ramp up, season by category", uneven_season),
+    "around_the_globe": Kind("evenings in four time zones", around_the_globe),
+    "crossed": Kind("combinations of device and surface", crossed),
+    "buyers": Kind(
+        "who buys differs by surface, not who clicks",
+        buyers,
+        taste=Taste(promo_conversion=-0.5),
+        conversions="timed",
+        soon=1.0,
+    ),
     "hinted": Kind("a column that only hints at the cause", hinted),
 }

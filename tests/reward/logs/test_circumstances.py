@@ -280,3 +280,27 @@ def test_values_too_rare_to_compare_are_a_doubt(tmp_path: Path) -> None:
     (found,) = logs.balances
     assert found.pooled > 0.3
     assert ("unlike_circumstances", "doubt") in {(one.kind, one.consequence) for one in examine(logs).findings}
+
+
+def test_who_buys_may_differ_where_who_clicks_does_not(tmp_path: Path) -> None:
+    """Clicks are alike everywhere; buyers are on one surface, and promo titles too."""
+    rng = np.random.default_rng(13)
+    columns = confounded(rng, {"good": 0.8, "poor": 0.2})
+    clicks = (rng.random(len(columns["title"])) < 0.1).astype(int)
+    rate = np.where(columns["where"] == "good", 0.4, 0.1)
+    columns |= {"clicks": clicks, "conversions": clicks * (rng.random(len(clicks)) < rate)}
+    data = read(tmp_path, columns, "where", "conversions")
+    (found,) = data.balances
+    assert found.adjusted
+    assert found.outcomes == "conversions"
+    arms = data.arms
+    assert arms.conversions is not None
+    assert arms.matured_clicks is not None
+    promo = arms.title == "Promo"
+    bought, clicked = (np.array([x[promo].sum(), x[~promo].sum()]) for x in (arms.conversions, arms.matured_clicks))
+    error = float(np.sqrt(np.sum(1 / bought)))
+    assert abs(np.log(bought / clicked) @ [1, -1]) < 3 * error
+    naive = [columns["conversions"][columns["title"] == name].mean() for name in ("Promo", "Plain")]
+    assert np.log(naive[0] / naive[1]) > 0.4
+    (said,) = (one for one in examine(data).findings if one.kind == "equal_levels")
+    assert "conversions differ by it" in said.message
