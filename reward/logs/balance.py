@@ -101,7 +101,7 @@ class Balance:
 
     @property
     def outcomes(self) -> str:
-        """What differs between levels: "clicks", "conversions", or nothing."""
+        """Outcome that differs between levels: "clicks", "conversions", or empty."""
         named = {"clicks": self.click_p_value, "conversions": self.conversion_p_value}
         return next((name for name, p_value in named.items() if p_value < OUTCOME_LEVEL), "")
 
