@@ -9,7 +9,7 @@ from scipy import stats
 
 from ..arms import Arms
 from ..arrays import FloatArray
-from ..logs.circumstances import InverseWeighted
+from ..logs.comparable import InverseWeighted
 from ..logs.heterogeneity import Heterogeneity
 from ..text import clean
 

@@ -67,6 +67,7 @@ class Balance:
         Probability of shares as different as these if an item's titles had been shown under comparable circumstances.
     imbalance
         Cramer's V of titles and levels within items beyond chance, 0 (alike) to 1 (each title at levels of its own).
+        Of people a correlation, of combinations a standard deviation: see the modules that test them.
     click_p_value
         Probability of click rates as different as these between levels, within titles and over all items or within
         each, if the levels did not matter.

@@ -15,9 +15,9 @@ from ..items import Item
 from .aggregate import Columns, aggregate, delay_model, log_end, matured_clicks, position_bias, repeat_dispersion
 from .balance import Balance
 from .catalogue import read_items, read_titles
-from .circumstances import InverseWeighted, circumstances
+from .circumstances import circumstances
 from .cluster import LogCluster
-from .comparable import at_like_circumstances, reweighted
+from .comparable import InverseWeighted, at_like_circumstances, reweighted
 from .delay import DelayModel
 from .item_fields import ItemFields, read_context
 from .keys import respelled
