@@ -79,7 +79,7 @@ def circumstances(
     columns = [column for column in every if column.n_levels > 2]
     found = [*_balances(some, columns, weighting)]
     few = some_items(some, *_ROWS_AND_ITEMS_FOR_COMBINATIONS)
-    found += combination_balances(few, pairs_of(columns, dates=not replaced), weighting)
+    found += combination_balances(few, pairs_of(columns, dates=not replaced), weighting, found)
     # Whether revenue differs by a column is not tested: it may.
     matter = [balance for balance in unlike(found) if balance.outcomes or rows.has("revenue")]
     sets, names = linked(

@@ -259,6 +259,12 @@ def crossed() -> Contexts:
     return Contexts(np.full(9, 1 / 9), np.where(hot, 0.45, -0.3), promo_first(np.where(hot, 0.85, 0.325)), columns)
 
 
+def uneven_crossed() -> Contexts:
+    """The same Latin square, where half of the categories do well and half of them badly; promo titles are there."""
+    whole = crossed()
+    return Contexts(whole.share, np.outer([1.0, -1.5], whole.effect), whole.shown, whole.columns)
+
+
 def buyers(days: int = 28) -> Contexts:
     """People click alike on both surfaces, buy three times as often on one, and are shown promo titles there."""
     surface, day = (grid.ravel() for grid in np.meshgrid(np.arange(2), np.arange(days), indexing="ij"))
@@ -337,6 +343,7 @@ KINDS: Mapping[str, Kind] = {
     "uneven_season": Kind("promo titles ramp up, season by category", uneven_season),
     "around_the_globe": Kind("evenings in four time zones", around_the_globe),
     "crossed": Kind("combinations of device and surface", crossed),
+    "uneven_crossed": Kind("the same, unlike by category", uneven_crossed),
     "buyers": Kind(
         "who buys differs by surface, not who clicks",
         buyers,

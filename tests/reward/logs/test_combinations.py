@@ -9,7 +9,7 @@ from scipy import stats
 
 from reward.doctor.examine import examine
 from reward.logs.balance import Balance, level_effects
-from reward.logs.combinations import combination_balance, linked, pairs_of
+from reward.logs.combinations import combination_balance, linked, off_within_items, pairs_of
 from reward.logs.impression_columns import ImpressionColumn
 from reward.logs.level_counts import JointCells
 
@@ -53,15 +53,19 @@ def test_randomised_titles_are_left_as_they_are(tmp_path: Path) -> None:
     assert any("and by their combinations" in one.message for one in examine(data).findings)
 
 
-def cells_of(rng: np.random.Generator, lean: float, shown: float = 40.0) -> JointCells:
-    """Columns and combinations go with clicks, titles with the first column, and by ``lean`` with combinations."""
+def cells_of(rng: np.random.Generator, lean: float, shown: float = 40.0, *, uneven: bool = False) -> JointCells:
+    """Columns and combinations go with clicks, titles with the first column, and by ``lean`` with combinations.
+
+    ``uneven``: for every other item combinations do the opposite.
+    """
     first, second = np.array([0.5, -0.3, 0.1]), np.array([0.3, -0.4])
     both = np.array([[0.5, -0.5], [-0.5, 0.5], [0.2, -0.2]])
     item, slot, a, b = (x.ravel() for x in np.meshgrid(range(ITEMS), range(3), range(3), range(2), indexing="ij"))
     promo = np.where(slot == 0, 1.0, -0.5)
     shares = np.exp(promo * (0.5 * first[a] + lean * both[a, b]))
     impressions = rng.poisson(shown * shares)
-    clicks = rng.binomial(impressions, 0.1 * np.exp(first[a] + second[b] + both[a, b])).astype(float)
+    sign = np.where(uneven & (item % 2 == 1), -1.0, 1.0)
+    clicks = rng.binomial(impressions, 0.1 * np.exp(first[a] + second[b] + sign * both[a, b])).astype(float)
     seen = impressions > 0
     counts = impressions[seen].astype(float)
     levels = np.stack([a, b], axis=1)[seen]
@@ -76,6 +80,40 @@ PAIR = tuple(
 def test_p_values_are_uniform_where_only_single_columns_are_unlike() -> None:
     p_values = [combination_balance(PAIR, cells_of(np.random.default_rng(seed), 0.0)).p_value for seed in range(200)]
     assert stats.kstest(p_values, "uniform").pvalue > 0.001
+
+
+@pytest.mark.parametrize("uneven", [False, True])
+def test_within_items_p_values_are_uniform_too(uneven: bool) -> None:
+    def p_value(seed: int) -> float:
+        cells = cells_of(np.random.default_rng(seed), 0.0, uneven=uneven)
+        return off_within_items(cells, cells.levels[:, 0], 4 * cells.levels[:, 1] + cells.levels[:, 0])[0]
+
+    assert stats.kstest([p_value(seed) for seed in range(200)], "uniform").pvalue > 0.001
+
+
+def test_combinations_that_do_the_opposite_for_every_other_item_are_found() -> None:
+    cells = cells_of(np.random.default_rng(5), 0.6, shown=4000.0, uneven=True)
+    found = combination_balance(PAIR, cells)
+    assert found.p_value < 1e-9
+    assert found.outcomes == "clicks"
+
+    def by_cell(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        table = np.zeros((ITEMS, 3, 3, 2))
+        table[cells.item, cells.arm % 3, cells.levels[:, 0], cells.levels[:, 1]] = values
+        return table
+
+    shown, clicks = by_cell(cells.shown), by_cell(cells.clicks)
+    rate, shown_there = clicks.sum(axis=1) / shown.sum(axis=1), shown.sum(axis=1)  # items, levels of both
+    at_level = (rate * shown_there).sum(axis=2, keepdims=True) / shown_there.sum(axis=2, keepdims=True)
+    relative = (
+        (rate - at_level)
+        / (rate * shown_there).sum(axis=(1, 2), keepdims=True)
+        * shown_there.sum(axis=(1, 2), keepdims=True)
+    )
+    of_arm = shown.sum(axis=(2, 3))
+    off = (shown * relative[:, None]).sum(axis=(2, 3)) / of_arm
+    parted = of_arm.sum() - np.sum((of_arm**2).sum(axis=1) / of_arm.sum(axis=1))
+    assert found.imbalance == pytest.approx(np.sqrt(np.sum(of_arm * off**2) / parted), rel=0.1)
 
 
 def test_the_deviation_is_the_error_that_the_single_columns_leave() -> None:
