@@ -112,7 +112,7 @@ def balance_of(column: str, cells: LevelCells) -> Balance:
     n_levels = int(cells.level.max()) + 1 if len(cells.level) else 0
     if n_levels < 2:
         return Balance(column, n_levels, 1.0, 0.0, 1.0, 1.0, 1.0)
-    statistic, freedom, size = _unlike_shares(cells)
+    statistic, freedom, size = unlike_shares(cells)
     click_p, ratio = _unlike_clicks(cells, n_levels)
     groups = linked_groups(cells.arm, cells.level, n_levels)
     shown = np.bincount(cells.level, cells.shown, minlength=n_levels)
@@ -134,7 +134,7 @@ def balance_of(column: str, cells: LevelCells) -> Balance:
     )
 
 
-def _unlike_shares(cells: LevelCells) -> tuple[float, float, float]:
+def unlike_shares(cells: LevelCells) -> tuple[float, float, float]:
     """Pearson's statistic of arm by level summed over items, its degrees of freedom, and what V divides it by.
 
     With weights a cell's variance is that of weighted counts: the statistic is divided by the arm's mean square weight

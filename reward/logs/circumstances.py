@@ -30,6 +30,7 @@ LEVEL = 0.01
 """False-discovery rate at which titles count as shown under unlike circumstances."""
 _ROWS_AND_ITEMS_FOR_COMBINATIONS = 500_000, 100  # many pairs of columns, and all items tell their factors together
 _ROWS_FOR_EFFECTS = 20_000_000  # what is taken off has to be known better than that it matters
+_ROWS_FOR_VALUES = 5_000_000  # where a column has hundreds of them, counts are many
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def circumstances(
     shared = all(balance.tied_share >= MIN_TIED for balance in matter)
     left_out = {DATE} if replaced else set()
     if taken := taken_together(columns, sets, names - left_out):
-        effects = taken_effects(some_items(rows, _ROWS_FOR_EFFECTS), taken, weighting, MAX_STRATA if shared else 1)
+        most_rows = _ROWS_FOR_VALUES if any(column.grouped for own in taken for column in own) else _ROWS_FOR_EFFECTS
+        effects = taken_effects(some_items(rows, most_rows), taken, weighting, MAX_STRATA if shared else 1)
         weighting = replace(weighting, effects=effects)
     people = [column for column in every if column.names_people and column.name not in names]
     tested = (people_balance(rows, column.name, column.sql, weighting, by_day=replaced) for column in people)

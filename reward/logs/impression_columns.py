@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -70,6 +70,23 @@ class ImpressionColumn:
         """Levels, with that of all others, or of numbers those above all edges and missing ones."""
         return len(self.edges) + 2 if self.edges else max(self.level_of, default=-1) + 2
 
+    @property
+    def grouped(self) -> bool:
+        """True if values share levels."""
+        return not self.edges and max(self.level_of, default=-1) + 1 < len(self.values)
+
+    @property
+    def by_value(self) -> "ImpressionColumn":
+        """The column with a level of its own for each value that has one."""
+        return replace(self, level_of=tuple(range(len(self.values))))
+
+    @property
+    def level_of_value(self) -> IntArray:
+        """Level of each level of `by_value`, the last being that of all others."""
+        if self.edges:
+            return np.arange(self.n_levels)
+        return np.array([*self.level_of, self.n_levels - 1], dtype=np.int64)
+
     def level_sql(self, parameter: str) -> str:
         """SQL of the level's number in a source row; takes ``$parameter``, see `parameters`."""
         if self.edges:
@@ -84,41 +101,26 @@ class ImpressionColumn:
 
 @dataclass(frozen=True)
 class Crossed:
-    """The combinations of several columns' levels, as one column.
-
-    Parameters
-    ----------
-    columns
-        The columns.
-    level_of
-        Level of each combination, shape (n_combinations,), the last column's changing fastest; None: each is its own.
-    """
+    """The combinations of several columns' levels, as one column; the last column's levels change fastest."""
 
     columns: tuple[ImpressionColumn, ...]
-    level_of: tuple[int, ...] | None = None
-
-    @property
-    def n_combinations(self) -> int:
-        """Combinations of the columns' levels."""
-        return prod(column.n_levels for column in self.columns)
 
     @property
     def n_levels(self) -> int:
-        """Levels."""
-        return self.n_combinations if self.level_of is None else max(self.level_of) + 1
+        """Combinations."""
+        return prod(column.n_levels for column in self.columns)
 
     def level_sql(self, parameter: str) -> str:
         """SQL of the level's number in a source row; takes ``$parameter``, see `parameters`."""
         out = "0"
         for i, column in enumerate(self.columns):
             out = f"(({out}) * {column.n_levels} + {column.level_sql(f'{parameter}_{i}')})"
-        return out if self.level_of is None else f"list_element(${parameter}, {out} + 1)"
+        return out
 
     def parameters(self, parameter: str) -> Parameters:
         """Parameters of `level_sql`."""
         parts = (column.parameters(f"{parameter}_{i}") for i, column in enumerate(self.columns))
-        own = {} if self.level_of is None else {parameter: list(self.level_of)}
-        return own | {name: value for part in parts for name, value in part.items()}
+        return {name: value for part in parts for name, value in part.items()}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ MAX_STRATA = 5
 PRIOR_CLICKS = 1.0
 """Expected clicks in a stratum at which a title's own rate there weighs as much as what the item's titles tell."""
 _ROUNDS = 50
-_MOST_ARMS = 20_000  # from which strata are found
+_MOST_ARMS, _MOST_CELLS = 20_000, 5_000_000  # from which strata are found
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def strata_of(
     if n_levels <= most:
         return np.arange(n_levels)
     n_arms = int(arm.max()) + 1
-    step = -(-n_arms // _MOST_ARMS)
+    step = -(-n_arms // min(_MOST_ARMS, _MOST_CELLS // n_levels))
     kept = item % step == 0
     item, arm, level, shown = (x[kept] for x in (item, arm, level, shown))
     arm = np.unique(arm, return_inverse=True)[1]

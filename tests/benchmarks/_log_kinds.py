@@ -161,6 +161,12 @@ def segments(n: int = 300) -> Contexts:
     return Contexts(share, 0.35 * z, shown, {"segment": np.array([f"segment-{i}" for i in range(n)])})
 
 
+def uneven_segments() -> Contexts:
+    """The same segments, of which half of the categories like those that the other half dislikes."""
+    whole = segments()
+    return Contexts(whole.share, np.outer([1.0, -1.6], whole.effect), whole.shown, whole.columns)
+
+
 def ramp(days: int = 28) -> Contexts:
     """Promo titles grow from a fifth to four fifths of the traffic while people click more and more."""
     shown = promo_first(np.linspace(0.2, 0.8, days))
@@ -340,6 +346,7 @@ KINDS: Mapping[str, Kind] = {
     "uneven": Kind("surface, unlike by category", lambda: uneven(((1.6, 0.5), (0.8, 1.25)))),
     "uneven_hour": Kind("evenings, unlike by category", uneven_evenings),
     "uneven_position": Kind("positions, unlike by category", uneven_positions),
+    "uneven_segments": Kind("300 user segments, unlike by category", uneven_segments),
     "uneven_season": Kind("promo titles ramp up, season by category", uneven_season),
     "around_the_globe": Kind("evenings in four time zones", around_the_globe),
     "crossed": Kind("combinations of device and surface", crossed),
