@@ -52,7 +52,7 @@ def taken_effects(
 
 @dataclass(frozen=True)
 class _Unit:
-    """What is taken off as one: the column, its level in each cell, and of each level that of its click rate."""
+    """A column that is taken off: its level in each cell, and of each level that of its click rate."""
 
     column: ImpressionColumn | Crossed
     level: IntArray
@@ -101,7 +101,7 @@ def _strata(unit: _Unit, cells: JointCells, most: int) -> IntArray:
 
 
 def _unlike(cells: JointCells, rows: BoolArray, stratum: IntArray) -> float:
-    """How unlike the titles of these cells' items were shown in the strata: chi-square less its degrees of freedom."""
+    """Difference between the strata in how they show the titles of these cells: chi-square less its freedom."""
     item, arm = (np.unique(x[rows], return_inverse=True)[1] for x in (cells.item, cells.arm))
     n_strata = int(stratum.max()) + 1
     pair, place = np.unique(arm * n_strata + stratum[rows], return_inverse=True)
