@@ -107,7 +107,7 @@ def test_candidates_are_what_they_are_called(kind: str) -> None:
         assert lift - 0.03 < truth[name].traffic <= lift
     assert truth["loser"].harmful
     assert truth["zero"].harmful
-    assert truth["+15"].harmful == kind.startswith("late")
+    assert truth["+15"].harmful == (kinds.KINDS[kind].taste.promo_conversion < 0)
     assert not truth["+30"].harmful
     if kind != "category":
         assert max(truth[name].items for name in ("loser", "zero")) <= 0

@@ -5,10 +5,10 @@ lie around the globe, alike at every hour (UTC). Two columns tell what neither t
 each combination are compared with those that follow from the two columns one by one: the combination's factor. The
 titles of an item should have the same mean factor. Factors come from all items together, so the test has few degrees
 of freedom, however many combinations there are. It is blind where combinations do different things to different items.
-So a second test takes click rates within items: noisy, but the products of two halves of the clicks are not off.
+So a second test takes click rates within items: noisy, but products of two halves of the impressions are right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -36,6 +36,7 @@ MOST_COMBINATIONS = 5_000
 _FIRST = (HOUR, WEEKDAY, POSITION, DATE)
 _NESTED = ({DATE, WEEKDAY}, {DATE, HOUR})
 _MIN_EXPECTED = 5.0
+_MOST_DRAWN = 10**8
 
 Pair = tuple[ImpressionColumn, ImpressionColumn]
 
@@ -211,9 +212,9 @@ def off_within_items(cells: JointCells, given: IntArray, both: IntArray) -> tupl
     """P value of what titles' rates are off by within items, and its standard deviation.
 
     An item's click rate at a combination, less that at its level of the ``given`` column, is estimated twice, from two
-    random halves of the clicks. By the mean of these over a title's impressions its rate is off. Products of the two
-    means have no error of the clicks in them, and what chance does to the titles' shares is expected of them. Items
-    are independent, whoever saw several impressions of one.
+    random halves of the impressions. By the mean of these over a title's impressions its rate is off. Products of the
+    two means have no error of the clicks in them, and what chance does to the titles' shares is expected of them.
+    Items are independent, whoever saw several impressions of one.
 
     Parameters
     ----------
@@ -231,16 +232,17 @@ def off_within_items(cells: JointCells, given: IntArray, both: IntArray) -> tupl
     level_of, item_of = (np.zeros(int(place.max()) + 1, dtype=np.int64) for _ in range(2))
     level_of[place], item_of[place] = level, cells.item
     rate = ratio(totals(cells.arm, cells.clicks), totals(cells.arm, cells.exposure))
-    expected = totals(place, cells.exposure * rate[cells.arm])
-    shown, of_arm = totals(place, cells.shown), totals(cells.arm, cells.shown)
+    halves = list(_halves(cells))
+    expected = np.stack([totals(place, cells.exposure * part * rate[cells.arm]) for part, _ in halves])
+    seen = np.stack([totals(place, clicks) for _, clicks in halves])
+    compared = cells.shown * np.all(expected > 0, axis=0)[place]  # at combinations that both halves have
+    shown, of_arm = totals(place, compared), totals(cells.arm, compared)
     total = totals(item, of_arm)
-    first = np.random.default_rng(0).binomial(np.round(cells.clicks).astype(np.int64), 0.5).astype(np.float64)
     off, means = [], []
-    for half in (first, np.round(cells.clicks) - first):
-        seen = totals(place, half)
-        usual = ratio(totals(level_of, seen), totals(level_of, expected))[level_of]
-        off.append(2 * np.where(expected > 0, ratio(seen, expected) - usual, 0.0))
-        means.append(ratio(totals(cells.arm, cells.shown * off[-1][place]), of_arm))
+    for here in ratio(seen, expected):
+        usual = ratio(totals(level_of, shown * here), totals(level_of, shown))
+        off.append(np.where(shown > 0, here - usual[level_of], 0.0))
+        means.append(ratio(totals(cells.arm, compared * off[-1][place]), of_arm))
     spread = ratio(totals(item_of, shown * off[0] * off[1]), total)
     beyond = totals(item, of_arm * means[0] * means[1]) - (totals(item, np.ones(n_arms)) - 1) * spread
     error = float(np.sqrt(np.sum(beyond**2)))
@@ -249,3 +251,17 @@ def off_within_items(cells: JointCells, given: IntArray, both: IntArray) -> tupl
     parted = float(np.sum(total - ratio(totals(item, of_arm**2), total)))
     excess = max(float(beyond.sum()), 0.0)
     return float(stats.norm.sf(float(beyond.sum()) / error)), float(np.sqrt(excess / max(parted, 1e-300)))
+
+
+def _halves(cells: JointCells) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Two random halves of the impressions: their share of each cell, and their clicks, shape (n_cells,) each."""
+    rng = np.random.default_rng(0)
+    shown = np.round(cells.shown).astype(np.int64)
+    clicks = np.minimum(np.round(cells.clicks).astype(np.int64), shown)
+    first = rng.binomial(shown, 0.5)
+    part = ratio(first.astype(np.float64), cells.shown)
+    few = np.where(shown < _MOST_DRAWN, 1, 0)  # numpy draws from urns of up to a billion
+    drawn = rng.hypergeometric(few * clicks, few * (shown - clicks), few * first)
+    drawn = np.where(few == 1, drawn, rng.binomial(clicks, part))
+    yield part, drawn.astype(np.float64)
+    yield 1.0 - part, (clicks - drawn).astype(np.float64)
