@@ -213,13 +213,16 @@ def test_the_entropy_bonus_adds_the_gradient_of_the_mean_entropy(sft_folder: Pat
     torch.testing.assert_close(twice - plain, 2 * (once - plain), atol=1e-6, rtol=1e-3)
 
 
-def test_a_large_entropy_bonus_makes_titles_more_diverse(sft_folder: Path, tmp_path: Path) -> None:
-    entropy = []
-    for coefficient in (0.0, 1.0):
-        trained = train(sft_folder, tmp_path / str(coefficient), 20, kl_coef=0.0, entropy_coef=coefficient)
+def test_an_entropy_bonus_makes_titles_more_diverse(sft_folder: Path, tmp_path: Path) -> None:
+    """In the mean of three trainings: one depends on the machine's last digits."""
+
+    def entropy(coefficient: float, seed: int) -> float:
+        changes = {"kl_coef": 0.0, "learning_rate": 1e-3, "entropy_coef": coefficient, "seed": seed}
+        trained = train(sft_folder, tmp_path / f"{coefficient}-{seed}", 20, **changes)
         titles = [title for each in trained.generate(ITEMS, 8, seed=3) for title in each]
-        entropy.append(-np.mean([title.log_prob for title in titles]))
-    assert entropy[1] > entropy[0] + 0.3
+        return -float(np.mean([title.log_prob for title in titles]))
+
+    assert np.mean([entropy(0.3, seed) - entropy(0.0, seed) for seed in range(3)]) > 0.3
 
 
 def test_one_bad_micro_batch_throws_the_whole_step_away(
