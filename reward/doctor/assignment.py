@@ -112,7 +112,8 @@ def _unlike(balance: Balance) -> Lines:
     shown = f"Titles of one item were shown at different {balance.column} ({measure})"
     differ = f"and {balance.outcomes} differ"
     if not balance.outcomes:
-        yield "ok", f"{shown}, by which clicks do not differ."
+        compared = f" Revenue may: titles are compared at equal {balance.column}." if balance.adjusted else ""
+        yield "ok", f"{shown}, by which clicks do not differ.{compared}"
     elif balance.tied_share < MIN_TIED:
         yield (
             "warning",

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from ..arrays import FloatArray, IntArray
-from .balance import Balance, ratio
+from .balance import Balance, ratio, totals
 from .grouped import grouped
 from .level_counts import compact, floats
 from .typed_rows import TypedRows
@@ -80,27 +80,27 @@ def people_balance(rows: TypedRows, column: str, value: str, weighting: Weightin
 def balance_of_people(column: str, cells: SeenBy) -> Balance | None:
     """Test one column from its counts."""
     n_people, n_arms = (int(x.max()) + 1 if len(x) else 0 for x in (cells.person, cells.arm))
-    rate = ratio(_sums(cells.arm, cells.clicks), _sums(cells.arm, cells.exposure))
+    rate = ratio(totals(cells.arm, cells.clicks), totals(cells.arm, cells.exposure))
     expected = cells.exposure * rate[cells.arm]
     excess = cells.clicks - expected
     # Sums of one value at one item, in all its cells there, are left out of its score at that item.
     here = _pairs(cells.person, cells.item)
-    above, clicks = (_sums(cells.person, x)[cells.person] - _sums(here, x)[here] for x in (excess, expected))
+    above, clicks = (totals(cells.person, x)[cells.person] - totals(here, x)[here] for x in (excess, expected))
     score = above / (np.maximum(clicks, 0.0) + PRIOR_CLICKS)
     group = cells.person % GROUPS
     alike = _pairs(group, cells.stratum)
-    mean = ratio(_sums(alike, cells.impressions * score), _sums(alike, cells.impressions))
+    mean = ratio(totals(alike, cells.impressions * score), totals(alike, cells.impressions))
     apart = score - mean[alike]
-    sums = _sums(cells.arm * GROUPS + group, cells.weight * apart, n_arms * GROUPS).reshape(n_arms, GROUPS)
+    sums = totals(cells.arm * GROUPS + group, cells.weight * apart, n_arms * GROUPS).reshape(n_arms, GROUPS)
     item_of = np.zeros(n_arms, dtype=np.int64)
     item_of[cells.arm] = cells.item
-    of_item = _sums(cells.item, cells.weight)[item_of]
+    of_item = totals(cells.item, cells.weight)[item_of]
     p_value = _p_of_products(sums / np.sqrt(np.maximum(of_item, 1e-300))[:, None])
     if p_value is None:
         return None
-    between = float(np.sum(ratio(sums.sum(axis=1) ** 2 - np.sum(sums**2, axis=1), _sums(cells.arm, cells.weight))))
+    between = float(np.sum(ratio(sums.sum(axis=1) ** 2 - np.sum(sums**2, axis=1), totals(cells.arm, cells.weight))))
     within = float(np.sum(cells.weight * apart**2))
-    told = _sums(group, excess * score, GROUPS)
+    told = totals(group, excess * score, GROUPS)
     spread = float(np.sqrt(np.sum(told**2)))
     high, low = (float(np.sum(cells.clicks[x]) / max(np.sum(expected[x]), 1e-300)) for x in (score > 0, score < 0))
     return Balance(
@@ -122,10 +122,6 @@ def _p_of_products(vectors: FloatArray) -> float | None:
     if spread <= 1e-12:
         return None
     return float(stats.chi2.sf(max(0.0, 1.0 + np.sqrt(2.0) * float(products.sum()) / spread), 1))
-
-
-def _sums(index: IntArray, values: FloatArray, n: int = 0) -> FloatArray:
-    return np.bincount(index, values, minlength=n).astype(np.float64)
 
 
 def _pairs(first: IntArray, second: IntArray) -> IntArray:

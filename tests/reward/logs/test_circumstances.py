@@ -319,3 +319,19 @@ def test_who_buys_may_differ_where_who_clicks_does_not(tmp_path: Path) -> None:
     assert np.log(naive[0] / naive[1]) > 0.4
     (said,) = (one for one in examine(data).findings if one.kind == "equal_levels")
     assert "conversions differ by it" in said.message
+
+
+def test_with_revenue_unequal_shares_are_enough_and_said(tmp_path: Path) -> None:
+    """Clicks are alike everywhere; how much people spend is not tested, and may differ."""
+    rng = np.random.default_rng(15)
+    columns = confounded(rng, {"good": 0.8, "poor": 0.2})
+    clicks = (rng.random(len(columns["title"])) < 0.1).astype(int)
+    columns |= {"clicks": clicks, "revenue": clicks * np.where(columns["where"] == "good", 30.0, 10.0)}
+    data = read(tmp_path, columns, "where", "revenue")
+    assert data.arms.revenue is not None
+    promo = data.arms.title == "Promo"
+    rate = [data.arms.revenue[rows].sum() / data.arms.exposure[rows].sum() for rows in (promo, ~promo)]
+    assert rate[0] / rate[1] == pytest.approx(1.0, abs=0.1)
+    (found,) = data.balances
+    assert not found.outcomes
+    assert any("Revenue may" in one.message for one in examine(data).findings)
