@@ -5,6 +5,7 @@ import numpy as np
 from ..arms import Arms
 from ..logs.balance import MIN_TIED, Balance
 from ..logs.circumstances import unlike
+from ..logs.impression_columns import HOUR, POSITION, WEEKDAY
 from ..logs.read import LogData
 from .diagnosis import SAMPLE_RATIO_LEVEL
 from .findings import Facts, Lines
@@ -111,7 +112,22 @@ def _unlike(balance: Balance) -> Lines:
         measure = f"which alone parts their rates by {balance.imbalance:.1%}"
     shown = f"Titles of one item were shown at different {balance.column} ({measure})"
     differ = f"and {balance.outcomes} differ"
-    if not balance.outcomes:
+    if balance.held:
+        leave_out = (
+            f" If the column only names or describes the title, leave it out: --columns {balance.column}=."
+            if balance.column not in (HOUR, WEEKDAY, POSITION)
+            else ""
+        )
+        yield (
+            "warning",
+            (
+                f"{shown}, nearly every title at its own, and clicks differ: whether {balance.column} or the title "
+                f"makes the difference cannot be told. Show an item's titles side by side at the same.{leave_out}"
+            ),
+            "doubt",
+            "unlike_circumstances",
+        )
+    elif not balance.outcomes:
         compared = f" Revenue may: titles are compared at equal {balance.column}." if balance.adjusted else ""
         yield "ok", f"{shown}, by which clicks do not differ.{compared}"
     elif balance.tied_share < MIN_TIED:

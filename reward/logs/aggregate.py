@@ -140,7 +140,7 @@ def period_cells(rows: TypedRows, weighting: Weighting, period_of_day: Mapping[i
         {"clicked": exact_sum("clicks * counts"), "seen": exact_sum("impressions * exposed")},
         f"{weighting.table(rows, {'day': day})} JOIN days USING (day)",
         parameters,
-        joined=("weights", "days"),
+        joined=(*weighting.tables, "days"),
     )
     query(
         f"CREATE OR REPLACE TEMP TABLE timed AS SELECT arm, item, period, {in_units('clicked')} AS clicks, "

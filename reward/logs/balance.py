@@ -85,6 +85,9 @@ class Balance:
         The two columns of a test of combinations (`reward.logs.combinations`), else empty.
     conversion_p_value
         As ``click_p_value``, of conversions per click; 1 where they are not logged or cannot be compared.
+    held
+        True if each title was nearly always shown at a value of its own, and clicks differ between these titles
+        (`reward.logs.held`): neither explanation can be ruled out.
     """
 
     column: str
@@ -99,6 +102,7 @@ class Balance:
     people: bool = False
     columns: tuple[str, ...] = ()
     conversion_p_value: float = 1.0
+    held: bool = False
 
     @property
     def outcomes(self) -> str:

@@ -16,6 +16,7 @@ from .aggregate import Columns
 from .balance import MIN_TIED, Balance, balance_of
 from .combinations import MIN_BIAS, combination_balances, linked, pairs_of
 from .effects import taken_effects, taken_together
+from .held import held_by_titles
 from .impression_columns import AT_ONCE, DATE, TIME, ImpressionColumn, impression_columns
 from .item_fields import batched
 from .level_counts import level_cells
@@ -76,13 +77,14 @@ def circumstances(
         True if an item's titles may have been shown at different times, which `reward.logs.periods` takes off.
     """
     weighting = Weighting(propensities_differ(sums), bias)
-    every = impression_columns(some, differing, timed=not replaced)
+    every = impression_columns(rows, some, differing, timed=not replaced)
     columns = [column for column in every if column.n_levels > 2]
     found = [*_balances(some, columns, weighting)]
     few = some_items(some, *_ROWS_AND_ITEMS_FOR_COMBINATIONS)
     found += combination_balances(few, pairs_of(columns, dates=not replaced), weighting, found)
     # Whether revenue differs by a column is not tested: it may.
-    matter = [balance for balance in unlike(found) if balance.outcomes or rows.has("revenue")]
+    differ = [balance for balance in unlike(found) if not balance.held]
+    matter = [balance for balance in differ if balance.outcomes or rows.has("revenue")]
     sets, names = linked(
         [balance for balance in matter if balance.columns], {column.name: column.n_levels for column in columns}
     )
@@ -125,6 +127,11 @@ def _balances(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: W
         cells = level_cells(rows, part, weighting)
         for column in part:
             own = cells[column.name]
-            if column.name in (DATE, TIME):  # later conversions are still to come
+            dated = column.name in (DATE, TIME)
+            if dated:  # later conversions are still to come
                 own = replace(own, conversions=None)
-            yield replace(balance_of(column.name, own), pooled=column.pooled)
+            balance = balance_of(column.name, own)
+            surely = min(balance.click_p_value, balance.conversion_p_value) < LEVEL  # seen within titles
+            unclear = not dated and not surely and balance.p_value <= LEVEL
+            held = unclear and held_by_titles(own, column.n_levels, of_item=column.of_item)
+            yield replace(balance, pooled=column.pooled, held=held)

@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
 from .item_fields import batched, context_sql
+from .of_item import place_in_item, relative_number
 from .schema import WHERE_SHOWN
 from .text_files import Parameters, is_nested
 from .typed_rows import WHOLE_TYPES, TypedRows
@@ -55,6 +57,10 @@ class ImpressionColumn:
         Share of the impressions at other values, which cannot be compared at equal levels.
     names_people
         True for texts and whole numbers of more than `MAX_VALUES` values; texts then have no levels.
+    of_item
+        True if levels are places among the item's own values, which mean nothing over all items.
+    tables
+        Temporary tables that ``sql`` names.
     """
 
     name: str
@@ -64,6 +70,8 @@ class ImpressionColumn:
     edges: tuple[float, ...] = ()
     pooled: float = 0.0
     names_people: bool = False
+    of_item: bool = False
+    tables: tuple[str, ...] = ()
 
     @property
     def n_levels(self) -> int:
@@ -110,6 +118,11 @@ class Crossed:
         """Combinations."""
         return prod(column.n_levels for column in self.columns)
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Temporary tables that the SQL names."""
+        return tuple(table for column in self.columns for table in column.tables)
+
     def level_sql(self, parameter: str) -> str:
         """SQL of the level's number in a source row; takes ``$parameter``, see `parameters`."""
         out = "0"
@@ -140,6 +153,7 @@ class Days:
     time: str
     first: int
     period: tuple[int, ...]
+    tables: ClassVar[tuple[str, ...]] = ()
 
     @property
     def n_levels(self) -> int:
@@ -155,13 +169,15 @@ class Days:
         return {parameter: list(self.period)}
 
 
-def impression_columns(rows: TypedRows, differing: Iterable[str], *, timed: bool) -> list[ImpressionColumn]:
+def impression_columns(
+    every: TypedRows, rows: TypedRows, differing: Iterable[str], *, timed: bool
+) -> list[ImpressionColumn]:
     """The columns of these logs that describe the impression; those of one value are left out.
 
     Parameters
     ----------
-    rows
-        Valid rows.
+    every, rows
+        Valid rows, and those of some items, by which levels are found.
     differing
         Columns that differ within items, see `reward.logs.item_fields.ItemFields`.
     timed
@@ -187,7 +203,10 @@ def impression_columns(rows: TypedRows, differing: Iterable[str], *, timed: bool
     found = dict(zip(values, counts, strict=True))
     if TIME in values and found[TIME] <= found[DATE]:  # times are days
         del values[TIME]
-    out = [_column(rows, name, sql, kinds.get(name, "VARCHAR"), found[name]) for name, sql in values.items()]
+    out = [
+        _column(every, rows, name, sql, kinds.get(name, "VARCHAR"), found[name], f"of_item_{i}")
+        for i, (name, sql) in enumerate(values.items())
+    ]
     return [column for column in out if column.n_levels > 2 or column.names_people]
 
 
@@ -222,24 +241,47 @@ def _shown(rows: TypedRows, values: Mapping[str, str], *names: str) -> str:
     return rows.select("impressions", *names, extra=values, where="impressions > 0")
 
 
-def _column(rows: TypedRows, name: str, sql: str, kind: str, n_values: int) -> ImpressionColumn:
+def _column(
+    every: TypedRows, rows: TypedRows, name: str, sql: str, kind: str, n_values: int, table: str
+) -> ImpressionColumn:
     """The column with its levels; with none where they are too many to compare."""
-    query = rows.source.query
     many = n_values > MAX_VALUES
     if n_values > MAX_LEVELS and kind in _NUMBERS:
-        shares = [(i + 1) / _BINS for i in range(_BINS - 1)]
-        table = _shown(rows, {"v": sql})
-        edges = query(f"SELECT quantile_disc(v, {shares}) FROM {table}", rows.parameters).fetchall()[0][0]
-        parted = tuple(sorted({float(edge) for edge in edges or ()}))
-        return ImpressionColumn(name, sql, edges=parted, names_people=many and kind in WHOLE_TYPES)
-    if many:
+        column = ImpressionColumn(name, sql, edges=_edges(rows, sql), names_people=many and kind in WHOLE_TYPES)
+        own = relative_number(every, rows, sql, column.level_sql(""), table) if column.edges else None
+        return replace(column, sql=own.sql, edges=_edges(rows, own.sql), tables=(own.table,)) if own else column
+    text = f"CAST({sql} AS VARCHAR)"
+    own = place_in_item(every, rows, text, table) if n_values > MAX_LEVELS and name in rows.source.columns else None
+    if many and own is None:
         return ImpressionColumn(name, sql, names_people=True)
-    text = f"coalesce(CAST({sql} AS VARCHAR), '{MISSING}')"
+    text = f"coalesce({own.sql if own else text}, '{MISSING}')"
     counted = f"SELECT v, sum(impressions) AS n FROM {_shown(rows, {'v': text})} GROUP BY v"
-    found = query(f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS + 1}", rows.parameters).fetchall()
+    ordered = f"SELECT v FROM ({counted}) ORDER BY n DESC, v LIMIT {MAX_LEVELS + 1}"
+    found = tuple(value for (value,) in rows.source.query(ordered, rows.parameters).fetchall())
+    if own is not None:
+        places = found[:MAX_LEVELS]
+        return ImpressionColumn(name, text, places, tuple(range(len(places))), of_item=True, tables=(own.table,))
     if len(found) > MAX_LEVELS:
         return _grouped_values(rows, name, text)
-    return ImpressionColumn(name, text, tuple(value for (value,) in found), tuple(range(len(found))))
+    return ImpressionColumn(name, text, found, tuple(range(len(found))))
+
+
+def _edges(rows: TypedRows, sql: str) -> tuple[float, ...]:
+    """Limits of the ranges of a number: deciles; where one value has most of them, also quartiles beside it."""
+    table = f"(SELECT * FROM {_shown(rows, {'v': sql})} WHERE v IS NOT NULL)"
+
+    def quantiles(shares: Sequence[float], where: str = "true") -> set[float]:
+        asked = f"SELECT quantile_disc(v, {[*shares]}) FROM {table} WHERE {where}"
+        return {float(edge) for edge in rows.source.query(asked, rows.parameters).fetchall()[0][0] or ()}
+
+    found = quantiles([i / _BINS for i in range(1, _BINS)])
+    if not found or len(found) > _BINS // 2:
+        return tuple(sorted(found))
+    most_frequent = f"SELECT v FROM {table} GROUP BY v ORDER BY count(*) DESC, v LIMIT 1"
+    usual = float(rows.source.query(most_frequent, rows.parameters).fetchall()[0][0])
+    below, above = (quantiles([0.25, 0.5, 0.75, 1.0], f"v {side} {usual!r}") for side in "<>")
+    edges = sorted({usual, *found, *below, *above})
+    return tuple(edges[:-1] or edges)  # none is above the last
 
 
 def _grouped_values(rows: TypedRows, name: str, text: str) -> ImpressionColumn:

@@ -103,7 +103,7 @@ def stratum_cells(rows: TypedRows, weighting: Weighting, window_hours: float | N
     sums = {f"w_{name}": exact_sum(sql) for name, sql in values.items()}
     keys = ("item_id", "title", *strata)
     source = weighting.table(rows, strata, *needed)
-    by_stratum, parameters = grouped(rows, keys, sums, source, parameters, joined=("weights",))
+    by_stratum, parameters = grouped(rows, keys, sums, source, parameters, joined=weighting.tables)
     back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in values)
     query = (
         f"SELECT item, arm, dense_rank() OVER (ORDER BY {', '.join(strata)}) - 1 AS stratum, {back} FROM {by_stratum} "
@@ -130,7 +130,7 @@ def _grouped(
         weighting.table(rows, names, *logged),
         parameters,
         grouping=grouping,
-        joined=("weights",),
+        joined=(*weighting.tables, *(table for column in columns for table in column.tables)),
     )
     back = ", ".join(f"{in_units(f'w_{name}')} AS {name}" for name in sums)
     joined = f"SELECT item, arm, {', '.join(names)}, {back} FROM {by_level} "

@@ -148,7 +148,7 @@ def _seen_by(rows: TypedRows, value: str, weighting: Weighting, *, by_day: bool)
     parameters |= weighting.parameters(rows)
     table = f"(SELECT * FROM {weighting.table(rows, {'person': person, **strata})} WHERE person IS NOT NULL)"
     keys = ("person", "item_id", "title", *strata)
-    found, parameters = grouped(rows, keys, sums, table, parameters, joined=("weights",))
+    found, parameters = grouped(rows, keys, sums, table, parameters, joined=weighting.tables)
     by = ", ".join(("item", *strata))
     query = (
         "SELECT dense_rank() OVER (ORDER BY person) - 1 AS person, item, arm, "

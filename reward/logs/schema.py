@@ -71,20 +71,20 @@ class ColumnMapping:
     ----------
     columns
         For example ``{"title": "headline", "item_id": "test_id+image_id"}``. ``a+b`` joins columns into one key
-        (item_id only); a column whose own name holds a ``+`` is taken as it is. An empty name switches a column off:
-        it is neither read nor context of the item.
+        (item_id only); a column whose own name holds a ``+`` is taken as it is. An empty name switches a column off,
+        also one of the user's own: it is neither read nor context of the item.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, source in self.columns.items():
-            if name not in CANONICAL:
+            if name not in CANONICAL and source != "":
                 raise LogError(
                     f"Unknown column '{name}' in the column mapping{_did_you_mean(_nearest(name, CANONICAL))} "
                     f"Columns that can be mapped: {', '.join(CANONICAL)}."
                 )
-            off = source == "" and not CANONICAL[name].required
+            off = source == "" and not (name in CANONICAL and CANONICAL[name].required)
             if not off and (not isinstance(source, str) or not source.strip()):
                 raise LogError(
                     f"The column mapping must name one of the logs' columns for '{name}'. Got {source!r} instead."
@@ -102,7 +102,7 @@ class ColumnMapping:
         columns: dict[str, str] = {}
         for part in filter(None, (p.strip() for p in text.split(","))):
             name, equals, source = (p.strip() for p in part.partition("="))
-            required = name not in CANONICAL or CANONICAL[name].required
+            required = name in CANONICAL and CANONICAL[name].required
             if not equals or not name or (not source and required):
                 raise LogError(f"--columns takes name=column pairs such as title=headline. Got '{part}' instead.")
             if name in columns:
@@ -144,6 +144,8 @@ class ColumnMapping:
             If a required or a mapped column is missing (with the nearest name), or a name is ambiguous.
         """
         given = {name: source for name, source in self.columns.items() if source}
+        if "clicks" in required:  # other files than logs may lack a column that is left out
+            self._refuse_unknown(available, where)
         available = [column for column in available if column not in self.switched_off(available)]
         out = {name: self._sources(name, source, available, where) for name, source in given.items()}
         used = {column for sources in out.values() for column in sources}
@@ -171,9 +173,17 @@ class ColumnMapping:
 
     def switched_off(self, available: Iterable[str]) -> frozenset[str]:
         """Columns of the file that ``name=`` leaves out, unless something else is read from them."""
-        off = {name for name, source in self.columns.items() if not source}
+        off = {name.strip().casefold() for name, source in self.columns.items() if not source}
         used = {part for source in self.columns.values() for part in (source, *source.split(KEY_SEPARATOR))}
         return frozenset(c for c in available if c.strip().casefold() in off and c not in used)
+
+    def _refuse_unknown(self, available: Sequence[str], where: str) -> None:
+        there = {column.strip().casefold() for column in available}
+        for name, source in self.columns.items():
+            if not source and name not in CANONICAL and name.strip().casefold() not in there:
+                nearest = _nearest(name, [*CANONICAL, *available])
+                way_out = f"--columns {nearest}=" if nearest else _listing(available)
+                raise LogError(f"{where} has no column '{name}' to leave out{_did_you_mean(nearest)} {way_out}")
 
     def _sources(self, name: str, source: str, available: Sequence[str], where: str) -> tuple[str, ...]:
         if source in available or KEY_SEPARATOR not in source:

@@ -59,6 +59,11 @@ class Weighting:
         """True if every impression has an exposure of one."""
         return self.bias is None and not self.effects
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Temporary tables that `table` names."""
+        return ("weights", *(table for effect in self.effects for table in effect.column.tables))
+
     def levels(self, rows: TypedRows) -> tuple[dict[str, str], Parameters]:
         """SQL of the levels that rows are compared at, by name, and the parameters that it and a select take."""
         columns = {f"level{i}": effect.column for i, effect in enumerate(self.effects)}
@@ -140,7 +145,7 @@ def exposure(rows: TypedRows, weighting: Weighting) -> FloatArray:
         return _in_order(rows, by_arm)
     seen = {"seen": exact_sum("impressions * exposed")}
     table = weighting.table(rows)
-    by_arm, parameters = grouped(rows, ("item_id", "title"), seen, table, parameters, joined=("weights",))
+    by_arm, parameters = grouped(rows, ("item_id", "title"), seen, table, parameters, joined=weighting.tables)
     return _in_order(rows, by_arm, parameters)
 
 

@@ -81,7 +81,8 @@ def columns(command: Command) -> Command:
     return click.option(
         "--columns",
         metavar="NAME=COLUMN,...",
-        help="If your columns have other names: title=headline,item_id=test+image (a+b joins columns into one key).",
+        help="If your columns have other names: title=headline,item_id=test+image (a+b joins columns into one key). "
+        "creative= leaves the column creative out.",
     )(command)
 
 

@@ -87,7 +87,7 @@ class World:
 
     def __init__(self, kind: str, seed: int, n_items: int = N_ITEMS, per_title: float = PER_TITLE) -> None:
         self.name, self.kind = kind, KINDS[kind]
-        self._seeds = np.random.SeedSequence([zlib.crc32(kind.encode()), seed]).spawn(3)
+        self._seeds = np.random.SeedSequence([zlib.crc32(kind.encode()), seed]).spawn(4)
         rng = np.random.default_rng(self._seeds[0])
         self.shop = Shop(self.kind.taste, ("en", "zh")[seed % 2], n_items, per_title, rng)
         self.contexts = self.kind.contexts()
@@ -161,6 +161,8 @@ class World:
         rows: Columns = {"item": item, "slot": slot, "impressions": shown[shown > 0], "clicks": clicks[shown > 0]}
         if kind.by == "context":
             rows |= {name: values[context] for name, values in contexts.columns.items()}
+        for name in contexts.of_item:
+            rows[name] = self._of_items(item, rows[name])
         if contexts.buying is not None:
             rows["buying"] = contexts.buying[context]
         if "timestamp" in rows:
@@ -205,6 +207,13 @@ class World:
         truth = self.truth(items, pair, promo=plan.promo)
         gain = plan.lift is not None and plan.lift > 0
         return truth.traffic if gain or self.kind.taste.first_share else max(truth.traffic, truth.items)
+
+    def _of_items(self, item: IntArray, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Prices of the items times factors, or addresses of their pictures."""
+        if values.dtype.kind == "f":
+            price = np.exp(np.random.default_rng(self._seeds[3]).normal(3.0, 1.0, len(self.shop.ids)))
+            return np.asarray(np.round(price[item] * values, 2))
+        return np.array([f"/{i}/{name}.jpg" for i, name in zip(item.tolist(), values.tolist(), strict=True)])
 
     def _earned(self) -> FloatArray:
         """Clicks per impression of each item's log, shape (n_items,)."""

@@ -29,6 +29,8 @@ class Contexts:
     columns
         What the log says of a context: column -> values, each shape (n,). ``timestamp`` is in seconds from the item's
         first day.
+    of_item
+        Columns whose values belong to the item: factors of a price of its own, or else names of its own pictures.
     buying
         Factor of P(conversion | click), shape (n,), with a mean of 1 over the traffic; only where ``effect`` is 0.
     """
@@ -37,6 +39,7 @@ class Contexts:
     effect: FloatArray
     shown: FloatArray
     columns: Mapping[str, Logged] = field(default_factory=dict)
+    of_item: tuple[str, ...] = ()
     buying: FloatArray | None = None
 
     @property
@@ -277,7 +280,23 @@ def buyers(days: int = 28) -> Contexts:
     n = len(day)
     shown = promo_first(np.array([0.85, 0.15])[surface])
     columns = {"surface": np.array(["search", "mail"])[surface], "timestamp": day * DAY}
-    return Contexts(np.full(n, 1 / n), np.zeros(n), shown, columns, np.array([1.5, 0.5])[surface])
+    return Contexts(np.full(n, 1 / n), np.zeros(n), shown, columns, buying=np.array([1.5, 0.5])[surface])
+
+
+def sales(days: int = 14) -> Contexts:
+    """Each item is on sale half of the time, at 85% of a price of its own: more clicks, and mostly promo titles."""
+    sale, day = (grid.ravel() for grid in np.meshgrid(np.arange(2), np.arange(days), indexing="ij"))
+    columns = {"price": np.array([1.0, 0.85])[sale], "timestamp": day * DAY}
+    shown = promo_first(np.array([0.15, 0.85])[sale])
+    return Contexts(np.full(len(day), 0.5 / days), np.array([-0.35, 0.35])[sale], shown, columns, ("price",))
+
+
+def pictures(*, of_titles: bool) -> Contexts:
+    """Each item has two pictures of its own, of which one has more clicks and 85 of 100, or all, promo titles."""
+    share = 1.0 if of_titles else 0.85
+    columns = {"picture": np.array(["front", "back"])}
+    shown = promo_first(np.array([share, 1 - share]))
+    return Contexts(np.array([0.5, 0.5]), np.array([0.35, -0.35]), shown, columns, ("picture",))
 
 
 def early_promo(days: int = 14) -> Contexts:
@@ -358,5 +377,9 @@ KINDS: Mapping[str, Kind] = {
         conversions="timed",
         soon=1.0,
     ),
+    "sales": Kind("promo titles in sales, prices of the items", sales),
+    "pictures": Kind("two pictures an item, one with promo titles", lambda: pictures(of_titles=False)),
+    "own_pictures": Kind("each title with its own picture", lambda: pictures(of_titles=True)),
+    "dayparts": Kind("titles at hours of their own", lambda: evenings((1.0, 0.0), (1.4, 0.7))),
     "hinted": Kind("a column that only hints at the cause", hinted),
 }

@@ -87,6 +87,15 @@ def unlike_places(seed: int) -> pd.DataFrame:
     return log.assign(propensity=np.where(rng.random(len(log)) < 0.5, 0.4, 0.2), seen_by=rng.integers(0, 99, len(log)))
 
 
+def of_items(seed: int) -> pd.DataFrame:
+    """Prices and pictures of the items, and titles that sit on unlike ones."""
+    log = unlike_places(seed).drop(columns=["propensity"])
+    item = np.unique(log["item_id"], return_inverse=True)[1]
+    top = log["surface"] == "top"
+    picture = [f"/{i}/{t:d}.jpg" for i, t in zip(item, top, strict=True)]
+    return log.drop(columns=["surface"]).assign(price=1.3**item * np.where(top, 0.9, 1.0), picture=picture)
+
+
 def aggregated(seed: int) -> pd.DataFrame:
     """Counts a day, with texts for numbers, blanks around titles, and ids that look like fractions."""
     rng = np.random.default_rng(seed)
@@ -105,11 +114,12 @@ def aggregated(seed: int) -> pd.DataFrame:
 
 
 LOGS = {"whole": lambda: impressions_log(5), "dated": lambda: dated(1), "places": lambda: unlike_places(2)}
-LOGS["aggregated"] = lambda: aggregated(3)
+LOGS |= {"of items": lambda: of_items(2), "aggregated": lambda: aggregated(3)}
 
 
 @pytest.mark.parametrize(
-    ("name", "form"), [("whole", "file"), ("dated", "folder"), ("places", "file"), ("aggregated", "folder")]
+    ("name", "form"),
+    [("whole", "file"), ("dated", "folder"), ("places", "file"), ("of items", "folder"), ("aggregated", "folder")],
 )
 def test_the_same_to_the_last_count(name: str, form: str, tmp_path: Path, client: Any, sent: list[str]) -> None:
     log, folder = LOGS[name](), tmp_path / "logs"
@@ -126,7 +136,7 @@ def test_the_same_to_the_last_count(name: str, form: str, tmp_path: Path, client
     assert_same(read_logs(source, threads=1, client=client), wanted)
     assert len(sent) >= 4  # the check, the arms and the items' fields at least
     assert {"dated": wanted.periods, "places": wanted.weighted}.get(name, "") is not None
-    if name == "places":
+    if name in ("places", "of items"):
         assert any(balance.adjusted for balance in wanted.balances)
 
 

@@ -83,3 +83,16 @@ def test_one_column_may_be_key_and_title() -> None:
 def test_usual_names_are_recognised() -> None:
     assert looks_like("PScore") == "propensity"
     assert looks_like("description") is None
+
+
+def test_a_column_of_the_users_own_can_be_left_out() -> None:
+    mapping = ColumnMapping.parse("position=,Creative=")
+    found = mapping.resolve(["item_id", "title", "clicks", "position", "creative"], "logs", ["clicks"])
+    assert set(found) == {"item_id", "title", "clicks"}
+    assert mapping.switched_off(["creative", "brand"]) == {"creative"}
+    assert ColumnMapping.from_dict(mapping.to_dict()) == mapping
+    assert mapping.resolve(["item_id", "title"], "items") == {"item_id": ("item_id",), "title": ("title",)}
+    with pytest.raises(
+        LogError, match=r"no column 'Creative' to leave out. Did you mean 'creatives'\? --columns creatives="
+    ):
+        mapping.resolve(["item_id", "title", "clicks", "creatives"], "logs", ["clicks"])
