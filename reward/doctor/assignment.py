@@ -95,7 +95,7 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
         )
     found = unlike(logs.balances)
     for balance in found:
-        yield from _unlike(balance)
+        yield from _unlike(balance, logs.columns["item_id"])
     alike = [balance for balance in logs.balances if balance not in found]
     if names := dict.fromkeys(balance.column for balance in alike if not balance.columns):
         joint = any(balance.columns for balance in alike) and not any(balance.columns for balance in found)
@@ -103,7 +103,7 @@ def circumstances(logs: LogData, facts: Facts) -> Lines:
         yield "ok", f"Titles of one item were shown under similar circumstances by {', '.join(names)}{also}."
 
 
-def _unlike(balance: Balance) -> Lines:
+def _unlike(balance: Balance, item_id: str) -> Lines:
     if balance.people:
         yield from _unlike_people(balance)
         return
@@ -113,16 +113,11 @@ def _unlike(balance: Balance) -> Lines:
     shown = f"Titles of one item were shown at different {balance.column} ({measure})"
     differ = f"and {balance.outcomes} differ"
     if balance.held:
-        leave_out = (
-            f" If the column only names or describes the title, leave it out: --columns {balance.column}=."
-            if balance.column not in (HOUR, WEEKDAY, POSITION)
-            else ""
-        )
         yield (
             "warning",
             (
                 f"{shown}, nearly every title at its own, and clicks differ: whether {balance.column} or the title "
-                f"makes the difference cannot be told. Show an item's titles side by side at the same.{leave_out}"
+                f"makes the difference cannot be told. {_apart(balance.column, item_id)}"
             ),
             "doubt",
             "unlike_circumstances",
@@ -176,6 +171,16 @@ def _unlike(balance: Balance) -> Lines:
             "note",
             "equal_levels",
         )
+
+
+def _apart(column: str, item_id: str) -> str:
+    """What to do about a column that titles hold."""
+    if column in (HOUR, WEEKDAY, POSITION):
+        return f"Show the titles of an item at the same {column}."
+    return (
+        f"To compare titles at the same {column} only, make it part of the item: --columns item_id={item_id}+{column}. "
+        f"If it only names or describes the title, leave it out: --columns {column}=."
+    )
 
 
 def _unlike_people(balance: Balance) -> Lines:

@@ -89,6 +89,9 @@ def test_a_picture_that_comes_with_its_title_is_a_doubt_and_can_be_left_out(tmp_
     assert data.balances[0].held
     doubts = [finding for finding in examine(data).findings if finding.consequence == "doubt"]
     assert any("--columns picture=" in finding.message for finding in doubts)
+    joined = logged(tmp_path, columns, "picture", columns=ColumnMapping({"item_id": "item_id+picture"}))
+    assert joined.balances == ()
+    assert len(joined.arms.items) == 2 * len(data.arms.items)
     without = logged(tmp_path, columns, "picture", columns=ColumnMapping({"picture": ""}))
     assert without.balances == ()
 
