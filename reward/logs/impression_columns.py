@@ -17,6 +17,8 @@ from .typed_rows import WHOLE_TYPES, TypedRows
 
 MAX_LEVELS = 50
 """Values of a column that count one by one; of more values, those with like click rates share a level."""
+MAX_POINTS = 5
+"""Values of a number that count one by one, even if each item has some of its own."""
 MIN_CLICKS = 20.0
 """Clicks expected at a value, of a column with more, under which its own click rate tells nothing."""
 MAX_VALUES = 1_000
@@ -246,10 +248,14 @@ def _column(
 ) -> ImpressionColumn:
     """The column with its levels; with none where they are too many to compare."""
     many = n_values > MAX_VALUES
-    if n_values > MAX_LEVELS and kind in _NUMBERS:
+    if kind in _NUMBERS and n_values > MAX_POINTS:
         column = ImpressionColumn(name, sql, edges=_edges(rows, sql), names_people=many and kind in WHOLE_TYPES)
-        own = relative_number(every, rows, sql, column.level_sql(""), table) if column.edges else None
-        return replace(column, sql=own.sql, edges=_edges(rows, own.sql), tables=(own.table,)) if own else column
+        parted = bool(column.edges) and name != POSITION
+        own = relative_number(every, rows, sql, column.level_sql(""), table) if parted else None
+        if own is not None:
+            return replace(column, sql=own.sql, edges=_edges(rows, own.sql), tables=(own.table,))
+        if n_values > MAX_LEVELS:
+            return column
     text = f"CAST({sql} AS VARCHAR)"
     own = place_in_item(every, rows, text, table) if n_values > MAX_LEVELS and name in rows.source.columns else None
     if many and own is None:

@@ -27,10 +27,16 @@ def of_items(columns: dict[str, Any], seed: int = 0) -> FloatArray:
     return np.asarray(np.exp(np.random.default_rng(seed).normal(3, 1, len(items)))[place])
 
 
-@pytest.mark.parametrize("sale", [0.85, 0.97])
-def test_a_sale_is_told_from_the_usual_price_of_the_same_item(sale: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sale", [0.85, 0.97, "one price point less"])
+def test_a_sale_is_told_from_the_usual_price_of_the_same_item(sale: float | str, tmp_path: Path) -> None:
     columns = confounded(np.random.default_rng(0), {"good": 0.8, "poor": 0.2})
-    columns["price"] = np.round(of_items(columns) * np.where(columns["where"] == "good", sale, 1.0), 2)
+    good = columns["where"] == "good"
+    if isinstance(sale, float):
+        columns["price"] = np.round(of_items(columns) * np.where(good, sale, 1.0), 2)
+    else:  # the same prices for all items: what is usual for one is a sale for another
+        points = np.array([4.99, 5.99, 7.99, 9.99, 12.99, 14.99, 19.99, 24.99])
+        usual = 1 + np.unique(columns["item_id"], return_inverse=True)[1] % 7
+        columns["price"] = points[usual - good]
     data = logged(tmp_path, columns, "price")
     (found,) = data.balances
     assert found.adjusted
