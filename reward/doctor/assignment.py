@@ -5,7 +5,7 @@ import numpy as np
 from ..arms import Arms
 from ..logs.balance import MIN_TIED, Balance
 from ..logs.circumstances import unlike
-from ..logs.impression_columns import HOUR, POSITION, WEEKDAY
+from ..logs.impression_columns import DATE, HOUR, POSITION, TIME, WEEKDAY
 from ..logs.read import LogData
 from .diagnosis import SAMPLE_RATIO_LEVEL
 from .findings import Facts, Lines
@@ -107,17 +107,17 @@ def _unlike(balance: Balance, item_id: str) -> Lines:
     if balance.people:
         yield from _unlike_people(balance)
         return
-    measure = f"Cramer's V {balance.imbalance:.2f}"
+    measure = f" (Cramer's V {balance.imbalance:.2f})"
     if balance.columns:
-        measure = f"which alone parts their rates by {balance.imbalance:.1%}"
-    shown = f"Titles of one item were shown at different {balance.column} ({measure})"
+        measure = "" if balance.held else f" (which alone parts their rates by {balance.imbalance:.1%})"
+    shown = f"Titles of one item were shown at different {balance.column}{measure}"
     differ = f"and {balance.outcomes} differ"
     if balance.held:
         yield (
             "warning",
             (
                 f"{shown}, nearly every title at its own, and clicks differ: whether {balance.column} or the title "
-                f"makes the difference cannot be told. {_apart(balance.column, item_id)}"
+                f"makes the difference cannot be told. {_apart(balance.column, item_id, several=bool(balance.columns))}"
             ),
             "doubt",
             "unlike_circumstances",
@@ -173,9 +173,9 @@ def _unlike(balance: Balance, item_id: str) -> Lines:
         )
 
 
-def _apart(column: str, item_id: str) -> str:
+def _apart(column: str, item_id: str, *, several: bool) -> str:
     """What to do about a column that titles hold."""
-    if column in (HOUR, WEEKDAY, POSITION):
+    if several or column in (HOUR, WEEKDAY, DATE, TIME, POSITION):
         return f"Show the titles of an item at the same {column}."
     return (
         f"To compare titles at the same {column} only, make it part of the item: --columns item_id={item_id}+{column}. "

@@ -85,9 +85,11 @@ class Balance:
         The two columns of a test of combinations (`reward.logs.combinations`), else empty.
     conversion_p_value
         As ``click_p_value``, of conversions per click; 1 where they are not logged or cannot be compared.
+    title_p_value
+        Probability of click rates as different as these between titles if the values that they hold did not matter
+        (`reward.logs.held`); None where clicks within titles tell.
     held
-        True if each title was nearly always shown at a value of its own, and clicks differ between these titles
-        (`reward.logs.held`): neither explanation can be ruled out.
+        True if that shows a difference, of which titles or values may be the cause.
     """
 
     column: str
@@ -102,6 +104,7 @@ class Balance:
     people: bool = False
     columns: tuple[str, ...] = ()
     conversion_p_value: float = 1.0
+    title_p_value: float | None = None
     held: bool = False
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from .aggregate import Columns
-from .balance import MIN_TIED, Balance, balance_of
+from .balance import MIN_TIED, Balance, LevelCells, balance_of
 from .combinations import MIN_BIAS, combination_balances, linked, pairs_of
 from .effects import taken_effects, taken_together
 from .held import held_by_titles
@@ -79,9 +79,11 @@ def circumstances(
     weighting = Weighting(propensities_differ(sums), bias)
     every = impression_columns(rows, some, differing, timed=not replaced)
     columns = [column for column in every if column.n_levels > 2]
-    found = [*_balances(some, columns, weighting)]
+    left_out = {DATE} if replaced else set()
+    found = [*_balances(some, columns, weighting, left_out)]
     few = some_items(some, *_ROWS_AND_ITEMS_FOR_COMBINATIONS)
     found += combination_balances(few, pairs_of(columns, dates=not replaced), weighting, found)
+    found = with_held(found)
     # Whether revenue differs by a column is not tested: it may.
     differ = [balance for balance in unlike(found) if not balance.held]
     matter = [balance for balance in differ if balance.outcomes or rows.has("revenue")]
@@ -92,7 +94,6 @@ def circumstances(
     balances = tuple(replace(balance, adjusted=balance.column in names) for balance in found)
     # Titles at levels of their own cannot be compared, which is a doubt: their counts stay as they are.
     shared = all(balance.tied_share >= MIN_TIED for balance in matter)
-    left_out = {DATE} if replaced else set()
     if taken := taken_together(columns, sets, names - left_out):
         most_rows = _ROWS_FOR_VALUES if any(column.grouped for own in taken for column in own) else _ROWS_FOR_EFFECTS
         effects = taken_effects(some_items(rows, most_rows), taken, weighting, MAX_STRATA if shared else 1)
@@ -113,8 +114,27 @@ def unlike(balances: Sequence[Balance]) -> list[Balance]:
     for family in ([b for b in balances if not b.columns], [b for b in balances if b.columns]):
         if family:
             rejected = stats.false_discovery_control([balance.p_value for balance in family]) <= LEVEL
-            out += [balance for balance, unbalanced in zip(family, rejected, strict=True) if unbalanced]
-    return [balance for balance in out if not balance.columns or balance.imbalance >= MIN_BIAS]
+            out += [balance for balance, unbalanced in zip(family, rejected, strict=True) if unbalanced or balance.held]
+    return [balance for balance in out if not balance.columns or balance.imbalance >= MIN_BIAS or balance.held]
+
+
+def with_held(balances: Sequence[Balance]) -> list[Balance]:
+    """The balances, of which those are marked that titles hold, at the false-discovery rate `LEVEL`.
+
+    Combinations of a column that titles hold by itself say nothing more.
+    """
+    alone = [b.column for b in _discovered([b for b in balances if not b.columns])]
+    apart = [b for b in balances if not set(b.columns) & set(alone)]
+    held = {balance.column for balance in _discovered(apart)}
+    return [replace(balance, held=balance.column in held) for balance in balances]
+
+
+def _discovered(balances: Sequence[Balance]) -> list[Balance]:
+    tested = [(balance, balance.title_p_value) for balance in balances if balance.title_p_value is not None]
+    if not tested:
+        return []
+    found = stats.false_discovery_control([p_value for _, p_value in tested]) <= LEVEL
+    return [balance for (balance, _), differs in zip(tested, found, strict=True) if differs]
 
 
 def propensities_differ(sums: Columns) -> bool:
@@ -122,16 +142,28 @@ def propensities_differ(sums: Columns) -> bool:
     return "least_propensity" in sums and bool(np.any(sums["least_propensity"] < sums["most_propensity"]))
 
 
-def _balances(rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting) -> Iterator[Balance]:
+def _balances(
+    rows: TypedRows, columns: Sequence[ImpressionColumn], weighting: Weighting, left_to_periods: set[str]
+) -> Iterator[Balance]:
     for part in batched(columns, AT_ONCE):
         cells = level_cells(rows, part, weighting)
         for column in part:
             own = cells[column.name]
-            dated = column.name in (DATE, TIME)
-            if dated:  # later conversions are still to come
+            if column.name in (DATE, TIME):  # later conversions are still to come
                 own = replace(own, conversions=None)
             balance = balance_of(column.name, own)
-            surely = min(balance.click_p_value, balance.conversion_p_value) < LEVEL  # seen within titles
-            unclear = not dated and not surely and balance.p_value <= LEVEL
-            held = unclear and held_by_titles(own, column.n_levels, of_item=column.of_item)
-            yield replace(balance, pooled=column.pooled, held=held)
+            title_p = None
+            if balance.p_value <= LEVEL and column.name not in left_to_periods:
+                title_p = _p_if_held(rows, column, own, balance, weighting)
+            yield replace(balance, pooled=column.pooled, title_p_value=title_p)
+
+
+def _p_if_held(
+    rows: TypedRows, column: ImpressionColumn, cells: LevelCells, balance: Balance, weighting: Weighting
+) -> float | None:
+    """`Balance.title_p_value` of a column that is not balanced, and does not surely go with clicks within titles."""
+    if column.grouped:  # by the click rates that are tested
+        cells = level_cells(rows, [column.by_value], weighting)[column.name]
+    elif min(balance.click_p_value, balance.conversion_p_value) < LEVEL:
+        return None
+    return held_by_titles(cells, column.by_value.n_levels, of_item=column.of_item)

@@ -18,7 +18,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from ..arrays import FloatArray, IntArray
-from .balance import PRIOR_CLICKS, Balance, level_effects, ratio, totals
+from .balance import PRIOR_CLICKS, Balance, LevelCells, level_effects, ratio, totals
+from .held import held_by_titles
 from .impression_columns import DATE, HOUR, POSITION, TIME, WEEKDAY, ImpressionColumn
 from .level_counts import JointCells, pair_cells
 from .position import linked_groups
@@ -71,7 +72,17 @@ def combination_balances(
             bought = combination_balance(pair, of_clicks, given)
             bought = replace(bought, click_p_value=1.0, conversion_p_value=bought.click_p_value)
             out[-1] = _surer(out[-1], bought)
+        if not out[-1].outcomes:
+            out[-1] = replace(out[-1], title_p_value=held_by_titles(_as_levels(pair, cells), MOST_COMBINATIONS))
     return out
+
+
+def _as_levels(pair: tuple[ImpressionColumn, ...], cells: JointCells) -> LevelCells:
+    """Counts of the arms by combination, as levels of one column."""
+    both = np.ravel_multi_index(tuple(cells.levels.T), [column.n_levels for column in pair])
+    level = np.unique(both, return_inverse=True)[1]
+    counts = (cells.clicks, cells.exposure, cells.shown, cells.squared)
+    return LevelCells(cells.item, cells.arm, level, *counts, conversions=cells.conversions)
 
 
 def _surer(one: Balance, other: Balance) -> Balance:

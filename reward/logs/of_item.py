@@ -12,7 +12,7 @@ from .typed_rows import TypedRows
 
 MAX_WITHIN = 0.5
 """Share of the variance of a number's deciles that is within items, under which it belongs to the item."""
-MOST_OF_ONE = 10.0
+MOST_OF_ONE = 40.0
 """Values of an item in the mean; with more they are sessions or times."""
 _REPEATED = 1.05  # a value that is mistyped may be at two items
 _ITEM, _MOST, _VALUE, _PLACE = (f"__rlopt_{name}" for name in ("item", "most", "value", "place"))

@@ -257,15 +257,18 @@ def around_the_globe(days: int = 7) -> Contexts:
     return Contexts(share, np.where(evening, 0.35, -0.35), promo_first(np.where(evening, 0.8, 0.2)), columns)
 
 
-def crossed() -> Contexts:
-    """Each surface has a device where people click more and are shown promo titles: a Latin square, one in three."""
+def crossed(promo: tuple[float, float] = (0.85, 0.325)) -> Contexts:
+    """Each surface has a device where people click more and are shown promo titles: a Latin square, one in three.
+
+    ``promo`` are their shares there and elsewhere.
+    """
     device, surface = (grid.ravel() for grid in np.meshgrid(np.arange(3), np.arange(3), indexing="ij"))
     hot = (device + surface) % 3 == 0
     columns = {
         "device": np.array(["phone", "desktop", "tablet"])[device],
         "surface": np.array(["search", "mail", "home"])[surface],
     }
-    return Contexts(np.full(9, 1 / 9), np.where(hot, 0.45, -0.3), promo_first(np.where(hot, 0.85, 0.325)), columns)
+    return Contexts(np.full(9, 1 / 9), np.where(hot, 0.45, -0.3), promo_first(np.where(hot, *promo)), columns)
 
 
 def uneven_crossed() -> Contexts:
@@ -381,5 +384,6 @@ KINDS: Mapping[str, Kind] = {
     "pictures": Kind("two pictures an item, one with promo titles", lambda: pictures(of_titles=False)),
     "own_pictures": Kind("each title with its own picture", lambda: pictures(of_titles=True)),
     "dayparts": Kind("titles at hours of their own", lambda: evenings((1.0, 0.0), (1.4, 0.7))),
+    "own_crossed": Kind("titles at combinations of their own", lambda: crossed((1.0, 0.0))),
     "hinted": Kind("a column that only hints at the cause", hinted),
 }

@@ -1,4 +1,4 @@
-"""Can confounded logs fool the verdict? Forty-two kinds of logs from a click model that is not `envs`, truth known.
+"""Can confounded logs fool the verdict? Forty-three kinds of logs from a click model that is not `envs`, truth known.
 
     python tests/benchmarks/confounded_logs.py                                   # 10 worlds a kind: about an hour
     python tests/benchmarks/confounded_logs.py --worlds 3 --kinds surface hour   # a quick look

@@ -190,6 +190,20 @@ def test_titles_at_circumstances_of_their_own_cannot_be_compared(tmp_path: Path)
     assert found.tied_share == pytest.approx(0.5, abs=0.02)
 
 
+def test_titles_at_combinations_of_their_own_are_a_doubt(tmp_path: Path) -> None:
+    """Promo titles are shown on the phone in search and on the desktop in mail, balanced by each of the two."""
+    rng = np.random.default_rng(14)
+    columns = confounded(rng, {"good": 1.0, "poor": 0.0})
+    phone = rng.random(len(columns["where"])) < 0.5
+    columns["device"] = np.where(phone, "phone", "desktop")
+    columns["surface"] = np.where(phone == (columns["where"] == "good"), "search", "mail")
+    data = read(tmp_path, columns, "device", "surface")
+    assert [balance.columns for balance in data.balances if balance.held] == [("surface", "device")]
+    doubts = [finding.message for finding in examine(data).findings if finding.kind == "unlike_circumstances"]
+    assert len(doubts) == 1
+    assert "Show the titles of an item at the same combinations of surface and device." in doubts[0]
+
+
 def test_users_and_sessions_are_no_circumstances(tmp_path: Path) -> None:
     columns = confounded(np.random.default_rng(5), {"good": 0.5, "poor": 0.5})
     columns["session"] = [f"s{i}" for i in range(len(columns["title"]))]
