@@ -95,9 +95,9 @@ def refuse_copied_files(rows: TypedRows) -> None:
             copies.append((path, first))
     if not copies:
         return
-    totals = f"SELECT sum(impressions), sum(clicks) FROM {rows.select('impressions', 'clicks')}"
-    parameters = {**rows.parameters, "files": [files[path] for path, _ in copies]}
-    impressions, clicks = rows.source.query(totals, parameters).fetchall()[0]
+    own = replace(rows, source=rows.source.only(files[path] for path, _ in copies))
+    totals = f"SELECT sum(impressions), sum(clicks) FROM {own.select('impressions', 'clicks')}"
+    impressions, clicks = own.source.query(totals, own.parameters).fetchall()[0]
     more = f" ({len(copies):,} files are copies)" if len(copies) > 1 else ""
     raise LogError(
         f"{copies[0][0]} is a copy of {copies[0][1]}{more}, which would add {impressions or 0:,.0f} impressions and "

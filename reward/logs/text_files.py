@@ -91,14 +91,22 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
             encoding = _marked(path)
             try:
                 staged = _staged(con, path, written_as_utf8(path, encoding, utf8) if encoding else path, target)
-                return staged if encoding is None or encoding.startswith("utf") else _read_as(staged, path, encoding)
             except NotUtf8Error:
                 encoding = detected_encoding(path)
                 staged = _staged(con, path, written_as_utf8(path, encoding, utf8), target)
-                return _read_as(staged, path, encoding)
+            if encoding is not None and not encoding.startswith("utf"):
+                staged = _read_as(staged, path, encoding)
+            return replace(staged, file=_literal(_placed(target, path)))
     finally:
         con.execute("SET preserve_insertion_order = false")
         utf8.unlink(missing_ok=True)
+
+
+def _placed(target: Path, path: Path) -> Path:
+    """Move ``target`` below folders named ``column=value`` as those of ``path`` are, which may count as columns."""
+    folder = target.parent.joinpath(*(part for part in path.parent.parts if "=" in part))
+    folder.mkdir(parents=True, exist_ok=True)
+    return target.rename(folder / target.name)
 
 
 def _read_as(staged: Staged, path: Path, encoding: str) -> Staged:
@@ -249,7 +257,7 @@ def _literal_quotes(
 
 def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
     """Cells of the header as they stand, with their quotes."""
-    path = Path(re.sub(r"\[([*?[])\]", r"\1", parameters["file"]))
+    path = unescaped(parameters["file"])
     with opener(path)(path, "rb") as stream:
         line = stream.readline(_MAX_LINE_BYTES).decode("utf-8-sig", errors="replace")
     return [cell.strip() for cell in line.split(shape.delimiter)]
@@ -286,11 +294,15 @@ def _quoted(name: str) -> str:
 
 
 def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Kind of each column of several text files: nested where one is, numbers where all are."""
+    """Kind of each column of several text files: nested where one is, numbers where all are.
+
+    Names that differ by case alone are one column, called as in the first file that has it.
+    """
     found: dict[str, set[str]] = {}
+    names: dict[str, str] = {}
     for kinds in files:
         for name, kind in kinds.items():
-            found.setdefault(name, set()).add(kind)
+            found.setdefault(names.setdefault(name.casefold(), name), set()).add(kind)
     out = {}
     for name, kinds_of in found.items():
         kinds_of.discard(NULL)
@@ -332,6 +344,11 @@ def _json_kinds(con: duckdb.DuckDBPyConnection, path: Path, text: Path, form: st
 def _literal(path: Path) -> str:
     """``path`` with the characters that DuckDB would expand as a pattern kept literal."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+def unescaped(file: str) -> Path:
+    """The path that a file has for DuckDB, without what keeps its characters literal."""
+    return Path(re.sub(r"\[([*?[])\]", r"\1", file))
 
 
 def _parquet_names(path: Path) -> list[str]:
