@@ -313,7 +313,12 @@ def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 _FREE, _FREED = (part.replace("'", "''") for part in FREE)
 _FREE_CELL = f"regexp_replace(COLUMNS(*), '{_FREE}', '{_FREED}')"
-_CELL = f"CASE WHEN starts_with(COLUMNS(*), chr(39)) THEN {_FREE_CELL} ELSE COLUMNS(*) END"
+# ="0012" is how programs keep spreadsheets from taking zeros off.
+_BARE_CELL = """regexp_replace(COLUMNS(*), '^="([^"]*)"$', '\\1')"""
+_CELL = (
+    f"CASE WHEN starts_with(COLUMNS(*), chr(39)) THEN {_FREE_CELL} "
+    f"WHEN starts_with(COLUMNS(*), '=') THEN {_BARE_CELL} ELSE COLUMNS(*) END"
+)
 _CSV = (
     "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
     "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='') SELECT " + _CELL

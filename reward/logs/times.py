@@ -16,6 +16,7 @@ FIRST_YEAR = 1995
 _SAMPLE = 1_000
 _EXCEL_EPOCH = 25_569  # 1970-01-01 as a spreadsheet counts days
 _DAY = 86_400
+_EXACT_BELOW = 2**24  # whole 32-bit floats from here on may have lost digits
 _SHORTER = 10  # times: the span of the true reading of years with two digits
 _ROUNDED = r"\s*[0-9]([.,][0-9]{0,8})?[eE]\+?[0-9]+\s*"  # nine digits are too few for the second
 
@@ -197,6 +198,22 @@ def refuse_rounded(ask: Asks, form: TimeForm, column: str, where: str) -> None:
         raise LogError(
             f"Column '{column}' of {where} (timestamp) holds {found.strip()}, a rounded number, as spreadsheets show "
             "large ones: the last digits of the time are lost. Export it as text, or as an ISO date and time."
+        )
+
+
+def refuse_short_floats(ask: Asks, column: str, where: str) -> None:
+    """Stop if 32-bit floats hold numbers of more digits than they keep. ``ask`` queries over the number ``x``.
+
+    Raises
+    ------
+    LogError
+        With the largest number.
+    """
+    largest = ask("max(x) FILTER (NOT isnan(x))")[0][0]
+    if largest is not None and largest >= _EXACT_BELOW:
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds {largest:.15g} as a 32-bit float, which keeps 7 digits: "
+            "the times are off by up to minutes or days. Write it as 64-bit numbers or as ISO dates."
         )
 
 
