@@ -94,6 +94,8 @@ def _rows(value: Any) -> list[dict[str, Any]]:
     """
     if not isinstance(value, dict):
         raise ValueError("no object")
+    if rows := _from_named_lists(value):
+        return rows
     if names_columns(value):
         return [value]
     if value and all(isinstance(row, dict) and names_columns(row) for row in value.values()):  # by some key
@@ -117,6 +119,18 @@ def _inside(value: Any) -> list[dict[str, Any]]:
         return _rows(value)
     except ValueError:
         return []
+
+
+def _from_named_lists(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an object of columns, each a list or an object by row, as ``DataFrame.to_json`` has it; else none."""
+    columns = list(value.values())
+    if not names_columns(value):
+        return []
+    if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
+        return [{name: value[name][row] for name in value} for row in columns[0]]
+    return []
 
 
 def _from_columns(value: dict[str, Any]) -> list[dict[str, Any]]:

@@ -257,6 +257,9 @@ def _check_file(path: Path) -> None:
         for magic, (what, way_out) in _NO_TEXTS.items():
             if head.startswith(magic) and not (magic == _GZIP and path.suffix.lower() == ".gz"):
                 raise LogError(f"Cannot read {path}: it is no text but {what}. {way_out}.")
+    packed = next((way for magic, way in _NO_TEXTS.items() if head.startswith(magic) and "npack" in way[1]), None)
+    if file_kind(path) == PARQUET and packed:
+        raise LogError(f"Cannot read {path}: it is {packed[0]}. {packed[1]}.")
     if file_kind(path) == PARQUET and head != b"PAR1":
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other

@@ -127,7 +127,7 @@ def _staged(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path
     rows = target.with_suffix(".rows")
     try:
         kinds = _staged_json(con, path, text, json_form(text), target)
-        deeper = not names_columns(kinds) and unwrapped(text, rows)
+        deeper = not names_columns(name for name, kind in kinds.items() if kind != NESTED) and unwrapped(text, rows)
     except NotUtf8Error:
         raise
     except LogError:
@@ -170,12 +170,12 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
     }
     if shape.delimiter != "\t" or not _literal_quotes(con, path, shape, target, parameters):
         try:
-            _copy(con, path, _CSV.format(quote='"'), target, parameters)
+            _copy(con, path, _csv('"', shape), target, parameters)
         except LogError as error:
             if "line ends" not in str(error):
                 raise
             same_ends = written_as_utf8(text, "utf-8", target.with_suffix(".ends"))
-            _copy(con, path, _CSV.format(quote='"'), target, {**parameters, "file": _literal(same_ends)})
+            _copy(con, path, _csv('"', shape), target, {**parameters, "file": _literal(same_ends)})
         _refuse_swallowed_rows(con, path, shape, target)
     lines = "line before the header is" if shape.skip == 1 else f"{shape.skip:,} lines before the header are"
     before = f"{path}: the {lines} left out; it is line {shape.skip + 1:,}."
@@ -195,6 +195,11 @@ def _requoted(path: Path, text: Path, shape: CsvShape, target: Path) -> Path:
     except csv.Error as error:
         raise LogError(f"Cannot read {path}: {error}. Write it without blanks before quotes.") from error
     return target
+
+
+def _csv(quote: str, shape: CsvShape) -> str:
+    """SQL of the rows that have a value: spreadsheets write some of delimiters alone."""
+    return _CSV.format(quote=quote, some=f"coalesce({', '.join(map(_quoted, shape.names))}) IS NOT NULL")
 
 
 def _csv_kinds(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> dict[str, str]:
@@ -235,7 +240,7 @@ def _literal_quotes(
     just the cells with a comma are quoted, as spreadsheets write them.
     """
     try:
-        _copy(con, path, _CSV.format(quote=""), target, parameters)
+        _copy(con, path, _csv("", shape), target, parameters)
     except NotUtf8Error:
         raise
     except LogError:
@@ -321,7 +326,7 @@ _CELL = (
 )
 _CSV = (
     "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
-    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='') SELECT " + _CELL
+    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='') SELECT " + _CELL + " WHERE {some}"
 )
 _JSON = "format=$form, maximum_object_size=$most, hive_partitioning=false"
 

@@ -173,3 +173,27 @@ def test_files_under_a_wrong_name_are_told_for_what_they_are(tmp_path: Path, nam
     (tmp_path / name).write_bytes(head)
     with pytest.raises(LogError, match=said):
         read_titles(tmp_path / name)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_spreadsheets_empty_cells_are_no_rows_and_no_header(tmp_path: Path, delimiter: str) -> None:
+    before = delimiter.join(["Report", "May", ""]) + "\n" + 2 * delimiter + "\n"
+    text = csv_text(delimiter, "\n", before=before) + 2 * (2 * delimiter + "\n")
+    assert titles_of(tmp_path / "t.csv", text.encode()) == TITLES
+    nameless = "".join(f"{cells}{delimiter}\n" for cells in (f"item_id{delimiter}title", f"1{delimiter}Red"))
+    assert titles_of(tmp_path / "t.csv", nameless.encode()) == ["Red"]
+
+
+@pytest.mark.parametrize("form", ["lists", "objects"])
+def test_json_by_column(tmp_path: Path, form: str) -> None:
+    columns: dict[str, object] = {name: [row[i] for row in ROWS] for i, name in enumerate(HEAD)}
+    if form == "objects":
+        columns = {name: {str(n): row[i] for n, row in enumerate(ROWS)} for i, name in enumerate(HEAD)}
+    assert titles_of(tmp_path / "t.json", json.dumps(columns).encode()) == TITLES
+
+
+def test_packed_files_are_told_for_what_they_are(tmp_path: Path) -> None:
+    for name, head, said in (("t.csv.zip", b"PK\x03\x04", "unpack it"), ("t.csv.bz2", b"BZh9", "packed by bzip2. Un")):
+        (tmp_path / name).write_bytes(head)
+        with pytest.raises(LogError, match=said):
+            read_titles(tmp_path / name)
