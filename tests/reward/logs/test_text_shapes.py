@@ -197,3 +197,11 @@ def test_packed_files_are_told_for_what_they_are(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(head)
         with pytest.raises(LogError, match=said):
             read_titles(tmp_path / name)
+
+
+def test_the_command_for_another_encoding_names_it_as_iconv_does(tmp_path: Path) -> None:
+    titles = ["Chaise en chêne été", "Écharpe en laine tissée", "Théière en grès", "Lampe à poser dorée"]
+    titles += ["Chemise légère", "Tapis de liège", "Vase soufflé à la main", "Étagère rangée", "Poêle émaillée"]
+    rows = "item_id,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles))
+    with pytest.raises(LogError, match=r"mac_roman: 'Chaise en chêne été.*iconv -f macintosh -t utf-8"):
+        titles_of(tmp_path / "t.csv", rows.encode("mac_roman"))
