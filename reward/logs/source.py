@@ -31,6 +31,7 @@ DEFAULT_MEMORY_LIMIT = "1GB"
 
 _LAKE_TABLES = {"Delta": "_delta_log/*", "Iceberg": "metadata/*.metadata.json", "Hudi": ".hoodie/*"}
 _GZIP = b"\x1f\x8b"
+_PACKED = (".zip", ".7z", ".bz2", ".xz", ".zst", ".rar")
 _UNPACK = "Unpack it first"
 _NO_TEXTS = {
     b"PAR1": ("a parquet file", "Let its name end in .parquet"),
@@ -257,9 +258,8 @@ def _check_file(path: Path) -> None:
         for magic, (what, way_out) in _NO_TEXTS.items():
             if head.startswith(magic) and not (magic == _GZIP and path.suffix.lower() == ".gz"):
                 raise LogError(f"Cannot read {path}: it is no text but {what}. {way_out}.")
-    packed = next((way for magic, way in _NO_TEXTS.items() if head.startswith(magic) and "npack" in way[1]), None)
-    if file_kind(path) == PARQUET and packed:
-        raise LogError(f"Cannot read {path}: it is {packed[0]}. {packed[1]}.")
+    if path.suffix.lower() in _PACKED:
+        raise LogError(f"Cannot read {path}: it is packed. {_UNPACK}; rlopt reads packed texts only as .gz.")
     if file_kind(path) == PARQUET and head != b"PAR1":
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other
