@@ -19,7 +19,7 @@ from .keys import respelled_file
 from .schema import ColumnMapping
 from .source import DEFAULT_MEMORY_LIMIT, FileSource, open_source
 from .sources.local import Source, local
-from .text_files import PARQUET, file_kind
+from .text_files import PARQUET, file_kind, unescaped
 from .typed_rows import PLACE, TypedRows
 from .validate import check_texts
 
@@ -213,10 +213,11 @@ def read_titles(
         names = [c for c in rows.context_columns if opened.columns[c] != "BLOB"]
         fields = [field_name(rows, column) for column in names]
         values = {f"c{i}": context_sql(rows, column) for i, column in enumerate(names)}
-        table = rows.select(*required, extra={**values, **PLACE})
         for file in opened.files:
             outputs = ", ".join((*required, *values))
-            found = opened.query(f"SELECT {outputs} FROM {table} ORDER BY row", {**rows.parameters, "files": [file]})
+            part = replace(rows, source=opened.only([file]))
+            table = part.select(*required, extra={**values, **PLACE})
+            found = opened.query(f"SELECT {outputs} FROM {table} ORDER BY row", part.parameters)
             for item_id, title, *row in found.fetchall():
                 key = (item_id, *row)
                 if key not in known:
@@ -225,7 +226,7 @@ def read_titles(
                 items.append(known[key])
                 titles.append(title)
             original = _original(opened, file)
-            tables.append(original.filter(original[rows.sources["title"][0]].is_valid()) if skip_untitled else original)
+            tables.append(_with_titles(original, rows.sources["title"][0]) if skip_untitled else original)
     return items, titles, pa.concat_tables(tables, promote_options="permissive")
 
 
@@ -241,9 +242,16 @@ def _without_counts(opened: FileSource, columns: ColumnMapping | None) -> Column
 
 
 def _original(opened: FileSource, file: str) -> pa.Table:
+    """The file's own table, its columns called as in the first file that has them."""
     try:
-        # A parquet file of the user is named as DuckDB takes it, with pattern characters escaped.
         user = opened.files[file]
-        return pq.read_table(user if file_kind(user) == PARQUET else file, partitioning=None)
+        table = pq.read_table(user if file_kind(user) == PARQUET else unescaped(file), partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise LogError(f"Cannot read {opened.file_name(file)}: {str(error).splitlines()[0]}.") from error
+    names = {name.casefold(): name for name in opened.columns}
+    return table.rename_columns([names.get(name.casefold(), name) for name in table.column_names])
+
+
+def _with_titles(table: pa.Table, title: str) -> pa.Table:
+    """The rows that have a title: none where the file has no such column."""
+    return table.filter(table[title].is_valid()) if title in table.column_names else table.slice(0, 0)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from .json_form import names_columns
 from .trim_sql import stripped
 
 DELIMITERS = ",\t;|"
@@ -41,7 +42,9 @@ def csv_shape(text: str, *, whole: bool) -> CsvShape:
     header = next(_records(text, delimiter), ([], 0))[0]
     usual = CsvShape(_cleaned(header), delimiter)
     found = [shape for mark in DELIMITERS if (shape := _below_other_lines(text, mark, whole=whole)) is not None]
-    if not found or (len(header) > 1 and len(header) >= max(len(shape.names) for _, shape in found)):
+    # A spreadsheet pads lines before the header with empty cells.
+    filled = len(header) if names_columns(header) else len("\0".join(header).rstrip("\0 ").split("\0"))
+    if not found or (filled > 1 and filled >= max(len(shape.names) for _, shape in found)):
         return usual
     return max(found, key=lambda pair: pair[0])[1]
 
@@ -82,7 +85,8 @@ def _below_other_lines(text: str, delimiter: str, *, whole: bool) -> tuple[float
     if not counts:
         return None
     width = max(counts, key=lambda n: (counts[n], n))
-    at = next(i for i, (cells, _) in enumerate(records) if len(cells) == width)
+    whole_rows = (i for i, (cells, _) in enumerate(records) if len(cells) == width and all(map(str.strip, cells)))
+    at = next(whole_rows, 0)
     below = [len(cells) for cells, _ in records[at:]]
     names = records[at][0]
     like_names = all(name.strip() and not _NUMBER.fullmatch(name) for name in names) and len(set(names)) == width

@@ -19,6 +19,8 @@ _ENOUGH = 10  # different cells past ASCII: one word alone reads as well in a wr
 _MOST_SHOWN = 6
 _MOSTLY_UTF8 = 4  # letters past ASCII that are UTF-8, for each byte that is not
 _USUAL = ("cp1252", "gb18030", "cp932", "big5", "cp949", "cp1251", "cp1250", "euc_jp", "cp1253", "cp1254", "cp1256")
+_RANKED = (*_USUAL, "mac_roman", "cp850", "cp866", "koi8_r", "cp1255", "cp437")
+"""Encodings whose names users know, before others that read the same letters (mac_greek reads German ones)."""
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -110,8 +112,13 @@ def detected_encoding(path: Path) -> str:
     shown = "; ".join(f"{encoding}: {_line(text)!r}" for encoding, text in list(candidates.items())[:_MOST_SHOWN])
     raise LogError(
         f"{path} is not UTF-8 text. It may be one of these, which read its first line past ASCII as {shown}. "
-        f"Convert it from the right one, for example: iconv -f {found[0][1]} -t utf-8 IN > OUT"
+        f"Convert it from the right one, for example: iconv -f {_for_iconv(found[0][1])} -t utf-8 IN > OUT"
     )
+
+
+def _for_iconv(encoding: str) -> str:
+    """The name that iconv has for an encoding of Python."""
+    return "macintosh" if encoding == "mac_roman" else encoding.replace("_", "-")
 
 
 def _refuse_almost_utf8(path: Path) -> None:
@@ -139,7 +146,7 @@ def _refuse_almost_utf8(path: Path) -> None:
 
 def _rank(encoding: str) -> int:
     """Usual encodings go before rare ones that read the same bytes as well."""
-    return _USUAL.index(encoding) if encoding in _USUAL else len(_USUAL)
+    return _RANKED.index(encoding) if encoding in _RANKED else len(_RANKED)
 
 
 def _foreign_cells(sample: bytes) -> set[bytes]:

@@ -30,6 +30,13 @@ def clear_errors(where: str) -> Iterator[None]:
         elif place := re.search(r"Malformed JSON.* in (line|record/value) (\d+): ([^.]*)", text):
             near = f"{place[1].removeprefix('record/')} {int(place[2]):,}"  # the engine counts loosely
             message = f"Cannot read {where}: it is not JSON throughout, {place[3].strip()} near {near}."
+        elif cast := re.search(
+            r'reading file "([^"]+)": failed to cast column "([^"]+)" from type (\S+) to (\S+):', text
+        ):
+            message = (
+                f"Cannot read {where}: the column '{cast[2]}' is {cast[3]} in {cast[1]}, and {cast[4]} in other files. "
+                "Write it as one type in all of them."
+            )
         elif double := re.search(r'duplicate key "([^"]*)"', text):
             message = f"Cannot read {where}: one of its JSON objects has the key {double[1]!r:.60} twice."
         elif "state machine" in text:

@@ -33,7 +33,7 @@ def json_form(path: Path) -> str:
 
 def names_columns(keys: Iterable[str]) -> bool:
     """True if these are the names of a row: two different columns of the schema, or usual names of them."""
-    return len({_column(key) for key in keys} - {None}) > 1
+    return len({known_column(key) for key in keys} - {None}) > 1
 
 
 def unwrapped(path: Path, rows: Path) -> bool:
@@ -94,11 +94,13 @@ def _rows(value: Any) -> list[dict[str, Any]]:
     """
     if not isinstance(value, dict):
         raise ValueError("no object")
+    if rows := _from_named_lists(value):
+        return rows
     if names_columns(value):
         return [value]
     if value and all(isinstance(row, dict) and names_columns(row) for row in value.values()):  # by some key
         return list(value.values())
-    beside = [v for k, v in value.items() if not (isinstance(v, (dict, list)) or k.startswith("_") or _column(k))]
+    beside = [v for k, v in value.items() if not (isinstance(v, (dict, list)) or k.startswith("_") or known_column(k))]
     if len(beside) > _MOST_SCALARS and not any(isinstance(v, list) and v for v in value.values()):
         raise ValueError("a row of unknown names")
     found = [rows for inner in value.values() if (rows := _inside(inner))]
@@ -106,7 +108,7 @@ def _rows(value: Any) -> list[dict[str, Any]]:
         raise ValueError("several tables")
     if not found:
         return _from_columns(value)
-    own = {k: v for k, v in value.items() if _column(k) and not isinstance(v, (dict, list))}
+    own = {k: v for k, v in value.items() if known_column(k) and not isinstance(v, (dict, list))}
     return [{**own, **row} for row in found[0]]
 
 
@@ -117,6 +119,18 @@ def _inside(value: Any) -> list[dict[str, Any]]:
         return _rows(value)
     except ValueError:
         return []
+
+
+def _from_named_lists(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an object of columns, each a list or an object by row, as ``DataFrame.to_json`` has it; else none."""
+    columns = list(value.values())
+    if not names_columns(value):
+        return []
+    if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [dict(zip(value, row, strict=True)) for row in zip(*columns, strict=True)]
+    if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
+        return [{name: value[name][row] for name in value} for row in columns[0]]
+    return []
 
 
 def _from_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,7 +161,8 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _column(key: str) -> str | None:
+def known_column(key: str) -> str | None:
+    """The column of the schema that a name stands for, by its own or a usual name; None for others."""
     folded = key.strip().casefold()
     return folded if folded in CANONICAL else "clicks" if folded == "click" else looks_like(key)
 

@@ -9,7 +9,7 @@ from .source import quote
 from .trim_sql import stripped
 from .typed_rows import TypedRows
 
-_ROUNDED = re.compile(r"\s*-?\d(\.\d+)?[eE]\+\d+\s*")
+_ROUNDED = re.compile(r"\s*-?\d([.,]\d+)?[eE]\+\d+\s*")
 _FLOAT = re.compile(r"\s*-?(\d{16,})\.0\s*")
 _EXACT_BELOW = 2**53  # whole floats from here on may have lost digits
 _WHOLE = r"\s*-?[0-9]+(\.0+)?\s*"

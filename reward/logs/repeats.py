@@ -1,6 +1,7 @@
 """Repeats in a log: copied files, repeated rows and events, and rows that are the sum of the others."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,13 @@ _MOST_FILES = 400
 _HIDDEN_SHARE = 0.05
 _EACH_ROW = 0.9  # different values, about, of a column that numbers the rows
 _FEWEST_CLICKS = 10  # of a total: fewer agree by chance
+_TOTALS = re.compile(
+    r"\s*(((grand|sub|report|overall)[ -]?)?totals?( général| general| geral| generale)?|totales|totaux|totale|totaal|"
+    r"gesamt|gesamt(summe|ergebnis|wert)|insgesamt|summe|suma( końcowa)?|razem|soma|ukupno|celkem|összesen|toplam|"
+    r"итого.*|всего|合计|总计|总和|汇总|合計|総計|總計|합계|총계)\s*(:.*)?$",
+    re.IGNORECASE,
+)
+"""Names of totals."""
 _WAY_OUT = "Remove what is there twice; to count it anyway, --copies keep"
 _BLOCK = 1 << 20
 
@@ -95,9 +103,9 @@ def refuse_copied_files(rows: TypedRows) -> None:
             copies.append((path, first))
     if not copies:
         return
-    totals = f"SELECT sum(impressions), sum(clicks) FROM {rows.select('impressions', 'clicks')}"
-    parameters = {**rows.parameters, "files": [files[path] for path, _ in copies]}
-    impressions, clicks = rows.source.query(totals, parameters).fetchall()[0]
+    own = replace(rows, source=rows.source.only(files[path] for path, _ in copies))
+    totals = f"SELECT sum(impressions), sum(clicks) FROM {own.select('impressions', 'clicks')}"
+    impressions, clicks = own.source.query(totals, own.parameters).fetchall()[0]
     more = f" ({len(copies):,} files are copies)" if len(copies) > 1 else ""
     raise LogError(
         f"{copies[0][0]} is a copy of {copies[0][1]}{more}, which would add {impressions or 0:,.0f} impressions and "
@@ -217,6 +225,16 @@ def refuse_totals(
     row = int(np.argmax(impressions))
     if len(item) > 2 and _is_sum(impressions[row], impressions.sum(), clicks[row], clicks.sum()):
         raise LogError(_total(source, f"The title {titles[row]!r:.60}", "titles", impressions[row], clicks[row]))
+    large = [*ids[3 * shown[item] >= shown.sum()], *titles[3 * impressions >= shown.sum()]]  # half of all others
+    named = next((name for name in large if _TOTALS.match(name)), None)
+    if named is not None and len(shown) > 2:
+        of_it = (ids == named) | (titles == named)
+        own, own_clicks, rest = impressions[of_it].sum(), clicks[of_it].sum(), impressions[~of_it].sum()
+        raise LogError(
+            f"{source} has {own:,.0f} impressions and {own_clicks:,.0f} clicks of {named!r:.60} beside {rest:,.0f} "
+            "impressions of all others: a total, by its name and size. Remove it, or leave it out with the preset's "
+            "exclude; to count it anyway, --copies keep"
+        )
     largest = np.lexsort((impressions, item))[np.cumsum(np.bincount(item)) - 1]  # of each item
     several = np.flatnonzero(np.bincount(item) > 2)
     rest = (impressions[largest], shown, clicks[largest], clicked)

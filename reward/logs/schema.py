@@ -229,6 +229,7 @@ def _usual() -> dict[str, tuple[str, int]]:
 def _missing(names: Sequence[str], available: Sequence[str], where: str, given: Mapping[str, str]) -> str:
     """All that is missing at once, with a ``--columns`` that keeps what was given."""
     nearest = {name: _likely(name, available) for name in names}
+    nearest = {n: c if c not in [*nearest.values()][: names.index(n)] else None for n, c in nearest.items()}
     asked = " and no ".join(f"'{name}' ({CANONICAL[name].meaning})" for name in names)
     likely = " and ".join(f"'{column}'" for column in nearest.values() if column)
     pairs = [f"{name}={source}" for name, source in given.items()]

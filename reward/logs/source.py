@@ -5,6 +5,7 @@ Text files are parsed once into parquet in the temporary folder (`reward.logs.te
 
 import contextlib
 import glob
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from .engine_errors import clear_errors
 from .sources.local import LocalCopy, LocalSource
 from .staged_once import staged
 from .temporary import temporary_folder
-from .text_files import JSON_LINES, PARQUET, WRITTEN_NUMBER, Parameters, file_kind, joined_kinds
+from .text_files import JSON_LINES, NESTED, NUMBER, PARQUET, WRITTEN_NUMBER, Parameters, file_kind, joined_kinds
 from .there import KINDS
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ DEFAULT_MEMORY_LIMIT = "1GB"
 
 _LAKE_TABLES = {"Delta": "_delta_log/*", "Iceberg": "metadata/*.metadata.json", "Hudi": ".hoodie/*"}
 _GZIP = b"\x1f\x8b"
+_PACKED = (".zip", ".7z", ".bz2", ".xz", ".zst", ".rar")
 _UNPACK = "Unpack it first"
 _NO_TEXTS = {
     b"PAR1": ("a parquet file", "Let its name end in .parquet"),
@@ -63,7 +65,7 @@ class FileSource:
     files
         Parquet file to read -> the user's file it stands for.
     partitioned
-        True if the folders of the files are named ``column=value`` and count as columns (parquet only).
+        True if the folders of the files are named ``column=value`` and count as columns.
     folder
         Temporary folder, removed at the end.
     notes
@@ -72,6 +74,8 @@ class FileSource:
         Columns of CSV, all of them VARCHAR, that hold nothing but numbers as programs write them.
     cluster
         Cluster that adds up the files' rows; None: this process.
+    part
+        True if these are some of the source's files, which may lack columns that others have.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -83,12 +87,21 @@ class FileSource:
     notes: tuple[str, ...] = ()
     numbers: frozenset[str] = frozenset()
     cluster: "LogCluster | None" = None
+    part: bool = False
 
     @property
     def relation(self) -> str:
         """SQL of all rows with `FILE` and `ROW` columns; takes the parameter ``$files``."""
         options = f"{_options(self.partitioned)}, filename='{FILE}', file_row_number=true"
-        return f"read_parquet($files, {options})"
+        rows = f"read_parquet($files, {options})"
+        if not self.part:
+            return rows
+        typed = (f"CAST(NULL AS {_stored(kind)}) AS {quote(name)}" for name, kind in self.columns.items())
+        return f"(FROM {rows} UNION ALL BY NAME SELECT {', '.join(typed)} WHERE false)"
+
+    def only(self, files: Iterable[str]) -> "FileSource":
+        """Some of the files, with the columns of all."""
+        return replace(self, files={file: self.files[file] for file in files}, part=True)
 
     @property
     def parameters(self) -> Parameters:
@@ -113,6 +126,11 @@ class FileSource:
 def quote(identifier: str) -> str:
     """``identifier`` as a quoted SQL name."""
     return '"' + identifier.replace('"', '""') + '"'
+
+
+def _stored(kind: str) -> str:
+    """DuckDB's type of a column of this kind."""
+    return "VARCHAR" if kind in (NESTED, NUMBER) else kind
 
 
 @contextlib.contextmanager
@@ -148,7 +166,7 @@ def open_source(
         con.execute("SET TimeZone = 'UTC'")
         with contextlib.suppress(duckdb.InvalidInputException):  # in a notebook without widgets there is none to hide
             con.execute("SET enable_progress_bar = false")
-        partitioned = file_kind(files[0]) == PARQUET and _partitioned(Path(source), files)
+        partitioned = _partitioned(source, files)
         read = [staged(con, path, folder, n) for n, path in enumerate(files)]
         parquet = {found.file: path for found, path in zip(read, files, strict=True)}
         kinds = joined_kinds(found.kinds for found in read)
@@ -240,6 +258,8 @@ def _check_file(path: Path) -> None:
         for magic, (what, way_out) in _NO_TEXTS.items():
             if head.startswith(magic) and not (magic == _GZIP and path.suffix.lower() == ".gz"):
                 raise LogError(f"Cannot read {path}: it is no text but {what}. {way_out}.")
+    if path.suffix.lower() in _PACKED:
+        raise LogError(f"Cannot read {path}: it is packed. {_UNPACK}; rlopt reads packed texts only as .gz.")
     if file_kind(path) == PARQUET and head != b"PAR1":
         other = "neither parquet, CSV nor JSON lines"
         what = "damaged or no parquet file" if path.suffix.lower() == ".parquet" else other
@@ -253,7 +273,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts)
+    return any(part.startswith((".", "_", "~$")) for part in path.parts)  # ~$: a spreadsheet's lock
 
 
 def settings(memory_limit: str, threads: int | None, folder: str | Path) -> Parameters:
@@ -274,10 +294,13 @@ def _options(partitioned: bool) -> str:
     return f"union_by_name=true, hive_partitioning={str(partitioned).lower()}"
 
 
-def _partitioned(folder: Path, files: list[Path]) -> bool:
-    """True if all files lie in folders named ``column=value`` below the folder, with the same columns."""
+def _partitioned(source: str | Path, files: list[Path]) -> bool:
+    """True if all files lie in folders named ``column=value`` below the folder or pattern, with the same columns."""
+    folder = Path(source)
     if not folder.is_dir():
-        return False
+        if not glob.has_magic(str(source)) or files == [folder]:
+            return False
+        folder = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), folder.parts))
     keys = {tuple(part.split("=")[0] for part in file.relative_to(folder).parts[:-1] if "=" in part) for file in files}
     return len(keys) == 1 and keys != {()}
 

@@ -20,6 +20,7 @@ GROUPERS = " \u00a0\u202f\u2009'\u2019_"
 _MARKS: dict[Decimal, Decimal] = {".": ",", ",": "."}
 _BLANKS = " \u00a0\u202f"
 _FEWEST = 3
+_SHOWN_ROUNDED = r"\s*[0-9][.,][0-9]{2}E\+[0-9]+\s*"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def spelling(
     points, commas, blanks = ask(f"{marks}, count(*) FILTER ({grouped})")[0]
     if not (points or commas or blanks):
         return None
+    if whole:
+        _refuse_rounded(ask, column, where)
     if said is not None:
         return Spelling(said)
     seen = _seen(ask)
@@ -74,6 +77,16 @@ def spelling(
     if found is None:
         raise LogError(_question(ask, column, where))
     return None if found == "." and not commas and not blanks else Spelling(found)
+
+
+def _refuse_rounded(ask: Asks, column: str, where: str) -> None:
+    """Stop at counts of two decimals and a power of ten, as spreadsheets show large numbers."""
+    found = ask(f"min(x) FILTER (regexp_full_match(x, '{_SHOWN_ROUNDED}'))")[0][0]
+    if found is not None:
+        raise LogError(
+            f"Column '{column}' of {where} holds {found.strip()!r:.40}, a rounded number, as spreadsheets show large "
+            "ones: its last digits are lost. Export it with all digits."
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Rows that are sums of other rows: subtotals, totals of several levels, months beside days, all beside parts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,10 +99,9 @@ def _refuse_sums_by_value(rows: TypedRows) -> None:
 def _refuse_sums_by_place(rows: TypedRows) -> None:
     """Stop if rows sum up those above (or below) them: subtotals, or totals at one end of a file."""
     for file in rows.source.files:
-        table = rows.select("impressions", "clicks", extra={"file": FILE, "row": ROW}, where="impressions > 0")
-        found = rows.source.table(
-            f"SELECT row, impressions, clicks FROM {table} ORDER BY row", {**rows.parameters, "files": [file]}
-        )
+        own = replace(rows, source=rows.source.only([file]))
+        table = own.select("impressions", "clicks", extra={"file": FILE, "row": ROW}, where="impressions > 0")
+        found = own.source.table(f"SELECT row, impressions, clicks FROM {table} ORDER BY row", own.parameters)
         row, shown, clicked = (found.column(i).to_numpy() for i in range(3))
         if len(row) < 2 * _FEWEST:
             continue

@@ -91,14 +91,22 @@ def stage(con: duckdb.DuckDBPyConnection, path: Path, folder: Path, number: int)
             encoding = _marked(path)
             try:
                 staged = _staged(con, path, written_as_utf8(path, encoding, utf8) if encoding else path, target)
-                return staged if encoding is None or encoding.startswith("utf") else _read_as(staged, path, encoding)
             except NotUtf8Error:
                 encoding = detected_encoding(path)
                 staged = _staged(con, path, written_as_utf8(path, encoding, utf8), target)
-                return _read_as(staged, path, encoding)
+            if encoding is not None and not encoding.startswith("utf"):
+                staged = _read_as(staged, path, encoding)
+            return replace(staged, file=_literal(_placed(target, path)))
     finally:
         con.execute("SET preserve_insertion_order = false")
         utf8.unlink(missing_ok=True)
+
+
+def _placed(target: Path, path: Path) -> Path:
+    """Move ``target`` below folders named ``column=value`` as those of ``path`` are, which may count as columns."""
+    folder = target.parent.joinpath(*(part for part in path.parent.parts if "=" in part))
+    folder.mkdir(parents=True, exist_ok=True)
+    return target.rename(folder / target.name)
 
 
 def _read_as(staged: Staged, path: Path, encoding: str) -> Staged:
@@ -119,7 +127,7 @@ def _staged(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: Path
     rows = target.with_suffix(".rows")
     try:
         kinds = _staged_json(con, path, text, json_form(text), target)
-        deeper = not names_columns(kinds) and unwrapped(text, rows)
+        deeper = not names_columns(name for name, kind in kinds.items() if kind != NESTED) and unwrapped(text, rows)
     except NotUtf8Error:
         raise
     except LogError:
@@ -162,12 +170,12 @@ def _staged_csv(con: duckdb.DuckDBPyConnection, path: Path, text: Path, target: 
     }
     if shape.delimiter != "\t" or not _literal_quotes(con, path, shape, target, parameters):
         try:
-            _copy(con, path, _CSV.format(quote='"'), target, parameters)
+            _copy(con, path, _csv('"', shape), target, parameters)
         except LogError as error:
             if "line ends" not in str(error):
                 raise
             same_ends = written_as_utf8(text, "utf-8", target.with_suffix(".ends"))
-            _copy(con, path, _CSV.format(quote='"'), target, {**parameters, "file": _literal(same_ends)})
+            _copy(con, path, _csv('"', shape), target, {**parameters, "file": _literal(same_ends)})
         _refuse_swallowed_rows(con, path, shape, target)
     lines = "line before the header is" if shape.skip == 1 else f"{shape.skip:,} lines before the header are"
     before = f"{path}: the {lines} left out; it is line {shape.skip + 1:,}."
@@ -187,6 +195,11 @@ def _requoted(path: Path, text: Path, shape: CsvShape, target: Path) -> Path:
     except csv.Error as error:
         raise LogError(f"Cannot read {path}: {error}. Write it without blanks before quotes.") from error
     return target
+
+
+def _csv(quote: str, shape: CsvShape) -> str:
+    """SQL of the rows that have a value: spreadsheets write some of delimiters alone."""
+    return _CSV.format(quote=quote, some=f"coalesce({', '.join(map(_quoted, shape.names))}) IS NOT NULL")
 
 
 def _csv_kinds(con: duckdb.DuckDBPyConnection, path: Path, shape: CsvShape, target: Path) -> dict[str, str]:
@@ -227,7 +240,7 @@ def _literal_quotes(
     just the cells with a comma are quoted, as spreadsheets write them.
     """
     try:
-        _copy(con, path, _CSV.format(quote=""), target, parameters)
+        _copy(con, path, _csv("", shape), target, parameters)
     except NotUtf8Error:
         raise
     except LogError:
@@ -249,7 +262,7 @@ def _literal_quotes(
 
 def _first_line(parameters: Parameters, shape: CsvShape) -> list[str]:
     """Cells of the header as they stand, with their quotes."""
-    path = Path(re.sub(r"\[([*?[])\]", r"\1", parameters["file"]))
+    path = unescaped(parameters["file"])
     with opener(path)(path, "rb") as stream:
         line = stream.readline(_MAX_LINE_BYTES).decode("utf-8-sig", errors="replace")
     return [cell.strip() for cell in line.split(shape.delimiter)]
@@ -286,11 +299,15 @@ def _quoted(name: str) -> str:
 
 
 def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Kind of each column of several text files: nested where one is, numbers where all are."""
+    """Kind of each column of several text files: nested where one is, numbers where all are.
+
+    Names that differ by case alone are one column, called as in the first file that has it.
+    """
     found: dict[str, set[str]] = {}
+    names: dict[str, str] = {}
     for kinds in files:
         for name, kind in kinds.items():
-            found.setdefault(name, set()).add(kind)
+            found.setdefault(names.setdefault(name.casefold(), name), set()).add(kind)
     out = {}
     for name, kinds_of in found.items():
         kinds_of.discard(NULL)
@@ -301,10 +318,15 @@ def joined_kinds(files: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 _FREE, _FREED = (part.replace("'", "''") for part in FREE)
 _FREE_CELL = f"regexp_replace(COLUMNS(*), '{_FREE}', '{_FREED}')"
-_CELL = f"CASE WHEN starts_with(COLUMNS(*), chr(39)) THEN {_FREE_CELL} ELSE COLUMNS(*) END"
+# ="0012" is how programs keep spreadsheets from taking zeros off.
+_BARE_CELL = """regexp_replace(COLUMNS(*), '^="([^"]*)"$', '\\1')"""
+_CELL = (
+    f"CASE WHEN starts_with(COLUMNS(*), chr(39)) THEN {_FREE_CELL} "
+    f"WHEN starts_with(COLUMNS(*), '=') THEN {_BARE_CELL} ELSE COLUMNS(*) END"
+)
 _CSV = (
     "read_csv($file, columns=$columns, delim=$delimiter, header=true, auto_detect=false, "
-    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='') SELECT " + _CELL
+    "hive_partitioning=false, quote='{quote}', escape='{quote}', nullstr='') SELECT " + _CELL + " WHERE {some}"
 )
 _JSON = "format=$form, maximum_object_size=$most, hive_partitioning=false"
 
@@ -332,6 +354,11 @@ def _json_kinds(con: duckdb.DuckDBPyConnection, path: Path, text: Path, form: st
 def _literal(path: Path) -> str:
     """``path`` with the characters that DuckDB would expand as a pattern kept literal."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in str(path))
+
+
+def unescaped(file: str) -> Path:
+    """The path that a file has for DuckDB, without what keeps its characters literal."""
+    return Path(re.sub(r"\[([*?[])\]", r"\1", file))
 
 
 def _parquet_names(path: Path) -> list[str]:

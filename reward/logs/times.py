@@ -4,16 +4,20 @@ A form counts where its values lie in `FIRST_YEAR` to next year; the ranges of t
 the form that fits every row is taken, four-digit years first. A column that fits none is refused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from ..errors import LogError
+from .spelt_times import PATTERNS, UNCLEAR_ZONE, offset, tidied
 
 FIRST_YEAR = 1995
 _SAMPLE = 1_000
 _EXCEL_EPOCH = 25_569  # 1970-01-01 as a spreadsheet counts days
 _DAY = 86_400
+_EXACT_BELOW = 2**24  # whole 32-bit floats from here on may have lost digits
+_SHORTER = 10  # times: the span of the true reading of years with two digits
 _ROUNDED = r"\s*[0-9]([.,][0-9]{0,8})?[eE]\+?[0-9]+\s*"  # nine digits are too few for the second
 
 
@@ -37,6 +41,8 @@ class TimeForm:
         Of numbers that count since 1970: how many a second has; 0 of days of a spreadsheet.
     low, high
         Numbers from ``low`` to below ``high`` lie in `FIRST_YEAR` to next year.
+    spelt
+        True of texts that are rewritten first (`reward.logs.spelt_times`).
     """
 
     name: str
@@ -44,9 +50,12 @@ class TimeForm:
     per_second: int = 1
     low: float = 0.0
     high: float = 0.0
+    spelt: bool = False
 
     def sql(self, value: str, number: str) -> str:
         """SQL of seconds since 1970 for the column ``value``, whose number is ``number``; NULL where it is no time."""
+        if self.spelt:
+            return f"(epoch(try_strptime({tidied(value)}, '{self.pattern}')) - {offset(value)})"
         if not self.low and self.pattern:
             return f"epoch(try_strptime(trim({value}), '{self.pattern}'))"
         if not self.low:
@@ -90,7 +99,8 @@ def forms() -> list[TimeForm]:
     for name, zeros in two_digits:
         pattern = "".join(f"%{letter}" for letter in "ymdHMS"[: len(name) // 2])
         out.append(TimeForm(name, pattern, low=10 * 10**zeros, high=(short + 1) * 10**zeros))
-    out.append(TimeForm("days of a spreadsheet", "", 0, *(t / _DAY + _EXCEL_EPOCH for t in (low, high))))
+    first_day, last_day = (t / _DAY + _EXCEL_EPOCH for t in (low, high))
+    out.append(TimeForm("days of a spreadsheet", "", 0, first_day, last_day))
     for unit, per_second in (("seconds", 1), ("milliseconds", 10**3), ("microseconds", 10**6), ("nanoseconds", 10**9)):
         out.append(TimeForm(f"{unit} since 1970", "", per_second, low * per_second, high * per_second))
     return out
@@ -191,6 +201,22 @@ def refuse_rounded(ask: Asks, form: TimeForm, column: str, where: str) -> None:
         )
 
 
+def refuse_short_floats(ask: Asks, column: str, where: str) -> None:
+    """Stop if 32-bit floats hold numbers of more digits than they keep. ``ask`` queries over the number ``x``.
+
+    Raises
+    ------
+    LogError
+        With the largest number.
+    """
+    largest = ask("max(x) FILTER (NOT isnan(x))")[0][0]
+    if largest is not None and largest >= _EXACT_BELOW:
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds {largest:.15g} as a 32-bit float, which keeps 7 digits: "
+            "the times are off by up to minutes or days. Write it as 64-bit numbers or as ISO dates."
+        )
+
+
 def _fitting(low: float, high: float) -> list[TimeForm]:
     return [form for form in forms() if form.low <= low and high < form.high]
 
@@ -220,18 +246,77 @@ def text_form(ask: Asks, column: str, where: str) -> TimeForm | None:
         return None
     if not texts:
         return ISO
-    if ask("count(TRY_CAST(x AS TIMESTAMPTZ))", limit=_SAMPLE)[0][0]:
+    if ask(f"count(*) FILTER ({_may_be(ISO)})", limit=_SAMPLE)[0][0]:
+        _refuse_unclear_zone(ask, column, where)
         return ISO
-    counts = ", ".join(f"count(*) FILTER ({given} AND try_strptime(trim(x), '{p}') IS NULL)" for p in _PATTERNS)
-    reading = [p for p, wrong in zip(_PATTERNS, ask(counts, limit=_SAMPLE)[0], strict=True) if not wrong]
-    counts = ", ".join(f"count(*) FILTER ({given} AND try_strptime(trim(x), '{p}') IS NULL)" for p in reading)
-    reading = [p for p, wrong in zip(reading, ask(counts)[0] if reading else (), strict=True) if not wrong]
-    if any(p.startswith(("%d/", "%d-")) for p in reading) and any(p.startswith(("%m/", "%m-")) for p in reading):
+    readings = _reading(ask, _reading(ask, [TimeForm(_spelt(p), p) for p in _PATTERNS], _SAMPLE))
+    readings = readings or _reading(ask, _in_words(ask))
+    if any(f.pattern[:3] in ("%d/", "%d-") for f in readings) and any(
+        f.pattern[:3] in ("%m/", "%m-") for f in readings
+    ):
         raise LogError(
             f"Column '{column}' of {where} (timestamp) holds times such as {a_text!r:.40}, where day and month cannot "
             "be told apart. Write ISO dates such as 2026-03-01 12:00:00."
         )
-    return TimeForm(_spelt(reading[0]), reading[0]) if reading else ISO
+    return _shortest(ask, readings, column, where) if readings else ISO
+
+
+def _may_be(form: TimeForm) -> str:
+    """SQL condition: ``x`` is such a time from `FIRST_YEAR` to next year."""
+    low, high = limits()
+    seconds = form.sql("x", "x")
+    return f"coalesce({seconds} >= {low} AND {seconds} < {high}, false)"
+
+
+def _reading(ask: Asks, forms: Sequence[TimeForm], limit: int | None = None) -> list[TimeForm]:
+    """The forms that read all texts, and some of them as times that may be in a log."""
+    wrong = (f"count(*) FILTER (x IS NOT NULL AND {form.sql('x', 'x')} IS NULL)" for form in forms)
+    found = ask(", ".join((*wrong, *(f"bool_or({_may_be(form)})" for form in forms))), limit=limit)[0] if forms else ()
+    return [form for form, n, may in zip(forms, found, found[len(forms) :], strict=False) if not n and may]
+
+
+def _in_words(ask: Asks) -> list[TimeForm]:
+    """The forms of times in words that may read all texts, told from some of them."""
+    some = {text for (text,) in ask(tidied("x"), limit=_SAMPLE)}
+    return [TimeForm(_spelt(p), p, spelt=True) for p in PATTERNS if all(_fits(text, p) for text in some)]
+
+
+def _fits(text: str, pattern: str) -> bool:
+    try:
+        datetime.strptime(text, pattern)
+    except ValueError:
+        return False
+    return True
+
+
+def _shortest(ask: Asks, forms: Sequence[TimeForm], column: str, where: str) -> TimeForm:
+    """The form by which the texts are times of much the shortest span: the year is what changes least in a log.
+
+    Raises
+    ------
+    LogError
+        If years of two digits may come first or last.
+    """
+    if len(forms) == 1 or not any("%y" in form.pattern for form in forms):
+        return forms[0]
+    ends = ask(", ".join(f"min({f.sql('x', 'x')}), max({f.sql('x', 'x')})" for f in forms))[0]
+    spans = sorted((last - first, i) for i, (first, last) in enumerate(zip(ends[::2], ends[1::2], strict=True)))
+    if _SHORTER * spans[0][0] >= spans[1][0]:
+        names = " or ".join(form.name for form in forms[:2])
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds times such as {ask('min(x)')[0][0]!r:.40}: {names}? Write "
+            "ISO dates such as 2026-03-01 12:00:00."
+        )
+    return forms[spans[0][1]]
+
+
+def _refuse_unclear_zone(ask: Asks, column: str, where: str) -> None:
+    found = ask(f"min(x) FILTER (regexp_matches(x, '{UNCLEAR_ZONE}'))", limit=_SAMPLE)[0][0]
+    if found is not None:
+        raise LogError(
+            f"Column '{column}' of {where} (timestamp) holds {found!r:.50}, whose letters are those of several time "
+            "zones. Write the hours from UTC instead, such as 2026-03-01 12:00:00+08:00."
+        )
 
 
 _CLOCKS = ("", " %H", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", "T%H", " %I:%M %p", " %I:%M:%S %p")
@@ -243,6 +328,15 @@ _PATTERNS = (*_WITH_CLOCKS, "%Y%m%dT%H%M%S", "%Y%m%d %H:%M:%S")
 
 def _spelt(pattern: str) -> str:
     """``pattern`` as people write it."""
-    for code, letters in {"%Y": "YYYY", "%m": "MM", "%d": "DD", "%H": "hh", "%I": "hh", "%M": "mm", "%S": "ss"}.items():
+    for code, letters in {
+        "%Y": "YYYY",
+        "%y": "YY",
+        "%m": "MM",
+        "%d": "DD",
+        "%H": "hh",
+        "%I": "hh",
+        "%M": "mm",
+        "%S": "ss",
+    }.items():
         pattern = pattern.replace(code, letters)
     return pattern.replace("%b", "Mon").replace("%B", "Month").replace("%p", "am/pm")

@@ -11,7 +11,7 @@ from .schema import ALIASES, CANONICAL, KEY_SEPARATOR, ColumnMapping
 from .source import FILE, ROW, FileSource, quote
 from .spelt_numbers import Decimal, Spelling, other_texts, spelling
 from .text_files import NESTED, NULL, NUMBER, Parameters, is_nested
-from .times import ISO, TimeForm, number_form, refuse_rounded, text_form
+from .times import ISO, TimeForm, number_form, refuse_rounded, refuse_short_floats, text_form
 from .trim_sql import trimmed
 
 WHOLE_TYPES = frozenset(u + kind for u in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"))
@@ -295,6 +295,8 @@ class TypedRows:
             found = text_form(partial(self._ask, text), column, where)
             if found is not None:
                 return found
+        if kind == "FLOAT":
+            refuse_short_floats(partial(self._ask, f"CAST({quote(column)} AS DOUBLE)"), column, where)
         form = number_form(partial(self._ask, f"TRY_CAST({quote(column)} AS DOUBLE)"), column, where)
         if kind == "VARCHAR":
             refuse_rounded(partial(self._ask, text), form, column, where)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import LogError
-from ..json_form import names_columns
+from ..json_form import known_column, names_columns
+from ..text_files import refuse_doubles
 from .local import needs
 from .row_batches import ROWS_AT_ONCE, write_rows
 
@@ -19,8 +20,9 @@ def write_sheets(path: Path, target: Path) -> tuple[str, ...]:
     """Write the sheets of one table to the parquet file ``target``; returns what was decided, in plain words.
 
     The table is that of the first sheet with columns of the schema, else of the first sheet with more than one column;
-    sheets with the same columns (a sheet a month) hold more of its rows. The header is the first row with most cells
-    among the first 50. Whole numbers stay whole.
+    sheets with the same columns (a sheet a month), in any order and case, hold more of its rows. Hidden sheets count
+    only where no other has a table. The header is the first row with most cells among the first 50. Whole numbers stay
+    whole.
 
     Raises
     ------
@@ -33,14 +35,18 @@ def write_sheets(path: Path, target: Path) -> tuple[str, ...]:
         raise needs("python-calamine", "excel", str(path)) from error
     try:
         with python_calamine.load_workbook(path) as book:
-            sheets = [
+            seen = python_calamine.SheetVisibleEnum.Visible
+            hidden = {sheet.name for sheet in book.sheets_metadata if sheet.visible != seen}
+            tables = [
                 s for name in book.sheet_names if (s := _Sheet.of(name, book.get_sheet_by_name(name).iter_rows()))
             ]
+            sheets = [sheet for sheet in tables if sheet.name not in hidden] or tables
             first = next((sheet for sheet in sheets if names_columns(sheet.names)), sheets[0] if sheets else None)
             if first is not None:
-                same = [sheet for sheet in sheets if sheet.names == first.names]
-                write_rows(first.names, _chunks(same), target, str(path))
-                return _notes(path, [sheet.name for sheet in same], [s.name for s in sheets if s not in same])
+                same = [sheet for sheet in sheets if sheet.has_rows_of(first)]
+                names = _joined_names(same, str(path))
+                write_rows(names, _chunks(same, names), target, str(path))
+                return _notes(path, [sheet.name for sheet in same], [s.name for s in tables if s not in same])
     except LogError:
         raise
     except Exception as error:  # of a parser that meets any bytes
@@ -89,9 +95,36 @@ class _Sheet:
         names = [str(first[start][i]).strip() for i in places]
         return cls(name, names, places, chain(first[start + 1 :], ([_value(cell) for cell in row] for row in rows)))
 
+    def has_rows_of(self, other: "_Sheet") -> bool:
+        """True if both have the same columns, but for some of one that the schema does not know."""
+        own, others = set(map(_folded, self.names)), set(map(_folded, other.names))
+        more = own ^ others
+        return (own >= others or own <= others) and not any(map(known_column, more))
 
-def _chunks(sheets: Sequence[_Sheet]) -> Iterator[list[list[Any]]]:
-    kept = ([row[i] if i < len(row) else None for i in sheet.places] for sheet in sheets for row in sheet.rows)
+    def cells(self, names: Sequence[str]) -> Iterator[list[Any]]:
+        """Rows with the cells of these columns, None where the sheet has none."""
+        place = dict(zip(map(_folded, self.names), self.places, strict=True))
+        places = [place.get(_folded(name), -1) for name in names]
+        for row in self.rows:
+            yield [row[i] if 0 <= i < len(row) else None for i in places]
+
+
+def _joined_names(sheets: Sequence[_Sheet], what: str) -> list[str]:
+    """Names of the columns of all sheets, each as the first sheet that has it calls it."""
+    names: dict[str, str] = {}
+    for sheet in sheets:
+        refuse_doubles(what, sheet.names)
+        for name in sheet.names:
+            names.setdefault(_folded(name), name)
+    return list(names.values())
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _chunks(sheets: Sequence[_Sheet], names: Sequence[str]) -> Iterator[list[list[Any]]]:
+    kept = (cells for sheet in sheets for cells in sheet.cells(names))
     some = (row for row in kept if any(cell is not None for cell in row))
     while chunk := list(islice(some, ROWS_AT_ONCE)):
         yield chunk

@@ -62,7 +62,16 @@ def test_parts_of_joined_ids_are_spelt_alike(tmp_path: Path) -> None:
     assert [item.item_id for item in arms.items] == ["1+x", "2+y"]
 
 
-@pytest.mark.parametrize(("ids", "message"), [([2.0**53, 1.0], "have all its digits"), (["1.2E+15", "2"], "rounded")])
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([2.0**53, 1.0], "have all its digits"), (["1.2E+15", "2"], "rounded"), (["1,2E+15", "2"], "rounded")],
+)
 def test_ids_that_lost_digits_are_refused(tmp_path: Path, ids: list[object], message: str) -> None:
     with pytest.raises(LogError, match=message):
         read_arms(write_log(tmp_path / "log.parquet", {"item_id": ids, "title": ["a", "b"], "clicks": [0, 1]}))
+
+
+def test_ids_kept_from_a_spreadsheet_are_those_in_the_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text('item_id,brand\n="0012",="A"\n"=""0013""",x\n', encoding="utf-8")
+    assert [(item.item_id, item.fields["brand"]) for item in read_items(path)] == [("0012", ("A",)), ("0013", ("x",))]

@@ -195,3 +195,18 @@ def test_copies_do_not_hide_behind_a_column_that_numbers_rows_or_files(tmp_path:
     with pytest.raises(LogError, match=f"in every column but '{beside}', .* would add {again}"):
         read_logs(write(tmp_path / "logs", files), threads=1)
     assert read_logs(write(tmp_path / "logs", [day.assign(row=range(len(day))) for day in days]), threads=1)
+
+
+@pytest.mark.parametrize("name", ["Total", "Total: Campaigns", "Gesamtergebnis", "合计", "Итого и средние"])
+@pytest.mark.parametrize("share", [0.9, 2.0])
+def test_a_total_that_is_no_exact_sum_is_told_by_its_name(tmp_path: Path, name: str, share: float) -> None:
+    report = daily(5, days=1)[0]
+    total = {"item_id": name, "title": "--", "date": "2026-05-01"}
+    counts = {count: int(share * report[count].sum()) for count in ("impressions", "clicks")}
+    path = tmp_path / "log.csv"
+    pd.concat([report, pd.DataFrame([total | counts])]).to_csv(path, index=False)
+    said = f"has {counts['impressions']:,} impressions and {counts['clicks']:,} clicks of '{re.escape(name)}' beside "
+    with pytest.raises(LogError, match=said):
+        read_logs(path, threads=1)
+    pd.concat([report, pd.DataFrame([total | {"impressions": 900, "clicks": 40}])]).to_csv(path, index=False)
+    assert read_logs(path, threads=1).totals.rows == len(report) + 1  # a brand called so

@@ -76,3 +76,10 @@ def test_a_value_in_another_spelling_is_named_with_its_row(tmp_path: Path) -> No
     text = "item_id;title;impressions;clicks\n1;a;1.234.567;5\n1;b;12,5;5\n"
     with pytest.raises(LogError, match=r"impressions must be a whole number .* Got '12,5' in row 2"):
         read_csv_text(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["1.56E+06", "1,56E+06"])
+def test_counts_that_a_spreadsheet_has_rounded_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(LogError, match=r"E\+06', a rounded number.*Export it with all digits"):
+        read(tmp_path / "log.parquet", {"impressions": [text, "2345678"]}, "impressions")
+    assert read(tmp_path / "log.parquet", {"impressions": ["1.5e+06", "12.0"]}, "impressions") == [1_500_000, 12]

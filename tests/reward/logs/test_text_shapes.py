@@ -173,3 +173,35 @@ def test_files_under_a_wrong_name_are_told_for_what_they_are(tmp_path: Path, nam
     (tmp_path / name).write_bytes(head)
     with pytest.raises(LogError, match=said):
         read_titles(tmp_path / name)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_spreadsheets_empty_cells_are_no_rows_and_no_header(tmp_path: Path, delimiter: str) -> None:
+    before = delimiter.join(["Report", "May", ""]) + "\n" + 2 * delimiter + "\n"
+    text = csv_text(delimiter, "\n", before=before) + 2 * (2 * delimiter + "\n")
+    assert titles_of(tmp_path / "t.csv", text.encode()) == TITLES
+    nameless = "".join(f"{cells}{delimiter}\n" for cells in (f"item_id{delimiter}title", f"1{delimiter}Red"))
+    assert titles_of(tmp_path / "t.csv", nameless.encode()) == ["Red"]
+
+
+@pytest.mark.parametrize("form", ["lists", "objects"])
+def test_json_by_column(tmp_path: Path, form: str) -> None:
+    columns: dict[str, object] = {name: [row[i] for row in ROWS] for i, name in enumerate(HEAD)}
+    if form == "objects":
+        columns = {name: {str(n): row[i] for n, row in enumerate(ROWS)} for i, name in enumerate(HEAD)}
+    assert titles_of(tmp_path / "t.json", json.dumps(columns).encode()) == TITLES
+
+
+def test_packed_files_are_told_for_what_they_are(tmp_path: Path) -> None:
+    for name in ("t.csv.zip", "t.csv.bz2"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04")
+        with pytest.raises(LogError, match=r"it is packed\. Unpack it first"):
+            read_titles(tmp_path / name)
+
+
+def test_the_command_for_another_encoding_names_it_as_iconv_does(tmp_path: Path) -> None:
+    titles = ["Chaise en chêne été", "Écharpe en laine tissée", "Théière en grès", "Lampe à poser dorée"]
+    titles += ["Chemise légère", "Tapis de liège", "Vase soufflé à la main", "Étagère rangée", "Poêle émaillée"]
+    rows = "item_id,title\n" + "".join(f"{n},{title}\n" for n, title in enumerate(titles))
+    with pytest.raises(LogError, match=r"mac_roman: 'Chaise en chêne été.*iconv -f macintosh -t utf-8"):
+        titles_of(tmp_path / "t.csv", rows.encode("mac_roman"))

@@ -106,3 +106,13 @@ def test_exponents_of_whole_minutes_lose_nothing(tmp_path: Path) -> None:
 def test_months_first_where_a_day_past_the_twelfth_tells(tmp_path: Path) -> None:
     found = seconds_of(tmp_path / "log.parquet", pa.table({"timestamp": ["03/01/2026", "03/31/2026"]}))
     assert found == [datetime(2026, 3, day, tzinfo=UTC).timestamp() for day in (1, 31)]
+
+
+def test_times_in_short_floats_are_refused(tmp_path: Path) -> None:
+    for times in ([1_772_323_200.0], [20_260_301.0]):
+        pq.write_table(pa.table({"timestamp": pa.array(times, pa.float32())}), tmp_path / "t.parquet")
+        with (
+            open_source(tmp_path / "t.parquet") as opened,
+            pytest.raises(LogError, match="as a 32-bit float, which keeps 7 digits"),
+        ):
+            TypedRows.of(opened, None, None, ("timestamp",))

@@ -71,6 +71,32 @@ def test_sheets_of_one_table_are_read_together(tmp_path: Path, first: str | None
     assert note.endswith(", not 'Sheet'." if first else "table.")
 
 
+def test_sheets_in_any_order_and_case_are_one_table_and_hidden_ones_are_none(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    heads = {
+        "May": ["item_id", "title", "impressions", "clicks"],
+        "June": ["Title", "ITEM_ID", "Clicks", "Impressions"],
+        "July": ["item_id", "title", "impressions", "clicks", "note"],
+        "By item": ["item_id", "impressions", "clicks"],
+        "Old": ["item_id", "title", "impressions", "clicks"],
+    }
+    for name, head in heads.items():
+        sheet = book.create_sheet(name)
+        sheet.append(head)
+        for title, clicks in ((f"Red {name}", 3), ("Blue", 1)):
+            row = {"item_id": 12, "title": title, "impressions": 100, "clicks": clicks, "note": "x"}
+            sheet.append([row[column.lower()] for column in head])
+    book["Old"].sheet_state = "hidden"
+    book.remove(book["Sheet"])
+    book.save(tmp_path / "clicks.xlsx")
+    logs = read_logs(tmp_path / "clicks.xlsx", threads=1)
+    assert (logs.totals.rows, logs.totals.impressions, logs.totals.clicks) == (6, 600, 12)
+    assert logs.notes[0].endswith(
+        "sheets 'May', 'June', 'July' have the same columns and are read as one table, not 'By item', 'Old'."
+    )
+
+
 def test_a_delta_table_has_its_present_rows(tmp_path: Path, wanted: Any) -> None:
     deltalake = pytest.importorskip("deltalake")
     folder = str(tmp_path / "table")
