@@ -43,12 +43,19 @@ MISSING = frozenset(
         *("[null]", "#null!", "#ref!", "#value!", "#name?", "#div/0!", "#num!", "#nv", "#n/d", "#wert!", "#bezug!"),
         *("#zahl!", "#valeur!", "#nom?", "#\u00a1valor!", "#\u00a1ref!"),
         *("\u672a\u77e5", "\u6682\u65e0", "\u65e0", "\u672a\u8bbe\u7f6e", "\u4e0d\u8be6"),
-        *("\u672a\u586b\u5199", "\u65e0\u6570\u636e"),
+        *("\u672a\u586b\u5199", "\u65e0\u6570\u636e", "\u6682\u65e0\u6570\u636e", "\u672a\u6307\u5b9a"),
+        *("\u306a\u3057", "\u672a\u8a2d\u5b9a", "\uc5c6\uc74c", "\ubbf8\uc9c0\uc815"),  # Japanese, Korean
+        *("n\\a", "n.v.t.", "n/d", "s/d", "sin datos", "no informado", "n\u00e3o informado", "non d\u00e9fini"),
+        "non renseign\u00e9",
+        *(
+            "\u043d\u0435 \u0443\u043a\u0430\u0437\u0430\u043d\u043e",
+            "\u043d\u0435\u0442 \u0434\u0430\u043d\u043d\u044b\u0445",
+        ),
     }
 )
 """Texts, in lower case, that say of a field that its value is not known: those of databases, spreadsheets, analytics
-and shop exports, English, German and Chinese; \\N is Hive's and MySQL's. NA is none of them: it is North America and
-Namibia, too."""
+and shop exports, in several languages; \\N is Hive's and MySQL's. NA is none of them: it is North America and Namibia,
+too."""
 
 
 @dataclass(frozen=True)

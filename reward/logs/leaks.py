@@ -114,9 +114,10 @@ def _letters(text: str) -> str:
 def _told_by_row(rows: TypedRows, columns: Sequence[str]) -> list[str]:
     """Columns that tell a row's clicks, or have a value after which a click is certain."""
     numbers = {f"n{i}": _number(rows, column) for i, column in enumerate(columns)}
-    texts = {f"t{i}": f"CAST({quote(column)} AS VARCHAR)" for i, column in enumerate(columns)}
+    texts = {f"t{i}": _known(f"CAST({quote(column)} AS VARCHAR)") for i, column in enumerate(columns)}
     table = rows.select("impressions", "clicks", extra={**numbers, **texts}, where="impressions > 0")
-    rows.source.query(f"CREATE OR REPLACE TEMP TABLE looked_at AS SELECT * FROM {table}", rows.parameters)
+    parameters = {**rows.parameters, "marks": sorted(rows.missing)}
+    rows.source.query(f"CREATE OR REPLACE TEMP TABLE looked_at AS SELECT * FROM {table}", parameters)
     shown, clicked, *values = _floats(rows, f"SELECT impressions, clicks, {', '.join(numbers)} FROM looked_at")
     certain = _certain(rows, list(texts)) if 0 < clicked.sum() < _MAX_CTR * shown.sum() else set()
     rows.source.query("DROP TABLE looked_at")
@@ -125,6 +126,11 @@ def _told_by_row(rows: TypedRows, columns: Sequence[str]) -> list[str]:
         for i, (column, value) in enumerate(zip(columns, values, strict=True))
         if f"t{i}" in certain or _told(value, shown, clicked) or _grows_with_clicks(value, shown, clicked)
     ]
+
+
+def _known(text: str) -> str:
+    """SQL of a text, NULL where it is a mark of a missing value."""
+    return f"CASE WHEN NOT list_contains($marks, lower(trim({text}))) THEN {text} END"
 
 
 def _certain(rows: TypedRows, texts: Sequence[str]) -> set[str]:

@@ -24,8 +24,10 @@ from .keys import respelled
 from .periods import SAME_TIME, Periods, apart, by_period
 from .plans import with_plans
 from .position import PositionBias
+from .repeated_counts import refuse_repeated_counts
 from .repeated_impressions import refuse_repeated_impressions
 from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
+from .running_totals import refuse_running_totals
 from .schema import ColumnMapping
 from .some_items import some_items
 from .source import DEFAULT_MEMORY_LIMIT, open_source
@@ -219,6 +221,8 @@ def read_logs(
             refuse_sums(rows, totals)
             refuse_repeated_rows(rows, totals, len(sums["title"]))
             refuse_repeated_impressions(rows, some, totals)
+            refuse_repeated_counts(rows, totals, len(sums["title"]))
+            refuse_running_totals(rows, some, totals)
         context = read_context(rows, some)
         bias = position_bias(rows) if totals.position_impressions else None
         replaced = totals.timestamp_impressions == totals.impressions and apart(sums) > SAME_TIME

@@ -34,7 +34,7 @@ _TOTALS = re.compile(
     re.IGNORECASE,
 )
 """Names of totals."""
-_WAY_OUT = "Remove what is there twice; to count it anyway, --copies keep"
+WAY_OUT = "Remove what is there twice; to count it anyway, --copies keep"
 _BLOCK = 1 << 20
 
 
@@ -109,7 +109,7 @@ def refuse_copied_files(rows: TypedRows) -> None:
     more = f" ({len(copies):,} files are copies)" if len(copies) > 1 else ""
     raise LogError(
         f"{copies[0][0]} is a copy of {copies[0][1]}{more}, which would add {impressions or 0:,.0f} impressions and "
-        f"{clicks or 0:,.0f} clicks a second time. {_WAY_OUT}"
+        f"{clicks or 0:,.0f} clicks a second time. {WAY_OUT}"
     )
 
 
@@ -139,7 +139,7 @@ def _refuse_repeats(rows: TypedRows, n_rows: int, beside: frozenset[str]) -> Non
     columns = [column for column in rows.source.columns if column not in counts and column not in beside]
     alike = f"hash({', '.join(map(quote, columns))})"
     same = f"hash({alike}, {', '.join(map(quote, sorted(counts)))})"
-    extra = {"alike": alike, "same": same, "file": FILE, "row": ROW, "kept": _every(rows, step)}
+    extra = {"alike": alike, "same": same, "file": FILE, "row": ROW, "kept": every(rows, step)}
     table = rows.select("impressions", "clicks", extra=extra, where="impressions > 0 AND kept")
     by_row = (
         f"SELECT same, any_value(alike) AS alike, count(*) AS n, any_value(impressions) AS i, any_value(clicks) AS c, "
@@ -163,9 +163,9 @@ def _refuse_repeats(rows: TypedRows, n_rows: int, beside: frozenset[str]) -> Non
             about = "about " if step > 1 else ""
             but = f" but {', '.join(map(repr, sorted(beside)))}" if beside else ""
             raise LogError(
-                f"{_place(rows, last)} repeats {_place(rows, first)} in every column{but}, and {about}{n * step:,.0f} "
+                f"{place(rows, last)} repeats {place(rows, first)} in every column{but}, and {about}{n * step:,.0f} "
                 f"such rows would add {impressions * step:,.0f} impressions and {clicks * step:,.0f} clicks a second "
-                f"time. {_WAY_OUT}"
+                f"time. {WAY_OUT}"
             )
     query("DROP TABLE repeats")
 
@@ -280,12 +280,14 @@ def _total(source: str, what: str, others: str, impressions: float, clicks: floa
     )
 
 
-def _every(rows: TypedRows, step: int) -> str:
+def every(rows: TypedRows, step: int) -> str:
+    """SQL that is true for the rows of every ``step``-th item."""
     return "true" if step <= 1 else f"hash({rows.expression('item_id')}) % {step} = 0"
 
 
-def _place(rows: TypedRows, place: dict[str, object]) -> str:
-    return f"row {int(str(place['row'])) + 1:,} of {rows.source.file_name(str(place['file']))}"
+def place(rows: TypedRows, where: dict[str, object]) -> str:
+    """A row's place, ``file`` and ``row``, in words."""
+    return f"row {int(str(where['row'])) + 1:,} of {rows.source.file_name(str(where['file']))}"
 
 
 def _of_one_size(paths: Iterable[Path]) -> list[Path]:

@@ -16,7 +16,7 @@ EXIT_CODES = {"better": 0, "worse": 3, "undecided": 4, "invalid": 5}
 @click.argument("results", metavar="RESULTS")
 @from_config(
     "AbAnalyzeConfig", "metric", "guardrail", "design", "baseline", "control", "split", "planned_lift", "confidence",
-    "final", "look", "carry_over", "winsorize", "covariate", "by", "lang",
+    "final", "look", "carry_over", "winsorize", "covariate", "copies", "by", "lang",
     "policy",
 )  # fmt: skip
 @click.option(

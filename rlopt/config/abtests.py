@@ -136,5 +136,9 @@ class AbAnalyzeConfig(AbConfig):
 "it narrows the interval.",
         none="items' logged rates and predictions if whole items are split", metavar="COLUMN", min_length=1,
     )  # fmt: skip
+    copies: Literal["stop", "keep"] = setting(
+        "stop",
+        "What to do with rows that count something twice, such as totals and running totals: stop, or count them.",
+    )
     by: tuple[str, ...] = setting((), "Also report the lift by this item field, numbers in bands.", metavar="FIELD")
     lang: Literal["en", "zh"] = setting("en", "Language of ab/report.html.")

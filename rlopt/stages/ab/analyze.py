@@ -137,7 +137,10 @@ def _read(
     covariate = asked.config.covariate
     wanted = tuple(dict.fromkeys([*asked.metrics.columns, *([covariate] if covariate else [])]))
     mapping = mapping_for(opened.run, results, names)
-    return read_results(results, wanted, control=asked.config.control, mapping=mapping, own=own, decimal=decimal)
+    config = asked.config
+    return read_results(
+        results, wanted, control=config.control, mapping=mapping, own=own, decimal=decimal, copies=config.copies
+    )
 
 
 def _analysis(

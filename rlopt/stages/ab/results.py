@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from reward.arrays import BoolArray, FloatArray, IntArray
 from reward.logs.keys import respelled_file
+from reward.logs.read import Copies
 from reward.logs.schema import CANONICAL, ColumnMapping
 from reward.logs.source import FileSource, open_source, quote
 from reward.logs.sources.local import LocalSource
@@ -17,6 +18,7 @@ from reward.logs.typed_rows import TypedRows
 from rlopt.errors import EvaluationError
 from rlopt.ope.comparison import Counts
 from rlopt.stages.ab.metrics import COUNTED, IMPRESSIONS, Metric
+from rlopt.stages.ab.twice import refuse_repeats_in_results, refuse_total
 from rlopt.wording import counted
 
 OF_RESULTS = ("arm", "date", "visitor")  # columns that logs do not have
@@ -151,6 +153,7 @@ def read_results(
     mapping: ColumnMapping | None = None,
     own: Mapping[str, str] | None = None,
     decimal: Decimal | None = None,
+    copies: Copies = "keep",
 ) -> Results:
     """Read and check the results of an A/B test.
 
@@ -169,11 +172,13 @@ def read_results(
         The user's names of arm, date and visitor.
     decimal
         Decimal mark of numbers written as texts; None: inferred from the column.
+    copies
+        "stop" where rows, sums or totals are there twice (`rlopt.stages.ab.twice`), or "keep" and count them.
 
     Raises
     ------
     LogError
-        The file cannot be read, or a column of logs is missing.
+        The file cannot be read, a column of logs is missing, or something is there twice.
     EvaluationError
         Another column is missing, a value is wrong, or there are not two arms.
     """
@@ -195,19 +200,30 @@ def read_results(
         chosen = ", ".join(f"{sql} AS {quote(name)}" for name, sql in texts.items())
         table = source.table(f"SELECT {chosen} FROM {source.relation}", source.parameters)  # noqa: S608
         shown = {**named, **{n: rows.location(n) if n in CANONICAL else n for n in ("item_id", *wanted)}}
+        found = _results(file, table, wanted, shown, control)
+        if copies == "stop" and "clicks" in wanted and "+" not in shown["item_id"]:
+            for name, number, names in (("item_id", found.item, found.items), ("arm", found.arm, found.arms)):
+                refuse_total(f"{file}: {shown[name]}", number, names, found.values)
+            refuse_repeats_in_results(source, shown, decimal)
+    return found
+
+
+def _results(
+    file: LocalSource, table: pa.Table, wanted: Sequence[str], shown: Mapping[str, str], control: str
+) -> Results:
+    """The results of a table with the columns that are ``shown`` to the user under the file's names."""
     if not table.num_rows:
         raise EvaluationError(f"{file} holds no rows.")
-    for name in ("arm", "item_id"):
+    dated = "date" in shown and table["date"].null_count < table.num_rows
+    for name in ("arm", "item_id", *(["date"] if dated else [])):
         if table[name].null_count:
             raise EvaluationError(
                 f"{file}: {shown[name]} must not be empty ({counted(table[name].null_count, 'row is', 'rows are')})."
             )
     arm, arms = _arms(file, table, control, shown["arm"])
     items, item = _numbered(table["item_id"].to_pylist())
-    dates = _dates(file, table, shown["date"]) if "date" in shown else []
-    days, day = _numbered(dates)
+    days, day = _numbered(_dates(file, table, shown["date"]) if dated else [])
     visitors, visitor = _visitors(file, table, shown["visitor"]) if "visitor" in shown else ([], None)
-    dated = len(dates) == len(item)
     return Results(
         arm,
         arms,
@@ -215,7 +231,7 @@ def read_results(
         tuple(items),
         _values(file, table, wanted, shown),
         day if dated else None,
-        tuple(days) if dated else (),
+        tuple(days),
         visitor,
         tuple(visitors),
     )
@@ -223,7 +239,14 @@ def read_results(
 
 def _arms(file: LocalSource, table: pa.Table, control: str, column: str) -> tuple[IntArray, tuple[str, ...]]:
     """Number of each row's arm, and the arms' names, the control first."""
-    names, number = _numbered(table["arm"].to_pylist())
+    names, number = _numbered([name.strip() for name in table["arm"].to_pylist()])
+    spelt: dict[str, str] = {}
+    for name in names:
+        if (other := spelt.setdefault(name.casefold(), name)) != name:
+            raise EvaluationError(
+                f"{file}: {column} has {other!r:.40} and {name!r:.40}, which differ in spelling only: write one arm "
+                "one way."
+            )
     if len(names) < 2 or control not in names:
         found = ", ".join(repr(name)[:40] for name in names[:5])
         raise EvaluationError(
@@ -270,7 +293,8 @@ def _visitors(file: LocalSource, table: pa.Table, column: str) -> tuple[list[str
 
 def _columns_of_results(source: FileSource, wanted: Sequence[str], own: Mapping[str, str]) -> dict[str, str]:
     """Arm and, where there are such, date and visitor -> the file's columns."""
-    named = {name: own.get(name, name) for name in OF_RESULTS if name in own or name in source.columns}
+    folded = {column.strip().casefold(): column for column in reversed(list(source.columns))}
+    named = {name: own.get(name, folded.get(name, name)) for name in OF_RESULTS if name in own or name in folded}
     has = f"It has {', '.join(source.columns)}."
     if "arm" not in named:
         raise EvaluationError(

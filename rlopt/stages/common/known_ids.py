@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
+from itertools import takewhile
 
 from reward.errors import LogError
 from reward.items import Item
@@ -11,6 +12,7 @@ from rlopt.progress import note
 
 ALMOST_NONE = 0.02
 MOSTLY_THE_SAME = 0.5
+_FEWEST_PREFIXED = 3
 
 
 def check_known(ids: Iterable[str], logged: Iterable[Item], file: LocalSource, *, described: bool = True) -> None:
@@ -69,13 +71,34 @@ def refuse_strangers(ids: Iterable[str], logged: Iterable[Item], file: LocalSour
 
 
 def _the_same(wanted: Collection[str], known: Collection[str]) -> tuple[str, str] | None:
-    """Two ids that differ in spelling only, where most do."""
-    loose = {_loose(item_id): item_id for item_id in sorted(known, reverse=True)}
-    pairs = [(item_id, loose[_loose(item_id)]) for item_id in sorted(wanted) if _loose(item_id) in loose]
-    return pairs[0] if len(pairs) >= max(1, MOSTLY_THE_SAME * len(wanted)) else None
+    """Two ids that differ in spelling only, where most do: also in a beginning and an end that one side's ids share."""
+    for plain in (True, False):
+        (prefix, here), (other, there) = (("", _loose(ids)) if plain else _core(ids) for ids in (wanted, known))
+        loose = {key: item_id for item_id, key in sorted(there.items(), reverse=True)}
+        pairs = [(item_id, loose[key]) for item_id, key in sorted(here.items()) if key in loose]
+        enough = len(pairs) >= max(1 if plain else _FEWEST_PREFIXED, MOSTLY_THE_SAME * len(wanted))
+        if enough and (prefix.endswith(other) or other.endswith(prefix)):
+            return pairs[0]
+    return None
 
 
-def _loose(item_id: str) -> str:
-    """Without case, blanks, quotes, leading zeros and a fraction of zeros."""
-    letters = re.sub(r"[\s'\"#]+|\.0+$", "", unicodedata.normalize("NFKC", item_id).casefold())
-    return letters.lstrip("0") or letters
+def _loose(ids: Iterable[str]) -> dict[str, str]:
+    """Each id without case, blanks, quotes, leading zeros and a fraction of zeros."""
+    return {item_id: _letters(_plain(item_id)) for item_id in ids}
+
+
+def _core(ids: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The beginning of all ids, and each without it, address and query: gid://shop/Product/12, SKU-12, 12?v=2."""
+    ends = {item_id: _plain(re.split(r"[/:|]", re.sub(r"[?].*$|/+$", "", item_id))[-1]) for item_id in ids}
+    first, last = min(ends.values(), default=""), max(ends.values(), default="")
+    same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))))
+    prefix = first[:same].rstrip("0123456789") if len(ends) > 1 else ""
+    return prefix, {item_id: _letters(end[len(prefix) :]) for item_id, end in ends.items()}
+
+
+def _letters(plain: str) -> str:
+    return plain.lstrip("0") or plain
+
+
+def _plain(item_id: str) -> str:
+    return re.sub(r"[\s'\"#]+|\.0+$", "", unicodedata.normalize("NFKC", item_id).casefold())

@@ -219,7 +219,8 @@ def test_conversions_positions_time_and_columns_are_told(tmp_path: Path) -> None
 @pytest.mark.parametrize("replaced", [False, True])
 def test_titles_that_replace_one_another_are_told(replaced: bool, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    rows = {name: values * 12 for name, values in sound().items()}  # a dozen days
+    rows = {name: values * 12 for name, values in sound().items()}  # a dozen days, each with clicks of its own
+    rows["clicks"] = rng.binomial(rows["impressions"], np.divide(rows["clicks"], rows["impressions"])).tolist()
     day = rng.uniform(0, 30, size=720) if not replaced else np.tile([0.0, 30.0], 360) + rng.uniform(0, 30, size=720)
     found = report(tmp_path, rows | {"timestamp": (1.7e9 + 86_400 * day).tolist()})
     assert ("replaced one another" in said(found, "time", "warning")) == replaced

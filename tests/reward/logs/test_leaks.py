@@ -131,3 +131,12 @@ def test_so_much_a_click_follows_from_clicks_whatever_the_price(tmp_path: Path, 
     with_clicks["sessions"] = with_clicks["cost"] = 1
     dropped = read_logs(written(with_clicks, tmp_path), threads=1).dropped_columns
     assert dropped.get("budget") != FROM_CLICKS
+
+
+def test_what_only_a_click_fills_follows_from_it_whatever_marks_the_others(tmp_path: Path) -> None:
+    logs = impressions_frame(4)
+    clicked = logs["click"] == 1
+    for column, mark in {"landing": "", "last_click": "-", "click_key": "(not set)"}.items():
+        logs[column] = np.where(clicked, [f"value {row}" for row in range(len(logs))], mark)
+    dropped = read_logs(written(logs, tmp_path), threads=1).dropped_columns
+    assert {"landing", "last_click", "click_key"} <= {name for name, why in dropped.items() if why == FROM_CLICKS}

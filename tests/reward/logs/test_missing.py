@@ -115,3 +115,19 @@ def test_values_that_look_like_marks_are_a_finding(tmp_path: Path) -> None:
 def test_of_sound_values_none_is_a_finding(tmp_path: Path) -> None:
     found = examine(read_logs(written(priced_log(5), tmp_path / "log.csv")))
     assert not [line for line in found.warnings if "may stand for" in line]
+
+
+@pytest.mark.parametrize("mark", ["sin datos", "k. A.", "なし", "없음", "нет данных", "暂无数据", "n.v.t."])
+def test_marks_of_other_languages_are_no_values(mark: str) -> None:
+    assert flatten_fields({"brand": mark, "colour": "red"}) == {"colour": ("red",)}
+
+
+@pytest.mark.parametrize("value", ["NA", "无印良品", "无糖", "No", "Unbekannte Welten", "n", "0"])
+def test_values_that_look_like_marks_stay(value: str) -> None:
+    assert flatten_fields({"brand": value}) == {"brand": (value,)}
+
+
+def test_what_analytics_calls_the_rest_is_told(tmp_path: Path) -> None:
+    logs = read_csv_text(tmp_path, "item_id,title,clicks\na,red,1\na,blue,0\n(other),red,1\n(other),(other),0\n")
+    told = [line for line in examine(logs).warnings if "'(other)' stands for a missing value or for many" in line]
+    assert len(told) == 2
