@@ -174,7 +174,7 @@ def _unlike(balance: Balance, item_id: str) -> Lines:
 
 
 def _apart(column: str, item_id: str, *, several: bool) -> str:
-    """What to do about a column that titles hold."""
+    """Ways out of a column that titles hold."""
     if several or column in (HOUR, WEEKDAY, DATE, TIME, POSITION):
         return f"Show the titles of an item at the same {column}."
     return (

@@ -61,7 +61,8 @@ _DATES = (
 PATTERNS = (*(date + clock for date in _DATES for clock in _CLOCKS), "%b %Y", "%b %d %H:%M:%S %Y")
 PATTERNS = (*PATTERNS, "%Y%m%d %H%M%S", "%Y%m%d %H%M")
 """Patterns of ``strptime`` for texts that `tidied` has rewritten."""
-UNCLEAR_ZONE = r"[0-9] ?(?:A[A-Z]T|BST|CST|IST|SST|ECT|NST|GST|NET|MIT|PLT|PNT|PRT|VST|IET|CNT|CTT|EAT|CAT)\s*$"
+_UNCLEAR = "BST|CST|IST|SST|ECT|NST|GST|NET|MIT|PLT|PNT|PRT|VST|IET|CNT|CTT|EAT|CAT"  # codespell:ignore
+UNCLEAR_ZONE = rf"[0-9] ?(?:A[A-Z]T|{_UNCLEAR})\s*$"
 """Regular expression of times with letters that mean several zones: CST is that of Chicago and of China."""
 
 
