@@ -91,7 +91,9 @@ def with_plans(rows: TypedRows, texts: Sequence[str]) -> tuple[TypedRows, tuple[
     told = _left_out(rows)
     sources = {**rows.sources, "propensity": (PROBABILITY,)}
     columns = {**source.columns, PROBABILITY: "DOUBLE"}
-    return replace(rows, source=replace(source, columns=columns), sources=sources, plan=which), told
+    return replace(
+        rows, source=replace(source, columns=columns, joined=frozenset({PROBABILITY})), sources=sources, plan=which
+    ), told
 
 
 def _read(number: int, plan: PlanName) -> pa.Table:

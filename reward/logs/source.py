@@ -76,6 +76,8 @@ class FileSource:
         Cluster that adds up the files' rows; None: this process.
     part
         True if these are some of the source's files, which may lack columns that others have.
+    joined
+        Columns that rows get from elsewhere (`reward.logs.plans`), none of the files'.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -88,6 +90,7 @@ class FileSource:
     numbers: frozenset[str] = frozenset()
     cluster: "LogCluster | None" = None
     part: bool = False
+    joined: frozenset[str] = frozenset()
 
     @property
     def relation(self) -> str:
@@ -96,7 +99,8 @@ class FileSource:
         rows = f"read_parquet($files, {options})"
         if not self.part:
             return rows
-        typed = (f"CAST(NULL AS {_stored(kind)}) AS {quote(name)}" for name, kind in self.columns.items())
+        kinds = {name: _stored(kind) for name, kind in self.columns.items() if name not in self.joined}
+        typed = (f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in kinds.items())
         return f"(FROM {rows} UNION ALL BY NAME SELECT {', '.join(typed)} WHERE false)"
 
     def only(self, files: Iterable[str]) -> "FileSource":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -82,8 +83,9 @@ def test_what_two_readings_share_is_refused(tmp_path: Path, times: list[str], sa
 
 
 def test_periods_of_logs_with_times_in_words_are_those_of_iso_dates(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
     rows = [
-        (item, f"{kind} {item}", 900 + 7 * k + item, 40 + k % 7 + 9 * (kind == "Red"), time)
+        (item, f"{kind} {item}", 900 + 7 * k + item, rng.poisson(40 + 9 * (kind == "Red")), time)
         for k, time in enumerate(TIMES)
         for item in range(12)
         for kind in ("Red", "Blue")

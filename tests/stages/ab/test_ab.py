@@ -176,7 +176,11 @@ def test_titles_from_elsewhere_have_their_own_prediction(rlopt: Rlopt, run: Run,
 
 def test_csv_and_conversions(rlopt: Rlopt, run: Run, tmp_path: Path) -> None:
     lines = ["arm,item,impressions,clicks,conversions"]
-    lines += [f"{arm},i{i},1000,60,{20 + 5 * (arm == 'b') + i % 3}" for i in range(20) for arm in ("a", "b")]
+    lines += [
+        f"{arm},{chr(97 + i)}{chr(98 + i)},1000,60,{20 + 5 * (arm == 'b') + i % 3}"
+        for i in range(20)
+        for arm in ("a", "b")
+    ]
     (tmp_path / "r.csv").write_text("\n".join(lines))
     found = rlopt(
         "ab-analyze", tmp_path / "r.csv", "--run", run.path, "--control", "a", "--metric", "conversions", "--json"
