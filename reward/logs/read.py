@@ -26,7 +26,14 @@ from .plans import with_plans
 from .position import PositionBias
 from .repeated_counts import refuse_repeated_counts
 from .repeated_impressions import refuse_repeated_impressions
-from .repeats import refuse_copied_files, refuse_repeated_rows, refuse_total_row, refuse_totals, without_repeated_events
+from .repeats import (
+    refuse_copied_files,
+    refuse_named_totals,
+    refuse_repeated_rows,
+    refuse_total_row,
+    refuse_totals,
+    without_repeated_events,
+)
 from .running_totals import refuse_running_totals
 from .schema import ColumnMapping
 from .some_items import some_items
@@ -215,10 +222,10 @@ def read_logs(
             totals, sums = _checked(rows, copies), aggregate(rows, conversion_window_hours)
         some = some_items(rows)
         if copies == "stop":
-            refuse_totals(
-                str(here), sums["item"], sums["item_id"], sums["title"], (sums["impressions"], sums["clicks"])
-            )
+            counts = sums["impressions"], sums["clicks"]
+            refuse_totals(str(here), sums["item"], sums["item_id"], sums["title"], counts)
             refuse_sums(rows, totals)
+            refuse_named_totals(str(here), sums["item"], sums["item_id"], sums["title"], counts)
             refuse_repeated_rows(rows, totals, len(sums["title"]))
             refuse_repeated_impressions(rows, some, totals)
             refuse_repeated_counts(rows, totals, len(sums["title"]))

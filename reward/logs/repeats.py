@@ -225,16 +225,6 @@ def refuse_totals(
     row = int(np.argmax(impressions))
     if len(item) > 2 and _is_sum(impressions[row], impressions.sum(), clicks[row], clicks.sum()):
         raise LogError(_total(source, f"The title {titles[row]!r:.60}", "titles", impressions[row], clicks[row]))
-    large = [*ids[3 * shown[item] >= shown.sum()], *titles[3 * impressions >= shown.sum()]]  # half of all others
-    named = next((name for name in large if _TOTALS.match(name)), None)
-    if named is not None and len(shown) > 2:
-        of_it = (ids == named) | (titles == named)
-        own, own_clicks, rest = impressions[of_it].sum(), clicks[of_it].sum(), impressions[~of_it].sum()
-        raise LogError(
-            f"{source} has {own:,.0f} impressions and {own_clicks:,.0f} clicks of {named!r:.60} beside {rest:,.0f} "
-            "impressions of all others: a total, by its name and size. Remove it, or leave it out with the preset's "
-            "exclude; to count it anyway, --copies keep"
-        )
     largest = np.lexsort((impressions, item))[np.cumsum(np.bincount(item)) - 1]  # of each item
     several = np.flatnonzero(np.bincount(item) > 2)
     rest = (impressions[largest], shown, clicks[largest], clicked)
@@ -270,6 +260,27 @@ def refuse_total_row(rows: TypedRows) -> None:
 
 def _is_sum(part: float, total: float, clicks: float, all_clicks: float) -> bool:
     return clicks >= _FEWEST_CLICKS and 2 * part == total and 2 * clicks == all_clicks
+
+
+def refuse_named_totals(
+    source: str, item: np.ndarray, ids: np.ndarray, titles: np.ndarray, sums: Iterable[np.ndarray]
+) -> None:
+    """Stop if an item or a title is called a total, and is as large as half of all others: one that is no exact sum.
+
+    Parameters and errors are those of `refuse_totals`.
+    """
+    impressions, clicks = (np.asarray(values, dtype=np.float64) for values in sums)
+    shown = np.bincount(item, impressions)
+    large = [*ids[3 * shown[item] >= shown.sum()], *titles[3 * impressions >= shown.sum()]]  # half of all others
+    named = next((name for name in large if _TOTALS.match(name)), None)
+    if named is not None and len(shown) > 2:
+        of_it = (ids == named) | (titles == named)
+        own, own_clicks, rest = impressions[of_it].sum(), clicks[of_it].sum(), impressions[~of_it].sum()
+        raise LogError(
+            f"{source} has {own:,.0f} impressions and {own_clicks:,.0f} clicks of {named!r:.60} beside {rest:,.0f} "
+            "impressions of all others: a total, by its name and size. Remove it, or leave it out with the preset's "
+            "exclude; to count it anyway, --copies keep"
+        )
 
 
 def _total(source: str, what: str, others: str, impressions: float, clicks: float) -> str:

@@ -73,7 +73,7 @@ def test_sums_are_told_with_what_they_add(tmp_path: Path, name: str) -> None:
     log, times = REPORTS[name]
     log.to_csv(tmp_path / "report.csv", index=False)
     added = f"add {times * LOG['impressions'].sum():,} impressions and {times * LOG['clicks'].sum():,} clicks"
-    with pytest.raises(LogError, match=f"{added} a second time.*--copies keep|clicks of 'Total' beside .*: a total"):
+    with pytest.raises(LogError, match=f"{added} a second time.*--copies keep"):
         read_logs(tmp_path / "report.csv", threads=1)
     kept = read_logs(tmp_path / "report.csv", copies="keep", threads=1)
     assert kept.totals.clicks == (times + 1) * LOG["clicks"].sum()
